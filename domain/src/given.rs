@@ -1,0 +1,142 @@
+//! The harness of the tests at each aggregate's foot: given events, when a command, then events or a refusal.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use serde_json::json;
+
+use crate::{Actor, Aggregate, Ctx, Decision, Facts, Id, Rejection, Time, kernel::AnyState};
+
+/// The record that the tests' commands are for.
+pub(crate) const SUBJECT: Id = Id::from_bits(7);
+/// A tenant.
+pub(crate) const TENANT: Id = Id::from_bits(1);
+/// A colleague.
+pub(crate) const ANNA: Id = Id::from_bits(0xA);
+/// Another colleague.
+pub(crate) const BORIS: Id = Id::from_bits(0xB);
+
+/// A moment `seconds` after 2026-01-01T00:00:00Z.
+pub(crate) fn at(seconds: i64) -> Time {
+    Time::from_second(1_767_225_600 + seconds).unwrap()
+}
+
+/// Starts a test from these events, each of which goes through its stored form and back.
+pub(crate) fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
+    let mut state = A::default();
+    for event in events {
+        state.evolve(&stored::<A>(&event));
+    }
+    Given { state, facts: Facts::default(), actor: Actor::user(ANNA), id: SUBJECT }
+}
+
+pub(crate) struct Given<A> {
+    pub(crate) state: A,
+    facts: Facts,
+    actor: Actor,
+    id: Id,
+}
+
+impl<A: Aggregate> Given<A> {
+    /// Another aggregate that the decision depends on.
+    pub(crate) fn with<B: Aggregate>(mut self, id: Id, events: impl IntoIterator<Item = B::Event>) -> Self {
+        let state: AnyState = Arc::new(given::<B>(events).state);
+        self.facts.insert(B::KIND, id, state);
+        self
+    }
+
+    /// The record has this id.
+    pub(crate) fn at(mut self, id: Id) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Somebody else asks.
+    pub(crate) fn by(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    pub(crate) fn when(self, command: A::Command) -> Then<A> {
+        let mut facts = self.facts;
+        let (actor, id) = (&self.actor, self.id);
+        fn ctx<'a>(id: Id, actor: &'a Actor, facts: &'a Facts) -> Ctx<'a> {
+            Ctx { tenant: TENANT, id, now: at(0), actor, seed: "command", facts }
+        }
+        loop {
+            let mut needs = self.state.needs(&command, &ctx(id, actor, &facts));
+            needs.retain(|need| !facts.has(need.kind, need.id));
+            if needs.is_empty() {
+                break;
+            }
+            for need in needs {
+                let missing = (need.fold)(None, &mut std::iter::empty()).unwrap();
+                facts.insert(need.kind, need.id, missing);
+            }
+        }
+        let decision = self.state.decide(command, &ctx(id, actor, &facts));
+        if let Err(rejection) = &decision {
+            assert!(A::refusals().contains(rejection), "{rejection} is missing from {}'s refusals()", A::KIND);
+        }
+        Then { decision }
+    }
+}
+
+pub(crate) struct Then<A: Aggregate> {
+    decision: Decision<A::Event>,
+}
+
+impl<A: Aggregate> Then<A> {
+    #[track_caller]
+    pub(crate) fn then(self, expected: impl IntoIterator<Item = A::Event>) {
+        let events = self.decision.expect("the command is accepted");
+        assert_eq!(events, expected.into_iter().collect::<Vec<_>>());
+        for event in &events {
+            assert_eq!(&stored::<A>(event), event);
+        }
+    }
+
+    /// Already so: nothing happens.
+    #[track_caller]
+    pub(crate) fn nothing(self) {
+        self.then([]);
+    }
+
+    #[track_caller]
+    pub(crate) fn rejected(self, expected: Rejection) {
+        match self.decision {
+            Ok(events) => panic!("expected {expected}, got {events:?}"),
+            Err(rejection) => assert_eq!(rejection, expected, "{rejection}"),
+        }
+    }
+
+    /// The events, for tests that look closer.
+    #[track_caller]
+    pub(crate) fn events(self) -> Vec<A::Event> {
+        self.decision.expect("the command is accepted")
+    }
+}
+
+/// The event after a round trip through its stored form. With `DESKFOLD_GOLDEN=write` in the environment an event type
+/// that has no golden file gets one.
+pub(crate) fn stored<A: Aggregate>(event: &A::Event) -> A::Event {
+    let (kind, data) = A::encode(event);
+    let path = golden_path(&kind);
+    if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") && !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let data: serde_json::Value = serde_json::from_slice(&data).unwrap();
+        let text = serde_json::to_string_pretty(&json!({ "type": kind, "data": data })).unwrap();
+        std::fs::write(path, text + "\n").unwrap();
+    }
+    A::decode(&kind, &data).unwrap()
+}
+
+/// Where the golden file of an event type lies: `golden/ticket/opened.json`.
+pub(crate) fn golden_path(kind: &str) -> PathBuf {
+    let (aggregate, name) = kind.split_once('.').unwrap();
+    [env!("CARGO_MANIFEST_DIR"), "golden", aggregate, &format!("{name}.json")].iter().collect()
+}
+
+/// A map from pairs, for commands that take one.
+pub(crate) fn map<V>(pairs: impl IntoIterator<Item = (&'static str, V)>) -> BTreeMap<String, V> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

@@ -1,0 +1,279 @@
+//! What an aggregate is: pure `decide` and `evolve`, and what it may ask of the rest.
+
+use std::{any::Any, borrow::Cow, collections::HashMap, fmt::Debug, sync::Arc};
+
+use schemars::SchemaGenerator;
+use serde_json::Value;
+
+use crate::{
+    Actor, Id, Rejection, Time,
+    named::{Named, Undecodable, Variant},
+};
+
+/// What a command leads to: the events to append to its own stream (none when it is already so), or a refusal.
+pub type Decision<E> = Result<Vec<E>, Rejection>;
+
+/// A consistency boundary: one stream of events, folded to the state that decides over commands.
+///
+/// Everything here is pure. `decide` never looks anything up: what it must know of other aggregates arrives as
+/// facts that it named in [`Aggregate::needs`].
+pub trait Aggregate: Default + Clone + Send + Sync + 'static {
+    /// The category of its streams and the prefix of its event types: `ticket`.
+    const KIND: &'static str;
+    /// The name of its collection in paths: `tickets`.
+    const PLURAL: &'static str;
+    /// The command that brings a new one into being: `open`.
+    const CREATE: &'static str;
+    /// Whether its records take custom fields.
+    const CUSTOM: bool = false;
+    /// Commands that only Deskfold itself issues: no route is mounted for them.
+    const INTERNAL: &'static [&'static str] = &[];
+    /// What may be asked of it.
+    type Command: Named + Send + Sync;
+    /// What may have happened to it.
+    type Event: Named + Clone + Debug + PartialEq + Send + Sync;
+
+    /// Says what follows from a command in this state.
+    fn decide(&self, command: Self::Command, ctx: &Ctx<'_>) -> Decision<Self::Event>;
+
+    /// Takes in what has happened.
+    fn evolve(&mut self, event: &Self::Event);
+
+    /// The other aggregates whose state the decision depends on. Asked again with what has been loaded, until it names
+    /// nothing new.
+    fn needs(&self, _command: &Self::Command, _ctx: &Ctx<'_>) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// The set-wide names that an event takes or gives back; `self` is the state before it.
+    fn claims(&self, _event: &Self::Event, _ctx: &Ctx<'_>) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// What an event means in other streams: appended with it, all or nothing. `self` is the state before it.
+    fn echoes(&self, _event: &Self::Event, _ctx: &Ctx<'_>) -> Vec<Echo> {
+        Vec::new()
+    }
+
+    /// The counter that numbers this event. Its first field must then be `number: u64` with the value 0, which
+    /// the log replaces by the number it draws.
+    fn counter(_event: &Self::Event) -> Option<&'static str> {
+        None
+    }
+
+    /// Whose personal data an event holds.
+    fn subject(&self, _event: &Self::Event, _ctx: &Ctx<'_>) -> Option<Id> {
+        None
+    }
+
+    /// Whether a command meant for an older version still means the same after `since` has happened: true lets a stale
+    /// `If-Match` pass.
+    fn merges(_command: &Self::Command, _since: &[Self::Event]) -> bool {
+        false
+    }
+
+    /// Rewrites an event name that is no longer current, with its old data, into a newer name and shape.
+    fn upcast(_name: &str, _data: &Value) -> Option<(&'static str, Value)> {
+        None
+    }
+
+    /// The id that a path segment means. Kinds with one record per name (custom fields of tickets) accept the name.
+    fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
+        segment.parse().ok()
+    }
+
+    /// Every refusal it knows, for documents; the test harness checks that none is forgotten.
+    fn refusals() -> Vec<Rejection>;
+
+    /// An example of every command, for documents and for the property test.
+    fn examples() -> Vec<Self::Command>;
+
+    /// The stream of the record `id`.
+    fn stream(id: Id) -> String {
+        format!("{}-{id}", Self::KIND)
+    }
+
+    /// The stored type and data of an event.
+    fn encode(event: &Self::Event) -> (String, Vec<u8>) {
+        let (name, data) = event.encode();
+        (format!("{}.{name}", Self::KIND), data)
+    }
+
+    /// Reads a stored event (`ticket.opened` and its data), upcasting old shapes.
+    fn decode(kind: &str, data: &[u8]) -> Result<Self::Event, Undecodable> {
+        let name = kind.strip_prefix(Self::KIND).and_then(|rest| rest.strip_prefix('.')).unwrap_or(kind);
+        let error = match Self::Event::decode(name, data) {
+            Err(error) if error.code == "unknown_name" => error,
+            decoded => return decoded,
+        };
+        let Ok(value) = serde_json::from_slice(data) else { return Err(error) };
+        let mut current = (Cow::Borrowed(name), value);
+        while let Some((name, value)) = Self::upcast(&current.0, &current.1) {
+            match Self::Event::from_value(name, value.clone()) {
+                Err(error) if error.code == "unknown_name" => current = (Cow::Borrowed(name), value),
+                decoded => return decoded,
+            }
+        }
+        Err(error)
+    }
+
+    /// Its commands, for documents.
+    fn commands(generator: &mut SchemaGenerator) -> Vec<Variant> {
+        Self::Command::variants(generator)
+    }
+
+    /// Its events, for documents.
+    fn events(generator: &mut SchemaGenerator) -> Vec<Variant> {
+        Self::Event::variants(generator)
+    }
+}
+
+/// What `decide` is told besides state and command.
+pub struct Ctx<'a> {
+    /// The tenant whose log this is.
+    pub tenant: Id,
+    /// The record the command is for.
+    pub id: Id,
+    /// When it happened: the time of the command, or the time in the world that an import or a back-dated entry names.
+    pub now: Time,
+    /// Who asks.
+    pub actor: &'a Actor,
+    /// What new ids are derived from: the command's id, so that a retry makes the same ones.
+    pub seed: &'a str,
+    /// What was loaded for [`Aggregate::needs`].
+    pub facts: &'a Facts,
+}
+
+impl Ctx<'_> {
+    /// A new id for something this command adds; the same `name` gives the same id however often it is retried.
+    pub fn fresh(&self, name: &str) -> Id {
+        Id::derived(u64::try_from(self.now.as_millisecond()).unwrap_or_default(), &[self.seed, name])
+    }
+
+    /// The state of another aggregate, in its initial state when it does not exist.
+    pub fn fact<A: Aggregate>(&self, id: Id) -> Arc<A> {
+        self.facts.get::<A>(id)
+    }
+}
+
+/// Another aggregate that a decision depends on.
+#[derive(Clone)]
+pub struct Need {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: Id,
+    /// Whether the append must fail when that stream moved meanwhile.
+    pub guarded: bool,
+    /// Folds its stored events.
+    pub fold: Fold,
+}
+
+/// A state whose type is known to its aggregate alone.
+pub type AnyState = Arc<dyn Any + Send + Sync>;
+
+/// Folds stored events (type, data) onto a state of some aggregate, `None` being its initial one.
+pub type Fold = fn(Option<&AnyState>, &mut dyn Iterator<Item = (&str, &[u8])>) -> Result<AnyState, Undecodable>;
+
+/// The [`Fold`] of aggregate `A`.
+pub fn fold<A: Aggregate>(
+    state: Option<&AnyState>,
+    events: &mut dyn Iterator<Item = (&str, &[u8])>,
+) -> Result<AnyState, Undecodable> {
+    let mut state = state.and_then(|state| state.downcast_ref::<A>()).cloned().unwrap_or_default();
+    for (kind, data) in events {
+        state.evolve(&A::decode(kind, data)?);
+    }
+    Ok(Arc::new(state))
+}
+
+impl Need {
+    /// The state of `id`, as it is known now; a change of it meanwhile breaks no rule.
+    pub fn of<A: Aggregate>(id: Id) -> Need {
+        Need { kind: A::KIND, id, guarded: false, fold: fold::<A> }
+    }
+
+    /// The state of `id`, which must not change until the events are appended.
+    pub fn guarded<A: Aggregate>(id: Id) -> Need {
+        Need { guarded: true, ..Need::of::<A>(id) }
+    }
+}
+
+/// The states of other aggregates that a decision depends on.
+#[derive(Default)]
+pub struct Facts(HashMap<(&'static str, Id), AnyState>);
+
+impl Facts {
+    /// Adds a loaded state.
+    pub fn insert(&mut self, kind: &'static str, id: Id, state: AnyState) {
+        self.0.insert((kind, id), state);
+    }
+
+    /// Whether that state has been loaded.
+    pub fn has(&self, kind: &'static str, id: Id) -> bool {
+        self.0.contains_key(&(kind, id))
+    }
+
+    fn get<A: Aggregate>(&self, id: Id) -> Arc<A> {
+        let state = self.0.get(&(A::KIND, id)).cloned();
+        debug_assert!(state.is_some(), "{} {id} is not among the facts: name it in `needs`", A::KIND);
+        state.and_then(|state| state.downcast().ok()).unwrap_or_default()
+    }
+}
+
+/// A set-wide name (an e-mail address, an external id) that only one record of a tenant may hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// What sort of name: `user.email`.
+    pub scope: &'static str,
+    /// The name.
+    pub key: String,
+    /// Taken or given back.
+    pub take: bool,
+    /// Unique over all tenants.
+    pub global: bool,
+    /// The refusal when another record holds it.
+    pub taken: Rejection,
+}
+
+impl Claim {
+    /// Takes a name; `taken` is the refusal when another record holds it.
+    pub fn take(scope: &'static str, key: impl Into<String>, taken: Rejection) -> Claim {
+        Claim { scope, key: key.into(), take: true, global: false, taken }
+    }
+
+    /// Gives a name back.
+    pub fn release(scope: &'static str, key: impl Into<String>) -> Claim {
+        Claim { take: false, ..Claim::take(scope, key, Rejection::conflict("taken", "")) }
+    }
+
+    /// The same over all tenants.
+    #[must_use]
+    pub fn globally(self) -> Claim {
+        Claim { global: true, ..self }
+    }
+}
+
+/// An event for another stream, appended together with the one that caused it.
+pub struct Echo {
+    /// The kind of the other record.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: Id,
+    /// Stored type.
+    pub event_type: String,
+    /// Stored data.
+    pub data: Vec<u8>,
+    /// The counter that numbers it, as [`Aggregate::counter`].
+    pub counter: Option<&'static str>,
+    /// Folds it onto the other record's state.
+    pub fold: Fold,
+}
+
+impl Echo {
+    /// `event` in the stream of the record `id` of kind `A`.
+    pub fn to<A: Aggregate>(id: Id, event: &A::Event) -> Echo {
+        let (event_type, data) = A::encode(event);
+        Echo { kind: A::KIND, id, event_type, data, counter: A::counter(event), fold: fold::<A> }
+    }
+}

@@ -1,0 +1,344 @@
+//! Commands and events as a name and a JSON object: serde's own variant name *is* the name.
+
+use std::{fmt, marker::PhantomData};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{
+    Deserialize, Serialize,
+    de::{self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess, Visitor},
+};
+use serde_json::Value;
+
+/// One variant of a command or event type, for documents and checks.
+pub struct Variant {
+    /// Its name, such as `assign` or `assigned`.
+    pub name: String,
+    /// Its docstring.
+    pub description: String,
+    /// JSON schema of its data.
+    pub schema: Schema,
+}
+
+/// A body that does not decode: where and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecodable {
+    /// JSON pointer (RFC 6901) to the place at fault; empty for the whole.
+    pub pointer: String,
+    /// Stable code: `unknown_name`, `unknown_field`, `required` or `invalid`.
+    pub code: &'static str,
+    /// For a person.
+    pub detail: String,
+}
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at '{}': {}", self.code, self.pointer, self.detail)
+    }
+}
+
+impl std::error::Error for Undecodable {}
+
+/// A closed set of named shapes: every derived, externally tagged serde enum is one.
+pub trait Named: Sized {
+    /// Reads the shape called `name` from its JSON text.
+    fn decode(name: &str, data: &[u8]) -> Result<Self, Undecodable>;
+
+    /// Reads the shape called `name` from a JSON value.
+    fn from_value(name: &str, data: Value) -> Result<Self, Undecodable>;
+
+    /// Its name and its JSON text; always an object.
+    fn encode(&self) -> (String, Vec<u8>);
+
+    /// Every shape there is.
+    fn variants(generator: &mut SchemaGenerator) -> Vec<Variant>;
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema> Named for T {
+    fn decode(name: &str, data: &[u8]) -> Result<Self, Undecodable> {
+        let mut json = serde_json::Deserializer::from_slice(data);
+        if let Ok(value) = T::deserialize(Called { name, data: &mut json }) {
+            return Ok(value);
+        }
+        // The slow way, only to say where it went wrong.
+        let mut json = serde_json::Deserializer::from_slice(data);
+        tracked(name, &mut json)
+    }
+
+    fn from_value(name: &str, data: Value) -> Result<Self, Undecodable> {
+        tracked(name, data)
+    }
+
+    // A derived enum of plain data always serialises.
+    #[allow(clippy::expect_used)]
+    fn encode(&self) -> (String, Vec<u8>) {
+        let mut text = serde_json::to_vec(self).expect("plain data serialises");
+        if text[0] == b'"' {
+            let name = String::from_utf8_lossy(&text[1..text.len() - 1]).into_owned();
+            return (name, b"{}".to_vec());
+        }
+        // {"name":data}
+        let end = 2 + text[2..].iter().position(|byte| *byte == b'"').unwrap_or_default();
+        let name = String::from_utf8_lossy(&text[2..end]).into_owned();
+        text.pop();
+        text.drain(..end + 2);
+        (name, text)
+    }
+
+    fn variants(generator: &mut SchemaGenerator) -> Vec<Variant> {
+        let schema = T::json_schema(generator);
+        let choices = schema.get("oneOf").and_then(Value::as_array).cloned();
+        choices.unwrap_or_else(|| vec![schema.clone().to_value()]).into_iter().flat_map(variants_of).collect()
+    }
+}
+
+fn variants_of(choice: Value) -> Vec<Variant> {
+    let description = choice["description"].as_str().unwrap_or_default().to_owned();
+    let unit = |name: &Value| Variant {
+        name: name.as_str().unwrap_or_default().to_owned(),
+        description: description.clone(),
+        schema: schemars::json_schema!({ "type": "object", "additionalProperties": false }),
+    };
+    if let Some(name) = choice.get("const") {
+        return vec![unit(name)];
+    }
+    if let Some(names) = choice["enum"].as_array() {
+        return names.iter().map(unit).collect();
+    }
+    let Some(properties) = choice["properties"].as_object() else { return Vec::new() };
+    let schema = |value: &Value| Schema::try_from(value.clone()).unwrap_or_default();
+    properties
+        .iter()
+        .map(|(name, value)| Variant { name: name.clone(), description: description.clone(), schema: schema(value) })
+        .collect()
+}
+
+fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(name: &str, data: D) -> Result<T, Undecodable>
+where
+    D::Error: fmt::Display,
+{
+    let mut track = serde_path_to_error::Track::new();
+    let data = serde_path_to_error::Deserializer::new(data, &mut track);
+    T::deserialize(Called { name, data }).map_err(|error| located(&track.path().to_string(), &error.to_string()))
+}
+
+/// Marks the place inside a message, where a hand-written `Deserialize` has it and serde's path does not.
+const PLACE: char = '\u{1}';
+
+/// Reads a part of a hand-written `Deserialize` so that errors keep their place in the whole.
+pub fn part<T: DeserializeOwned, E: de::Error>(value: Value) -> Result<T, E> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let found = located(&error.path().to_string(), &error.inner().to_string());
+        E::custom(format_args!("{}{PLACE}{}", found.pointer, found.detail))
+    })
+}
+
+/// Turns serde's message and path into a pointer and a code.
+pub fn located(path: &str, message: &str) -> Undecodable {
+    let (inner, message) = message.split_once(PLACE).unwrap_or(("", message));
+    let mut pointer = String::new();
+    if path != "." {
+        for part in path.split(['.', '[']) {
+            let part = part.trim_end_matches(']');
+            if !part.is_empty() && part != "?" {
+                pointer.push('/');
+                pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
+            }
+        }
+    }
+    pointer.push_str(inner);
+    let quoted = message.split('`').nth(1).unwrap_or_default();
+    let mut below = |code: &'static str| {
+        if !pointer.ends_with(&format!("/{quoted}")) {
+            pointer.push('/');
+            pointer.push_str(quoted);
+        }
+        code
+    };
+    let code = if message.starts_with("unknown field") {
+        below("unknown_field")
+    } else if message.starts_with("missing field") {
+        below("required")
+    } else if message.starts_with("unknown variant") && pointer.is_empty() {
+        "unknown_name"
+    } else {
+        "invalid"
+    };
+    // serde_json adds its line and column, which mean nothing in one line of text.
+    let detail = message.split(" at line ").next().unwrap_or(message).to_owned();
+    Undecodable { pointer, code, detail }
+}
+
+/// Presents (name, data) to serde as an externally tagged enum.
+struct Called<'a, D> {
+    name: &'a str,
+    data: D,
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Called<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, D::Error> {
+        Err(de::Error::custom("only an enum has names"))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_enum(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Called<'_, D> {
+    type Error = D::Error;
+    type Variant = Data<D>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Data<D>), D::Error> {
+        let name: de::value::StrDeserializer<'_, D::Error> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, Data(self.data)))
+    }
+}
+
+struct Data<D>(D);
+
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Data<D> {
+    type Error = D::Error;
+
+    fn unit_variant(self) -> Result<(), D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        Nothing::deserialize(self.0).map(|Nothing {}| ())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, D::Error> {
+        seed.deserialize(self.0)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, D::Error> {
+        Err(de::Error::custom("a command or event is an object"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_struct("", fields, visitor)
+    }
+}
+
+/// The shapes of both, those of the first by preference.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Either<A, B> {
+    /// One of the first.
+    Common(A),
+    /// One of the second.
+    Own(B),
+}
+
+impl<A: Named, B: Named> Named for Either<A, B> {
+    fn decode(name: &str, data: &[u8]) -> Result<Self, Undecodable> {
+        match A::decode(name, data) {
+            Err(error) if error.code == "unknown_name" => B::decode(name, data).map(Either::Own),
+            decoded => decoded.map(Either::Common),
+        }
+    }
+
+    fn from_value(name: &str, data: Value) -> Result<Self, Undecodable> {
+        match A::from_value(name, data.clone()) {
+            Err(error) if error.code == "unknown_name" => B::from_value(name, data).map(Either::Own),
+            decoded => decoded.map(Either::Common),
+        }
+    }
+
+    fn encode(&self) -> (String, Vec<u8>) {
+        match self {
+            Either::Common(shape) => shape.encode(),
+            Either::Own(shape) => shape.encode(),
+        }
+    }
+
+    fn variants(generator: &mut SchemaGenerator) -> Vec<Variant> {
+        let mut variants = A::variants(generator);
+        variants.extend(B::variants(generator));
+        variants
+    }
+}
+
+/// No shapes at all: for kinds that add nothing of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Never(PhantomData<()>, std::convert::Infallible);
+
+impl Named for Never {
+    fn decode(name: &str, _: &[u8]) -> Result<Self, Undecodable> {
+        Self::from_value(name, Value::Null)
+    }
+
+    fn from_value(name: &str, _: Value) -> Result<Self, Undecodable> {
+        Err(located(".", &format!("unknown variant `{name}`")))
+    }
+
+    fn encode(&self) -> (String, Vec<u8>) {
+        match self.1 {}
+    }
+
+    fn variants(_: &mut SchemaGenerator) -> Vec<Variant> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case", deny_unknown_fields)]
+    enum Sample {
+        /// Says something.
+        Say {
+            text: String,
+            times: Option<u8>,
+        },
+        Stop,
+    }
+
+    #[test]
+    fn names_and_data_go_out_and_come_back() {
+        for sample in [Sample::Say { text: "a\"}b".into(), times: Some(2) }, Sample::Stop] {
+            let (name, data) = sample.encode();
+            assert_eq!(Sample::decode(&name, &data), Ok(sample));
+        }
+        assert_eq!(Sample::Stop.encode(), ("stop".into(), b"{}".to_vec()));
+    }
+
+    #[test]
+    fn errors_point_at_the_place() {
+        let error = |name: &str, data: &str| Sample::decode(name, data.as_bytes()).unwrap_err();
+        let found = error("say", r#"{"text":"a","time":2}"#);
+        assert_eq!((found.pointer.as_str(), found.code), ("/time", "unknown_field"));
+        let found = error("say", "{}");
+        assert_eq!((found.pointer.as_str(), found.code), ("/text", "required"));
+        let found = error("say", r#"{"text":"a","times":"x"}"#);
+        assert_eq!((found.pointer.as_str(), found.code), ("/times", "invalid"));
+        assert_eq!(error("shout", "{}").code, "unknown_name");
+        let found = error("stop", r#"{"now":true}"#);
+        assert_eq!((found.pointer.as_str(), found.code), ("/now", "unknown_field"));
+    }
+
+    #[test]
+    fn variants_are_listed_with_their_schema() {
+        let mut variants = Sample::variants(&mut SchemaGenerator::default());
+        variants.sort_by(|a, b| a.name.cmp(&b.name));
+        let names: Vec<_> = variants.iter().map(|variant| variant.name.as_str()).collect();
+        assert_eq!(names, ["say", "stop"]);
+        assert_eq!(variants[0].description, "Says something.");
+    }
+}

@@ -1,0 +1,590 @@
+//! Descriptive kinds: one generic aggregate that creates, edits, stages, owns, shares, tags and archives a record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    Aggregate, Claim, Ctx, Decision, Id, Need, Rejection,
+    custom::{self, Changes, Custom, CustomChanges},
+    field::Field,
+    named::{self, Either, Named},
+};
+
+/// What one descriptive kind adds to [`Record`].
+pub trait Spec: Clone + Default + Send + Sync + 'static {
+    /// The category of its streams: `contact`.
+    const KIND: &'static str;
+    /// The name of its collection in paths: `contacts`.
+    const PLURAL: &'static str;
+    /// Its stages, the first being where a new one starts; empty when it has none.
+    const STAGES: &'static [&'static str] = &[];
+    /// Whether the record describes a person, whose personal data its events then hold.
+    const PERSON: bool = false;
+    /// Its plain attributes. Mark them `#[serde(deny_unknown_fields)]`, and every optional one `#[serde(default)]`.
+    type Fields: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
+    /// Its own commands; [`named::Never`] when it has none.
+    type Command: Named + Send + Sync;
+    /// Its own events; [`named::Never`] when it has none.
+    type Event: Named + Clone + std::fmt::Debug + PartialEq + Send + Sync;
+    /// What its own commands must remember besides the record; `()` when nothing.
+    type State: Clone + Default + Send + Sync;
+
+    /// Refuses attributes that make no sense.
+    fn check(_fields: &Self::Fields) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// As [`Aggregate::decide`], for its own commands on an existing record that is not archived.
+    fn decide(_record: &Record<Self>, _command: Self::Command, _ctx: &Ctx<'_>) -> Decision<Self::Event> {
+        Ok(Vec::new())
+    }
+
+    /// As [`Aggregate::evolve`], for its own events.
+    fn evolve(_record: &mut Record<Self>, _event: &Self::Event) {}
+
+    /// As [`Aggregate::needs`], for any command.
+    fn needs(_record: &Record<Self>, _command: &Command<Self>, _ctx: &Ctx<'_>) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// As [`Aggregate::claims`], for any event.
+    fn claims(_record: &Record<Self>, _event: &Event<Self>, _ctx: &Ctx<'_>) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// As [`Aggregate::echoes`], for its own events.
+    fn echoes(_record: &Record<Self>, _event: &Self::Event, _ctx: &Ctx<'_>) -> Vec<crate::Echo> {
+        Vec::new()
+    }
+
+    /// The refusals that it adds.
+    fn refusals() -> Vec<Rejection> {
+        Vec::new()
+    }
+
+    /// Example attributes, and an example of each of its own commands.
+    fn examples() -> (Self::Fields, Vec<Self::Command>);
+}
+
+/// Every command of a descriptive kind.
+pub type Command<S> = Either<Common<<S as Spec>::Fields>, <S as Spec>::Command>;
+
+/// Every event of a descriptive kind.
+pub type Event<S> = Either<Happened<<S as Spec>::Fields>, <S as Spec>::Event>;
+
+/// How much a colleague with whom a record is shared may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// See it.
+    Read,
+    /// Change it too.
+    Write,
+}
+
+/// A new record: its attributes, flat, and beside them what every record may start with.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct New<F> {
+    /// Its attributes.
+    #[serde(flatten)]
+    pub fields: F,
+    /// Custom fields.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom: Custom,
+    /// The user who owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Id>,
+    /// Its stage; the first one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Tags.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// The record it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_from: Option<Id>,
+}
+
+// By hand, since serde cannot both flatten and refuse unknown fields.
+impl<'de, F: DeserializeOwned> Deserialize<'de> for New<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Rest {
+            custom: Custom,
+            owner: Option<Id>,
+            stage: Option<String>,
+            tags: BTreeSet<String>,
+            copied_from: Option<Id>,
+        }
+        let mut fields = Map::deserialize(deserializer)?;
+        let mut rest = Map::new();
+        for key in ["custom", "owner", "stage", "tags", "copied_from"] {
+            rest.extend(fields.remove(key).map(|value| (key.to_owned(), value)));
+        }
+        let rest: Rest = named::part(Value::Object(rest))?;
+        Ok(New {
+            fields: named::part(Value::Object(fields))?,
+            custom: rest.custom,
+            owner: rest.owner,
+            stage: rest.stage,
+            tags: rest.tags,
+            copied_from: rest.copied_from,
+        })
+    }
+}
+
+/// Commands that every descriptive kind has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, bound(deserialize = "F: DeserializeOwned"))]
+pub enum Common<F> {
+    /// Creates the record.
+    Create(New<F>),
+    /// Changes attributes by JSON merge patch (RFC 7396): what is named changes, null clears. `custom` holds custom
+    /// fields. Only real changes are recorded.
+    Edit(Map<String, Value>),
+    /// Moves it to another stage.
+    MoveStage {
+        /// The stage to move to.
+        stage: String,
+    },
+    /// Gives it to a user, or to nobody.
+    ChangeOwner {
+        /// The new owner; null for nobody.
+        owner: Option<Id>,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Shares it with a user or team.
+    Share {
+        /// With whom.
+        grantee: Id,
+        /// How far.
+        level: Level,
+    },
+    /// Stops sharing it.
+    Unshare {
+        /// With whom no longer.
+        grantee: Id,
+    },
+    /// Adds a tag.
+    Tag {
+        /// The tag.
+        tag: String,
+    },
+    /// Removes a tag.
+    Untag {
+        /// The tag.
+        tag: String,
+    },
+    /// Puts it away: it leaves the lists and takes no more commands until it is restored.
+    Archive {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Brings an archived one back.
+    Restore,
+}
+
+/// Events that every descriptive kind has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", bound(deserialize = "F: DeserializeOwned"))]
+pub enum Happened<F> {
+    /// It came into being.
+    Created(New<F>),
+    /// Attributes changed.
+    DetailsChanged {
+        /// Each with its old and new value.
+        changes: Changes,
+    },
+    /// Custom fields changed.
+    CustomChanged {
+        /// Each with its old and new value.
+        changes: Changes,
+    },
+    /// It moved to another stage.
+    StageChanged {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It has another owner.
+    OwnerChanged {
+        /// Before.
+        from: Option<Id>,
+        /// After.
+        to: Option<Id>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It is shared with somebody.
+    Shared {
+        /// With whom.
+        grantee: Id,
+        /// How far.
+        level: Level,
+    },
+    /// It is no longer shared with somebody.
+    Unshared {
+        /// With whom.
+        grantee: Id,
+    },
+    /// A tag was added.
+    Tagged {
+        /// The tag.
+        tag: String,
+    },
+    /// A tag was removed.
+    Untagged {
+        /// The tag.
+        tag: String,
+    },
+    /// It was put away.
+    Archived {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It was brought back.
+    Restored,
+}
+
+/// A record of a descriptive kind.
+#[derive(Clone)]
+pub struct Record<S: Spec> {
+    /// Its attributes, once it exists.
+    pub fields: Option<S::Fields>,
+    /// Its custom fields.
+    pub custom: Custom,
+    /// Its stage; empty when the kind has none.
+    pub stage: String,
+    /// Its owner.
+    pub owner: Option<Id>,
+    /// Whether it is put away.
+    pub archived: bool,
+    /// What its own commands remember.
+    pub state: S::State,
+    tags: BTreeSet<String>,
+    shared: BTreeMap<Id, Level>,
+}
+
+impl<S: Spec> Default for Record<S> {
+    fn default() -> Self {
+        Record {
+            fields: None,
+            custom: Custom::new(),
+            stage: S::STAGES.first().copied().unwrap_or_default().to_owned(),
+            owner: None,
+            archived: false,
+            state: S::State::default(),
+            tags: BTreeSet::new(),
+            shared: BTreeMap::new(),
+        }
+    }
+}
+
+const UNKNOWN: Rejection = Rejection::missing("unknown", "There is no such record.");
+const EXISTS: Rejection = Rejection::conflict("exists", "A record with this id exists already.");
+const ARCHIVED: Rejection = Rejection::conflict("archived", "The record is archived; restore it first.");
+/// A stage that the kind does not have.
+pub const STAGE_UNKNOWN: Rejection = Rejection::invalid("stage_unknown", "There is no such stage.");
+/// A patch that does not fit the attributes.
+pub const FIELD_INVALID: Rejection = Rejection::invalid("field_invalid", "A field does not fit.");
+/// A tag that is empty or too long.
+pub const TAG_INVALID: Rejection = Rejection::invalid("tag_invalid", "A tag has 1 to 64 characters.");
+
+impl<S: Spec> Record<S> {
+    /// The refusal when there is no such record.
+    pub fn unknown() -> Rejection {
+        UNKNOWN.of(S::KIND).because(format!("There is no such {}.", S::KIND.replace('_', " ")))
+    }
+
+    /// The refusal when the id is taken.
+    pub fn exists() -> Rejection {
+        EXISTS.of(S::KIND)
+    }
+
+    /// The refusal when it is put away.
+    pub fn put_away() -> Rejection {
+        ARCHIVED.of(S::KIND)
+    }
+
+    /// Whether it exists and is not archived.
+    pub fn is_live(&self) -> bool {
+        self.fields.is_some() && !self.archived
+    }
+
+    fn custom_definitions(ctx: &Ctx<'_>) -> std::sync::Arc<Field> {
+        ctx.fact::<Field>(Field::id_for(ctx.tenant, S::KIND))
+    }
+
+    fn create(&self, new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+        if let Some(fields) = &self.fields {
+            return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
+        }
+        S::check(&new.fields)?;
+        custom::check_new(&Self::custom_definitions(ctx).definitions, &new.custom)?;
+        new.stage.iter().try_for_each(|stage| stage_of::<S>(stage))?;
+        new.tags.iter().try_for_each(|tag| check_tag(tag))?;
+        let custom = new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        Ok(vec![Happened::Created(New { custom, ..new })])
+    }
+
+    fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+        let mut events = Vec::new();
+        let custom = patch.remove("custom");
+        let before = object(fields);
+        let mut after = before.clone();
+        for (key, value) in patch {
+            merge(after.entry(key).or_insert(Value::Null), value);
+        }
+        after.retain(|_, value| !value.is_null());
+        let edited: S::Fields = serde_path_to_error::deserialize(Value::Object(after)).map_err(|error| {
+            let found = named::located(&error.path().to_string(), &error.inner().to_string());
+            FIELD_INVALID.because(found.detail).at(found.pointer)
+        })?;
+        S::check(&edited)?;
+        let after = object(&edited);
+        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or(Value::Null);
+        let changes: Changes = keys
+            .into_iter()
+            .filter(|key| of(&before, key) != of(&after, key))
+            .map(|key| (key.clone(), custom::Change { from: of(&before, key), to: of(&after, key) }))
+            .collect();
+        if !changes.is_empty() {
+            events.push(Happened::DetailsChanged { changes });
+        }
+        if let Some(custom) = custom {
+            let wanted: CustomChanges = serde_json::from_value(custom)
+                .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?;
+            custom::check_changes(&Self::custom_definitions(ctx).definitions, &wanted)?;
+            let changes = custom::difference(&self.custom, &wanted);
+            if !changes.is_empty() {
+                events.push(Happened::CustomChanged { changes });
+            }
+        }
+        Ok(events)
+    }
+
+    fn decide_common(&self, command: Common<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+        use Common::*;
+        let fields = match (&self.fields, &command) {
+            (_, Create(_)) => None,
+            (None, _) => return Err(Self::unknown()),
+            (Some(_), Archive { .. } | Restore) => None,
+            (Some(_), _) if self.archived => return Err(Self::put_away()),
+            (Some(fields), _) => Some(fields),
+        };
+        Ok(match (command, fields) {
+            (Create(new), _) => return self.create(new, ctx),
+            (Edit(patch), Some(fields)) => return self.edit(fields, patch, ctx),
+            (MoveStage { stage }, _) => {
+                stage_of::<S>(&stage)?;
+                let moved = Happened::StageChanged { from: self.stage.clone(), to: stage.clone() };
+                if stage == self.stage { vec![] } else { vec![moved] }
+            }
+            (ChangeOwner { owner, .. }, _) if owner == self.owner => vec![],
+            (ChangeOwner { owner, reason }, _) => {
+                vec![Happened::OwnerChanged { from: self.owner, to: owner, reason }]
+            }
+            (Share { grantee, level }, _) if self.shared.get(&grantee) == Some(&level) => vec![],
+            (Share { grantee, level }, _) => vec![Happened::Shared { grantee, level }],
+            (Unshare { grantee }, _) if self.shared.contains_key(&grantee) => vec![Happened::Unshared { grantee }],
+            (Tag { tag }, _) if !self.tags.contains(&tag) => {
+                check_tag(&tag)?;
+                vec![Happened::Tagged { tag }]
+            }
+            (Untag { tag }, _) if self.tags.contains(&tag) => vec![Happened::Untagged { tag }],
+            (Archive { reason }, _) if !self.archived => vec![Happened::Archived { reason }],
+            (Restore, _) if self.archived => vec![Happened::Restored],
+            _ => vec![],
+        })
+    }
+
+    fn evolve_common(&mut self, event: &Happened<S::Fields>) {
+        match event {
+            Happened::Created(new) => {
+                self.fields = Some(new.fields.clone());
+                self.custom = new.custom.clone();
+                self.owner = new.owner;
+                self.tags = new.tags.clone();
+                if let Some(stage) = &new.stage {
+                    self.stage.clone_from(stage);
+                }
+            }
+            Happened::DetailsChanged { changes } => {
+                let Some(fields) = &self.fields else { return };
+                let mut after = object(fields);
+                for (key, change) in changes {
+                    after.insert(key.clone(), change.to.clone());
+                }
+                after.retain(|_, value| !value.is_null());
+                if let Ok(fields) = serde_json::from_value(Value::Object(after)) {
+                    self.fields = Some(fields);
+                }
+            }
+            Happened::CustomChanged { changes } => custom::apply(&mut self.custom, changes),
+            Happened::StageChanged { to, .. } => self.stage.clone_from(to),
+            Happened::OwnerChanged { to, .. } => self.owner = *to,
+            Happened::Shared { grantee, level } => drop(self.shared.insert(*grantee, *level)),
+            Happened::Unshared { grantee } => drop(self.shared.remove(grantee)),
+            Happened::Tagged { tag } => drop(self.tags.insert(tag.clone())),
+            Happened::Untagged { tag } => drop(self.tags.remove(tag)),
+            Happened::Archived { .. } => self.archived = true,
+            Happened::Restored => self.archived = false,
+        }
+    }
+}
+
+/// JSON merge patch (RFC 7396).
+pub fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    if let Value::Object(target) = target {
+        for (key, value) in patch {
+            if value.is_null() {
+                target.remove(&key);
+            } else {
+                merge(target.entry(key).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+fn object(fields: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(fields) {
+        Ok(Value::Object(mut map)) => {
+            map.retain(|_, value| !value.is_null());
+            map
+        }
+        _ => Map::new(),
+    }
+}
+
+fn stage_of<S: Spec>(stage: &str) -> Result<(), Rejection> {
+    if S::STAGES.contains(&stage) {
+        return Ok(());
+    }
+    Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", S::STAGES.join(", "))).at("/stage"))
+}
+
+/// Refuses a tag that is empty or longer than 64 characters.
+pub fn check_tag(tag: &str) -> Result<(), Rejection> {
+    if tag.trim().is_empty() || tag.chars().count() > 64 { Err(TAG_INVALID.at("/tag")) } else { Ok(()) }
+}
+
+impl<S: Spec> Aggregate for Record<S> {
+    const KIND: &'static str = S::KIND;
+    const PLURAL: &'static str = S::PLURAL;
+    const CREATE: &'static str = "create";
+    const CUSTOM: bool = true;
+    type Command = Command<S>;
+    type Event = Event<S>;
+
+    fn decide(&self, command: Command<S>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
+        match command {
+            Either::Common(command) => {
+                self.decide_common(command, ctx).map(|events| events.into_iter().map(Either::Common).collect())
+            }
+            Either::Own(_) if self.fields.is_none() => Err(Self::unknown()),
+            Either::Own(_) if self.archived => Err(Self::put_away()),
+            Either::Own(command) => {
+                S::decide(self, command, ctx).map(|events| events.into_iter().map(Either::Own).collect())
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &Event<S>) {
+        match event {
+            Either::Common(event) => self.evolve_common(event),
+            Either::Own(event) => S::evolve(self, event),
+        }
+    }
+
+    fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
+        let mut needs = S::needs(self, command, ctx);
+        if let Either::Common(Common::Create(_) | Common::Edit(_)) = command {
+            needs.push(Need::of::<Field>(Field::id_for(ctx.tenant, S::KIND)));
+        }
+        needs
+    }
+
+    fn claims(&self, event: &Event<S>, ctx: &Ctx<'_>) -> Vec<Claim> {
+        S::claims(self, event, ctx)
+    }
+
+    fn echoes(&self, event: &Event<S>, ctx: &Ctx<'_>) -> Vec<crate::Echo> {
+        match event {
+            Either::Common(_) => Vec::new(),
+            Either::Own(event) => S::echoes(self, event, ctx),
+        }
+    }
+
+    fn subject(&self, _: &Event<S>, ctx: &Ctx<'_>) -> Option<Id> {
+        S::PERSON.then_some(ctx.id)
+    }
+
+    /// Edits of different fields do not disturb each other.
+    fn merges(command: &Command<S>, since: &[Event<S>]) -> bool {
+        let Either::Common(Common::Edit(patch)) = command else { return false };
+        let custom = patch.get("custom").and_then(Value::as_object);
+        since.iter().all(|event| match event {
+            Either::Common(Happened::DetailsChanged { changes }) => changes.keys().all(|key| !patch.contains_key(key)),
+            Either::Common(Happened::CustomChanged { changes }) => {
+                custom.is_none_or(|custom| changes.keys().all(|key| !custom.contains_key(key)))
+            }
+            _ => false,
+        })
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = vec![Self::unknown(), Self::exists(), Self::put_away(), FIELD_INVALID, TAG_INVALID];
+        refusals.extend([STAGE_UNKNOWN, custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
+        refusals.extend(S::refusals());
+        refusals
+    }
+
+    fn examples() -> Vec<Command<S>> {
+        let (fields, own) = S::examples();
+        let patch = object(&fields);
+        let new =
+            New { fields, custom: Custom::new(), owner: None, stage: None, tags: BTreeSet::new(), copied_from: None };
+        let user = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000A);
+        let tag = || "vip".to_owned();
+        let mut common = vec![
+            Common::Create(new),
+            Common::Edit(patch),
+            Common::ChangeOwner { owner: Some(user), reason: None },
+            Common::Share { grantee: user, level: Level::Read },
+            Common::Unshare { grantee: user },
+            Common::Tag { tag: tag() },
+            Common::Untag { tag: tag() },
+            Common::Archive { reason: Some("Entered twice".into()) },
+            Common::Restore,
+        ];
+        if let Some(stage) = S::STAGES.last() {
+            common.push(Common::MoveStage { stage: (*stage).to_owned() });
+        }
+        common.into_iter().map(Either::Common).chain(own.into_iter().map(Either::Own)).collect()
+    }
+
+    /// Without `move_stage` where the kind has no stages.
+    fn commands(generator: &mut SchemaGenerator) -> Vec<named::Variant> {
+        let mut commands = Self::Command::variants(generator);
+        commands.retain(|command| command.name != "move_stage" || !S::STAGES.is_empty());
+        commands
+    }
+}
