@@ -1,0 +1,3 @@
+//! What the `deskfold` binary is made of: the HTTP API, configuration, subcommands and the embedded PostgreSQL.
+
+pub mod postgres;

@@ -1,0 +1,123 @@
+//! The harness of the tests: one private PostgreSQL per test process, and in it a migrated database for each test.
+#![allow(clippy::expect_used, reason = "a set-up that fails is a test that fails, and the message is its report")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use gateway::postgres::{Embedded, Options};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::OnceCell;
+
+/// Migrated once and cloned for every test.
+const TEMPLATE: &str = "deskfold_template";
+
+/// The cluster of this process. It is never dropped, and need not be: it ends, and is deleted, with the process.
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+
+struct Cluster {
+    embedded: Embedded,
+    /// Names of databases whose tests are over.
+    finished: mpsc::Sender<String>,
+}
+
+/// A database of one test's own, with every migration applied. It is dropped in the background after its test.
+#[derive(Debug)]
+pub struct Database {
+    /// Connections to it.
+    pub pool: PgPool,
+    /// How another process, or a `--database-url`, names it.
+    pub url: String,
+    name: String,
+    finished: mpsc::Sender<String>,
+}
+
+/// A fresh, migrated database.
+///
+/// # Panics
+/// If PostgreSQL cannot be started or a migration fails; the message says why.
+pub async fn database() -> Database {
+    static COUNT: AtomicUsize = AtomicUsize::new(1);
+    let cluster = cluster().await;
+    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    execute(&cluster.maintenance(), format!("create database {name} template {TEMPLATE}")).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(16)
+        .connect_with(cluster.embedded.connect_options_for(&name))
+        .await
+        .expect("connect to the test's database");
+    Database { pool, url: cluster.embedded.url(&name), name, finished: cluster.finished.clone() }
+}
+
+/// The repository's root, where fixtures and documents are found.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Nobody listens any more only when the process, and the cluster with it, is ending.
+        let _ = self.finished.send(std::mem::take(&mut self.name));
+    }
+}
+
+impl Cluster {
+    fn maintenance(&self) -> PgConnectOptions {
+        self.embedded.connect_options_for("postgres")
+    }
+}
+
+async fn cluster() -> &'static Cluster {
+    CLUSTER
+        .get_or_init(|| async {
+            let options = Options { fsync: false, max_connections: 400, ..Options::default() };
+            let embedded = match Embedded::temporary(&options).await {
+                Ok(embedded) => embedded,
+                Err(error) => Err(error).expect("start PostgreSQL for the tests"),
+            };
+            let maintenance = embedded.connect_options_for("postgres");
+            execute(&maintenance, format!("create database {TEMPLATE}")).await;
+            migrate(&embedded.connect_options_for(TEMPLATE)).await;
+            execute(&maintenance, format!("alter database {TEMPLATE} with is_template true allow_connections false"))
+                .await;
+            let finished = drop_finished(maintenance);
+            Cluster { embedded, finished }
+        })
+        .await
+}
+
+async fn migrate(database: &PgConnectOptions) {
+    // Read when run rather than when compiled, so that a new migration needs no rebuild of the harness.
+    let migrations = Migrator::new(root().join("migrations")).await.expect("read the migrations");
+    let mut connection = PgConnection::connect_with(database).await.expect("connect to the template");
+    migrations.run(&mut connection).await.expect("migrate the template");
+    connection.close().await.expect("leave the template");
+}
+
+/// Drops databases one after another on a thread of its own: a test's runtime has ended by the time its database goes.
+fn drop_finished(maintenance: PgConnectOptions) -> mpsc::Sender<String> {
+    let (finished, names) = mpsc::channel::<String>();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        for name in names {
+            runtime.block_on(execute(&maintenance, format!("drop database {name} with (force)")));
+        }
+    };
+    thread::Builder::new().name("drop-databases".into()).spawn(run).expect("a thread that drops databases");
+    finished
+}
+
+async fn execute(database: &PgConnectOptions, statement: String) {
+    let mut connection = PgConnection::connect_with(database).await.expect("connect to the tests' PostgreSQL");
+    sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut connection).await.expect(&statement);
+    connection.close().await.expect("leave the tests' PostgreSQL");
+}

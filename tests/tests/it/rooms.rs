@@ -1,0 +1,1 @@
+//! Who may import whom, and the tidiness that keeps the house readable.
