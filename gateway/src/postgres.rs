@@ -32,8 +32,6 @@ const NAME: &str = "deskfold";
 const PORT: u16 = 5432;
 /// A socket's path must fit into `sockaddr_un`: 104 bytes on macOS, 108 on Linux.
 const LONGEST_SOCKET_PATH: usize = 100;
-/// Where a root's cluster goes when the data directory is closed to the user PostgreSQL has to run as.
-const SHARED_STATE: &str = "/var/lib/deskfold";
 /// How long stopping may take: the last checkpoint of a busy cluster has much to write.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// A log longer than this many bytes is put aside at the next start.
@@ -67,13 +65,22 @@ pub struct Options {
     pub max_connections: u16,
     /// How long to wait for the server, which after a crash first recovers.
     pub start_limit: Duration,
+    /// Where root's new cluster goes, linked to from the data directory, when the user PostgreSQL has to run as may not
+    /// enter that. So it is with everything below `/root`.
+    pub fallback: PathBuf,
     /// Further server settings, name and value; these win over ours.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fsync: true, max_connections: 200, start_limit: Duration::from_secs(300), settings: Vec::new() }
+        Options {
+            fsync: true,
+            max_connections: 200,
+            start_limit: Duration::from_secs(300),
+            fallback: "/var/lib/deskfold".into(),
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -135,7 +142,8 @@ pub enum EmbeddedError {
     NotACluster(PathBuf),
     /// The cluster belongs to somebody else.
     #[error(
-        "the cluster in {cluster:?} belongs to user {owner}, so this user cannot run it: run deskfold as that user or as root"
+        "the cluster in {cluster:?} belongs to user {owner}, so this user cannot run it: run deskfold as that user or as \
+         root"
     )]
     NotOwner {
         /// The cluster's directory.
@@ -146,7 +154,8 @@ pub enum EmbeddedError {
     /// We are root, and the user PostgreSQL runs as cannot get to the cluster.
     #[error(
         "PostgreSQL refuses to run as root, and user `{user}`, under which it runs instead, may not enter {blocked:?}: \
-         allow it (`chmod o+x {}`), use a --data-dir elsewhere, such as /var/lib/deskfold, or run deskfold as another user",
+         allow it (`chmod o+x {}`), use a --data-dir elsewhere, such as /var/lib/deskfold, or run deskfold as another \
+         user",
         blocked.display()
     )]
     NotTraversable {
@@ -157,7 +166,8 @@ pub enum EmbeddedError {
     },
     /// We are root, and there is neither a user `postgres` nor a user `nobody`.
     #[error(
-        "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it: add one (`useradd --system postgres`)"
+        "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it: \
+         add one (`useradd --system postgres`)"
     )]
     NoUser,
     /// `initdb` failed.
@@ -284,12 +294,19 @@ impl Embedded {
         let wanted = options.clone();
         let launched = tokio::task::spawn_blocking(move || launch(&data_dir()?, &wanted, temporary));
         let (mut embedded, log) = launched.await.map_err(io::Error::other).doing(|| "start PostgreSQL".into())??;
-        embedded.wait_until_ready(options.start_limit, &log).await?;
-        embedded
-            .create_database()
-            .await
-            .map_err(|source| EmbeddedError::Database { doing: "create the database `deskfold`", source })?;
+        if let Err(error) = embedded.prepare(options.start_limit, &log).await {
+            // Whoever tries again must not find the data directory still in use. The first error says more.
+            let _ = embedded.stop().await;
+            return Err(error);
+        }
         Ok(embedded)
+    }
+
+    async fn prepare(&mut self, limit: Duration, log: &Log) -> Result<(), EmbeddedError> {
+        self.wait_until_ready(limit, log).await?;
+        self.create_database()
+            .await
+            .map_err(|source| EmbeddedError::Database { doing: "create the database `deskfold`", source })
     }
 
     async fn wait_until_ready(&mut self, limit: Duration, log: &Log) -> Result<(), EmbeddedError> {
@@ -316,7 +333,7 @@ impl Embedded {
             }
             if told.elapsed() > Duration::from_secs(10) {
                 told = Instant::now();
-                tracing::info!(log = %log.path.display(), "still waiting for PostgreSQL, which may be recovering from a crash");
+                tracing::info!(log = %log.path.display(), "waiting for PostgreSQL, which may be recovering");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -467,7 +484,7 @@ fn initialise(
     let data_dir = link.parent().unwrap_or(Path::new("/"));
     let blocked = runner.and_then(|runner| runner.blocked_on_the_way_to(data_dir));
     let new = match (&blocked, runner) {
-        (Some(blocked), Some(runner)) => elsewhere(data_dir, blocked, runner)?,
+        (Some(blocked), Some(runner)) => elsewhere(data_dir, blocked, runner, &options.fallback)?,
         _ => link.with_extension("new"),
     };
     if new.exists() {
@@ -484,16 +501,15 @@ fn initialise(
     }
     if blocked.is_some() {
         symlink(&new, link).doing(|| format!("link {} to the cluster", link.display()))?;
-        tracing::warn!(cluster = %new.display(), "the data directory is closed to PostgreSQL's user, so the cluster is kept elsewhere");
+        tracing::warn!(cluster = %new.display(), "PostgreSQL's user may not enter the data directory: the cluster is kept elsewhere");
     } else {
         fs::rename(&new, link).doing(|| format!("put the new cluster at {}", link.display()))?;
     }
     link.canonicalize().doing(|| format!("find {}", link.display()))
 }
 
-/// A directory of its own under [`SHARED_STATE`] for the cluster of a `data_dir` that its user cannot enter.
-fn elsewhere(data_dir: &Path, blocked: &Path, runner: &Runner) -> Result<PathBuf, EmbeddedError> {
-    let shared = Path::new(SHARED_STATE);
+/// A path of its own under `shared` for the cluster of a `data_dir` that its user cannot enter.
+fn elsewhere(data_dir: &Path, blocked: &Path, runner: &Runner, shared: &Path) -> Result<PathBuf, EmbeddedError> {
     let made = DirBuilder::new().recursive(true).mode(0o755).create(shared);
     if made.is_err() || runner.blocked_on_the_way_to(shared).is_some() {
         return Err(EmbeddedError::NotTraversable { blocked: blocked.to_owned(), user: runner.name.clone() });
@@ -506,7 +522,8 @@ fn elsewhere(data_dir: &Path, blocked: &Path, runner: &Runner) -> Result<PathBuf
 ///
 /// A server that still runs is stopped. A `postmaster.pid` of one that does not is mostly PostgreSQL's own business, but
 /// when its process id has meanwhile been given to another process (usual in containers) PostgreSQL would refuse to
-/// start. It is removed only when no process at all works in the cluster, since a killed server's sessions may outlive it.
+/// start. It is removed only when no process at all works in the cluster, since a killed server's sessions may outlive
+/// it.
 fn recover(cluster: &Path, programs: &Programs, runner: Option<&Runner>) -> Result<(), EmbeddedError> {
     let Some(earlier) = Postmaster::read(cluster) else { return Ok(()) };
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -582,7 +599,8 @@ impl Postmaster {
     }
 }
 
-/// The server's settings. Ours win over `postgresql.conf`, so that they follow Deskfold's version; the caller's win over ours.
+/// The server's settings. Ours win over `postgresql.conf`, so that they follow Deskfold's version; the caller's win over
+/// ours.
 fn settings(options: &Options, sockets: &Path, temporary: bool) -> Vec<(String, OsString)> {
     const MEBIBYTE: u64 = 1 << 20;
     let memory = memory();
@@ -917,5 +935,46 @@ trait Doing<T> {
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, EmbeddedError> {
         self.map_err(|source| EmbeddedError::Io { doing: what(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn installed(versions: &[u32]) -> Vec<Programs> {
+        versions.iter().map(|version| Programs { bin: format!("/pg/{version}").into(), version: *version }).collect()
+    }
+
+    #[test]
+    fn a_new_cluster_gets_the_first_programs_that_are_new_enough() {
+        assert_eq!(Programs::choose(installed(&[13, 15, 17])).unwrap().version, 15);
+    }
+
+    #[test]
+    fn what_is_missing_or_too_old_is_named() {
+        let message = Programs::choose(installed(&[])).unwrap_err().to_string();
+        assert!(message.contains("apt-get install postgresql") && message.contains("DATABASE_URL"), "{message}");
+        let message = Programs::choose(installed(&[12, 14])).unwrap_err().to_string();
+        assert!(message.contains("/pg/14") && message.contains("15 or newer"), "{message}");
+    }
+
+    #[test]
+    fn an_existing_cluster_gets_the_programs_that_made_it() {
+        let cluster = Path::new("/data/postgres");
+        assert_eq!(Programs::choose_for(installed(&[17, 16, 15]), cluster, "16").unwrap().version, 16);
+        let message = Programs::choose_for(installed(&[17, 15]), cluster, "16").unwrap_err().to_string();
+        assert!(message.contains("of version 15, 17") && message.contains("postgresql-16"), "{message}");
+    }
+
+    #[test]
+    fn the_callers_settings_come_last_and_so_win() {
+        let options = Options { settings: vec![("jit".into(), "on".into())], ..Options::default() };
+        let settings = settings(&options, Path::new("/a, \"b\""), false);
+        assert_eq!(settings.iter().rfind(|(name, _)| name == "jit").unwrap().1, "on");
+        let sockets = settings.iter().find(|(name, _)| name == "unix_socket_directories").unwrap();
+        assert_eq!(sockets.1, "\"/a, \"\"b\"\"\"");
     }
 }

@@ -1,5 +1,9 @@
 //! The harness of the tests: one private PostgreSQL per test process, and in it a migrated database for each test.
-#![allow(clippy::expect_used, reason = "a set-up that fails is a test that fails, and the message is its report")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a set-up that fails is a test that fails, and the message is its report"
+)]
 
 use std::{
     path::{Path, PathBuf},
@@ -80,10 +84,8 @@ async fn cluster() -> &'static Cluster {
     CLUSTER
         .get_or_init(|| async {
             let options = Options { fsync: false, max_connections: 400, ..Options::default() };
-            let embedded = match Embedded::temporary(&options).await {
-                Ok(embedded) => embedded,
-                Err(error) => Err(error).expect("start PostgreSQL for the tests"),
-            };
+            let embedded = Embedded::temporary(&options).await;
+            let embedded = embedded.unwrap_or_else(|error| panic!("no PostgreSQL for the tests: {error}"));
             let maintenance = embedded.connect_options_for("postgres");
             execute(&maintenance, format!("create database {TEMPLATE}")).await;
             migrate(&embedded.connect_options_for(TEMPLATE)).await;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -16,9 +16,13 @@ fn quick() -> Options {
     Options { fsync: false, ..Options::default() }
 }
 
+fn directory(mode: u32) -> TempDir {
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempdir().unwrap()
+}
+
 /// A directory that the user PostgreSQL runs as can enter, should we be root.
 fn open_directory() -> TempDir {
-    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap()
+    directory(0o755)
 }
 
 async fn connect(embedded: &Embedded) -> PgConnection {
@@ -157,6 +161,32 @@ async fn a_data_directory_with_a_long_path_gets_its_socket_elsewhere() {
     assert_eq!(sockets.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     embedded.stop().await.unwrap();
     assert!(!sockets.exists());
+}
+
+/// PostgreSQL refuses root, and whom root runs it as may not enter root's own directories.
+#[tokio::test]
+async fn a_data_directory_closed_to_the_clusters_user_links_to_an_open_one() {
+    let (closed, fallback) = (directory(0o700), open_directory());
+    let is_root = closed.path().metadata().unwrap().uid() == 0;
+    let options = Options { fallback: fallback.path().to_owned(), ..quick() };
+    for answer in [1, 2] {
+        let embedded = Embedded::start(closed.path(), &options).await.unwrap();
+        let mut connection = connect(&embedded).await;
+        query("create table if not exists kept (answer bigint generated always as identity, given int)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let kept: i64 = query_scalar("insert into kept (given) values (0) returning answer")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(kept, answer);
+        embedded.stop().await.unwrap();
+    }
+    assert_eq!(closed.path().join("postgres").is_symlink(), is_root);
+    let cluster = closed.path().join("postgres").canonicalize().unwrap();
+    assert_eq!(cluster.parent() == Some(fallback.path()), is_root);
+    assert_ne!(cluster.metadata().unwrap().uid(), 0);
 }
 
 #[tokio::test]
