@@ -1,0 +1,27 @@
+//! The log on PostgreSQL: append, read, subscribe. It knows envelopes and bytes, and no ticket.
+//!
+//! Positions run 1, 2, 3, ... in commit order without a hole; versions of a stream run 0, 1, 2, ... in the same order.
+//! `docs/decisions/0001-the-log.md` says how the promises are kept, `tests/promises.rs` holds each to account.
+
+mod append;
+mod event;
+mod log;
+mod metrics;
+mod partition;
+mod read;
+mod tail;
+mod wire;
+mod writer;
+
+pub use append::{
+    Append, AppendError, Appended, Claim, ClaimAction, ClaimOwner, Expected, NewEvent, Number, StoredCommand,
+    StreamWrite,
+};
+pub use event::Recorded;
+pub use log::{Error, Log, Options};
+pub use metrics::Metrics;
+pub use read::{Direction, Query};
+pub use tail::Tail;
+
+/// The schema of the whole system: the tables of the log, of the read models and of the gateway.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

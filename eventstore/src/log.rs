@@ -1,0 +1,271 @@
+//! The log as the rest of the system holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::append::{Append, AppendError, Appended, ClaimOwner, StoredCommand};
+use crate::metrics::Metrics;
+use crate::partition;
+use crate::tail::{self, Tail};
+use crate::wire::Instant;
+use crate::writer::{self, Outcome, Writers};
+
+/// Why the log could not be read or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused or cannot be reached.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A row of the log could not be understood.
+    #[error("a row of the log cannot be read: {0}")]
+    Unreadable(String),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// How the log works. The defaults suit a help desk on a small machine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Batches in flight at once, each on a connection of its own.
+    pub writers: usize,
+    /// Most appends in a batch.
+    pub batch_appends: usize,
+    /// Most events in a batch of several appends.
+    pub batch_events: usize,
+    /// Most bytes in a batch of several appends.
+    pub batch_bytes: usize,
+    /// Most appends waiting; more are turned away as unavailable.
+    pub queue: usize,
+    /// How long a batch is tried again while the database cannot be reached.
+    pub patience: Duration,
+    /// Most bytes of data and metadata of one event.
+    pub event_bytes: usize,
+    /// Most events in one append.
+    pub append_events: usize,
+    /// Send a hint to other processes with each batch, and listen to theirs. One process alone can go without.
+    pub notify: bool,
+    /// How often the head is looked up when no hint comes.
+    pub poll: Duration,
+    /// How many recent events stay in memory for the subscriptions of this process.
+    pub tail_events: usize,
+    /// How many empty partitions lie ready beyond the head.
+    pub partitions_ahead: u16,
+    /// How long command ids are remembered: at least a day.
+    pub command_retention: Duration,
+    /// What is counted; `None` counts for nobody.
+    pub metrics: Option<Metrics>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            writers: 2,
+            batch_appends: 1024,
+            batch_events: 4096,
+            batch_bytes: 4 << 20,
+            queue: 65_536,
+            patience: Duration::from_secs(30),
+            event_bytes: 8 << 20,
+            append_events: 10_000,
+            notify: true,
+            poll: Duration::from_millis(250),
+            tail_events: 16_384,
+            partitions_ahead: 2,
+            command_retention: Duration::from_secs(30 * 24 * 60 * 60),
+            metrics: None,
+        }
+    }
+}
+
+/// The log of one database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    options: Options,
+    metrics: Metrics,
+    writers: Writers,
+    tail: Tail,
+    tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    keeper: tokio::task::AbortHandle,
+}
+
+impl Log {
+    /// Opens the log of a migrated database and starts its writers, its tail and the keeper of its partitions.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or has no log.
+    pub async fn open(pool: PgPool, options: Options) -> Result<Log, Error> {
+        let metrics = match &options.metrics {
+            Some(metrics) => metrics.clone(),
+            None => Metrics::unregistered().map_err(|error| Error::Invalid(error.to_string()))?,
+        };
+        let ahead = i32::from(options.partitions_ahead);
+        partition::create(&pool, ahead, 0).await?;
+        let (tail, pump) = tail::start(pool.clone(), &options).await?;
+        let (keeper, keeping) = partition::keep(pool.clone(), ahead, options.command_retention).await?;
+        let (writers, mut tasks) = writer::start(&pool, &options, &metrics, &tail, keeper);
+        tasks.push(pump);
+        let keeper = keeping.abort_handle();
+        tasks.push(keeping);
+        Ok(Log { shared: Arc::new(Shared { pool, options, metrics, writers, tail, tasks: tasks.into(), keeper }) })
+    }
+
+    /// Writes what was accepted, then stops the log's tasks. Later appends are refused as unavailable.
+    pub async fn close(&self) {
+        self.shared.writers.close();
+        self.shared.writers.drained().await;
+        self.shared.tail.close();
+        self.shared.keeper.abort();
+        let tasks = std::mem::take(&mut *self.shared.tasks.lock());
+        for task in tasks {
+            // Cancelled or done: either way it has stopped.
+            let _ = task.await;
+        }
+    }
+
+    /// The pool for reads.
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The newest events of the log, shared by everybody in this process.
+    pub fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
+    /// Appends, together with whatever else is waiting. Dropping the future does not take the append back.
+    ///
+    /// # Errors
+    /// When it is refused, see [`AppendError`]; its neighbours in the batch are not affected.
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.validate(self.shared.options.event_bytes, self.shared.options.append_events)?;
+        let began = std::time::Instant::now();
+        let (append, outcome) = self.shared.writers.append(append).await?;
+        self.shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
+        match outcome {
+            Outcome::Accepted(appended) => Ok(appended),
+            Outcome::Stored { first, last, recorded_at, ours } => {
+                let (versions, numbers) = self.stored_result(&append, first, last).await?;
+                let recorded_at = recorded_at.0;
+                Ok(Appended {
+                    duplicate: !ours,
+                    first_position: first,
+                    last_position: last,
+                    recorded_at,
+                    versions,
+                    numbers,
+                })
+            }
+        }
+    }
+
+    async fn stored_result(
+        &self,
+        append: &writer::Brief,
+        first: i64,
+        last: i64,
+    ) -> Result<(Vec<i64>, Vec<i64>), AppendError> {
+        let store = |error| AppendError::Store(Arc::new(error));
+        let stored: Vec<(String, i64)> = sqlx::query_as(
+            "select stream, max(version) from log_event where position between $1 and $2 group by stream",
+        )
+        .bind(first)
+        .bind(last)
+        .fetch_all(self.pool())
+        .await
+        .map_err(store)?;
+        let numbers: Option<Option<Vec<i64>>> =
+            sqlx::query_scalar("select numbers from log_command where command_id = $1")
+                .bind(append.command_id)
+                .fetch_optional(self.pool())
+                .await
+                .map_err(store)?;
+        let version =
+            |stream: &String| stored.iter().find(|(name, _)| name == stream).map_or(-1, |(_, version)| *version);
+        Ok((append.streams.iter().map(version).collect(), numbers.flatten().unwrap_or_default()))
+    }
+
+    /// Position of the newest event, 0 before the first.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn head(&self) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar("select coalesce((select position from log_head), 0)").fetch_one(self.pool()).await?)
+    }
+
+    /// The last position recorded at or before an instant, 0 before the first event.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn position_at(&self, instant: jiff::Timestamp) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar("select log_position_at($1)").bind(Instant(instant)).fetch_one(self.pool()).await?)
+    }
+
+    /// The version of a stream, -1 when it has no events.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn stream_version(&self, tenant: &str, stream: &str) -> Result<i64, Error> {
+        let version: Option<i64> =
+            sqlx::query_scalar("select version from log_stream where tenant_id = $1 and stream = $2")
+                .bind(tenant)
+                .bind(stream)
+                .fetch_optional(self.pool())
+                .await?;
+        Ok(version.unwrap_or(-1))
+    }
+
+    /// Who owns a unique key; an empty tenant asks for a key of the whole deployment.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn claim_owner(&self, tenant: &str, scope: &str, key: &str) -> Result<Option<ClaimOwner>, Error> {
+        let owner: Option<(String, String)> = sqlx::query_as(
+            "select owner_tenant, stream from log_claim where tenant_id = $1 and scope = $2 and key = $3",
+        )
+        .bind(tenant)
+        .bind(scope)
+        .bind(key)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(owner.map(|(tenant, stream)| ClaimOwner { tenant, stream }))
+    }
+
+    /// What is remembered of a command, as long as its id is retained.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn stored_command(&self, id: Uuid) -> Result<Option<StoredCommand>, Error> {
+        let stored: Option<(String, i64, i64, i64)> = sqlx::query_as(
+            "select tenant_id, fingerprint, first_position, last_position from log_command where command_id = $1",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(stored.map(|(tenant, fingerprint, first_position, last_position)| StoredCommand {
+            tenant,
+            fingerprint,
+            first_position,
+            last_position,
+        }))
+    }
+}

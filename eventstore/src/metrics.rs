@@ -1,0 +1,87 @@
+//! What the log tells Prometheus.
+
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts, Registry};
+
+/// Counters, gauges and histograms of the log. Cheap to clone; without a registry they count for nobody.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(crate) appends: IntCounter,
+    pub(crate) append_events: IntCounter,
+    pub(crate) append_conflicts: IntCounter,
+    pub(crate) append_retries: IntCounter,
+    pub(crate) append_batch_size: Histogram,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) lag_positions: IntGaugeVec,
+    pub(crate) lag_seconds: GaugeVec,
+    pub(crate) parked: IntGaugeVec,
+    pub(crate) handled: prometheus::IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes them and registers them as `deskfold_*`.
+    ///
+    /// # Errors
+    /// When the registry already has metrics of these names.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self::unregistered()?;
+        registry.register(Box::new(metrics.appends.clone()))?;
+        registry.register(Box::new(metrics.append_events.clone()))?;
+        registry.register(Box::new(metrics.append_conflicts.clone()))?;
+        registry.register(Box::new(metrics.append_retries.clone()))?;
+        registry.register(Box::new(metrics.append_batch_size.clone()))?;
+        registry.register(Box::new(metrics.append_seconds.clone()))?;
+        registry.register(Box::new(metrics.lag_positions.clone()))?;
+        registry.register(Box::new(metrics.lag_seconds.clone()))?;
+        registry.register(Box::new(metrics.parked.clone()))?;
+        registry.register(Box::new(metrics.handled.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Metrics nobody reads.
+    ///
+    /// # Errors
+    /// Never, as long as the names below are valid.
+    pub fn unregistered() -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| IntCounter::with_opts(Opts::new(name, help).namespace("deskfold"));
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            Histogram::with_opts(HistogramOpts::new(name, help).namespace("deskfold").buckets(buckets))
+        };
+        let of_subscription = ["subscription", "version"];
+        let gauge = |name: &str, help: &str| Opts::new(name, help).namespace("deskfold");
+        Ok(Self {
+            appends: counter("appends_total", "Appends accepted.")?,
+            append_events: counter("append_events_total", "Events written.")?,
+            append_conflicts: counter(
+                "append_conflicts_total",
+                "Appends refused: a stream had another version or a key was taken.",
+            )?,
+            append_retries: counter(
+                "append_retries_total",
+                "Batches sent again after a lost race or a lost connection.",
+            )?,
+            append_batch_size: histogram(
+                "append_batch_size",
+                "Appends per batch.",
+                prometheus::exponential_buckets(1.0, 2.0, 12)?,
+            )?,
+            append_seconds: histogram(
+                "append_seconds",
+                "Time from asking for an append to its answer.",
+                prometheus::exponential_buckets(0.000_125, 2.0, 18)?,
+            )?,
+            lag_positions: IntGaugeVec::new(
+                gauge("subscription_lag_positions", "Events a subscription has not handled yet."),
+                &of_subscription,
+            )?,
+            lag_seconds: GaugeVec::new(
+                gauge("subscription_lag_seconds", "Age of the oldest event a subscription has not handled yet."),
+                &of_subscription,
+            )?,
+            parked: IntGaugeVec::new(gauge("parked_events", "Events parked by a subscription."), &of_subscription)?,
+            handled: prometheus::IntCounterVec::new(
+                gauge("subscription_events_total", "Events a subscription has handled."),
+                &of_subscription,
+            )?,
+        })
+    }
+}

@@ -1,0 +1,738 @@
+//! Group commit: appends that wait together are written together, a few batches in flight at once.
+//!
+//! An append meets its like here twice. In the queue, an append that shares a stream, a claimed key or a command id with
+//! one before it waits until that one is answered: so callers of one stream are served in the order they came, and no
+//! batch needs to care. In the database, locks do the same between processes (see the function `log_append`).
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::append::{Append, AppendError, Appended, ClaimAction, Expected};
+use crate::event::Recorded;
+use crate::log::Options;
+use crate::metrics::Metrics;
+use crate::partition::{self, Keeper};
+use crate::tail::Tail;
+use crate::wire::Instant;
+
+/// The queue in front of the writers.
+#[derive(Clone, Debug)]
+pub(crate) struct Writers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    drained: watch::Sender<bool>,
+    hasher: RandomState,
+    options: Options,
+    metrics: Metrics,
+    tail: Tail,
+    keeper: Keeper,
+    pool: PgPool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Pending>,
+    /// Keys of the appends in flight.
+    busy: HashSet<u64, Identity>,
+    /// Batches in flight, and the appends in them.
+    batches: usize,
+    in_flight: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    append: Append,
+    keys: Vec<u64>,
+    reply: oneshot::Sender<Result<Outcome, AppendError>>,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Written now.
+    Accepted(Appended),
+    /// Its command was applied before; by an earlier try of the same batch if `ours`.
+    Stored { first: i64, last: i64, recorded_at: Instant, ours: bool },
+}
+
+/// What is needed to answer for a stored command, after the append itself has gone to its writer.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    pub(crate) command_id: Uuid,
+    pub(crate) streams: Vec<String>,
+}
+
+/// Hashes that are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Identity(u64);
+
+impl BuildHasher for Identity {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl std::hash::Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl Writers {
+    /// Queues an append and waits for its answer.
+    pub(crate) async fn append(&self, append: Append) -> Result<(Brief, Outcome), AppendError> {
+        let brief = Brief {
+            command_id: append.command_id,
+            streams: append.writes.iter().map(|write| write.stream.clone()).collect(),
+        };
+        let keys = self.keys(&append);
+        let (reply, answer) = oneshot::channel();
+        let wake = {
+            let mut queue = self.shared.queue.lock();
+            if queue.closed {
+                return Err(AppendError::Unavailable("the log is closed".into()));
+            }
+            if queue.waiting.len() >= self.shared.options.queue {
+                return Err(AppendError::Unavailable("too many appends are waiting".into()));
+            }
+            queue.waiting.push_back(Pending { append, keys, reply });
+            queue.worth_a_batch()
+        };
+        if wake {
+            self.shared.wake.notify_one();
+        }
+        match answer.await {
+            Ok(outcome) => Ok((brief, outcome?)),
+            Err(_) => Err(AppendError::Unavailable("the writer stopped".into())),
+        }
+    }
+
+    /// What two appends may not have in common within a batch. A collision only makes one of them wait.
+    fn keys(&self, append: &Append) -> Vec<u64> {
+        let hasher = &self.shared.hasher;
+        let mut keys = Vec::with_capacity(1 + append.writes.len() + append.claims.len());
+        keys.push(hasher.hash_one(append.command_id));
+        keys.extend(append.writes.iter().map(|write| hasher.hash_one((&append.tenant, &write.stream))));
+        keys.extend(append.claims.iter().map(|claim| {
+            let tenant = if claim.global { "" } else { &append.tenant };
+            hasher.hash_one((tenant, &claim.scope, &claim.key))
+        }));
+        keys
+    }
+
+    pub(crate) fn close(&self) {
+        self.shared.queue.lock().closed = true;
+        self.shared.wake.notify_waiters();
+        self.shared.wake.notify_one();
+    }
+
+    pub(crate) async fn drained(&self) {
+        // An error means that the writers are gone, and with them the queue.
+        let _ = self.shared.drained.subscribe().wait_for(|drained| *drained).await;
+    }
+}
+
+impl Queue {
+    /// One batch may always go. A second one goes when it would carry about as much as the one in flight: smaller ones
+    /// would only cost commits.
+    fn worth_a_batch(&self) -> bool {
+        self.batches == 0 || self.waiting.len() >= self.in_flight.div_ceil(2).max(1)
+    }
+
+    /// Takes what can be written together, in order, leaving what must wait for something before it.
+    fn take(&mut self, options: &Options) -> Vec<Pending> {
+        let mut batch = Vec::new();
+        if !self.worth_a_batch() {
+            return batch;
+        }
+        let (mut events, mut bytes, mut claims) = (0, 0, 0);
+        let mut deferred = VecDeque::new();
+        let mut held = HashSet::<u64, Identity>::default();
+        while let Some(pending) = self.waiting.pop_front() {
+            let shared = |key: &u64| self.busy.contains(key) || held.contains(key);
+            if pending.keys.iter().any(shared) {
+                held.extend(&pending.keys);
+                deferred.push_back(pending);
+                if deferred.len() >= options.batch_appends {
+                    break;
+                }
+                continue;
+            }
+            events += pending.append.events();
+            bytes += pending.append.bytes();
+            claims += pending.append.claims.len();
+            let full = events > options.batch_events || bytes > options.batch_bytes || claims > options.batch_appends;
+            if full && !batch.is_empty() {
+                deferred.push_back(pending);
+                break;
+            }
+            self.busy.extend(&pending.keys);
+            batch.push(pending);
+            if batch.len() >= options.batch_appends {
+                break;
+            }
+        }
+        while let Some(pending) = deferred.pop_back() {
+            self.waiting.push_front(pending);
+        }
+        if !batch.is_empty() {
+            self.batches += 1;
+            self.in_flight += batch.len();
+        }
+        batch
+    }
+
+    fn done(&mut self, keys: &[u64], appends: usize) {
+        for key in keys {
+            self.busy.remove(key);
+        }
+        self.batches -= 1;
+        self.in_flight -= appends;
+    }
+}
+
+/// Starts the writers.
+pub(crate) fn start(
+    pool: &PgPool,
+    options: &Options,
+    metrics: &Metrics,
+    tail: &Tail,
+    keeper: Keeper,
+) -> (Writers, Vec<JoinHandle<()>>) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::default(),
+        wake: Notify::new(),
+        drained: watch::Sender::new(false),
+        hasher: RandomState::new(),
+        options: options.clone(),
+        metrics: metrics.clone(),
+        tail: tail.clone(),
+        keeper,
+        pool: pool.clone(),
+    });
+    let tasks = (0..options.writers.max(1))
+        .map(|_| tokio::spawn(Writer { shared: Arc::clone(&shared), connection: None }.run()))
+        .collect();
+    (Writers { shared }, tasks)
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    connection: Option<PgConnection>,
+}
+
+/// What to do about a batch that failed.
+enum Failed {
+    /// Lost race or connection: the same again.
+    Again,
+    /// One more partition, then the same again.
+    NoPartition,
+    /// Something in it cannot be stored.
+    Data,
+    /// Nothing will help.
+    Hopeless,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        loop {
+            let batch = {
+                let mut queue = self.shared.queue.lock();
+                let batch = queue.take(&self.shared.options);
+                if batch.is_empty() && queue.closed && queue.waiting.is_empty() && queue.batches == 0 {
+                    drop(queue);
+                    self.shared.drained.send_replace(true);
+                    self.shared.wake.notify_one();
+                    return;
+                }
+                batch
+            };
+            if batch.is_empty() {
+                self.shared.wake.notified().await;
+                continue;
+            }
+            let appends = batch.len();
+            let keys: Vec<u64> = batch.iter().flat_map(|pending| pending.keys.iter().copied()).collect();
+            self.shared.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
+            let answered = self.write(batch).await;
+            // Keys are free before callers hear of it: whoever answers at once is not deferred by his own last append.
+            self.shared.queue.lock().done(&keys, appends);
+            for (reply, outcome) in answered {
+                // A caller who has gone away needs no answer.
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    /// Writes a batch, halving it as often as needed to find what cannot be stored.
+    async fn write(
+        &mut self,
+        batch: Vec<Pending>,
+    ) -> Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)> {
+        let mut answered = Vec::with_capacity(batch.len());
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            match self.attempt(&part).await {
+                Ok(outcomes) => self.settle(part, outcomes, &mut answered),
+                Err((Failed::Data, _)) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.push(second);
+                    parts.push(part);
+                }
+                Err((failed, error)) => {
+                    let error = Arc::new(error);
+                    for pending in part {
+                        let refusal = match failed {
+                            Failed::Data => AppendError::Invalid(error.to_string()),
+                            Failed::Again | Failed::NoPartition => AppendError::Unavailable(error.to_string()),
+                            Failed::Hopeless => AppendError::Store(Arc::clone(&error)),
+                        };
+                        answered.push((pending.reply, Err(refusal)));
+                    }
+                }
+            }
+        }
+        answered
+    }
+
+    /// Sends a batch until it is written, refused for good, or patience runs out.
+    async fn attempt(&mut self, batch: &[Pending]) -> Result<Written, (Failed, sqlx::Error)> {
+        let mut began: Option<Clock> = None;
+        let mut pause = Duration::from_millis(1);
+        let mut unsure = false;
+        loop {
+            let error = match self.send(batch).await {
+                Ok(mut written) => {
+                    written.retried = unsure;
+                    return Ok(written);
+                }
+                Err(error) => error,
+            };
+            let failed = diagnose(&error);
+            let lost = !matches!(error, sqlx::Error::Database(_)) || connection_ended(&error);
+            if lost {
+                // It may have been committed all the same: from now on a duplicate may be our own.
+                unsure = true;
+                self.connection = None;
+            }
+            let events: usize = batch.iter().map(|pending| pending.append.events()).sum();
+            match failed {
+                Failed::Data | Failed::Hopeless => return Err((failed, error)),
+                Failed::NoPartition => {
+                    let ahead = i32::from(self.shared.options.partitions_ahead);
+                    if let Err(error) =
+                        partition::create(&self.shared.pool, ahead, i64::try_from(events).unwrap_or(0)).await
+                    {
+                        tracing::warn!(%error, "cannot make a partition of the log, trying again");
+                    }
+                }
+                Failed::Again => {}
+            }
+            if began.get_or_insert_with(Clock::now).elapsed() >= self.shared.options.patience {
+                return Err((failed, error));
+            }
+            self.shared.metrics.append_retries.inc();
+            tracing::debug!(%error, appends = batch.len(), "a batch is sent again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    async fn send(&mut self, batch: &[Pending]) -> Result<Written, sqlx::Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
+        };
+        let row = Arrays::of(batch).query(self.shared.options.notify).fetch_one(&mut *connection).await;
+        row.and_then(|row| Written::from_row(&row))
+    }
+
+    /// Turns the function's answer into one answer per append, and tells the tail.
+    fn settle(
+        &self,
+        batch: Vec<Pending>,
+        written: Written,
+        answered: &mut Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)>,
+    ) {
+        let metrics = &self.shared.metrics;
+        let wanted = self.shared.tail.wanted();
+        let mut events = Vec::new();
+        let mut position = written.head;
+        let (mut write, mut claim, mut number) = (0, 0, 0);
+        for (index, pending) in batch.into_iter().enumerate() {
+            let Pending { append, reply, .. } = pending;
+            let (writes, claims) = (append.writes.len(), append.claims.len());
+            let drawn =
+                append.writes.iter().flat_map(|write| &write.events).filter(|event| event.number.is_some()).count();
+            let outcome = match written.statuses.as_ref().and_then(|statuses| statuses.get(index)).copied().unwrap_or(0)
+            {
+                0 => {
+                    let before = written.before.get(write..write + writes).unwrap_or_default();
+                    let numbers = written.numbers.get(number..number + drawn).unwrap_or_default();
+                    let numbers: Vec<i64> = numbers.iter().copied().flatten().collect();
+                    let count = append.events();
+                    let after = |(write, before): (&crate::StreamWrite, &i64)| before + signed(write.events.len());
+                    let appended = Appended {
+                        duplicate: false,
+                        first_position: position + 1,
+                        last_position: position + signed(count),
+                        recorded_at: written.recorded_at,
+                        versions: append.writes.iter().zip(before).map(after).collect(),
+                        numbers,
+                    };
+                    metrics.appends.inc();
+                    metrics.append_events.inc_by(count as u64);
+                    if wanted {
+                        record(append, &appended, before, &mut events);
+                    }
+                    position = appended.last_position;
+                    Ok(Outcome::Accepted(appended))
+                }
+                1 => Ok(Outcome::Stored {
+                    first: at(&written.stored_first, index),
+                    last: at(&written.stored_last, index),
+                    recorded_at: Instant(
+                        written
+                            .stored_at
+                            .get(index)
+                            .copied()
+                            .flatten()
+                            .map_or(written.recorded_at, |instant| instant.0),
+                    ),
+                    ours: written.retried,
+                }),
+                2 => {
+                    metrics.append_conflicts.inc();
+                    let refused = written.detail(index).and_then(|detail| detail.checked_sub(write));
+                    Err(refused.and_then(|refused| Some((refused, append.writes.get(refused)?))).map_or_else(
+                        lost_detail,
+                        |(refused, stream)| AppendError::Conflict {
+                            stream: stream.stream.clone(),
+                            expected: stream.expected,
+                            actual: written.before.get(write + refused).copied().unwrap_or(-1),
+                        },
+                    ))
+                }
+                3 => {
+                    metrics.append_conflicts.inc();
+                    let refused = written.detail(index).and_then(|detail| detail.checked_sub(claim));
+                    Err(refused.and_then(|refused| append.claims.get(refused)).map_or_else(lost_detail, |claim| {
+                        AppendError::Claimed {
+                            scope: claim.scope.clone(),
+                            key: claim.key.clone(),
+                            owner_stream: written.owners.get(index).cloned().flatten().unwrap_or_default(),
+                        }
+                    }))
+                }
+                _ => Err(AppendError::CommandReused),
+            };
+            (write, claim, number) = (write + writes, claim + claims, number + drawn);
+            answered.push((reply, outcome));
+        }
+        if position > written.head {
+            self.shared.keeper.moved(written.head + 1, position);
+            self.shared.tail.committed(written.head + 1, position, events);
+        }
+    }
+}
+
+/// The events of an append as a reader would find them.
+fn record(append: Append, appended: &Appended, before: &[i64], events: &mut Vec<Recorded>) {
+    let tenant: Arc<str> = append.tenant.into();
+    let mut position = appended.first_position;
+    let mut numbers = appended.numbers.iter();
+    for (write, before) in append.writes.into_iter().zip(before) {
+        let stream: Arc<str> = write.stream.into();
+        for (event, version) in write.events.into_iter().zip(before + 1..) {
+            let data = match event.number.and_then(|number| Some((number.offset, numbers.next()?))) {
+                Some((offset, number)) => {
+                    let (start, end) = (event.data.slice(..offset), event.data.slice(offset + 1..));
+                    [&start, number.to_string().as_bytes(), &end].concat().into()
+                }
+                None => event.data,
+            };
+            events.push(Recorded {
+                position,
+                tenant: Arc::clone(&tenant),
+                stream: Arc::clone(&stream),
+                version,
+                id: event.id,
+                kind: event.kind.into(),
+                occurred_at: event.occurred_at.map_or(appended.recorded_at, microseconds),
+                recorded_at: appended.recorded_at,
+                is_json: event.is_json,
+                data,
+                metadata: event.metadata,
+            });
+            position += 1;
+        }
+    }
+}
+
+/// An instant as the database keeps it.
+fn microseconds(instant: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
+}
+
+fn lost_detail() -> AppendError {
+    AppendError::Unavailable("the log's answer does not fit the batch".into())
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn at(values: &[i64], index: usize) -> i64 {
+    values.get(index).copied().unwrap_or(0)
+}
+
+/// A connection that plans each statement of `log_append` once, always by index: the tables grow under the plan.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let options = options.clone().application_name("deskfold log writer").disable_statement_logging();
+    let mut connection = PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql(
+        "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_hashjoin = off;
+         set enable_mergejoin = off; set default_transaction_isolation = 'read committed'",
+    )
+    .execute(&mut connection)
+    .await?;
+    Ok(connection)
+}
+
+fn connection_ended(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+}
+
+fn diagnose(error: &sqlx::Error) -> Failed {
+    let sqlx::Error::Database(database) = error else {
+        return match error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Failed::Again
+            }
+            _ => Failed::Hopeless,
+        };
+    };
+    let code = database.code().unwrap_or_default();
+    match &*code {
+        // A command id taken meanwhile by another process.
+        "23505" if database.table() == Some("log_command") => Failed::Again,
+        "23514" if database.message().starts_with("no partition of relation") => Failed::NoPartition,
+        // Lost races, lost connections, a server that starts, stops or is full, a plan made before a migration.
+        "40001" | "40P01" | "55P03" | "0A000" | "25006" => Failed::Again,
+        code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Failed::Again,
+        code if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => Failed::Data,
+        _ => Failed::Hopeless,
+    }
+}
+
+/// What `log_append` answers.
+struct Written {
+    head: i64,
+    recorded_at: Timestamp,
+    before: Vec<i64>,
+    statuses: Option<Vec<i32>>,
+    details: Vec<i32>,
+    stored_first: Vec<i64>,
+    stored_last: Vec<i64>,
+    stored_at: Vec<Option<Instant>>,
+    owners: Vec<Option<String>>,
+    numbers: Vec<Option<i64>>,
+    retried: bool,
+}
+
+impl Written {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let statuses: Option<Vec<i32>> = row.try_get(3)?;
+        let refused = statuses.is_some();
+        let some = |index: usize| -> Result<Vec<i64>, sqlx::Error> {
+            Ok(if refused { row.try_get::<Option<_>, _>(index)?.unwrap_or_default() } else { Vec::new() })
+        };
+        Ok(Self {
+            head: row.try_get::<Option<_>, _>(0)?.unwrap_or(0),
+            recorded_at: row.try_get::<Option<Instant>, _>(1)?.map_or(Timestamp::UNIX_EPOCH, |instant| instant.0),
+            before: row.try_get(2)?,
+            details: if refused { row.try_get::<Option<_>, _>(4)?.unwrap_or_default() } else { Vec::new() },
+            stored_first: some(5)?,
+            stored_last: some(6)?,
+            stored_at: if refused { row.try_get::<Option<_>, _>(7)?.unwrap_or_default() } else { Vec::new() },
+            owners: if refused { row.try_get::<Option<_>, _>(8)?.unwrap_or_default() } else { Vec::new() },
+            numbers: row.try_get::<Option<_>, _>(9)?.unwrap_or_default(),
+            statuses,
+            retried: false,
+        })
+    }
+
+    /// The index, from 0, of the stream or claim that refused an append.
+    fn detail(&self, index: usize) -> Option<usize> {
+        usize::try_from(self.details.get(index)? - 1).ok()
+    }
+}
+
+/// A batch as parallel arrays.
+#[derive(Default)]
+struct Arrays<'a> {
+    command_ids: Vec<Uuid>,
+    fingerprints: Vec<i64>,
+    tenants: Vec<&'a str>,
+    append_offset: Vec<i64>,
+    append_events: Vec<i64>,
+    write_append: Vec<i32>,
+    write_tenant: Vec<&'a str>,
+    write_stream: Vec<&'a str>,
+    write_expected: Vec<i64>,
+    write_events: Vec<i64>,
+    write_offset: Vec<i64>,
+    event_write: Vec<i32>,
+    event_index: Vec<i64>,
+    event_ids: Vec<Uuid>,
+    event_types: Vec<&'a str>,
+    event_occurred: Vec<Option<Instant>>,
+    event_json: Vec<bool>,
+    event_data: Vec<&'a [u8]>,
+    event_metadata: Vec<&'a [u8]>,
+    claim_append: Vec<i32>,
+    claim_tenant: Vec<&'a str>,
+    claim_scope: Vec<&'a str>,
+    claim_key: Vec<&'a str>,
+    claim_stream: Vec<&'a str>,
+    claim_take: Vec<bool>,
+    number_event: Vec<i32>,
+    number_counter: Vec<&'a str>,
+    number_offset: Vec<i32>,
+    may_create: bool,
+    back_dated: bool,
+    opaque: bool,
+}
+
+impl<'a> Arrays<'a> {
+    fn of(batch: &'a [Pending]) -> Self {
+        let mut arrays = Self::default();
+        batch.iter().for_each(|pending| arrays.push(&pending.append));
+        // Most batches occur now and are JSON: then these columns stay at home.
+        if !arrays.back_dated {
+            arrays.event_occurred.clear();
+        }
+        if !arrays.opaque {
+            arrays.event_json.clear();
+        }
+        arrays
+    }
+
+    fn push(&mut self, append: &'a Append) {
+        let offset = signed(self.event_write.len());
+        self.command_ids.push(append.command_id);
+        self.fingerprints.push(append.fingerprint);
+        self.tenants.push(&append.tenant);
+        self.append_offset.push(offset);
+        self.append_events.push(signed(append.events()));
+        let index = ordinal(self.command_ids.len());
+        for write in &append.writes {
+            self.write_append.push(index);
+            self.write_tenant.push(&append.tenant);
+            self.write_stream.push(&write.stream);
+            self.write_expected.push(match write.expected {
+                Expected::Exact(version) => version,
+                Expected::NoStream => -1,
+                Expected::Any => -2,
+                Expected::StreamExists => -4,
+            });
+            self.may_create |= matches!(write.expected, Expected::NoStream | Expected::Any);
+            self.write_events.push(signed(write.events.len()));
+            self.write_offset.push(signed(self.event_write.len()));
+            let index = ordinal(self.write_append.len());
+            for (event, of_stream) in write.events.iter().zip(1..) {
+                self.event_write.push(index);
+                self.event_index.push(of_stream);
+                self.event_ids.push(event.id);
+                self.event_types.push(&event.kind);
+                self.event_occurred.push(event.occurred_at.map(Instant));
+                self.back_dated |= event.occurred_at.is_some();
+                self.event_json.push(event.is_json);
+                self.opaque |= !event.is_json;
+                self.event_data.push(&event.data);
+                self.event_metadata.push(&event.metadata);
+                if let Some(number) = &event.number {
+                    self.number_event.push(ordinal(self.event_write.len()));
+                    self.number_counter.push(&number.counter);
+                    self.number_offset.push(ordinal(number.offset));
+                }
+            }
+        }
+        for claim in &append.claims {
+            self.claim_append.push(index);
+            self.claim_tenant.push(if claim.global { "" } else { &append.tenant });
+            self.claim_scope.push(&claim.scope);
+            self.claim_key.push(&claim.key);
+            self.claim_stream.push(&claim.stream);
+            self.claim_take.push(claim.action == ClaimAction::Take);
+        }
+    }
+
+    fn query(self, notify: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        sqlx::query(
+            "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
+        )
+        .bind(self.command_ids)
+        .bind(self.fingerprints)
+        .bind(self.tenants)
+        .bind(self.append_offset)
+        .bind(self.append_events)
+        .bind(self.write_append)
+        .bind(self.write_tenant)
+        .bind(self.write_stream)
+        .bind(self.write_expected)
+        .bind(self.write_events)
+        .bind(self.write_offset)
+        .bind(self.event_write)
+        .bind(self.event_index)
+        .bind(self.event_ids)
+        .bind(self.event_types)
+        .bind(self.event_occurred)
+        .bind(self.event_json)
+        .bind(self.event_data)
+        .bind(self.event_metadata)
+        .bind(self.claim_append)
+        .bind(self.claim_tenant)
+        .bind(self.claim_scope)
+        .bind(self.claim_key)
+        .bind(self.claim_stream)
+        .bind(self.claim_take)
+        .bind(self.number_event)
+        .bind(self.number_counter)
+        .bind(self.number_offset)
+        .bind(self.may_create)
+        .bind(notify)
+    }
+}
+
+/// Counts from 1, as PostgreSQL's arrays do; for an offset, the offset itself.
+fn ordinal(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
