@@ -1,0 +1,30 @@
+# `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything; both first install what is missing.
+
+LISTEN ?= 127.0.0.1:8080
+DATA_DIR ?= ./data
+# Debian keeps servers in sbin, which is not on everybody's PATH.
+export PATH := $(PATH):/usr/sbin
+
+.PHONY: run test bench fmt lint doc prerequisites
+
+run: prerequisites
+	cargo run --release --bin deskfold -- serve --listen $(LISTEN) --data-dir $(DATA_DIR)
+
+test: prerequisites
+	cargo test --workspace
+
+bench: prerequisites
+	cargo bench --package deskfold-tests
+
+fmt:
+	cargo fmt --all
+
+lint: prerequisites
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: prerequisites
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+prerequisites:
+	@deploy/install-prerequisites.sh

@@ -1,0 +1,84 @@
+#!/bin/bash
+# Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler.
+# Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
+set -euo pipefail
+
+oldest_postgresql=15
+
+has_postgresql() {
+    local postgres version
+    for postgres in ${PG_BIN:+"$PG_BIN/postgres"} "$(command -v postgres || true)" /usr/lib/postgresql/*/bin/postgres \
+        /usr/pgsql-*/bin/postgres /usr/libexec/postgresql*/postgres /usr/local/pgsql/bin/postgres \
+        /opt/homebrew/opt/postgresql*/bin/postgres /usr/local/opt/postgresql*/bin/postgres; do
+        [ -x "$postgres" ] || continue
+        version=$("$postgres" --version | grep -oE '[0-9]+' | head -n 1)
+        [ "${version:-0}" -lt "$oldest_postgresql" ] || return 0
+    done
+    return 1
+}
+
+has_nats() {
+    [ -x "${NATS_SERVER_BIN:-}" ] || command -v nats-server >/dev/null || [ -x /usr/sbin/nats-server ]
+}
+
+has_c_compiler() {
+    command -v cc >/dev/null && printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
+}
+
+missing=()
+has_postgresql || missing+=(postgresql)
+has_nats || missing+=(nats-server)
+has_c_compiler || missing+=(gcc libc6-dev)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    cat >&2 <<MESSAGE
+Missing: ${missing[*]}.
+This script installs them on Debian and its relatives only. With your own package manager, please install
+  - PostgreSQL $oldest_postgresql or newer, the server (set PG_BIN to the directory of initdb and postgres if they are not found),
+  - nats-server with JetStream (https://nats.io/download/),
+  - a C compiler,
+and run this again.
+MESSAGE
+    exit 1
+fi
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "Missing: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+}
+
+# Debian makes and starts a cluster with every new PostgreSQL unless told not to. Whoever has an opinion keeps it.
+settings=/etc/postgresql-common
+if [[ " ${missing[*]} " == *" postgresql "* ]] &&
+    ! grep -rqsE '^[[:space:]]*create_main_cluster' "$settings/createcluster.conf" "$settings/createcluster.d"; then
+    as_root mkdir -p "$settings/createcluster.d"
+    echo "create_main_cluster = false" | as_root tee "$settings/createcluster.d/deskfold.conf" >/dev/null
+fi
+
+# Debian starts every newly installed server. Ours are to be run by Deskfold, so for now we answer that none may start.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+fi
+
+echo "Installing ${missing[*]}" >&2
+as_root apt-get update -qq </dev/null
+as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" </dev/null >/dev/null
+if [[ " ${missing[*]} " == *" nats-server "* ]] && command -v systemctl >/dev/null; then
+    as_root systemctl disable --quiet nats-server
+fi
+
+if ! has_postgresql; then
+    echo "The PostgreSQL of this release is older than $oldest_postgresql: see https://wiki.postgresql.org/wiki/Apt for a newer one." >&2
+    exit 1
+fi
