@@ -103,11 +103,14 @@ create table log_parked (
     type text collate "C" not null,
     reason text not null,
     attempts integer not null,
+    retry boolean not null default false,
     parked_at timestamptz not null default clock_timestamp(),
     primary key (subscription, version, position)
 );
 
 create index log_parked_stream on log_parked (subscription, version, tenant_id, stream);
+
+comment on column log_parked.retry is 'Somebody asked for it to be handled again; whoever holds the lease does so.';
 
 -- The newest event. A view, not a row: a row updated by every batch bloats as soon as one transaction stays open.
 create view log_head as

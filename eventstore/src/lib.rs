@@ -7,8 +7,10 @@ mod append;
 mod event;
 mod log;
 mod metrics;
+mod parked;
 mod partition;
 mod read;
+mod subscription;
 mod tail;
 mod wire;
 mod writer;
@@ -20,7 +22,9 @@ pub use append::{
 pub use event::Recorded;
 pub use log::{Error, Log, Options};
 pub use metrics::Metrics;
+pub use parked::{Lag, Parked};
 pub use read::{Direction, Query};
+pub use subscription::{Failure, Handle, Handler, Replayed, Start, Subscription, SubscriptionOptions};
 pub use tail::Tail;
 
 /// The schema of the whole system: the tables of the log, of the read models and of the gateway.

@@ -1,0 +1,829 @@
+//! Subscriptions: events in, work and checkpoint out in one transaction, by one worker at a time.
+//!
+//! Exactly once rests on one statement: the checkpoint moves only `where position = $old and epoch = $mine`. A worker
+//! that lost its lease, however late it wakes up, finds no such row and rolls its work back.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, Stream, StreamExt};
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::Recorded;
+use crate::log::{Error, Log};
+use crate::metrics::Metrics;
+use crate::parked::park;
+use crate::wire::{Decoder, columns};
+
+/// What a subscription does with events.
+pub trait Handler: Send + 'static {
+    /// Name of the subscription: with the version, the key of its checkpoint.
+    fn name(&self) -> &str;
+
+    /// Raised when all events must be handled anew.
+    fn version(&self) -> i32;
+
+    /// Categories it cares about; none means all.
+    fn categories(&self) -> &[&str];
+
+    /// Handles events, in the order of their positions, within the transaction that will move the checkpoint.
+    fn handle(
+        &mut self,
+        transaction: &mut PgConnection,
+        batch: &[Arc<Recorded>],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The transaction of the last `handle` was rolled back, or the lease changed hands: what is kept in memory may be
+    /// ahead of the database or behind it.
+    fn rolled_back(&mut self) {}
+}
+
+/// Why a batch could not be handled. All of its work is rolled back.
+#[derive(Debug)]
+pub enum Failure {
+    /// One event can never be handled as the code stands: it is parked, with the later events of its stream.
+    Poison {
+        /// Which event.
+        position: i64,
+        /// Why, for the operator.
+        reason: String,
+    },
+    /// The database failed. If the data is to blame, the event that carries it is found and parked; else it is tried again.
+    Store(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Where a subscription without a checkpoint begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the first event.
+    #[default]
+    Beginning,
+    /// With the first event after now: for effects that must not be had for history.
+    Now,
+}
+
+/// How a subscription works.
+#[derive(Clone, Debug)]
+pub struct SubscriptionOptions {
+    /// Most events handled in one transaction while following the head. Far behind it, pages of 4096.
+    pub batch: i64,
+    /// How long a worker that has died keeps others out.
+    pub lease: Duration,
+    /// Commit without waiting for the disk. What a crash loses is handled again: right for everything that can be replayed.
+    pub relaxed_commit: bool,
+    /// How often a checkpoint is written while nothing relevant happens.
+    pub checkpoint: Duration,
+    /// Where to begin.
+    pub start: Start,
+}
+
+impl Default for SubscriptionOptions {
+    fn default() -> Self {
+        Self {
+            batch: 1024,
+            lease: Duration::from_secs(10),
+            relaxed_commit: true,
+            checkpoint: Duration::from_secs(1),
+            start: Start::Beginning,
+        }
+    }
+}
+
+/// Starts subscriptions.
+#[derive(Debug)]
+pub struct Subscription;
+
+/// A running worker of a subscription. Dropping it leaves the worker running until the runtime ends.
+#[derive(Debug)]
+pub struct Handle {
+    position: watch::Receiver<i64>,
+    orders: mpsc::UnboundedSender<Order>,
+    task: JoinHandle<()>,
+}
+
+/// What came of replaying parked events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Handled now.
+    pub handled: u64,
+    /// Still parked.
+    pub parked: u64,
+}
+
+#[derive(Debug)]
+enum Order {
+    Stop,
+    Flush(oneshot::Sender<()>),
+    Replay(oneshot::Sender<Result<Replayed, Error>>),
+}
+
+impl Subscription {
+    /// Starts a worker. Of all workers of the same name and version, in all processes, one at a time works.
+    pub fn spawn<H: Handler>(log: &Log, handler: H, options: SubscriptionOptions, metrics: Metrics) -> Handle {
+        let (position, receiver) = watch::channel(0);
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let worker = Worker {
+            name: handler.name().to_owned(),
+            version: handler.version(),
+            categories: handler.categories().iter().map(|category| (*category).to_owned()).collect(),
+            owner: Uuid::now_v7().to_string(),
+            head: log.tail().watch(),
+            log: log.clone(),
+            handler,
+            options,
+            metrics,
+            position,
+        };
+        Handle { position: receiver, orders, task: tokio::spawn(worker.run(ordered)) }
+    }
+}
+
+impl Handle {
+    /// Everything up to this position is handled and committed, or parked. It moves in every process, also where
+    /// another process holds the lease, there with a delay of up to a second.
+    pub fn position(&self) -> watch::Receiver<i64> {
+        self.position.clone()
+    }
+
+    /// Waits until a position is handled. Without limit: put a timeout around it.
+    ///
+    /// # Errors
+    /// When the worker has stopped.
+    pub async fn wait_for(&self, position: i64) -> Result<(), Error> {
+        let mut watch = self.position.clone();
+        watch.wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
+        Ok(())
+    }
+
+    /// Writes the checkpoint now, if this worker holds the lease.
+    ///
+    /// # Errors
+    /// When the worker has stopped.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let (reply, done) = oneshot::channel();
+        self.orders.send(Order::Flush(reply)).map_err(|_| stopped())?;
+        done.await.map_err(|_| stopped())
+    }
+
+    /// Handles the parked events again, in the order of their positions, and lets go of the streams that come through.
+    ///
+    /// # Errors
+    /// When the worker has stopped, does not hold the lease, or cannot reach the database.
+    pub async fn replay_parked(&self) -> Result<Replayed, Error> {
+        let (reply, done) = oneshot::channel();
+        self.orders.send(Order::Replay(reply)).map_err(|_| stopped())?;
+        done.await.map_err(|_| stopped())?
+    }
+
+    /// Finishes the batch at hand, writes the checkpoint and gives up the lease.
+    pub async fn stop(self) {
+        // A worker that has ended already needs no order.
+        let _ = self.orders.send(Order::Stop);
+        let _ = self.task.await;
+    }
+
+    /// Stops at once, as a crash would: the batch at hand is rolled back, the lease stays until it runs out.
+    pub async fn abort(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+fn stopped() -> Error {
+    Error::Invalid("the subscription has stopped".into())
+}
+
+struct Worker<H> {
+    name: String,
+    version: i32,
+    categories: Vec<String>,
+    owner: String,
+    handler: H,
+    log: Log,
+    options: SubscriptionOptions,
+    metrics: Metrics,
+    position: watch::Sender<i64>,
+    head: watch::Receiver<i64>,
+}
+
+/// What a worker knows while it holds the lease.
+struct Lease {
+    epoch: i64,
+    /// The checkpoint in the database.
+    stored: i64,
+    /// How far this worker has come: ahead of the checkpoint only by events that are none of its business.
+    reached: i64,
+    /// Streams whose later events must be parked too.
+    parked: HashSet<(Arc<str>, Arc<str>)>,
+    /// Pages read ahead while far behind.
+    pages: Option<Pages>,
+}
+
+type Pages = Pin<Box<dyn Stream<Item = Result<Vec<Recorded>, Error>> + Send>>;
+
+/// Farther behind than this, pages are read ahead instead of one batch after another.
+const FAR: i64 = 16_384;
+/// How long to wait before trying again what failed for no fault of the data.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a worker stops working on a lease.
+enum Ended {
+    Stopped,
+    Lost,
+}
+
+/// Why a step did not succeed.
+enum Trouble {
+    /// Somebody else has the lease.
+    Lost,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// How handling some events went.
+enum Tried {
+    Done,
+    Poisoned(i64, String),
+    /// The data of some event is to blame, it is not known which.
+    Blamed(String),
+}
+
+impl<H: Handler> Worker<H> {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let wait = match self.acquire().await {
+                Ok(Some(mut lease)) => {
+                    pause = FIRST_PAUSE;
+                    tracing::info!(
+                        subscription = self.name,
+                        version = self.version,
+                        epoch = lease.epoch,
+                        "lease taken"
+                    );
+                    self.handler.rolled_back();
+                    match self.work(&mut lease, &mut orders).await {
+                        Ended::Stopped => return,
+                        Ended::Lost => {
+                            tracing::warn!(subscription = self.name, version = self.version, "lease lost");
+                            self.handler.rolled_back();
+                            FIRST_PAUSE
+                        }
+                    }
+                }
+                Ok(None) => (self.options.lease / 4).min(Duration::from_millis(250)),
+                Err(error) => {
+                    tracing::warn!(subscription = self.name, %error, "cannot take the lease, trying again");
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause
+                }
+            };
+            let deadline = tokio::time::Instant::now() + wait;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(deadline) => break,
+                    order = orders.recv() => match order {
+                        Some(Order::Flush(reply)) => drop(reply.send(())),
+                        Some(Order::Replay(reply)) => {
+                            let refusal = Error::Invalid("another worker holds the lease".into());
+                            drop(reply.send(Err(refusal)));
+                        }
+                        Some(Order::Stop) | None => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the lease if it is free. If not, learns how far its holder has come.
+    async fn acquire(&mut self) -> Result<Option<Lease>, Error> {
+        let pool = self.log.pool();
+        let lease: Option<(i64, i64)> = sqlx::query_as(
+            "update log_subscription set owner = $3, epoch = epoch + 1, updated_at = clock_timestamp(),
+                 leased_until = clock_timestamp() + make_interval(secs => $4)
+             where (name, version) = (
+                 select name, version from log_subscription
+                 where name = $1 and version = $2 and (leased_until is null or leased_until < clock_timestamp())
+                 for update skip locked)
+             returning epoch, position",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(&self.owner)
+        .bind(self.options.lease.as_secs_f64())
+        .fetch_optional(pool)
+        .await?;
+        let Some((epoch, position)) = lease else {
+            let position: Option<i64> =
+                sqlx::query_scalar("select position from log_subscription where name = $1 and version = $2")
+                    .bind(&self.name)
+                    .bind(self.version)
+                    .fetch_optional(pool)
+                    .await?;
+            match position {
+                Some(position) => self.advance(position),
+                None => self.create().await?,
+            }
+            return Ok(None);
+        };
+        let parked: Vec<(String, String)> = sqlx::query_as(
+            "select distinct tenant_id, stream from log_parked where subscription = $1 and version = $2",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .fetch_all(pool)
+        .await?;
+        let parked = parked.into_iter().map(|(tenant, stream)| (tenant.into(), stream.into())).collect();
+        self.position.send_replace(position);
+        Ok(Some(Lease { epoch, stored: position, reached: position, parked, pages: None }))
+    }
+
+    async fn create(&mut self) -> Result<(), Error> {
+        let position = match self.options.start {
+            Start::Beginning => 0,
+            Start::Now => self.log.head().await?,
+        };
+        sqlx::query(
+            "insert into log_subscription (name, version, position) values ($1, $2, $3) on conflict do nothing",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(position)
+        .execute(self.log.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Works until stopped or until the lease is gone.
+    async fn work(&mut self, lease: &mut Lease, orders: &mut mpsc::UnboundedReceiver<Order>) -> Ended {
+        let mut checkpoint = tokio::time::interval(self.options.checkpoint);
+        let mut renew = tokio::time::interval(self.options.lease / 3);
+        checkpoint.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pause = FIRST_PAUSE;
+        // Where there is more to read than one batch, the next follows at once; orders and ticks still come first.
+        let mut more = true;
+        self.count_parked().await;
+        loop {
+            let result = tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Flush(reply)) => {
+                        let result = self.checkpoint(lease).await;
+                        let _ = reply.send(());
+                        result
+                    }
+                    Some(Order::Replay(reply)) => match self.replay(lease, false).await {
+                        Ok(replayed) => { let _ = reply.send(Ok(replayed)); Ok(()) }
+                        Err(Trouble::Lost) => Err(Trouble::Lost),
+                        Err(Trouble::Failed(error)) => { let _ = reply.send(Err(error)); Ok(()) }
+                    },
+                    Some(Order::Stop) | None => {
+                        self.release(lease).await;
+                        return Ended::Stopped;
+                    }
+                },
+                _ = renew.tick() => self.renew(lease).await,
+                _ = checkpoint.tick() => match self.checkpoint(lease).await {
+                    Ok(()) => self.replay(lease, true).await.map(drop),
+                    trouble => trouble,
+                },
+                changed = self.head.changed(), if !more => match changed {
+                    Ok(()) => { more = true; Ok(()) }
+                    // The log is closed.
+                    Err(_) => { self.release(lease).await; return Ended::Stopped; }
+                },
+                () = std::future::ready(()), if more => match self.step(lease).await {
+                    Ok(progress) => { more = progress; pause = FIRST_PAUSE; Ok(()) }
+                    Err(trouble) => Err(trouble),
+                },
+            };
+            match result {
+                Ok(()) => {}
+                Err(Trouble::Lost) => return Ended::Lost,
+                Err(Trouble::Failed(error)) => {
+                    tracing::warn!(subscription = self.name, version = self.version, %error, "trying again");
+                    lease.pages = None;
+                    more = true;
+                    self.report(lease, None);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Reads and handles one batch. False when there is nothing to read.
+    async fn step(&mut self, lease: &mut Lease) -> Result<bool, Trouble> {
+        // Seen before reading, so that news during the read wakes us again.
+        let head = *self.head.borrow_and_update();
+        let batch = self.read(lease, head).await?;
+        let Some(last) = batch.last().map(|event| event.position) else {
+            self.report(lease, None);
+            return Ok(false);
+        };
+        self.report(lease, batch.first().map(|event| event.recorded_at));
+        self.take(lease, batch, last).await?;
+        self.report(lease, None);
+        Ok(true)
+    }
+
+    async fn read(&mut self, lease: &mut Lease, head: i64) -> Result<Vec<Arc<Recorded>>, Error> {
+        if lease.pages.is_none() && head - lease.reached > FAR {
+            lease.pages = Some(Box::pin(self.log.replay(lease.reached, head)));
+        }
+        if let Some(pages) = &mut lease.pages {
+            match pages.next().await {
+                Some(page) => return Ok(page?.into_iter().map(Arc::new).collect()),
+                None => lease.pages = None,
+            }
+        }
+        self.log.tail().after(lease.reached, self.options.batch).await
+    }
+
+    /// Handles a batch that ends at `last`, parking what cannot be handled.
+    async fn take(&mut self, lease: &mut Lease, batch: Vec<Arc<Recorded>>, last: i64) -> Result<(), Trouble> {
+        let mut parts = vec![(batch, last)];
+        let mut poisoned: Vec<(Arc<Recorded>, String)> = Vec::new();
+        while let Some((mut part, last)) = parts.pop() {
+            part.retain(|event| self.concerns(event));
+            let (behind, part): (Vec<_>, Vec<_>) = part.into_iter().partition(|event| {
+                lease.parked.contains(&(Arc::clone(&event.tenant), Arc::clone(&event.stream)))
+                    && !poisoned.iter().any(|(poison, _)| poison.position == event.position)
+            });
+            let part: Vec<_> = part
+                .into_iter()
+                .filter(|event| !poisoned.iter().any(|(poison, _)| poison.position == event.position))
+                .collect();
+            if part.is_empty() && behind.is_empty() && poisoned.is_empty() {
+                lease.reached = last;
+                self.advance(last);
+                continue;
+            }
+            match self.transact(lease, &part, &behind, &poisoned, last).await? {
+                Tried::Done => poisoned.clear(),
+                Tried::Poisoned(position, reason) => {
+                    let Some(event) = part.iter().find(|event| event.position == position) else {
+                        let reason = format!("poison at {position}, which was not in the batch: {reason}");
+                        return Err(Trouble::Failed(Error::Invalid(reason)));
+                    };
+                    tracing::error!(subscription = self.name, position, stream = %event.stream, reason, "event parked");
+                    lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)));
+                    poisoned.push((Arc::clone(event), reason));
+                    let mut again = [part, behind].concat();
+                    again.sort_by_key(|event| event.position);
+                    parts.push((again, last));
+                }
+                Tried::Blamed(reason) => match part.as_slice() {
+                    [] => return Err(Trouble::Failed(Error::Invalid(reason))),
+                    [event] => {
+                        tracing::error!(subscription = self.name, position = event.position, stream = %event.stream, reason, "event parked");
+                        lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)));
+                        poisoned.push((Arc::clone(event), reason));
+                        parts.push(([part, behind].concat(), last));
+                    }
+                    several => {
+                        // The first half for itself, up to where it ends; then the rest.
+                        let middle = several.get(several.len() / 2 - 1).map_or(last, |event| event.position);
+                        let mut all = [part, behind].concat();
+                        all.sort_by_key(|event| event.position);
+                        let rest = all.split_off(all.partition_point(|event| event.position <= middle));
+                        parts.push((rest, last));
+                        parts.push((all, middle));
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn concerns(&self, event: &Recorded) -> bool {
+        self.categories.is_empty() || self.categories.iter().any(|category| category == event.category())
+    }
+
+    /// Work, parking and checkpoint in one transaction.
+    async fn transact(
+        &mut self,
+        lease: &mut Lease,
+        part: &[Arc<Recorded>],
+        behind: &[Arc<Recorded>],
+        poisoned: &[(Arc<Recorded>, String)],
+        last: i64,
+    ) -> Result<Tried, Trouble> {
+        let mut transaction = self.log.pool().begin().await?;
+        if self.options.relaxed_commit {
+            sqlx::query("set local synchronous_commit = off").execute(&mut *transaction).await?;
+        }
+        if !part.is_empty() {
+            match attempt(&mut self.handler, &mut transaction, part).await? {
+                Tried::Done => {}
+                blamed => {
+                    transaction.rollback().await?;
+                    self.handler.rolled_back();
+                    return Ok(blamed);
+                }
+            }
+        }
+        for (event, reason) in poisoned {
+            park(&mut transaction, (&self.name, self.version), event, reason, 1).await?;
+        }
+        for event in behind {
+            park(&mut transaction, (&self.name, self.version), event, "an earlier event of its stream is parked", 0)
+                .await?;
+        }
+        let moved = self.move_checkpoint(&mut transaction, lease, last).await;
+        let committed = match moved {
+            Ok(true) => transaction.commit().await.map_err(Trouble::from),
+            Ok(false) => Err(Trouble::Lost),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(trouble) = committed {
+            self.handler.rolled_back();
+            // A commit whose answer was lost may have happened: the checkpoint in the database knows, and taking the
+            // lease anew reads it.
+            return Err(match trouble {
+                Trouble::Failed(error) => {
+                    tracing::warn!(subscription = self.name, %error, "commit in doubt");
+                    self.give_up(lease).await;
+                    Trouble::Lost
+                }
+                lost => lost,
+            });
+        }
+        lease.stored = last;
+        lease.reached = last;
+        self.metrics.handled.with_label_values(&self.labels()).inc_by(part.len() as u64);
+        self.advance(last);
+        if !poisoned.is_empty() || !behind.is_empty() {
+            self.count_parked().await;
+        }
+        Ok(Tried::Done)
+    }
+
+    /// Moves the checkpoint if the lease is still ours.
+    async fn move_checkpoint(
+        &mut self,
+        connection: &mut PgConnection,
+        lease: &mut Lease,
+        to: i64,
+    ) -> Result<bool, sqlx::Error> {
+        let moved = sqlx::query(
+            "update log_subscription set position = $5, updated_at = clock_timestamp(),
+                 leased_until = clock_timestamp() + make_interval(secs => $6)
+             where name = $1 and version = $2 and position = $3 and epoch = $4",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(lease.stored)
+        .bind(lease.epoch)
+        .bind(to)
+        .bind(self.options.lease.as_secs_f64())
+        .execute(connection)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Writes how far we have come, if that is farther than written.
+    async fn checkpoint(&mut self, lease: &mut Lease) -> Result<(), Trouble> {
+        if lease.reached > lease.stored {
+            let mut connection = self.log.pool().acquire().await?;
+            if !self.move_checkpoint(&mut connection, lease, lease.reached).await? {
+                return Err(Trouble::Lost);
+            }
+            lease.stored = lease.reached;
+        }
+        Ok(())
+    }
+
+    async fn renew(&mut self, lease: &mut Lease) -> Result<(), Trouble> {
+        let renewed = sqlx::query(
+            "update log_subscription set leased_until = clock_timestamp() + make_interval(secs => $4)
+             where name = $1 and version = $2 and epoch = $3",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(lease.epoch)
+        .bind(self.options.lease.as_secs_f64())
+        .execute(self.log.pool())
+        .await?;
+        if renewed.rows_affected() == 1 { Ok(()) } else { Err(Trouble::Lost) }
+    }
+
+    async fn release(&mut self, lease: &mut Lease) {
+        if let Err(Trouble::Failed(error)) = self.checkpoint(lease).await {
+            tracing::warn!(subscription = self.name, %error, "stopped without a last checkpoint");
+        }
+        self.give_up(lease).await;
+    }
+
+    /// Frees the lease for the next worker; if that fails it runs out by itself.
+    async fn give_up(&mut self, lease: &mut Lease) {
+        let freed = sqlx::query(
+            "update log_subscription set owner = null, leased_until = null where name = $1 and version = $2 and epoch = $3",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(lease.epoch)
+        .execute(self.log.pool())
+        .await;
+        if let Err(error) = freed {
+            tracing::warn!(subscription = self.name, %error, "the lease runs out by itself");
+        }
+    }
+
+    /// Handles parked events again, stream by stream, each in a transaction with the fence.
+    async fn replay(&mut self, lease: &mut Lease, only_asked: bool) -> Result<Replayed, Trouble> {
+        let mut replayed = Replayed::default();
+        if lease.parked.is_empty() {
+            return Ok(replayed);
+        }
+        let streams: Vec<(String, String)> = sqlx::query_as(
+            "select tenant_id, stream from log_parked where subscription = $1 and version = $2
+             group by tenant_id, stream having bool_or(retry) or not $3 order by min(position)",
+        )
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(only_asked)
+        .fetch_all(self.log.pool())
+        .await?;
+        if streams.is_empty() {
+            return Ok(replayed);
+        }
+        // The fence compares the checkpoint in the database.
+        self.checkpoint(lease).await?;
+        for (tenant, stream) in streams {
+            let (handled, left) = self.replay_stream(lease, &tenant, &stream).await?;
+            replayed.handled += handled;
+            replayed.parked += left;
+            if left == 0 {
+                lease.parked.remove(&(tenant.into(), stream.into()));
+            }
+        }
+        self.count_parked().await;
+        Ok(replayed)
+    }
+
+    /// Handles the parked events of one stream, oldest first, up to the first that fails again.
+    async fn replay_stream(&mut self, lease: &mut Lease, tenant: &str, stream: &str) -> Result<(u64, u64), Trouble> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            columns!(),
+            " from log_event where position in (
+                 select position from log_parked where subscription = $1 and version = $2 and tenant_id = $3 and stream = $4)
+             order by position"
+        ))
+        .bind(&self.name)
+        .bind(self.version)
+        .bind(tenant)
+        .bind(stream)
+        .fetch_all(self.log.pool())
+        .await?;
+        let events = Decoder::rows(&rows)?;
+        let mut left = events.len() as u64;
+        let mut handled = 0;
+        for event in events {
+            let event = [Arc::new(event)];
+            let position = event.first().map_or(0, |event| event.position);
+            let mut transaction = self.log.pool().begin().await?;
+            let tried = attempt(&mut self.handler, &mut transaction, &event).await?;
+            let failed = match tried {
+                Tried::Done => {
+                    sqlx::query("delete from log_parked where subscription = $1 and version = $2 and position = $3")
+                        .bind(&self.name)
+                        .bind(self.version)
+                        .bind(position)
+                        .execute(&mut *transaction)
+                        .await?;
+                    None
+                }
+                Tried::Poisoned(_, reason) | Tried::Blamed(reason) => {
+                    transaction.rollback().await?;
+                    self.handler.rolled_back();
+                    transaction = self.log.pool().begin().await?;
+                    sqlx::query(
+                        "update log_parked set attempts = attempts + case when position = $5 then 1 else 0 end, retry = false,
+                             reason = case when position = $5 then $6 else reason end
+                         where subscription = $1 and version = $2 and tenant_id = $3 and stream = $4",
+                    )
+                    .bind(&self.name)
+                    .bind(self.version)
+                    .bind(tenant)
+                    .bind(stream)
+                    .bind(position)
+                    .bind(&reason)
+                    .execute(&mut *transaction)
+                    .await?;
+                    Some(reason)
+                }
+            };
+            if !self.move_checkpoint(&mut transaction, lease, lease.stored).await? {
+                self.handler.rolled_back();
+                return Err(Trouble::Lost);
+            }
+            transaction.commit().await?;
+            if let Some(reason) = failed {
+                tracing::error!(subscription = self.name, position, stream, reason, "event stays parked");
+                return Ok((handled, left));
+            }
+            handled += 1;
+            left -= 1;
+        }
+        Ok((handled, left))
+    }
+
+    fn advance(&self, position: i64) {
+        self.position.send_if_modified(|known| {
+            let newer = position > *known;
+            if newer {
+                *known = position;
+            }
+            newer
+        });
+    }
+
+    fn labels(&self) -> [String; 2] {
+        [self.name.clone(), self.version.to_string()]
+    }
+
+    /// Sets the lag as it is now; `oldest` is when the oldest event at hand was recorded.
+    fn report(&self, lease: &Lease, oldest: Option<Timestamp>) {
+        let behind = (*self.head.borrow() - lease.reached).max(0);
+        let labels = self.labels();
+        self.metrics.lag_positions.with_label_values(&labels).set(behind);
+        let seconds = self.metrics.lag_seconds.with_label_values(&labels);
+        match oldest {
+            Some(oldest) => seconds.set(Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0)),
+            None if behind == 0 => seconds.set(0.0),
+            None => {}
+        }
+    }
+
+    async fn count_parked(&mut self) {
+        let count = sqlx::query_scalar("select count(*) from log_parked where subscription = $1 and version = $2")
+            .bind(&self.name)
+            .bind(self.version)
+            .fetch_one(self.log.pool())
+            .await;
+        match count {
+            Ok(count) => self.metrics.parked.with_label_values(&self.labels()).set(count),
+            Err(error) => tracing::warn!(subscription = self.name, %error, "cannot count parked events"),
+        }
+    }
+}
+
+/// Lets the handler handle events. A panic is the fault of some event, not of the subscription.
+async fn attempt<H: Handler>(
+    handler: &mut H,
+    transaction: &mut PgConnection,
+    events: &[Arc<Recorded>],
+) -> Result<Tried, Trouble> {
+    match AssertUnwindSafe(handler.handle(transaction, events)).catch_unwind().await {
+        Ok(Ok(())) => Ok(Tried::Done),
+        Ok(Err(Failure::Poison { position, reason })) => Ok(Tried::Poisoned(position, reason)),
+        Ok(Err(Failure::Store(error))) if blames_data(&error) => Ok(Tried::Blamed(error.to_string())),
+        Ok(Err(Failure::Store(error))) => {
+            handler.rolled_back();
+            Err(error.into())
+        }
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Ok(Tried::Blamed(format!("the handler panicked: {said}")))
+        }
+    }
+}
+
+/// Whether the data of an event, not the database or the statement, is the cause.
+fn blames_data(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            code.starts_with("22") || code.starts_with("23") || code.starts_with("54")
+        }
+        sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::RowNotFound => true,
+        _ => false,
+    }
+}
