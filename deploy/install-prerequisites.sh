@@ -43,16 +43,14 @@ MESSAGE
     exit 1
 fi
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "Missing: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
-        exit 1
-    fi
-}
+if [ "$(id -u)" -eq 0 ]; then
+    as_root() { "$@"; }
+elif command -v sudo >/dev/null; then
+    as_root() { sudo "$@"; }
+else
+    echo "Missing: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
+    exit 1
+fi
 
 # Debian makes and starts a cluster with every new PostgreSQL unless told not to. Whoever has an opinion keeps it.
 settings=/etc/postgresql-common
