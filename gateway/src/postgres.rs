@@ -32,12 +32,15 @@ const NAME: &str = "deskfold";
 const PORT: u16 = 5432;
 /// A socket's path must fit into `sockaddr_un`: 104 bytes on macOS, 108 on Linux.
 const LONGEST_SOCKET_PATH: usize = 100;
+/// Linux's file system in memory.
+const MEMORY: &str = "/dev/shm";
 /// How long stopping may take: the last checkpoint of a busy cluster has much to write.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// A log longer than this many bytes is put aside at the next start.
 const LONGEST_LOG: u64 = 16 << 20;
 
-/// Runs the server (`$3...`) until it ends or standard input does; then sends it signal `$1` and deletes directory `$2`.
+/// Runs the server (`$3...`) until it ends or standard input does; then sends it signal `$1` and deletes directory
+/// `$2`.
 /// The signal is repeated because a server that is only just starting may not hear it yet.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
@@ -142,8 +145,8 @@ pub enum EmbeddedError {
     NotACluster(PathBuf),
     /// The cluster belongs to somebody else.
     #[error(
-        "the cluster in {cluster:?} belongs to user {owner}, so this user cannot run it: run deskfold as that user or as \
-         root"
+        "the cluster in {cluster:?} belongs to user {owner}, so this user cannot run it: run deskfold as that \
+         user or as root"
     )]
     NotOwner {
         /// The cluster's directory.
@@ -237,15 +240,23 @@ impl Embedded {
         Embedded::launch(options, false, move || Ok(data_dir)).await
     }
 
-    /// Starts a throwaway cluster in a new directory under the temporary directory; stopping it deletes it.
+    /// Starts a throwaway cluster in a new directory under the temporary directory; stopping it deletes it. Without
+    /// `fsync` it is kept in memory where there is plenty: cloning a database, which is hundreds of files, then takes
+    /// milliseconds.
     ///
     /// # Errors
     /// As [`Embedded::start`].
     pub async fn temporary(options: &Options) -> Result<Embedded, EmbeddedError> {
-        Embedded::launch(options, true, || short_directory(find_runner()?.as_ref())).await
+        let may_be_lost = !options.fsync;
+        let directory = move || {
+            let in_memory = may_be_lost && has_memory_to_spare();
+            let parent = if in_memory { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
+            short_directory(&parent, find_runner()?.as_ref())
+        };
+        Embedded::launch(options, true, directory).await
     }
 
-    /// How to reach the cluster that another process, a running `deskfold serve`, has started in `data_dir`, if one has.
+    /// How to reach the cluster that another process, a running `deskfold serve`, has started in `data_dir`, if any.
     pub fn running(data_dir: &Path) -> Option<PgConnectOptions> {
         let lock = File::open(data_dir.join("lock")).ok()?;
         let Err(TryLockError::WouldBlock) = lock.try_lock() else { return None };
@@ -355,7 +366,7 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            // Without a thread the process would gather zombies, and the lock would be free before PostgreSQL has ended.
+            // Without a thread we would gather zombies, and the lock would be free before PostgreSQL has ended.
             // If no thread can be had, dropping the closure closes the pipe all the same.
             let _ = std::thread::Builder::new().name("stop-postgres".into()).spawn(move || server.stop());
         }
@@ -413,7 +424,7 @@ fn launch(data_dir: &Path, options: &Options, temporary: bool) -> Result<(Embedd
     let sockets = if socket.as_os_str().len() < LONGEST_SOCKET_PATH {
         cluster.clone()
     } else {
-        short_directory(runner.as_ref())?
+        short_directory(&std::env::temp_dir(), runner.as_ref())?
     };
     let discard = if temporary {
         data_dir.as_path()
@@ -501,7 +512,7 @@ fn initialise(
     }
     if blocked.is_some() {
         symlink(&new, link).doing(|| format!("link {} to the cluster", link.display()))?;
-        tracing::warn!(cluster = %new.display(), "PostgreSQL's user may not enter the data directory: the cluster is kept elsewhere");
+        tracing::warn!(cluster = %new.display(), "PostgreSQL may not enter the data directory: its cluster is elsewhere");
     } else {
         fs::rename(&new, link).doing(|| format!("put the new cluster at {}", link.display()))?;
     }
@@ -656,6 +667,17 @@ fn memory() -> u64 {
         .iter()
         .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
     total.unwrap_or(4 << 30).min(limit.unwrap_or(u64::MAX))
+}
+
+/// Whether Linux's file system in memory has room for a throwaway cluster, and the machine memory to fill it.
+fn has_memory_to_spare() -> bool {
+    const ENOUGH: u64 = 4 << 30;
+    let output = command("df", None).args(["-Pk", MEMORY]).output();
+    let free = output.ok().filter(|output| output.status.success()).and_then(|output| {
+        let text = String::from_utf8(output.stdout).ok()?;
+        text.lines().nth(1)?.split_whitespace().nth(3)?.parse::<u64>().ok()
+    });
+    free.is_some_and(|kibibytes| kibibytes * 1024 >= ENOUGH) && memory() >= 2 * ENOUGH
 }
 
 fn connect_options(sockets: &Path) -> PgConnectOptions {
@@ -865,12 +887,12 @@ fn said(output: &Output) -> String {
     text.trim().to_owned()
 }
 
-/// A new directory with a short path that only `runner` can enter.
-fn short_directory(runner: Option<&Runner>) -> Result<PathBuf, EmbeddedError> {
-    let usual = std::env::temp_dir();
-    let is_short = usual.as_os_str().len() <= 32;
-    let is_open = runner.is_none_or(|runner| runner.blocked_on_the_way_to(&usual).is_none());
-    let parent = if is_short && is_open { usual } else { PathBuf::from("/tmp") };
+/// A new directory with a short path that only `runner` can enter: in `parent` if that is short and open, else in
+/// `/tmp`.
+fn short_directory(parent: &Path, runner: Option<&Runner>) -> Result<PathBuf, EmbeddedError> {
+    let is_short = parent.as_os_str().len() <= 32;
+    let is_open = runner.is_none_or(|runner| runner.blocked_on_the_way_to(parent).is_none());
+    let parent = if is_short && is_open { parent } else { Path::new("/tmp") };
     let directory = parent.join(format!("deskfold-{}", Uuid::now_v7().simple()));
     private_directory(&directory, runner)?;
     Ok(directory)

@@ -53,7 +53,7 @@ pub async fn database() -> Database {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     let cluster = cluster().await;
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    execute(&cluster.maintenance(), format!("create database {name} template {TEMPLATE}")).await;
+    execute(&cluster.maintenance(), format!("create database {name} template {TEMPLATE} strategy file_copy")).await;
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .connect_with(cluster.embedded.connect_options_for(&name))
@@ -83,7 +83,8 @@ impl Cluster {
 async fn cluster() -> &'static Cluster {
     CLUSTER
         .get_or_init(|| async {
-            let options = Options { fsync: false, max_connections: 400, ..Options::default() };
+            let settings = vec![("max_wal_size".into(), "256MB".into()), ("min_wal_size".into(), "32MB".into())];
+            let options = Options { fsync: false, max_connections: 400, settings, ..Options::default() };
             let embedded = Embedded::temporary(&options).await;
             let embedded = embedded.unwrap_or_else(|error| panic!("no PostgreSQL for the tests: {error}"));
             let maintenance = embedded.connect_options_for("postgres");

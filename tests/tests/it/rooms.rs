@@ -48,7 +48,7 @@ const IMPURE_CRATES: [&str; 24] = [
     "uuid",
 ];
 
-/// How the same looks in code. (`jiff` and `ulid` hold values of time and identity; asking them for new ones is impure.)
+/// How the same looks in code. (`jiff` and `ulid` hold values of time and identity; asking for new ones is impure.)
 const IMPURE_CODE: [&str; 17] = [
     "async",
     "await",
