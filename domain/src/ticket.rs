@@ -1,0 +1,1172 @@
+//! A customer's request for help, from opening to closing.
+
+mod change;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Aggregate, Ctx, Decision, Echo, Id, Need, Party, PartyKind, Personal, Rejection, Time,
+    contact::Contact,
+    custom::{self, Changes, Custom, CustomChanges},
+    entitlement::Entitlement,
+    field::Field,
+    record::{TAG_INVALID, check_tag},
+    team::Team,
+    user::User,
+};
+
+/// The stages of a ticket whose team has none of its own.
+pub const STAGES: &[&str] = &["new", "in_progress", "waiting", "solved"];
+
+/// How urgent a ticket is: 0 low, 1 medium, 2 high, 3 urgent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+#[schemars(extend("maximum" = 3))]
+pub struct Priority(u8);
+
+impl Priority {
+    /// The lowest, which a ticket has unless told otherwise.
+    pub const LOW: Priority = Priority(0);
+    /// The highest.
+    pub const URGENT: Priority = Priority(3);
+
+    /// 0 to 3.
+    pub fn level(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = &'static str;
+
+    fn try_from(level: u8) -> Result<Self, Self::Error> {
+        if level <= 3 { Ok(Priority(level)) } else { Err("a priority is 0 (low), 1, 2 or 3 (urgent)") }
+    }
+}
+
+/// A file that was uploaded before and is now referred to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// Its upload.
+    pub upload_id: Id,
+    /// Its name for people.
+    pub name: Personal<String>,
+    /// Media type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// What a link says about the other ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// The two have to do with each other.
+    Related,
+    /// This one says the same as the other.
+    Duplicates,
+    /// The other says the same as this one.
+    DuplicatedBy,
+    /// This one must be solved before the other.
+    Blocks,
+    /// The other must be solved before this one.
+    BlockedBy,
+    /// This one is a part of the other.
+    ChildOf,
+    /// The other is a part of this one.
+    ParentOf,
+    /// The other was merged into this one.
+    MergedFrom,
+}
+
+impl LinkKind {
+    fn seen_from_the_other(self) -> LinkKind {
+        use LinkKind::*;
+        match self {
+            Duplicates => DuplicatedBy,
+            DuplicatedBy => Duplicates,
+            Blocks => BlockedBy,
+            BlockedBy => Blocks,
+            ChildOf => ParentOf,
+            ParentOf => ChildOf,
+            same => same,
+        }
+    }
+}
+
+/// Why a ticket was reopened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReopenCause {
+    /// Somebody asked for it.
+    #[default]
+    Request,
+    /// The customer wrote again.
+    CustomerMessage,
+}
+
+/// How an assignee was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignMethod {
+    /// Somebody chose.
+    #[default]
+    Manual,
+    /// An automation rule chose.
+    Rule,
+    /// The next in turn.
+    RoundRobin,
+    /// The one with the least to do.
+    LeastBusy,
+}
+
+/// A new ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// What it is about, in one line.
+    pub title: Personal<String>,
+    /// The whole story.
+    #[serde(default)]
+    pub description: Option<Personal<String>>,
+    /// Who asks: a contact, or a colleague for internal matters.
+    #[serde(default)]
+    pub requester: Option<Party>,
+    /// The company it concerns; by default the contact's first company.
+    #[serde(default)]
+    pub company: Option<Id>,
+    /// The team that handles it.
+    #[serde(default)]
+    pub team: Option<Id>,
+    /// The user who handles it.
+    #[serde(default)]
+    pub assignee: Option<Id>,
+    /// Where it came in: `api`, `email`, `chat`, `form`, `phone`, ...
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Where exactly, such as the page of the form.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// 0 (low) to 3 (urgent).
+    #[serde(default)]
+    pub priority: Priority,
+    /// A stage of its team; the first one by default.
+    #[serde(default)]
+    pub stage: Option<String>,
+    /// A code from the general list of categories.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// The owned product it is about.
+    #[serde(default)]
+    pub entitlement: Option<Id>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Custom fields.
+    #[serde(default)]
+    pub custom: Custom,
+}
+
+/// What may be asked of a ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Opens a ticket.
+    Open(New),
+    /// Changes several plain attributes at once; what is not named stays.
+    Edit(Edit),
+    /// Changes the title.
+    ChangeTitle {
+        /// The new title.
+        title: Personal<String>,
+    },
+    /// Changes the description.
+    ChangeDescription {
+        /// The new description.
+        description: Personal<String>,
+    },
+    /// Changes how urgent it is.
+    ChangePriority {
+        /// 0 (low) to 3 (urgent).
+        priority: Priority,
+    },
+    /// Moves it to another stage of its team.
+    MoveStage {
+        /// The stage to move to.
+        stage: String,
+    },
+    /// Sets its category, or clears it.
+    SetCategory {
+        /// A code from the general list of categories; null for none.
+        category: Option<String>,
+    },
+    /// Says who asks. A product that the new requester does not own leaves the ticket.
+    ChangeRequester {
+        /// A contact or a colleague; null for nobody.
+        requester: Option<Party>,
+    },
+    /// Says which of the requester's products it is about.
+    SelectProduct {
+        /// The entitlement by which the requester, or the requester's company, owns the product.
+        entitlement: Id,
+    },
+    /// Says that it is about no product.
+    ClearProduct,
+    /// Adds a tag.
+    Tag {
+        /// The tag.
+        tag: String,
+    },
+    /// Removes a tag.
+    Untag {
+        /// The tag.
+        tag: String,
+    },
+    /// Sets custom fields; null clears one.
+    SetCustom {
+        /// New values by key.
+        custom: CustomChanges,
+    },
+    /// Makes a user responsible.
+    Assign {
+        /// The user.
+        assignee: Id,
+        /// How the user was found.
+        #[serde(default)]
+        method: AssignMethod,
+        /// The run of the rule that chose.
+        #[serde(default)]
+        rule_run: Option<Id>,
+    },
+    /// Makes nobody responsible.
+    Unassign,
+    /// Hands it to a team, or to none.
+    ChangeTeam {
+        /// The team; null for none.
+        team: Option<Id>,
+    },
+    /// Takes in a message from the requester; a resolved or closed ticket reopens, a snoozed one wakes.
+    ReceiveMessage {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// The id it has where it came from; the same one is taken in once.
+        #[serde(default)]
+        external_id: Option<String>,
+        /// Who wrote it; the requester by default.
+        #[serde(default)]
+        from: Option<Party>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default)]
+        attachments: Vec<Attachment>,
+    },
+    /// Answers the requester.
+    Reply {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default)]
+        attachments: Vec<Attachment>,
+    },
+    /// Records that a reply has left through its channel.
+    MarkReplySent {
+        /// Which reply.
+        message_id: Id,
+        /// The id it has there.
+        #[serde(default)]
+        external_id: Option<String>,
+    },
+    /// Records that a reply could not be sent.
+    MarkReplyFailed {
+        /// Which reply.
+        message_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// Adds a note that only colleagues see.
+    AddNote {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default)]
+        attachments: Vec<Attachment>,
+    },
+    /// Takes the text of a message or note out of sight.
+    RedactMessage {
+        /// Which message.
+        message_id: Id,
+        /// Why.
+        reason: String,
+    },
+    /// Follows the ticket.
+    Follow {
+        /// The user; whoever asks by default.
+        #[serde(default)]
+        user: Option<Id>,
+    },
+    /// Follows it no longer.
+    Unfollow {
+        /// The user; whoever asks by default.
+        #[serde(default)]
+        user: Option<Id>,
+    },
+    /// Puts it aside until a time or the requester's next message.
+    Snooze {
+        /// When it comes back.
+        until: Time,
+    },
+    /// Brings a snoozed one back.
+    Wake,
+    /// Says that it is solved; the requester may still answer.
+    Resolve {
+        /// What came of it.
+        #[serde(default)]
+        outcome: Option<String>,
+    },
+    /// Ends it.
+    Close,
+    /// Opens a resolved or closed one again.
+    Reopen,
+    /// Makes it a part of another ticket: its messages show there, and it takes no more commands.
+    Merge {
+        /// The ticket that goes on.
+        into: Id,
+    },
+    /// Undoes a merge: both are as they were.
+    Unmerge,
+    /// Moves messages into a new ticket.
+    Split {
+        /// The messages to move.
+        messages: BTreeSet<Id>,
+        /// The title of the new ticket; this one's by default.
+        #[serde(default)]
+        title: Option<Personal<String>>,
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        new_ticket: Option<Id>,
+    },
+    /// Links it with another ticket; the other shows the link too.
+    Link {
+        /// The other ticket.
+        ticket: Id,
+        /// What this one is to the other.
+        #[serde(default = "related")]
+        kind: LinkKind,
+    },
+    /// Removes a link from both.
+    Unlink {
+        /// The other ticket.
+        ticket: Id,
+        /// Which link.
+        #[serde(default = "related")]
+        kind: LinkKind,
+    },
+    /// Records how satisfied the requester is.
+    Rate {
+        /// 1 (bad) to 5 (good).
+        #[schemars(range(min = 1, max = 5))]
+        score: u8,
+        /// In the requester's words.
+        #[serde(default)]
+        text: Option<Personal<String>>,
+    },
+}
+
+fn related() -> LinkKind {
+    LinkKind::Related
+}
+
+/// The plain attributes that `edit` (HTTP `PATCH`) may change; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edit {
+    /// The new title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Personal<String>>,
+    /// The new description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<Personal<String>>,
+    /// 0 (low) to 3 (urgent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// A stage of its team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// A code from the general list of categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Custom fields; null clears one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom: CustomChanges,
+}
+
+/// What opening a ticket recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Opened {
+    /// 1, 2, 3, ... within the tenant, drawn by the log.
+    pub number: u64,
+    /// What it is about, in one line.
+    pub title: Personal<String>,
+    /// The whole story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Personal<String>>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<Party>,
+    /// The company it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<Id>,
+    /// The team that handles it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Id>,
+    /// Where it came in.
+    pub channel: String,
+    /// Where exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// How urgent.
+    pub priority: Priority,
+    /// Its first stage.
+    pub stage: String,
+    /// Its category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Tags.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// Custom fields.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom: Custom,
+    /// The ticket it was split off from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_from: Option<Id>,
+}
+
+/// What may have happened to a ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was opened.
+    Opened(Opened),
+    /// It has another title.
+    TitleChanged {
+        /// Before.
+        from: Personal<String>,
+        /// After.
+        to: Personal<String>,
+    },
+    /// It has another description.
+    DescriptionChanged {
+        /// Before.
+        from: Option<Personal<String>>,
+        /// After.
+        to: Personal<String>,
+    },
+    /// It is more or less urgent.
+    PriorityChanged {
+        /// Before.
+        from: Priority,
+        /// After.
+        to: Priority,
+    },
+    /// It moved to another stage.
+    StageChanged {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It has another category.
+    CategorySet {
+        /// Before.
+        from: Option<String>,
+        /// After.
+        to: Option<String>,
+    },
+    /// Somebody else asks.
+    RequesterChanged {
+        /// Before.
+        from: Option<Party>,
+        /// After.
+        to: Option<Party>,
+        /// The company it concerns now.
+        company: Option<Id>,
+    },
+    /// It is about this product.
+    ProductSelected {
+        /// The entitlement by which it is owned.
+        entitlement: Id,
+        /// The product.
+        product: Id,
+    },
+    /// It is about no product.
+    ProductCleared,
+    /// A tag was added.
+    Tagged {
+        /// The tag.
+        tag: String,
+    },
+    /// A tag was removed.
+    Untagged {
+        /// The tag.
+        tag: String,
+    },
+    /// Custom fields changed.
+    CustomChanged {
+        /// Each with its old and new value.
+        changes: Changes,
+    },
+    /// Somebody is responsible.
+    Assigned {
+        /// Who was.
+        from: Option<Id>,
+        /// Who is.
+        to: Id,
+        /// How the user was found.
+        method: AssignMethod,
+        /// The run of the rule that chose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule_run: Option<Id>,
+    },
+    /// Nobody is responsible.
+    Unassigned {
+        /// Who was.
+        from: Id,
+    },
+    /// Another team handles it.
+    TeamChanged {
+        /// Before.
+        from: Option<Id>,
+        /// After.
+        to: Option<Id>,
+    },
+    /// The requester wrote.
+    MessageReceived {
+        /// The message.
+        message_id: Id,
+        /// The id it has where it came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_id: Option<String>,
+        /// Who wrote it.
+        from: Option<Party>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
+    /// An answer waits to be sent.
+    ReplyQueued {
+        /// The message.
+        message_id: Id,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
+    /// An answer has left.
+    ReplySent {
+        /// The message.
+        message_id: Id,
+        /// The id it has there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_id: Option<String>,
+    },
+    /// An answer could not be sent.
+    ReplyFailed {
+        /// The message.
+        message_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// A colleague noted something.
+    NoteAdded {
+        /// The note.
+        message_id: Id,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
+    /// The text of a message is out of sight.
+    MessageRedacted {
+        /// The message.
+        message_id: Id,
+        /// Why.
+        reason: String,
+    },
+    /// A user follows it.
+    FollowerAdded {
+        /// The user.
+        user: Id,
+    },
+    /// A user follows it no longer.
+    FollowerRemoved {
+        /// The user.
+        user: Id,
+    },
+    /// It was put aside.
+    Snoozed {
+        /// When it comes back.
+        until: Time,
+    },
+    /// It came back.
+    Woken,
+    /// It is solved.
+    Resolved {
+        /// What came of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<String>,
+    },
+    /// It is over.
+    Closed,
+    /// It is open again.
+    Reopened {
+        /// Why.
+        cause: ReopenCause,
+    },
+    /// It is now a part of another ticket.
+    Merged {
+        /// The ticket that goes on.
+        into: Id,
+    },
+    /// It stands on its own again.
+    Unmerged {
+        /// The ticket that it was a part of.
+        from: Id,
+    },
+    /// Messages moved into a new ticket.
+    Split {
+        /// The new ticket.
+        new_ticket: Id,
+        /// Its title.
+        title: Personal<String>,
+        /// The messages that moved.
+        messages: BTreeSet<Id>,
+    },
+    /// It is linked with another ticket.
+    Linked {
+        /// The other ticket.
+        ticket: Id,
+        /// What this one is to the other.
+        kind: LinkKind,
+    },
+    /// A link was removed.
+    Unlinked {
+        /// The other ticket.
+        ticket: Id,
+        /// Which link.
+        kind: LinkKind,
+    },
+    /// The requester said how satisfied they are.
+    Rated {
+        /// 1 (bad) to 5 (good).
+        score: u8,
+        /// In the requester's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Personal<String>>,
+    },
+}
+
+/// Where a ticket stands in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// There is no such ticket.
+    #[default]
+    Missing,
+    /// Being worked on.
+    Open,
+    /// Solved; the requester may still answer.
+    Resolved,
+    /// Over.
+    Closed,
+    /// A part of another ticket.
+    Merged,
+}
+
+/// How far a reply has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Queued,
+    Sent,
+    Failed,
+}
+
+/// A ticket, as far as decisions need it.
+#[derive(Clone, Default)]
+pub struct Ticket {
+    /// Where it stands.
+    pub status: Status,
+    opened: Option<Box<Opened>>,
+    assignee: Option<Id>,
+    product: Option<(Id, Id)>,
+    snoozed_until: Option<Time>,
+    messages: BTreeSet<Id>,
+    redacted: BTreeSet<Id>,
+    external: BTreeSet<String>,
+    replies: BTreeMap<Id, Delivery>,
+    followers: BTreeSet<Id>,
+    links: BTreeSet<(Id, LinkKind)>,
+    before_merge: Status,
+    merged_into: Option<Id>,
+    rating: Option<(u8, Option<Personal<String>>)>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("ticket_unknown", "There is no such ticket.");
+const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with this id exists already.");
+const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
+const MERGED: Rejection = Rejection::conflict("ticket_merged", "The ticket is a part of another one; use that one.");
+const NOT_MERGED: Rejection = Rejection::conflict("ticket_not_merged", "The ticket is not merged.");
+const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title has 1 to 500 characters.");
+const BODY_EMPTY: Rejection = Rejection::invalid("body_empty", "A message without text needs an attachment.");
+const STAGE_UNKNOWN: Rejection = Rejection::invalid("stage_unknown", "The ticket's team has no such stage.");
+const REQUESTER_UNKNOWN: Rejection = Rejection::invalid("requester_unknown", "There is no such contact or user.");
+const REQUESTER_INVALID: Rejection = Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
+const ASSIGNEE_UNKNOWN: Rejection = Rejection::invalid("assignee_unknown", "There is no such active user.");
+const FOLLOWER_UNKNOWN: Rejection = Rejection::invalid("follower_unknown", "There is no such active user.");
+const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unknown", "There is no such team.");
+const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
+    "product_not_owned",
+    "Neither the requester nor the requester's company owns this product, or no longer.",
+);
+const MESSAGE_UNKNOWN: Rejection = Rejection::invalid("message_unknown", "The ticket has no such message.");
+const MESSAGE_EXISTS: Rejection = Rejection::conflict("message_exists", "The ticket has a message with this id already.");
+const UNTIL_PAST: Rejection = Rejection::invalid("until_past", "A ticket is snoozed until a time in the future.");
+const OTHER_UNKNOWN: Rejection = Rejection::invalid("other_ticket_unknown", "There is no such other ticket.");
+const SAME_TICKET: Rejection = Rejection::invalid("same_ticket", "A ticket cannot be joined with itself.");
+const LINK_INVALID: Rejection = Rejection::invalid("link_invalid", "Links of this kind come from merging and splitting.");
+const SCORE_INVALID: Rejection = Rejection::invalid("score_invalid", "A score is 1 (bad) to 5 (good).");
+
+fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
+    check_title(&new.title)?;
+    let team = new.team.map(|team| team_of(team, ctx)).transpose()?;
+    let stages = stages_of(team.as_deref());
+    let stage = match new.stage {
+        Some(stage) if stages.contains(&stage) => stage,
+        Some(stage) => return Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage")),
+        None => stages[0].clone(),
+    };
+    check_requester(new.requester, ctx)?;
+    let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
+    custom::check_new(&definitions.definitions, &new.custom)?;
+    new.tags.iter().try_for_each(|tag| check_tag(tag))?;
+    let product = new.entitlement.map(|id| product_of(id, new.requester, ctx)).transpose()?;
+    let assigned = new.assignee.map(|user| assign(None, user, AssignMethod::Manual, None, ctx)).transpose()?;
+
+    let opened = Event::Opened(Opened {
+        number: 0,
+        title: new.title,
+        description: new.description,
+        requester: new.requester,
+        company: new.company.or_else(|| companies_of(new.requester, ctx).first().copied()),
+        team: new.team,
+        channel: new.channel.unwrap_or_else(|| "api".into()),
+        origin: new.origin,
+        priority: new.priority,
+        stage,
+        category: new.category,
+        tags: new.tags,
+        custom: new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        split_from: None,
+    });
+    let selected = new.entitlement.zip(product).map(|(entitlement, product)| Event::ProductSelected { entitlement, product });
+    Ok([Some(opened), selected, assigned].into_iter().flatten().collect())
+}
+
+fn check_title(title: &str) -> Result<(), Rejection> {
+    let length = title.chars().count();
+    if title.trim().is_empty() || length > 500 { Err(TITLE_INVALID.at("/title")) } else { Ok(()) }
+}
+
+fn team_of(id: Id, ctx: &Ctx<'_>) -> Result<std::sync::Arc<Team>, Rejection> {
+    let team = ctx.fact::<Team>(id);
+    if team.is_live() { Ok(team) } else { Err(TEAM_UNKNOWN.at("/team")) }
+}
+
+fn stages_of(team: Option<&Team>) -> Vec<String> {
+    match team {
+        Some(team) if !team.stages.is_empty() => team.stages.clone(),
+        _ => STAGES.iter().map(|stage| (*stage).to_owned()).collect(),
+    }
+}
+
+fn check_requester(requester: Option<Party>, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+    let known = match requester {
+        None => true,
+        Some(Party { kind: PartyKind::Contact, id }) => ctx.fact::<Contact>(id).is_live(),
+        Some(Party { kind: PartyKind::User, id }) => ctx.fact::<User>(id).is_active(),
+        Some(Party { kind: PartyKind::Company, .. }) => return Err(REQUESTER_INVALID.at("/requester/kind")),
+    };
+    if known { Ok(()) } else { Err(REQUESTER_UNKNOWN.at("/requester/id")) }
+}
+
+fn companies_of(requester: Option<Party>, ctx: &Ctx<'_>) -> Vec<Id> {
+    match requester {
+        Some(Party { kind: PartyKind::Contact, id }) => ctx.fact::<Contact>(id).state.companies.iter().copied().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The product behind an entitlement that the requester, or one of the requester's companies, holds now.
+fn product_of(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Result<Id, Rejection> {
+    let owned = ctx.fact::<Entitlement>(entitlement);
+    let holder = owned.holder.filter(|_| owned.is_active_at(ctx.now));
+    let holds = match (holder, requester) {
+        (Some(holder), Some(requester)) if holder == requester => true,
+        (Some(Party { kind: PartyKind::Company, id }), _) => companies_of(requester, ctx).contains(&id),
+        _ => false,
+    };
+    owned.product.filter(|_| holds).ok_or_else(|| PRODUCT_NOT_OWNED.at("/entitlement"))
+}
+
+fn assign(
+    from: Option<Id>,
+    to: Id,
+    method: AssignMethod,
+    rule_run: Option<Id>,
+    ctx: &Ctx<'_>,
+) -> Result<Event, Rejection> {
+    if !ctx.fact::<User>(to).is_active() {
+        return Err(ASSIGNEE_UNKNOWN.at("/assignee"));
+    }
+    Ok(Event::Assigned { from, to, method, rule_run })
+}
+
+fn check_body(body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
+    if body.trim().is_empty() && attachments.is_empty() { Err(BODY_EMPTY.at("/body")) } else { Ok(()) }
+}
+
+/// The ticket that takes messages of `opened` over: same requester, same place, its own number.
+fn split_off(opened: &Opened, title: Personal<String>, from: Id) -> Opened {
+    Opened { number: 0, title, description: None, split_from: Some(from), ..opened.clone() }
+}
+
+/// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
+const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
+
+impl Aggregate for Ticket {
+    const KIND: &'static str = "ticket";
+    const PLURAL: &'static str = "tickets";
+    const CREATE: &'static str = "open";
+    const CUSTOM: bool = true;
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        let opened = match (&self.opened, command) {
+            (None, Open(new)) => return open(new, ctx),
+            (Some(opened), Open(new)) if opened.title == new.title && opened.requester == new.requester => {
+                return Ok(vec![]); // Asked twice: it is open.
+            }
+            (Some(_), Open(_)) => return Err(EXISTS),
+            (None, _) => return Err(UNKNOWN),
+            (Some(opened), command) => {
+                self.check_status(&command)?;
+                (opened, command)
+            }
+        };
+        let (opened, command) = opened;
+        match command {
+            Open(_) => Err(EXISTS),
+            Edit(edit) => self.edit(opened, edit, ctx),
+            ChangeTitle { title } => self.edit(opened, self::Edit { title: Some(title), ..Default::default() }, ctx),
+            ChangeDescription { description } => {
+                self.edit(opened, self::Edit { description: Some(description), ..Default::default() }, ctx)
+            }
+            ChangePriority { priority } => {
+                self.edit(opened, self::Edit { priority: Some(priority), ..Default::default() }, ctx)
+            }
+            MoveStage { stage } => self.edit(opened, self::Edit { stage: Some(stage), ..Default::default() }, ctx),
+            SetCustom { custom } => self.edit(opened, self::Edit { custom, ..Default::default() }, ctx),
+            SetCategory { category } if category == opened.category => Ok(vec![]),
+            SetCategory { category } => {
+                Ok(vec![Event::CategorySet { from: opened.category.clone(), to: category }])
+            }
+            ChangeRequester { requester } => self.change_requester(opened, requester, ctx),
+            SelectProduct { entitlement } if self.product.is_some_and(|(current, _)| current == entitlement) => Ok(vec![]),
+            SelectProduct { entitlement } => {
+                let product = product_of(entitlement, opened.requester, ctx)?;
+                Ok(vec![Event::ProductSelected { entitlement, product }])
+            }
+            ClearProduct => Ok(self.product.map(|_| Event::ProductCleared).into_iter().collect()),
+            Tag { tag } if opened.tags.contains(&tag) => Ok(vec![]),
+            Tag { tag } => {
+                check_tag(&tag)?;
+                Ok(vec![Event::Tagged { tag }])
+            }
+            Untag { tag } if opened.tags.contains(&tag) => Ok(vec![Event::Untagged { tag }]),
+            Untag { .. } => Ok(vec![]),
+            Assign { assignee, .. } if self.assignee == Some(assignee) => Ok(vec![]),
+            Assign { assignee, method, rule_run } => {
+                Ok(vec![assign(self.assignee, assignee, method, rule_run, ctx)?])
+            }
+            Unassign => Ok(self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect()),
+            ChangeTeam { team } => self.change_team(opened, team, ctx),
+            ReceiveMessage { message_id, external_id, from, body, attachments } => {
+                self.receive(opened, message_id, external_id, from, body, attachments, ctx)
+            }
+            Reply { message_id, body, attachments } => self.reply(opened, message_id, body, attachments, ctx),
+            MarkReplySent { message_id, external_id } => {
+                Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
+                    Delivery::Sent => vec![],
+                    _ => vec![Event::ReplySent { message_id, external_id }],
+                })
+            }
+            MarkReplyFailed { message_id, error } => {
+                Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
+                    Delivery::Queued => vec![Event::ReplyFailed { message_id, error }],
+                    _ => vec![],
+                })
+            }
+            AddNote { message_id, body, attachments } => {
+                check_body(&body, &attachments)?;
+                let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
+                let known = self.messages.contains(&message_id);
+                Ok(if known { vec![] } else { vec![Event::NoteAdded { message_id, body, attachments }] })
+            }
+            RedactMessage { message_id, reason } if self.messages.contains(&message_id) => {
+                let done = self.redacted.contains(&message_id);
+                Ok(if done { vec![] } else { vec![Event::MessageRedacted { message_id, reason }] })
+            }
+            RedactMessage { .. } => Err(MESSAGE_UNKNOWN.at("/message_id")),
+            Follow { user } => {
+                let user = user.unwrap_or_else(|| ctx.actor.principal());
+                if self.followers.contains(&user) {
+                    return Ok(vec![]);
+                }
+                if !ctx.fact::<User>(user).is_active() {
+                    return Err(FOLLOWER_UNKNOWN.at("/user"));
+                }
+                Ok(vec![Event::FollowerAdded { user }])
+            }
+            Unfollow { user } => {
+                let user = user.unwrap_or_else(|| ctx.actor.principal());
+                let follows = self.followers.contains(&user);
+                Ok(if follows { vec![Event::FollowerRemoved { user }] } else { vec![] })
+            }
+            Snooze { until } if self.snoozed_until == Some(until) => Ok(vec![]),
+            Snooze { until } if until <= ctx.now => Err(UNTIL_PAST.at("/until")),
+            Snooze { until } => Ok(vec![Event::Snoozed { until }]),
+            Wake => Ok(self.snoozed_until.map(|_| Event::Woken).into_iter().collect()),
+            Resolve { .. } if self.status == Status::Resolved => Ok(vec![]),
+            Resolve { outcome } => Ok(vec![Event::Resolved { outcome }]),
+            Close if self.status == Status::Closed => Ok(vec![]),
+            Close => Ok(vec![Event::Closed]),
+            Reopen if self.status == Status::Open => Ok(vec![]),
+            Reopen => Ok(vec![Event::Reopened { cause: ReopenCause::Request }]),
+            Merge { into } => self.merge(into, ctx),
+            Unmerge => match self.merged_into {
+                Some(from) => Ok(vec![Event::Unmerged { from }]),
+                None => Err(NOT_MERGED),
+            },
+            Split { messages, title, new_ticket } => self.split(opened, messages, title, new_ticket, ctx),
+            Link { ticket, kind } => self.link(ticket, kind, ctx),
+            Unlink { ticket, kind } => {
+                let linked = self.links.contains(&(ticket, kind));
+                Ok(if linked { vec![Event::Unlinked { ticket, kind }] } else { vec![] })
+            }
+            Rate { score, .. } if !(1..=5).contains(&score) => Err(SCORE_INVALID.at("/score")),
+            Rate { score, text } if self.rating == Some((score, text.clone())) => Ok(vec![]),
+            Rate { score, text } => Ok(vec![Event::Rated { score, text }]),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        use Event::*;
+        if let Opened(opened) = event {
+            self.status = Status::Open;
+            self.opened = Some(Box::new(opened.clone()));
+        }
+        let Some(opened) = &mut self.opened else { return };
+        match event {
+            Opened(_) => {}
+            TitleChanged { to, .. } => opened.title.clone_from(to),
+            DescriptionChanged { to, .. } => opened.description = Some(to.clone()),
+            PriorityChanged { to, .. } => opened.priority = *to,
+            StageChanged { to, .. } => opened.stage.clone_from(to),
+            CategorySet { to, .. } => opened.category.clone_from(to),
+            RequesterChanged { to, company, .. } => {
+                opened.requester = *to;
+                opened.company = *company;
+            }
+            ProductSelected { entitlement, product } => self.product = Some((*entitlement, *product)),
+            ProductCleared => self.product = None,
+            Tagged { tag } => drop(opened.tags.insert(tag.clone())),
+            Untagged { tag } => drop(opened.tags.remove(tag)),
+            CustomChanged { changes } => custom::apply(&mut opened.custom, changes),
+            Assigned { to, .. } => self.assignee = Some(*to),
+            Unassigned { .. } => self.assignee = None,
+            TeamChanged { to, .. } => opened.team = *to,
+            MessageReceived { message_id, external_id, .. } => {
+                self.messages.insert(*message_id);
+                self.external.extend(external_id.clone());
+            }
+            ReplyQueued { message_id, .. } => {
+                self.messages.insert(*message_id);
+                self.replies.insert(*message_id, Delivery::Queued);
+            }
+            ReplySent { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Sent)),
+            ReplyFailed { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Failed)),
+            NoteAdded { message_id, .. } => drop(self.messages.insert(*message_id)),
+            MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
+            FollowerAdded { user } => drop(self.followers.insert(*user)),
+            FollowerRemoved { user } => drop(self.followers.remove(user)),
+            Snoozed { until } => self.snoozed_until = Some(*until),
+            Woken => self.snoozed_until = None,
+            Resolved { .. } => {
+                self.status = Status::Resolved;
+                self.snoozed_until = None;
+            }
+            Closed => {
+                self.status = Status::Closed;
+                self.snoozed_until = None;
+            }
+            Reopened { .. } => self.status = Status::Open,
+            Merged { into } => {
+                self.before_merge = std::mem::replace(&mut self.status, Status::Merged);
+                self.merged_into = Some(*into);
+            }
+            Unmerged { .. } => {
+                self.status = self.before_merge;
+                self.merged_into = None;
+            }
+            Split { messages, .. } => self.messages.retain(|message| !messages.contains(message)),
+            Linked { ticket, kind } => drop(self.links.insert((*ticket, *kind))),
+            Unlinked { ticket, kind } => drop(self.links.remove(&(*ticket, *kind))),
+            Rated { score, text } => self.rating = Some((*score, text.clone())),
+        }
+    }
+
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        use Command::*;
+        let requester = self.opened.as_ref().and_then(|opened| opened.requester);
+        let team = self.opened.as_ref().and_then(|opened| opened.team);
+        let fields = || Need::of::<Field>(Field::id_for(ctx.tenant, Self::KIND));
+        let party = |party: Option<Party>| {
+            party.and_then(|party| match party.kind {
+                PartyKind::Contact => Some(Need::of::<Contact>(party.id)),
+                PartyKind::User => Some(Need::of::<User>(party.id)),
+                PartyKind::Company => None,
+            })
+        };
+        // A contact that is about to lose its company, or an entitlement about to be revoked, must not slip through.
+        let owner = |owner: Option<Party>| party(owner).map(|need| Need { guarded: true, ..need });
+        match command {
+            Open(new) => {
+                let mut needs = vec![fields()];
+                needs.extend(new.team.map(Need::of::<Team>));
+                needs.extend(new.assignee.map(Need::of::<User>));
+                needs.extend(new.entitlement.map(Need::guarded::<Entitlement>));
+                needs.extend(if new.entitlement.is_some() { owner(new.requester) } else { party(new.requester) });
+                needs
+            }
+            SetCustom { .. } => vec![fields()],
+            Edit(edit) => {
+                let mut needs = Vec::new();
+                if !edit.custom.is_empty() {
+                    needs.push(fields());
+                }
+                if edit.stage.is_some() {
+                    needs.extend(team.map(Need::of::<Team>));
+                }
+                needs
+            }
+            MoveStage { .. } => team.map(Need::of::<Team>).into_iter().collect(),
+            SelectProduct { entitlement } => {
+                [Some(Need::guarded::<Entitlement>(*entitlement)), owner(requester)].into_iter().flatten().collect()
+            }
+            ChangeRequester { requester } => {
+                let held = self.product.map(|(entitlement, _)| Need::of::<Entitlement>(entitlement));
+                party(*requester).into_iter().chain(held).collect()
+            }
+            Assign { assignee, .. } => vec![Need::of::<User>(*assignee)],
+            Follow { user } => vec![Need::of::<User>(user.unwrap_or_else(|| ctx.actor.principal()))],
+            ChangeTeam { team } => team.map(Need::of::<Team>).into_iter().collect(),
+            Merge { into } => vec![Need::guarded::<Ticket>(*into)],
+            Unmerge => self.merged_into.map(Need::guarded::<Ticket>).into_iter().collect(),
+            Split { new_ticket, .. } => vec![Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split")))],
+            Link { ticket, .. } | Unlink { ticket, .. } => vec![Need::guarded::<Ticket>(*ticket)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        let here = ctx.id;
+        let echo = |ticket: Id, event: Event| vec![Echo::to::<Ticket>(ticket, &event)];
+        match event {
+            Event::Merged { into } => echo(*into, Event::Linked { ticket: here, kind: LinkKind::MergedFrom }),
+            Event::Unmerged { from } => echo(*from, Event::Unlinked { ticket: here, kind: LinkKind::MergedFrom }),
+            Event::Linked { ticket, kind } => {
+                echo(*ticket, Event::Linked { ticket: here, kind: kind.seen_from_the_other() })
+            }
+            Event::Unlinked { ticket, kind } => {
+                echo(*ticket, Event::Unlinked { ticket: here, kind: kind.seen_from_the_other() })
+            }
+            Event::Split { new_ticket, title, .. } => match &self.opened {
+                Some(opened) => echo(*new_ticket, Event::Opened(split_off(opened, title.clone(), here))),
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn counter(event: &Event) -> Option<&'static str> {
+        matches!(event, Event::Opened(_)).then_some("ticket")
+    }
+
+    fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
+        let requester = match event {
+            Event::Opened(opened) => opened.requester,
+            _ => self.opened.as_ref().and_then(|opened| opened.requester),
+        };
+        requester.map(|party| party.id)
+    }
+
+    /// Edits of different attributes do not disturb each other, nor does talk.
+    fn merges(command: &Command, since: &[Event]) -> bool {
+        let Command::Edit(edit) = command else { return false };
+        since.iter().all(|event| match event {
+            Event::TitleChanged { .. } => edit.title.is_none(),
+            Event::DescriptionChanged { .. } => edit.description.is_none(),
+            Event::PriorityChanged { .. } => edit.priority.is_none(),
+            Event::StageChanged { .. } | Event::TeamChanged { .. } => edit.stage.is_none(),
+            Event::CategorySet { .. } => edit.category.is_none(),
+            Event::CustomChanged { changes } => changes.keys().all(|key| !edit.custom.contains_key(key)),
+            Event::Closed | Event::Merged { .. } => false,
+            _ => true,
+        })
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        vec![
+            UNKNOWN, EXISTS, CLOSED, MERGED, NOT_MERGED, TITLE_INVALID, BODY_EMPTY, STAGE_UNKNOWN, REQUESTER_UNKNOWN,
+            REQUESTER_INVALID, ASSIGNEE_UNKNOWN, FOLLOWER_UNKNOWN, TEAM_UNKNOWN, PRODUCT_NOT_OWNED, MESSAGE_UNKNOWN,
+            MESSAGE_EXISTS, UNTIL_PAST, OTHER_UNKNOWN, SAME_TICKET, LINK_INVALID, SCORE_INVALID, TAG_INVALID,
+            custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD,
+        ]
+    }
+
+    fn examples() -> Vec<Command> {
+        change::examples()
+    }
+}

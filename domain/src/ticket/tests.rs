@@ -1,0 +1,482 @@
+//! What a ticket does, told by examples.
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    custom::{Change, FieldType},
+    given::{ANNA, BORIS, SUBJECT, TENANT, at, given},
+    named::Either,
+    record::{Happened, New as NewRecord},
+};
+
+const CAROL: Id = Id::from_bits(0xC);
+const ACME: Id = Id::from_bits(0xD);
+const PRINTER: Id = Id::from_bits(0xE);
+const OWNED: Id = Id::from_bits(0xF);
+const OTHER: Id = Id::from_bits(0x10);
+const TEAM: Id = Id::from_bits(0x11);
+
+fn new() -> New {
+    let Command::Open(new) = change::examples().remove(0) else { unreachable!() };
+    New { requester: None, team: None, entitlement: None, tags: BTreeSet::new(), ..new }
+}
+
+fn opened() -> Event {
+    Event::Opened(Opened {
+        number: 0,
+        title: "Display stays dark".into(),
+        description: None,
+        requester: Some(Party::contact(CAROL)),
+        company: Some(ACME),
+        team: None,
+        channel: "api".into(),
+        origin: None,
+        priority: Priority::LOW,
+        stage: "new".into(),
+        category: None,
+        tags: BTreeSet::new(),
+        custom: Custom::new(),
+        split_from: None,
+    })
+}
+
+fn message(last: u128) -> Event {
+    let body = Personal::from("It stays dark.");
+    let message_id = Id::from_bits(last);
+    let attachments = vec![Attachment {
+        upload_id: Id::from_bits(9),
+        name: "photo.jpg".into(),
+        media_type: Some("image/jpeg".into()),
+        size: Some(1024),
+    }];
+    Event::MessageReceived {
+        message_id,
+        external_id: Some("x1".into()),
+        from: Some(Party::contact(CAROL)),
+        body,
+        attachments,
+    }
+}
+
+fn carol() -> [<Contact as Aggregate>::Event; 2] {
+    let (fields, _) = <crate::contact::Spec as crate::record::Spec>::examples();
+    let new =
+        NewRecord { fields, custom: Custom::new(), owner: None, stage: None, tags: BTreeSet::new(), copied_from: None };
+    let linked = crate::contact::Event::CompanyLinked { company: ACME, role: None };
+    [Either::Common(Happened::Created(new)), Either::Own(linked)]
+}
+
+fn granted(holder: Party) -> [<Entitlement as Aggregate>::Event; 1] {
+    let grant = json!({ "product": PRINTER, "holder": holder });
+    [crate::entitlement::Event::Granted(serde_json::from_value(grant).unwrap())]
+}
+
+fn user() -> [<User as Aggregate>::Event; 1] {
+    let profile = json!({ "email": "boris@example.com", "name": "Boris" });
+    [crate::user::Event::Invited(serde_json::from_value(profile).unwrap())]
+}
+
+fn team_created() -> <Team as Aggregate>::Event {
+    crate::team::Event::Created(serde_json::from_value(json!({ "name": "Support" })).unwrap())
+}
+
+fn text(text: &str) -> Personal<String> {
+    text.into()
+}
+
+#[test]
+fn opening_draws_a_number_and_starts_low_in_the_first_stage() {
+    let bare: Command = serde_json::from_value(json!({ "open": { "title": "Display stays dark" } })).unwrap();
+    let expected = Opened { requester: None, company: None, ..unwrap_opened(opened()) };
+    given::<Ticket>([]).when(bare).then([Event::Opened(expected)]);
+    assert_eq!(Ticket::counter(&opened()), Some("ticket"));
+    assert!(Ticket::encode(&opened()).1.starts_with(br#"{"number":0,"#));
+}
+
+fn unwrap_opened(event: Event) -> Opened {
+    match event {
+        Event::Opened(opened) => opened,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn opening_records_all_it_is_told() {
+    let command = New {
+        requester: Some(Party::contact(CAROL)),
+        team: Some(TEAM),
+        assignee: Some(BORIS),
+        entitlement: Some(OWNED),
+        tags: ["display".to_owned()].into(),
+        origin: Some("https://example.com/help".into()),
+        ..new()
+    };
+    let events = given::<Ticket>([])
+        .with::<Contact>(CAROL, carol())
+        .with::<Team>(TEAM, [team_created()])
+        .with::<User>(BORIS, user())
+        .with::<Entitlement>(OWNED, granted(Party::company(ACME)))
+        .when(Command::Open(command))
+        .events();
+    let opened = unwrap_opened(events[0].clone());
+    assert_eq!((opened.company, opened.team), (Some(ACME), Some(TEAM)));
+    assert_eq!(events[1], Event::ProductSelected { entitlement: OWNED, product: PRINTER });
+    let assigned = Event::Assigned { from: None, to: BORIS, method: AssignMethod::Manual, rule_run: None };
+    assert_eq!(events[2], assigned);
+    events.iter().for_each(|event| assert_eq!(&crate::given::stored::<Ticket>(event), event));
+}
+
+#[test]
+fn opening_refuses_what_makes_no_sense() {
+    let refused = |new: New, rejection| given::<Ticket>([]).when(Command::Open(new)).rejected(rejection);
+    refused(New { title: text("  "), ..new() }, TITLE_INVALID);
+    refused(New { stage: Some("nowhere".into()), ..new() }, STAGE_UNKNOWN);
+    refused(New { requester: Some(Party::contact(OTHER)), ..new() }, REQUESTER_UNKNOWN);
+    refused(New { requester: Some(Party::company(ACME)), ..new() }, REQUESTER_INVALID);
+    refused(New { team: Some(TEAM), ..new() }, TEAM_UNKNOWN);
+    refused(New { assignee: Some(BORIS), ..new() }, ASSIGNEE_UNKNOWN);
+    refused(New { entitlement: Some(OWNED), ..new() }, PRODUCT_NOT_OWNED);
+    refused(New { tags: [String::new()].into(), ..new() }, TAG_INVALID);
+    refused(New { custom: [("size".to_owned(), json!("s"))].into(), ..new() }, custom::UNKNOWN_FIELD);
+    given::<Ticket>([opened()]).when(Command::Open(new())).rejected(EXISTS);
+    given::<Ticket>([]).when(Command::Close).rejected(UNKNOWN);
+}
+
+#[test]
+fn opening_twice_the_same_changes_nothing() {
+    let again = New { requester: Some(Party::contact(CAROL)), ..new() };
+    given::<Ticket>([opened()]).when(Command::Open(again)).nothing();
+}
+
+#[test]
+fn an_edit_records_only_real_changes() {
+    let size = crate::field::New {
+        entity: "ticket".into(),
+        key: "size".into(),
+        label: None,
+        field_type: FieldType::Text,
+        options: vec![],
+        required: false,
+        personal: false,
+    };
+    let edit = Edit {
+        title: Some(text("Dark display")),
+        description: Some(text("Since Monday.")),
+        priority: Some(Priority::URGENT),
+        stage: Some("waiting".into()),
+        category: Some("hardware".into()),
+        custom: [("size".to_owned(), json!("s"))].into(),
+    };
+    let changed = [
+        Event::TitleChanged { from: text("Display stays dark"), to: text("Dark display") },
+        Event::DescriptionChanged { from: None, to: text("Since Monday.") },
+        Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT },
+        Event::StageChanged { from: "new".into(), to: "waiting".into() },
+        Event::CategorySet { from: None, to: Some("hardware".into()) },
+        Event::CustomChanged { changes: [("size".to_owned(), Change { from: json!(null), to: json!("s") })].into() },
+    ];
+    let fields = || [crate::field::Event::Defined(size.clone())];
+    let id = Field::id_for(TENANT, "ticket");
+    let command = || Command::Edit(edit.clone());
+    given::<Ticket>([opened()]).with::<Field>(id, fields()).when(command()).then(changed.clone());
+    let after = [opened()].into_iter().chain(changed);
+    given::<Ticket>(after).with::<Field>(id, fields()).when(command()).nothing();
+    let bad = [("size".to_owned(), json!(5))].into();
+    given::<Ticket>([opened()])
+        .with::<Field>(id, fields())
+        .when(Command::SetCustom { custom: bad })
+        .rejected(custom::INVALID_VALUE);
+}
+
+#[test]
+fn one_attribute_at_a_time_works_too() {
+    let changed = |command, event| given::<Ticket>([opened()]).when(command).then([event]);
+    let title = Event::TitleChanged { from: text("Display stays dark"), to: text("Dark") };
+    changed(Command::ChangeTitle { title: text("Dark") }, title);
+    changed(
+        Command::ChangeDescription { description: text("x") },
+        Event::DescriptionChanged { from: None, to: text("x") },
+    );
+    let urgent = Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT };
+    changed(Command::ChangePriority { priority: Priority::URGENT }, urgent);
+    changed(
+        Command::MoveStage { stage: "solved".into() },
+        Event::StageChanged { from: "new".into(), to: "solved".into() },
+    );
+    changed(
+        Command::SetCategory { category: Some("a".into()) },
+        Event::CategorySet { from: None, to: Some("a".into()) },
+    );
+    given::<Ticket>([opened()]).when(Command::SetCategory { category: None }).nothing();
+    given::<Ticket>([opened()]).when(Command::MoveStage { stage: "gone".into() }).rejected(STAGE_UNKNOWN);
+}
+
+#[test]
+fn a_team_brings_its_own_stages() {
+    let team = || {
+        [team_created(), crate::team::Event::StagesChanged { from: vec![], to: vec!["inbox".into(), "done".into()] }]
+    };
+    let moved = [
+        Event::TeamChanged { from: None, to: Some(TEAM) },
+        Event::StageChanged { from: "new".into(), to: "inbox".into() },
+    ];
+    given::<Ticket>([opened()])
+        .with::<Team>(TEAM, team())
+        .when(Command::ChangeTeam { team: Some(TEAM) })
+        .then(moved.clone());
+    let there = || [opened()].into_iter().chain(moved.clone());
+    given::<Ticket>(there()).with::<Team>(TEAM, team()).when(Command::ChangeTeam { team: Some(TEAM) }).nothing();
+    given::<Ticket>(there())
+        .with::<Team>(TEAM, team())
+        .when(Command::MoveStage { stage: "new".into() })
+        .rejected(STAGE_UNKNOWN);
+    given::<Ticket>([opened()]).when(Command::ChangeTeam { team: Some(TEAM) }).rejected(TEAM_UNKNOWN);
+}
+
+#[test]
+fn a_ticket_takes_only_products_its_requester_or_their_company_owns() {
+    let select = || Command::SelectProduct { entitlement: OWNED };
+    let selected = || Event::ProductSelected { entitlement: OWNED, product: PRINTER };
+    let ticket = || given::<Ticket>([opened()]).with::<Contact>(CAROL, carol());
+    ticket().with::<Entitlement>(OWNED, granted(Party::contact(CAROL))).when(select()).then([selected()]);
+    ticket().with::<Entitlement>(OWNED, granted(Party::company(ACME))).when(select()).then([selected()]);
+    ticket().with::<Entitlement>(OWNED, granted(Party::company(OTHER))).when(select()).rejected(PRODUCT_NOT_OWNED);
+    ticket().when(select()).rejected(PRODUCT_NOT_OWNED);
+    let revoked =
+        granted(Party::contact(CAROL)).into_iter().chain([crate::entitlement::Event::Revoked { reason: None }]);
+    ticket().with::<Entitlement>(OWNED, revoked).when(select()).rejected(PRODUCT_NOT_OWNED);
+    given::<Ticket>([opened(), selected()]).when(select()).nothing();
+    given::<Ticket>([opened(), selected()]).when(Command::ClearProduct).then([Event::ProductCleared]);
+    given::<Ticket>([opened()]).when(Command::ClearProduct).nothing();
+}
+
+#[test]
+fn another_requester_who_does_not_own_the_product_clears_it() {
+    let selected = Event::ProductSelected { entitlement: OWNED, product: PRINTER };
+    let to = Some(Party::user(BORIS));
+    let from = Some(Party::contact(CAROL));
+    given::<Ticket>([opened(), selected])
+        .with::<User>(BORIS, user())
+        .with::<Entitlement>(OWNED, granted(Party::contact(CAROL)))
+        .when(Command::ChangeRequester { requester: to })
+        .then([Event::RequesterChanged { from, to, company: None }, Event::ProductCleared]);
+    given::<Ticket>([opened()]).when(Command::ChangeRequester { requester: from }).nothing();
+}
+
+#[test]
+fn an_active_user_can_be_made_responsible() {
+    let assign = |assignee| Command::Assign { assignee, method: AssignMethod::Manual, rule_run: None };
+    let assigned = |from, to| Event::Assigned { from, to, method: AssignMethod::Manual, rule_run: None };
+    given::<Ticket>([opened()]).with::<User>(BORIS, user()).when(assign(BORIS)).then([assigned(None, BORIS)]);
+    let given_boris = || given::<Ticket>([opened(), assigned(None, BORIS)]).with::<User>(ANNA, user());
+    given_boris().when(assign(BORIS)).nothing();
+    given_boris().when(assign(ANNA)).then([assigned(Some(BORIS), ANNA)]);
+    given_boris().when(Command::Unassign).then([Event::Unassigned { from: BORIS }]);
+    given::<Ticket>([opened()]).when(Command::Unassign).nothing();
+    given::<Ticket>([opened()]).when(assign(BORIS)).rejected(ASSIGNEE_UNKNOWN);
+    given::<Ticket>([opened(), Event::Closed]).when(assign(BORIS)).rejected(CLOSED);
+}
+
+#[test]
+fn a_message_is_taken_in_once_and_opens_what_was_over() {
+    let receive = |external: &str| Command::ReceiveMessage {
+        message_id: Some(Id::from_bits(0x20)),
+        external_id: Some(external.into()),
+        from: None,
+        body: text("Hello?"),
+        attachments: vec![],
+    };
+    let received = |external: &str| Event::MessageReceived {
+        message_id: Id::from_bits(0x20),
+        external_id: Some(external.into()),
+        from: Some(Party::contact(CAROL)),
+        body: text("Hello?"),
+        attachments: vec![],
+    };
+    given::<Ticket>([opened(), message(0x30)]).when(receive("x1")).nothing();
+    given::<Ticket>([opened()]).when(receive("x2")).then([received("x2")]);
+    let reopened = Event::Reopened { cause: ReopenCause::CustomerMessage };
+    given::<Ticket>([opened(), Event::Closed]).when(receive("x2")).then([received("x2"), reopened.clone()]);
+    let resolved = Event::Resolved { outcome: Some("Replaced".into()) };
+    given::<Ticket>([opened(), resolved]).when(receive("x2")).then([received("x2"), reopened]);
+    let snoozed = Event::Snoozed { until: at(60) };
+    given::<Ticket>([opened(), snoozed]).when(receive("x2")).then([received("x2"), Event::Woken]);
+    let empty = Command::ReceiveMessage {
+        message_id: None,
+        external_id: None,
+        from: None,
+        body: text(" "),
+        attachments: vec![],
+    };
+    given::<Ticket>([opened()]).when(empty).rejected(BODY_EMPTY);
+}
+
+#[test]
+fn a_reply_leaves_by_its_channel() {
+    let message_id = Id::from_bits(0x21);
+    let reply = || Command::Reply { message_id: Some(message_id), body: text("Try this."), attachments: vec![] };
+    let queued = || Event::ReplyQueued { message_id, body: text("Try this."), attachments: vec![] };
+    let sent = |external_id| Event::ReplySent { message_id, external_id };
+    given::<Ticket>([opened()]).when(reply()).then([queued(), sent(None)]);
+    let by_mail = || Event::Opened(Opened { channel: "email".into(), ..unwrap_opened(opened()) });
+    given::<Ticket>([by_mail()]).when(reply()).then([queued()]);
+    given::<Ticket>([by_mail(), queued()]).when(reply()).nothing();
+    given::<Ticket>([by_mail(), message(0x21)]).when(reply()).rejected(MESSAGE_EXISTS);
+    let mark_sent = || Command::MarkReplySent { message_id, external_id: Some("m1".into()) };
+    given::<Ticket>([by_mail(), queued()]).when(mark_sent()).then([sent(Some("m1".into()))]);
+    given::<Ticket>([by_mail(), queued(), sent(None)]).when(mark_sent()).nothing();
+    given::<Ticket>([by_mail()]).when(mark_sent()).rejected(MESSAGE_UNKNOWN);
+    let mark_failed = || Command::MarkReplyFailed { message_id, error: "550".into() };
+    let failed = || Event::ReplyFailed { message_id, error: "550".into() };
+    given::<Ticket>([by_mail(), queued()]).when(mark_failed()).then([failed()]);
+    given::<Ticket>([by_mail(), queued(), failed()]).when(mark_failed()).nothing();
+    given::<Ticket>([by_mail(), queued(), failed()]).when(mark_sent()).then([sent(Some("m1".into()))]);
+}
+
+#[test]
+fn notes_are_added_and_texts_redacted() {
+    let message_id = Id::from_bits(0x22);
+    let note = || Command::AddNote { message_id: Some(message_id), body: text("Third one."), attachments: vec![] };
+    let added = || Event::NoteAdded { message_id, body: text("Third one."), attachments: vec![] };
+    given::<Ticket>([opened(), Event::Closed]).when(note()).then([added()]);
+    given::<Ticket>([opened(), added()]).when(note()).nothing();
+    let redact = || Command::RedactMessage { message_id, reason: "A password".into() };
+    let redacted = || Event::MessageRedacted { message_id, reason: "A password".into() };
+    given::<Ticket>([opened(), added()]).when(redact()).then([redacted()]);
+    given::<Ticket>([opened(), added(), redacted()]).when(redact()).nothing();
+    given::<Ticket>([opened()]).when(redact()).rejected(MESSAGE_UNKNOWN);
+}
+
+#[test]
+fn users_follow_and_stop_following() {
+    let follow = |user| Command::Follow { user };
+    let added = || Event::FollowerAdded { user: ANNA };
+    given::<Ticket>([opened()]).with::<User>(ANNA, user()).when(follow(None)).then([added()]);
+    given::<Ticket>([opened(), added()]).when(follow(Some(ANNA))).nothing();
+    given::<Ticket>([opened()]).when(follow(Some(OTHER))).rejected(FOLLOWER_UNKNOWN);
+    let removed = Event::FollowerRemoved { user: ANNA };
+    given::<Ticket>([opened(), added()]).when(Command::Unfollow { user: None }).then([removed]);
+    given::<Ticket>([opened()]).when(Command::Unfollow { user: None }).nothing();
+}
+
+#[test]
+fn it_is_put_aside_and_comes_back() {
+    let snooze = |seconds| Command::Snooze { until: at(seconds) };
+    let snoozed = || Event::Snoozed { until: at(60) };
+    given::<Ticket>([opened()]).when(snooze(60)).then([snoozed()]);
+    given::<Ticket>([opened(), snoozed()]).when(snooze(60)).nothing();
+    given::<Ticket>([opened()]).when(snooze(-60)).rejected(UNTIL_PAST);
+    given::<Ticket>([opened(), snoozed()]).when(Command::Wake).then([Event::Woken]);
+    given::<Ticket>([opened(), snoozed(), Event::Woken]).when(Command::Wake).nothing();
+}
+
+#[test]
+fn it_is_resolved_closed_and_reopened() {
+    let resolve = || Command::Resolve { outcome: None };
+    let resolved = || Event::Resolved { outcome: None };
+    let reopened = || Event::Reopened { cause: ReopenCause::Request };
+    given::<Ticket>([opened()]).when(resolve()).then([resolved()]);
+    given::<Ticket>([opened(), resolved()]).when(resolve()).nothing();
+    given::<Ticket>([opened(), resolved()]).when(Command::Close).then([Event::Closed]);
+    given::<Ticket>([opened(), Event::Closed]).when(Command::Close).nothing();
+    given::<Ticket>([opened(), Event::Closed]).when(resolve()).rejected(CLOSED);
+    given::<Ticket>([opened(), Event::Closed]).when(Command::Reopen).then([reopened()]);
+    given::<Ticket>([opened(), Event::Closed, reopened()]).when(Command::Reopen).nothing();
+}
+
+#[test]
+fn a_merge_is_shown_on_both_and_can_be_undone() {
+    let merge = || Command::Merge { into: OTHER };
+    let merged = || Event::Merged { into: OTHER };
+    given::<Ticket>([opened()]).with::<Ticket>(OTHER, [opened()]).when(merge()).then([merged()]);
+    given::<Ticket>([opened(), merged()]).when(merge()).nothing();
+    given::<Ticket>([opened(), merged()]).when(Command::Close).rejected(MERGED);
+    given::<Ticket>([opened()]).when(merge()).rejected(OTHER_UNKNOWN);
+    given::<Ticket>([opened()]).when(Command::Merge { into: SUBJECT }).rejected(SAME_TICKET);
+    let elsewhere = [opened(), Event::Merged { into: PRINTER }];
+    given::<Ticket>([opened()]).with::<Ticket>(OTHER, elsewhere).when(merge()).rejected(MERGED);
+    let unmerged = Event::Unmerged { from: OTHER };
+    given::<Ticket>([opened(), Event::Closed, merged()]).when(Command::Unmerge).then([unmerged.clone()]);
+    let back = given::<Ticket>([opened(), Event::Closed, merged(), unmerged]);
+    assert_eq!(back.state.status, Status::Closed, "as it was before the merge");
+    given::<Ticket>([opened()]).when(Command::Unmerge).rejected(NOT_MERGED);
+    assert_eq!(echoed(&merged()), Event::Linked { ticket: SUBJECT, kind: LinkKind::MergedFrom });
+    let from = Event::Unmerged { from: OTHER };
+    assert_eq!(echoed(&from), Event::Unlinked { ticket: SUBJECT, kind: LinkKind::MergedFrom });
+}
+
+/// What an event of an open ticket means in the other ticket's stream.
+fn echoed(event: &Event) -> Event {
+    let state = given::<Ticket>([opened()]).state;
+    let (actor, facts) = (crate::Actor::user(ANNA), crate::Facts::default());
+    let ctx = Ctx { tenant: TENANT, id: SUBJECT, now: at(0), actor: &actor, seed: "command", facts: &facts };
+    let [echo] = state.echoes(event, &ctx).try_into().ok().unwrap();
+    assert_eq!(echo.id, OTHER);
+    Ticket::decode(&echo.event_type, &echo.data).unwrap()
+}
+
+#[test]
+fn a_split_moves_messages_into_a_ticket_of_its_own() {
+    let messages = BTreeSet::from([Id::from_bits(0x30)]);
+    let split = |new_ticket| Command::Split { messages: messages.clone(), title: None, new_ticket };
+    let done = Event::Split { new_ticket: OTHER, title: text("Display stays dark"), messages: messages.clone() };
+    let ticket = || given::<Ticket>([opened(), message(0x30)]);
+    ticket().when(split(Some(OTHER))).then([done.clone()]);
+    let new = unwrap_opened(echoed(&done));
+    assert_eq!((new.number, new.split_from, new.requester), (0, Some(SUBJECT), Some(Party::contact(CAROL))));
+    ticket().with::<Ticket>(OTHER, [Event::Opened(new)]).when(split(Some(OTHER))).nothing();
+    ticket().with::<Ticket>(OTHER, [opened()]).when(split(Some(OTHER))).rejected(EXISTS);
+    ticket().when(split(Some(SUBJECT))).rejected(SAME_TICKET);
+    given::<Ticket>([opened()]).when(split(None)).rejected(MESSAGE_UNKNOWN);
+}
+
+#[test]
+fn links_show_on_both_sides() {
+    let link = |kind| Command::Link { ticket: OTHER, kind };
+    let linked = |kind| Event::Linked { ticket: OTHER, kind };
+    given::<Ticket>([opened()])
+        .with::<Ticket>(OTHER, [opened()])
+        .when(link(LinkKind::Blocks))
+        .then([linked(LinkKind::Blocks)]);
+    given::<Ticket>([opened(), linked(LinkKind::Blocks)]).when(link(LinkKind::Blocks)).nothing();
+    given::<Ticket>([opened()]).when(link(LinkKind::MergedFrom)).rejected(LINK_INVALID);
+    given::<Ticket>([opened()]).when(link(LinkKind::Related)).rejected(OTHER_UNKNOWN);
+    assert_eq!(echoed(&linked(LinkKind::Blocks)), Event::Linked { ticket: SUBJECT, kind: LinkKind::BlockedBy });
+    let unlink = Command::Unlink { ticket: OTHER, kind: LinkKind::Blocks };
+    let unlinked = Event::Unlinked { ticket: OTHER, kind: LinkKind::Blocks };
+    given::<Ticket>([opened(), linked(LinkKind::Blocks)]).when(unlink.clone()).then([unlinked.clone()]);
+    given::<Ticket>([opened()]).when(unlink).nothing();
+    assert_eq!(echoed(&unlinked), Event::Unlinked { ticket: SUBJECT, kind: LinkKind::BlockedBy });
+}
+
+#[test]
+fn the_requester_rates_it() {
+    let rate = |score| Command::Rate { score, text: Some(text("Quick!")) };
+    let rated = || Event::Rated { score: 5, text: Some(text("Quick!")) };
+    given::<Ticket>([opened(), Event::Closed]).when(rate(5)).then([rated()]);
+    given::<Ticket>([opened(), rated()]).when(rate(5)).nothing();
+    given::<Ticket>([opened()]).when(rate(6)).rejected(SCORE_INVALID);
+}
+
+#[test]
+fn tags_come_and_go() {
+    let tag = |tag: &str| Command::Tag { tag: tag.into() };
+    let tagged = || Event::Tagged { tag: "vip".into() };
+    given::<Ticket>([opened()]).when(tag("vip")).then([tagged()]);
+    given::<Ticket>([opened(), tagged()]).when(tag("vip")).nothing();
+    given::<Ticket>([opened()]).when(tag("")).rejected(TAG_INVALID);
+    let untag = || Command::Untag { tag: "vip".into() };
+    given::<Ticket>([opened(), tagged()]).when(untag()).then([Event::Untagged { tag: "vip".into() }]);
+    given::<Ticket>([opened()]).when(untag()).nothing();
+}
+
+#[test]
+fn a_stale_edit_merges_when_it_touches_other_attributes() {
+    let edit = Command::Edit(Edit { title: Some(text("Dark")), ..Default::default() });
+    let priority = Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT };
+    let title = Event::TitleChanged { from: text("a"), to: text("b") };
+    assert!(Ticket::merges(&edit, &[priority, message(0x30)]));
+    assert!(!Ticket::merges(&edit, &[title]));
+    assert!(!Ticket::merges(&Command::Close, &[]));
+}
