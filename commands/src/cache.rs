@@ -1,0 +1,113 @@
+//! Aggregates as this process knows them, by version, so that a hot command reads no stream.
+
+use std::sync::Arc;
+
+use domain::{
+    Id,
+    kernel::{AnyState, Fold},
+};
+use eventstore::{Log, Recorded};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// What a state belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) tenant: Id,
+    pub(crate) kind: &'static str,
+    pub(crate) id: Id,
+}
+
+/// A state and the version of its stream, -1 when there is none.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) version: i64,
+    pub(crate) state: AnyState,
+    pub(crate) fold: Fold,
+}
+
+/// Recent aggregates. A stale entry is harmless: the append that relies on it conflicts, and it is loaded anew.
+#[derive(Clone)]
+pub struct Cache(Arc<quick_cache::sync::Cache<Key, Known>>);
+
+impl Cache {
+    /// Room for this many aggregates.
+    pub fn new(capacity: usize) -> Cache {
+        Cache(Arc::new(quick_cache::sync::Cache::new(capacity)))
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Known> {
+        self.0.get(key)
+    }
+
+    /// Keeps the newer of the two.
+    pub(crate) fn put(&self, key: Key, known: Known) {
+        if self.0.get(&key).is_none_or(|old| old.version < known.version) {
+            self.0.insert(key, known);
+        }
+    }
+
+    pub(crate) fn forget(&self, key: &Key) {
+        self.0.remove(key);
+    }
+
+    /// Follows the log, so that what other processes append reaches the states known here.
+    pub(crate) fn follow(self, log: Log, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut head = log.tail().watch();
+            let mut position = *head.borrow();
+            loop {
+                match log.tail().after(position, 1024).await {
+                    Ok(events) if !events.is_empty() => {
+                        for event in events {
+                            position = event.position;
+                            self.take_in(&event);
+                        }
+                        continue;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        // What was missed is unknown: better to know nothing.
+                        tracing::warn!(%error, "cannot follow the log; forgetting cached aggregates");
+                        self.0.clear();
+                    }
+                }
+                tokio::select! {
+                    moved = head.changed() => if moved.is_err() { return },
+                    _ = stop.changed() => return,
+                }
+            }
+        })
+    }
+
+    fn take_in(&self, event: &Recorded) {
+        let (Ok(tenant), Ok(id)) = (event.tenant.parse(), event.key().parse()) else { return };
+        let Some(kind) = kind_of(event.category()) else { return };
+        let key = Key { tenant, kind, id };
+        let Some(known) = self.0.get(&key) else { return };
+        if known.version >= event.version {
+            return;
+        }
+        let folded = (known.fold)(Some(&known.state), &mut std::iter::once((&*event.kind, &*event.data)));
+        match folded {
+            Ok(state) if known.version + 1 == event.version => {
+                self.0.insert(key, Known { version: event.version, state, fold: known.fold });
+            }
+            _ => self.forget(&key),
+        }
+    }
+}
+
+/// The kind as the catalogue names it, which lives as long as the program.
+fn kind_of(category: &str) -> Option<&'static str> {
+    struct Find<'a>(&'a str, Option<&'static str>);
+    impl domain::catalogue::Visitor for Find<'_> {
+        fn visit<A: domain::Aggregate>(&mut self) {
+            if A::KIND == self.0 {
+                self.1 = Some(A::KIND);
+            }
+        }
+    }
+    let mut find = Find(category, None);
+    domain::catalogue::visit_all(&mut find);
+    find.1
+}

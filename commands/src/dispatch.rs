@@ -1,0 +1,605 @@
+//! Carries a command out: load, decide, append, and again when somebody else was faster.
+
+use std::{any::Any, sync::Arc};
+
+use bytes::Bytes;
+use domain::{
+    Actor, Aggregate, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
+    kernel::{AnyState, fold},
+};
+use eventstore::{
+    Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Log, NewEvent, Number, Query, Recorded,
+    StreamWrite,
+};
+use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
+use serde_json::value::RawValue;
+use tokio::{sync::watch, task::JoinHandle};
+use uuid::Uuid;
+
+use crate::cache::{Cache, Key, Known};
+
+/// How often a command that lost a race is decided again before the caller is asked to come back.
+const ATTEMPTS: usize = 12;
+/// Events of a stream that are read at once.
+const PAGE: i64 = 1000;
+/// The log replaces this beginning of a numbered event's data.
+const UNNUMBERED: &[u8] = br#"{"number":0"#;
+
+/// A command's envelope: for which record, by whom, and under which conditions.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Whose log.
+    pub tenant: Id,
+    /// For which record.
+    pub id: Id,
+    /// Who asks.
+    pub actor: Actor,
+    /// Through which channel.
+    pub via: Via,
+    /// Applied once.
+    pub command_id: Uuid,
+    /// Digest of what is asked: the same id with another digest is refused.
+    pub fingerprint: i64,
+    /// Whether a retry must be answered even when nothing happened (the client gave the id).
+    pub remember: bool,
+    /// The event or command that caused this one.
+    pub causation_id: Option<Uuid>,
+    /// The story it belongs to; its own id by default.
+    pub correlation_id: Option<Uuid>,
+    /// The moment it is decided at.
+    pub now: Time,
+    /// When it happened in the world, if not now.
+    pub occurred_at: Option<Time>,
+    /// The version the caller has seen.
+    pub expected: Option<i64>,
+    /// The record must not exist yet.
+    pub must_be_new: bool,
+    /// Says what would be written, and writes nothing.
+    pub dry_run: bool,
+    /// A set-wide mark that is taken with the events and never given back: (scope, key). Taken before means done before.
+    pub mark: Option<(String, String)>,
+}
+
+impl Order {
+    /// A plain command: decided at `now`, with an id of its own and no conditions.
+    pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Order {
+        Order {
+            tenant,
+            id,
+            actor,
+            via,
+            command_id: Uuid::now_v7(),
+            fingerprint: 0,
+            remember: false,
+            causation_id: None,
+            correlation_id: None,
+            now,
+            occurred_at: None,
+            expected: None,
+            must_be_new: false,
+            dry_run: false,
+            mark: None,
+        }
+    }
+}
+
+/// An event that a command wrote.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The stream, when it is another record's.
+    pub stream: Option<String>,
+    /// Stored type, such as `ticket.opened`.
+    pub kind: String,
+    /// What happened.
+    pub data: Box<RawValue>,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The record.
+    pub id: Id,
+    /// The version of its stream now, -1 when it has no event.
+    pub version: i64,
+    /// The position of the last event written, or of the head when nothing was.
+    pub position: i64,
+    /// The events written; empty when it was so already.
+    pub events: Vec<Written>,
+    /// Whether this is the answer of an earlier time.
+    pub repeated: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The domain refused.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The record is not at the version the caller has seen.
+    #[error("expected version {expected:?}, found {actual}")]
+    Stale {
+        /// What the caller has seen; `None` when it should not exist.
+        expected: Option<i64>,
+        /// What is there; -1 for nothing.
+        actual: i64,
+    },
+    /// The command id belongs to another command.
+    #[error("the command id was used for something else")]
+    Reused,
+    /// The mark was taken before: everything this order asks has been done.
+    #[error("done before")]
+    Marked,
+    /// Others were faster too often.
+    #[error("too many others change this record now")]
+    Busy,
+    /// The log cannot be reached now.
+    #[error("the log is not available: {0}")]
+    Unavailable(String),
+    /// Something is broken.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What is counted of commands.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    seconds: Histogram,
+    retries: IntCounter,
+    rejections: IntCounter,
+    loads: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When they are registered already.
+    pub fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let buckets = prometheus::exponential_buckets(0.0001, 2.0, 16)?;
+        let seconds = HistogramOpts::new("deskfold_command_seconds", "From taking a command in to its answer.");
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let metrics = Metrics {
+            seconds: Histogram::with_opts(seconds.buckets(buckets))?,
+            retries: counter("deskfold_command_retries_total", "Decisions made again after a conflict.")?,
+            rejections: counter("deskfold_command_rejections_total", "Commands that the domain refused.")?,
+            loads: counter("deskfold_aggregate_loads_total", "Aggregates read from the log for want of a cached one.")?,
+        };
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// Carries commands out. Cheap to clone.
+#[derive(Clone)]
+pub struct Commands {
+    log: Log,
+    cache: Cache,
+    metrics: Metrics,
+    stop: Arc<watch::Sender<bool>>,
+    follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// A decision, ready to be appended.
+struct Plan<A> {
+    append: Append,
+    written: Vec<Written>,
+    after: A,
+    version: i64,
+    /// Other streams written: what their states become.
+    others: Vec<(Key, Known)>,
+    /// Streams whose version was relied on.
+    relied: Vec<(String, Key)>,
+    taken: Vec<domain::Claim>,
+    /// Written events that wait for their number, in the order the log draws them.
+    numbered: Vec<usize>,
+}
+
+impl Commands {
+    /// Over this log, with room for `capacity` cached aggregates.
+    pub fn new(log: Log, capacity: usize, metrics: Metrics) -> Commands {
+        let (stop, stopped) = watch::channel(false);
+        let cache = Cache::new(capacity);
+        let follower = cache.clone().follow(log.clone(), stopped);
+        let follower = Arc::new(parking_lot::Mutex::new(Some(follower)));
+        Commands { log, cache, metrics, stop: Arc::new(stop), follower }
+    }
+
+    /// The log below.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Stops following the log.
+    pub async fn close(&self) {
+        // Nobody listens any more when the follower has ended by itself.
+        let _ = self.stop.send(true);
+        let follower = self.follower.lock().take();
+        if let Some(follower) = follower {
+            let _ = follower.await;
+        }
+    }
+
+    /// The state of a record as the log has it, in its initial state when there is none, with its version.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn load<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<(Arc<A>, i64), Refused> {
+        let known = self.known(&Need::of::<A>(id), tenant).await?;
+        Ok((downcast(known.state), known.version))
+    }
+
+    /// Carries one command out.
+    ///
+    /// # Errors
+    /// A refusal of the domain, a stale version, or a log that cannot be reached: then nothing has changed.
+    pub async fn dispatch<A: Aggregate>(&self, order: &Order, command: A::Command) -> Result<Accepted, Refused>
+    where
+        A::Command: Clone,
+    {
+        self.dispatch_all::<A>(order, vec![command]).await
+    }
+
+    /// Carries several commands for one record out, in order and all or nothing.
+    ///
+    /// # Errors
+    /// As [`Commands::dispatch`].
+    pub async fn dispatch_all<A: Aggregate>(
+        &self,
+        order: &Order,
+        commands: Vec<A::Command>,
+    ) -> Result<Accepted, Refused>
+    where
+        A::Command: Clone,
+    {
+        let _timer = self.metrics.seconds.start_timer();
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                self.metrics.retries.inc();
+            }
+            let plan = match self.plan::<A>(order, commands.clone()).await {
+                Ok(plan) => plan,
+                Err(refused) => {
+                    return self.answer_of_before(order).await?.ok_or(refused).inspect_err(|refused| {
+                        if matches!(refused, Refused::Rejected(_)) {
+                            self.metrics.rejections.inc();
+                        }
+                    });
+                }
+            };
+            let nothing = plan.written.is_empty() && plan.append.claims.is_empty();
+            if order.dry_run || (nothing && !order.remember) {
+                let head = *self.log.tail().watch().borrow();
+                return Ok(Accepted {
+                    id: order.id,
+                    version: plan.version,
+                    position: head,
+                    events: plan.written,
+                    repeated: false,
+                });
+            }
+            match self.log.append(plan.append.clone()).await {
+                Ok(appended) if appended.duplicate => {
+                    return self
+                        .answer_of_before(order)
+                        .await?
+                        .ok_or_else(|| Refused::Broken("a stored command is gone".into()));
+                }
+                Ok(appended) => return self.accept(order, plan, &appended),
+                Err(AppendError::Conflict { stream, .. }) => {
+                    plan.relied.iter().filter(|(name, _)| *name == stream).for_each(|(_, key)| self.cache.forget(key));
+                }
+                Err(AppendError::Claimed { scope, key, .. }) => {
+                    if order.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
+                        return Err(Refused::Marked);
+                    }
+                    let taken = plan.taken.into_iter().find(|claim| claim.scope == scope && claim.key == key);
+                    self.metrics.rejections.inc();
+                    return Err(
+                        taken.map_or_else(|| Refused::Broken(format!("{scope} is taken")), |claim| claim.taken.into())
+                    );
+                }
+                Err(AppendError::CommandReused) => return Err(Refused::Reused),
+                Err(AppendError::Invalid(reason)) => {
+                    return Err(Rejection::invalid("not_storable", "The text cannot be stored.")
+                        .because(reason)
+                        .into());
+                }
+                Err(error) => return Err(Refused::Unavailable(error.to_string())),
+            }
+        }
+        Err(Refused::Busy)
+    }
+
+    async fn plan<A: Aggregate>(&self, order: &Order, commands: Vec<A::Command>) -> Result<Plan<A>, Refused> {
+        let known = self.known(&Need::of::<A>(order.id), order.tenant).await?;
+        let version = known.version;
+        self.check_conditions::<A>(order, version, &commands).await?;
+
+        let seed = order.command_id.to_string();
+        let now = order.occurred_at.unwrap_or(order.now);
+        let mut facts = Facts::default();
+        let mut relied = Vec::new(); // (need, version)
+        let mut state: A = (*downcast::<A>(known.state)).clone();
+        let mut writes = vec![StreamWrite { stream: A::stream(order.id), expected: exactly(version), events: vec![] }];
+        let mut written = Vec::new();
+        let mut claims = Vec::new();
+        let mut echoes: Vec<Echo> = Vec::new();
+        let mut drafts = Vec::new();
+
+        for (turn, command) in commands.into_iter().enumerate() {
+            let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
+            loop {
+                let ctx =
+                    Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+                let mut needs = state.needs(&command, &ctx);
+                needs.retain(|need| !facts.has(need.kind, need.id));
+                if needs.is_empty() {
+                    break;
+                }
+                for need in needs {
+                    let known = self.known(&need, order.tenant).await?;
+                    facts.insert(need.kind, need.id, known.state.clone());
+                    relied.push((need, known));
+                }
+            }
+            let ctx = Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+            for event in state.decide(command, &ctx)? {
+                let subject = state.subject(&event, &ctx);
+                claims.extend(state.claims(&event, &ctx));
+                echoes.extend(state.echoes(&event, &ctx));
+                let (kind, data) = A::encode(&event);
+                drafts.push((kind, data, A::counter(&event), subject));
+                state.evolve(&event);
+            }
+        }
+
+        let mut maker = Maker { order, now, seed, next: 0, numbered: Vec::new() };
+        for (kind, data, counter, subject) in drafts {
+            let event = maker.event(kind, data, counter, subject, written.len());
+            written.push(Written { stream: None, kind: event.kind.clone(), data: raw(&event.data)? });
+            writes[0].events.push(event);
+        }
+        let mut others: Vec<(Key, Known)> = Vec::new();
+        for echo in echoes {
+            let key = Key { tenant: order.tenant, kind: echo.kind, id: echo.id };
+            let stream = format!("{}-{}", echo.kind, echo.id);
+            let at = match writes.iter().position(|write| write.stream == stream) {
+                Some(at) => at,
+                None => {
+                    let need = Need { kind: echo.kind, id: echo.id, guarded: true, fold: echo.fold };
+                    let known = match relied.iter().find(|(need, _)| need.kind == echo.kind && need.id == echo.id) {
+                        Some((_, known)) => known.clone(),
+                        None => self.known(&need, order.tenant).await?,
+                    };
+                    writes.push(StreamWrite {
+                        stream: stream.clone(),
+                        expected: exactly(known.version),
+                        events: vec![],
+                    });
+                    others.push((key, known));
+                    writes.len() - 1
+                }
+            };
+            let event = maker.event(echo.event_type, echo.data, echo.counter, None, written.len());
+            if let Some((_, known)) = others.iter_mut().find(|(other, _)| *other == key) {
+                let added = &mut std::iter::once((event.kind.as_str(), &*event.data));
+                known.state =
+                    (known.fold)(Some(&known.state), added).map_err(|error| Refused::Broken(error.to_string()))?;
+                known.version += 1;
+            }
+            written.push(Written { stream: Some(stream), kind: event.kind.clone(), data: raw(&event.data)? });
+            writes[at].events.push(event);
+        }
+        let mut streams = vec![(writes[0].stream.clone(), Key { tenant: order.tenant, kind: A::KIND, id: order.id })];
+        streams.extend(others.iter().map(|(key, _)| (format!("{}-{}", key.kind, key.id), *key)));
+        for (need, known) in relied.iter().filter(|(need, _)| need.guarded) {
+            let stream = format!("{}-{}", need.kind, need.id);
+            if !written.is_empty() && writes.iter().all(|write| write.stream != stream) {
+                streams.push((stream.clone(), Key { tenant: order.tenant, kind: need.kind, id: need.id }));
+                writes.push(StreamWrite { stream, expected: exactly(known.version), events: vec![] });
+            }
+        }
+
+        let stream = writes[0].stream.clone();
+        let mut appended: Vec<Claim> = claims.iter().map(|claim| claim_of(claim, &stream)).collect();
+        if let Some((scope, key)) = &order.mark {
+            // A mark belongs to its command, so that a second order never finds it its own.
+            let stream = format!("mark-{}", order.command_id);
+            let (scope, key) = (scope.clone(), key.clone());
+            appended.push(Claim { scope, key, stream, global: false, action: ClaimAction::Take });
+        }
+        if written.is_empty() {
+            writes.clear();
+        }
+        let append = Append {
+            tenant: order.tenant.to_string(),
+            command_id: order.command_id,
+            fingerprint: order.fingerprint,
+            writes,
+            claims: appended,
+        };
+        let after = state;
+        Ok(Plan { append, written, after, version, others, relied: streams, taken: claims, numbered: maker.numbered })
+    }
+
+    async fn check_conditions<A: Aggregate>(
+        &self,
+        order: &Order,
+        version: i64,
+        commands: &[A::Command],
+    ) -> Result<(), Refused> {
+        if order.must_be_new && version >= 0 {
+            return Err(Refused::Stale { expected: None, actual: version });
+        }
+        let Some(expected) = order.expected.filter(|expected| *expected != version) else { return Ok(()) };
+        let stale = Refused::Stale { expected: Some(expected), actual: version };
+        if expected > version || expected < 0 {
+            return Err(stale);
+        }
+        let mut since = Vec::new();
+        for recorded in self.read_from(order.tenant, &A::stream(order.id), expected + 1).await? {
+            since.push(A::decode(&recorded.kind, &recorded.data).map_err(|error| Refused::Broken(error.to_string()))?);
+        }
+        if commands.iter().all(|command| A::merges(command, &since)) { Ok(()) } else { Err(stale) }
+    }
+
+    fn accept<A: Aggregate>(&self, order: &Order, plan: Plan<A>, appended: &Appended) -> Result<Accepted, Refused> {
+        let Plan { mut written, after, others, numbered, .. } = plan;
+        for (at, number) in numbered.iter().zip(&appended.numbers) {
+            let rest = &written[*at].data.get()[UNNUMBERED.len()..];
+            let numbered = format!("{{\"number\":{number}{rest}");
+            written[*at].data = RawValue::from_string(numbered).map_err(|error| Refused::Broken(error.to_string()))?;
+        }
+        let version = appended.versions.first().copied().unwrap_or(plan.version);
+        let key = Key { tenant: order.tenant, kind: A::KIND, id: order.id };
+        if !written.is_empty() {
+            let state: AnyState = Arc::new(after);
+            self.cache.put(key, Known { version, state, fold: fold::<A> });
+        }
+        for (key, known) in others {
+            self.cache.put(key, known);
+        }
+        Ok(Accepted { id: order.id, version, position: appended.last_position, events: written, repeated: false })
+    }
+
+    /// The answer that this command got when it was carried out before, if it was.
+    async fn answer_of_before(&self, order: &Order) -> Result<Option<Accepted>, Refused> {
+        if !order.remember {
+            return Ok(None);
+        }
+        let stored = self.log.stored_command(order.command_id).await.map_err(unavailable)?;
+        let Some(stored) = stored else { return Ok(None) };
+        if stored.fingerprint != order.fingerprint {
+            return Err(Refused::Reused);
+        }
+        let limit = stored.last_position - stored.first_position + 1;
+        let query = Query {
+            tenant: Some(order.tenant.to_string()),
+            after: Some(stored.first_position - 1),
+            until: Some(stored.last_position),
+            limit,
+            ..Query::default()
+        };
+        let events = if limit > 0 { self.log.read_all(&query).await.map_err(unavailable)? } else { Vec::new() };
+        // The record's own events come first, and its id is theirs: a repeated creation names the record it made.
+        let own = events.first().map(|event| event.stream.clone());
+        let id = events.first().and_then(|event| event.key().parse().ok()).unwrap_or(order.id);
+        let version =
+            events.iter().filter(|event| Some(&event.stream) == own.as_ref()).map(|event| event.version).max();
+        let mut written = Vec::new();
+        for event in &events {
+            let stream = (Some(&event.stream) != own.as_ref()).then(|| event.stream.to_string());
+            written.push(Written { stream, kind: event.kind.to_string(), data: raw(&event.data)? });
+        }
+        let version = match version {
+            Some(version) => version,
+            None => order.expected.unwrap_or(-1),
+        };
+        Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
+    }
+
+    async fn known(&self, need: &Need, tenant: Id) -> Result<Known, Refused> {
+        let key = Key { tenant, kind: need.kind, id: need.id };
+        if let Some(known) = self.cache.get(&key) {
+            return Ok(known);
+        }
+        self.metrics.loads.inc();
+        let stream = format!("{}-{}", need.kind, need.id);
+        let events = self.read_from(tenant, &stream, 0).await?;
+        let version = events.last().map_or(-1, |event| event.version);
+        let state = (need.fold)(None, &mut events.iter().map(|event| (&*event.kind, &*event.data)))
+            .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
+        let known = Known { version, state, fold: need.fold };
+        self.cache.put(key, known.clone());
+        Ok(known)
+    }
+
+    async fn read_from(&self, tenant: Id, stream: &str, mut from: i64) -> Result<Vec<Recorded>, Refused> {
+        let tenant = tenant.to_string();
+        let mut all = Vec::new();
+        loop {
+            let page =
+                self.log.read_stream(&tenant, stream, from, Direction::Forward, PAGE).await.map_err(unavailable)?;
+            from += PAGE;
+            let full = page.len() as i64 == PAGE;
+            all.extend(page);
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Makes the stored events of one command.
+struct Maker<'a> {
+    order: &'a Order,
+    now: Time,
+    seed: String,
+    next: u64,
+    numbered: Vec<usize>,
+}
+
+impl Maker<'_> {
+    fn event(
+        &mut self,
+        kind: String,
+        data: Vec<u8>,
+        counter: Option<&'static str>,
+        subject: Option<Id>,
+        place: usize,
+    ) -> NewEvent {
+        self.next += 1;
+        let number = counter.filter(|_| data.starts_with(UNNUMBERED)).map(|counter| {
+            self.numbered.push(place);
+            Number { counter: counter.to_owned(), offset: UNNUMBERED.len() - 1 }
+        });
+        let metadata = Metadata {
+            actor: self.order.actor.clone(),
+            via: self.order.via,
+            command_id: self.seed.clone(),
+            causation_id: self.order.causation_id.map(|id| id.to_string()),
+            correlation_id: self.order.correlation_id.unwrap_or(self.order.command_id).to_string(),
+            subject,
+        };
+        NewEvent {
+            id: Uuid::new_v5(&self.order.command_id, &self.next.to_be_bytes()),
+            kind,
+            occurred_at: self.order.occurred_at.map(|_| self.now),
+            is_json: true,
+            data: Bytes::from(data),
+            metadata: Bytes::from(serde_json::to_vec(&metadata).unwrap_or_default()),
+            number,
+        }
+    }
+}
+
+fn exactly(version: i64) -> Expected {
+    if version < 0 { Expected::NoStream } else { Expected::Exact(version) }
+}
+
+fn claim_of(claim: &domain::Claim, stream: &str) -> Claim {
+    let action = if claim.take { ClaimAction::Take } else { ClaimAction::Release };
+    Claim {
+        scope: claim.scope.to_owned(),
+        key: claim.key.clone(),
+        stream: stream.to_owned(),
+        global: claim.global,
+        action,
+    }
+}
+
+fn raw(data: &[u8]) -> Result<Box<RawValue>, Refused> {
+    serde_json::from_slice(data).map_err(|error| Refused::Broken(format!("an event is no JSON: {error}")))
+}
+
+fn unavailable(error: eventstore::Error) -> Refused {
+    Refused::Unavailable(error.to_string())
+}
+
+fn downcast<A: Any + Send + Sync + Default>(state: AnyState) -> Arc<A> {
+    state.downcast::<A>().unwrap_or_default()
+}
