@@ -1,6 +1,12 @@
 //! What an aggregate is: pure `decide` and `evolve`, and what it may ask of the rest.
 
-use std::{any::Any, borrow::Cow, collections::HashMap, fmt::Debug, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    fmt::Debug,
+    sync::Arc,
+};
 
 use schemars::SchemaGenerator;
 use serde_json::Value;
@@ -245,6 +251,17 @@ impl Claim {
     /// Gives a name back.
     pub fn release(scope: &'static str, key: impl Into<String>) -> Claim {
         Claim { take: false, ..Claim::take(scope, key, Rejection::conflict("taken", "")) }
+    }
+
+    /// Takes the names that are new in `after` and gives back those that are gone from `before`.
+    pub fn moved(
+        scope: &'static str,
+        before: &BTreeSet<String>,
+        after: &BTreeSet<String>,
+        taken: &Rejection,
+    ) -> Vec<Claim> {
+        let released = before.difference(after).map(|key| Claim::release(scope, key));
+        released.chain(after.difference(before).map(|key| Claim::take(scope, key, taken.clone()))).collect()
     }
 
     /// The same over all tenants.

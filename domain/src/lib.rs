@@ -1,10 +1,15 @@
 //! Deskfold's pure core: aggregates, events and rules as data; no async, no I/O, no clock, no randomness.
 
 pub mod catalogue;
+pub mod color;
+pub mod company;
+pub mod contact;
 pub mod custom;
+pub mod entitlement;
 pub mod envelope;
+pub mod external;
 pub mod field;
-//pub mod filter;
+pub mod filter;
 #[cfg(test)]
 mod given;
 mod id;
@@ -13,10 +18,16 @@ mod money;
 pub mod named;
 mod party;
 mod personal;
+pub mod product;
+pub mod product_category;
 pub mod record;
 mod rejection;
+pub mod role;
+pub mod team;
 
-//pub mod ticket;
+pub mod ticket;
+pub mod user;
+pub mod valid;
 
 pub use envelope::{Actor, ActorKind, Metadata, Via};
 pub use id::{Id, Time};

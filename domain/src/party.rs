@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Id;
+use crate::{Ctx, Id, Need, company::Company, contact::Contact, user::User};
 
 /// What kind of party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -41,5 +41,23 @@ impl Party {
     /// A user.
     pub const fn user(id: Id) -> Party {
         Party { kind: PartyKind::User, id }
+    }
+
+    /// Its state, which a decision about it depends on; it must not change until the events are appended.
+    pub fn need(self) -> Need {
+        match self.kind {
+            PartyKind::Contact => Need::guarded::<Contact>(self.id),
+            PartyKind::Company => Need::guarded::<Company>(self.id),
+            PartyKind::User => Need::guarded::<User>(self.id),
+        }
+    }
+
+    /// Whether it exists and takes part: not archived, merged or deactivated. Name its [`Party::need`] first.
+    pub fn is_live(self, ctx: &Ctx<'_>) -> bool {
+        match self.kind {
+            PartyKind::Contact => ctx.fact::<Contact>(self.id).is_live(),
+            PartyKind::Company => ctx.fact::<Company>(self.id).is_live(),
+            PartyKind::User => ctx.fact::<User>(self.id).is_active(),
+        }
     }
 }

@@ -37,6 +37,12 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Why the record takes none of the common commands any more, when it has come to an end of its own kind (merged into
+    /// another, say). Its own commands judge for themselves.
+    fn ended(_record: &Record<Self>) -> Option<Rejection> {
+        None
+    }
+
     /// As [`Aggregate::decide`], for its own commands on an existing record that is not archived.
     fn decide(_record: &Record<Self>, _command: Self::Command, _ctx: &Ctx<'_>) -> Decision<Self::Event> {
         Ok(Vec::new())
@@ -316,9 +322,9 @@ impl<S: Spec> Record<S> {
         ARCHIVED.of(S::KIND)
     }
 
-    /// Whether it exists and is not archived.
+    /// Whether it exists, is not archived and has not come to an end.
     pub fn is_live(&self) -> bool {
-        self.fields.is_some() && !self.archived
+        self.fields.is_some() && !self.archived && S::ended(self).is_none()
     }
 
     fn custom_definitions(ctx: &Ctx<'_>) -> std::sync::Arc<Field> {
@@ -340,33 +346,13 @@ impl<S: Spec> Record<S> {
     fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
         let mut events = Vec::new();
         let custom = patch.remove("custom");
-        let before = object(fields);
-        let mut after = before.clone();
-        for (key, value) in patch {
-            merge(after.entry(key).or_insert(Value::Null), value);
-        }
-        after.retain(|_, value| !value.is_null());
-        let edited: S::Fields = serde_path_to_error::deserialize(Value::Object(after)).map_err(|error| {
-            let found = named::located(&error.path().to_string(), &error.inner().to_string());
-            FIELD_INVALID.because(found.detail).at(found.pointer)
-        })?;
+        let (edited, changes) = patched(fields, patch)?;
         S::check(&edited)?;
-        let after = object(&edited);
-        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or(Value::Null);
-        let changes: Changes = keys
-            .into_iter()
-            .filter(|key| of(&before, key) != of(&after, key))
-            .map(|key| (key.clone(), custom::Change { from: of(&before, key), to: of(&after, key) }))
-            .collect();
         if !changes.is_empty() {
             events.push(Happened::DetailsChanged { changes });
         }
         if let Some(custom) = custom {
-            let wanted: CustomChanges = serde_json::from_value(custom)
-                .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?;
-            custom::check_changes(&Self::custom_definitions(ctx).definitions, &wanted)?;
-            let changes = custom::difference(&self.custom, &wanted);
+            let changes = patched_custom(&Self::custom_definitions(ctx), &self.custom, custom)?;
             if !changes.is_empty() {
                 events.push(Happened::CustomChanged { changes });
             }
@@ -383,6 +369,9 @@ impl<S: Spec> Record<S> {
             (Some(_), _) if self.archived => return Err(Self::put_away()),
             (Some(fields), _) => Some(fields),
         };
+        if let (Some(ended), false) = (S::ended(self), matches!(command, Create(_))) {
+            return Err(ended);
+        }
         Ok(match (command, fields) {
             (Create(new), _) => return self.create(new, ctx),
             (Edit(patch), Some(fields)) => return self.edit(fields, patch, ctx),
@@ -421,14 +410,8 @@ impl<S: Spec> Record<S> {
                 }
             }
             Happened::DetailsChanged { changes } => {
-                let Some(fields) = &self.fields else { return };
-                let mut after = object(fields);
-                for (key, change) in changes {
-                    after.insert(key.clone(), change.to.clone());
-                }
-                after.retain(|_, value| !value.is_null());
-                if let Ok(fields) = serde_json::from_value(Value::Object(after)) {
-                    self.fields = Some(fields);
+                if let Some(fields) = &mut self.fields {
+                    apply_changes(fields, changes);
                 }
             }
             Happened::CustomChanged { changes } => custom::apply(&mut self.custom, changes),
@@ -464,6 +447,53 @@ pub fn merge(target: &mut Value, patch: Value) {
     }
 }
 
+/// `fields` after a merge patch, and the changes that it really makes.
+pub fn patched<F: Serialize + DeserializeOwned>(
+    fields: &F,
+    patch: Map<String, Value>,
+) -> Result<(F, Changes), Rejection> {
+    let before = object(fields);
+    let mut after = before.clone();
+    for (key, value) in patch {
+        merge(after.entry(key).or_insert(Value::Null), value);
+    }
+    after.retain(|_, value| !value.is_null());
+    let edited: F = serde_path_to_error::deserialize(Value::Object(after)).map_err(|error| {
+        let found = named::located(&error.path().to_string(), &error.inner().to_string());
+        FIELD_INVALID.because(found.detail).at(found.pointer)
+    })?;
+    let after = object(&edited);
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or(Value::Null);
+    let changes = keys
+        .into_iter()
+        .filter(|key| of(&before, key) != of(&after, key))
+        .map(|key| (key.clone(), custom::Change { from: of(&before, key), to: of(&after, key) }))
+        .collect();
+    Ok((edited, changes))
+}
+
+/// The changes that a patch of the custom fields really makes; refuses values that do not fit their definitions.
+pub fn patched_custom(field: &Field, current: &Custom, patch: Value) -> Result<Changes, Rejection> {
+    let wanted: CustomChanges = serde_json::from_value(patch)
+        .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?;
+    custom::check_changes(&field.definitions, &wanted)?;
+    Ok(custom::difference(current, &wanted))
+}
+
+/// Applies recorded changes to attributes.
+pub fn apply_changes<F: Serialize + DeserializeOwned>(fields: &mut F, changes: &Changes) {
+    let mut after = object(fields);
+    for (key, change) in changes {
+        after.insert(key.clone(), change.to.clone());
+    }
+    after.retain(|_, value| !value.is_null());
+    if let Ok(changed) = serde_json::from_value(Value::Object(after)) {
+        *fields = changed;
+    }
+}
+
+/// Attributes as a JSON object without nulls.
 fn object(fields: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(fields) {
         Ok(Value::Object(mut map)) => {

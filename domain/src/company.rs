@@ -1,0 +1,231 @@
+//! A company outside: customer, supplier, the employer of contacts.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Claim, Ctx, Decision, Echo, Id, Need, Rejection,
+    external::{EXTERNAL_ID_INVALID, ExternalId},
+    named::Either,
+    record::{self, Record},
+    valid,
+};
+
+/// A company.
+pub type Company = Record<Spec>;
+
+/// What makes a record a company.
+#[derive(Clone, Default)]
+pub struct Spec;
+
+/// Attributes of a company.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fields {
+    /// Its name.
+    pub name: String,
+    /// The domain of its e-mail addresses, in small letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Line of business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub industry: Option<String>,
+    /// Central e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Central phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Web site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub website: Option<String>,
+    /// Postal address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// City.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Country, ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Anything worth knowing at first sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// What may be asked of a company, besides what every record takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Records what another system calls this company.
+    AddExternalId(ExternalId),
+    /// Forgets what another system calls it.
+    RemoveExternalId(ExternalId),
+    /// Merges this company into another, to which everything of it leads from then on.
+    Merge {
+        /// The company that remains.
+        into: Id,
+    },
+    /// Takes a merge back.
+    Unmerge,
+}
+
+/// What has happened to a company, besides what happens to every record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Another system's id was recorded.
+    ExternalIdAdded(ExternalId),
+    /// Another system's id was forgotten.
+    ExternalIdRemoved(ExternalId),
+    /// It was merged into another company.
+    Merged {
+        /// The company that remains.
+        into: Id,
+    },
+    /// Its merge was taken back.
+    Unmerged {
+        /// The company that it had been merged into.
+        from: Id,
+    },
+    /// Another company was merged into this one.
+    Absorbed {
+        /// The other company.
+        company: Id,
+    },
+    /// The merge of another company into this one was taken back.
+    Released {
+        /// The other company.
+        company: Id,
+    },
+}
+
+/// What a company's own commands must remember.
+#[derive(Clone, Default)]
+pub struct State {
+    /// The company it is merged into.
+    pub merged_into: Option<Id>,
+    /// What other systems call it.
+    pub external_ids: BTreeSet<ExternalId>,
+}
+
+const EXTERNAL_ID_TAKEN: Rejection =
+    Rejection::conflict("company_external_id_taken", "Another company has this external id.");
+const MERGED: Rejection = Rejection::conflict("company_merged", "The company is merged into another one.");
+const MERGE_UNFIT: Rejection = Rejection::invalid(
+    "company_merge_unfit",
+    "A company merges into another one that exists and is not archived or merged itself.",
+);
+
+impl record::Spec for Spec {
+    const KIND: &'static str = "company";
+    const PLURAL: &'static str = "companies";
+    type Fields = Fields;
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+
+    fn check(fields: &Fields) -> Result<(), Rejection> {
+        valid::name(&fields.name, "/name")?;
+        valid::domain(fields.domain.as_deref())?;
+        valid::email(fields.email.as_deref())?;
+        valid::phone(fields.phone.as_deref())?;
+        valid::website(fields.website.as_deref())?;
+        valid::country(fields.country.as_deref())
+    }
+
+    fn ended(company: &Company) -> Option<Rejection> {
+        company.state.merged_into.map(|into| MERGED.because(format!("The company is merged into {into}.")))
+    }
+
+    fn decide(company: &Company, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        let state = &company.state;
+        match (command, Self::ended(company)) {
+            (Command::Unmerge, _) => Ok(state.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect()),
+            (Command::Merge { into }, Some(_)) if state.merged_into == Some(into) => Ok(vec![]),
+            (_, Some(ended)) => Err(ended),
+            (Command::Merge { into }, None) if into != ctx.id && ctx.fact::<Company>(into).is_live() => {
+                Ok(vec![Event::Merged { into }])
+            }
+            (Command::Merge { .. }, None) => Err(MERGE_UNFIT.at("/into")),
+            (Command::AddExternalId(id), None) => {
+                id.check()?;
+                Ok(if state.external_ids.contains(&id) { vec![] } else { vec![Event::ExternalIdAdded(id)] })
+            }
+            (Command::RemoveExternalId(id), None) => {
+                Ok(if state.external_ids.contains(&id) { vec![Event::ExternalIdRemoved(id)] } else { vec![] })
+            }
+        }
+    }
+
+    fn evolve(company: &mut Company, event: &Event) {
+        let state = &mut company.state;
+        match event {
+            Event::ExternalIdAdded(id) => drop(state.external_ids.insert(id.clone())),
+            Event::ExternalIdRemoved(id) => drop(state.external_ids.remove(id)),
+            Event::Merged { into } => state.merged_into = Some(*into),
+            Event::Unmerged { .. } => state.merged_into = None,
+            Event::Absorbed { .. } | Event::Released { .. } => {}
+        }
+    }
+
+    fn needs(_: &Company, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Either::Own(Command::Merge { into }) if *into != ctx.id => vec![Need::guarded::<Company>(*into)],
+            _ => vec![],
+        }
+    }
+
+    fn claims(_: &Company, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
+        match event {
+            Either::Own(Event::ExternalIdAdded(id)) => {
+                vec![Claim::take("company.external", id.key(), EXTERNAL_ID_TAKEN)]
+            }
+            Either::Own(Event::ExternalIdRemoved(id)) => vec![Claim::release("company.external", id.key())],
+            _ => vec![],
+        }
+    }
+
+    fn echoes(_: &Company, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        match event {
+            Event::Merged { into } => {
+                vec![Echo::to::<Company>(*into, &Either::Own(Event::Absorbed { company: ctx.id }))]
+            }
+            Event::Unmerged { from } => {
+                vec![Echo::to::<Company>(*from, &Either::Own(Event::Released { company: ctx.id }))]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = valid::refusals();
+        refusals.extend([EXTERNAL_ID_INVALID, EXTERNAL_ID_TAKEN, MERGED, MERGE_UNFIT]);
+        refusals
+    }
+
+    fn examples() -> (Fields, Vec<Command>) {
+        let debtor = ExternalId { source: "accounting".into(), external_id: "10042".into() };
+        let fields = Fields {
+            name: "Rossi Forniture S.r.l.".into(),
+            domain: Some("rossi.example.com".into()),
+            industry: Some("wholesale".into()),
+            email: Some("office@rossi.example.com".into()),
+            phone: Some("+39 06 555 0100".into()),
+            website: Some("https://rossi.example.com".into()),
+            address: Some("Via Roma 1".into()),
+            city: Some("Roma".into()),
+            country: Some("IT".into()),
+            description: Some("Pays within ten days.".into()),
+        };
+        let commands = vec![
+            Command::AddExternalId(debtor.clone()),
+            Command::RemoveExternalId(debtor),
+            Command::Merge { into: Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C) },
+            Command::Unmerge,
+        ];
+        (fields, commands)
+    }
+}

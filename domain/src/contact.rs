@@ -1,0 +1,578 @@
+//! A person or office outside who writes, calls, buys and owns products.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    company::Company,
+    external::{self, EXTERNAL_ID_INVALID, ExternalId},
+    named::Either,
+    record::{self, Record},
+    valid,
+};
+
+/// A contact.
+pub type Contact = Record<Spec>;
+
+/// What makes a record a contact.
+#[derive(Clone, Default)]
+pub struct Spec;
+
+/// Whether a contact is one person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One person.
+    #[default]
+    Person,
+    /// An office or a shared mailbox behind which several people sit.
+    Office,
+}
+
+/// Attributes of a contact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fields {
+    /// Full name.
+    pub name: Personal<String>,
+    /// Whether it is one person.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Where the contact came from, such as `website`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Primary e-mail address; no other contact may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Personal<String>>,
+    /// Primary phone number; no other contact may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal<String>>,
+    /// Postal address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<String>>,
+    /// City.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Country, ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Preferred language, BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Time zone, IANA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Anything worth knowing at first sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Personal<String>>,
+}
+
+/// Where a contact may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityKind {
+    /// An e-mail address.
+    Email,
+    /// A phone number.
+    Phone,
+    /// WhatsApp, by phone number.
+    Whatsapp,
+    /// Viber, by phone number.
+    Viber,
+    /// A Telegram name or number.
+    Telegram,
+    /// An Instagram name.
+    Instagram,
+    /// A Facebook Messenger id.
+    Messenger,
+}
+
+/// An address at which exactly one contact is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Where.
+    pub kind: IdentityKind,
+    /// The address, name or number there.
+    pub value: Personal<String>,
+}
+
+impl Identity {
+    /// The name it claims, the same however it is written: `email:anna@example.com`, `phone:+390612345`.
+    pub fn key(&self) -> String {
+        let value = self.value.trim();
+        match self.kind {
+            IdentityKind::Email => format!("email:{}", value.to_lowercase()),
+            IdentityKind::Phone => format!("phone:{}", digits(value)),
+            IdentityKind::Whatsapp => format!("whatsapp:{}", digits(value)),
+            IdentityKind::Viber => format!("viber:{}", digits(value)),
+            IdentityKind::Telegram => format!("telegram:{}", value.trim_start_matches('@').to_lowercase()),
+            IdentityKind::Instagram => format!("instagram:{}", value.trim_start_matches('@').to_lowercase()),
+            IdentityKind::Messenger => format!("messenger:{value}"),
+        }
+    }
+
+    fn check(&self) -> Result<(), Rejection> {
+        let sound = match self.kind {
+            IdentityKind::Email => crate::custom::is_email(&self.value),
+            IdentityKind::Phone | IdentityKind::Whatsapp | IdentityKind::Viber => crate::custom::is_phone(&self.value),
+            IdentityKind::Telegram | IdentityKind::Instagram | IdentityKind::Messenger => {
+                let name = self.value.trim_start_matches('@');
+                !name.is_empty() && name.len() <= 200 && !name.contains(char::is_whitespace)
+            }
+        };
+        if sound { Ok(()) } else { Err(IDENTITY_INVALID.at("/value")) }
+    }
+}
+
+/// A phone number without its separators; the plus of an international one stays, and `00` means the same.
+fn digits(number: &str) -> String {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    match digits.strip_prefix("00") {
+        Some(rest) => format!("+{rest}"),
+        None if number.starts_with('+') => format!("+{digits}"),
+        None => digits,
+    }
+}
+
+/// Whether a contact agrees to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// Agrees.
+    Granted,
+    /// Does not agree any more, or never did.
+    Withdrawn,
+}
+
+/// What may be asked of a contact, besides what every record takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a further address at which this contact alone is reached.
+    AddIdentity(Identity),
+    /// Removes a further address.
+    RemoveIdentity(Identity),
+    /// Records what another system calls this contact.
+    AddExternalId(ExternalId),
+    /// Forgets what another system calls it.
+    RemoveExternalId(ExternalId),
+    /// Says that the contact belongs to a company.
+    LinkCompany {
+        /// The company.
+        company: Id,
+        /// As what, such as `buyer`.
+        #[serde(default)]
+        role: Option<String>,
+    },
+    /// Says that it belongs to the company no longer.
+    UnlinkCompany {
+        /// The company.
+        company: Id,
+    },
+    /// Writes a note about the contact.
+    AddNote {
+        /// The note's id; a new one when absent.
+        #[serde(default)]
+        note_id: Option<Id>,
+        /// What it says.
+        text: Personal<String>,
+    },
+    /// Rewrites a note.
+    EditNote {
+        /// Which note.
+        note_id: Id,
+        /// What it says now.
+        text: Personal<String>,
+    },
+    /// Removes a note.
+    DeleteNote {
+        /// Which note.
+        note_id: Id,
+    },
+    /// Merges this contact into another, to which everything of it leads from then on.
+    Merge {
+        /// The contact that remains.
+        into: Id,
+    },
+    /// Takes a merge back.
+    Unmerge,
+    /// Records whether the contact agrees to something.
+    ChangeConsent {
+        /// To what, such as `newsletter`.
+        purpose: String,
+        /// Whether it agrees.
+        state: Consent,
+    },
+    /// Records that the contact's personal data is to be erased.
+    RequestErasure {
+        /// On what legal basis or at whose wish.
+        basis: String,
+    },
+}
+
+/// What has happened to a contact, besides what happens to every record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A further address was added.
+    IdentityAdded(Identity),
+    /// A further address was removed.
+    IdentityRemoved(Identity),
+    /// Another system's id was recorded.
+    ExternalIdAdded(ExternalId),
+    /// Another system's id was forgotten.
+    ExternalIdRemoved(ExternalId),
+    /// It belongs to a company.
+    CompanyLinked {
+        /// The company.
+        company: Id,
+        /// As what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
+    },
+    /// It belongs to the company no longer.
+    CompanyUnlinked {
+        /// The company.
+        company: Id,
+    },
+    /// A note was written.
+    NoteAdded {
+        /// Its id.
+        note_id: Id,
+        /// What it says.
+        text: Personal<String>,
+    },
+    /// A note was rewritten.
+    NoteEdited {
+        /// Which note.
+        note_id: Id,
+        /// Before.
+        from: Personal<String>,
+        /// After.
+        to: Personal<String>,
+    },
+    /// A note was removed.
+    NoteDeleted {
+        /// Which note.
+        note_id: Id,
+    },
+    /// It was merged into another contact.
+    Merged {
+        /// The contact that remains.
+        into: Id,
+        /// The addresses that lead there from now on.
+        redirects: Vec<Identity>,
+    },
+    /// Its merge was taken back.
+    Unmerged {
+        /// The contact that it had been merged into.
+        from: Id,
+    },
+    /// Another contact was merged into this one.
+    Absorbed {
+        /// The other contact.
+        contact: Id,
+        /// The addresses that lead here from now on.
+        redirects: Vec<Identity>,
+    },
+    /// The merge of another contact into this one was taken back.
+    Released {
+        /// The other contact.
+        contact: Id,
+    },
+    /// It agrees to something, or no longer.
+    ConsentChanged {
+        /// To what.
+        purpose: String,
+        /// Before; absent when it had not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Consent>,
+        /// After.
+        to: Consent,
+    },
+    /// Its personal data is to be erased.
+    ErasureRequested {
+        /// On what legal basis or at whose wish.
+        basis: String,
+    },
+}
+
+/// What a contact's own commands must remember.
+#[derive(Clone, Default)]
+pub struct State {
+    /// The companies it belongs to.
+    pub companies: BTreeSet<Id>,
+    /// The contact it is merged into.
+    pub merged_into: Option<Id>,
+    /// Its further addresses.
+    pub identities: BTreeSet<Identity>,
+    /// What other systems call it.
+    pub external_ids: BTreeSet<ExternalId>,
+    roles: BTreeMap<Id, String>,
+    notes: BTreeMap<Id, Personal<String>>,
+    absorbed: BTreeMap<Id, BTreeSet<String>>,
+    consents: BTreeMap<String, Consent>,
+    erasure_requested: bool,
+}
+
+const IDENTITY_INVALID: Rejection =
+    Rejection::invalid("identity_invalid", "The value is no address, name or number of this kind.");
+const IDENTITY_PRIMARY: Rejection = Rejection::conflict(
+    "contact_identity_primary",
+    "The primary e-mail address and phone number are edited, not removed.",
+);
+const IDENTITY_TAKEN: Rejection =
+    Rejection::conflict("contact_identity_taken", "Another contact is reached at this address.");
+const EXTERNAL_ID_TAKEN: Rejection =
+    Rejection::conflict("contact_external_id_taken", "Another contact has this external id.");
+const COMPANY_UNFIT: Rejection =
+    Rejection::invalid("contact_company_unfit", "There is no such company, or it is archived or merged.");
+const NOTE_UNKNOWN: Rejection = Rejection::missing("contact_note_unknown", "There is no such note.");
+const NOTE_EXISTS: Rejection = Rejection::conflict("contact_note_exists", "A note with this id says something else.");
+const TEXT_INVALID: Rejection = Rejection::invalid("contact_text_invalid", "A text may not be blank.");
+const MERGED: Rejection = Rejection::conflict("contact_merged", "The contact is merged into another one.");
+const MERGE_UNFIT: Rejection = Rejection::invalid(
+    "contact_merge_unfit",
+    "A contact merges into another one that exists and is not archived or merged itself.",
+);
+
+impl Contact {
+    /// Every address at which it is reached, the primary ones first.
+    pub fn addresses(&self) -> Vec<Identity> {
+        let of = |kind, value: &Option<Personal<String>>| value.clone().map(|value| Identity { kind, value });
+        let primary = self.fields.iter().flat_map(|fields| {
+            [of(IdentityKind::Email, &fields.email), of(IdentityKind::Phone, &fields.phone)].into_iter().flatten()
+        });
+        primary.chain(self.state.identities.iter().cloned()).collect()
+    }
+
+    fn address_keys(&self) -> BTreeSet<String> {
+        self.addresses().iter().map(Identity::key).collect()
+    }
+
+    fn note(&self, note_id: Id) -> Result<&Personal<String>, Rejection> {
+        self.state.notes.get(&note_id).ok_or(NOTE_UNKNOWN)
+    }
+}
+
+impl record::Spec for Spec {
+    const KIND: &'static str = "contact";
+    const PLURAL: &'static str = "contacts";
+    const PERSON: bool = true;
+    type Fields = Fields;
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+
+    fn check(fields: &Fields) -> Result<(), Rejection> {
+        valid::name(&fields.name, "/name")?;
+        valid::email(fields.email.as_ref().map(|email| email.as_str()))?;
+        valid::phone(fields.phone.as_ref().map(|phone| phone.as_str()))?;
+        valid::country(fields.country.as_deref())?;
+        valid::locale(fields.locale.as_deref())?;
+        valid::time_zone(fields.time_zone.as_deref())
+    }
+
+    fn ended(contact: &Contact) -> Option<Rejection> {
+        contact.state.merged_into.map(|into| MERGED.because(format!("The contact is merged into {into}.")))
+    }
+
+    fn decide(contact: &Contact, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        let state = &contact.state;
+        match (&command, Self::ended(contact)) {
+            (Command::Merge { .. } | Command::Unmerge, _) | (_, None) => {}
+            (_, Some(ended)) => return Err(ended),
+        }
+        Ok(match command {
+            Command::AddIdentity(identity) => {
+                identity.check()?;
+                let key = identity.key();
+                let known =
+                    contact.address_keys().contains(&key) || state.absorbed.values().any(|keys| keys.contains(&key));
+                if known { vec![] } else { vec![Event::IdentityAdded(identity)] }
+            }
+            Command::RemoveIdentity(identity) => {
+                let key = identity.key();
+                match state.identities.iter().find(|known| known.key() == key) {
+                    Some(known) => vec![Event::IdentityRemoved(known.clone())],
+                    None if contact.address_keys().contains(&key) => return Err(IDENTITY_PRIMARY.at("/value")),
+                    None => vec![],
+                }
+            }
+            Command::AddExternalId(id) => {
+                id.check()?;
+                if state.external_ids.contains(&id) { vec![] } else { vec![Event::ExternalIdAdded(id)] }
+            }
+            Command::RemoveExternalId(id) if state.external_ids.contains(&id) => vec![Event::ExternalIdRemoved(id)],
+            Command::RemoveExternalId(_) => vec![],
+            Command::LinkCompany { company, role } => {
+                if state.companies.contains(&company) && state.roles.get(&company) == role.as_ref() {
+                    return Ok(vec![]);
+                }
+                if !ctx.fact::<Company>(company).is_live() {
+                    return Err(COMPANY_UNFIT.at("/company"));
+                }
+                vec![Event::CompanyLinked { company, role }]
+            }
+            Command::UnlinkCompany { company } if state.companies.contains(&company) => {
+                vec![Event::CompanyUnlinked { company }]
+            }
+            Command::UnlinkCompany { .. } => vec![],
+            Command::AddNote { note_id, text } => {
+                not_blank(&text, "/text")?;
+                let note_id = note_id.unwrap_or_else(|| ctx.fresh("note"));
+                match state.notes.get(&note_id) {
+                    None => vec![Event::NoteAdded { note_id, text }],
+                    Some(known) if *known == text => vec![],
+                    Some(_) => return Err(NOTE_EXISTS.at("/note_id")),
+                }
+            }
+            Command::EditNote { note_id, text } => {
+                not_blank(&text, "/text")?;
+                let from = contact.note(note_id)?.clone();
+                if from == text { vec![] } else { vec![Event::NoteEdited { note_id, from, to: text }] }
+            }
+            Command::DeleteNote { note_id } if state.notes.contains_key(&note_id) => {
+                vec![Event::NoteDeleted { note_id }]
+            }
+            Command::DeleteNote { .. } => vec![],
+            Command::Merge { into } if state.merged_into == Some(into) => vec![],
+            Command::Merge { into } => {
+                if let Some(ended) = Self::ended(contact) {
+                    return Err(ended);
+                }
+                if into == ctx.id || !ctx.fact::<Contact>(into).is_live() {
+                    return Err(MERGE_UNFIT.at("/into"));
+                }
+                vec![Event::Merged { into, redirects: contact.addresses() }]
+            }
+            Command::Unmerge => state.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect(),
+            Command::ChangeConsent { purpose, state: to } => {
+                not_blank(&purpose, "/purpose")?;
+                let from = state.consents.get(&purpose).copied();
+                if from == Some(to) { vec![] } else { vec![Event::ConsentChanged { purpose, from, to }] }
+            }
+            Command::RequestErasure { .. } if state.erasure_requested => vec![],
+            Command::RequestErasure { basis } => {
+                not_blank(&basis, "/basis")?;
+                vec![Event::ErasureRequested { basis }]
+            }
+        })
+    }
+
+    fn evolve(contact: &mut Contact, event: &Event) {
+        let state = &mut contact.state;
+        match event {
+            Event::IdentityAdded(identity) => drop(state.identities.insert(identity.clone())),
+            Event::IdentityRemoved(identity) => drop(state.identities.remove(identity)),
+            Event::ExternalIdAdded(id) => drop(state.external_ids.insert(id.clone())),
+            Event::ExternalIdRemoved(id) => drop(state.external_ids.remove(id)),
+            Event::CompanyLinked { company, role } => {
+                state.companies.insert(*company);
+                match role {
+                    Some(role) => state.roles.insert(*company, role.clone()),
+                    None => state.roles.remove(company),
+                };
+            }
+            Event::CompanyUnlinked { company } => {
+                state.companies.remove(company);
+                state.roles.remove(company);
+            }
+            Event::NoteAdded { note_id, text } | Event::NoteEdited { note_id, to: text, .. } => {
+                state.notes.insert(*note_id, text.clone());
+            }
+            Event::NoteDeleted { note_id } => drop(state.notes.remove(note_id)),
+            Event::Merged { into, .. } => state.merged_into = Some(*into),
+            Event::Unmerged { .. } => state.merged_into = None,
+            Event::Absorbed { contact, redirects } => {
+                state.absorbed.insert(*contact, redirects.iter().map(Identity::key).collect());
+            }
+            Event::Released { contact } => drop(state.absorbed.remove(contact)),
+            Event::ConsentChanged { purpose, to, .. } => drop(state.consents.insert(purpose.clone(), *to)),
+            Event::ErasureRequested { .. } => state.erasure_requested = true,
+        }
+    }
+
+    fn needs(_: &Contact, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Either::Own(Command::LinkCompany { company, .. }) => vec![Need::guarded::<Company>(*company)],
+            Either::Own(Command::Merge { into }) if *into != ctx.id => vec![Need::guarded::<Contact>(*into)],
+            _ => vec![],
+        }
+    }
+
+    /// A merged contact keeps its addresses: they lead to the one that remains, and a merge taken back finds them here.
+    fn claims(contact: &Contact, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = contact.clone();
+        crate::Aggregate::evolve(&mut after, event);
+        let mut claims =
+            Claim::moved("contact.identity", &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
+        let (old, new) = (external::keys(&contact.state.external_ids), external::keys(&after.state.external_ids));
+        claims.extend(Claim::moved("contact.external", &old, &new, &EXTERNAL_ID_TAKEN));
+        claims
+    }
+
+    fn echoes(_: &Contact, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        match event {
+            Event::Merged { into, redirects } => {
+                let absorbed = Event::Absorbed { contact: ctx.id, redirects: redirects.clone() };
+                vec![Echo::to::<Contact>(*into, &Either::Own(absorbed))]
+            }
+            Event::Unmerged { from } => {
+                vec![Echo::to::<Contact>(*from, &Either::Own(Event::Released { contact: ctx.id }))]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = valid::refusals();
+        refusals.extend([IDENTITY_INVALID, IDENTITY_PRIMARY, IDENTITY_TAKEN, EXTERNAL_ID_INVALID, EXTERNAL_ID_TAKEN]);
+        refusals.extend([COMPANY_UNFIT, NOTE_UNKNOWN, NOTE_EXISTS, TEXT_INVALID, MERGED, MERGE_UNFIT]);
+        refusals
+    }
+
+    fn examples() -> (Fields, Vec<Command>) {
+        let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
+        let note = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000D);
+        let telegram = Identity { kind: IdentityKind::Telegram, value: "@maria_r".into() };
+        let customer = ExternalId { source: "shop".into(), external_id: "C-1007".into() };
+        let fields = Fields {
+            name: "Maria Rossi".into(),
+            kind: Kind::Person,
+            source: Some("website".into()),
+            email: Some("maria.rossi@example.com".into()),
+            phone: Some("+39 06 555 0101".into()),
+            address: Some("Via Roma 1".into()),
+            city: Some("Roma".into()),
+            country: Some("IT".into()),
+            locale: Some("it".into()),
+            time_zone: Some("Europe/Rome".into()),
+            description: Some("Prefers to be called after noon.".into()),
+        };
+        let commands = vec![
+            Command::AddIdentity(telegram.clone()),
+            Command::RemoveIdentity(telegram),
+            Command::AddExternalId(customer.clone()),
+            Command::RemoveExternalId(customer),
+            Command::LinkCompany { company: other, role: Some("buyer".into()) },
+            Command::UnlinkCompany { company: other },
+            Command::AddNote { note_id: Some(note), text: "Likes paper invoices.".into() },
+            Command::EditNote { note_id: note, text: "Likes paper invoices, twice.".into() },
+            Command::DeleteNote { note_id: note },
+            Command::Merge { into: other },
+            Command::Unmerge,
+            Command::ChangeConsent { purpose: "newsletter".into(), state: Consent::Granted },
+            Command::RequestErasure { basis: "GDPR article 17".into() },
+        ];
+        (fields, commands)
+    }
+}
+
+fn not_blank(text: &str, pointer: &str) -> Result<(), Rejection> {
+    if text.trim().is_empty() { Err(TEXT_INVALID.at(pointer)) } else { Ok(()) }
+}

@@ -1,0 +1,188 @@
+//! A named set of permissions that users and API keys are given.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Aggregate, Claim, Ctx, Decision, Rejection, catalogue, valid};
+
+/// What may be asked of a role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Creates a role.
+    Create(New),
+    /// Adds and removes permissions.
+    ChangePermissions {
+        /// Patterns to add.
+        #[serde(default)]
+        add: BTreeSet<String>,
+        /// Patterns to remove, exactly as they were added.
+        #[serde(default)]
+        remove: BTreeSet<String>,
+    },
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Deletes it: whoever has it may do nothing by it any more.
+    Delete,
+}
+
+/// A new role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// Its name; no other role of the tenant may have it.
+    pub name: String,
+    /// What it permits: `ticket.assign`, `ticket.*`, `*.read` or `*`.
+    pub permissions: BTreeSet<String>,
+}
+
+/// What has happened to a role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was created.
+    Created(New),
+    /// It permits something else.
+    PermissionsChanged {
+        /// Patterns that it has now.
+        added: BTreeSet<String>,
+        /// Patterns that it has no longer.
+        removed: BTreeSet<String>,
+    },
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It was deleted.
+    Deleted,
+}
+
+/// A named set of permissions.
+#[derive(Clone, Default)]
+pub struct Role {
+    /// Its name; absent before it is created.
+    pub name: Option<String>,
+    /// What it permits.
+    pub permissions: BTreeSet<String>,
+    /// Whether it is deleted.
+    pub deleted: bool,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("role_unknown", "There is no such role.");
+const EXISTS: Rejection = Rejection::conflict("role_exists", "A role with this id exists already.");
+const DELETED: Rejection = Rejection::conflict("role_deleted", "The role is deleted.");
+const NAME_TAKEN: Rejection = Rejection::conflict("role_name_taken", "Another role has this name.");
+const PERMISSION_UNKNOWN: Rejection =
+    Rejection::invalid("role_permission_unknown", "A permission must match something that can be permitted.");
+
+/// Whether the pattern (`*`, `ticket.*`, `*.read`, `ticket.assign`) covers the permission (`ticket.assign`).
+pub fn covers(pattern: &str, permission: &str) -> bool {
+    let part = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+    match (pattern.split_once('.'), permission.split_once('.')) {
+        (Some((kind, action)), Some((of, what))) => part(kind, of) && part(action, what),
+        _ => pattern == "*",
+    }
+}
+
+impl Role {
+    /// Whether it was created and not deleted.
+    pub fn exists(&self) -> bool {
+        self.name.is_some() && !self.deleted
+    }
+
+    /// Whether it permits this, such as `ticket.assign`.
+    pub fn allows(&self, permission: &str) -> bool {
+        self.exists() && self.permissions.iter().any(|pattern| covers(pattern, permission))
+    }
+
+    fn name_key(&self) -> BTreeSet<String> {
+        self.name.iter().filter(|_| !self.deleted).map(|name| name.trim().to_lowercase()).collect()
+    }
+}
+
+fn check_permissions(patterns: &BTreeSet<String>, pointer: &str) -> Result<(), Rejection> {
+    patterns.iter().try_for_each(|pattern| {
+        if catalogue::permissions().iter().any(|permission| covers(pattern, permission)) {
+            return Ok(());
+        }
+        Err(PERMISSION_UNKNOWN.because(format!("Nothing is permitted by {pattern}.")).at(pointer))
+    })
+}
+
+impl Aggregate for Role {
+    const KIND: &'static str = "role";
+    const PLURAL: &'static str = "roles";
+    const CREATE: &'static str = "create";
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+        let Some(name) = &self.name else {
+            let Command::Create(new) = command else { return Err(UNKNOWN) };
+            valid::name(&new.name, "/name")?;
+            check_permissions(&new.permissions, "/permissions")?;
+            return Ok(vec![Event::Created(new)]);
+        };
+        match command {
+            Command::Create(new) if *name == new.name && self.permissions == new.permissions => Ok(vec![]),
+            Command::Create(_) => Err(EXISTS),
+            Command::Delete => Ok(if self.deleted { vec![] } else { vec![Event::Deleted] }),
+            _ if self.deleted => Err(DELETED),
+            Command::ChangePermissions { add, remove } => {
+                check_permissions(&add, "/add")?;
+                let added: BTreeSet<_> = add.difference(&self.permissions).cloned().collect();
+                let removed: BTreeSet<_> =
+                    remove.intersection(&self.permissions).filter(|pattern| !add.contains(*pattern)).cloned().collect();
+                let same = added.is_empty() && removed.is_empty();
+                Ok(if same { vec![] } else { vec![Event::PermissionsChanged { added, removed }] })
+            }
+            Command::Rename { name: to } => {
+                valid::name(&to, "/name")?;
+                Ok(if *name == to { vec![] } else { vec![Event::Renamed { from: name.clone(), to }] })
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created(new) => {
+                self.name = Some(new.name.clone());
+                self.permissions = new.permissions.clone();
+            }
+            Event::PermissionsChanged { added, removed } => {
+                self.permissions.retain(|pattern| !removed.contains(pattern));
+                self.permissions.extend(added.iter().cloned());
+            }
+            Event::Renamed { to, .. } => self.name = Some(to.clone()),
+            Event::Deleted => self.deleted = true,
+        }
+    }
+
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = self.clone();
+        after.evolve(event);
+        Claim::moved("role.name", &self.name_key(), &after.name_key(), &NAME_TAKEN)
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        vec![UNKNOWN, EXISTS, DELETED, NAME_TAKEN, PERMISSION_UNKNOWN, valid::NAME_INVALID]
+    }
+
+    fn examples() -> Vec<Command> {
+        let set = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        vec![
+            Command::Create(New { name: "Agent".into(), permissions: set(&["*.read", "ticket.*"]) }),
+            Command::ChangePermissions { add: set(&["contact.*"]), remove: set(&["*.read"]) },
+            Command::Rename { name: "Support agent".into() },
+            Command::Delete,
+        ]
+    }
+}

@@ -1,0 +1,335 @@
+//! A help desk team: its members, the channels it answers, the stages its tickets pass through.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, user::User, valid};
+
+/// A way in which tickets reach a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelKind {
+    /// Mail to the team's alias.
+    Email,
+    /// Chat with visitors.
+    LiveChat,
+    /// A form on a web site.
+    Form,
+}
+
+/// What may be asked of a team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Creates a team.
+    Create(New),
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Gives it another e-mail alias, or none.
+    ChangeAlias {
+        /// The part before the `@`; null for none.
+        alias: Option<String>,
+    },
+    /// Takes a user in.
+    AddMember {
+        /// The user.
+        user: Id,
+    },
+    /// Lets a member go.
+    RemoveMember {
+        /// The user.
+        user: Id,
+    },
+    /// Opens a channel.
+    EnableChannel {
+        /// Which one.
+        kind: ChannelKind,
+    },
+    /// Closes a channel.
+    DisableChannel {
+        /// Which one.
+        kind: ChannelKind,
+    },
+    /// Says which stages its tickets pass through, first to last.
+    ChangeStages {
+        /// The stages; none for the usual ones.
+        stages: Vec<String>,
+    },
+    /// Says by which calendar it works.
+    AssignCalendar {
+        /// Which calendar; null for none.
+        calendar: Option<Id>,
+    },
+    /// Shows its help centre to customers.
+    PublishHelpCentre,
+    /// Hides its help centre.
+    UnpublishHelpCentre,
+    /// Puts it away: it gets no new tickets.
+    Archive {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Brings it back.
+    Restore,
+}
+
+/// A new team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// Its name; no other team of the tenant may have it.
+    pub name: String,
+    /// The part before the `@` of its e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+}
+
+/// What has happened to a team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was created.
+    Created(New),
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It has another e-mail alias.
+    AliasChanged {
+        /// Before.
+        from: Option<String>,
+        /// After.
+        to: Option<String>,
+    },
+    /// A user joined.
+    MemberAdded {
+        /// The user.
+        user: Id,
+    },
+    /// A member left.
+    MemberRemoved {
+        /// The user.
+        user: Id,
+    },
+    /// A channel was opened.
+    ChannelEnabled {
+        /// Which one.
+        kind: ChannelKind,
+    },
+    /// A channel was closed.
+    ChannelDisabled {
+        /// Which one.
+        kind: ChannelKind,
+    },
+    /// Its tickets pass through other stages.
+    StagesChanged {
+        /// Before; none for the usual ones.
+        from: Vec<String>,
+        /// After; none for the usual ones.
+        to: Vec<String>,
+    },
+    /// It works by another calendar.
+    CalendarAssigned {
+        /// Before.
+        from: Option<Id>,
+        /// After.
+        to: Option<Id>,
+    },
+    /// Customers see its help centre.
+    HelpCentrePublished,
+    /// Customers see its help centre no longer.
+    HelpCentreUnpublished,
+    /// It was put away.
+    Archived {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It was brought back.
+    Restored,
+}
+
+/// A help desk team.
+#[derive(Clone, Default)]
+pub struct Team {
+    /// Its name; absent before it is created.
+    pub name: Option<String>,
+    /// Its e-mail alias.
+    pub alias: Option<String>,
+    /// Its members.
+    pub members: BTreeSet<Id>,
+    /// Its open channels.
+    pub channels: BTreeSet<ChannelKind>,
+    /// The stages of its tickets; empty for the usual ones.
+    pub stages: Vec<String>,
+    /// Whether it is put away.
+    pub archived: bool,
+    calendar: Option<Id>,
+    help_centre: bool,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("team_unknown", "There is no such team.");
+const EXISTS: Rejection = Rejection::conflict("team_exists", "A team with this id exists already.");
+const ARCHIVED: Rejection = Rejection::conflict("team_archived", "The team is archived; restore it first.");
+const NAME_TAKEN: Rejection = Rejection::conflict("team_name_taken", "Another team has this name.");
+const ALIAS_TAKEN: Rejection = Rejection::conflict("team_alias_taken", "Another team has this alias.");
+const ALIAS_INVALID: Rejection = Rejection::invalid(
+    "team_alias_invalid",
+    "An alias has 1 to 64 small letters, digits, dots, hyphens and underscores, a letter or digit at both ends.",
+);
+const USER_UNFIT: Rejection = Rejection::invalid("team_user_unfit", "There is no such user, or it is deactivated.");
+const STAGES_INVALID: Rejection =
+    Rejection::invalid("team_stages_invalid", "At most 50 stages, each with another name of 1 to 64 characters.");
+
+impl Team {
+    /// Whether it was created and is not archived.
+    pub fn is_live(&self) -> bool {
+        self.name.is_some() && !self.archived
+    }
+
+    fn name_key(&self) -> BTreeSet<String> {
+        self.name.iter().map(|name| name.trim().to_lowercase()).collect()
+    }
+}
+
+fn check_alias(alias: Option<&str>) -> Result<(), Rejection> {
+    let end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let sound = |alias: &str| {
+        let bytes = alias.as_bytes();
+        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(b);
+        bytes.len() <= 64 && end(bytes.first()) && end(bytes.last()) && bytes.iter().all(inner)
+    };
+    if alias.is_none_or(sound) { Ok(()) } else { Err(ALIAS_INVALID.at("/alias")) }
+}
+
+fn check_stages(stages: &[String]) -> Result<(), Rejection> {
+    let names: BTreeSet<&str> = stages.iter().map(|stage| stage.trim()).collect();
+    let sound = stages.iter().all(|stage| !stage.trim().is_empty() && stage.chars().count() <= 64);
+    if sound && names.len() == stages.len() && stages.len() <= 50 { Ok(()) } else { Err(STAGES_INVALID.at("/stages")) }
+}
+
+impl Aggregate for Team {
+    const KIND: &'static str = "team";
+    const PLURAL: &'static str = "teams";
+    const CREATE: &'static str = "create";
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        let Some(name) = &self.name else {
+            let Create(new) = command else { return Err(UNKNOWN) };
+            valid::name(&new.name, "/name")?;
+            check_alias(new.alias.as_deref())?;
+            return Ok(vec![Event::Created(new)]);
+        };
+        if self.archived && !matches!(command, Create(_) | Archive { .. } | Restore) {
+            return Err(ARCHIVED);
+        }
+        Ok(match command {
+            Create(new) if *name == new.name && self.alias == new.alias => vec![],
+            Create(_) => return Err(EXISTS),
+            Rename { name: to } => {
+                valid::name(&to, "/name")?;
+                if *name == to { vec![] } else { vec![Event::Renamed { from: name.clone(), to }] }
+            }
+            ChangeAlias { alias: to } => {
+                check_alias(to.as_deref())?;
+                if self.alias == to { vec![] } else { vec![Event::AliasChanged { from: self.alias.clone(), to }] }
+            }
+            AddMember { user } if !self.members.contains(&user) => {
+                if !ctx.fact::<User>(user).is_active() {
+                    return Err(USER_UNFIT.at("/user"));
+                }
+                vec![Event::MemberAdded { user }]
+            }
+            RemoveMember { user } if self.members.contains(&user) => vec![Event::MemberRemoved { user }],
+            EnableChannel { kind } if !self.channels.contains(&kind) => vec![Event::ChannelEnabled { kind }],
+            DisableChannel { kind } if self.channels.contains(&kind) => vec![Event::ChannelDisabled { kind }],
+            ChangeStages { stages: to } => {
+                check_stages(&to)?;
+                if self.stages == to { vec![] } else { vec![Event::StagesChanged { from: self.stages.clone(), to }] }
+            }
+            AssignCalendar { calendar: to } if self.calendar != to => {
+                vec![Event::CalendarAssigned { from: self.calendar, to }]
+            }
+            PublishHelpCentre if !self.help_centre => vec![Event::HelpCentrePublished],
+            UnpublishHelpCentre if self.help_centre => vec![Event::HelpCentreUnpublished],
+            Archive { reason } if !self.archived => vec![Event::Archived { reason }],
+            Restore if self.archived => vec![Event::Restored],
+            _ => vec![],
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created(new) => {
+                self.name = Some(new.name.clone());
+                self.alias.clone_from(&new.alias);
+            }
+            Event::Renamed { to, .. } => self.name = Some(to.clone()),
+            Event::AliasChanged { to, .. } => self.alias.clone_from(to),
+            Event::MemberAdded { user } => drop(self.members.insert(*user)),
+            Event::MemberRemoved { user } => drop(self.members.remove(user)),
+            Event::ChannelEnabled { kind } => drop(self.channels.insert(*kind)),
+            Event::ChannelDisabled { kind } => drop(self.channels.remove(kind)),
+            Event::StagesChanged { to, .. } => self.stages.clone_from(to),
+            Event::CalendarAssigned { to, .. } => self.calendar = *to,
+            Event::HelpCentrePublished => self.help_centre = true,
+            Event::HelpCentreUnpublished => self.help_centre = false,
+            Event::Archived { .. } => self.archived = true,
+            Event::Restored => self.archived = false,
+        }
+    }
+
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Command::AddMember { user } => vec![Need::guarded::<User>(*user)],
+            _ => vec![],
+        }
+    }
+
+    /// An archived team keeps its name and alias: it may come back.
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = self.clone();
+        after.evolve(event);
+        let alias = |team: &Team| team.alias.iter().cloned().collect();
+        let mut claims = Claim::moved("team.name", &self.name_key(), &after.name_key(), &NAME_TAKEN);
+        claims.extend(Claim::moved("team.alias", &alias(self), &alias(&after), &ALIAS_TAKEN));
+        claims
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = vec![UNKNOWN, EXISTS, ARCHIVED, NAME_TAKEN, ALIAS_TAKEN, ALIAS_INVALID];
+        refusals.extend([USER_UNFIT, STAGES_INVALID, valid::NAME_INVALID]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
+        vec![
+            Command::Create(New { name: "Customer care".into(), alias: Some("help".into()) }),
+            Command::Rename { name: "Customer happiness".into() },
+            Command::ChangeAlias { alias: Some("support".into()) },
+            Command::AddMember { user: other },
+            Command::RemoveMember { user: other },
+            Command::EnableChannel { kind: ChannelKind::LiveChat },
+            Command::DisableChannel { kind: ChannelKind::LiveChat },
+            Command::ChangeStages { stages: vec!["new".into(), "in progress".into(), "done".into()] },
+            Command::AssignCalendar { calendar: Some(other) },
+            Command::PublishHelpCentre,
+            Command::UnpublishHelpCentre,
+            Command::Archive { reason: Some("Merged with sales".into()) },
+            Command::Restore,
+        ]
+    }
+}

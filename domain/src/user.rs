@@ -1,0 +1,398 @@
+//! A colleague: invited, given roles, present or away, and one day deactivated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Aggregate, Claim, Ctx, Decision, Id, Need, Personal, Rejection,
+    custom::Changes,
+    record::{self, FIELD_INVALID},
+    role::Role,
+    valid,
+};
+
+/// Who a colleague is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// E-mail address; no other user of the tenant may have it.
+    pub email: Personal<String>,
+    /// Full name.
+    pub name: Personal<String>,
+    /// Phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal<String>>,
+    /// City, by which rules choose people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Job title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_title: Option<String>,
+    /// Language, BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Time zone, IANA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+impl Profile {
+    fn check(&self) -> Result<(), Rejection> {
+        valid::name(&self.name, "/name")?;
+        valid::email(Some(&self.email))?;
+        valid::phone(self.phone.as_ref().map(|phone| phone.as_str()))?;
+        valid::locale(self.locale.as_deref())?;
+        valid::time_zone(self.time_zone.as_deref())
+    }
+}
+
+/// Whether a colleague is there to work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// There.
+    Online,
+    /// Not at the desk for a moment.
+    Away,
+    /// Not there.
+    #[default]
+    Offline,
+}
+
+/// How it is known whether somebody is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceSource {
+    /// Somebody threw the switch.
+    #[default]
+    Manual,
+    /// A session began or ended.
+    Session,
+    /// Nothing was touched for a while.
+    Idle,
+    /// The working calendar says so.
+    Calendar,
+}
+
+/// What may be asked of a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Invites a colleague.
+    Invite(Profile),
+    /// Lets an invited or deactivated colleague in.
+    Activate,
+    /// Shuts a colleague out; what he did stays.
+    Deactivate {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Changes the profile by JSON merge patch (RFC 7396). Only real changes are recorded.
+    ChangeProfile(Map<String, Value>),
+    /// Gives a role.
+    GrantRole {
+        /// Which role.
+        role: Id,
+    },
+    /// Takes a role away.
+    RevokeRole {
+        /// Which role.
+        role: Id,
+    },
+    /// Says whether the colleague is there.
+    SetPresence {
+        /// Whether there.
+        presence: Presence,
+        /// How that is known.
+        #[serde(default)]
+        source: PresenceSource,
+    },
+    /// Lets the colleague answer in a channel.
+    GrantChannelAccess {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Takes a channel away.
+    RevokeChannelAccess {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Says by which calendar the colleague works.
+    AssignCalendar {
+        /// Which calendar; null for the team's.
+        calendar: Option<Id>,
+    },
+    /// Limits how much of one kind of work the colleague has at once.
+    SetCapacity {
+        /// Kind of work, such as `ticket` or `conversation`.
+        kind: String,
+        /// How many at most; null for no limit.
+        max: Option<u32>,
+    },
+}
+
+/// What has happened to a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Was invited.
+    Invited(Profile),
+    /// May work.
+    Activated,
+    /// May work no longer.
+    Deactivated {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The profile changed.
+    ProfileChanged {
+        /// Each with its old and new value.
+        changes: Changes,
+    },
+    /// Got a role.
+    RoleGranted {
+        /// Which role.
+        role: Id,
+    },
+    /// Lost a role.
+    RoleRevoked {
+        /// Which role.
+        role: Id,
+    },
+    /// Came, left for a moment, or went.
+    PresenceChanged {
+        /// Before.
+        from: Presence,
+        /// After.
+        to: Presence,
+        /// How that is known.
+        source: PresenceSource,
+    },
+    /// May answer in a channel.
+    ChannelAccessGranted {
+        /// Which channel.
+        channel: Id,
+    },
+    /// May answer there no longer.
+    ChannelAccessRevoked {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Works by another calendar.
+    CalendarAssigned {
+        /// Before.
+        from: Option<Id>,
+        /// After; null for the team's.
+        to: Option<Id>,
+    },
+    /// Has another limit for one kind of work.
+    CapacitySet {
+        /// Kind of work.
+        kind: String,
+        /// How many at most; null for no limit.
+        max: Option<u32>,
+    },
+}
+
+/// Where a user stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Does not exist.
+    #[default]
+    Missing,
+    /// Invited, not yet there.
+    Invited,
+    /// Works.
+    Active,
+    /// Shut out.
+    Deactivated,
+}
+
+/// A colleague.
+#[derive(Clone, Default)]
+pub struct User {
+    /// Where the user stands.
+    pub status: Status,
+    /// Who it is.
+    pub profile: Profile,
+    /// The roles the user has.
+    pub roles: BTreeSet<Id>,
+    /// Whether there.
+    pub presence: Presence,
+    /// The channels in which the user may answer.
+    pub channels: BTreeSet<Id>,
+    calendar: Option<Id>,
+    capacity: BTreeMap<String, u32>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("user_unknown", "There is no such user.");
+const EXISTS: Rejection = Rejection::conflict("user_exists", "A user with this id exists already.");
+const EMAIL_TAKEN: Rejection = Rejection::conflict("user_email_taken", "Another user has this e-mail address.");
+const DEACTIVATED: Rejection = Rejection::conflict("user_deactivated", "The user is deactivated.");
+const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no such role, or it is deleted.");
+const CAPACITY_INVALID: Rejection =
+    Rejection::invalid("user_capacity_invalid", "A kind of work has 1 to 64 characters, such as ticket.");
+
+impl User {
+    /// Whether the user may act and be given work: invited or active.
+    pub fn is_active(&self) -> bool {
+        matches!(self.status, Status::Invited | Status::Active)
+    }
+
+    fn email_key(&self) -> BTreeSet<String> {
+        match self.status {
+            Status::Missing => BTreeSet::new(),
+            _ => BTreeSet::from([self.profile.email.to_lowercase()]),
+        }
+    }
+}
+
+fn invite(user: &User, profile: Profile) -> Decision<Event> {
+    match user.status {
+        Status::Missing => {
+            profile.check()?;
+            Ok(vec![Event::Invited(profile)])
+        }
+        _ if user.profile == profile => Ok(vec![]),
+        _ => Err(EXISTS),
+    }
+}
+
+fn change_profile(user: &User, patch: Map<String, Value>) -> Decision<Event> {
+    let (changed, changes) = record::patched(&user.profile, patch)?;
+    changed.check()?;
+    Ok(if changes.is_empty() { vec![] } else { vec![Event::ProfileChanged { changes }] })
+}
+
+impl Aggregate for User {
+    const KIND: &'static str = "user";
+    const PLURAL: &'static str = "users";
+    const CREATE: &'static str = "invite";
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        match (self.status, &command) {
+            (_, Invite(_)) => {}
+            (Status::Missing, _) => return Err(UNKNOWN),
+            // Whoever is shut out may still be let in again, corrected and stripped of rights.
+            (
+                Status::Deactivated,
+                Activate | Deactivate { .. } | ChangeProfile(_) | RevokeRole { .. } | RevokeChannelAccess { .. },
+            ) => {}
+            (Status::Deactivated, _) => return Err(DEACTIVATED),
+            _ => {}
+        }
+        Ok(match command {
+            Invite(profile) => return invite(self, profile),
+            ChangeProfile(patch) => return change_profile(self, patch),
+            Activate if self.status != Status::Active => vec![Event::Activated],
+            Deactivate { reason } if self.status != Status::Deactivated => vec![Event::Deactivated { reason }],
+            GrantRole { role } if !self.roles.contains(&role) => {
+                if !ctx.fact::<Role>(role).exists() {
+                    return Err(ROLE_UNFIT.at("/role"));
+                }
+                vec![Event::RoleGranted { role }]
+            }
+            RevokeRole { role } if self.roles.contains(&role) => vec![Event::RoleRevoked { role }],
+            SetPresence { presence, source } if presence != self.presence => {
+                vec![Event::PresenceChanged { from: self.presence, to: presence, source }]
+            }
+            GrantChannelAccess { channel } if !self.channels.contains(&channel) => {
+                vec![Event::ChannelAccessGranted { channel }]
+            }
+            RevokeChannelAccess { channel } if self.channels.contains(&channel) => {
+                vec![Event::ChannelAccessRevoked { channel }]
+            }
+            AssignCalendar { calendar } if calendar != self.calendar => {
+                vec![Event::CalendarAssigned { from: self.calendar, to: calendar }]
+            }
+            SetCapacity { kind, .. } if kind.trim().is_empty() || kind.chars().count() > 64 => {
+                return Err(CAPACITY_INVALID.at("/kind"));
+            }
+            SetCapacity { kind, max } if self.capacity.get(&kind).copied() != max => {
+                vec![Event::CapacitySet { kind, max }]
+            }
+            _ => vec![],
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Invited(profile) => {
+                self.status = Status::Invited;
+                self.profile = profile.clone();
+            }
+            Event::Activated => self.status = Status::Active,
+            Event::Deactivated { .. } => {
+                self.status = Status::Deactivated;
+                self.presence = Presence::Offline;
+            }
+            Event::ProfileChanged { changes } => record::apply_changes(&mut self.profile, changes),
+            Event::RoleGranted { role } => drop(self.roles.insert(*role)),
+            Event::RoleRevoked { role } => drop(self.roles.remove(role)),
+            Event::PresenceChanged { to, .. } => self.presence = *to,
+            Event::ChannelAccessGranted { channel } => drop(self.channels.insert(*channel)),
+            Event::ChannelAccessRevoked { channel } => drop(self.channels.remove(channel)),
+            Event::CalendarAssigned { to, .. } => self.calendar = *to,
+            Event::CapacitySet { kind, max: Some(max) } => drop(self.capacity.insert(kind.clone(), *max)),
+            Event::CapacitySet { kind, max: None } => drop(self.capacity.remove(kind)),
+        }
+    }
+
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Command::GrantRole { role } => vec![Need::guarded::<Role>(*role)],
+            _ => vec![],
+        }
+    }
+
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = self.clone();
+        after.evolve(event);
+        Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN)
+    }
+
+    fn subject(&self, _: &Event, ctx: &Ctx<'_>) -> Option<Id> {
+        Some(ctx.id)
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = valid::refusals();
+        refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
+        let profile = Profile {
+            email: "anna@example.com".into(),
+            name: "Anna Bianchi".into(),
+            phone: Some("+39 06 555 0102".into()),
+            city: Some("Roma".into()),
+            job_title: Some("Support engineer".into()),
+            locale: Some("it".into()),
+            time_zone: Some("Europe/Rome".into()),
+        };
+        let patch = Map::from_iter([("job_title".to_owned(), "Team lead".into())]);
+        vec![
+            Command::Invite(profile),
+            Command::Activate,
+            Command::ChangeProfile(patch),
+            Command::GrantRole { role: other },
+            Command::RevokeRole { role: other },
+            Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual },
+            Command::GrantChannelAccess { channel: other },
+            Command::RevokeChannelAccess { channel: other },
+            Command::AssignCalendar { calendar: Some(other) },
+            Command::SetCapacity { kind: "ticket".into(), max: Some(20) },
+            Command::Deactivate { reason: Some("Left the company".into()) },
+        ]
+    }
+}

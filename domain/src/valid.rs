@@ -1,0 +1,146 @@
+//! What a name, an address, a locale or a time zone must look like, the same for every kind of record.
+
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZoneDatabase;
+
+use crate::{Rejection, custom};
+
+/// A name that is blank or too long.
+pub const NAME_INVALID: Rejection = Rejection::invalid("name_invalid", "A name has 1 to 200 characters.");
+/// Not an e-mail address.
+pub const EMAIL_INVALID: Rejection = Rejection::invalid("email_invalid", "This is no e-mail address.");
+/// Not a phone number.
+pub const PHONE_INVALID: Rejection = Rejection::invalid("phone_invalid", "This is no phone number.");
+/// Not an http(s) address.
+pub const URL_INVALID: Rejection = Rejection::invalid("url_invalid", "This is no http or https address.");
+/// Not a domain name.
+pub const DOMAIN_INVALID: Rejection =
+    Rejection::invalid("domain_invalid", "A domain is a host name in small letters, such as example.com.");
+/// Not a locale.
+pub const LOCALE_INVALID: Rejection =
+    Rejection::invalid("locale_invalid", "A locale is a language tag (BCP 47), such as de or pt-BR.");
+/// Not a time zone.
+pub const TIME_ZONE_INVALID: Rejection =
+    Rejection::invalid("time_zone_invalid", "A time zone is a name from the IANA database, such as Europe/Rome.");
+/// Not a country.
+pub const COUNTRY_INVALID: Rejection =
+    Rejection::invalid("country_invalid", "A country is two capital letters (ISO 3166-1), such as IT.");
+/// A negative amount of money.
+pub const PRICE_INVALID: Rejection = Rejection::invalid("price_invalid", "A price is not negative.");
+
+/// The refusals of every check here.
+pub fn refusals() -> Vec<Rejection> {
+    vec![
+        NAME_INVALID,
+        EMAIL_INVALID,
+        PHONE_INVALID,
+        URL_INVALID,
+        DOMAIN_INVALID,
+        LOCALE_INVALID,
+        TIME_ZONE_INVALID,
+        COUNTRY_INVALID,
+        PRICE_INVALID,
+    ]
+}
+
+fn must(holds: bool, refusal: Rejection, pointer: &str) -> Result<(), Rejection> {
+    if holds { Ok(()) } else { Err(refusal.at(pointer)) }
+}
+
+fn given(value: Option<&str>, holds: fn(&str) -> bool, refusal: Rejection, pointer: &str) -> Result<(), Rejection> {
+    must(value.is_none_or(holds), refusal, pointer)
+}
+
+/// A name: not blank, at most 200 characters. `pointer` is its place in the body.
+pub fn name(name: &str, pointer: &str) -> Result<(), Rejection> {
+    must(!name.trim().is_empty() && name.chars().count() <= 200, NAME_INVALID, pointer)
+}
+
+/// An e-mail address, if there is one.
+pub fn email(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, custom::is_email, EMAIL_INVALID, "/email")
+}
+
+/// A phone number, if there is one.
+pub fn phone(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, custom::is_phone, PHONE_INVALID, "/phone")
+}
+
+/// A web site, if there is one.
+pub fn website(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, custom::is_url, URL_INVALID, "/website")
+}
+
+/// A domain name, if there is one.
+pub fn domain(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, is_domain, DOMAIN_INVALID, "/domain")
+}
+
+/// A locale, if there is one.
+pub fn locale(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, is_locale, LOCALE_INVALID, "/locale")
+}
+
+/// A time zone, if there is one.
+pub fn time_zone(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, is_time_zone, TIME_ZONE_INVALID, "/time_zone")
+}
+
+/// A country, if there is one.
+pub fn country(value: Option<&str>) -> Result<(), Rejection> {
+    given(value, |text| text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()), COUNTRY_INVALID, "/country")
+}
+
+/// A price, if there is one.
+pub fn price(value: Option<&crate::Money>) -> Result<(), Rejection> {
+    must(value.is_none_or(|money| !money.amount.is_sign_negative()), PRICE_INVALID, "/price")
+}
+
+/// Whether a text is a host name in small letters with at least one dot.
+pub fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(label)
+}
+
+/// Whether a text has the shape of a language tag: a language of two or three letters, then subtags.
+pub fn is_locale(text: &str) -> bool {
+    let mut tags = text.split('-');
+    let language =
+        tags.next().is_some_and(|tag| (2..=3).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_lowercase()));
+    language && tags.all(|tag| (1..=8).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Whether the IANA database knows this time zone. The database is part of the program, so that every machine and every
+/// replay answers alike.
+pub fn is_time_zone(name: &str) -> bool {
+    static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    ZONES.get(name).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_check_takes_the_right_and_refuses_the_wrong() {
+        let cases: [(fn(&str) -> bool, &[&str], &[&str]); 3] = [
+            (is_domain, &["example.com", "a-b.co.uk"], &["Example.com", "example", "-a.com", "a..b", ""]),
+            (is_locale, &["de", "pt-BR", "zh-Hans-CN"], &["german", "DE", "pt_BR", "de-", ""]),
+            (is_time_zone, &["Europe/Rome", "UTC", "America/Argentina/Ushuaia"], &["Europe/Atlantis", "+02:00", ""]),
+        ];
+        for (check, right, wrong) in cases {
+            right.iter().for_each(|text| assert!(check(text), "{text}"));
+            wrong.iter().for_each(|text| assert!(!check(text), "{text}"));
+        }
+        assert_eq!(name("  ", "/name"), Err(NAME_INVALID));
+        assert_eq!(name(&"x".repeat(201), "/name"), Err(NAME_INVALID));
+        assert_eq!(country(Some("it")), Err(COUNTRY_INVALID));
+        assert_eq!(country(None), Ok(()));
+    }
+}
