@@ -1,0 +1,208 @@
+//! A key by which another program speaks in a user's name.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, role::Role, user::User, valid};
+
+/// What may be asked of an API key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Issues a key whose secret has just been made.
+    Issue(Issue),
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Makes it worthless, for good.
+    Revoke {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+}
+
+/// A new API key. The secret itself is nowhere: only its digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Issue {
+    /// What it is for.
+    pub name: String,
+    /// In whose name it speaks.
+    pub user: Id,
+    /// What it may do at most; all that its user may when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Id>,
+    /// When it becomes worthless by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// SHA-256 of the secret, in hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub digest: String,
+    /// The first characters of the secret, by which people tell keys apart.
+    pub prefix: String,
+}
+
+/// What has happened to an API key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was issued.
+    Issued(Issue),
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It is worthless.
+    Revoked {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// Where an API key stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Does not exist.
+    #[default]
+    Missing,
+    /// Opens doors, until it expires.
+    Active,
+    /// Worthless.
+    Revoked,
+}
+
+/// A key by which another program speaks in a user's name.
+#[derive(Clone, Default)]
+pub struct ApiKey {
+    /// Where it stands.
+    pub status: Status,
+    /// In whose name it speaks; absent before it is issued.
+    pub user: Option<Id>,
+    /// What it may do at most; all that its user may when absent.
+    pub role: Option<Id>,
+    /// When it becomes worthless by itself.
+    pub expires_at: Option<Time>,
+    name: String,
+    digest: String,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("api_key_unknown", "There is no such API key.");
+const EXISTS: Rejection = Rejection::conflict("api_key_exists", "An API key with this id exists already.");
+const REVOKED: Rejection = Rejection::conflict("api_key_revoked", "The API key is revoked.");
+const DIGEST_INVALID: Rejection = Rejection::invalid(
+    "api_key_digest_invalid",
+    "A digest is 64 hex digits in small letters, a prefix the 4 to 16 characters before it.",
+);
+const DIGEST_TAKEN: Rejection = Rejection::conflict("api_key_digest_taken", "Another key has this secret.");
+const EXPIRY_INVALID: Rejection = Rejection::invalid("api_key_expiry_invalid", "A key expires in the future.");
+const USER_UNFIT: Rejection = Rejection::invalid("api_key_user_unfit", "There is no such user, or it is deactivated.");
+const ROLE_UNFIT: Rejection = Rejection::invalid("api_key_role_unfit", "There is no such role, or it is deleted.");
+
+impl ApiKey {
+    /// Whether it opens doors at that time.
+    pub fn is_valid_at(&self, now: Time) -> bool {
+        self.status == Status::Active && self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+fn issue(key: &ApiKey, new: Issue, ctx: &Ctx<'_>) -> Decision<Event> {
+    if key.status != Status::Missing {
+        return if key.digest == new.digest { Ok(vec![]) } else { Err(EXISTS) };
+    }
+    valid::name(&new.name, "/name")?;
+    if new.digest.len() != 64 || !new.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(DIGEST_INVALID.at("/digest"));
+    }
+    // A long prefix would give the secret away.
+    if !(4..=16).contains(&new.prefix.len()) {
+        return Err(DIGEST_INVALID.at("/prefix"));
+    }
+    if new.expires_at.is_some_and(|at| at <= ctx.now) {
+        return Err(EXPIRY_INVALID.at("/expires_at"));
+    }
+    if !ctx.fact::<User>(new.user).is_active() {
+        return Err(USER_UNFIT.at("/user"));
+    }
+    if new.role.is_some_and(|role| !ctx.fact::<Role>(role).exists()) {
+        return Err(ROLE_UNFIT.at("/role"));
+    }
+    Ok(vec![Event::Issued(new)])
+}
+
+impl Aggregate for ApiKey {
+    const KIND: &'static str = "api_key";
+    const PLURAL: &'static str = "api_keys";
+    const CREATE: &'static str = "issue";
+    const INTERNAL: &'static [&'static str] = &["issue"];
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        match (command, self.status) {
+            (Command::Issue(new), _) => issue(self, new, ctx),
+            (_, Status::Missing) => Err(UNKNOWN),
+            (Command::Revoke { .. }, Status::Revoked) => Ok(vec![]),
+            (Command::Revoke { reason }, Status::Active) => Ok(vec![Event::Revoked { reason }]),
+            (Command::Rename { .. }, Status::Revoked) => Err(REVOKED),
+            (Command::Rename { name: to }, Status::Active) => {
+                valid::name(&to, "/name")?;
+                Ok(if self.name == to { vec![] } else { vec![Event::Renamed { from: self.name.clone(), to }] })
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Issued(new) => {
+                let Issue { name, user, role, expires_at, digest, .. } = new.clone();
+                *self = ApiKey { status: Status::Active, user: Some(user), role, expires_at, name, digest };
+            }
+            Event::Renamed { to, .. } => self.name.clone_from(to),
+            Event::Revoked { .. } => self.status = Status::Revoked,
+        }
+    }
+
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        let Command::Issue(new) = command else { return vec![] };
+        let role = new.role.map(Need::guarded::<Role>);
+        [Need::guarded::<User>(new.user)].into_iter().chain(role).collect()
+    }
+
+    /// A revoked key keeps its digest: the same secret never opens doors again.
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        match event {
+            Event::Issued(new) => vec![Claim::take("api_key.digest", &new.digest, DIGEST_TAKEN).globally()],
+            Event::Renamed { .. } | Event::Revoked { .. } => vec![],
+        }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = vec![UNKNOWN, EXISTS, REVOKED, DIGEST_INVALID, DIGEST_TAKEN, EXPIRY_INVALID];
+        refusals.extend([USER_UNFIT, ROLE_UNFIT, valid::NAME_INVALID]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
+        let issue = Issue {
+            name: "Shop".into(),
+            user: other,
+            role: Some(other),
+            expires_at: "2030-01-01T00:00:00Z".parse().ok(),
+            digest: "0123456789abcdef".repeat(4),
+            prefix: "dk_01K9Z".into(),
+        };
+        vec![
+            Command::Issue(issue),
+            Command::Rename { name: "Web shop".into() },
+            Command::Revoke { reason: Some("Leaked".into()) },
+        ]
+    }
+}

@@ -1,0 +1,308 @@
+//! The organisation whose help desk this is: its settings, features, mail servers and retention.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Aggregate, Ctx, Decision, Id, Rejection, valid};
+
+/// What may be asked of a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Creates the tenant.
+    Create {
+        /// Its name.
+        name: String,
+    },
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Changes one setting.
+    ChangeSetting {
+        /// Which one, such as `orders.distribute`.
+        key: String,
+        /// Its value; null for the default.
+        value: Value,
+    },
+    /// Switches a feature on.
+    EnableFeature {
+        /// Which one, such as `products`.
+        feature: String,
+    },
+    /// Switches a feature off.
+    DisableFeature {
+        /// Which one.
+        feature: String,
+    },
+    /// Says under which domain the teams' e-mail aliases are.
+    SetAliasDomain {
+        /// The domain, in small letters; null for the usual one.
+        domain: Option<String>,
+    },
+    /// Says through which mail server mail comes in or goes out. Passwords are no part of the log: they stand in the
+    /// configuration.
+    SetMailServer {
+        /// In or out.
+        direction: Direction,
+        /// The server; null for the usual one.
+        server: Option<MailServer>,
+    },
+    /// Says how long data of one class is kept.
+    SetRetention {
+        /// Class of data, such as `attachments`.
+        class: String,
+        /// How many days; null for ever.
+        days: Option<u32>,
+    },
+}
+
+/// Which way mail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// To us.
+    Incoming,
+    /// From us.
+    Outgoing,
+}
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// Encrypted from the first byte.
+    Tls,
+    /// Encrypted after a greeting in the clear.
+    StartTls,
+    /// Not at all.
+    None,
+}
+
+/// A mail server, without its password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailServer {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// Who logs in there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+/// What has happened to a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was created.
+    Created {
+        /// Its name.
+        name: String,
+    },
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// One setting changed.
+    SettingChanged {
+        /// Which one.
+        key: String,
+        /// Before; null for the default.
+        from: Value,
+        /// After; null for the default.
+        to: Value,
+    },
+    /// A feature was switched on.
+    FeatureEnabled {
+        /// Which one.
+        feature: String,
+    },
+    /// A feature was switched off.
+    FeatureDisabled {
+        /// Which one.
+        feature: String,
+    },
+    /// The teams' e-mail aliases are under another domain.
+    AliasDomainSet {
+        /// Before; null for the usual one.
+        from: Option<String>,
+        /// After; null for the usual one.
+        to: Option<String>,
+    },
+    /// Mail goes through another server.
+    MailServerSet {
+        /// In or out.
+        direction: Direction,
+        /// Before; null for the usual one.
+        from: Option<MailServer>,
+        /// After; null for the usual one.
+        to: Option<MailServer>,
+    },
+    /// Data of one class is kept for another time.
+    RetentionSet {
+        /// Class of data.
+        class: String,
+        /// Days before; null for ever.
+        from: Option<u32>,
+        /// Days after; null for ever.
+        to: Option<u32>,
+    },
+}
+
+/// The organisation whose help desk this is.
+#[derive(Clone, Default)]
+pub struct Tenant {
+    /// Its name; absent before it is created.
+    pub name: Option<String>,
+    /// Its settings that are not at their default.
+    pub settings: BTreeMap<String, Value>,
+    /// The features that are on.
+    pub features: BTreeSet<String>,
+    alias_domain: Option<String>,
+    mail_servers: BTreeMap<Direction, MailServer>,
+    retention: BTreeMap<String, u32>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("tenant_unknown", "There is no such tenant.");
+const EXISTS: Rejection = Rejection::conflict("tenant_exists", "The tenant exists already under another name.");
+const FOREIGN: Rejection = Rejection::forbidden("tenant_foreign", "A tenant is changed from within alone.");
+const KEY_INVALID: Rejection = Rejection::invalid(
+    "tenant_key_invalid",
+    "A setting, feature or class of data has 1 to 64 small letters, digits, dots, hyphens and underscores.",
+);
+const HOST_INVALID: Rejection =
+    Rejection::invalid("tenant_host_invalid", "A mail server has a host name and a port above 0.");
+const DAYS_INVALID: Rejection = Rejection::invalid("tenant_days_invalid", "Data is kept for at least one day.");
+
+fn check_key(key: &str, pointer: &str) -> Result<(), Rejection> {
+    let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    if (1..=64).contains(&key.len()) && key.bytes().all(sound) { Ok(()) } else { Err(KEY_INVALID.at(pointer)) }
+}
+
+fn check_server(server: &MailServer) -> Result<(), Rejection> {
+    if server.host.trim().is_empty() || server.host.contains(char::is_whitespace) {
+        return Err(HOST_INVALID.at("/server/host"));
+    }
+    if server.port == 0 { Err(HOST_INVALID.at("/server/port")) } else { Ok(()) }
+}
+
+impl Tenant {
+    /// Whether a feature is on.
+    pub fn has_feature(&self, feature: &str) -> bool {
+        self.features.contains(feature)
+    }
+}
+
+impl Aggregate for Tenant {
+    const KIND: &'static str = "tenant";
+    const PLURAL: &'static str = "tenants";
+    const CREATE: &'static str = "create";
+    const INTERNAL: &'static [&'static str] = &["create"];
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        if ctx.id != ctx.tenant {
+            return Err(FOREIGN);
+        }
+        let Some(name) = &self.name else {
+            let Create { name } = command else { return Err(UNKNOWN) };
+            valid::name(&name, "/name")?;
+            return Ok(vec![Event::Created { name }]);
+        };
+        Ok(match command {
+            Create { name: again } if again == *name => vec![],
+            Create { .. } => return Err(EXISTS),
+            Rename { name: to } => {
+                valid::name(&to, "/name")?;
+                if *name == to { vec![] } else { vec![Event::Renamed { from: name.clone(), to }] }
+            }
+            ChangeSetting { key, value: to } => {
+                check_key(&key, "/key")?;
+                let from = self.settings.get(&key).cloned().unwrap_or(Value::Null);
+                if from == to { vec![] } else { vec![Event::SettingChanged { key, from, to }] }
+            }
+            EnableFeature { feature } => {
+                check_key(&feature, "/feature")?;
+                if self.has_feature(&feature) { vec![] } else { vec![Event::FeatureEnabled { feature }] }
+            }
+            DisableFeature { feature } if self.has_feature(&feature) => vec![Event::FeatureDisabled { feature }],
+            DisableFeature { .. } => vec![],
+            SetAliasDomain { domain: to } => {
+                valid::domain(to.as_deref())?;
+                let from = self.alias_domain.clone();
+                if from == to { vec![] } else { vec![Event::AliasDomainSet { from, to }] }
+            }
+            SetMailServer { direction, server: to } => {
+                to.as_ref().map_or(Ok(()), check_server)?;
+                let from = self.mail_servers.get(&direction).cloned();
+                if from == to { vec![] } else { vec![Event::MailServerSet { direction, from, to }] }
+            }
+            SetRetention { days: Some(0), .. } => return Err(DAYS_INVALID.at("/days")),
+            SetRetention { class, days: to } => {
+                check_key(&class, "/class")?;
+                let from = self.retention.get(&class).copied();
+                if from == to { vec![] } else { vec![Event::RetentionSet { class, from, to }] }
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created { name } | Event::Renamed { to: name, .. } => self.name = Some(name.clone()),
+            Event::SettingChanged { key, to: Value::Null, .. } => drop(self.settings.remove(key)),
+            Event::SettingChanged { key, to, .. } => drop(self.settings.insert(key.clone(), to.clone())),
+            Event::FeatureEnabled { feature } => drop(self.features.insert(feature.clone())),
+            Event::FeatureDisabled { feature } => drop(self.features.remove(feature)),
+            Event::AliasDomainSet { to, .. } => self.alias_domain.clone_from(to),
+            Event::MailServerSet { direction, to: Some(to), .. } => {
+                self.mail_servers.insert(*direction, to.clone());
+            }
+            Event::MailServerSet { direction, to: None, .. } => drop(self.mail_servers.remove(direction)),
+            Event::RetentionSet { class, to: Some(to), .. } => drop(self.retention.insert(class.clone(), *to)),
+            Event::RetentionSet { class, to: None, .. } => drop(self.retention.remove(class)),
+        }
+    }
+
+    /// `/v1/tenants/current/...` is the caller's own.
+    fn id_of(tenant: Id, segment: &str) -> Option<Id> {
+        if segment == "current" { Some(tenant) } else { segment.parse().ok() }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
+        refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let server = MailServer {
+            host: "mail.example.com".into(),
+            port: 465,
+            security: Security::Tls,
+            username: Some("desk".into()),
+        };
+        vec![
+            Command::Create { name: "Example Ltd".into() },
+            Command::Rename { name: "Example plc".into() },
+            Command::ChangeSetting { key: "orders.distribute".into(), value: true.into() },
+            Command::EnableFeature { feature: "products".into() },
+            Command::DisableFeature { feature: "products".into() },
+            Command::SetAliasDomain { domain: Some("desk.example.com".into()) },
+            Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
+            Command::SetRetention { class: "attachments".into(), days: Some(730) },
+        ]
+    }
+}
