@@ -1,0 +1,692 @@
+//! One filter grammar for the whole product: lists, saved views, rule conditions and reports.
+//!
+//! ```json
+//! {"all": [{"field": "status", "op": "ne", "value": "closed"},
+//!          {"any": [{"field": "priority", "op": "gte", "value": 2}, {"field": "tags", "op": "contains", "value": "vip"}]},
+//!          {"not": {"field": "custom.size", "op": "in", "value": ["s", "m"]}}]}
+//! ```
+//!
+//! Every condition is true or false: on a field without a value `ne`, `not_in` and `is_null` are true, all others
+//! false, and `not` turns the one into the other. A set without elements has no value. `{}` matches everything.
+
+use std::{cmp::Ordering, fmt, str::FromStr};
+
+use jiff::{Unit, civil::Date};
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FieldError, Id, Time, custom::FieldType};
+
+/// How deep `all`, `any` and `not` may be nested.
+pub const MAX_DEPTH: usize = 16;
+/// Most conditions in one filter.
+pub const MAX_CONDITIONS: usize = 200;
+/// Most values of one `in` or `not_in`.
+pub const MAX_VALUES: usize = 1000;
+
+/// What sort of values a field has, and hence which ops it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// Text, compared byte by byte; `contains` and `starts_with` ignore case.
+    Text,
+    /// A whole number.
+    Integer,
+    /// An exact decimal, as a number or as text.
+    Decimal,
+    /// True or false.
+    Bool,
+    /// An instant, RFC 3339, to the microsecond.
+    Time,
+    /// A calendar day.
+    Date,
+    /// The id of a record.
+    Id,
+    /// A set of texts: `eq` and `contains` ask for an element, `in` for any of several.
+    Set,
+}
+
+impl FieldKind {
+    /// The ops it takes.
+    pub const fn ops(self) -> &'static [Op] {
+        use Op::*;
+        match self {
+            FieldKind::Text => &[Eq, Ne, In, NotIn, Lt, Lte, Gt, Gte, Between, Contains, StartsWith, IsNull],
+            FieldKind::Integer | FieldKind::Decimal | FieldKind::Time | FieldKind::Date => {
+                &[Eq, Ne, In, NotIn, Lt, Lte, Gt, Gte, Between, IsNull]
+            }
+            FieldKind::Bool | FieldKind::Id => &[Eq, Ne, In, NotIn, IsNull],
+            FieldKind::Set => &[Eq, Ne, In, NotIn, Contains, IsNull],
+        }
+    }
+
+    /// What a value of it looks like, for error messages.
+    pub const fn wanted(self) -> &'static str {
+        match self {
+            FieldKind::Text | FieldKind::Set => "text",
+            FieldKind::Integer => "a whole number",
+            FieldKind::Decimal => "a decimal such as \"12.50\"",
+            FieldKind::Bool => "true or false",
+            FieldKind::Time => "an RFC 3339 instant such as \"2026-11-21T10:00:00Z\"",
+            FieldKind::Date => "a date such as \"2026-11-21\"",
+            FieldKind::Id => "an id (a ULID)",
+        }
+    }
+
+    /// Reads a value of it; `None` when the JSON is no such value. Texts with a NUL are none: no database holds them.
+    pub fn read(self, value: &Value) -> Option<Scalar> {
+        let text = || value.as_str().filter(|text| !text.contains('\0'));
+        Some(match self {
+            FieldKind::Text | FieldKind::Set => Scalar::Text(text()?.to_owned()),
+            FieldKind::Integer => Scalar::Integer(value.as_i64()?),
+            FieldKind::Decimal => Scalar::Decimal(match value {
+                Value::Number(number) => Decimal::from_str(&number.to_string()).ok()?,
+                _ => plain_decimal(text()?)?,
+            }),
+            FieldKind::Bool => Scalar::Bool(value.as_bool()?),
+            FieldKind::Time => Scalar::Time(Time::from_str(text()?).ok()?.round(Unit::Microsecond).ok()?),
+            FieldKind::Date => Scalar::Date(plain_date(text()?)?),
+            FieldKind::Id => Scalar::Text(Id::from_str(text()?).ok()?.to_string()),
+        })
+    }
+}
+
+impl From<FieldType> for FieldKind {
+    fn from(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Text | FieldType::Select | FieldType::Url | FieldType::Email | FieldType::Phone => Self::Text,
+            FieldType::Number => Self::Integer,
+            FieldType::Decimal => Self::Decimal,
+            FieldType::Date => Self::Date,
+            FieldType::Datetime => Self::Time,
+            FieldType::Bool => Self::Bool,
+            FieldType::MultiSelect => Self::Set,
+        }
+    }
+}
+
+/// Digits with at most one point: what PostgreSQL and `rust_decimal` read alike.
+fn plain_decimal(text: &str) -> Option<Decimal> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.ends_with(|c: char| c.is_ascii_digit())
+        && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if plain { Decimal::from_str(text).ok() } else { None }
+}
+
+fn plain_date(text: &str) -> Option<Date> {
+    if text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit()) { Date::from_str(text).ok() } else { None }
+}
+
+/// What is asked of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Equal.
+    Eq,
+    /// Not equal, or without a value.
+    Ne,
+    /// One of several.
+    In,
+    /// None of several, or without a value.
+    NotIn,
+    /// Less than.
+    Lt,
+    /// Less than or equal.
+    Lte,
+    /// Greater than.
+    Gt,
+    /// Greater than or equal.
+    Gte,
+    /// From the first to the second of two values, both included.
+    Between,
+    /// Has this text somewhere in it, case ignored; a set has this element.
+    Contains,
+    /// Begins with this text, case ignored.
+    StartsWith,
+    /// Has no value (`true`), or has one (`false`).
+    IsNull,
+}
+
+impl Op {
+    /// Every op.
+    pub const ALL: &'static [Op] = FieldKind::Text.ops();
+
+    /// Its name in the grammar.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Op::Eq => "eq",
+            Op::Ne => "ne",
+            Op::In => "in",
+            Op::NotIn => "not_in",
+            Op::Lt => "lt",
+            Op::Lte => "lte",
+            Op::Gt => "gt",
+            Op::Gte => "gte",
+            Op::Between => "between",
+            Op::Contains => "contains",
+            Op::StartsWith => "starts_with",
+            Op::IsNull => "is_null",
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The fields that a filter may name.
+pub trait Fields {
+    /// The kind of a field; `None` when there is no such field.
+    fn kind(&self, field: &str) -> Option<FieldKind>;
+
+    /// Their names, for error messages.
+    fn names(&self) -> Vec<String>;
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// Text, or an id in its canonical form.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// An exact decimal.
+    Decimal(Decimal),
+    /// True or false.
+    Bool(bool),
+    /// An instant.
+    Time(Time),
+    /// A calendar day.
+    Date(Date),
+}
+
+impl PartialOrd for Scalar {
+    /// Values of one kind are ordered, values of different kinds are not.
+    fn partial_cmp(&self, other: &Scalar) -> Option<Ordering> {
+        use Scalar::*;
+        match (self, other) {
+            (Text(a), Text(b)) => a.partial_cmp(b),
+            (Integer(a), Integer(b)) => a.partial_cmp(b),
+            (Decimal(a), Decimal(b)) => a.partial_cmp(b),
+            (Bool(a), Bool(b)) => a.partial_cmp(b),
+            (Time(a), Time(b)) => a.partial_cmp(b),
+            (Date(a), Date(b)) => a.partial_cmp(b),
+            _ => None,
+        }
+    }
+}
+
+/// A filter whose fields, ops and values are known to fit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Every one of them; matches everything when there are none.
+    All(Vec<Filter>),
+    /// At least one of them; matches nothing when there are none.
+    Any(Vec<Filter>),
+    /// Not that.
+    Not(Box<Filter>),
+    /// A condition on one field.
+    Condition(Condition),
+}
+
+/// A condition on one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The field; `custom.<key>` is a custom one.
+    pub field: String,
+    /// Its kind.
+    pub kind: FieldKind,
+    /// What is asked of it.
+    pub test: Test,
+}
+
+/// What is asked of a field, with the values it is held against.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// `eq`, and `contains` of a set.
+    Eq(Scalar),
+    /// `ne`.
+    Ne(Scalar),
+    /// `in`.
+    In(Vec<Scalar>),
+    /// `not_in`.
+    NotIn(Vec<Scalar>),
+    /// `lt`.
+    Lt(Scalar),
+    /// `lte`.
+    Lte(Scalar),
+    /// `gt`.
+    Gt(Scalar),
+    /// `gte`.
+    Gte(Scalar),
+    /// `between`, both ends included.
+    Between(Scalar, Scalar),
+    /// `contains` of a text; the text in lower case.
+    Contains(String),
+    /// `starts_with`; the text in lower case.
+    StartsWith(String),
+    /// `is_null`.
+    IsNull(bool),
+}
+
+/// Where the fields of one record are looked up.
+pub trait Lookup {
+    /// The value of a field; `None` or null when it has none.
+    fn value(&self, field: &str) -> Option<&Value>;
+}
+
+/// A record as its API shows it: flat, custom fields under `custom`.
+impl Lookup for Map<String, Value> {
+    fn value(&self, field: &str) -> Option<&Value> {
+        match field.strip_prefix("custom.") {
+            Some(key) => self.get("custom")?.get(key),
+            None => self.get(field),
+        }
+    }
+}
+
+impl Lookup for Value {
+    fn value(&self, field: &str) -> Option<&Value> {
+        Lookup::value(self.as_object()?, field)
+    }
+}
+
+impl Filter {
+    /// The filter that matches everything.
+    pub const EVERYTHING: Filter = Filter::All(Vec::new());
+
+    /// Reads a filter. Errors name the place in it by JSON pointer and say what would be allowed; their codes are
+    /// `filter_malformed`, `filter_field_unknown`, `filter_op_unknown` and `filter_value_invalid`.
+    pub fn parse(filter: &Value, fields: &impl Fields) -> Result<Filter, Vec<FieldError>> {
+        let mut parser = Parser { fields, errors: Vec::new(), conditions: 0 };
+        let parsed = parser.filter(filter, &Place::Root, 1);
+        match parsed {
+            Some(parsed) if parser.errors.is_empty() => Ok(parsed),
+            _ => Err(parser.errors),
+        }
+    }
+
+    /// Whether a record matches.
+    pub fn matches(&self, record: &impl Lookup) -> bool {
+        match self {
+            Filter::All(filters) => filters.iter().all(|filter| filter.matches(record)),
+            Filter::Any(filters) => filters.iter().any(|filter| filter.matches(record)),
+            Filter::Not(filter) => !filter.matches(record),
+            Filter::Condition(condition) => condition.matches(record.value(&condition.field)),
+        }
+    }
+
+    /// Whether it asks anything about a field.
+    pub fn mentions(&self, field: &str) -> bool {
+        match self {
+            Filter::All(filters) | Filter::Any(filters) => filters.iter().any(|filter| filter.mentions(field)),
+            Filter::Not(filter) => filter.mentions(field),
+            Filter::Condition(condition) => condition.field == field,
+        }
+    }
+}
+
+impl Condition {
+    fn matches(&self, value: Option<&Value>) -> bool {
+        if self.kind == FieldKind::Set {
+            let elements = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let has = |wanted: &Scalar| elements.iter().any(|value| self.kind.read(value).as_ref() == Some(wanted));
+            return match &self.test {
+                Test::Eq(wanted) => has(wanted),
+                Test::Ne(wanted) => !has(wanted),
+                Test::In(wanted) => wanted.iter().any(has),
+                Test::NotIn(wanted) => !wanted.iter().any(has),
+                Test::IsNull(wanted) => elements.is_empty() == *wanted,
+                _ => false,
+            };
+        }
+        let Some(value) = value.and_then(|value| self.kind.read(value)) else {
+            return matches!(self.test, Test::Ne(_) | Test::NotIn(_) | Test::IsNull(true));
+        };
+        let lower = || match &value {
+            Scalar::Text(text) => text.to_lowercase(),
+            _ => String::new(),
+        };
+        match &self.test {
+            Test::Eq(wanted) => value == *wanted,
+            Test::Ne(wanted) => value != *wanted,
+            Test::In(wanted) => wanted.contains(&value),
+            Test::NotIn(wanted) => !wanted.contains(&value),
+            Test::Lt(limit) => value < *limit,
+            Test::Lte(limit) => value <= *limit,
+            Test::Gt(limit) => value > *limit,
+            Test::Gte(limit) => value >= *limit,
+            Test::Between(from, to) => value >= *from && value <= *to,
+            Test::Contains(text) => lower().contains(text),
+            Test::StartsWith(text) => lower().starts_with(text),
+            Test::IsNull(wanted) => !wanted,
+        }
+    }
+}
+
+/// The place in the filter that is being read; spelled out only when there is an error.
+enum Place<'a> {
+    Root,
+    Member(&'a Place<'a>, &'static str),
+    Element(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Root => Ok(()),
+            Place::Member(above, name) => write!(f, "{above}/{name}"),
+            Place::Element(above, index) => write!(f, "{above}/{index}"),
+        }
+    }
+}
+
+struct Parser<'a, F> {
+    fields: &'a F,
+    errors: Vec<FieldError>,
+    conditions: usize,
+}
+
+impl<F: Fields> Parser<'_, F> {
+    fn refuse<T>(&mut self, place: &Place<'_>, code: &'static str, detail: impl Into<String>) -> Option<T> {
+        self.errors.push(FieldError { pointer: place.to_string(), code: code.into(), detail: detail.into() });
+        None
+    }
+
+    fn malformed<T>(&mut self, place: &Place<'_>, detail: impl Into<String>) -> Option<T> {
+        self.refuse(place, "filter_malformed", detail)
+    }
+
+    fn filter(&mut self, filter: &Value, place: &Place<'_>, depth: usize) -> Option<Filter> {
+        const SHAPES: &str =
+            r#"A filter is {"all":[...]}, {"any":[...]}, {"not":{...}} or {"field":...,"op":...,"value":...}"#;
+        let Some(members) = filter.as_object() else { return self.malformed(place, format!("{SHAPES}.")) };
+        if depth > MAX_DEPTH {
+            return self.malformed(place, format!("A filter is at most {MAX_DEPTH} levels deep."));
+        }
+        let Some(first) = members.keys().next() else {
+            // Only the whole filter may be empty: elsewhere it is more likely a mistake.
+            return if depth == 1 { Some(Filter::EVERYTHING) } else { self.malformed(place, format!("{SHAPES}.")) };
+        };
+        let known = |name: &str| ["all", "any", "not", "field", "op", "value"].contains(&name);
+        if let Some(stranger) = members.keys().find(|name| !known(name)) {
+            return self.malformed(place, format!("{SHAPES}, without {stranger}."));
+        }
+        if members.contains_key("field") || members.contains_key("op") {
+            return self.condition(members, place);
+        }
+        if members.len() > 1 {
+            return self.malformed(place, format!("{SHAPES}, only one of them."));
+        }
+        match (first.as_str(), &members[first]) {
+            ("all", Value::Array(filters)) => self.several(filters, "all", place, depth).map(Filter::All),
+            ("any", Value::Array(filters)) => self.several(filters, "any", place, depth).map(Filter::Any),
+            ("all", _) => self.malformed(&Place::Member(place, "all"), "all takes a list of filters."),
+            ("any", _) => self.malformed(&Place::Member(place, "any"), "any takes a list of filters."),
+            ("not", inner) => {
+                Some(Filter::Not(Box::new(self.filter(inner, &Place::Member(place, "not"), depth + 1)?)))
+            }
+            _ => self.malformed(place, format!("{SHAPES}.")),
+        }
+    }
+
+    fn several(
+        &mut self,
+        filters: &[Value],
+        name: &'static str,
+        place: &Place<'_>,
+        depth: usize,
+    ) -> Option<Vec<Filter>> {
+        let place = Place::Member(place, name);
+        let read: Vec<_> = filters
+            .iter()
+            .enumerate()
+            .map(|(index, filter)| self.filter(filter, &Place::Element(&place, index), depth + 1))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn condition(&mut self, members: &Map<String, Value>, place: &Place<'_>) -> Option<Filter> {
+        self.conditions += 1;
+        if self.conditions > MAX_CONDITIONS {
+            if self.conditions == MAX_CONDITIONS + 1 {
+                return self.malformed(place, format!("A filter has at most {MAX_CONDITIONS} conditions."));
+            }
+            return None;
+        }
+        if let Some(stranger) = members.keys().find(|name| !["field", "op", "value"].contains(&name.as_str())) {
+            return self.malformed(place, format!("A condition has field, op and value, not {stranger}."));
+        }
+        let at = |name| Place::Member(place, name);
+        let Some(field) = members.get("field").and_then(Value::as_str) else {
+            return self.malformed(&at("field"), "A condition names its field.");
+        };
+        let Some(op) = members.get("op").and_then(Value::as_str) else {
+            return self.malformed(&at("op"), format!("A condition names its op: {}.", listed(Op::ALL)));
+        };
+        let Some(kind) = self.fields.kind(field) else {
+            let names = self.fields.names().join(", ");
+            let detail = format!("There is no field {field} to filter by; there are {names}.");
+            return self.refuse(&at("field"), "filter_field_unknown", detail);
+        };
+        let Some(op) = kind.ops().iter().copied().find(|known| known.name() == op) else {
+            let detail = if Op::ALL.iter().any(|known| known.name() == op) {
+                format!("{field} does not take {op}; it takes {}.", listed(kind.ops()))
+            } else {
+                format!("There is no op {op}; {field} takes {}.", listed(kind.ops()))
+            };
+            return self.refuse(&at("op"), "filter_op_unknown", detail);
+        };
+        let value = members.get("value").unwrap_or(&Value::Null);
+        let test = self.test(field, kind, op, value, &at("value"))?;
+        Some(Filter::Condition(Condition { field: field.to_owned(), kind, test }))
+    }
+
+    fn test(&mut self, field: &str, kind: FieldKind, op: Op, value: &Value, place: &Place<'_>) -> Option<Test> {
+        Some(match op {
+            Op::IsNull => match value {
+                Value::Bool(wanted) => Test::IsNull(*wanted),
+                _ => return self.refuse(place, "filter_value_invalid", "is_null takes true or false."),
+            },
+            Op::In | Op::NotIn => {
+                let Some(values) = value.as_array().filter(|values| values.len() <= MAX_VALUES) else {
+                    let detail = format!("{op} takes a list of at most {MAX_VALUES} values.");
+                    return self.refuse(place, "filter_value_invalid", detail);
+                };
+                let values: Vec<_> = values
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| self.scalar(field, kind, value, &Place::Element(place, index)))
+                    .collect();
+                let values = values.into_iter().collect::<Option<_>>()?;
+                if op == Op::In { Test::In(values) } else { Test::NotIn(values) }
+            }
+            Op::Between => match value.as_array().map(Vec::as_slice) {
+                Some([from, to]) => {
+                    let from = self.scalar(field, kind, from, &Place::Element(place, 0));
+                    let to = self.scalar(field, kind, to, &Place::Element(place, 1));
+                    Test::Between(from?, to?)
+                }
+                _ => return self.refuse(place, "filter_value_invalid", "between takes a list of two values."),
+            },
+            _ => {
+                let value = self.scalar(field, kind, value, place)?;
+                match (op, value) {
+                    (Op::Eq, value) => Test::Eq(value),
+                    (Op::Contains, value) if kind == FieldKind::Set => Test::Eq(value),
+                    (Op::Contains, Scalar::Text(text)) => Test::Contains(text.to_lowercase()),
+                    (Op::StartsWith, Scalar::Text(text)) => Test::StartsWith(text.to_lowercase()),
+                    (Op::Ne, value) => Test::Ne(value),
+                    (Op::Lt, value) => Test::Lt(value),
+                    (Op::Lte, value) => Test::Lte(value),
+                    (Op::Gt, value) => Test::Gt(value),
+                    (Op::Gte, value) => Test::Gte(value),
+                    _ => return self.refuse(place, "filter_value_invalid", format!("{op} takes text.")),
+                }
+            }
+        })
+    }
+
+    fn scalar(&mut self, field: &str, kind: FieldKind, value: &Value, place: &Place<'_>) -> Option<Scalar> {
+        let read = kind.read(value);
+        if read.is_none() {
+            let hint = if value.is_null() { "; use is_null to ask for fields without a value" } else { "" };
+            let detail = format!("{field} is compared with {}{hint}.", kind.wanted());
+            return self.refuse(place, "filter_value_invalid", detail);
+        }
+        read
+    }
+}
+
+fn listed(ops: &[Op]) -> String {
+    ops.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Tickets;
+
+    impl Fields for Tickets {
+        fn kind(&self, field: &str) -> Option<FieldKind> {
+            Some(match field {
+                "title" => FieldKind::Text,
+                "priority" => FieldKind::Integer,
+                "opened_at" => FieldKind::Time,
+                "product_id" => FieldKind::Id,
+                "tags" => FieldKind::Set,
+                "archived" => FieldKind::Bool,
+                "custom.price" => FieldKind::from(FieldType::Decimal),
+                "custom.due" => FieldKind::from(FieldType::Date),
+                _ => return None,
+            })
+        }
+
+        fn names(&self) -> Vec<String> {
+            vec!["title".into(), "priority".into()]
+        }
+    }
+
+    fn matches(filter: &Value, record: &Value) -> bool {
+        Filter::parse(filter, &Tickets).unwrap().matches(record)
+    }
+
+    fn condition(field: &str, op: &str, value: Value) -> Value {
+        json!({ "field": field, "op": op, "value": value })
+    }
+
+    fn errors(filter: &Value) -> Vec<(String, String)> {
+        let errors = Filter::parse(filter, &Tickets).unwrap_err();
+        errors.into_iter().map(|error| (error.pointer, error.code.into_owned())).collect()
+    }
+
+    #[test]
+    fn each_op_means_what_it_says() {
+        let record = json!({
+            "title": "Grüße from the Printer", "priority": 2, "opened_at": "2026-01-02T00:00:00Z", "archived": false,
+            "product_id": "01K9Z3T8W0QX6V5N4M3K2J1H0G", "tags": ["vip", "new"],
+            "custom": { "price": "12.50", "due": "2026-03-01" }
+        });
+        let yes = [
+            condition("title", "eq", json!("Grüße from the Printer")),
+            condition("title", "contains", json!("the printer")),
+            condition("title", "starts_with", json!("grüß")),
+            condition("title", "gt", json!("A")),
+            condition("priority", "gte", json!(2)),
+            condition("priority", "between", json!([1, 2])),
+            condition("priority", "in", json!([2, 3])),
+            condition("priority", "not_in", json!([0, 1])),
+            condition("priority", "ne", json!(1)),
+            condition("opened_at", "lt", json!("2026-01-02T01:00:00+00:30")),
+            condition("product_id", "eq", json!("01k9z3t8w0qx6v5n4m3k2j1h0g")),
+            condition("tags", "eq", json!("vip")),
+            condition("tags", "contains", json!("new")),
+            condition("tags", "in", json!(["old", "new"])),
+            condition("tags", "ne", json!("old")),
+            condition("archived", "eq", json!(false)),
+            condition("custom.price", "eq", json!(12.5)),
+            condition("custom.price", "lt", json!("12.51")),
+            condition("custom.due", "lte", json!("2026-03-01")),
+            json!({ "all": [] }),
+        ];
+        for filter in &yes {
+            assert!(matches(filter, &record), "{filter}");
+            assert!(!matches(&json!({ "not": filter }), &record), "not {filter}");
+        }
+        assert!(matches(&json!({}), &record));
+        // Lower case is not case folding: ß is not ss.
+        assert!(!matches(&condition("title", "contains", json!("GRÜSSE")), &record));
+        assert!(!matches(&json!({ "any": [] }), &record));
+        assert!(matches(&json!({ "any": [condition("priority", "eq", json!(9)), yes[0]] }), &record));
+        assert!(!matches(&json!({ "all": [condition("priority", "eq", json!(9)), yes[0]] }), &record));
+    }
+
+    #[test]
+    fn without_a_value_only_ne_not_in_and_is_null_are_true() {
+        let record = json!({ "title": null, "tags": [] });
+        for (field, value) in [("title", json!("x")), ("priority", json!(1)), ("tags", json!("x"))] {
+            assert!(!matches(&condition(field, "eq", value.clone()), &record), "{field}");
+            assert!(!matches(&condition(field, "in", json!([value])), &record), "{field}");
+            assert!(matches(&condition(field, "ne", value.clone()), &record), "{field}");
+            assert!(matches(&condition(field, "not_in", json!([value])), &record), "{field}");
+            assert!(matches(&condition(field, "is_null", json!(true)), &record), "{field}");
+            assert!(!matches(&condition(field, "is_null", json!(false)), &record), "{field}");
+            assert!(matches(&json!({ "not": condition(field, "eq", value) }), &record), "{field}");
+        }
+        assert!(!matches(&condition("priority", "lt", json!(5)), &record));
+        assert!(!matches(&condition("title", "contains", json!("")), &record));
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_would_be_allowed() {
+        let wrong = json!({ "all": [
+            condition("titel", "eq", json!("x")),
+            { "any": [condition("title", "like", json!("x")), condition("tags", "lt", json!("x"))] },
+            { "not": condition("priority", "eq", json!("high")) },
+            condition("priority", "in", json!([1, "two"])),
+            condition("priority", "between", json!([1])),
+            condition("title", "eq", Value::Null),
+            { "fields": 1 },
+            {},
+        ]});
+        let found = errors(&wrong);
+        let expected = [
+            ("/all/0/field", "filter_field_unknown"),
+            ("/all/1/any/0/op", "filter_op_unknown"),
+            ("/all/1/any/1/op", "filter_op_unknown"),
+            ("/all/2/not/value", "filter_value_invalid"),
+            ("/all/3/value/1", "filter_value_invalid"),
+            ("/all/4/value", "filter_value_invalid"),
+            ("/all/5/value", "filter_value_invalid"),
+            ("/all/6", "filter_malformed"),
+            ("/all/7", "filter_malformed"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
+        let detail = &Filter::parse(&wrong, &Tickets).unwrap_err()[1].detail;
+        assert!(detail.contains("There is no op like") && detail.contains("starts_with"), "{detail}");
+        for malformed in [json!([]), json!({ "all": {} }), json!({ "all": [], "any": [] }), json!({ "field": "title" })]
+        {
+            assert_eq!(errors(&malformed)[0].1, "filter_malformed", "{malformed}");
+        }
+        assert_eq!(errors(&condition("title", "eq", json!("a\0b")))[0].1, "filter_value_invalid");
+    }
+
+    #[test]
+    fn size_and_depth_are_limited() {
+        let mut deep = condition("title", "eq", json!("x"));
+        for _ in 0..MAX_DEPTH {
+            deep = json!({ "not": deep });
+        }
+        assert_eq!(errors(&deep)[0].1, "filter_malformed");
+        let wide = json!({ "all": vec![condition("title", "eq", json!("x")); MAX_CONDITIONS + 9] });
+        assert_eq!(errors(&wide), [(format!("/all/{MAX_CONDITIONS}"), "filter_malformed".to_owned())]);
+    }
+}
