@@ -14,6 +14,7 @@ pub trait Visitor {
 
 /// Shows every aggregate to a visitor.
 pub fn visit_all(visitor: &mut impl Visitor) {
+    visitor.visit::<crate::tenant::Tenant>();
     visitor.visit::<crate::user::User>();
     visitor.visit::<crate::role::Role>();
     visitor.visit::<crate::team::Team>();
@@ -23,7 +24,22 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::product_category::ProductCategory>();
     visitor.visit::<crate::entitlement::Entitlement>();
     visitor.visit::<crate::field::Field>();
+    visitor.visit::<crate::api_key::ApiKey>();
+    visitor.visit::<crate::import::Import>();
     visitor.visit::<crate::ticket::Ticket>();
+}
+
+/// Whether there is such a kind of record.
+pub fn has(kind: &str) -> bool {
+    struct Find<'a>(&'a str, bool);
+    impl Visitor for Find<'_> {
+        fn visit<A: Aggregate>(&mut self) {
+            self.1 |= A::KIND == self.0;
+        }
+    }
+    let mut find = Find(kind, false);
+    visit_all(&mut find);
+    find.1
 }
 
 /// Whether records of this kind take custom fields.

@@ -576,3 +576,6 @@ impl record::Spec for Spec {
 fn not_blank(text: &str, pointer: &str) -> Result<(), Rejection> {
     if text.trim().is_empty() { Err(TEXT_INVALID.at(pointer)) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

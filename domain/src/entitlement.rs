@@ -383,3 +383,6 @@ impl Aggregate for Entitlement {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

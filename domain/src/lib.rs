@@ -1,5 +1,6 @@
 //! Deskfold's pure core: aggregates, events and rules as data; no async, no I/O, no clock, no randomness.
 
+pub mod api_key;
 pub mod catalogue;
 pub mod color;
 pub mod company;
@@ -13,6 +14,7 @@ pub mod filter;
 #[cfg(test)]
 mod given;
 mod id;
+pub mod import;
 pub mod kernel;
 mod money;
 pub mod named;
@@ -24,6 +26,7 @@ pub mod record;
 mod rejection;
 pub mod role;
 pub mod team;
+pub mod tenant;
 
 pub mod ticket;
 pub mod user;

@@ -617,4 +617,14 @@ impl<S: Spec> Aggregate for Record<S> {
         commands.retain(|command| command.name != "move_stage" || !S::STAGES.is_empty());
         commands
     }
+
+    /// Without `stage_changed` where the kind has no stages.
+    fn events(generator: &mut SchemaGenerator) -> Vec<named::Variant> {
+        let mut events = Self::Event::variants(generator);
+        events.retain(|event| event.name != "stage_changed" || !S::STAGES.is_empty());
+        events
+    }
 }
+
+#[cfg(test)]
+mod tests;

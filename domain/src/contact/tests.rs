@@ -1,0 +1,214 @@
+//! What a contact does, told by examples.
+
+use super::*;
+use crate::{
+    Aggregate,
+    given::{ANNA, Given, SUBJECT, given},
+    record::{Happened, New},
+};
+
+const ACME: Id = Id::from_bits(0xC);
+const OTHER: Id = Id::from_bits(0xD);
+const NOTE: Id = Id::from_bits(0xE);
+
+fn own(event: Event) -> record::Event<Spec> {
+    Either::Own(event)
+}
+
+fn new(fields: Fields) -> New<Fields> {
+    New { fields, custom: Default::default(), owner: None, stage: None, tags: [].into(), copied_from: None }
+}
+
+fn fields() -> Fields {
+    <Spec as record::Spec>::examples().0
+}
+
+fn created() -> record::Event<Spec> {
+    Either::Common(Happened::Created(new(fields())))
+}
+
+fn maria(events: impl IntoIterator<Item = Event>) -> Given<Contact> {
+    given([created()].into_iter().chain(events.into_iter().map(Either::Own)))
+}
+
+fn acme() -> record::Event<crate::company::Spec> {
+    let fields = <crate::company::Spec as record::Spec>::examples().0;
+    Either::Common(Happened::Created(New {
+        fields,
+        custom: Default::default(),
+        owner: None,
+        stage: None,
+        tags: [].into(),
+        copied_from: None,
+    }))
+}
+
+fn identity(kind: IdentityKind, value: &str) -> Identity {
+    Identity { kind, value: value.into() }
+}
+
+/// What `command` leads to after `before`, and that asking again changes nothing.
+#[track_caller]
+fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+    maria(before.clone()).when(Either::Own(command.clone())).then([own(event.clone())]);
+    maria(before.into_iter().chain([event])).when(Either::Own(command.clone())).nothing();
+}
+
+#[track_caller]
+fn refused<const N: usize>(before: [Event; N], command: Command, rejection: Rejection) {
+    maria(before).when(Either::Own(command)).rejected(rejection);
+}
+
+#[test]
+fn attributes_that_make_no_sense_are_refused() {
+    let refused = |fields, rejection| {
+        given::<Contact>([]).when(Either::Common(record::Common::Create(new(fields)))).rejected(rejection);
+    };
+    refused(Fields { name: " ".into(), ..fields() }, valid::NAME_INVALID);
+    refused(Fields { email: Some("maria".into()), ..fields() }, valid::EMAIL_INVALID);
+    refused(Fields { phone: Some("none".into()), ..fields() }, valid::PHONE_INVALID);
+    refused(Fields { country: Some("Italy".into()), ..fields() }, valid::COUNTRY_INVALID);
+    refused(Fields { locale: Some("Italian".into()), ..fields() }, valid::LOCALE_INVALID);
+    refused(Fields { time_zone: Some("Rome".into()), ..fields() }, valid::TIME_ZONE_INVALID);
+}
+
+#[test]
+fn addresses_come_and_go_and_are_the_same_however_written() {
+    let telegram = identity(IdentityKind::Telegram, "@Maria_R");
+    let added = Event::IdentityAdded(telegram.clone());
+    leads_to([], &Command::AddIdentity(telegram.clone()), added.clone());
+    let again = Command::AddIdentity(identity(IdentityKind::Telegram, "maria_r"));
+    maria([added.clone()]).when(Either::Own(again)).nothing();
+    let removed = Event::IdentityRemoved(telegram);
+    leads_to([added], &Command::RemoveIdentity(identity(IdentityKind::Telegram, "maria_r")), removed);
+    let primary = identity(IdentityKind::Email, "Maria.Rossi@example.com");
+    maria([]).when(Either::Own(Command::AddIdentity(primary.clone()))).nothing();
+    refused([], Command::RemoveIdentity(primary), IDENTITY_PRIMARY);
+    refused([], Command::AddIdentity(identity(IdentityKind::Email, "maria")), IDENTITY_INVALID);
+    refused([], Command::AddIdentity(identity(IdentityKind::Whatsapp, "maria")), IDENTITY_INVALID);
+    refused([], Command::AddIdentity(identity(IdentityKind::Instagram, "@")), IDENTITY_INVALID);
+    let key = |kind, value| identity(kind, value).key();
+    assert_eq!(key(IdentityKind::Phone, "+39 (06) 555-01"), key(IdentityKind::Phone, "0039 06 55501"));
+    assert_eq!(key(IdentityKind::Viber, "06 555"), "viber:06555");
+    assert_eq!(key(IdentityKind::Messenger, " 17 "), "messenger:17");
+}
+
+#[test]
+fn every_address_is_one_contact_s_alone() {
+    let nobody = given::<Contact>([]);
+    assert_eq!(
+        nobody.claims(&created()),
+        ["+contact.identity email:maria.rossi@example.com", "+contact.identity phone:+39065550101"]
+    );
+    let patch = serde_json::json!({ "email": { "from": "maria.rossi@example.com", "to": "m@example.com" } });
+    let changed = Either::Common(Happened::DetailsChanged { changes: serde_json::from_value(patch).unwrap() });
+    assert_eq!(
+        maria([]).claims(&changed),
+        ["-contact.identity email:maria.rossi@example.com", "+contact.identity email:m@example.com"]
+    );
+    // The new primary address was a further one: it is taken already.
+    let further = Event::IdentityAdded(identity(IdentityKind::Email, "m@example.com"));
+    assert_eq!(maria([further]).claims(&changed), ["-contact.identity email:maria.rossi@example.com"]);
+    assert!(maria([]).claims(&own(Event::Merged { into: OTHER, redirects: vec![] })).is_empty());
+}
+
+#[test]
+fn other_systems_call_it_what_they_like() {
+    let id = ExternalId { source: "shop".into(), external_id: "C-7".into() };
+    let added = Event::ExternalIdAdded(id.clone());
+    leads_to([], &Command::AddExternalId(id.clone()), added.clone());
+    assert_eq!(maria([]).claims(&own(added.clone())), ["+contact.external shop/C-7"]);
+    let removed = Event::ExternalIdRemoved(id.clone());
+    assert_eq!(maria([added.clone()]).claims(&own(removed.clone())), ["-contact.external shop/C-7"]);
+    leads_to([added], &Command::RemoveExternalId(id.clone()), removed);
+    refused([], Command::AddExternalId(ExternalId { source: "a/b".into(), ..id }), EXTERNAL_ID_INVALID);
+}
+
+#[test]
+fn it_belongs_to_companies_that_exist() {
+    let link = |role: Option<&str>| Command::LinkCompany { company: ACME, role: role.map(Into::into) };
+    let linked = |role: Option<&str>| Event::CompanyLinked { company: ACME, role: role.map(Into::into) };
+    let company = || maria([]).with::<Company>(ACME, [acme()]);
+    company().when(Either::Own(link(Some("buyer")))).then([own(linked(Some("buyer")))]);
+    maria([linked(Some("buyer"))]).when(Either::Own(link(Some("buyer")))).nothing();
+    maria([linked(Some("buyer"))])
+        .with::<Company>(ACME, [acme()])
+        .when(Either::Own(link(None)))
+        .then([own(linked(None))]);
+    assert!(maria([linked(None)]).state.state.companies.contains(&ACME));
+    refused([], link(None), COMPANY_UNFIT);
+    let archived = Either::Common(Happened::Archived { reason: None });
+    maria([]).with::<Company>(ACME, [acme(), archived]).when(Either::Own(link(None))).rejected(COMPANY_UNFIT);
+    let unlink = Command::UnlinkCompany { company: ACME };
+    leads_to([linked(None)], &unlink, Event::CompanyUnlinked { company: ACME });
+}
+
+#[test]
+fn notes_are_written_rewritten_and_removed() {
+    let add = |note_id, text: &str| Command::AddNote { note_id, text: text.into() };
+    let added = Event::NoteAdded { note_id: NOTE, text: "Likes tea.".into() };
+    leads_to([], &add(Some(NOTE), "Likes tea."), added.clone());
+    refused([added.clone()], add(Some(NOTE), "Likes coffee."), NOTE_EXISTS);
+    refused([], add(None, " "), TEXT_INVALID);
+    let events = maria([]).when(Either::Own(add(None, "Likes tea."))).events();
+    maria(events.into_iter().map(|event| if let Either::Own(event) = event { event } else { unreachable!() }))
+        .when(Either::Own(add(None, "Likes tea.")))
+        .nothing();
+    let edit = |text: &str| Command::EditNote { note_id: NOTE, text: text.into() };
+    let edited = Event::NoteEdited { note_id: NOTE, from: "Likes tea.".into(), to: "Likes coffee.".into() };
+    leads_to([added.clone()], &edit("Likes coffee."), edited);
+    refused([], edit("Likes coffee."), NOTE_UNKNOWN);
+    refused([added.clone()], edit(""), TEXT_INVALID);
+    leads_to([added], &Command::DeleteNote { note_id: NOTE }, Event::NoteDeleted { note_id: NOTE });
+}
+
+#[test]
+fn a_merged_contact_leads_to_the_other_until_that_is_taken_back() {
+    let redirects = maria([]).state.addresses();
+    let merged = || Event::Merged { into: OTHER, redirects: redirects.clone() };
+    let merge = || Either::Own(Command::Merge { into: OTHER });
+    maria([]).with::<Contact>(OTHER, [created()]).when(merge()).then([own(merged())]);
+    maria([merged()]).when(merge()).nothing();
+    maria([]).when(merge()).rejected(MERGE_UNFIT);
+    maria([]).when(Either::Own(Command::Merge { into: SUBJECT })).rejected(MERGE_UNFIT);
+    let chained = [created(), own(Event::Merged { into: ANNA, redirects: vec![] })];
+    maria([]).with::<Contact>(OTHER, chained).when(merge()).rejected(MERGE_UNFIT);
+    refused([merged()], Command::Merge { into: ANNA }, MERGED);
+    refused([merged()], Command::RequestErasure { basis: "wish".into() }, MERGED);
+    let tag = Either::Common(record::Common::Tag { tag: "vip".into() });
+    maria([merged()]).when(tag).rejected(MERGED);
+    assert!(!maria([merged()]).state.is_live());
+    leads_to([merged()], &Command::Unmerge, Event::Unmerged { from: OTHER });
+    assert!(maria([merged(), Event::Unmerged { from: OTHER }]).state.is_live());
+    maria([]).when(Either::Own(Command::Unmerge)).nothing();
+}
+
+#[test]
+fn the_contact_that_remains_knows_what_came_to_it() {
+    let moved = vec![identity(IdentityKind::Phone, "+7 900")];
+    let merged = own(Event::Merged { into: OTHER, redirects: moved.clone() });
+    let absorbed = Event::Absorbed { contact: SUBJECT, redirects: moved.clone() };
+    assert_eq!(maria([]).echoes(&merged), [(OTHER, own(absorbed.clone()))]);
+    let released = Event::Released { contact: SUBJECT };
+    assert_eq!(maria([]).echoes(&own(Event::Unmerged { from: OTHER })), [(OTHER, own(released.clone()))]);
+    assert!(maria([]).echoes(&own(absorbed.clone())).is_empty());
+    let add = || Either::Own(Command::AddIdentity(moved[0].clone()));
+    maria([absorbed.clone()]).when(add()).nothing();
+    maria([absorbed, released]).when(add()).then([own(Event::IdentityAdded(moved[0].clone()))]);
+}
+
+#[test]
+fn consent_and_the_wish_to_be_forgotten_are_on_record() {
+    let change = |state| Command::ChangeConsent { purpose: "newsletter".into(), state };
+    let changed = |from, to| Event::ConsentChanged { purpose: "newsletter".into(), from, to };
+    leads_to([], &change(Consent::Granted), changed(None, Consent::Granted));
+    let withdrawn = changed(Some(Consent::Granted), Consent::Withdrawn);
+    leads_to([changed(None, Consent::Granted)], &change(Consent::Withdrawn), withdrawn);
+    let blank = Command::ChangeConsent { purpose: String::new(), state: Consent::Granted };
+    refused([], blank, TEXT_INVALID);
+    let request = |basis: &str| Command::RequestErasure { basis: basis.into() };
+    leads_to([], &request("GDPR article 17"), Event::ErasureRequested { basis: "GDPR article 17".into() });
+    refused([], request(" "), TEXT_INVALID);
+    given::<Contact>([]).when(Either::Own(request("wish"))).rejected(Contact::unknown());
+    assert!(Contact::refusals().contains(&IDENTITY_TAKEN));
+}
