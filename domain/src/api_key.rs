@@ -206,3 +206,72 @@ impl Aggregate for ApiKey {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        given::{ANNA, Given, at, given},
+        role, user,
+    };
+
+    const AGENT: Id = Id::from_bits(0xC);
+
+    fn new() -> Issue {
+        let Some(Command::Issue(issue)) = ApiKey::examples().into_iter().next() else { unreachable!() };
+        Issue { user: ANNA, role: Some(AGENT), ..issue }
+    }
+
+    fn invited() -> user::Event {
+        let Some(user::Command::Invite(profile)) = User::examples().into_iter().next() else { unreachable!() };
+        user::Event::Invited(profile)
+    }
+
+    fn world(events: impl IntoIterator<Item = Event>) -> Given<ApiKey> {
+        let agent = role::New { name: "Agent".into(), permissions: ["*".to_owned()].into() };
+        given(events).with::<User>(ANNA, [invited()]).with::<Role>(AGENT, [role::Event::Created(agent)])
+    }
+
+    #[test]
+    fn it_is_issued_once_in_a_user_s_name() {
+        world([]).when(Command::Issue(new())).then([Event::Issued(new())]);
+        world([Event::Issued(new())]).when(Command::Issue(new())).nothing();
+        let other = Issue { digest: "f".repeat(64), ..new() };
+        world([Event::Issued(new())]).when(Command::Issue(other)).rejected(EXISTS);
+        given::<ApiKey>([]).when(Command::Issue(new())).rejected(USER_UNFIT);
+        let gone = user::Event::Deactivated { reason: None };
+        world([]).with::<User>(ANNA, [invited(), gone]).when(Command::Issue(new())).rejected(USER_UNFIT);
+        world([]).when(Command::Issue(Issue { role: Some(ANNA), ..new() })).rejected(ROLE_UNFIT);
+        let claim = format!("+api_key.digest {}", new().digest);
+        assert_eq!(world([]).claims(&Event::Issued(new())), [claim]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = |issue, why| world([]).when(Command::Issue(issue)).rejected(why);
+        refused(Issue { name: "".into(), ..new() }, valid::NAME_INVALID);
+        refused(Issue { digest: "secret".into(), ..new() }, DIGEST_INVALID);
+        refused(Issue { digest: "F".repeat(64), ..new() }, DIGEST_INVALID);
+        refused(Issue { prefix: "x".repeat(17), ..new() }, DIGEST_INVALID);
+        refused(Issue { expires_at: Some(at(0)), ..new() }, EXPIRY_INVALID);
+    }
+
+    #[test]
+    fn it_opens_doors_until_it_expires_or_is_revoked() {
+        let issued = || Event::Issued(Issue { expires_at: Some(at(9)), ..new() });
+        let revoked = || Event::Revoked { reason: Some("Leaked".into()) };
+        let revoke = || Command::Revoke { reason: Some("Leaked".into()) };
+        assert!(world([issued()]).state.is_valid_at(at(8)) && !world([issued()]).state.is_valid_at(at(9)));
+        assert!(!world([issued(), revoked()]).state.is_valid_at(at(0)));
+        world([issued()]).when(revoke()).then([revoked()]);
+        world([issued(), revoked()]).when(revoke()).nothing();
+        world([]).when(revoke()).rejected(UNKNOWN);
+        let rename = |name: &str| Command::Rename { name: name.into() };
+        let renamed = || Event::Renamed { from: "Shop".into(), to: "Web shop".into() };
+        world([issued()]).when(rename("Web shop")).then([renamed()]);
+        world([issued(), renamed()]).when(rename("Web shop")).nothing();
+        world([issued()]).when(rename(" ")).rejected(valid::NAME_INVALID);
+        world([issued(), revoked()]).when(rename("Web shop")).rejected(REVOKED);
+        assert!(world([issued()]).claims(&revoked()).is_empty());
+    }
+}

@@ -229,3 +229,76 @@ impl record::Spec for Spec {
         (fields, commands)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        given::{Given, SUBJECT, given},
+        record::{Common, Happened, New, Spec as _},
+    };
+
+    const OTHER: Id = Id::from_bits(0xC);
+
+    fn new(fields: Fields) -> New<Fields> {
+        New { fields, custom: Default::default(), owner: None, stage: None, tags: [].into(), copied_from: None }
+    }
+
+    fn created() -> record::Event<Spec> {
+        Either::Common(Happened::Created(new(Spec::examples().0)))
+    }
+
+    fn rossi(events: impl IntoIterator<Item = Event>) -> Given<Company> {
+        given([created()].into_iter().chain(events.into_iter().map(Either::Own)))
+    }
+
+    #[test]
+    fn attributes_that_make_no_sense_are_refused() {
+        let fields = || Spec::examples().0;
+        let refused =
+            |fields, why| given::<Company>([]).when(Either::Common(Common::Create(new(fields)))).rejected(why);
+        refused(Fields { name: String::new(), ..fields() }, valid::NAME_INVALID);
+        refused(Fields { domain: Some("Rossi.example.com".into()), ..fields() }, valid::DOMAIN_INVALID);
+        refused(Fields { email: Some("office".into()), ..fields() }, valid::EMAIL_INVALID);
+        refused(Fields { phone: Some("none".into()), ..fields() }, valid::PHONE_INVALID);
+        refused(Fields { website: Some("rossi.example.com".into()), ..fields() }, valid::URL_INVALID);
+        refused(Fields { country: Some("it".into()), ..fields() }, valid::COUNTRY_INVALID);
+    }
+
+    #[test]
+    fn other_systems_call_it_what_they_like() {
+        let id = || ExternalId { source: "accounting".into(), external_id: "10042".into() };
+        let (add, added) = (|| Either::Own(Command::AddExternalId(id())), || Event::ExternalIdAdded(id()));
+        let (remove, removed) = (|| Either::Own(Command::RemoveExternalId(id())), || Event::ExternalIdRemoved(id()));
+        rossi([]).when(add()).then([Either::Own(added())]);
+        rossi([added()]).when(add()).nothing();
+        rossi([added()]).when(remove()).then([Either::Own(removed())]);
+        rossi([]).when(remove()).nothing();
+        assert_eq!(rossi([]).claims(&Either::Own(added())), ["+company.external accounting/10042"]);
+        assert_eq!(rossi([added()]).claims(&Either::Own(removed())), ["-company.external accounting/10042"]);
+        let blank = ExternalId { source: " ".into(), ..id() };
+        rossi([]).when(Either::Own(Command::AddExternalId(blank))).rejected(EXTERNAL_ID_INVALID);
+    }
+
+    #[test]
+    fn a_merged_company_leads_to_the_other_until_that_is_taken_back() {
+        let merge = |into| Either::Own(Command::Merge { into });
+        let merged = || Event::Merged { into: OTHER };
+        rossi([]).with::<Company>(OTHER, [created()]).when(merge(OTHER)).then([Either::Own(merged())]);
+        rossi([merged()]).when(merge(OTHER)).nothing();
+        rossi([merged()]).when(merge(SUBJECT)).rejected(MERGED);
+        rossi([]).when(merge(OTHER)).rejected(MERGE_UNFIT);
+        rossi([]).when(merge(SUBJECT)).rejected(MERGE_UNFIT);
+        let chained = [created(), Either::Own(Event::Merged { into: SUBJECT })];
+        rossi([]).with::<Company>(OTHER, chained).when(merge(OTHER)).rejected(MERGE_UNFIT);
+        rossi([merged()]).when(Either::Common(Common::Tag { tag: "vip".into() })).rejected(MERGED);
+        assert!(!rossi([merged()]).state.is_live());
+        let unmerged = || Event::Unmerged { from: OTHER };
+        rossi([merged()]).when(Either::Own(Command::Unmerge)).then([Either::Own(unmerged())]);
+        rossi([merged(), unmerged()]).when(Either::Own(Command::Unmerge)).nothing();
+        let echoes = |event| rossi([]).echoes(&Either::Own(event));
+        assert_eq!(echoes(merged()), [(OTHER, Either::Own(Event::Absorbed { company: SUBJECT }))]);
+        assert_eq!(echoes(unmerged()), [(OTHER, Either::Own(Event::Released { company: SUBJECT }))]);
+        assert!(echoes(Event::Absorbed { company: OTHER }).is_empty());
+    }
+}

@@ -221,3 +221,71 @@ impl Aggregate for Import {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Given, given};
+
+    fn new() -> Start {
+        let Some(Command::Start(start)) = Import::examples().into_iter().next() else { unreachable!() };
+        start
+    }
+
+    fn import(events: impl IntoIterator<Item = Event>) -> Given<Import> {
+        given([Event::Started(new())].into_iter().chain(events))
+    }
+
+    fn failed() -> Event {
+        Event::Failed { reason: "The file ends within a row.".into() }
+    }
+
+    fn cancelled() -> Event {
+        Event::Cancelled { reason: Some("Wrong file".into()) }
+    }
+
+    const COUNTS: Counts = Counts { rows: 3, applied: 1, unchanged: 1, rejected: 1, events: 2 };
+
+    #[test]
+    fn it_starts_once_and_again_where_it_stopped() {
+        let start = || Command::Start(new());
+        given::<Import>([]).when(start()).then([Event::Started(new())]);
+        import([]).when(start()).nothing();
+        import([Event::Completed { counts: COUNTS }]).when(start()).nothing();
+        import([failed()]).when(start()).then([Event::Started(new())]);
+        import([cancelled()]).when(start()).then([Event::Started(new())]);
+        let other = Start { digest: "f".repeat(64), ..new() };
+        import([failed()]).when(Command::Start(other)).rejected(EXISTS);
+        let refused = |start, why| given::<Import>([]).when(Command::Start(start)).rejected(why);
+        refused(Start { digest: "x".into(), ..new() }, DIGEST_INVALID);
+        refused(Start { source: " ".into(), ..new() }, valid::NAME_INVALID);
+        refused(Start { file_name: "".into(), ..new() }, valid::NAME_INVALID);
+    }
+
+    #[test]
+    fn it_completes_when_every_row_is_accounted_for() {
+        let complete = |counts| Command::Complete { counts };
+        let completed = || Event::Completed { counts: COUNTS };
+        import([]).when(complete(COUNTS)).then([completed()]);
+        import([completed()]).when(complete(COUNTS)).nothing();
+        import([completed()]).when(complete(Counts { events: 9, ..COUNTS })).rejected(NOT_RUNNING);
+        import([]).when(complete(Counts { rows: 4, ..COUNTS })).rejected(COUNTS_INVALID);
+        import([]).when(complete(Counts { applied: u64::MAX, ..COUNTS })).rejected(COUNTS_INVALID);
+        import([cancelled()]).when(complete(COUNTS)).rejected(NOT_RUNNING);
+        given::<Import>([]).when(complete(COUNTS)).rejected(UNKNOWN);
+    }
+
+    #[test]
+    fn it_fails_or_is_stopped() {
+        let fail = || Command::Fail { reason: "The file ends within a row.".into() };
+        let cancel = || Command::Cancel { reason: Some("Wrong file".into()) };
+        let completed = || Event::Completed { counts: COUNTS };
+        import([]).when(fail()).then([failed()]);
+        import([failed()]).when(fail()).nothing();
+        import([completed()]).when(fail()).rejected(NOT_RUNNING);
+        import([]).when(cancel()).then([cancelled()]);
+        import([failed()]).when(cancel()).then([cancelled()]);
+        import([cancelled()]).when(cancel()).nothing();
+        import([completed()]).when(cancel()).rejected(NOT_RUNNING);
+    }
+}

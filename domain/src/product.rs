@@ -221,3 +221,83 @@ impl record::Spec for Spec {
         (fields, commands)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        given::{Given, given},
+        product_category,
+        record::{Common, Happened, New, Spec as _},
+    };
+
+    const HOSTING: Id = Id::from_bits(0xC);
+
+    fn new(fields: Fields) -> New<Fields> {
+        New { fields, custom: Default::default(), owner: None, stage: None, tags: [].into(), copied_from: None }
+    }
+
+    fn web_hosting(events: impl IntoIterator<Item = Event>) -> Given<Product> {
+        let created = Either::Common(Happened::Created(new(Spec::examples().0)));
+        given([created].into_iter().chain(events.into_iter().map(Either::Own)))
+    }
+
+    #[test]
+    fn attributes_that_make_no_sense_are_refused() {
+        let fields = || Spec::examples().0;
+        let refused =
+            |fields, why| given::<Product>([]).when(Either::Common(Common::Create(new(fields)))).rejected(why);
+        refused(Fields { name: " ".into(), ..fields() }, valid::NAME_INVALID);
+        let debt = serde_json::from_str(r#"{"amount":"-1","currency":"EUR"}"#).ok();
+        refused(Fields { price: debt, ..fields() }, valid::PRICE_INVALID);
+        let color = |text: &str| serde_json::json!({ "name": "Hosting", "color": text });
+        assert!(serde_json::from_value::<Fields>(color("hsl(180, 100%, 25%)")).is_ok());
+        assert!(serde_json::from_value::<Fields>(color("turquoise")).is_err());
+    }
+
+    #[test]
+    fn it_moves_between_categories_that_exist() {
+        use product_category::{Event as CategoryEvent, New as NewCategory};
+        let category = || CategoryEvent::Created(NewCategory { name: "Hosting".into(), parent: None });
+        let put = |category| Either::Own(Command::Categorise { category });
+        let moved = |from, to| Event::Categorised { from, to };
+        let world = |events: Vec<Event>| web_hosting(events).with::<ProductCategory>(HOSTING, [category()]);
+        world(vec![]).when(put(Some(HOSTING))).then([Either::Own(moved(None, Some(HOSTING)))]);
+        let there = || vec![moved(None, Some(HOSTING))];
+        world(there()).when(put(Some(HOSTING))).nothing();
+        world(there()).when(put(None)).then([Either::Own(moved(Some(HOSTING), None))]);
+        web_hosting([]).when(put(Some(HOSTING))).rejected(CATEGORY_UNFIT);
+        web_hosting([])
+            .with::<ProductCategory>(HOSTING, [category(), CategoryEvent::Deleted])
+            .when(put(Some(HOSTING)))
+            .rejected(CATEGORY_UNFIT);
+    }
+
+    #[test]
+    fn it_leaves_the_range_and_comes_back() {
+        let retire = || Either::Own(Command::Retire { reason: Some("Replaced".into()) });
+        let retired = || Event::Retired { reason: Some("Replaced".into()) };
+        web_hosting([]).when(retire()).then([Either::Own(retired())]);
+        web_hosting([retired()]).when(retire()).nothing();
+        assert!(!web_hosting([retired()]).state.is_on_offer());
+        let back = || Either::Own(Command::Reinstate);
+        web_hosting([retired()]).when(back()).then([Either::Own(Event::Reinstated)]);
+        web_hosting([]).when(back()).nothing();
+        assert!(web_hosting([retired(), Event::Reinstated]).state.is_on_offer());
+    }
+
+    #[test]
+    fn other_systems_call_it_what_they_like() {
+        let id = || ExternalId { source: "shop".into(), external_id: "A-77".into() };
+        let (add, added) = (|| Either::Own(Command::AddExternalId(id())), || Event::ExternalIdAdded(id()));
+        let (remove, removed) = (|| Either::Own(Command::RemoveExternalId(id())), || Event::ExternalIdRemoved(id()));
+        web_hosting([]).when(add()).then([Either::Own(added())]);
+        web_hosting([added()]).when(add()).nothing();
+        web_hosting([added()]).when(remove()).then([Either::Own(removed())]);
+        web_hosting([]).when(remove()).nothing();
+        assert_eq!(web_hosting([]).claims(&Either::Own(added())), ["+product.external shop/A-77"]);
+        assert_eq!(web_hosting([added()]).claims(&Either::Own(removed())), ["-product.external shop/A-77"]);
+        let blank = ExternalId { external_id: " ".into(), ..id() };
+        web_hosting([]).when(Either::Own(Command::AddExternalId(blank))).rejected(EXTERNAL_ID_INVALID);
+    }
+}

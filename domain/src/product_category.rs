@@ -171,3 +171,69 @@ impl Aggregate for ProductCategory {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Given, SUBJECT, given};
+
+    const SERVICES: Id = Id::from_bits(0xC);
+    const ALL: Id = Id::from_bits(0xD);
+
+    fn created(name: &str, parent: Option<Id>) -> Event {
+        Event::Created(New { name: name.into(), parent })
+    }
+
+    /// Services, which lie in All.
+    fn world(events: impl IntoIterator<Item = Event>, above_all: Option<Id>) -> Given<ProductCategory> {
+        given(events)
+            .with::<ProductCategory>(SERVICES, [created("Services", Some(ALL))])
+            .with::<ProductCategory>(ALL, [created("All", above_all)])
+    }
+
+    #[test]
+    fn it_is_created_at_the_top_or_in_another() {
+        for parent in [None, Some(SERVICES)] {
+            let create = || Command::Create(New { name: "Hosting".into(), parent });
+            world([], None).when(create()).then([created("Hosting", parent)]);
+            world([created("Hosting", parent)], None).when(create()).nothing();
+        }
+        let create = |name: &str, parent| Command::Create(New { name: name.into(), parent });
+        world([created("Hosting", None)], None).when(create("Mail", None)).rejected(EXISTS);
+        world([], None).when(create(" ", None)).rejected(valid::NAME_INVALID);
+        given::<ProductCategory>([]).when(create("Hosting", Some(ALL))).rejected(PARENT_UNFIT);
+        given::<ProductCategory>([]).when(create("Hosting", Some(SUBJECT))).rejected(CYCLE);
+    }
+
+    #[test]
+    fn it_moves_but_never_into_itself() {
+        let to = |parent| Command::Move { parent };
+        let hosting = || [created("Hosting", None)];
+        let moved = || Event::Moved { from: None, to: Some(SERVICES) };
+        world(hosting(), None).when(to(Some(SERVICES))).then([moved()]);
+        world(hosting().into_iter().chain([moved()]), None).when(to(Some(SERVICES))).nothing();
+        world(hosting(), None).when(to(Some(SUBJECT))).rejected(CYCLE);
+        // Services lies in All, and All in this one.
+        world(hosting(), Some(SUBJECT)).when(to(Some(SERVICES))).rejected(CYCLE);
+        // A circle that should not be there is walked once.
+        world(hosting(), Some(SERVICES)).when(to(Some(SERVICES))).then([moved()]);
+        given::<ProductCategory>(hosting())
+            .with::<ProductCategory>(ALL, [created("All", None), Event::Deleted])
+            .when(to(Some(ALL)))
+            .rejected(PARENT_UNFIT);
+    }
+
+    #[test]
+    fn it_is_renamed_and_deleted() {
+        let rename = |name: &str| Command::Rename { name: name.into() };
+        let renamed = || Event::Renamed { from: "Hosting".into(), to: "Mail".into() };
+        let hosting = || created("Hosting", None);
+        given::<ProductCategory>([hosting()]).when(rename("Mail")).then([renamed()]);
+        given::<ProductCategory>([hosting(), renamed()]).when(rename("Mail")).nothing();
+        given::<ProductCategory>([hosting()]).when(rename("")).rejected(valid::NAME_INVALID);
+        given::<ProductCategory>([hosting()]).when(Command::Delete).then([Event::Deleted]);
+        given::<ProductCategory>([hosting(), Event::Deleted]).when(Command::Delete).nothing();
+        given::<ProductCategory>([hosting(), Event::Deleted]).when(rename("Mail")).rejected(DELETED);
+        given::<ProductCategory>([]).when(Command::Delete).rejected(UNKNOWN);
+    }
+}

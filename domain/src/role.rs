@@ -186,3 +186,76 @@ impl Aggregate for Role {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Given, given};
+
+    fn set(patterns: &[&str]) -> BTreeSet<String> {
+        patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+    }
+
+    fn new(patterns: &[&str]) -> New {
+        New { name: "Agent".into(), permissions: set(patterns) }
+    }
+
+    fn agent(events: impl IntoIterator<Item = Event>) -> Given<Role> {
+        given([Event::Created(new(&["ticket.*", "*.read"]))].into_iter().chain(events))
+    }
+
+    #[test]
+    fn patterns_cover_what_they_say() {
+        let cases = [
+            ("*", "ticket.assign", true),
+            ("ticket.*", "ticket.assign", true),
+            ("ticket.*", "contact.assign", false),
+            ("*.read", "contact.read", true),
+            ("*.read", "contact.edit", false),
+            ("ticket.assign", "ticket.assign", true),
+            ("ticket.assign", "ticket.assigned", false),
+            ("ticket", "ticket.assign", false),
+        ];
+        for (pattern, permission, expected) in cases {
+            assert_eq!(covers(pattern, permission), expected, "{pattern} {permission}");
+        }
+        let role = agent([]).state;
+        assert!(role.allows("ticket.open") && role.allows("event.read") && !role.allows("contact.edit"));
+        assert!(!agent([Event::Deleted]).state.allows("ticket.open"));
+    }
+
+    #[test]
+    fn only_what_can_be_permitted_is() {
+        let create = |patterns: &[&str]| given::<Role>([]).when(Command::Create(new(patterns)));
+        create(&["*.read", "ticket.*"]).then([Event::Created(new(&["*.read", "ticket.*"]))]);
+        create(&["ticket.fly"]).rejected(PERMISSION_UNKNOWN);
+        create(&["unicorn.*"]).rejected(PERMISSION_UNKNOWN);
+        let nameless = New { name: " ".into(), ..new(&["*"]) };
+        given::<Role>([]).when(Command::Create(nameless)).rejected(valid::NAME_INVALID);
+        let change = |add: &[&str], remove: &[&str]| Command::ChangePermissions { add: set(add), remove: set(remove) };
+        let changed = Event::PermissionsChanged { added: set(&["contact.edit"]), removed: set(&["*.read"]) };
+        agent([]).when(change(&["contact.edit", "ticket.*"], &["*.read", "user.*"])).then([changed.clone()]);
+        agent([changed]).when(change(&["contact.edit"], &["*.read"])).nothing();
+        agent([]).when(change(&["ticket.*"], &["ticket.*"])).nothing();
+        agent([]).when(change(&["ticket.fly"], &[])).rejected(PERMISSION_UNKNOWN);
+    }
+
+    #[test]
+    fn it_is_created_once_renamed_and_deleted() {
+        let create = |patterns: &[&str]| Command::Create(new(patterns));
+        agent([]).when(create(&["ticket.*", "*.read"])).nothing();
+        agent([]).when(create(&["*"])).rejected(EXISTS);
+        let rename = |name: &str| Command::Rename { name: name.into() };
+        let renamed = Event::Renamed { from: "Agent".into(), to: "Helper".into() };
+        agent([]).when(rename("Helper")).then([renamed.clone()]);
+        agent([renamed.clone()]).when(rename("Helper")).nothing();
+        agent([]).when(rename("")).rejected(valid::NAME_INVALID);
+        agent([]).when(Command::Delete).then([Event::Deleted]);
+        agent([Event::Deleted]).when(Command::Delete).nothing();
+        agent([Event::Deleted]).when(rename("Helper")).rejected(DELETED);
+        given::<Role>([]).when(Command::Delete).rejected(UNKNOWN);
+        assert_eq!(given::<Role>([]).claims(&Event::Created(new(&["*"]))), ["+role.name agent"]);
+        assert_eq!(agent([]).claims(&renamed), ["-role.name agent", "+role.name helper"]);
+        assert_eq!(agent([]).claims(&Event::Deleted), ["-role.name agent"]);
+    }
+}

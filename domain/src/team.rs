@@ -333,3 +333,105 @@ impl Aggregate for Team {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        given::{ANNA, Given, given},
+        user,
+    };
+
+    fn new() -> New {
+        New { name: "Customer care".into(), alias: Some("help".into()) }
+    }
+
+    fn care(events: impl IntoIterator<Item = Event>) -> Given<Team> {
+        given([Event::Created(new())].into_iter().chain(events))
+    }
+
+    fn anna() -> user::Event {
+        let Some(user::Command::Invite(profile)) = User::examples().into_iter().next() else { unreachable!() };
+        user::Event::Invited(profile)
+    }
+
+    /// What `command` leads to after `before`, and that asking again changes nothing.
+    #[track_caller]
+    fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+        care(before.clone()).when(command.clone()).then([event.clone()]);
+        care(before.into_iter().chain([event])).when(command.clone()).nothing();
+    }
+
+    #[test]
+    fn it_is_created_once_with_a_name_and_alias_of_its_own() {
+        given::<Team>([]).when(Command::Create(new())).then([Event::Created(new())]);
+        care([]).when(Command::Create(new())).nothing();
+        care([]).when(Command::Create(New { alias: None, ..new() })).rejected(EXISTS);
+        given::<Team>([]).when(Command::Restore).rejected(UNKNOWN);
+        given::<Team>([]).when(Command::Create(New { name: " ".into(), ..new() })).rejected(valid::NAME_INVALID);
+        for alias in ["", "Help", "help desk", ".help", "help-", "hélp", &"x".repeat(65)] {
+            let create = Command::Create(New { alias: Some(alias.into()), ..new() });
+            given::<Team>([]).when(create).rejected(ALIAS_INVALID);
+        }
+        let nobody = given::<Team>([]);
+        assert_eq!(nobody.claims(&Event::Created(new())), ["+team.name customer care", "+team.alias help"]);
+    }
+
+    #[test]
+    fn name_and_alias_change() {
+        let renamed = Event::Renamed { from: "Customer care".into(), to: "Care".into() };
+        assert_eq!(care([]).claims(&renamed), ["-team.name customer care", "+team.name care"]);
+        leads_to([], &Command::Rename { name: "Care".into() }, renamed);
+        care([]).when(Command::Rename { name: "".into() }).rejected(valid::NAME_INVALID);
+        let changed = Event::AliasChanged { from: Some("help".into()), to: None };
+        assert_eq!(care([]).claims(&changed), ["-team.alias help"]);
+        leads_to([], &Command::ChangeAlias { alias: None }, changed);
+        care([]).when(Command::ChangeAlias { alias: Some("@".into()) }).rejected(ALIAS_INVALID);
+    }
+
+    #[test]
+    fn colleagues_who_are_there_join() {
+        let add = || Command::AddMember { user: ANNA };
+        let added = || Event::MemberAdded { user: ANNA };
+        care([]).with::<User>(ANNA, [anna()]).when(add()).then([added()]);
+        care([added()]).when(add()).nothing();
+        care([]).when(add()).rejected(USER_UNFIT);
+        let gone = user::Event::Deactivated { reason: None };
+        care([]).with::<User>(ANNA, [anna(), gone]).when(add()).rejected(USER_UNFIT);
+        leads_to([added()], &Command::RemoveMember { user: ANNA }, Event::MemberRemoved { user: ANNA });
+    }
+
+    #[test]
+    fn channels_calendar_and_help_centre() {
+        let kind = ChannelKind::LiveChat;
+        leads_to([], &Command::EnableChannel { kind }, Event::ChannelEnabled { kind });
+        let enabled = [Event::ChannelEnabled { kind }];
+        leads_to(enabled, &Command::DisableChannel { kind }, Event::ChannelDisabled { kind });
+        let assigned = Event::CalendarAssigned { from: None, to: Some(ANNA) };
+        leads_to([], &Command::AssignCalendar { calendar: Some(ANNA) }, assigned);
+        leads_to([], &Command::PublishHelpCentre, Event::HelpCentrePublished);
+        leads_to([Event::HelpCentrePublished], &Command::UnpublishHelpCentre, Event::HelpCentreUnpublished);
+    }
+
+    #[test]
+    fn stages_have_names_of_their_own() {
+        let change = |stages: &[&str]| Command::ChangeStages { stages: stages.iter().map(|s| (*s).into()).collect() };
+        let changed = Event::StagesChanged { from: vec![], to: vec!["new".into(), "done".into()] };
+        leads_to([], &change(&["new", "done"]), changed.clone());
+        assert_eq!(care([changed]).state.stages, ["new", "done"]);
+        for stages in [&["new", " new"][..], &[" "], &[&"x".repeat(65)], &["x"; 51]] {
+            care([]).when(change(stages)).rejected(STAGES_INVALID);
+        }
+    }
+
+    #[test]
+    fn an_archived_team_rests_until_it_is_restored() {
+        let archived = || Event::Archived { reason: Some("Merged".into()) };
+        leads_to([], &Command::Archive { reason: Some("Merged".into()) }, archived());
+        care([archived()]).when(Command::PublishHelpCentre).rejected(ARCHIVED);
+        assert!(!care([archived()]).state.is_live());
+        leads_to([archived()], &Command::Restore, Event::Restored);
+        assert!(care([archived(), Event::Restored]).state.is_live());
+        assert!(care([]).claims(&archived()).is_empty());
+    }
+}

@@ -306,3 +306,92 @@ impl Aggregate for Tenant {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{Given, SUBJECT, TENANT, given};
+
+    fn example(events: impl IntoIterator<Item = Event>) -> Given<Tenant> {
+        given([Event::Created { name: "Example Ltd".into() }].into_iter().chain(events)).at(TENANT)
+    }
+
+    /// What `command` leads to after `before`, and that asking again changes nothing.
+    #[track_caller]
+    fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+        example(before.clone()).when(command.clone()).then([event.clone()]);
+        example(before.into_iter().chain([event])).when(command.clone()).nothing();
+    }
+
+    fn server() -> MailServer {
+        let username = Some("desk".to_owned());
+        MailServer { host: "mail.example.com".into(), port: 465, security: Security::Tls, username }
+    }
+
+    #[test]
+    fn it_is_created_once_from_within_and_renamed() {
+        let create = |name: &str| Command::Create { name: name.into() };
+        let created = Event::Created { name: "Example Ltd".into() };
+        given::<Tenant>([]).at(TENANT).when(create("Example Ltd")).then([created.clone()]);
+        example([]).when(create("Example Ltd")).nothing();
+        example([]).when(create("Other Ltd")).rejected(EXISTS);
+        given::<Tenant>([]).at(SUBJECT).when(create("Example Ltd")).rejected(FOREIGN);
+        given::<Tenant>([]).at(TENANT).when(create("")).rejected(valid::NAME_INVALID);
+        let rename = |name: &str| Command::Rename { name: name.into() };
+        let renamed = Event::Renamed { from: "Example Ltd".into(), to: "Example plc".into() };
+        leads_to([], &rename("Example plc"), renamed);
+        example([]).when(rename(" ")).rejected(valid::NAME_INVALID);
+        given::<Tenant>([]).at(TENANT).when(rename("Example plc")).rejected(UNKNOWN);
+        assert_eq!(Tenant::id_of(TENANT, "current"), Some(TENANT));
+        assert_eq!(Tenant::id_of(TENANT, &SUBJECT.to_string()), Some(SUBJECT));
+    }
+
+    #[test]
+    fn settings_change_and_go_back_to_their_default() {
+        let change = |value| Command::ChangeSetting { key: "orders.distribute".into(), value };
+        let changed = |from, to| Event::SettingChanged { key: "orders.distribute".into(), from, to };
+        let on = || changed(Value::Null, true.into());
+        leads_to([], &change(true.into()), on());
+        leads_to([on()], &change(Value::Null), changed(true.into(), Value::Null));
+        assert_eq!(example([on()]).state.settings["orders.distribute"], true);
+        let odd = Command::ChangeSetting { key: "Orders!".into(), value: Value::Null };
+        example([]).when(odd).rejected(KEY_INVALID);
+    }
+
+    #[test]
+    fn features_are_switched_on_and_off() {
+        let feature = || "products".to_owned();
+        let enabled = Event::FeatureEnabled { feature: feature() };
+        leads_to([], &Command::EnableFeature { feature: feature() }, enabled.clone());
+        assert!(example([enabled.clone()]).state.has_feature("products"));
+        let disabled = Event::FeatureDisabled { feature: feature() };
+        leads_to([enabled], &Command::DisableFeature { feature: feature() }, disabled);
+        example([]).when(Command::EnableFeature { feature: String::new() }).rejected(KEY_INVALID);
+    }
+
+    #[test]
+    fn mail_goes_through_the_servers_that_are_set() {
+        let alias = |domain: &str| Command::SetAliasDomain { domain: Some(domain.into()) };
+        let set = Event::AliasDomainSet { from: None, to: Some("desk.example.com".into()) };
+        leads_to([], &alias("desk.example.com"), set);
+        example([]).when(alias("Desk")).rejected(valid::DOMAIN_INVALID);
+        let direction = Direction::Outgoing;
+        let set = |from, to| Event::MailServerSet { direction, from, to };
+        let command = |server| Command::SetMailServer { direction, server };
+        leads_to([], &command(Some(server())), set(None, Some(server())));
+        leads_to([set(None, Some(server()))], &command(None), set(Some(server()), None));
+        for odd in [MailServer { host: "a b".into(), ..server() }, MailServer { port: 0, ..server() }] {
+            example([]).when(command(Some(odd))).rejected(HOST_INVALID);
+        }
+    }
+
+    #[test]
+    fn retention_is_days_or_for_ever() {
+        let command = |days| Command::SetRetention { class: "attachments".into(), days };
+        let set = |from, to| Event::RetentionSet { class: "attachments".into(), from, to };
+        leads_to([], &command(Some(730)), set(None, Some(730)));
+        leads_to([set(None, Some(730))], &command(None), set(Some(730), None));
+        example([]).when(command(Some(0))).rejected(DAYS_INVALID);
+        example([]).when(Command::SetRetention { class: " ".into(), days: None }).rejected(KEY_INVALID);
+    }
+}

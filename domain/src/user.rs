@@ -396,3 +396,130 @@ impl Aggregate for User {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        custom::Change,
+        given::{Given, given},
+        role,
+    };
+
+    const AGENT: Id = Id::from_bits(0xC);
+
+    fn profile() -> Profile {
+        let Some(Command::Invite(profile)) = User::examples().into_iter().next() else { unreachable!() };
+        profile
+    }
+
+    fn anna(events: impl IntoIterator<Item = Event>) -> Given<User> {
+        given([Event::Invited(profile())].into_iter().chain(events))
+    }
+
+    fn agent() -> role::Event {
+        role::Event::Created(role::New { name: "Agent".into(), permissions: ["*".to_owned()].into() })
+    }
+
+    fn gone() -> Event {
+        Event::Deactivated { reason: Some("Left".into()) }
+    }
+
+    /// What `command` leads to after `before`, and that asking again changes nothing.
+    #[track_caller]
+    fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+        anna(before.clone()).when(command.clone()).then([event.clone()]);
+        anna(before.into_iter().chain([event])).when(command.clone()).nothing();
+    }
+
+    #[test]
+    fn a_colleague_is_invited_once() {
+        given::<User>([]).when(Command::Invite(profile())).then([Event::Invited(profile())]);
+        anna([]).when(Command::Invite(profile())).nothing();
+        let other = Profile { name: "Anna Neri".into(), ..profile() };
+        anna([]).when(Command::Invite(other)).rejected(EXISTS);
+        let refused = |profile, why| given::<User>([]).when(Command::Invite(profile)).rejected(why);
+        refused(Profile { name: "".into(), ..profile() }, valid::NAME_INVALID);
+        refused(Profile { email: "anna".into(), ..profile() }, valid::EMAIL_INVALID);
+        refused(Profile { phone: Some("none".into()), ..profile() }, valid::PHONE_INVALID);
+        refused(Profile { locale: Some("Italian".into()), ..profile() }, valid::LOCALE_INVALID);
+        refused(Profile { time_zone: Some("Rome".into()), ..profile() }, valid::TIME_ZONE_INVALID);
+        given::<User>([]).when(Command::Activate).rejected(UNKNOWN);
+    }
+
+    #[test]
+    fn an_address_is_one_user_s_alone() {
+        let invited = Event::Invited(Profile { email: "Anna@example.com".into(), ..profile() });
+        assert_eq!(given::<User>([]).claims(&invited), ["+user.email anna@example.com"]);
+        let to = |address: &str| {
+            let change = Change { from: json!("anna@example.com"), to: json!(address) };
+            Event::ProfileChanged { changes: [("email".to_owned(), change)].into() }
+        };
+        assert_eq!(
+            anna([]).claims(&to("a@example.com")),
+            ["-user.email anna@example.com", "+user.email a@example.com"]
+        );
+        assert!(anna([]).claims(&to("ANNA@example.com")).is_empty());
+        assert!(anna([]).claims(&gone()).is_empty());
+    }
+
+    #[test]
+    fn who_is_shut_out_gets_nothing_new_and_may_be_let_in_again() {
+        leads_to([], &Command::Activate, Event::Activated);
+        leads_to([Event::Activated], &Command::Deactivate { reason: Some("Left".into()) }, gone());
+        leads_to([gone()], &Command::Activate, Event::Activated);
+        assert!(anna([]).state.is_active() && !anna([gone()]).state.is_active());
+        let online = Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual };
+        for command in [online, Command::GrantRole { role: AGENT }, Command::GrantChannelAccess { channel: AGENT }] {
+            anna([gone()]).when(command).rejected(DEACTIVATED);
+        }
+        leads_to(
+            [Event::RoleGranted { role: AGENT }, gone()],
+            &Command::RevokeRole { role: AGENT },
+            Event::RoleRevoked { role: AGENT },
+        );
+    }
+
+    #[test]
+    fn the_profile_changes() {
+        let change = |patch: Value| Command::ChangeProfile(patch.as_object().unwrap().clone());
+        let title = Change { from: json!("Support engineer"), to: json!("Team lead") };
+        let changed = Event::ProfileChanged { changes: [("job_title".to_owned(), title)].into() };
+        leads_to([], &change(json!({ "job_title": "Team lead" })), changed);
+        anna([]).when(change(json!({ "email": null }))).rejected(FIELD_INVALID);
+        anna([]).when(change(json!({ "salary": 1 }))).rejected(FIELD_INVALID);
+        anna([]).when(change(json!({ "email": "anna" }))).rejected(valid::EMAIL_INVALID);
+    }
+
+    #[test]
+    fn roles_that_exist_are_granted_and_revoked() {
+        let grant = || Command::GrantRole { role: AGENT };
+        let granted = || Event::RoleGranted { role: AGENT };
+        anna([]).with::<Role>(AGENT, [agent()]).when(grant()).then([granted()]);
+        anna([granted()]).when(grant()).nothing();
+        anna([]).when(grant()).rejected(ROLE_UNFIT);
+        anna([]).with::<Role>(AGENT, [agent(), role::Event::Deleted]).when(grant()).rejected(ROLE_UNFIT);
+        leads_to([granted()], &Command::RevokeRole { role: AGENT }, Event::RoleRevoked { role: AGENT });
+    }
+
+    #[test]
+    fn presence_channels_calendar_and_capacity() {
+        let (from, to) = (Presence::Offline, Presence::Online);
+        let came = Event::PresenceChanged { from, to, source: PresenceSource::Session };
+        leads_to([], &Command::SetPresence { presence: to, source: PresenceSource::Session }, came.clone());
+        assert_eq!(anna([came, gone()]).state.presence, Presence::Offline);
+        let granted = Event::ChannelAccessGranted { channel: AGENT };
+        leads_to([], &Command::GrantChannelAccess { channel: AGENT }, granted.clone());
+        let revoked = Event::ChannelAccessRevoked { channel: AGENT };
+        leads_to([granted], &Command::RevokeChannelAccess { channel: AGENT }, revoked);
+        let assigned = Event::CalendarAssigned { from: None, to: Some(AGENT) };
+        leads_to([], &Command::AssignCalendar { calendar: Some(AGENT) }, assigned);
+        let capacity = |max| Command::SetCapacity { kind: "ticket".into(), max };
+        let set = |max| Event::CapacitySet { kind: "ticket".into(), max };
+        leads_to([], &capacity(Some(20)), set(Some(20)));
+        leads_to([set(Some(20))], &capacity(None), set(None));
+        anna([]).when(Command::SetCapacity { kind: " ".into(), max: None }).rejected(CAPACITY_INVALID);
+    }
+}
