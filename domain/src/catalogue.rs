@@ -77,3 +77,6 @@ pub fn permissions() -> &'static BTreeSet<String> {
     });
     &ALL
 }
+
+#[cfg(test)]
+mod tests;

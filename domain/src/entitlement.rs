@@ -362,7 +362,7 @@ impl Aggregate for Entitlement {
         let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 | last);
         let grant = Grant {
             product: id(0xE),
-            holder: Party::contact(id(0xC)),
+            holder: Party::contact(id(0x1)),
             contract_number: Some("2026/118".into()),
             serial_number: Some("SN-0042".into()),
             price: serde_json::from_str(r#"{"amount":"12.50","currency":"EUR"}"#).ok(),

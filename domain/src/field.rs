@@ -206,6 +206,13 @@ impl Aggregate for Field {
             .or_else(|| crate::catalogue::takes_custom_fields(segment).then(|| Field::id_for(tenant, segment)))
     }
 
+    fn id_for_new(tenant: Id, command: &Command) -> Option<Id> {
+        match command {
+            Command::Define(new) => Some(Field::id_for(tenant, &new.entity)),
+            _ => None,
+        }
+    }
+
     fn refusals() -> Vec<Rejection> {
         vec![UNKNOWN, EXISTS, KEY_INVALID, OPTIONS_NEEDED, OPTIONS_UNFIT, ENTITY_UNKNOWN, RETIRED]
     }

@@ -54,12 +54,6 @@ impl<A: Aggregate> Given<A> {
         self
     }
 
-    /// Somebody else asks.
-    pub(crate) fn by(mut self, actor: Actor) -> Self {
-        self.actor = actor;
-        self
-    }
-
     /// The names that an event takes (`+`) or gives back (`-`): `+user.email anna@example.com`.
     pub(crate) fn claims(&self, event: &A::Event) -> Vec<String> {
         let ctx =
@@ -82,7 +76,7 @@ impl<A: Aggregate> Given<A> {
         let ctx =
             Ctx { tenant: TENANT, id: self.id, now: at(0), actor: &self.actor, seed: "command", facts: &self.facts };
         let echoes = self.state.echoes(&stored::<A>(event), &ctx).into_iter();
-        echoes.map(|echo| (echo.id, A::decode(&echo.event_type, &echo.data).unwrap())).collect()
+        echoes.map(|echo| (echo.id, stored::<A>(&A::decode(&echo.event_type, &echo.data).unwrap()))).collect()
     }
 
     pub(crate) fn when(self, command: A::Command) -> Then<A> {
@@ -130,6 +124,8 @@ impl<A: Aggregate> Then<A> {
         self.then([]);
     }
 
+    // By value, so that a test reads `rejected(CLOSED)`.
+    #[allow(clippy::needless_pass_by_value)]
     #[track_caller]
     pub(crate) fn rejected(self, expected: Rejection) {
         match self.decision {

@@ -91,6 +91,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Every refusal it knows, for documents; the test harness checks that none is forgotten.
     fn refusals() -> Vec<Rejection>;
 
+    /// The id of a new record, where it follows from the command; otherwise it is made up.
+    fn id_for_new(_tenant: Id, _command: &Self::Command) -> Option<Id> {
+        None
+    }
+
     /// An example of every command, for documents and for the property test.
     fn examples() -> Vec<Self::Command>;
 

@@ -87,11 +87,11 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Named for T {
     fn variants(generator: &mut SchemaGenerator) -> Vec<Variant> {
         let schema = T::json_schema(generator);
         let choices = schema.get("oneOf").and_then(Value::as_array).cloned();
-        choices.unwrap_or_else(|| vec![schema.clone().to_value()]).into_iter().flat_map(variants_of).collect()
+        choices.unwrap_or_else(|| vec![schema.clone().to_value()]).iter().flat_map(variants_of).collect()
     }
 }
 
-fn variants_of(choice: Value) -> Vec<Variant> {
+fn variants_of(choice: &Value) -> Vec<Variant> {
     let description = choice["description"].as_str().unwrap_or_default().to_owned();
     let unit = |name: &Value| Variant {
         name: name.as_str().unwrap_or_default().to_owned(),

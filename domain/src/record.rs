@@ -589,7 +589,11 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn examples() -> Vec<Command<S>> {
         let (fields, own) = S::examples();
-        let patch = object(&fields);
+        let mut patch = object(&fields);
+        patch.retain(|key, _| key == "name");
+        if let Some(Value::String(name)) = patch.get_mut("name") {
+            name.push_str(" the Second");
+        }
         let new =
             New { fields, custom: Custom::new(), owner: None, stage: None, tags: BTreeSet::new(), copied_from: None };
         let user = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000A);

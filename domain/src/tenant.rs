@@ -281,6 +281,10 @@ impl Aggregate for Tenant {
         if segment == "current" { Some(tenant) } else { segment.parse().ok() }
     }
 
+    fn id_for_new(tenant: Id, _: &Command) -> Option<Id> {
+        Some(tenant)
+    }
+
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);

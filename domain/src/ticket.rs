@@ -735,12 +735,12 @@ const UNKNOWN: Rejection = Rejection::missing("ticket_unknown", "There is no suc
 const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
 const MERGED: Rejection = Rejection::conflict("ticket_merged", "The ticket is a part of another one; use that one.");
-const NOT_MERGED: Rejection = Rejection::conflict("ticket_not_merged", "The ticket is not merged.");
 const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title has 1 to 500 characters.");
 const BODY_EMPTY: Rejection = Rejection::invalid("body_empty", "A message without text needs an attachment.");
 const STAGE_UNKNOWN: Rejection = Rejection::invalid("stage_unknown", "The ticket's team has no such stage.");
 const REQUESTER_UNKNOWN: Rejection = Rejection::invalid("requester_unknown", "There is no such contact or user.");
-const REQUESTER_INVALID: Rejection = Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
+const REQUESTER_INVALID: Rejection =
+    Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
 const ASSIGNEE_UNKNOWN: Rejection = Rejection::invalid("assignee_unknown", "There is no such active user.");
 const FOLLOWER_UNKNOWN: Rejection = Rejection::invalid("follower_unknown", "There is no such active user.");
 const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unknown", "There is no such team.");
@@ -749,11 +749,13 @@ const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
     "Neither the requester nor the requester's company owns this product, or no longer.",
 );
 const MESSAGE_UNKNOWN: Rejection = Rejection::invalid("message_unknown", "The ticket has no such message.");
-const MESSAGE_EXISTS: Rejection = Rejection::conflict("message_exists", "The ticket has a message with this id already.");
+const MESSAGE_EXISTS: Rejection =
+    Rejection::conflict("message_exists", "The ticket has a message with this id already.");
 const UNTIL_PAST: Rejection = Rejection::invalid("until_past", "A ticket is snoozed until a time in the future.");
 const OTHER_UNKNOWN: Rejection = Rejection::invalid("other_ticket_unknown", "There is no such other ticket.");
 const SAME_TICKET: Rejection = Rejection::invalid("same_ticket", "A ticket cannot be joined with itself.");
-const LINK_INVALID: Rejection = Rejection::invalid("link_invalid", "Links of this kind come from merging and splitting.");
+const LINK_INVALID: Rejection =
+    Rejection::invalid("link_invalid", "Links of this kind come from merging and splitting.");
 const SCORE_INVALID: Rejection = Rejection::invalid("score_invalid", "A score is 1 (bad) to 5 (good).");
 
 fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
@@ -762,7 +764,9 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let stages = stages_of(team.as_deref());
     let stage = match new.stage {
         Some(stage) if stages.contains(&stage) => stage,
-        Some(stage) => return Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage")),
+        Some(stage) => {
+            return Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage"));
+        }
         None => stages[0].clone(),
     };
     check_requester(new.requester, ctx)?;
@@ -788,7 +792,8 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         custom: new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         split_from: None,
     });
-    let selected = new.entitlement.zip(product).map(|(entitlement, product)| Event::ProductSelected { entitlement, product });
+    let selected =
+        new.entitlement.zip(product).map(|(entitlement, product)| Event::ProductSelected { entitlement, product });
     Ok([Some(opened), selected, assigned].into_iter().flatten().collect())
 }
 
@@ -821,7 +826,9 @@ fn check_requester(requester: Option<Party>, ctx: &Ctx<'_>) -> Result<(), Reject
 
 fn companies_of(requester: Option<Party>, ctx: &Ctx<'_>) -> Vec<Id> {
     match requester {
-        Some(Party { kind: PartyKind::Contact, id }) => ctx.fact::<Contact>(id).state.companies.iter().copied().collect(),
+        Some(Party { kind: PartyKind::Contact, id }) => {
+            ctx.fact::<Contact>(id).state.companies.iter().copied().collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -899,11 +906,11 @@ impl Aggregate for Ticket {
             MoveStage { stage } => self.edit(opened, self::Edit { stage: Some(stage), ..Default::default() }, ctx),
             SetCustom { custom } => self.edit(opened, self::Edit { custom, ..Default::default() }, ctx),
             SetCategory { category } if category == opened.category => Ok(vec![]),
-            SetCategory { category } => {
-                Ok(vec![Event::CategorySet { from: opened.category.clone(), to: category }])
-            }
+            SetCategory { category } => Ok(vec![Event::CategorySet { from: opened.category.clone(), to: category }]),
             ChangeRequester { requester } => self.change_requester(opened, requester, ctx),
-            SelectProduct { entitlement } if self.product.is_some_and(|(current, _)| current == entitlement) => Ok(vec![]),
+            SelectProduct { entitlement } if self.product.is_some_and(|(current, _)| current == entitlement) => {
+                Ok(vec![])
+            }
             SelectProduct { entitlement } => {
                 let product = product_of(entitlement, opened.requester, ctx)?;
                 Ok(vec![Event::ProductSelected { entitlement, product }])
@@ -917,9 +924,7 @@ impl Aggregate for Ticket {
             Untag { tag } if opened.tags.contains(&tag) => Ok(vec![Event::Untagged { tag }]),
             Untag { .. } => Ok(vec![]),
             Assign { assignee, .. } if self.assignee == Some(assignee) => Ok(vec![]),
-            Assign { assignee, method, rule_run } => {
-                Ok(vec![assign(self.assignee, assignee, method, rule_run, ctx)?])
-            }
+            Assign { assignee, method, rule_run } => Ok(vec![assign(self.assignee, assignee, method, rule_run, ctx)?]),
             Unassign => Ok(self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect()),
             ChangeTeam { team } => self.change_team(opened, team, ctx),
             ReceiveMessage { message_id, external_id, from, body, attachments } => {
@@ -975,10 +980,7 @@ impl Aggregate for Ticket {
             Reopen if self.status == Status::Open => Ok(vec![]),
             Reopen => Ok(vec![Event::Reopened { cause: ReopenCause::Request }]),
             Merge { into } => self.merge(into, ctx),
-            Unmerge => match self.merged_into {
-                Some(from) => Ok(vec![Event::Unmerged { from }]),
-                None => Err(NOT_MERGED),
-            },
+            Unmerge => Ok(self.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect()),
             Split { messages, title, new_ticket } => self.split(opened, messages, title, new_ticket, ctx),
             Link { ticket, kind } => self.link(ticket, kind, ctx),
             Unlink { ticket, kind } => {
@@ -1159,10 +1161,30 @@ impl Aggregate for Ticket {
 
     fn refusals() -> Vec<Rejection> {
         vec![
-            UNKNOWN, EXISTS, CLOSED, MERGED, NOT_MERGED, TITLE_INVALID, BODY_EMPTY, STAGE_UNKNOWN, REQUESTER_UNKNOWN,
-            REQUESTER_INVALID, ASSIGNEE_UNKNOWN, FOLLOWER_UNKNOWN, TEAM_UNKNOWN, PRODUCT_NOT_OWNED, MESSAGE_UNKNOWN,
-            MESSAGE_EXISTS, UNTIL_PAST, OTHER_UNKNOWN, SAME_TICKET, LINK_INVALID, SCORE_INVALID, TAG_INVALID,
-            custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD,
+            UNKNOWN,
+            EXISTS,
+            CLOSED,
+            MERGED,
+            TITLE_INVALID,
+            BODY_EMPTY,
+            STAGE_UNKNOWN,
+            REQUESTER_UNKNOWN,
+            REQUESTER_INVALID,
+            ASSIGNEE_UNKNOWN,
+            FOLLOWER_UNKNOWN,
+            TEAM_UNKNOWN,
+            PRODUCT_NOT_OWNED,
+            MESSAGE_UNKNOWN,
+            MESSAGE_EXISTS,
+            UNTIL_PAST,
+            OTHER_UNKNOWN,
+            SAME_TICKET,
+            LINK_INVALID,
+            SCORE_INVALID,
+            TAG_INVALID,
+            custom::UNKNOWN_FIELD,
+            custom::INVALID_VALUE,
+            custom::REQUIRED_FIELD,
         ]
     }
 

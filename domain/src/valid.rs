@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn each_check_takes_the_right_and_refuses_the_wrong() {
-        let cases: [(fn(&str) -> bool, &[&str], &[&str]); 3] = [
+        type Case = (fn(&str) -> bool, &'static [&'static str], &'static [&'static str]);
+        let cases: [Case; 3] = [
             (is_domain, &["example.com", "a-b.co.uk"], &["Example.com", "example", "-a.com", "a..b", ""]),
             (is_locale, &["de", "pt-BR", "zh-Hans-CN"], &["german", "DE", "pt_BR", "de-", ""]),
             (is_time_zone, &["Europe/Rome", "UTC", "America/Argentina/Ushuaia"], &["Europe/Atlantis", "+02:00", ""]),

@@ -66,7 +66,7 @@ fn revoked() -> Event {
     Event::Revoked { reason: Some("Returned".into()) }
 }
 
-fn patch(value: Value) -> Command {
+fn patch(value: &Value) -> Command {
     Command::ChangeDetails(value.as_object().unwrap().clone())
 }
 
@@ -128,14 +128,14 @@ fn details_and_custom_fields_change() {
     let serial = Changes::from([("serial_number".into(), Change { from: json!("SN-0042"), to: json!("SN-0043") })]);
     let custom = Changes::from([("size".into(), Change { from: json!(3), to: json!(4) })]);
     let events = [Event::DetailsChanged { changes: serial }, Event::CustomChanged { changes: custom }];
-    let change = || patch(json!({ "serial_number": "SN-0043", "custom": { "size": 4 } }));
+    let change = || patch(&json!({ "serial_number": "SN-0043", "custom": { "size": 4 } }));
     owned([]).when(change()).then(events.clone());
     owned(events).when(change()).nothing();
-    owned([revoked()]).when(patch(json!({ "quantity": 2 }))).events();
-    owned([]).when(patch(json!({ "holder": "x" }))).rejected(FIELD_INVALID);
-    owned([]).when(patch(json!({ "quantity": 0 }))).rejected(QUANTITY_INVALID);
-    owned([]).when(patch(json!({ "custom": { "size": null } }))).rejected(custom::REQUIRED_FIELD);
-    world([]).when(patch(json!({}))).rejected(UNKNOWN);
+    owned([revoked()]).when(patch(&json!({ "quantity": 2 }))).events();
+    owned([]).when(patch(&json!({ "holder": "x" }))).rejected(FIELD_INVALID);
+    owned([]).when(patch(&json!({ "quantity": 0 }))).rejected(QUANTITY_INVALID);
+    owned([]).when(patch(&json!({ "custom": { "size": null } }))).rejected(custom::REQUIRED_FIELD);
+    world([]).when(patch(&json!({}))).rejected(UNKNOWN);
 }
 
 #[test]

@@ -1,0 +1,280 @@
+//! What holds for every aggregate: names, examples, golden files, and that no order of commands breaks it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    Actor, Ctx, Decision, Facts, Id, Time,
+    given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
+    kernel::{AnyState, Fold},
+    named::{Named, Variant},
+};
+
+fn names(variants: &[Variant]) -> BTreeSet<&str> {
+    variants.iter().map(|variant| variant.name.as_str()).collect()
+}
+
+#[test]
+fn names_are_plain_and_everything_is_described() {
+    #[derive(Default)]
+    struct Names(BTreeSet<&'static str>, BTreeSet<&'static str>);
+    impl Visitor for Names {
+        fn visit<A: Aggregate>(&mut self) {
+            assert!(self.0.insert(A::KIND), "two kinds are called {}", A::KIND);
+            assert!(self.1.insert(A::PLURAL), "two collections are called {}", A::PLURAL);
+            let generator = &mut SchemaGenerator::default();
+            let (commands, events) = (A::commands(generator), A::events(generator));
+            for variant in commands.iter().chain(&events) {
+                let plain = variant.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                assert!(plain, "{}.{} is not in snake case", A::KIND, variant.name);
+                assert!(!variant.description.is_empty(), "{}.{} is not described", A::KIND, variant.name);
+            }
+            // To split is the same in the past tense.
+            let both = names(&commands).intersection(&names(&events)).copied().collect::<BTreeSet<_>>();
+            assert!(both.is_subset(&BTreeSet::from(["split"])), "{}: {both:?} name commands and events", A::KIND);
+            let commands = names(&commands);
+            for name in A::INTERNAL.iter().chain([&A::CREATE]) {
+                assert!(commands.contains(name), "{} has no command {name}", A::KIND);
+            }
+        }
+    }
+    visit_all(&mut Names::default());
+}
+
+#[test]
+fn every_command_has_an_example_that_goes_out_and_comes_back() {
+    struct Examples;
+    impl Visitor for Examples {
+        fn visit<A: Aggregate>(&mut self) {
+            let encoded: Vec<_> = A::examples().iter().map(Named::encode).collect();
+            assert_eq!(encoded[0].0, A::CREATE, "the first example of {} creates it", A::KIND);
+            let commands = A::commands(&mut SchemaGenerator::default());
+            let examples: BTreeSet<&str> = encoded.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names(&commands), examples, "commands and examples of {}", A::KIND);
+            for (name, data) in &encoded {
+                let again = A::Command::decode(name, data).unwrap().encode();
+                assert_eq!(again, (name.clone(), data.clone()), "{}.{name}", A::KIND);
+            }
+        }
+    }
+    visit_all(&mut Examples);
+}
+
+#[test]
+fn refusals_have_plain_codes_and_say_something() {
+    struct Refusals;
+    impl Visitor for Refusals {
+        fn visit<A: Aggregate>(&mut self) {
+            for refusal in A::refusals() {
+                assert!(refusal.code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{refusal}");
+                assert!(refusal.detail.ends_with('.'), "{refusal}");
+            }
+        }
+    }
+    visit_all(&mut Refusals);
+}
+
+#[test]
+fn permissions_are_all_commands_and_reads() {
+    let all = permissions();
+    for permission in ["ticket.assign", "ticket.read", "contact.edit", "user.grant_role", "event.read", "import.run"] {
+        assert!(all.contains(permission), "{permission}");
+    }
+    assert!(!all.contains("contact.move_stage"), "contacts have no stages");
+    assert!(all.iter().all(|permission| permission.split('.').count() == 2));
+    assert!(has("ticket") && !has("unicorn"));
+    assert!(takes_custom_fields("entitlement") && !takes_custom_fields("role"));
+}
+
+/// Every shape ever shipped has a golden file, written once and never edited. To add those of new events, run the tests
+/// once with `DESKFOLD_GOLDEN=write` in the environment, and once more without.
+#[test]
+fn every_event_ever_shipped_can_be_read() {
+    #[derive(Default)]
+    struct Golden(Vec<String>);
+    impl Visitor for Golden {
+        fn visit<A: Aggregate>(&mut self) {
+            let events = A::events(&mut SchemaGenerator::default());
+            let kind = A::KIND;
+            self.0.push(kind.to_owned());
+            for name in names(&events) {
+                let path = golden_path(&format!("{kind}.{name}"));
+                assert!(path.exists(), "{kind}.{name} has no golden file: a test must write the event first");
+            }
+            for file in std::fs::read_dir(golden_path(&format!("{kind}.x")).parent().unwrap()).unwrap() {
+                let path = file.unwrap().path();
+                let golden: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+                let (event_type, data) = (golden["type"].as_str().unwrap(), &golden["data"]);
+                let name = event_type.strip_prefix(&format!("{kind}.")).unwrap();
+                assert_eq!(path.file_stem().unwrap(), name, "{} holds another event", path.display());
+                let event = A::decode(event_type, data.to_string().as_bytes())
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                if names(&events).contains(name) {
+                    let (again, text) = A::encode(&event);
+                    let text: Value = serde_json::from_slice(&text).unwrap();
+                    assert_eq!((again.as_str(), &text), (event_type, data), "{}", path.display());
+                }
+            }
+        }
+    }
+    let mut golden = Golden::default();
+    visit_all(&mut golden);
+    for directory in std::fs::read_dir(golden_path("x.x").ancestors().nth(2).unwrap()).unwrap() {
+        let name = directory.unwrap().file_name().into_string().unwrap();
+        assert!(golden.0.contains(&name), "golden/{name} belongs to no kind");
+    }
+}
+
+/// One record of each kind, as its first example makes it: what the others' decisions depend on.
+#[derive(Default)]
+struct World {
+    now: Time,
+    empty: bool,
+    born: HashMap<&'static str, AnyState>,
+    told: HashMap<(&'static str, Id), AnyState>,
+}
+
+impl World {
+    fn born(&mut self, kind: &'static str) -> AnyState {
+        struct Birth<'a>(&'a mut World, &'static str, Option<AnyState>);
+        impl Visitor for Birth<'_> {
+            fn visit<A: Aggregate>(&mut self) {
+                if A::KIND == self.1 {
+                    let mut state = A::default();
+                    let events = self.0.decide(&state, A::examples().remove(0), "birth").unwrap_or_default();
+                    events.iter().for_each(|event| state.evolve(event));
+                    self.2 = Some(Arc::new(state));
+                }
+            }
+        }
+        if !self.born.contains_key(kind) {
+            let mut before = World { now: at(0), born: std::mem::take(&mut self.born), ..World::default() };
+            let mut birth = Birth(&mut before, kind, None);
+            visit_all(&mut birth);
+            let state = birth.2.unwrap();
+            self.born = before.born;
+            self.born.insert(kind, state);
+        }
+        Arc::clone(&self.born[kind])
+    }
+
+    /// Another record: as echoes have left it, else as it was born or as nothing at all.
+    fn other(&mut self, kind: &'static str, id: Id, fold: Fold) -> AnyState {
+        match self.told.get(&(kind, id)) {
+            Some(told) => Arc::clone(told),
+            None if self.empty => fold(None, &mut std::iter::empty()).unwrap(),
+            None => self.born(kind),
+        }
+    }
+
+    fn facts<A: Aggregate>(&mut self, state: &A, command: &A::Command, seed: &str) -> Facts {
+        let mut facts = Facts::default();
+        loop {
+            let mut needs = state.needs(command, &ctx::<A>(self.now, seed, &facts));
+            needs.retain(|need| !facts.has(need.kind, need.id));
+            if needs.is_empty() {
+                return facts;
+            }
+            for need in needs {
+                facts.insert(need.kind, need.id, self.other(need.kind, need.id, need.fold));
+            }
+        }
+    }
+
+    fn decide<A: Aggregate>(&mut self, state: &A, command: A::Command, seed: &str) -> Decision<A::Event> {
+        let facts = self.facts(state, &command, seed);
+        state.decide(command, &ctx::<A>(self.now, seed, &facts))
+    }
+}
+
+const ACTOR: Actor = Actor::user(ANNA);
+
+fn ctx<'a, A: Aggregate>(now: Time, seed: &'a str, facts: &'a Facts) -> Ctx<'a> {
+    let id = A::examples().first().and_then(|command| A::id_for_new(TENANT, command)).unwrap_or(SUBJECT);
+    Ctx { tenant: TENANT, id, now, actor: &ACTOR, seed, facts }
+}
+
+/// Numbers that look like chance and are the same in every run (xorshift64).
+struct Chance(u64);
+
+impl Chance {
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            let other = usize::try_from(self.0 % (last as u64 + 1)).unwrap();
+            items.swap(last, other);
+        }
+    }
+}
+
+#[test]
+fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
+    struct Shuffle(World);
+    impl Visitor for Shuffle {
+        fn visit<A: Aggregate>(&mut self) {
+            let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
+            let mut accepted: BTreeMap<String, bool> = BTreeMap::new();
+            let mut happened = Vec::new();
+            for round in 0..300 {
+                // What is valid in one round has expired in the next.
+                self.0.now = at(round % 2 * 400 * 86_400);
+                self.0.told.clear();
+                let mut commands: Vec<_> = A::examples().into_iter().chain(A::examples()).collect();
+                chance.shuffle(&mut commands[1..]);
+                let mut state = A::default();
+                for (step, command) in commands.iter().enumerate() {
+                    // Now and then the others are not there.
+                    self.0.empty = step % 5 == 4;
+                    let (name, data) = command.encode();
+                    let again = || A::Command::decode(&name, &data).unwrap();
+                    let seed = format!("{round}/{step}");
+                    let decision = self.0.decide(&state, again(), &seed);
+                    if let Err(refusal) = &decision {
+                        assert!(A::refusals().contains(refusal), "{refusal} is missing from {}'s refusals()", A::KIND);
+                    }
+                    *accepted.entry(name.clone()).or_default() |= decision.is_ok();
+                    let events = decision.unwrap_or_default();
+                    let facts = self.0.facts(&state, command, &seed);
+                    let ctx = ctx::<A>(self.0.now, &seed, &facts);
+                    for event in &events {
+                        state.claims(event, &ctx);
+                        for echo in state.echoes(event, &ctx) {
+                            let known = self.0.other(echo.kind, echo.id, echo.fold);
+                            let told = [(echo.event_type.as_str(), echo.data.as_slice())];
+                            let told = (echo.fold)(Some(&known), &mut told.into_iter()).unwrap();
+                            self.0.told.insert((echo.kind, echo.id), told);
+                        }
+                        state.subject(event, &ctx);
+                        state.evolve(&stored::<A>(event));
+                    }
+                    if !events.is_empty() {
+                        let repeated = self.0.decide(&state, again(), &seed);
+                        assert_eq!(repeated, Ok(vec![]), "{}.{name} was asked twice", A::KIND);
+                    }
+                    happened.extend(events);
+                }
+            }
+            let idle: Vec<_> = accepted.iter().filter(|(_, accepted)| !**accepted).map(|(name, _)| name).collect();
+            assert!(idle.is_empty(), "the examples {idle:?} of {} are refused in any order", A::KIND);
+            // Even a history that no command could have written folds.
+            chance.shuffle(&mut happened);
+            let mut state = A::default();
+            happened.iter().for_each(|event| state.evolve(event));
+        }
+    }
+    visit_all(&mut Shuffle(World::default()));
+}
+
+#[test]
+fn ids_that_follow_from_a_command_or_a_path_are_the_same() {
+    assert_eq!(crate::field::Field::id_of(TENANT, "ticket"), Some(crate::field::Field::id_for(TENANT, "ticket")));
+    assert_eq!(crate::field::Field::id_of(TENANT, "unicorn"), None);
+    assert_eq!(crate::ticket::Ticket::id_of(TENANT, &Id::from_bits(7).to_string()), Some(Id::from_bits(7)));
+}
