@@ -73,13 +73,14 @@ create table log_claim (
     primary key (tenant_id, scope, key)
 );
 
--- Numbers people read aloud (ticket 1, 2, 3, ...), drawn within the append so that a refused command burns none.
+-- Numbers people read aloud (ticket 1, 2, 3, ...), drawn within the append so that a refused command burns none. Rows are
+-- only added: the highest counts, lower ones are removed now and then. One row updated again and again would bloat.
 create table log_counter (
     tenant_id text collate "C" not null,
     name text collate "C" not null,
     value bigint not null,
-    primary key (tenant_id, name)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+    primary key (tenant_id, name, value)
+);
 
 -- Where each subscription is, and who works on it. The epoch fences a worker that has lost its lease.
 create table log_subscription (

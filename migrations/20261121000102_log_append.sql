@@ -99,11 +99,11 @@ begin
         -- Versions.
         for w in 1 .. writes loop
             a := write_append[w];
-            if statuses[a] = 0 and not case write_expected[w]
+            if statuses[a] = 0 and not (case write_expected[w]
                 when -2 then true
                 when -4 then before[w] >= 0
                 else before[w] = write_expected[w]
-            end then
+            end) then
                 statuses[a] := 2;
                 details[a] := w;
             end if;
@@ -175,23 +175,32 @@ begin
         end if;
     end if;
 
-    -- Numbers, drawn by accepted appends only and written into the event where its `0` stands.
+    -- Numbers, drawn by accepted appends only and written into the event where its `0` stands. Locked like claims.
     if drawn > 0 then
+        perform pg_advisory_xact_lock(1668247156, bucket)
+        from (
+            select distinct hashtext(tenants[write_append[event_write[number_event[i]]]] || ' ' || number_counter[i]) & 1023 as bucket
+            from generate_series(1, drawn) i
+            order by 1
+        ) buckets;
+
         numbers := array_fill(null::bigint, array[drawn]);
         for number in
             with wanted as materialized (
                 select i, tenants[write_append[event_write[number_event[i]]]] as tenant_id, number_counter[i] as name
                 from generate_series(1, drawn) i
                 where statuses is null or statuses[write_append[event_write[number_event[i]]]] = 0
-            ), counter as (
-                insert into log_counter as c (tenant_id, name, value)
-                select wanted.tenant_id, wanted.name, count(*) from wanted group by 1, 2 order by 1, 2
-                on conflict (tenant_id, name) do update set value = c.value + excluded.value
-                returning c.tenant_id, c.name, c.value
+            ), counter as materialized (
+                select wanted.tenant_id, wanted.name, count(*) as draws,
+                       coalesce((select max(c.value) from log_counter c
+                                 where c.tenant_id = wanted.tenant_id and c.name = wanted.name), 0) as value
+                from wanted group by 1, 2
+            ), raised as (
+                insert into log_counter (tenant_id, name, value)
+                select counter.tenant_id, counter.name, counter.value + counter.draws from counter
             )
-            select i, counter.value - count(*) over same + row_number() over (same order by i) as value
+            select i, counter.value + row_number() over (partition by tenant_id, name order by i) as value
             from wanted join counter using (tenant_id, name)
-            window same as (partition by tenant_id, name)
         loop
             n := number.i;
             numbers[n] := number.value;

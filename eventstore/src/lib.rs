@@ -22,9 +22,9 @@ pub use append::{
 pub use event::Recorded;
 pub use log::{Error, Log, Options};
 pub use metrics::Metrics;
-pub use parked::{Lag, Parked};
+pub use parked::{Lag, Parked, park};
 pub use read::{Direction, Query};
-pub use subscription::{Failure, Handle, Handler, Replayed, Start, Subscription, SubscriptionOptions};
+pub use subscription::{Failure, Handle, Handler, Replayed, Start, Subscription, SubscriptionOptions, blames_data};
 pub use tail::Tail;
 
 /// The schema of the whole system: the tables of the log, of the read models and of the gateway.

@@ -149,8 +149,12 @@ impl Log {
     }
 }
 
-/// Parks an event within the transaction that moves the checkpoint past it.
-pub(crate) async fn park(
+/// Parks an event within the transaction that moves the checkpoint past it, unless it is parked already. `attempts` is 0
+/// for an event that only waits for an earlier one of its stream.
+///
+/// # Errors
+/// When the database fails.
+pub async fn park(
     transaction: &mut PgConnection,
     subscription: (&str, i32),
     event: &Recorded,

@@ -1,4 +1,4 @@
-//! Partitions made ahead of the writers, and old command ids forgotten.
+//! Partitions made ahead of the writers, and what is no longer needed removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +61,14 @@ pub(crate) async fn keep(
     Ok((keeper, task))
 }
 
-/// Forgets command ids older than the retention.
+/// Forgets command ids older than the retention, and values that counters have left behind.
 async fn purge(pool: &PgPool, seconds: f64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from log_counter c where c.value < (
+             select max(n.value) from log_counter n where n.tenant_id = c.tenant_id and n.name = c.name)",
+    )
+    .execute(pool)
+    .await?;
     loop {
         let forgotten = sqlx::query(
             "delete from log_command where command_id = any (array(

@@ -813,8 +813,8 @@ async fn attempt<H: Handler>(
     }
 }
 
-/// Whether the data of an event, not the database or the statement, is the cause.
-fn blames_data(error: &sqlx::Error) -> bool {
+/// Whether the data of an event, not the database or the statement, is the cause of a failure.
+pub fn blames_data(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
