@@ -22,6 +22,8 @@ use crate::cache::{Cache, Key, Known};
 const ATTEMPTS: usize = 12;
 /// Events of a stream that are read at once.
 const PAGE: i64 = 1000;
+/// Text that JSON can carry and PostgreSQL cannot.
+const TEXT_INVALID: Rejection = Rejection::invalid("text_invalid", "Text cannot hold the character U+0000.");
 /// The log replaces this beginning of a numbered event's data.
 const UNNUMBERED: &[u8] = br#"{"number":0"#;
 
@@ -282,11 +284,10 @@ impl Commands {
                 });
             }
             match self.log.append(plan.append.clone()).await {
-                Ok(appended) if appended.duplicate => {
-                    return self
-                        .answer_of_before(order)
-                        .await?
-                        .ok_or_else(|| Refused::Broken("a stored command is gone".into()));
+                // The first try was committed although its answer was lost, or the client asks again.
+                Ok(appended) if appended.duplicate && order.remember => {
+                    let gone = || Refused::Broken("a stored command is gone".into());
+                    return self.answer_of_before(order).await?.ok_or_else(gone);
                 }
                 Ok(appended) => return self.accept(order, plan, &appended),
                 Err(AppendError::Conflict { stream, .. }) => {
@@ -352,6 +353,9 @@ impl Commands {
                 claims.extend(state.claims(&event, &ctx));
                 echoes.extend(state.echoes(&event, &ctx));
                 let (kind, data) = A::encode(&event);
+                if holds_nul(&data) {
+                    return Err(TEXT_INVALID.into());
+                }
                 drafts.push((kind, data, A::counter(&event), subject));
                 state.evolve(&event);
             }
@@ -575,6 +579,15 @@ impl Maker<'_> {
             number,
         }
     }
+}
+
+/// Whether JSON text holds an escaped U+0000: an odd number of backslashes before `u0000`.
+fn holds_nul(data: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(data);
+    text.match_indices("\\u0000").any(|(at, _)| {
+        let before = text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        before % 2 == 0
+    })
 }
 
 fn exactly(version: i64) -> Expected {

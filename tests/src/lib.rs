@@ -5,6 +5,8 @@
     reason = "a set-up that fails is a test that fails, and the message is its report"
 )]
 
+mod server;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -21,6 +23,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::OnceCell;
+
+pub use server::{Client, Reply, Server, config};
 
 /// Migrated once and cloned for every test.
 const TEMPLATE: &str = "deskfold_template";
