@@ -27,6 +27,11 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::api_key::ApiKey>();
     visitor.visit::<crate::import::Import>();
     visitor.visit::<crate::ticket::Ticket>();
+    visitor.visit::<crate::lead::Lead>();
+    visitor.visit::<crate::property::Property>();
+    visitor.visit::<crate::enquiry::Enquiry>();
+    visitor.visit::<crate::deal::Deal>();
+    visitor.visit::<crate::project::Project>();
 }
 
 /// Whether there is such a kind of record.
@@ -79,4 +84,4 @@ pub fn permissions() -> &'static BTreeSet<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Claim, Ctx, Decision, Echo, Id, Need, Rejection,
+    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection,
     external::{EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
     record::{self, Record},

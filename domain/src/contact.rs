@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
     company::Company,
     external::{self, EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
@@ -508,7 +508,7 @@ impl record::Spec for Spec {
     /// A merged contact keeps its addresses: they lead to the one that remains, and a merge taken back finds them here.
     fn claims(contact: &Contact, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = contact.clone();
-        crate::Aggregate::evolve(&mut after, event);
+        Aggregate::evolve(&mut after, event);
         let mut claims =
             Claim::moved("contact.identity", &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
         let (old, new) = (external::keys(&contact.state.external_ids), external::keys(&after.state.external_ids));

@@ -8,7 +8,12 @@ use std::{
 
 use serde_json::json;
 
-use crate::{Actor, Aggregate, Ctx, Decision, Facts, Id, Rejection, Time, kernel::AnyState};
+use crate::{
+    Actor, Aggregate, Ctx, Decision, Facts, Id, Rejection, Time,
+    kernel::AnyState,
+    named::Either,
+    record::{self, Happened, New, Spec},
+};
 
 /// The record that the tests' commands are for.
 pub(crate) const SUBJECT: Id = Id::from_bits(7);
@@ -45,6 +50,12 @@ impl<A: Aggregate> Given<A> {
     pub(crate) fn with<B: Aggregate>(mut self, id: Id, events: impl IntoIterator<Item = B::Event>) -> Self {
         let state: AnyState = Arc::new(given::<B>(events).state);
         self.facts.insert(B::KIND, id, state);
+        self
+    }
+
+    /// Another record that is there, as the first example of its kind makes it.
+    pub(crate) fn alive(mut self, kind: &'static str, id: Id) -> Self {
+        self.facts.insert(kind, id, crate::catalogue::tests::born(kind));
         self
     }
 
@@ -139,6 +150,17 @@ impl<A: Aggregate> Then<A> {
     pub(crate) fn events(self) -> Vec<A::Event> {
         self.decision.expect("the command is accepted")
     }
+}
+
+/// A new record of a descriptive kind, as its examples have it.
+pub(crate) fn new<S: Spec>() -> New<S::Fields> {
+    let (fields, _) = S::examples();
+    New { fields, custom: Default::default(), owner: None, stage: None, tags: Default::default(), copied_from: None }
+}
+
+/// What creates it.
+pub(crate) fn created<S: Spec>() -> [record::Event<S>; 1] {
+    [Either::Common(Happened::Created(new::<S>()))]
 }
 
 /// The event after a round trip through its stored form. With `DESKFOLD_GOLDEN=write` in the environment an event type

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use schemars::SchemaGenerator;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{
@@ -44,6 +44,23 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// Takes in what has happened.
     fn evolve(&mut self, event: &Self::Event);
+
+    /// Whether others may refer to it: it exists and is neither put away nor merged. Kinds that nobody refers to leave it
+    /// false.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// The record as rules and templates see it: a flat JSON object without its id; `None` when there is no such record,
+    /// or when its kind is nothing that rules ask about.
+    fn document(&self) -> Option<Value> {
+        None
+    }
+
+    /// JSON schema of [`Aggregate::document`]; `None` when it has none.
+    fn document_schema(_generator: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
 
     /// The other aggregates whose state the decision depends on. Asked again with what has been loaded, until it names
     /// nothing new.

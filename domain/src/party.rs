@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Ctx, Id, Need, company::Company, contact::Contact, user::User};
+use crate::{Aggregate, Ctx, Id, Need, company::Company, contact::Contact, user::User};
 
 /// What kind of party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

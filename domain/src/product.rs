@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Claim, Ctx, Decision, Id, Money, Need, Rejection,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection,
     color::Color,
     external::{EXTERNAL_ID_INVALID, ExternalId},
     named::Either,

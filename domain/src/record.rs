@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -11,6 +11,7 @@ use crate::{
     custom::{self, Changes, Custom, CustomChanges},
     field::Field,
     named::{self, Either, Named},
+    reference::{self, REFERENCE_UNFIT, Reference},
 };
 
 /// What one descriptive kind adds to [`Record`].
@@ -36,6 +37,30 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     fn check(_fields: &Self::Fields) -> Result<(), Rejection> {
         Ok(())
     }
+
+    /// The records that the attributes refer to: each must be live when it is first named.
+    fn references(_fields: &Self::Fields) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// Whose personal data its events hold, when it describes no person itself.
+    fn person(_fields: &Self::Fields) -> Option<Id> {
+        None
+    }
+
+    /// The events that an edit means besides `details_changed`: takes the changes out that have a name of their own.
+    /// [`Spec::evolve`] must set the attribute then.
+    fn named(_before: &Self::Fields, _after: &Self::Fields, _changes: &mut Changes) -> Vec<Self::Event> {
+        Vec::new()
+    }
+
+    /// Why the record moves to no other stage any more, when it has come to its end but is still worked on.
+    fn settled(_record: &Record<Self>) -> Option<Rejection> {
+        None
+    }
+
+    /// Adds to [`Aggregate::document`] what its own events say.
+    fn document(_record: &Record<Self>, _document: &mut Map<String, Value>) {}
 
     /// Why the record takes none of the common commands any more, when it has come to an end of its own kind (merged into
     /// another, say). Its own commands judge for themselves.
@@ -322,11 +347,6 @@ impl<S: Spec> Record<S> {
         ARCHIVED.of(S::KIND)
     }
 
-    /// Whether it exists, is not archived and has not come to an end.
-    pub fn is_live(&self) -> bool {
-        self.fields.is_some() && !self.archived && S::ended(self).is_none()
-    }
-
     fn custom_definitions(ctx: &Ctx<'_>) -> std::sync::Arc<Field> {
         ctx.fact::<Field>(Field::id_for(ctx.tenant, S::KIND))
     }
@@ -336,6 +356,7 @@ impl<S: Spec> Record<S> {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
         }
         S::check(&new.fields)?;
+        reference::check(&S::references(&new.fields), ctx)?;
         custom::check_new(&Self::custom_definitions(ctx).definitions, &new.custom)?;
         new.stage.iter().try_for_each(|stage| stage_of::<S>(stage))?;
         new.tags.iter().try_for_each(|tag| check_tag(tag))?;
@@ -343,24 +364,25 @@ impl<S: Spec> Record<S> {
         Ok(vec![Happened::Created(New { custom, ..new })])
     }
 
-    fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
-        let mut events = Vec::new();
+    fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         let custom = patch.remove("custom");
-        let (edited, changes) = patched(fields, patch)?;
+        let (edited, mut changes) = patched(fields, patch)?;
         S::check(&edited)?;
+        reference::check(&new_references::<S>(fields, &edited), ctx)?;
+        let mut events: Vec<_> = S::named(fields, &edited, &mut changes).into_iter().map(Either::Own).collect();
         if !changes.is_empty() {
-            events.push(Happened::DetailsChanged { changes });
+            events.push(Either::Common(Happened::DetailsChanged { changes }));
         }
         if let Some(custom) = custom {
             let changes = patched_custom(&Self::custom_definitions(ctx), &self.custom, custom)?;
             if !changes.is_empty() {
-                events.push(Happened::CustomChanged { changes });
+                events.push(Either::Common(Happened::CustomChanged { changes }));
             }
         }
         Ok(events)
     }
 
-    fn decide_common(&self, command: Common<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+    fn decide_common(&self, command: Common<S::Fields>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         use Common::*;
         let fields = match (&self.fields, &command) {
             (_, Create(_)) => None,
@@ -372,13 +394,16 @@ impl<S: Spec> Record<S> {
         if let (Some(ended), false) = (S::ended(self), matches!(command, Create(_))) {
             return Err(ended);
         }
-        Ok(match (command, fields) {
-            (Create(new), _) => return self.create(new, ctx),
+        let events = match (command, fields) {
+            (Create(new), _) => self.create(new, ctx)?,
             (Edit(patch), Some(fields)) => return self.edit(fields, patch, ctx),
             (MoveStage { stage }, _) => {
                 stage_of::<S>(&stage)?;
-                let moved = Happened::StageChanged { from: self.stage.clone(), to: stage.clone() };
-                if stage == self.stage { vec![] } else { vec![moved] }
+                match S::settled(self) {
+                    _ if stage == self.stage => vec![],
+                    Some(settled) => return Err(settled),
+                    None => vec![Happened::StageChanged { from: self.stage.clone(), to: stage }],
+                }
             }
             (ChangeOwner { owner, .. }, _) if owner == self.owner => vec![],
             (ChangeOwner { owner, reason }, _) => {
@@ -395,7 +420,8 @@ impl<S: Spec> Record<S> {
             (Archive { reason }, _) if !self.archived => vec![Happened::Archived { reason }],
             (Restore, _) if self.archived => vec![Happened::Restored],
             _ => vec![],
-        })
+        };
+        Ok(events.into_iter().map(Either::Common).collect())
     }
 
     fn evolve_common(&mut self, event: &Happened<S::Fields>) {
@@ -504,6 +530,12 @@ fn object(fields: &impl Serialize) -> Map<String, Value> {
     }
 }
 
+/// The records that only the edited attributes refer to.
+fn new_references<S: Spec>(before: &S::Fields, after: &S::Fields) -> Vec<Reference> {
+    let old = S::references(before);
+    S::references(after).into_iter().filter(|new| old.iter().all(|old| !old.is_same(new))).collect()
+}
+
 fn stage_of<S: Spec>(stage: &str) -> Result<(), Rejection> {
     if S::STAGES.contains(&stage) {
         return Ok(());
@@ -526,9 +558,7 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn decide(&self, command: Command<S>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         match command {
-            Either::Common(command) => {
-                self.decide_common(command, ctx).map(|events| events.into_iter().map(Either::Common).collect())
-            }
+            Either::Common(command) => self.decide_common(command, ctx),
             Either::Own(_) if self.fields.is_none() => Err(Self::unknown()),
             Either::Own(_) if self.archived => Err(Self::put_away()),
             Either::Own(command) => {
@@ -546,9 +576,17 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = S::needs(self, command, ctx);
-        if let Either::Common(Common::Create(_) | Common::Edit(_)) = command {
-            needs.push(Need::of::<Field>(Field::id_for(ctx.tenant, S::KIND)));
-        }
+        let Either::Common(command) = command else { return needs };
+        let references = match (command, &self.fields) {
+            (Common::Create(new), _) => S::references(&new.fields),
+            (Common::Edit(patch), Some(fields)) => {
+                let edited = patched(fields, patch.clone()).map(|(edited, _)| edited);
+                edited.map(|edited| new_references::<S>(fields, &edited)).unwrap_or_default()
+            }
+            _ => return needs,
+        };
+        needs.push(Need::of::<Field>(Field::id_for(ctx.tenant, S::KIND)));
+        needs.extend(reference::needs(&references));
         needs
     }
 
@@ -563,8 +601,33 @@ impl<S: Spec> Aggregate for Record<S> {
         }
     }
 
-    fn subject(&self, _: &Event<S>, ctx: &Ctx<'_>) -> Option<Id> {
-        S::PERSON.then_some(ctx.id)
+    fn subject(&self, event: &Event<S>, ctx: &Ctx<'_>) -> Option<Id> {
+        let fields = match event {
+            Either::Common(Happened::Created(new)) => Some(&new.fields),
+            _ => self.fields.as_ref(),
+        };
+        if S::PERSON { Some(ctx.id) } else { fields.and_then(S::person) }
+    }
+
+    fn is_live(&self) -> bool {
+        self.fields.is_some() && !self.archived && S::ended(self).is_none()
+    }
+
+    fn document(&self) -> Option<Value> {
+        let mut document = object(self.fields.as_ref()?);
+        document.insert("custom".into(), self.custom.clone().into_iter().collect());
+        document.insert("tags".into(), self.tags.iter().cloned().collect());
+        document.insert("archived".into(), self.archived.into());
+        document.extend(self.owner.map(|owner| ("owner".to_owned(), owner.to_string().into())));
+        if !S::STAGES.is_empty() {
+            document.insert("stage".into(), self.stage.clone().into());
+        }
+        S::document(self, &mut document);
+        Some(Value::Object(document))
+    }
+
+    fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(New::<S::Fields>::json_schema(generator))
     }
 
     /// Edits of different fields do not disturb each other.
@@ -582,7 +645,8 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![Self::unknown(), Self::exists(), Self::put_away(), FIELD_INVALID, TAG_INVALID];
-        refusals.extend([STAGE_UNKNOWN, custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
+        refusals.extend([REFERENCE_UNFIT, STAGE_UNKNOWN]);
+        refusals.extend([custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
         refusals.extend(S::refusals());
         refusals
     }

@@ -151,6 +151,10 @@ impl Aggregate for Role {
         }
     }
 
+    fn is_live(&self) -> bool {
+        self.exists()
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created(new) => {

@@ -191,11 +191,6 @@ const STAGES_INVALID: Rejection =
     Rejection::invalid("team_stages_invalid", "At most 50 stages, each with another name of 1 to 64 characters.");
 
 impl Team {
-    /// Whether it was created and is not archived.
-    pub fn is_live(&self) -> bool {
-        self.name.is_some() && !self.archived
-    }
-
     fn name_key(&self) -> BTreeSet<String> {
         self.name.iter().map(|name| name.trim().to_lowercase()).collect()
     }
@@ -268,6 +263,10 @@ impl Aggregate for Team {
             Restore if self.archived => vec![Event::Restored],
             _ => vec![],
         })
+    }
+
+    fn is_live(&self) -> bool {
+        self.name.is_some() && !self.archived
     }
 
     fn evolve(&mut self, event: &Event) {

@@ -993,6 +993,10 @@ impl Aggregate for Ticket {
         }
     }
 
+    fn is_live(&self) -> bool {
+        self.opened.is_some() && self.status != Status::Merged
+    }
+
     fn evolve(&mut self, event: &Event) {
         use Event::*;
         if let Opened(opened) = event {

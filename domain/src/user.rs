@@ -323,6 +323,10 @@ impl Aggregate for User {
         })
     }
 
+    fn is_live(&self) -> bool {
+        self.is_active()
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Invited(profile) => {

@@ -29,6 +29,9 @@ pub const COUNTRY_INVALID: Rejection =
 /// A negative amount of money.
 pub const PRICE_INVALID: Rejection = Rejection::invalid("price_invalid", "A price is not negative.");
 
+/// A negative amount of money where there can be none.
+pub const AMOUNT_INVALID: Rejection = Rejection::invalid("amount_invalid", "An amount is not negative.");
+
 /// The refusals of every check here.
 pub fn refusals() -> Vec<Rejection> {
     vec![
@@ -41,6 +44,7 @@ pub fn refusals() -> Vec<Rejection> {
         TIME_ZONE_INVALID,
         COUNTRY_INVALID,
         PRICE_INVALID,
+        AMOUNT_INVALID,
     ]
 }
 
@@ -95,6 +99,11 @@ pub fn country(value: Option<&str>) -> Result<(), Rejection> {
 /// A price, if there is one.
 pub fn price(value: Option<&crate::Money>) -> Result<(), Rejection> {
     must(value.is_none_or(|money| !money.amount.is_sign_negative()), PRICE_INVALID, "/price")
+}
+
+/// An amount of money that is not negative, if there is one.
+pub fn amount(value: Option<&crate::Money>, pointer: &str) -> Result<(), Rejection> {
+    must(value.is_none_or(|money| !money.amount.is_sign_negative()), AMOUNT_INVALID, pointer)
 }
 
 /// Whether a text is a host name in small letters with at least one dot.

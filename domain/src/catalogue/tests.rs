@@ -130,6 +130,11 @@ fn every_event_ever_shipped_can_be_read() {
     }
 }
 
+/// A record of this kind, as its first example makes it.
+pub(crate) fn born(kind: &'static str) -> AnyState {
+    World::default().born(kind)
+}
+
 /// One record of each kind, as its first example makes it: what the others' decisions depend on.
 #[derive(Default)]
 struct World {

@@ -69,7 +69,11 @@ fn rich<S: Spec>() -> New<S::Fields> {
 
 fn record<S: Spec>(events: impl IntoIterator<Item = Happened<S::Fields>>) -> Given<Record<S>> {
     let id = Field::id_for(crate::given::TENANT, S::KIND);
-    given::<Record<S>>(events.into_iter().map(happened::<S>)).with::<Field>(id, [size(false)])
+    let record = given::<Record<S>>(events.into_iter().map(happened::<S>)).with::<Field>(id, [size(false)]);
+    S::references(&S::examples().0).iter().fold(record, |record, reference| {
+        let need = reference::needs(std::slice::from_ref(reference)).remove(0);
+        record.alive(need.kind, need.id)
+    })
 }
 
 /// What `command` leads to after `before`, and that asking again changes nothing.
@@ -113,6 +117,11 @@ fn does_what_every_record_does<S: Spec>() {
     let cleared = Edit(Map::from_iter([("custom".to_owned(), json!({ "size": null }))]));
     leads_to::<S>(created(), cleared, Happened::CustomChanged { changes });
 
+    for stage in S::STAGES.iter().skip(1) {
+        let moved = Happened::StageChanged { from: S::STAGES[0].to_owned(), to: (*stage).to_owned() };
+        leads_to::<S>(created(), MoveStage { stage: (*stage).to_owned() }, moved);
+    }
+
     let live = || record::<S>(created());
     record::<S>([]).when(common::<S>(Restore)).rejected(Record::<S>::unknown());
     record::<S>(archived()).when(common::<S>(Tag { tag: tag() })).rejected(Record::<S>::put_away());
@@ -131,10 +140,7 @@ fn does_what_every_record_does<S: Spec>() {
     live().when(custom(json!({ "weight": 1 }))).rejected(custom::UNKNOWN_FIELD);
     let bare = New { custom: Custom::new(), ..rich::<S>() };
     let id = Field::id_for(crate::given::TENANT, S::KIND);
-    given::<Record<S>>([])
-        .with::<Field>(id, [size(true)])
-        .when(common::<S>(Create(bare)))
-        .rejected(custom::REQUIRED_FIELD);
+    record::<S>([]).with::<Field>(id, [size(true)]).when(common::<S>(Create(bare))).rejected(custom::REQUIRED_FIELD);
     let lost = New { stage: Some("nowhere".into()), ..rich::<S>() };
     record::<S>([]).when(common::<S>(Create(lost))).rejected(STAGE_UNKNOWN);
 }
@@ -152,6 +158,31 @@ fn companies_do_what_every_record_does() {
 #[test]
 fn products_do_what_every_record_does() {
     does_what_every_record_does::<crate::product::Spec>();
+}
+
+#[test]
+fn leads_do_what_every_record_does() {
+    does_what_every_record_does::<crate::lead::Spec>();
+}
+
+#[test]
+fn properties_do_what_every_record_does() {
+    does_what_every_record_does::<crate::property::Spec>();
+}
+
+#[test]
+fn enquiries_do_what_every_record_does() {
+    does_what_every_record_does::<crate::enquiry::Spec>();
+}
+
+#[test]
+fn deals_do_what_every_record_does() {
+    does_what_every_record_does::<crate::deal::Spec>();
+}
+
+#[test]
+fn projects_do_what_every_record_does() {
+    does_what_every_record_does::<crate::project::Spec>();
 }
 
 #[test]
