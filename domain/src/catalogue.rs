@@ -30,6 +30,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::lead::Lead>();
     visitor.visit::<crate::property::Property>();
     visitor.visit::<crate::enquiry::Enquiry>();
+    visitor.visit::<crate::offer::Offer>();
     visitor.visit::<crate::deal::Deal>();
     visitor.visit::<crate::project::Project>();
 }

@@ -284,6 +284,13 @@ pub enum Event {
         /// The other contact.
         contact: Id,
     },
+    /// It was sent an offer.
+    OfferReceived {
+        /// The offer.
+        offer: Id,
+        /// What it offers.
+        properties: Vec<Id>,
+    },
     /// It agrees to something, or no longer.
     ConsentChanged {
         /// To what.
@@ -312,6 +319,8 @@ pub struct State {
     pub identities: BTreeSet<Identity>,
     /// What other systems call it.
     pub external_ids: BTreeSet<ExternalId>,
+    /// The properties it was ever offered, with the offer that first did.
+    pub offered: BTreeMap<Id, Id>,
     roles: BTreeMap<Id, String>,
     notes: BTreeMap<Id, Personal<String>>,
     absorbed: BTreeMap<Id, BTreeSet<String>>,
@@ -348,6 +357,11 @@ impl Contact {
             [of(IdentityKind::Email, &fields.email), of(IdentityKind::Phone, &fields.phone)].into_iter().flatten()
         });
         primary.chain(self.state.identities.iter().cloned()).collect()
+    }
+
+    /// The contacts that are merged into it.
+    pub fn absorbed(&self) -> impl Iterator<Item = Id> {
+        self.state.absorbed.keys().copied()
     }
 
     fn address_keys(&self) -> BTreeSet<String> {
@@ -492,6 +506,11 @@ impl record::Spec for Spec {
                 state.absorbed.insert(*contact, redirects.iter().map(Identity::key).collect());
             }
             Event::Released { contact } => drop(state.absorbed.remove(contact)),
+            Event::OfferReceived { offer, properties } => {
+                for property in properties {
+                    state.offered.entry(*property).or_insert(*offer);
+                }
+            }
             Event::ConsentChanged { purpose, to, .. } => drop(state.consents.insert(purpose.clone(), *to)),
             Event::ErasureRequested { .. } => state.erasure_requested = true,
         }

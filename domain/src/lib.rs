@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod lead;
 mod money;
 pub mod named;
+pub mod offer;
 mod party;
 mod personal;
 pub mod product;
