@@ -33,6 +33,11 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::offer::Offer>();
     visitor.visit::<crate::deal::Deal>();
     visitor.visit::<crate::project::Project>();
+    visitor.visit::<crate::order::Order>();
+    visitor.visit::<crate::call::Call>();
+    visitor.visit::<crate::conversation::Conversation>();
+    visitor.visit::<crate::label::Label>();
+    visitor.visit::<crate::quick_reply::QuickReply>();
 }
 
 /// Whether there is such a kind of record.

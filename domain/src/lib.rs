@@ -1,10 +1,12 @@
 //! Deskfold's pure core: aggregates, events and rules as data; no async, no I/O, no clock, no randomness.
 
 pub mod api_key;
+pub mod call;
 pub mod catalogue;
 pub mod color;
 pub mod company;
 pub mod contact;
+pub mod conversation;
 pub mod custom;
 pub mod deal;
 pub mod enquiry;
@@ -18,16 +20,19 @@ mod given;
 mod id;
 pub mod import;
 pub mod kernel;
+pub mod label;
 pub mod lead;
 mod money;
 pub mod named;
 pub mod offer;
+pub mod order;
 mod party;
 mod personal;
 pub mod product;
 pub mod product_category;
 pub mod project;
 pub mod property;
+pub mod quick_reply;
 pub mod record;
 pub mod reference;
 mod rejection;

@@ -478,8 +478,7 @@ pub fn patched<F: Serialize + DeserializeOwned>(
     fields: &F,
     patch: Map<String, Value>,
 ) -> Result<(F, Changes), Rejection> {
-    let before = object(fields);
-    let mut after = before.clone();
+    let mut after = object(fields);
     for (key, value) in patch {
         merge(after.entry(key).or_insert(Value::Null), value);
     }
@@ -488,15 +487,19 @@ pub fn patched<F: Serialize + DeserializeOwned>(
         let found = named::located(&error.path().to_string(), &error.inner().to_string());
         FIELD_INVALID.because(found.detail).at(found.pointer)
     })?;
-    let after = object(&edited);
+    let changes = difference(fields, &edited);
+    Ok((edited, changes))
+}
+
+/// Every attribute that differs, with its old and new value.
+pub fn difference(before: &impl Serialize, after: &impl Serialize) -> Changes {
+    let (before, after) = (object(before), object(after));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or(Value::Null);
-    let changes = keys
-        .into_iter()
+    keys.into_iter()
         .filter(|key| of(&before, key) != of(&after, key))
         .map(|key| (key.clone(), custom::Change { from: of(&before, key), to: of(&after, key) }))
-        .collect();
-    Ok((edited, changes))
+        .collect()
 }
 
 /// The changes that a patch of the custom fields really makes; refuses values that do not fit their definitions.

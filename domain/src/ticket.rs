@@ -126,6 +126,8 @@ pub enum AssignMethod {
     RoundRobin,
     /// The one with the least to do.
     LeastBusy,
+    /// The user took it.
+    Claimed,
 }
 
 /// A new ticket.
@@ -736,7 +738,9 @@ const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with th
 const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
 const MERGED: Rejection = Rejection::conflict("ticket_merged", "The ticket is a part of another one; use that one.");
 const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title has 1 to 500 characters.");
-const BODY_EMPTY: Rejection = Rejection::invalid("body_empty", "A message without text needs an attachment.");
+/// A message that says nothing.
+pub(crate) const BODY_EMPTY: Rejection =
+    Rejection::invalid("body_empty", "A message without text needs an attachment.");
 const STAGE_UNKNOWN: Rejection = Rejection::invalid("stage_unknown", "The ticket's team has no such stage.");
 const REQUESTER_UNKNOWN: Rejection = Rejection::invalid("requester_unknown", "There is no such contact or user.");
 const REQUESTER_INVALID: Rejection =
@@ -756,7 +760,8 @@ const OTHER_UNKNOWN: Rejection = Rejection::invalid("other_ticket_unknown", "The
 const SAME_TICKET: Rejection = Rejection::invalid("same_ticket", "A ticket cannot be joined with itself.");
 const LINK_INVALID: Rejection =
     Rejection::invalid("link_invalid", "Links of this kind come from merging and splitting.");
-const SCORE_INVALID: Rejection = Rejection::invalid("score_invalid", "A score is 1 (bad) to 5 (good).");
+/// A rating out of range.
+pub(crate) const SCORE_INVALID: Rejection = Rejection::invalid("score_invalid", "A score is 1 (bad) to 5 (good).");
 
 fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     check_title(&new.title)?;
@@ -858,7 +863,8 @@ fn assign(
     Ok(Event::Assigned { from, to, method, rule_run })
 }
 
-fn check_body(body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
+/// Refuses a message that says nothing.
+pub(crate) fn check_body(body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
     if body.trim().is_empty() && attachments.is_empty() { Err(BODY_EMPTY.at("/body")) } else { Ok(()) }
 }
 

@@ -227,12 +227,13 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
             let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
             let mut accepted: BTreeMap<String, bool> = BTreeMap::new();
             let mut happened = Vec::new();
-            for round in 0..300 {
+            for round in 0..150 {
                 // What is valid in one round has expired in the next.
                 self.0.now = at(round % 2 * 400 * 86_400);
                 self.0.told.clear();
                 let mut commands: Vec<_> = A::examples().into_iter().chain(A::examples()).collect();
-                chance.shuffle(&mut commands[1..]);
+                // Now and then not even the first one is first.
+                chance.shuffle(&mut commands[usize::from(round % 10 != 9)..]);
                 let mut state = A::default();
                 for (step, command) in commands.iter().enumerate() {
                     // Now and then the others are not there.

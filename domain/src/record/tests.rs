@@ -186,6 +186,11 @@ fn projects_do_what_every_record_does() {
 }
 
 #[test]
+fn quick_replies_do_what_every_record_does() {
+    does_what_every_record_does::<crate::quick_reply::Spec>();
+}
+
+#[test]
 fn a_kind_with_stages_moves_through_them() {
     does_what_every_record_does::<Deal>();
     let created = || [Happened::Created(rich::<Deal>())];

@@ -1,0 +1,284 @@
+//! A phone call from outside: received, then answered or missed, and ended.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection,
+    contact::Contact,
+    reference::{self, REFERENCE_UNFIT, Reference},
+    user::User,
+    valid,
+};
+
+/// A new call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// The number that calls.
+    pub from: Personal<String>,
+    /// The number that is called.
+    pub to: String,
+    /// Who calls, as far as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Id>,
+}
+
+/// What may be asked of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Takes in that the phone rings.
+    Receive(New),
+    /// Says who calls.
+    LinkContact {
+        /// The contact.
+        contact: Id,
+    },
+    /// Records that somebody took it.
+    Answer {
+        /// Who.
+        user: Id,
+    },
+    /// Records that nobody took it.
+    Miss,
+    /// Records that it is over.
+    End {
+        /// How long it lasted, in seconds.
+        duration_s: u32,
+    },
+}
+
+/// What has happened to a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The phone rang.
+    Received(New),
+    /// It is known who calls.
+    ContactLinked {
+        /// The contact.
+        contact: Id,
+    },
+    /// Somebody took it.
+    Answered {
+        /// Who.
+        user: Id,
+    },
+    /// Nobody took it.
+    Missed {
+        /// The number that called.
+        from: Personal<String>,
+        /// The number that was called.
+        to: String,
+        /// Who called, as far as known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contact: Option<Id>,
+    },
+    /// It is over.
+    Ended {
+        /// How long it lasted, in seconds.
+        duration_s: u32,
+    },
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// There is no such call.
+    #[default]
+    Missing,
+    /// The phone rings.
+    Ringing,
+    /// Somebody is talking.
+    Answered,
+    /// Nobody took it.
+    Missed,
+    /// It is over.
+    Ended,
+}
+
+/// A call.
+#[derive(Clone, Default)]
+pub struct Call {
+    /// How far it has come.
+    pub status: Status,
+    received: Option<New>,
+    user: Option<Id>,
+}
+
+/// A call as rules see it.
+#[derive(Serialize, JsonSchema)]
+struct Document {
+    #[serde(flatten)]
+    received: New,
+    status: Status,
+    user: Option<Id>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("call_unknown", "There is no such call.");
+const EXISTS: Rejection = Rejection::conflict("call_exists", "A call with this id exists already.");
+const ANSWERED: Rejection = Rejection::conflict("call_answered", "Somebody else has taken the call.");
+const OVER: Rejection = Rejection::conflict("call_over", "The call is over.");
+
+impl Aggregate for Call {
+    const KIND: &'static str = "call";
+    const PLURAL: &'static str = "calls";
+    const CREATE: &'static str = "receive";
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        let Some(received) = &self.received else {
+            let Command::Receive(new) = command else { return Err(UNKNOWN) };
+            valid::phone(Some(&new.from)).map_err(|_| valid::PHONE_INVALID.at("/from"))?;
+            reference::check(&caller(new.contact), ctx)?;
+            return Ok(vec![Event::Received(new)]);
+        };
+        match (command, self.status) {
+            (Command::Receive(new), _) if new.from == received.from && new.to == received.to => Ok(vec![]),
+            (Command::Receive(_), _) => Err(EXISTS),
+            (Command::LinkContact { contact }, _) if received.contact == Some(contact) => Ok(vec![]),
+            (Command::LinkContact { contact }, _) => {
+                reference::check(&caller(Some(contact)), ctx)?;
+                Ok(vec![Event::ContactLinked { contact }])
+            }
+            (Command::Answer { user }, Status::Ringing) => {
+                reference::check(&[Reference::to::<User>("/user", user)], ctx)?;
+                Ok(vec![Event::Answered { user }])
+            }
+            (Command::Answer { user }, _) if self.user == Some(user) => Ok(vec![]),
+            (Command::Answer { .. }, Status::Answered) => Err(ANSWERED),
+            (Command::Miss, Status::Ringing) => {
+                let New { from, to, contact } = received.clone();
+                Ok(vec![Event::Missed { from, to, contact }])
+            }
+            (Command::Miss, Status::Missed) | (Command::End { .. }, Status::Ended) => Ok(vec![]),
+            (Command::End { duration_s }, Status::Answered | Status::Ringing) => Ok(vec![Event::Ended { duration_s }]),
+            _ => Err(OVER),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Received(new) => {
+                self.received = Some(new.clone());
+                self.status = Status::Ringing;
+            }
+            Event::ContactLinked { contact } => {
+                if let Some(received) = &mut self.received {
+                    received.contact = Some(*contact);
+                }
+            }
+            Event::Answered { user } => {
+                self.user = Some(*user);
+                self.status = Status::Answered;
+            }
+            Event::Missed { .. } => self.status = Status::Missed,
+            Event::Ended { .. } => self.status = Status::Ended,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.received.is_some()
+    }
+
+    fn document(&self) -> Option<Value> {
+        let received = self.received.clone()?;
+        serde_json::to_value(Document { received, status: self.status, user: self.user }).ok()
+    }
+
+    fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(Document::json_schema(generator))
+    }
+
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Command::Receive(new) => reference::needs(&caller(new.contact)),
+            Command::LinkContact { contact } => reference::needs(&caller(Some(*contact))),
+            Command::Answer { user } => vec![Need::of::<User>(*user)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
+        match event {
+            Event::Received(new) => new.contact,
+            Event::ContactLinked { contact } => Some(*contact),
+            _ => self.received.as_ref().and_then(|received| received.contact),
+        }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        vec![UNKNOWN, EXISTS, ANSWERED, OVER, REFERENCE_UNFIT, valid::PHONE_INVALID]
+    }
+
+    fn examples() -> Vec<Command> {
+        let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 + last);
+        let to = "+7 812 555 0100".to_owned();
+        vec![
+            Command::Receive(New { from: "+7 921 555 0101".into(), to, contact: Some(id(0xC)) }),
+            Command::LinkContact { contact: id(0xD) },
+            Command::Answer { user: id(0xA) },
+            Command::Miss,
+            Command::End { duration_s: 95 },
+        ]
+    }
+}
+
+fn caller(contact: Option<Id>) -> Vec<Reference> {
+    contact.map(|contact| Reference::to::<Contact>("/contact", contact)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::given::{ANNA, BORIS, given};
+
+    const MARIA: Id = Id::from_bits(0xC);
+
+    fn new() -> New {
+        New { from: "+7 921 555 0101".into(), to: "+7 812 555 0100".into(), contact: Some(MARIA) }
+    }
+
+    #[test]
+    fn it_rings_once() {
+        given::<Call>([]).alive("contact", MARIA).when(Command::Receive(new())).then([Event::Received(new())]);
+        given::<Call>([Event::Received(new())]).when(Command::Receive(new())).nothing();
+        let other = New { to: "+7 812 555 0199".into(), ..new() };
+        given::<Call>([Event::Received(new())]).when(Command::Receive(other)).rejected(EXISTS);
+        let nobody = New { from: "nobody".into(), ..new() };
+        given::<Call>([]).when(Command::Receive(nobody)).rejected(valid::PHONE_INVALID);
+        given::<Call>([]).when(Command::Miss).rejected(UNKNOWN);
+    }
+
+    #[test]
+    fn somebody_takes_it_or_nobody_does() {
+        let rings = || Event::Received(new());
+        let answered = || Event::Answered { user: ANNA };
+        given::<Call>([rings()]).alive("user", ANNA).when(Command::Answer { user: ANNA }).then([answered()]);
+        given::<Call>([rings()]).when(Command::Answer { user: ANNA }).rejected(REFERENCE_UNFIT);
+        given::<Call>([rings(), answered()]).when(Command::Answer { user: ANNA }).nothing();
+        given::<Call>([rings(), answered()]).when(Command::Answer { user: BORIS }).rejected(ANSWERED);
+        given::<Call>([rings(), answered()]).when(Command::Miss).rejected(OVER);
+        let ended = || Event::Ended { duration_s: 95 };
+        given::<Call>([rings(), answered()]).when(Command::End { duration_s: 95 }).then([ended()]);
+        given::<Call>([rings(), answered(), ended()]).when(Command::End { duration_s: 95 }).nothing();
+        let New { from, to, contact } = new();
+        let missed = Event::Missed { from, to, contact };
+        given::<Call>([rings()]).when(Command::Miss).then([missed.clone()]);
+        given::<Call>([rings(), missed.clone()]).when(Command::Miss).nothing();
+        given::<Call>([rings(), missed]).when(Command::Answer { user: ANNA }).rejected(OVER);
+    }
+
+    #[test]
+    fn who_calls_may_turn_out_later() {
+        let linked = || Event::ContactLinked { contact: BORIS };
+        let link = || Command::LinkContact { contact: BORIS };
+        given::<Call>([Event::Received(new())]).alive("contact", BORIS).when(link()).then([linked()]);
+        given::<Call>([Event::Received(new()), linked()]).when(link()).nothing();
+        given::<Call>([Event::Received(new())]).when(link()).rejected(REFERENCE_UNFIT);
+    }
+}
