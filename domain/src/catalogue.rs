@@ -38,6 +38,10 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::conversation::Conversation>();
     visitor.visit::<crate::label::Label>();
     visitor.visit::<crate::quick_reply::QuickReply>();
+    visitor.visit::<crate::comment::Comment>();
+    visitor.visit::<crate::activity::Activity>();
+    visitor.visit::<crate::relation::Relation>();
+    visitor.visit::<crate::task::Task>();
 }
 
 /// Whether there is such a kind of record.

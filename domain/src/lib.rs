@@ -1,9 +1,11 @@
 //! Deskfold's pure core: aggregates, events and rules as data; no async, no I/O, no clock, no randomness.
 
+pub mod activity;
 pub mod api_key;
 pub mod call;
 pub mod catalogue;
 pub mod color;
+pub mod comment;
 pub mod company;
 pub mod contact;
 pub mod conversation;
@@ -36,7 +38,9 @@ pub mod quick_reply;
 pub mod record;
 pub mod reference;
 mod rejection;
+pub mod relation;
 pub mod role;
+pub mod task;
 pub mod team;
 pub mod tenant;
 pub mod ticket;

@@ -6,8 +6,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     Aggregate, Ctx, Decision, Echo, Id, Need, Party, PartyKind, Personal, Rejection, Time,
@@ -733,6 +734,17 @@ pub struct Ticket {
     rating: Option<(u8, Option<Personal<String>>)>,
 }
 
+/// A ticket as rules see it.
+#[derive(Serialize, JsonSchema)]
+struct Document {
+    #[serde(flatten)]
+    opened: Opened,
+    status: Status,
+    assignee: Option<Id>,
+    entitlement: Option<Id>,
+    product: Option<Id>,
+}
+
 const UNKNOWN: Rejection = Rejection::missing("ticket_unknown", "There is no such ticket.");
 const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
@@ -1001,6 +1013,17 @@ impl Aggregate for Ticket {
 
     fn is_live(&self) -> bool {
         self.opened.is_some() && self.status != Status::Merged
+    }
+
+    fn document(&self) -> Option<Value> {
+        let opened = (**self.opened.as_ref()?).clone();
+        let (entitlement, product) = self.product.unzip();
+        let (status, assignee) = (self.status, self.assignee);
+        serde_json::to_value(Document { opened, status, assignee, entitlement, product }).ok()
+    }
+
+    fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(Document::json_schema(generator))
     }
 
     fn evolve(&mut self, event: &Event) {
