@@ -1,10 +1,14 @@
 //! Every aggregate, once: routes, JSON dispatch, golden tests and OpenAPI walk this list.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
-use schemars::SchemaGenerator;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
 
-use crate::Aggregate;
+use crate::{Aggregate, Id, Need, kernel::AnyState};
 
 /// Something that does the same for every aggregate.
 pub trait Visitor {
@@ -42,32 +46,89 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<crate::activity::Activity>();
     visitor.visit::<crate::relation::Relation>();
     visitor.visit::<crate::task::Task>();
+    visitor.visit::<crate::rule::Rule>();
+    visitor.visit::<crate::rule_run::RuleRun>();
+}
+
+/// What is known of a kind of record by its name alone: for whoever reads the log without knowing its types.
+pub struct Kind {
+    /// Its name, such as `ticket`.
+    pub name: &'static str,
+    /// The command that brings a new one into being.
+    pub create: &'static str,
+    /// The commands that others may issue.
+    pub commands: BTreeSet<String>,
+    /// Its events with the JSON schema of their data.
+    pub events: BTreeMap<String, Schema>,
+    /// The JSON schema of what rules see of it; `None` when they see nothing.
+    pub document: Option<Schema>,
+    /// The definitions that its schemas refer to.
+    pub definitions: Map<String, Value>,
+    custom: bool,
+    need: fn(Id) -> Need,
+    see: fn(&AnyState) -> Option<Value>,
+}
+
+impl Kind {
+    /// The state of a record of this kind, as a need.
+    pub fn need(&self, id: Id) -> Need {
+        (self.need)(id)
+    }
+
+    /// What rules see of a record in this state: [`Aggregate::document`].
+    pub fn see(&self, state: &AnyState) -> Option<Value> {
+        (self.see)(state)
+    }
+}
+
+struct Kinds(BTreeMap<&'static str, Kind>);
+
+impl Visitor for Kinds {
+    fn visit<A: Aggregate>(&mut self) {
+        let mut generator = SchemaGenerator::default();
+        let commands = A::commands(&mut generator).into_iter().map(|command| command.name);
+        let commands = commands.filter(|name| !A::INTERNAL.contains(&name.as_str())).collect();
+        let events = A::events(&mut generator).into_iter().map(|event| (event.name, event.schema)).collect();
+        let document = A::document_schema(&mut generator);
+        let kind = Kind {
+            name: A::KIND,
+            create: A::CREATE,
+            commands,
+            events,
+            document,
+            definitions: generator.take_definitions(true),
+            custom: A::CUSTOM,
+            need: Need::of::<A>,
+            see: |state| state.downcast_ref::<A>().and_then(A::document),
+        };
+        self.0.insert(A::KIND, kind);
+    }
+}
+
+/// A kind by its name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
+        let mut kinds = Kinds(BTreeMap::new());
+        visit_all(&mut kinds);
+        kinds
+    });
+    KINDS.0.get(name)
 }
 
 /// Whether there is such a kind of record.
-pub fn has(kind: &str) -> bool {
-    struct Find<'a>(&'a str, bool);
-    impl Visitor for Find<'_> {
-        fn visit<A: Aggregate>(&mut self) {
-            self.1 |= A::KIND == self.0;
-        }
-    }
-    let mut find = Find(kind, false);
-    visit_all(&mut find);
-    find.1
+pub fn has(name: &str) -> bool {
+    kind(name).is_some()
+}
+
+/// Whether there is such a type of event: `ticket.opened`.
+pub fn has_event(event_type: &str) -> bool {
+    let known = |(name, event): (&str, &str)| kind(name).is_some_and(|kind| kind.events.contains_key(event));
+    event_type.split_once('.').is_some_and(known)
 }
 
 /// Whether records of this kind take custom fields.
-pub fn takes_custom_fields(kind: &str) -> bool {
-    struct Find<'a>(&'a str, bool);
-    impl Visitor for Find<'_> {
-        fn visit<A: Aggregate>(&mut self) {
-            self.1 |= A::CUSTOM && A::KIND == self.0;
-        }
-    }
-    let mut find = Find(kind, false);
-    visit_all(&mut find);
-    find.1
+pub fn takes_custom_fields(name: &str) -> bool {
+    kind(name).is_some_and(|kind| kind.custom)
 }
 
 /// Permissions that belong to no single kind of record.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
@@ -546,6 +547,11 @@ impl record::Spec for Spec {
             }
             _ => vec![],
         }
+    }
+
+    fn document(contact: &Contact, document: &mut Map<String, Value>) {
+        let companies = contact.state.companies.iter().map(ToString::to_string);
+        document.insert("companies".into(), companies.collect());
     }
 
     fn refusals() -> Vec<Rejection> {

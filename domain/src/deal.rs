@@ -260,7 +260,7 @@ mod tests {
         given(created::<Spec>().into_iter().chain(events.into_iter().map(Either::Own)))
     }
 
-    fn edit(patch: Value) -> record::Command<Spec> {
+    fn edit(patch: &Value) -> record::Command<Spec> {
         Either::Common(Common::Edit(patch.as_object().unwrap().clone()))
     }
 
@@ -269,23 +269,23 @@ mod tests {
         let from = Spec::examples().0.amount;
         let to = from.map(|money| Money { amount: 300_000.into(), ..money });
         let changed = || Event::AmountChanged { from, to };
-        flat([]).when(edit(json!({ "amount": to }))).then([Either::Own(changed())]);
-        flat([changed()]).when(edit(json!({ "amount": to }))).nothing();
-        let events = flat([]).when(edit(json!({ "amount": to, "pipeline": "rent" }))).events();
+        flat([]).when(edit(&json!({ "amount": to }))).then([Either::Own(changed())]);
+        flat([changed()]).when(edit(&json!({ "amount": to }))).nothing();
+        let events = flat([]).when(edit(&json!({ "amount": to, "pipeline": "rent" }))).events();
         assert!(
             matches!(&events[..], [Either::Own(_), Either::Common(Happened::DetailsChanged { changes })] if changes.len() == 1)
         );
         let debt = json!({ "amount": { "amount": "-1", "currency": "EUR" } });
-        flat([]).when(edit(debt)).rejected(valid::AMOUNT_INVALID);
+        flat([]).when(edit(&debt)).rejected(valid::AMOUNT_INVALID);
     }
 
     #[test]
     fn what_it_refers_to_must_be_there_when_it_is_first_named() {
         let other = Id::from_bits(0x77);
-        flat([]).when(edit(json!({ "contact": other }))).rejected(REFERENCE_UNFIT);
-        assert_eq!(flat([]).alive("contact", other).when(edit(json!({ "contact": other }))).events().len(), 1);
+        flat([]).when(edit(&json!({ "contact": other }))).rejected(REFERENCE_UNFIT);
+        assert_eq!(flat([]).alive("contact", other).when(edit(&json!({ "contact": other }))).events().len(), 1);
         // What was named before may have gone since.
-        assert_eq!(flat([]).when(edit(json!({ "pipeline": "rent" }))).events().len(), 1);
+        assert_eq!(flat([]).when(edit(&json!({ "pipeline": "rent" }))).events().len(), 1);
     }
 
     #[test]

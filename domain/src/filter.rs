@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FieldError, Id, Time, custom::FieldType};
+use crate::{FieldError, Id, Personal, Time, custom::FieldType};
 
 /// How deep `all`, `any` and `not` may be nested.
 pub const MAX_DEPTH: usize = 16;
@@ -321,12 +321,104 @@ impl Filter {
         }
     }
 
+    /// Whether a record matches, and why: every condition with the value it found and what it says about it.
+    pub fn explain(&self, record: &impl Lookup) -> (bool, Vec<Check>) {
+        let mut checks = Vec::new();
+        (self.check(record, "", &mut checks), checks)
+    }
+
+    fn check(&self, record: &impl Lookup, place: &str, checks: &mut Vec<Check>) -> bool {
+        let mut each = |filters: &[Filter], name: &str| -> Vec<bool> {
+            let check =
+                |(index, filter): (usize, &Filter)| filter.check(record, &format!("{place}/{name}/{index}"), checks);
+            filters.iter().enumerate().map(check).collect()
+        };
+        match self {
+            Filter::All(filters) => each(filters, "all").into_iter().all(|holds| holds),
+            Filter::Any(filters) => each(filters, "any").into_iter().any(|holds| holds),
+            Filter::Not(filter) => !filter.check(record, &format!("{place}/not"), checks),
+            Filter::Condition(condition) => {
+                let actual = record.value(&condition.field);
+                let holds = condition.matches(actual);
+                let (op, value) = condition.test.parts(condition.kind);
+                let actual = Personal(shortened(actual));
+                let (place, field) = (place.to_owned(), condition.field.clone());
+                checks.push(Check { place, field, op, value, actual, holds });
+                holds
+            }
+        }
+    }
+
     /// Whether it asks anything about a field.
     pub fn mentions(&self, field: &str) -> bool {
         match self {
             Filter::All(filters) | Filter::Any(filters) => filters.iter().any(|filter| filter.mentions(field)),
             Filter::Not(filter) => filter.mentions(field),
             Filter::Condition(condition) => condition.field == field,
+        }
+    }
+}
+
+/// One condition of a filter, held against a record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// Where in the filter it stands (JSON pointer).
+    pub place: String,
+    /// The field.
+    pub field: String,
+    /// What is asked of it.
+    pub op: Op,
+    /// What it is held against.
+    pub value: Value,
+    /// What was found; long texts are cut.
+    pub actual: Personal<Value>,
+    /// Whether the condition holds.
+    pub holds: bool,
+}
+
+/// Longest text that a check repeats, in characters.
+const MAX_ACTUAL: usize = 200;
+
+fn shortened(value: Option<&Value>) -> Value {
+    match value {
+        Some(Value::String(text)) => text.chars().take(MAX_ACTUAL).collect::<String>().into(),
+        Some(Value::Array(values)) => values.iter().take(50).map(|value| shortened(Some(value))).collect(),
+        Some(Value::Object(_)) | None => Value::Null,
+        Some(value) => value.clone(),
+    }
+}
+
+impl From<&Scalar> for Value {
+    fn from(scalar: &Scalar) -> Value {
+        match scalar {
+            Scalar::Text(text) => text.clone().into(),
+            Scalar::Integer(number) => (*number).into(),
+            Scalar::Decimal(number) => number.to_string().into(),
+            Scalar::Bool(value) => (*value).into(),
+            Scalar::Time(time) => time.to_string().into(),
+            Scalar::Date(date) => date.to_string().into(),
+        }
+    }
+}
+
+impl Test {
+    /// The op and the value that say this.
+    fn parts(&self, kind: FieldKind) -> (Op, Value) {
+        let list = |values: &[Scalar]| values.iter().map(Value::from).collect();
+        match self {
+            Test::Eq(value) if kind == FieldKind::Set => (Op::Contains, value.into()),
+            Test::Eq(value) => (Op::Eq, value.into()),
+            Test::Ne(value) => (Op::Ne, value.into()),
+            Test::In(values) => (Op::In, list(values)),
+            Test::NotIn(values) => (Op::NotIn, list(values)),
+            Test::Lt(value) => (Op::Lt, value.into()),
+            Test::Lte(value) => (Op::Lte, value.into()),
+            Test::Gt(value) => (Op::Gt, value.into()),
+            Test::Gte(value) => (Op::Gte, value.into()),
+            Test::Between(from, to) => (Op::Between, [from, to].into_iter().map(Value::from).collect()),
+            Test::Contains(text) => (Op::Contains, text.clone().into()),
+            Test::StartsWith(text) => (Op::StartsWith, text.clone().into()),
+            Test::IsNull(wanted) => (Op::IsNull, (*wanted).into()),
         }
     }
 }
@@ -579,6 +671,8 @@ mod tests {
         Filter::parse(filter, &Tickets).unwrap().matches(record)
     }
 
+    // By value, so that a test reads `condition("priority", "eq", json!(2))`.
+    #[allow(clippy::needless_pass_by_value)]
     fn condition(field: &str, op: &str, value: Value) -> Value {
         json!({ "field": field, "op": op, "value": value })
     }
@@ -643,6 +737,25 @@ mod tests {
         }
         assert!(!matches(&condition("priority", "lt", json!(5)), &record));
         assert!(!matches(&condition("title", "contains", json!("")), &record));
+    }
+
+    #[test]
+    fn every_condition_is_explained() {
+        let filter = json!({ "any": [
+            condition("title", "contains", json!("Printer")),
+            { "not": condition("tags", "eq", json!("vip")) },
+            condition("custom.price", "between", json!(["1", "2"])),
+        ]});
+        let filter = Filter::parse(&filter, &Tickets).unwrap();
+        let record = json!({ "title": "x".repeat(500), "tags": ["vip"], "custom": { "price": "1.50" } });
+        let (matches, checks) = filter.explain(&record);
+        assert_eq!(matches, filter.matches(&record));
+        let seen: Vec<_> = checks.iter().map(|check| (check.place.as_str(), check.op, check.holds)).collect();
+        let expected =
+            [("/any/0", Op::Contains, false), ("/any/1/not", Op::Contains, true), ("/any/2", Op::Between, true)];
+        assert_eq!(seen, expected);
+        assert_eq!(checks[0].actual.as_str().map(str::len), Some(MAX_ACTUAL));
+        assert_eq!((&checks[2].value, &*checks[2].actual), (&json!(["1", "2"]), &json!("1.50")));
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub fn check_name(name: &str) -> Result<(), Rejection> {
     if name.trim().is_empty() || name.chars().count() > 64 { Err(NAME_INVALID.at("/name")) } else { Ok(()) }
 }
 
-fn create(label: &Label, new: New, ctx: &Ctx<'_>) -> Decision<Event> {
+fn create(label: &Label, new: &New, ctx: &Ctx<'_>) -> Decision<Event> {
     check_name(&new.name)?;
     if ctx.id != Label::id_for(ctx.tenant, &new.name) {
         return Err(ID_UNFIT);
@@ -115,7 +115,7 @@ fn create(label: &Label, new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         // Whoever types it again means this one.
         Some(name) if Label::id_for(ctx.tenant, name) == ctx.id => Ok(vec![]),
         Some(_) => Err(NAME_TAKEN.at("/name")),
-        None => Ok(vec![Event::Created(New { name: new.name.trim().to_owned(), ..new })]),
+        None => Ok(vec![Event::Created(New { name: new.name.trim().to_owned(), ..new.clone() })]),
     }
 }
 
@@ -128,13 +128,13 @@ impl Aggregate for Label {
 
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let name = match (command, &self.name) {
-            (Command::Create(new), _) => return create(self, new, ctx),
+            (Command::Create(new), _) => return create(self, &new, ctx),
             (_, None) => return Err(UNKNOWN),
             (Command::Rename { name: to }, Some(name)) if to.trim() == name => return Ok(vec![]),
             (Command::Rename { name: to }, Some(name)) => (to.trim().to_owned(), name.clone()),
             (Command::Recolor { color }, _) if color == self.color => return Ok(vec![]),
             (Command::Recolor { color }, _) => {
-                return Ok(vec![Event::ColorChanged { from: self.color.clone(), to: color }]);
+                return Ok(vec![Event::ColorChanged { from: self.color, to: color }]);
             }
             (Command::Pin, _) => return Ok(if self.pinned { vec![] } else { vec![Event::Pinned] }),
             (Command::Unpin, _) => return Ok(if self.pinned { vec![Event::Unpinned] } else { vec![] }),

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod api_key;
+pub mod automation;
 pub mod call;
 pub mod catalogue;
 pub mod color;
@@ -40,6 +41,8 @@ pub mod reference;
 mod rejection;
 pub mod relation;
 pub mod role;
+pub mod rule;
+pub mod rule_run;
 pub mod task;
 pub mod team;
 pub mod tenant;

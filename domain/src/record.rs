@@ -620,7 +620,7 @@ impl<S: Spec> Aggregate for Record<S> {
         let mut document = object(self.fields.as_ref()?);
         document.insert("custom".into(), self.custom.clone().into_iter().collect());
         document.insert("tags".into(), self.tags.iter().cloned().collect());
-        document.insert("archived".into(), self.archived.into());
+        document.insert("archived".into(), (self.archived || S::ended(self).is_some()).into());
         document.extend(self.owner.map(|owner| ("owner".to_owned(), owner.to_string().into())));
         if !S::STAGES.is_empty() {
             document.insert("stage".into(), self.stage.clone().into());

@@ -39,18 +39,21 @@ pub fn person(subjects: &[Subject]) -> Option<Id> {
     subjects.iter().find(|subject| subject.kind == "contact").map(|subject| subject.id)
 }
 
+/// Whether a record is live, as far as the facts go.
+type Live = fn(&Ctx<'_>, Id) -> bool;
+
 /// A record that a command names, which must be live.
 pub struct Reference {
     pointer: String,
     kind: String,
     id: Id,
-    target: Option<(Need, fn(&Ctx<'_>, Id) -> bool)>,
+    target: Option<(Need, Live)>,
 }
 
 impl Reference {
     /// The record `id` of kind `A`, named at this place in the body.
     pub fn to<A: Aggregate>(pointer: impl Into<String>, id: Id) -> Reference {
-        let target: (Need, fn(&Ctx<'_>, Id) -> bool) = (Need::of::<A>(id), |ctx, id| ctx.fact::<A>(id).is_live());
+        let target: (Need, Live) = (Need::of::<A>(id), |ctx, id| ctx.fact::<A>(id).is_live());
         Reference { pointer: pointer.into(), kind: A::KIND.to_owned(), id, target: Some(target) }
     }
 

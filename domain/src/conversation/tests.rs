@@ -155,7 +155,7 @@ fn one_person_takes_it() {
 }
 
 /// The owner that the contact gets when it is linked, if any.
-fn new_owner(before: Given<Conversation>, owner: Option<Id>) -> Option<Happened<contact::Fields>> {
+fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened<contact::Fields>> {
     let mut facts = Facts::default();
     let owned = Either::Common(Happened::OwnerChanged { from: None, to: owner, reason: None });
     let contact = given::<Contact>(created::<contact::Spec>().into_iter().chain([owned])).state;
@@ -180,10 +180,10 @@ fn a_linked_contact_belongs_to_whoever_is_responsible() {
     there(vec![linked()]).when(link()).nothing();
     chat([boris()]).when(link()).rejected(REFERENCE_UNFIT);
     let owner = |from, to| Some(Happened::OwnerChanged { from, to: Some(to), reason: Some(LINKED.into()) });
-    assert_eq!(new_owner(chat([boris()]), Some(ANNA)), owner(Some(ANNA), BORIS));
-    assert_eq!(new_owner(chat([boris()]), None), owner(None, BORIS));
-    assert_eq!(new_owner(chat([boris()]), Some(BORIS)), None);
-    assert_eq!(new_owner(chat([]), Some(ANNA)), None);
+    assert_eq!(new_owner(&chat([boris()]), Some(ANNA)), owner(Some(ANNA), BORIS));
+    assert_eq!(new_owner(&chat([boris()]), None), owner(None, BORIS));
+    assert_eq!(new_owner(&chat([boris()]), Some(BORIS)), None);
+    assert_eq!(new_owner(&chat([]), Some(ANNA)), None);
 
     let unlinked = || Event::ContactUnlinked { contact: MARIA };
     there(vec![linked()]).when(Command::UnlinkContact).then([unlinked()]);

@@ -1,0 +1,149 @@
+//! What a rule looks at: the event and the records that it concerns, as JSON.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::vocabulary::kind_meant;
+use crate::{Actor, Id, Time, Via, catalogue, filter::Lookup, reference::Subject};
+
+/// An event that rules are asked about.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Its id, a UUID.
+    pub event_id: String,
+    /// Its place in the log.
+    pub position: u64,
+    /// Its type, such as `order.placed`.
+    pub event_type: String,
+    /// The record that it happened to.
+    pub subject: Subject,
+    /// When it happened in the world.
+    pub occurred_at: Time,
+    /// Who did it.
+    pub actor: Actor,
+    /// Through which channel.
+    pub via: Via,
+    /// Its data.
+    pub data: Value,
+}
+
+/// An event, as a run refers to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerRef {
+    /// Its id, a UUID.
+    pub event_id: String,
+    /// Its place in the log.
+    pub position: u64,
+    /// Its type, such as `order.placed`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The record that it happened to.
+    pub subject: Subject,
+    /// The contact whose personal data it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Id>,
+}
+
+impl Trigger {
+    /// The reference that a run keeps.
+    pub fn reference(&self, scene: &Scene) -> TriggerRef {
+        TriggerRef {
+            event_id: self.event_id.clone(),
+            position: self.position,
+            event_type: self.event_type.clone(),
+            subject: self.subject.clone(),
+            person: scene.id_of("contact"),
+        }
+    }
+}
+
+/// The records that an event concerns: the one it happened to first, then those that its data or that record refer to
+/// and that rules see, at most one of each kind.
+pub fn concerned(subject: &Subject, data: &Value, document: Option<&Value>) -> Vec<Subject> {
+    let mut all = vec![subject.clone()];
+    let members = [Some(data), document].into_iter().flatten().filter_map(Value::as_object).flatten();
+    for (field, value) in members {
+        let id = |value: &Value| value.as_str().and_then(|text| text.parse::<Id>().ok());
+        let (kind, id) = match value.as_object() {
+            Some(party) => (party.get("kind").and_then(Value::as_str), party.get("id").and_then(id)),
+            None => (Some(kind_meant(field)), id(value)),
+        };
+        let (Some(kind), Some(id)) = (kind, id) else { continue };
+        let seen = catalogue::kind(kind).is_some_and(|kind| kind.document.is_some());
+        if seen && all.iter().all(|known| known.kind != kind) {
+            all.push(Subject::new(kind, id));
+        }
+    }
+    all
+}
+
+/// An event and the records that it concerns, under the names that conditions and templates use: `event`, `order`, ...
+#[derive(Clone, Debug)]
+pub struct Scene {
+    event: Value,
+    subjects: Vec<Subject>,
+    records: BTreeMap<String, Arc<Value>>,
+}
+
+impl Scene {
+    /// Sets the scene: the event, and what rules see of each record it concerns (see [`concerned`]).
+    pub fn new(trigger: &Trigger, records: impl IntoIterator<Item = (Subject, Arc<Value>)>) -> Scene {
+        let mut event = Map::new();
+        event.insert("type".into(), trigger.event_type.clone().into());
+        event.insert("occurred_at".into(), json!(trigger.occurred_at));
+        event.insert("via".into(), json!(trigger.via));
+        event.insert("actor".into(), json!(trigger.actor));
+        event.extend(trigger.data.as_object().cloned().unwrap_or_default());
+        let mut scene = Scene { event: Value::Object(event), subjects: Vec::new(), records: BTreeMap::new() };
+        for (subject, record) in records {
+            if !scene.records.contains_key(&subject.kind) {
+                scene.records.insert(subject.kind.clone(), record);
+                scene.subjects.push(subject);
+            }
+        }
+        scene
+    }
+
+    /// The id of the record of this kind.
+    pub fn id_of(&self, kind: &str) -> Option<Id> {
+        self.subjects.iter().find(|subject| subject.kind == kind).map(|subject| subject.id)
+    }
+
+    /// The records that are not archived: what a task that comes of it is about.
+    pub fn subjects(&self) -> Vec<&Subject> {
+        let live = |kind: &str| self.records.get(kind).is_some_and(|record| record["archived"] != true);
+        self.subjects.iter().filter(|subject| live(&subject.kind)).collect()
+    }
+
+    /// A value by its dotted path: `order.total.amount`.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+        let root = if name == "event" { &self.event } else { self.records.get(name)?.as_ref() };
+        rest.split('.').filter(|part| !part.is_empty()).try_fold(root, |value, part| match value {
+            Value::Array(values) => values.get(part.parse::<usize>().ok()?),
+            value => value.get(part),
+        })
+    }
+
+    /// Everything, for templates; every record with its id.
+    pub(super) fn values(&self) -> Map<String, Value> {
+        let mut values = Map::from_iter([("event".to_owned(), self.event.clone())]);
+        for subject in &self.subjects {
+            let Some(record) = self.records.get(&subject.kind) else { continue };
+            let mut record = Value::clone(record);
+            record["id"] = json!(subject.id);
+            values.insert(subject.kind.clone(), record);
+        }
+        values
+    }
+}
+
+impl Lookup for Scene {
+    fn value(&self, field: &str) -> Option<&Value> {
+        self.get(field)
+    }
+}

@@ -1,0 +1,242 @@
+//! The fields that a rule's conditions may ask about: those of its trigger and of the records that the trigger concerns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    catalogue::{self, Kind},
+    custom::FieldType,
+    filter::{FieldKind, Fields},
+};
+
+/// How deep fields of fields are offered: `order.total.amount`.
+const MAX_DEPTH: usize = 5;
+
+/// The kind of record that a field of this name refers to.
+pub(super) fn kind_meant(field: &str) -> &str {
+    match field {
+        "customer" => "contact",
+        other => other,
+    }
+}
+
+/// The types of custom fields, by kind of record and key.
+pub type CustomTypes = BTreeMap<(String, String), FieldType>;
+
+/// What the conditions of a rule with a certain trigger may ask about.
+pub struct Vocabulary {
+    fields: BTreeMap<String, FieldKind>,
+    custom: CustomTypes,
+    kinds: BTreeSet<&'static str>,
+}
+
+impl Vocabulary {
+    /// For rules with this trigger; `None` when there is no such type of event.
+    pub fn of(trigger: &str, custom: CustomTypes) -> Option<Vocabulary> {
+        let (name, event) = trigger.split_once('.')?;
+        let kind = catalogue::kind(name)?;
+        let schema = kind.events.get(event)?;
+        let mut fields = BTreeMap::new();
+        fields_of(schema.as_value(), &kind.definitions, "event", 0, &mut fields);
+        for (field, kind) in ENVELOPE {
+            fields.entry(format!("event.{field}")).or_insert(*kind);
+        }
+        let mut kinds = BTreeSet::new();
+        add_kind(kind, &mut fields, &mut kinds);
+        for other in meant(&fields) {
+            add_kind(other, &mut fields, &mut kinds);
+        }
+        Some(Vocabulary { fields, custom, kinds })
+    }
+
+    /// The kinds of record that the trigger may concern.
+    pub fn kinds(&self) -> &BTreeSet<&'static str> {
+        &self.kinds
+    }
+}
+
+/// What every event tells about itself besides its data.
+const ENVELOPE: &[(&str, FieldKind)] = &[
+    ("type", FieldKind::Text),
+    ("occurred_at", FieldKind::Time),
+    ("via", FieldKind::Text),
+    ("actor.kind", FieldKind::Text),
+    ("actor.id", FieldKind::Id),
+];
+
+fn add_kind(kind: &'static Kind, fields: &mut BTreeMap<String, FieldKind>, kinds: &mut BTreeSet<&'static str>) {
+    let Some(document) = &kind.document else { return };
+    fields_of(document.as_value(), &kind.definitions, kind.name, 0, fields);
+    fields.insert(format!("{}.id", kind.name), FieldKind::Id);
+    kinds.insert(kind.name);
+}
+
+/// The kinds that these fields refer to: by their name, or as a party of one of three kinds.
+fn meant(fields: &BTreeMap<String, FieldKind>) -> Vec<&'static Kind> {
+    let ids = fields.iter().filter(|(_, kind)| **kind == FieldKind::Id);
+    let names = ids.filter_map(|(path, _)| path.split_once('.')).flat_map(|(_, path)| match path.strip_suffix(".id") {
+        Some("actor") | None => vec![kind_meant(path)],
+        Some(_) => vec!["contact", "company"],
+    });
+    names.filter_map(catalogue::kind).collect()
+}
+
+fn fields_of(
+    schema: &Value,
+    definitions: &Map<String, Value>,
+    path: &str,
+    depth: usize,
+    fields: &mut BTreeMap<String, FieldKind>,
+) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    for part in ["anyOf", "allOf"] {
+        let parts = schema[part].as_array().into_iter().flatten();
+        parts.for_each(|part| fields_of(part, definitions, path, depth, fields));
+    }
+    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+        match definitions.get(name) {
+            _ if name == "Id" => drop(fields.insert(path.to_owned(), FieldKind::Id)),
+            Some(definition) => fields_of(definition, definitions, path, depth, fields),
+            None => {}
+        }
+    }
+    if let Some(kind) = leaf(schema, definitions) {
+        fields.insert(path.to_owned(), kind);
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        // What the key names is known only per tenant.
+        if name != "custom" {
+            fields_of(inner, definitions, &format!("{path}.{name}"), depth + 1, fields);
+        }
+    }
+}
+
+fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
+        _ => Vec::new(),
+    };
+    let pattern = schema["pattern"].as_str().unwrap_or_default();
+    match (types.as_slice(), schema["format"].as_str()) {
+        (["string"], Some("date-time")) => Some(FieldKind::Time),
+        (["string"], Some("date")) => Some(FieldKind::Date),
+        (["integer"], _) => Some(FieldKind::Integer),
+        (["boolean"], _) => Some(FieldKind::Bool),
+        (["number"], _) | (["string", "number"] | ["number", "string"], _) => Some(FieldKind::Decimal),
+        (["string"], _) if pattern.starts_with("^-?") => Some(FieldKind::Decimal),
+        (["string"], _) => Some(FieldKind::Text),
+        (["array"], _) => {
+            let name = schema["items"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+            let items = name.and_then(|name| definitions.get(name)).unwrap_or(&schema["items"]);
+            let text = matches!(leaf(items, definitions), Some(FieldKind::Text | FieldKind::Id));
+            text.then_some(FieldKind::Set)
+        }
+        // An enum whose variants are described one by one.
+        _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().all(|one| one["const"].is_string())) => {
+            Some(FieldKind::Text)
+        }
+        _ => None,
+    }
+}
+
+impl Fields for Vocabulary {
+    fn kind(&self, field: &str) -> Option<FieldKind> {
+        if let Some(kind) = self.fields.get(field) {
+            return Some(*kind);
+        }
+        let (kind, rest) = field.split_once('.')?;
+        let key = rest.strip_prefix("custom.")?;
+        let known = self.kinds.contains(kind);
+        self.custom.get(&(kind.to_owned(), key.to_owned())).copied().filter(|_| known).map(FieldKind::from)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let custom = self.custom.keys().filter(|(kind, _)| self.kinds.contains(kind.as_str()));
+        let custom = custom.map(|(kind, key)| format!("{kind}.custom.{key}"));
+        self.fields.keys().cloned().chain(custom).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_have_the_kinds_that_their_schemas_say() {
+        use FieldKind::*;
+        type Case<'a> = (&'a str, &'a [(&'a str, Option<FieldKind>)]);
+        let cases: [Case<'_>; 5] = [
+            (
+                "order.placed",
+                &[
+                    ("event.number", Some(Integer)),
+                    ("event.total.amount", Some(Decimal)),
+                    ("event.occurred_at", Some(Time)),
+                    ("order.total.amount", Some(Decimal)),
+                    ("order.total.currency", Some(Text)),
+                    ("order.city", Some(Text)),
+                    ("order.customer", Some(Id)),
+                    ("order.source", Some(Text)),
+                    ("order.cancelled", Some(Bool)),
+                    ("order.paid", Some(Decimal)),
+                    ("order.id", Some(Id)),
+                    ("contact.city", Some(Text)),
+                    ("contact.tags", Some(Set)),
+                    ("contact.custom.size", Some(Integer)),
+                    ("conversation.status", Some(Text)),
+                    ("order.items", None),
+                    ("ticket.title", None),
+                    ("order.custom.size", None),
+                ],
+            ),
+            (
+                "ticket.opened",
+                &[
+                    ("ticket.product", Some(Id)),
+                    ("ticket.priority", Some(Integer)),
+                    ("ticket.tags", Some(Set)),
+                    ("ticket.status", Some(Text)),
+                    ("contact.name", Some(Text)),
+                    ("product.name", Some(Text)),
+                    ("company.name", Some(Text)),
+                ],
+            ),
+            (
+                "order.status_changed",
+                &[("event.from", Some(Text)), ("event.to", Some(Text)), ("order.city", Some(Text))],
+            ),
+            ("call.missed", &[("event.from", Some(Text)), ("contact.city", Some(Text)), ("call.status", Some(Text))]),
+            ("task.became_overdue", &[("event.due_at", Some(Time)), ("task.due_at", Some(Time))]),
+        ];
+        let custom = CustomTypes::from([(("contact".to_owned(), "size".to_owned()), FieldType::Number)]);
+        for (trigger, fields) in cases {
+            let vocabulary = Vocabulary::of(trigger, custom.clone()).unwrap();
+            for (field, kind) in fields {
+                assert_eq!(vocabulary.kind(field), *kind, "{trigger}: {field}");
+            }
+            assert!(vocabulary.names().iter().all(|name| vocabulary.kind(name).is_some()));
+        }
+        assert!(Vocabulary::of("order.eaten", CustomTypes::new()).is_none());
+        assert!(Vocabulary::of("order", CustomTypes::new()).is_none());
+    }
+
+    #[test]
+    fn every_event_may_trigger_and_every_document_has_the_fields_it_promises() {
+        struct Documents;
+        impl catalogue::Visitor for Documents {
+            fn visit<A: crate::Aggregate>(&mut self) {
+                let kind = catalogue::kind(A::KIND).unwrap();
+                for event in kind.events.keys() {
+                    assert!(Vocabulary::of(&format!("{}.{event}", A::KIND), CustomTypes::new()).is_some());
+                }
+                let born = catalogue::tests::born(A::KIND);
+                assert_eq!(kind.see(&born).is_some(), kind.document.is_some(), "{}", A::KIND);
+            }
+        }
+        catalogue::visit_all(&mut Documents);
+    }
+}
