@@ -17,7 +17,7 @@ use crate::{
     FieldError, Id, Personal, Time, catalogue,
     filter::{Check, FieldKind, Fields, Filter},
     reference::Subject,
-    rule::{Action, City, CommandTemplate, Definition, OnMatch, Strategy, TaskTemplate},
+    rule::{Action, CommandTemplate, Definition, OnMatch, Strategy, TaskTemplate},
     rule_run::{self, Asked, RuleRun, SkipReason},
     ticket::{AssignMethod, Priority},
 };
@@ -129,11 +129,12 @@ fn compile(trigger: &str, definition: &Definition, custom: CustomTypes) -> Resul
         Filter::EVERYTHING
     });
     for (index, group) in definition.selector.iter().enumerate() {
-        if let Some(City::Same { equals }) = &group.city
-            && vocabulary.kind(equals) != Some(FieldKind::Text)
+        let city = group.city.as_ref().and_then(|city| city.field()).map(|field| ("city", FieldKind::Text, field));
+        let user = group.user.as_ref().and_then(|user| user.field()).map(|field| ("user", FieldKind::Id, field));
+        for (name, kind, field) in city.into_iter().chain(user).filter(|(_, kind, f)| vocabulary.kind(f) != Some(*kind))
         {
-            let detail = format!("{equals} is no text of {trigger} or of a record it concerns.");
-            problems.push(Problem::new(format!("/selector/{index}/city/equals"), "rule_field_unfit", detail));
+            let detail = format!("{field} of {trigger} or of a record it concerns is not {}.", kind.wanted());
+            problems.push(Problem::new(format!("/selector/{index}/{name}/equals"), "rule_field_unfit", detail));
         }
     }
     for (index, action) in definition.actions.iter().enumerate() {

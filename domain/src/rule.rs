@@ -23,12 +23,12 @@ use crate::{
 /// The rank of a rule that names none.
 pub const DEFAULT_RANK: i64 = 100;
 
-/// The city that an employee must be in.
+/// What something must be: a value, or the same as a field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum City {
-    /// This one.
-    Named(String),
+pub enum Wanted<T> {
+    /// This value.
+    Is(T),
     /// The same as a field of the trigger or of a record it concerns.
     Same {
         /// The field, such as `order.city`.
@@ -36,22 +36,32 @@ pub enum City {
     },
 }
 
+impl<T> Wanted<T> {
+    /// The field that it must be the same as.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Wanted::Is(_) => None,
+            Wanted::Same { equals } => Some(equals),
+        }
+    }
+}
+
 /// What an employee must be, all of it at once; a group that asks for nothing means everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// This user.
+    /// This user, or the one that a field names, such as `contact.owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<Id>,
+    pub user: Option<Wanted<Id>>,
     /// Has this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Id>,
     /// Is a member of this team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Id>,
-    /// Works in this city; upper and lower case are the same.
+    /// Works in this city, or in the one that a field names; upper and lower case are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub city: Option<City>,
+    pub city: Option<Wanted<String>>,
     /// Is there, away, or not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<Presence>,
@@ -314,7 +324,10 @@ impl Definition {
     fn references(&self) -> Vec<Reference> {
         let groups = self.selector.iter().enumerate().flat_map(|(index, group)| {
             let at = |name: &str| format!("/selector/{index}/{name}");
-            let user = group.user.map(|user| Reference::to::<User>(at("user"), user));
+            let user = match &group.user {
+                Some(Wanted::Is(user)) => Some(Reference::to::<User>(at("user"), *user)),
+                _ => None,
+            };
             let role = group.role.map(|role| Reference::to::<Role>(at("role"), role));
             let team = group.team.map(|team| Reference::to::<Team>(at("team"), team));
             [user, role, team].into_iter().flatten()
@@ -475,11 +488,11 @@ impl Aggregate for Rule {
         };
         let in_city = Group {
             role: Some(id(0xB)),
-            city: Some(City::Same { equals: "order.city".into() }),
+            city: Some(Wanted::Same { equals: "order.city".into() }),
             presence: Some(Presence::Online),
             ..Group::default()
         };
-        let one = Group { user: Some(id(0xA)), team: Some(id(0xC)), ..Group::default() };
+        let one = Group { user: Some(Wanted::Is(id(0xA))), team: Some(id(0xC)), ..Group::default() };
         let definition = Definition {
             when: when(between),
             selector: vec![in_city, one],
@@ -547,7 +560,7 @@ mod tests {
         let Action::CreateTask(TaskTemplate { project, .. }) = actions[0].clone() else { unreachable!() };
         given(events)
             .alive("role", selector[0].role.unwrap())
-            .alive("user", selector[1].user.unwrap())
+            .alive("user", Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000A))
             .alive("team", selector[1].team.unwrap())
             .alive("project", project.unwrap())
     }
@@ -582,7 +595,7 @@ mod tests {
                 { "field": "order.totle", "op": "eq", "value": 1 },
                 { "field": "order.city", "op": "eq", "value": 1 },
             ] },
-            "selector": [{ "city": { "equals": "order.number" } }],
+            "selector": [{ "city": { "equals": "order.number" } }, { "user": { "equals": "order.city" } }],
             "actions": [
                 { "create_task": { "title": "{{ order.number" } },
                 { "command": { "kind": "ticket", "command": "explode" } },
@@ -606,6 +619,7 @@ mod tests {
             ("/definition/when/all/0/field", "filter_field_unknown"),
             ("/definition/when/all/1/value", "filter_value_invalid"),
             ("/definition/selector/0/city/equals", "rule_field_unfit"),
+            ("/definition/selector/1/user/equals", "rule_field_unfit"),
             ("/definition/actions/0/create_task/title", "rule_template_invalid"),
             ("/definition/actions/1/command/command", "rule_command_unknown"),
             ("/definition/actions/2/command/command", "rule_command_unknown"),

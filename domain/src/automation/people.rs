@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Scene;
 use crate::{
     Id,
-    rule::{City, Group, Strategy},
+    rule::{Group, Strategy, Wanted},
     user::Presence,
 };
 
@@ -72,14 +72,17 @@ pub(super) fn choose(strategy: Strategy, candidates: &[Candidate], last: Option<
 impl Group {
     fn fits(&self, person: &Person, scene: &Scene) -> bool {
         let same = |a: &str, b: &str| a.trim().to_lowercase() == b.trim().to_lowercase();
-        let city = |wanted: &City| match (wanted, &person.city) {
+        let named = |field: &str| scene.get(field).and_then(|value| value.as_str());
+        let city = |wanted: &Wanted<String>| match (wanted, &person.city) {
             (_, None) => false,
-            (City::Named(name), Some(city)) => same(name, city),
-            (City::Same { equals }, Some(city)) => {
-                scene.get(equals).and_then(|value| value.as_str()).is_some_and(|name| same(name, city))
-            }
+            (Wanted::Is(name), Some(city)) => same(name, city),
+            (Wanted::Same { equals }, Some(city)) => named(equals).is_some_and(|name| same(name, city)),
         };
-        self.user.is_none_or(|user| user == person.id)
+        let user = |wanted: &Wanted<Id>| match wanted {
+            Wanted::Is(user) => *user == person.id,
+            Wanted::Same { equals } => named(equals).and_then(|text| text.parse().ok()) == Some(person.id),
+        };
+        self.user.as_ref().is_none_or(user)
             && self.role.is_none_or(|role| person.roles.contains(&role))
             && self.team.is_none_or(|team| person.teams.contains(&team))
             && self.presence.is_none_or(|presence| presence == person.presence)

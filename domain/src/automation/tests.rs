@@ -39,7 +39,7 @@ fn order(amount: &str, city: &str) -> Value {
 }
 
 fn maria() -> Value {
-    json!({ "name": "Maria {{ order.number }} #PHONE#", "city": "Moscow", "archived": false })
+    json!({ "name": "Maria {{ order.number }} #PHONE#", "city": "Moscow", "archived": false, "owner": BORIS })
 }
 
 fn scene_of(trigger: &Trigger, order: Value) -> Scene {
@@ -130,6 +130,8 @@ fn orders_of_a_city_go_to_managers_of_that_city() {
     assert_eq!(ids.len(), 2, "a task for each");
     let named = json!({ "selector": [{ "city": "MOSCOW" }] });
     assert_eq!(prepare(&call(&named)).chosen, [CAROL]);
+    let owned = json!({ "selector": [{ "user": { "equals": "contact.owner" } }] });
+    assert_eq!(prepare(&call(&owned)).chosen, [BORIS], "whoever looks after the customer");
     let nowhere = json!({ "selector": [{ "city": { "equals": "contact.country" } }] });
     assert_eq!(prepare(&call(&nowhere)).chosen, []);
 }

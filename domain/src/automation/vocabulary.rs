@@ -234,7 +234,17 @@ mod tests {
                     assert!(Vocabulary::of(&format!("{}.{event}", A::KIND), CustomTypes::new()).is_some());
                 }
                 let born = catalogue::tests::born(A::KIND);
-                assert_eq!(kind.see(&born).is_some(), kind.document.is_some(), "{}", A::KIND);
+                let document = kind.see(&born);
+                assert_eq!(document.is_some(), kind.document.is_some(), "{}", A::KIND);
+                let (Some(document), Some(event)) = (document, kind.events.keys().next()) else { return };
+                let vocabulary = Vocabulary::of(&format!("{}.{event}", A::KIND), CustomTypes::new()).unwrap();
+                for (field, value) in document.as_object().unwrap().iter().filter(|(field, _)| *field != "custom") {
+                    let path = format!("{}.{field}", A::KIND);
+                    let read =
+                        |kind: FieldKind| kind == FieldKind::Set && value.is_array() || kind.read(value).is_some();
+                    let leaf = value.is_string() || value.is_number() || value.is_boolean();
+                    assert!(!leaf || vocabulary.kind(&path).is_some_and(read), "{path} is {value}");
+                }
             }
         }
         catalogue::visit_all(&mut Documents);
