@@ -743,7 +743,7 @@ const REQUESTER_INVALID: Rejection =
     Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
 const ASSIGNEE_UNKNOWN: Rejection = Rejection::invalid("assignee_unknown", "There is no such active user.");
 const FOLLOWER_UNKNOWN: Rejection = Rejection::invalid("follower_unknown", "There is no such active user.");
-const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unknown", "There is no such team.");
+const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unfit", "There is no such team, or it is archived.");
 const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
     "product_not_owned",
     "Neither the requester nor the requester's company owns this product, or no longer.",
