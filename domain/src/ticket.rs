@@ -731,6 +731,18 @@ pub struct Ticket {
     rating: Option<(u8, Option<Personal<String>>)>,
 }
 
+impl Ticket {
+    /// Its attributes as they stand, once it is open.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_deref()
+    }
+
+    /// The entitlement by which its product is owned.
+    pub fn entitlement(&self) -> Option<Id> {
+        self.product.map(|(entitlement, _)| entitlement)
+    }
+}
+
 const UNKNOWN: Rejection = Rejection::missing("ticket_unknown", "There is no such ticket.");
 const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
