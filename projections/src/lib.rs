@@ -34,7 +34,7 @@ pub use entitlement_picker::entitlement_picker;
 pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
-    columns_of, get, list,
+    columns_of, explain, get, list,
 };
 pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use rebuild::{Difference, Progress};

@@ -310,20 +310,11 @@ fn condition<M: Listed>(sql: &mut Sql, filter: &Filter) {
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
-    let steps = steps::<M>(&request.sort);
-    let cursor = Cursor::new(M::NAME, &named(&steps), &request.filter);
-    let after = match &request.after {
-        Some(after) => {
-            let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
-            Some(cursor.read(after, &kinds).map_err(ListError::Cursor)?)
-        }
-        None => None,
-    };
-    let limit = i64::from(request.limit.clamp(1, MAX_LIMIT));
-    let statement = page::<M>(tenant, &request.filter, &steps, after.as_deref(), limit + 1);
+    let (statement, cursor) = statement::<M>(tenant, request)?;
+    let limit = request.limit.clamp(1, MAX_LIMIT);
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit as usize;
     if more {
         rows.pop();
     }
@@ -338,6 +329,21 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
     };
     let data = rows.into_iter().map(|(json, _)| raw(json)).collect::<Result<_, _>>()?;
     Ok(Page { data, next, total })
+}
+
+/// The statement of a page, one row more than asked for, and what writes the cursor of the next.
+fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Cursor), ListError> {
+    let steps = steps::<M>(&request.sort);
+    let cursor = Cursor::new(M::NAME, &named(&steps), &request.filter);
+    let after = match &request.after {
+        Some(after) => {
+            let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
+            Some(cursor.read(after, &kinds).map_err(ListError::Cursor)?)
+        }
+        None => None,
+    };
+    let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
+    Ok((page::<M>(tenant, &request.filter, &steps, after.as_deref(), rows), cursor))
 }
 
 pub(crate) fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
@@ -357,6 +363,7 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
     let condition = shared.text;
     sql.values.push(Scalar::Integer(rows).into());
     let limit = sql.values.len() - 1;
+    let several = branches.len() > 1;
     for (index, branch) in branches.into_iter().enumerate() {
         sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
         for part in branch {
@@ -372,7 +379,10 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
         }
         sql.push(" limit ").again(limit).push(")");
     }
-    sql.push(" limit ").again(limit).push(") t) select (select row_to_json(v) from (select ");
+    if several {
+        sql.push(" limit ").again(limit);
+    }
+    sql.push(") t) select (select row_to_json(v) from (select ");
     sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
     for (index, step) in steps.iter().enumerate() {
         sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
@@ -436,6 +446,18 @@ async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Resu
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
+}
+
+/// How the database would find one page of a list, in its own words: for tests and for operators.
+///
+/// # Errors
+/// As [`list`].
+pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<String, ListError> {
+    let mut statement = statement::<M>(tenant, request)?.0;
+    statement.text.insert_str(0, "explain ");
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
 }
 
 /// One record of a tenant.
