@@ -62,12 +62,11 @@ struct Described<A> {
 
 impl<A: Aggregate> Described<A> {
     fn operation(&self, document: &mut Document, id: &str, description: &str) -> Operation {
-        let mut codes = Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]);
-        codes.extend(self.refusals.clone());
         let operation = Operation::new(id, A::PLURAL, description)
             .permission(format!("{}.{}", A::KIND, self.name))
-            .problems(A::KIND, codes)
-            .query(document.schemas.properties::<Options>("Command"))
+            .problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]))
+            .problems(pascal(A::KIND), self.refusals.clone())
+            .query(document.schemas.properties::<Options>(""))
             .shared(HEADERS);
         let done = "Done. `events` is empty when it was so already.";
         let headers = ["ETag", "Deskfold-Position", "Idempotency-Replayed"];
@@ -78,7 +77,7 @@ impl<A: Aggregate> Described<A> {
         let kind = A::KIND;
         let (collection, record) = (format!("/v1/{}", A::PLURAL), format!("/v1/{}/{{id}}", A::PLURAL));
         let own_id = format!("{kind}_{}", self.name);
-        let id = in_path("id", &format!("The {}.", kind.replace('_', " ")), document.schemas.of::<Id>("Command"));
+        let id = id_of::<A>(document);
         if self.name == A::CREATE {
             let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
             let create = |operation: Operation| {
@@ -102,6 +101,15 @@ impl<A: Aggregate> Described<A> {
                 .at(document, "post", &format!("{record}/{}", self.name));
         }
     }
+}
+
+/// The record that a path names.
+pub(super) fn id_of<A: Aggregate>(document: &mut Document) -> Value {
+    let kind = A::KIND.replace('_', " ");
+    if A::id_of(Id::NIL, "ticket").is_some() {
+        return in_path("id", "The kind of record, such as `ticket`, or the id.", json!({ "type": "string" }));
+    }
+    in_path("id", &format!("The {kind}."), document.schemas.of::<Id>(""))
 }
 
 /// The schema of a command or an event's data with its own description.

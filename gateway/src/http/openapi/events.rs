@@ -1,13 +1,13 @@
 //! Every event type with its schema, the log as a list and as a stream, and the history of each record.
 
-use domain::{Aggregate, Id, Metadata, named::Variant};
+use domain::{Aggregate, Metadata, named::Variant};
 use serde_json::{Value, json};
 
 use super::{
     super::events::{Filter, HistoryOptions},
     Document,
-    commands::described,
-    operation::{Operation, in_path},
+    commands::{described, id_of},
+    operation::Operation,
     problems::{self, Code},
     schemas::{pascal, refer},
 };
@@ -43,16 +43,15 @@ pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant])
 
     let path = format!("/v1/{}/{{id}}/history", A::PLURAL);
     let kind = A::KIND.replace('_', " ");
-    let mut codes = Code::of(&[problems::PARAMETERS, problems::PAGE]);
-    codes.extend(Code::refusals::<A>().into_iter().filter(|code| code.code == format!("{}_unknown", A::KIND)));
-    let options = document.schemas.properties::<HistoryOptions>("History");
+    let options = document.schemas.properties::<HistoryOptions>("");
     Operation::new(format!("{}_history", A::KIND), A::PLURAL, format!("Every event of a {kind}, with who and why."))
         .permission(format!("{}.read", A::KIND))
-        .parameter(in_path("id", &format!("The {kind}."), document.schemas.of::<Id>("Event")))
+        .parameter(id_of::<A>(document))
         .query(options)
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "Its events in order.", page, &["Deskfold-Position"])
-        .problems(format!("{}History", pascal(A::KIND)), codes)
+        .problems("History", Code::of(&[problems::PARAMETERS, problems::PAGE]))
+        .problems(format!("{}Read", pascal(A::KIND)), Code::unknown(A::KIND))
         .at(document, "get", &path);
 }
 
@@ -83,7 +82,7 @@ pub(super) fn log(document: &mut Document) {
     });
     let mut required = vec!["position", "stream", "version", "id", "type", "occurred_at", "recorded_at", "data"];
     required.extend(["actor", "via", "command_id", "correlation_id"]);
-    for (name, schema, _) in document.schemas.properties::<Metadata>("Event") {
+    for (name, schema, _) in document.schemas.properties::<Metadata>("") {
         properties[name] = schema;
     }
     let envelope = json!({
@@ -97,7 +96,7 @@ pub(super) fn log(document: &mut Document) {
     let any = document.schemas.add("Event", any);
     let page = document.schemas.add("EventPage", page_of(&any, "position"));
 
-    let parameters = document.schemas.properties::<Filter>("Event");
+    let parameters = document.schemas.properties::<Filter>("");
     let description = "Lists the log for auditors: every event of the tenant, in order of position. Positions of other \
         tenants are left out, so they rise but not by one.";
     Operation::new("events_list", "events", description)

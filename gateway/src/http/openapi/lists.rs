@@ -12,24 +12,21 @@ use super::{
     schemas::{pascal, refer},
 };
 
-/// Adds every list.
-pub(super) fn describe(document: &mut Document) {
-    impl ListVisitor for Document {
-        fn visit<M: Listed>(&mut self) {
-            if M::LISTED {
-                list::<M>(self);
-            }
-            if M::SINGLE {
-                single::<M>(self);
-            }
+/// Adds what read models answer.
+impl ListVisitor for Document {
+    fn visit<M: Listed>(&mut self) {
+        if M::LISTED {
+            list::<M>(self);
+        }
+        if M::SINGLE {
+            single::<M>(self);
         }
     }
-    projections::visit_lists(document);
 }
 
 fn list<M: Listed>(document: &mut Document) {
     let owner = pascal(M::PATH);
-    let view = document.schemas.of::<M::View>(&owner);
+    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
     let filter = document.schemas.add(&format!("{owner}Filter"), filter::<M>(&owner));
     let page = json!({
         "type": "object",
@@ -70,12 +67,11 @@ fn list<M: Listed>(document: &mut Document) {
     let body = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     let body = document.schemas.add(&format!("{owner}Search"), body);
     let example = json!({ "filter": example::<M>(), "limit": 20 });
-    let mut codes = codes;
-    codes.extend(Code::of(&[problems::BODY]));
     let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
     answer(Operation::new(format!("{}_search", M::PATH), M::PATH, description))
         .body(body, false, Map::from_iter([("example1".to_owned(), json!({ "value": example }))]))
-        .problems("Search", codes)
+        .problems("List", codes)
+        .problems("Search", Code::of(&[problems::BODY]))
         .at(document, "post", &format!("/v1/{}/search", M::PATH));
 }
 
@@ -200,7 +196,7 @@ fn example<M: Listed>() -> Value {
 fn single<M: Listed>(document: &mut Document) {
     let plain = M::READ.replace('_', " ");
     let owner = pascal(M::PATH);
-    let view = document.schemas.of::<M::View>(&owner);
+    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
     let links = json!({
         "type": "object",
         "description": "Where to go from here.",
@@ -208,20 +204,18 @@ fn single<M: Listed>(document: &mut Document) {
         "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
     });
     let record = document.schemas.add(&format!("{owner}Record"), json!({ "allOf": [view, links] }));
-    let mut codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]);
-    let unknown = format!("There is no such {plain}.");
-    codes.push(Code { code: format!("{}_unknown", M::READ), status: 404, meaning: unknown });
     let description = format!(
         "Reads a {plain}, now or as it was: what had happened by an instant or a position (`as_of`), or what was known \
          here by an instant (`known_at`)."
     );
-    let moment = document.schemas.properties::<Moment>("Read");
+    let moment = document.schemas.properties::<Moment>("");
     Operation::new(format!("{}_read", M::PATH), M::PATH, description)
         .permission(format!("{}.read", M::READ))
         .parameter(in_path("id", &format!("The {plain}."), json!({ "type": "string" })))
         .query(moment)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "The record; `Deskfold-Position` is the position it reflects.", record, &["ETag", "Deskfold-Position"])
-        .problems(format!("{owner}Read"), codes)
+        .problems("Read", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]))
+        .problems(format!("{}Read", pascal(M::READ)), Code::unknown(M::READ))
         .at(document, "get", &format!("/v1/{}/{{id}}", M::PATH));
 }

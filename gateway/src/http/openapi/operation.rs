@@ -15,8 +15,8 @@ pub(super) struct Operation {
     parameters: Vec<Value>,
     body: Option<Value>,
     answers: BTreeMap<u16, Value>,
-    /// Who shares the descriptions of its problems, and the problems themselves.
-    problems: (String, Vec<Code>),
+    /// Its problems, layer by layer from the common to the particular, each layer with its name.
+    problems: Vec<(String, Vec<Code>)>,
     keyed: bool,
 }
 
@@ -31,7 +31,7 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             answers: BTreeMap::new(),
-            problems: (String::new(), Vec::new()),
+            problems: Vec::new(),
             keyed: true,
         }
     }
@@ -106,23 +106,29 @@ impl Operation {
         self
     }
 
-    /// The problems that it may answer with, described together for all of `group`.
-    pub(super) fn problems(self, group: impl Into<String>, codes: Vec<Code>) -> Operation {
-        Operation { problems: (group.into(), codes), ..self }
+    /// More problems that it may answer with. Whoever names the same layers has the same problems below and in them.
+    pub(super) fn problems(mut self, layer: impl Into<String>, codes: Vec<Code>) -> Operation {
+        self.problems.push((layer.into(), codes));
+        self
     }
 
     /// Puts it into the document.
     pub(super) fn at(self, document: &mut Document, method: &str, path: &str) {
-        let summary = self.description.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.');
+        let paragraph = self.description.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        let summary = paragraph.split(". ").next().and_then(|sentence| sentence.split([':', ';']).next());
+        let summary = summary.unwrap_or_default().trim_end_matches('.');
         let mut description = self.description.clone();
         if let Some(permission) = &self.permission {
             description.push_str(&format!("\n\nPermission: `{permission}`."));
         }
         let mut responses: Map<String, Value> =
             self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
-        let (group, codes) = self.problems;
-        for (status, reference) in document.problems(&group, codes, self.keyed) {
-            responses.insert(status.to_string(), reference);
+        for (status, (reference, schema)) in document.problems(self.problems, self.keyed) {
+            // An answer with that status may still be a problem.
+            match responses.get_mut(&status.to_string()) {
+                Some(answer) => answer["content"]["application/problem+json"] = json!({ "schema": schema }),
+                None => drop(responses.insert(status.to_string(), reference)),
+            }
         }
         let mut operation = json!({
             "operationId": self.id,
@@ -149,7 +155,19 @@ impl Operation {
 
 /// A parameter in the address after the question mark.
 pub(super) fn in_query(name: &str, mut schema: Value, required: bool) -> Value {
-    let description = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or("".into());
+    let mut description = json!("");
+    if let Value::Object(schema) = &mut schema {
+        description = schema.remove("description").unwrap_or(description);
+        // A parameter is there or not; there is no null in an address.
+        schema.retain(|name, value| !(name == "default" && value.is_null()));
+        if let Some(Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = types.as_mut_slice() {
+                let only = only.take();
+                schema.insert("type".to_owned(), only);
+            }
+        }
+    }
     json!({ "name": name, "in": "query", "description": description, "required": required, "schema": schema })
 }
 

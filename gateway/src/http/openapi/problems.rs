@@ -59,7 +59,6 @@ pub(super) const COMMAND: Codes = &[
     ("occurred_at_invalid", 400, "`Deskfold-Occurred-At` is an RFC 3339 instant, not in the future."),
     ("command_unknown", 404, "The kind of record has no such command; the detail lists what there is."),
     ("idempotency_key_in_flight", 409, "The first request with this `Idempotency-Key` is still being carried out."),
-    ("done_before", 409, "This has been done before."),
     ("version_mismatch", 412, "The record is not at the version that `If-Match` names."),
     ("already_exists", 412, "`If-None-Match: *` was sent and a record with this id exists."),
     ("idempotency_key_reused", 422, "The `Idempotency-Key` was used for a different request."),
@@ -100,14 +99,26 @@ pub(super) const EVENTS: Codes = &[
 pub(super) const STREAM: Codes =
     &[("last_event_id_invalid", 400, "`Last-Event-ID` is the position of the last event you have seen.")];
 
+/// The codes that naming records as another system does may meet.
+pub(super) const EXTERNAL: Codes = &[
+    ("external_id_invalid", 422, "A source has 1 to 64 characters, an external id 1 to 200."),
+    ("product_unknown", 422, "The body names a product that there is not."),
+    ("product_ambiguous", 422, "The body names a product by a name that several have."),
+    ("holder_unknown", 422, "The body names a holder that there is not."),
+    ("status_invalid", 422, "A status is `active` or `revoked`."),
+];
+
+/// The codes of what only Deskfold itself does.
+const OWN: Codes = &[("done_before", 409, "This has been done before.")];
+
 /// The codes of addresses that nothing answers.
-const NOWHERE: Codes = &[
+pub(super) const NOWHERE: Codes = &[
     ("route_unknown", 404, "There is nothing at this address."),
     ("method_not_allowed", 405, "The address does not take this method."),
 ];
 
 /// Codes of single faults in `errors`, which also occur alone.
-pub(super) const FAULTS: &[(&str, &str)] = &[
+pub const FAULTS: &[(&str, &str)] = &[
     ("required", "A field that must be there is missing."),
     ("unknown_field", "There is no such field."),
     ("unknown_name", "There is no such variant."),
@@ -121,6 +132,12 @@ impl Code {
         rows.map(|&(code, status, meaning)| Code { code: code.into(), status, meaning: meaning.into() }).collect()
     }
 
+    /// There is no such record of a kind.
+    pub(super) fn unknown(kind: &str) -> Vec<Code> {
+        let meaning = format!("There is no such {}.", kind.replace('_', " "));
+        vec![Code { code: format!("{kind}_unknown"), status: 404, meaning }]
+    }
+
     /// The refusals of a kind of record.
     pub(super) fn refusals<A: Aggregate>() -> Vec<Code> {
         let refusals = A::refusals().into_iter().map(|refusal| Code {
@@ -132,20 +149,21 @@ impl Code {
     }
 }
 
-/// Every code there is, with the kinds of record whose refusal it is; codes of the API itself name none.
-pub fn catalogue() -> BTreeMap<String, (Code, BTreeSet<&'static str>)> {
-    struct Refusals(BTreeMap<String, (Code, BTreeSet<&'static str>)>);
+/// Every code there is with its status, and the kinds of record whose refusal it is; codes of the API itself name none.
+pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
+    struct Refusals(BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)>);
     impl catalogue::Visitor for Refusals {
         fn visit<A: Aggregate>(&mut self) {
             for code in Code::refusals::<A>() {
-                self.0.entry(code.code.clone()).or_insert_with(|| (code, BTreeSet::new())).1.insert(A::KIND);
+                let key = (code.code.clone(), code.status);
+                self.0.entry(key).or_insert_with(|| (code, BTreeSet::new())).1.insert(A::KIND);
             }
         }
     }
     let mut all = Refusals(BTreeMap::new());
-    let api = Code::of(&[ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, NOWHERE]);
+    let api = Code::of(&[ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, OWN, NOWHERE]);
     for code in api {
-        all.0.entry(code.code.clone()).or_insert_with(|| (code, BTreeSet::new()));
+        all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));
     }
     catalogue::visit_all(&mut all);
     all.0

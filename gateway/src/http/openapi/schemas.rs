@@ -54,6 +54,39 @@ impl Schemas {
         schema
     }
 
+    /// The same for what a read model shows: types that are the kind's own keep their names, others carry the model's.
+    pub(super) fn view<T: JsonSchema>(&mut self, kind: &str, model: &str) -> Value {
+        let mut generator = generator();
+        let mut schema = generator.subschema_for::<T>().to_value();
+        let definitions = generator.take_definitions(true);
+        let all = Names(definitions.keys().map(|name| (name.clone(), json!(owned(kind, name)))).collect());
+        let mut shared: Map<String, Value> = definitions
+            .iter()
+            .filter(|(name, schema)| {
+                let mut schema = (*schema).clone();
+                all.rename(&mut schema);
+                self.components.get(&owned(kind, name)) == Some(&schema)
+            })
+            .map(|(name, _)| (name.clone(), json!(owned(kind, name))))
+            .collect();
+        // A type is the kind's own only if everything it refers to is.
+        loop {
+            let foreign = shared.keys().find(|name| {
+                let others = definitions.keys().filter(|other| !shared.contains_key(*other) && !self.common.contains_key(*other));
+                others.into_iter().any(|other| refers_to(&definitions[*name], other))
+            });
+            match foreign.cloned() {
+                Some(name) => drop(shared.remove(&name)),
+                None => break,
+            }
+        }
+        let names = self.adopt_as(definitions, |name| {
+            shared.get(name).and_then(Value::as_str).map_or_else(|| owned(model, name), ToOwned::to_owned)
+        });
+        names.rename(&mut schema);
+        schema
+    }
+
     /// The properties of a struct, each with its schema and whether it is required: for parameters.
     pub(super) fn properties<T: JsonSchema>(&mut self, owner: &str) -> Vec<(String, Value, bool)> {
         let mut generator = generator();
@@ -85,10 +118,13 @@ impl Schemas {
 
     /// Takes over what a generator has defined on the way.
     fn adopt(&mut self, owner: &str, mut generator: SchemaGenerator) -> Names {
-        let definitions = generator.take_definitions(true);
+        self.adopt_as(generator.take_definitions(true), |name| owned(owner, name))
+    }
+
+    fn adopt_as(&mut self, definitions: Map<String, Value>, called: impl Fn(&str) -> String) -> Names {
         let common = |name: &String, schema: &Value| self.common.get(name) == Some(schema);
         let names = definitions.iter().filter(|(name, schema)| !common(name, schema));
-        let names = Names(names.map(|(name, _)| (name.clone(), json!(owned(owner, name)))).collect());
+        let names = Names(names.map(|(name, _)| (name.clone(), json!(called(name)))).collect());
         for (name, mut schema) in definitions {
             if let Some(Value::String(name)) = names.0.get(&name) {
                 names.rename(&mut schema);
@@ -116,6 +152,18 @@ impl Names {
             Value::Array(items) => items.iter_mut().for_each(|item| self.rename(item)),
             _ => {}
         }
+    }
+}
+
+/// Whether a schema refers to the definition called `name`.
+fn refers_to(schema: &Value, name: &str) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(key, member)| {
+            let here = key == "$ref" && member.as_str().and_then(|path| path.strip_prefix(COMPONENTS)) == Some(name);
+            here || refers_to(member, name)
+        }),
+        Value::Array(items) => items.iter().any(|item| refers_to(item, name)),
+        _ => false,
     }
 }
 
