@@ -250,6 +250,27 @@ impl Log {
         Ok(owner.map(|(tenant, stream)| ClaimOwner { tenant, stream }))
     }
 
+    /// Which of these unique keys are taken.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn claims_taken(
+        &self,
+        tenant: &str,
+        scope: &str,
+        keys: &[String],
+    ) -> Result<std::collections::HashSet<String>, Error> {
+        let taken: Vec<String> = sqlx::query_scalar(
+            "select key from log_claim where tenant_id = $1 and scope = $2 and key = any ($3)",
+        )
+        .bind(tenant)
+        .bind(scope)
+        .bind(keys)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(taken.into_iter().collect())
+    }
+
     /// What is remembered of a command, as long as its id is retained.
     ///
     /// # Errors

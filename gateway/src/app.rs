@@ -21,6 +21,7 @@ use crate::{
     bootstrap::{self, FirstAdmin},
     config::{Database, Role, Serve},
     http,
+    import,
     limits::Limits,
     postgres::{Embedded, EmbeddedError, Options},
 };
@@ -80,6 +81,8 @@ pub struct Shared {
     pub(crate) clock: Clock,
     /// Commands being carried out whose id the client gave.
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
+    /// Told when an import is there to be run.
+    pub(crate) imports: tokio::sync::Notify,
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -182,10 +185,14 @@ impl App {
             known_keys: KnownKeys::default(),
             clock,
             in_flight: Mutex::default(),
+            imports: tokio::sync::Notify::new(),
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));
         app.spawn(app.clone().keep_tidy());
+        if app.config.roles.contains(&Role::React) {
+            app.spawn(import::run(app.clone()));
+        }
         Ok((app, first))
     }
 
@@ -225,11 +232,14 @@ impl App {
         }
     }
 
-    /// Waits until everything that follows from the log has been done: read models have folded it all.
+    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all.
     ///
     /// # Errors
     /// When a read model does not get there.
     pub async fn settle(&self) -> Result<(), String> {
+        if self.config.roles.contains(&Role::React) {
+            import::idle(&self.pool).await.map_err(|error| error.to_string())?;
+        }
         let head = self.log.head().await.map_err(|error| error.to_string())?;
         self.read_models.settle(head).await.map_err(|error| error.to_string())
     }

@@ -140,6 +140,9 @@ pub struct ImportFile {
     /// What the columns mean (TOML); see docs/import.md. Entitlements need one only when their columns have other names.
     #[arg(long)]
     pub mapping: Option<PathBuf>,
+    /// The system the file comes from, such as old-desk; by default what the mapping says.
+    #[arg(long)]
+    pub source: Option<String>,
     /// Where to write the report of rejected rows (CSV); by default beside the file.
     #[arg(long)]
     pub report: Option<PathBuf>,

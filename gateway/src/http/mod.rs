@@ -4,6 +4,7 @@ mod commands;
 mod events;
 mod external;
 mod health;
+mod imports;
 mod keys;
 mod lists;
 pub mod openapi;
@@ -83,6 +84,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(external::routes())
+        .merge(imports::routes())
         .layered(keyed);
     let open = Routes::new()
         .get("/healthz", health::alive)

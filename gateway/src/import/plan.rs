@@ -211,7 +211,9 @@ pub(crate) fn ask(
         changes.insert(0, Command::Reopen);
         changes.push(Command::Close);
     }
-    let note = note(activity, cells, || message(activity.steps.len()));
+    // Opening it again is what the activity does, if nothing else.
+    let reopens = !steps.is_empty() && status != Status::Open;
+    let note = if reopens { None } else { note(activity, cells, || message(activity.steps.len())) };
     let commands = steps.into_iter().chain(changes.iter().cloned()).chain(rest).collect();
     Ok(Asked { commands, changes, note, acts })
 }
@@ -421,6 +423,7 @@ commands = [{ command = "close" }]
             asked.commands.iter().map(|command| domain::named::Named::encode(command).0).collect()
         };
         let back = names("1,take,2012-10-09 14:50:17,Anna,C,P,high,k");
+        assert!(asked("1,take,2012-10-09 14:50:17,Anna,C,P,high,k", &closed).note.is_none());
         assert_eq!(back, ["reopen", "change_priority", "assign"]);
         let still = names("1,close,2012-10-09 14:50:17,Anna,C,P,high,k");
         assert_eq!(still, ["reopen", "change_priority", "close", "close"]);

@@ -85,14 +85,14 @@ pub(crate) struct Cells<'a> {
     cells: &'a [String],
 }
 
-impl Cells<'_> {
+impl<'a> Cells<'a> {
     /// A cell without the blanks around it; empty when there is no such column.
-    pub(crate) fn get(&self, column: &str) -> &str {
+    pub(crate) fn get(&self, column: &str) -> &'a str {
         self.find(column).unwrap_or_default()
     }
 
     /// The same; `None` when there is no such column.
-    pub(crate) fn find(&self, column: &str) -> Option<&str> {
+    pub(crate) fn find(&self, column: &str) -> Option<&'a str> {
         let at = *self.header.0.1.get(column)?;
         self.cells.get(at).map(|cell| cell.trim())
     }
