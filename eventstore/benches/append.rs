@@ -101,12 +101,9 @@ async fn ours(log: &Log, clients: usize, per_append: usize, length: Duration) ->
 /// A row of the limit's table, which is log_event without partitions.
 struct RawRow {
     stream: String,
+    version: i64,
     data: Bytes,
     metadata: Bytes,
-}
-
-fn raw_row() -> RawRow {
-    RawRow { stream: stream(), data: data(), metadata: metadata() }
 }
 
 const COPY: &str = "copy raw_event (position, version, occurred_at, recorded_at, event_id, is_json, tenant_id, stream, type, category, data, metadata)
@@ -119,7 +116,7 @@ fn encode(buffer: &mut BytesMut, position: i64, row: &RawRow) {
     };
     buffer.put_i16(12);
     field(buffer, &position.to_be_bytes());
-    field(buffer, &0_i64.to_be_bytes());
+    field(buffer, &row.version.to_be_bytes());
     field(buffer, &800_000_000_000_000_i64.to_be_bytes());
     field(buffer, &800_000_000_000_000_i64.to_be_bytes());
     field(buffer, Uuid::now_v7().as_bytes());
@@ -165,10 +162,16 @@ async fn copying(connection: PgConnection, clients: usize, length: Duration) -> 
         .map(|_| {
             let (sender, appends) = (sender.clone(), Arc::clone(&appends));
             tokio::spawn(async move {
+                let (mut name, mut version) = (stream(), 0);
                 while began.elapsed() < length {
                     let (reply, answer) = oneshot::channel();
-                    sender.send((raw_row(), reply)).unwrap();
+                    let row = RawRow { stream: name.clone(), version, data: data(), metadata: metadata() };
+                    sender.send((row, reply)).unwrap();
                     answer.await.unwrap();
+                    version += 1;
+                    if version == 50 {
+                        (name, version) = (stream(), 0);
+                    }
                     appends.fetch_add(1, Ordering::Relaxed);
                 }
             })

@@ -179,6 +179,12 @@ pub enum AppendError {
 const TEXT_BYTES: usize = 512;
 
 impl Append {
+    /// Whether more than exact versions must be looked at to accept it.
+    pub(crate) fn needs_care(&self) -> bool {
+        let exact = |write: &StreamWrite| matches!(write.expected, Expected::Exact(_) | Expected::NoStream);
+        !self.claims.is_empty() || self.events() == 0 || !self.writes.iter().all(exact)
+    }
+
     /// How many events it carries.
     pub(crate) fn events(&self) -> usize {
         self.writes.iter().map(|write| write.events.len()).sum()

@@ -7,8 +7,9 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How often the keeper looks without being called.
-const ROUND: Duration = Duration::from_secs(60);
+/// How often the keeper looks without being called. The purge reads all command ids: an index by time would cost every
+/// append something, for a statement that runs once an hour.
+const ROUND: Duration = Duration::from_secs(60 * 60);
 /// Command ids are kept at least this long: a client may repeat a command for a day.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Command ids forgotten in one statement, so that no statement runs long.

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::append::{Append, AppendError, Appended, ClaimAction, Expected};
+use crate::append::{Append, AppendError, Appended, ClaimAction, Expected, StreamWrite};
 use crate::event::Recorded;
 use crate::log::Options;
 use crate::metrics::Metrics;
@@ -52,7 +52,34 @@ struct Queue {
     /// Batches in flight, and the appends in them.
     batches: usize,
     in_flight: usize,
+    pace: Pace,
     closed: bool,
+}
+
+/// What a batch costs, in seconds, as of late.
+#[derive(Debug)]
+struct Pace {
+    /// Working on one append of it, before the commit.
+    append: f64,
+    /// The commit, which is mostly the disk.
+    commit: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { append: 20e-6, commit: 200e-6 }
+    }
+}
+
+impl Pace {
+    fn learn(&mut self, appends: usize, alone: bool, work: f64, commit: f64) {
+        let toward = |old: f64, new: f64| old + (new - old) / 16.0;
+        self.commit = toward(self.commit, commit);
+        // With another batch in flight, most of the work is waiting for that one.
+        if alone {
+            self.append = toward(self.append, work / appends.max(1) as f64);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -158,10 +185,12 @@ impl Writers {
 }
 
 impl Queue {
-    /// One batch may always go. A second one goes when it would carry about as much as the one in flight: smaller ones
-    /// would only cost commits.
+    /// One batch may always go. Commits come one after the other, so a second one in flight gains only what it can work
+    /// ahead while the first commits; where that is less than its own commit costs, gathering more is worth more.
     fn worth_a_batch(&self) -> bool {
-        self.batches == 0 || self.waiting.len() >= self.in_flight.div_ceil(2).max(1)
+        self.batches == 0
+            || (self.waiting.len() >= self.in_flight.div_ceil(2)
+                && self.waiting.len() as f64 * self.pace.append >= self.pace.commit)
     }
 
     /// Takes what can be written together, in order, leaving what must wait for something before it.
@@ -207,7 +236,10 @@ impl Queue {
         batch
     }
 
-    fn done(&mut self, keys: &[u64], appends: usize) {
+    fn done(&mut self, keys: &[u64], appends: usize, timing: Option<Timing>) {
+        if let Some(Timing { work, commit }) = timing {
+            self.pace.learn(appends, self.batches == 1, work, commit);
+        }
         for key in keys {
             self.busy.remove(key);
         }
@@ -236,7 +268,7 @@ pub(crate) fn start(
         pool: pool.clone(),
     });
     let tasks = (0..options.writers.max(1))
-        .map(|_| tokio::spawn(Writer { shared: Arc::clone(&shared), connection: None }.run()))
+        .map(|_| tokio::spawn(Writer { shared: Arc::clone(&shared), connection: None, timing: None }.run()))
         .collect();
     (Writers { shared }, tasks)
 }
@@ -244,10 +276,22 @@ pub(crate) fn start(
 struct Writer {
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
+    timing: Option<Timing>,
 }
+
+/// How long a batch took, in seconds.
+struct Timing {
+    work: f64,
+    commit: f64,
+}
+
+/// How often a writer steps aside before it takes a batch, as long as more keeps coming.
+const GATHERINGS: usize = 3;
 
 /// What to do about a batch that failed.
 enum Failed {
+    /// Some stream is not as expected, or some command was applied before: the same again, with a verdict for each.
+    Unexpected,
     /// Lost race or connection: the same again.
     Again,
     /// One more partition, then the same again.
@@ -274,6 +318,7 @@ impl Writer {
             };
             if batch.is_empty() {
                 self.shared.wake.notified().await;
+                self.gather().await;
                 continue;
             }
             let appends = batch.len();
@@ -281,11 +326,26 @@ impl Writer {
             self.shared.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
             let answered = self.write(batch).await;
             // Keys are free before callers hear of it: whoever answers at once is not deferred by his own last append.
-            self.shared.queue.lock().done(&keys, appends);
+            self.shared.queue.lock().done(&keys, appends, self.timing.take());
             for (reply, outcome) in answered {
                 // A caller who has gone away needs no answer.
                 let _ = reply.send(outcome);
             }
+            self.gather().await;
+        }
+    }
+
+    /// Lets callers who are about to append do so first: those just answered, and those who woke up together. Costs
+    /// next to nothing when there are none, and else saves them a whole commit.
+    async fn gather(&self) {
+        let mut waiting = 0;
+        for _ in 0..GATHERINGS {
+            tokio::task::yield_now().await;
+            let now = self.shared.queue.lock().waiting.len();
+            if now == waiting {
+                return;
+            }
+            waiting = now;
         }
     }
 
@@ -309,7 +369,9 @@ impl Writer {
                     for pending in part {
                         let refusal = match failed {
                             Failed::Data => AppendError::Invalid(error.to_string()),
-                            Failed::Again | Failed::NoPartition => AppendError::Unavailable(error.to_string()),
+                            Failed::Again | Failed::NoPartition | Failed::Unexpected => {
+                                AppendError::Unavailable(error.to_string())
+                            }
                             Failed::Hopeless => AppendError::Store(Arc::clone(&error)),
                         };
                         answered.push((pending.reply, Err(refusal)));
@@ -325,8 +387,9 @@ impl Writer {
         let mut began: Option<Clock> = None;
         let mut pause = Duration::from_millis(1);
         let mut unsure = false;
+        let mut careful = batch.iter().any(|pending| pending.append.needs_care());
         loop {
-            let error = match self.send(batch).await {
+            let error = match self.send(batch, careful).await {
                 Ok(mut written) => {
                     written.retried = unsure;
                     return Ok(written);
@@ -334,6 +397,10 @@ impl Writer {
                 Err(error) => error,
             };
             let failed = diagnose(&error);
+            if !careful && matches!(failed, Failed::Unexpected) {
+                careful = true;
+                continue;
+            }
             let lost = !matches!(error, sqlx::Error::Database(_)) || connection_ended(&error);
             if lost {
                 // It may have been committed all the same: from now on a duplicate may be our own.
@@ -351,7 +418,7 @@ impl Writer {
                         tracing::warn!(%error, "cannot make a partition of the log, trying again");
                     }
                 }
-                Failed::Again => {}
+                Failed::Again | Failed::Unexpected => {}
             }
             if began.get_or_insert_with(Clock::now).elapsed() >= self.shared.options.patience {
                 return Err((failed, error));
@@ -363,13 +430,19 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, batch: &[Pending]) -> Result<Written, sqlx::Error> {
+    async fn send(&mut self, batch: &[Pending], careful: bool) -> Result<Written, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
         };
-        let row = Arrays::of(batch).query(self.shared.options.notify).fetch_one(&mut *connection).await;
-        row.and_then(|row| Written::from_row(&row))
+        let began = Clock::now();
+        let arrays = Arrays::of(batch);
+        let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
+        let row = arrays.query(careful, self.shared.options.notify).fetch_one(&mut *connection).await?;
+        let whole = began.elapsed().as_secs_f64();
+        let written = Written::from_row(&row, &order, &expected)?;
+        self.timing = Some(Timing { work: written.work, commit: (whole - written.work).max(0.0) });
+        Ok(written)
     }
 
     /// Turns the function's answer into one answer per append, and tells the tail.
@@ -396,7 +469,7 @@ impl Writer {
                     let numbers = written.numbers.get(number..number + drawn).unwrap_or_default();
                     let numbers: Vec<i64> = numbers.iter().copied().flatten().collect();
                     let count = append.events();
-                    let after = |(write, before): (&crate::StreamWrite, &i64)| before + signed(write.events.len());
+                    let after = |(write, before): (&StreamWrite, &i64)| before + signed(write.events.len());
                     let appended = Appended {
                         duplicate: false,
                         first_position: position + 1,
@@ -428,7 +501,7 @@ impl Writer {
                 }),
                 2 => {
                     metrics.append_conflicts.inc();
-                    let refused = written.detail(index).and_then(|detail| detail.checked_sub(write));
+                    let refused = written.refusing_stream(index).and_then(|place| place.checked_sub(write));
                     Err(refused.and_then(|refused| Some((refused, append.writes.get(refused)?))).map_or_else(
                         lost_detail,
                         |(refused, stream)| AppendError::Conflict {
@@ -540,8 +613,9 @@ fn diagnose(error: &sqlx::Error) -> Failed {
     };
     let code = database.code().unwrap_or_default();
     match &*code {
-        // A command id taken meanwhile by another process.
-        "23505" if database.table() == Some("log_command") => Failed::Again,
+        "LG001" => Failed::Unexpected,
+        // A stream or a command id taken before, or meanwhile by another process.
+        "23505" if matches!(database.table(), Some("log_command" | "log_stream")) => Failed::Unexpected,
         "23514" if database.message().starts_with("no partition of relation") => Failed::NoPartition,
         // Lost races, lost connections, a server that starts, stops or is full, a plan made before a migration.
         "40001" | "40P01" | "55P03" | "0A000" | "25006" => Failed::Again,
@@ -555,7 +629,10 @@ fn diagnose(error: &sqlx::Error) -> Failed {
 struct Written {
     head: i64,
     recorded_at: Timestamp,
+    /// Versions found, in the order of the batch.
     before: Vec<i64>,
+    /// For each stream as it was sent, its place in the batch.
+    order: Vec<usize>,
     statuses: Option<Vec<i32>>,
     details: Vec<i32>,
     stored_first: Vec<i64>,
@@ -563,29 +640,50 @@ struct Written {
     stored_at: Vec<Option<Instant>>,
     owners: Vec<Option<String>>,
     numbers: Vec<Option<i64>>,
+    /// Seconds spent before the commit.
+    work: f64,
     retried: bool,
 }
 
 impl Written {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+    /// Reads the answer, and puts what it says of streams back into the order of the batch.
+    fn from_row(row: &PgRow, order: &[usize], expected: &[i64]) -> Result<Self, sqlx::Error> {
         let statuses: Option<Vec<i32>> = row.try_get(3)?;
-        let refused = statuses.is_some();
-        let some = |index: usize| -> Result<Vec<i64>, sqlx::Error> {
-            Ok(if refused { row.try_get::<Option<_>, _>(index)?.unwrap_or_default() } else { Vec::new() })
-        };
-        Ok(Self {
+        let mut written = Self {
             head: row.try_get::<Option<_>, _>(0)?.unwrap_or(0),
             recorded_at: row.try_get::<Option<Instant>, _>(1)?.map_or(Timestamp::UNIX_EPOCH, |instant| instant.0),
-            before: row.try_get(2)?,
-            details: if refused { row.try_get::<Option<_>, _>(4)?.unwrap_or_default() } else { Vec::new() },
-            stored_first: some(5)?,
-            stored_last: some(6)?,
-            stored_at: if refused { row.try_get::<Option<_>, _>(7)?.unwrap_or_default() } else { Vec::new() },
-            owners: if refused { row.try_get::<Option<_>, _>(8)?.unwrap_or_default() } else { Vec::new() },
+            before: vec![-1; order.len()],
+            order: order.to_vec(),
+            statuses: None,
+            details: Vec::new(),
+            stored_first: Vec::new(),
+            stored_last: Vec::new(),
+            stored_at: Vec::new(),
+            owners: Vec::new(),
             numbers: row.try_get::<Option<_>, _>(9)?.unwrap_or_default(),
-            statuses,
+            work: row.try_get::<Instant, _>(11)?.0.duration_since(row.try_get::<Instant, _>(10)?.0).as_secs_f64(),
             retried: false,
-        })
+        };
+        let found: Option<Vec<i64>> = row.try_get(2)?;
+        for (version, place) in found.as_deref().unwrap_or(expected).iter().zip(order) {
+            if let Some(before) = written.before.get_mut(*place) {
+                *before = *version;
+            }
+        }
+        if statuses.is_some() {
+            written.statuses = statuses;
+            written.details = row.try_get(4)?;
+            written.stored_first = row.try_get(5)?;
+            written.stored_last = row.try_get(6)?;
+            written.stored_at = row.try_get(7)?;
+            written.owners = row.try_get(8)?;
+        }
+        Ok(written)
+    }
+
+    /// Which stream of the batch refused an append.
+    fn refusing_stream(&self, index: usize) -> Option<usize> {
+        self.order.get(self.detail(index)?).copied()
     }
 
     /// The index, from 0, of the stream or claim that refused an append.
@@ -594,22 +692,28 @@ impl Written {
     }
 }
 
-/// A batch as parallel arrays.
+/// A batch as parallel arrays, as `log_append` describes them.
 #[derive(Default)]
 struct Arrays<'a> {
     command_ids: Vec<Uuid>,
     fingerprints: Vec<i64>,
     tenants: Vec<&'a str>,
-    append_offset: Vec<i64>,
-    append_events: Vec<i64>,
+    append_first: Vec<i64>,
+    append_last: Vec<i64>,
+    /// For each stream as it is sent, sorted, its place in the batch.
+    order: Vec<usize>,
     write_append: Vec<i32>,
     write_tenant: Vec<&'a str>,
     write_stream: Vec<&'a str>,
     write_expected: Vec<i64>,
     write_events: Vec<i64>,
-    write_offset: Vec<i64>,
+    some_new: bool,
+    some_old: bool,
     event_write: Vec<i32>,
-    event_index: Vec<i64>,
+    event_place: Vec<i64>,
+    event_version: Vec<i64>,
+    event_tenant: Vec<&'a str>,
+    event_stream: Vec<&'a str>,
     event_ids: Vec<Uuid>,
     event_types: Vec<&'a str>,
     event_occurred: Vec<Option<Instant>>,
@@ -622,10 +726,10 @@ struct Arrays<'a> {
     claim_key: Vec<&'a str>,
     claim_stream: Vec<&'a str>,
     claim_take: Vec<bool>,
+    number_append: Vec<i32>,
     number_event: Vec<i32>,
     number_counter: Vec<&'a str>,
     number_offset: Vec<i32>,
-    may_create: bool,
     back_dated: bool,
     opaque: bool,
 }
@@ -633,7 +737,31 @@ struct Arrays<'a> {
 impl<'a> Arrays<'a> {
     fn of(batch: &'a [Pending]) -> Self {
         let mut arrays = Self::default();
-        batch.iter().for_each(|pending| arrays.push(&pending.append));
+        let mut writes: Vec<(&str, &StreamWrite, i32)> = Vec::with_capacity(batch.len());
+        for (pending, append) in batch.iter().zip(1..) {
+            writes.extend(pending.append.writes.iter().map(|write| (pending.append.tenant.as_str(), write, append)));
+        }
+        arrays.order = (0..writes.len()).collect();
+        let key = |place: usize| writes.get(place).map(|(tenant, write, _)| (*tenant, write.stream.as_str()));
+        arrays.order.sort_unstable_by_key(|place| key(*place));
+        let mut sent = vec![0; writes.len()];
+        for (place, index) in arrays.order.clone().into_iter().zip(1..) {
+            let (Some((tenant, write, append)), Some(sent)) = (writes.get(place), sent.get_mut(place)) else {
+                continue;
+            };
+            *sent = index;
+            arrays.write_append.push(*append);
+            arrays.write_tenant.push(tenant);
+            arrays.write_stream.push(&write.stream);
+            arrays.write_expected.push(sent_version(write.expected));
+            arrays.write_events.push(signed(write.events.len()));
+            arrays.some_new |= write.expected == Expected::NoStream;
+            arrays.some_old |= matches!(write.expected, Expected::Exact(_));
+        }
+        let mut sent = sent.into_iter();
+        for (pending, append) in batch.iter().zip(1..) {
+            arrays.append(&pending.append, append, &mut sent);
+        }
         // Most batches occur now and are JSON: then these columns stay at home.
         if !arrays.back_dated {
             arrays.event_occurred.clear();
@@ -644,31 +772,19 @@ impl<'a> Arrays<'a> {
         arrays
     }
 
-    fn push(&mut self, append: &'a Append) {
-        let offset = signed(self.event_write.len());
+    fn append(&mut self, append: &'a Append, index: i32, sent: &mut impl Iterator<Item = i32>) {
         self.command_ids.push(append.command_id);
         self.fingerprints.push(append.fingerprint);
         self.tenants.push(&append.tenant);
-        self.append_offset.push(offset);
-        self.append_events.push(signed(append.events()));
-        let index = ordinal(self.command_ids.len());
-        for write in &append.writes {
-            self.write_append.push(index);
-            self.write_tenant.push(&append.tenant);
-            self.write_stream.push(&write.stream);
-            self.write_expected.push(match write.expected {
-                Expected::Exact(version) => version,
-                Expected::NoStream => -1,
-                Expected::Any => -2,
-                Expected::StreamExists => -4,
-            });
-            self.may_create |= matches!(write.expected, Expected::NoStream | Expected::Any);
-            self.write_events.push(signed(write.events.len()));
-            self.write_offset.push(signed(self.event_write.len()));
-            let index = ordinal(self.write_append.len());
-            for (event, of_stream) in write.events.iter().zip(1..) {
-                self.event_write.push(index);
-                self.event_index.push(of_stream);
+        self.append_first.push(signed(self.event_write.len()) + 1);
+        for (write, index_of_write) in append.writes.iter().zip(sent) {
+            let first = sent_version(write.expected).max(-1) + 1;
+            for (event, version) in write.events.iter().zip(first..) {
+                self.event_write.push(index_of_write);
+                self.event_place.push(signed(self.event_write.len()));
+                self.event_version.push(version);
+                self.event_tenant.push(&append.tenant);
+                self.event_stream.push(&write.stream);
                 self.event_ids.push(event.id);
                 self.event_types.push(&event.kind);
                 self.event_occurred.push(event.occurred_at.map(Instant));
@@ -678,12 +794,14 @@ impl<'a> Arrays<'a> {
                 self.event_data.push(&event.data);
                 self.event_metadata.push(&event.metadata);
                 if let Some(number) = &event.number {
+                    self.number_append.push(index);
                     self.number_event.push(ordinal(self.event_write.len()));
                     self.number_counter.push(&number.counter);
                     self.number_offset.push(ordinal(number.offset));
                 }
             }
         }
+        self.append_last.push(signed(self.event_write.len()));
         for claim in &append.claims {
             self.claim_append.push(index);
             self.claim_tenant.push(if claim.global { "" } else { &append.tenant });
@@ -694,24 +812,30 @@ impl<'a> Arrays<'a> {
         }
     }
 
-    fn query(self, notify: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    fn query(self, careful: bool, hint: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
         sqlx::query(
             "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
+             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
         )
+        .bind(careful)
+        .bind(hint)
         .bind(self.command_ids)
         .bind(self.fingerprints)
         .bind(self.tenants)
-        .bind(self.append_offset)
-        .bind(self.append_events)
+        .bind(self.append_first)
+        .bind(self.append_last)
         .bind(self.write_append)
         .bind(self.write_tenant)
         .bind(self.write_stream)
         .bind(self.write_expected)
         .bind(self.write_events)
-        .bind(self.write_offset)
+        .bind(self.some_new)
+        .bind(self.some_old)
         .bind(self.event_write)
-        .bind(self.event_index)
+        .bind(self.event_place)
+        .bind(self.event_version)
+        .bind(self.event_tenant)
+        .bind(self.event_stream)
         .bind(self.event_ids)
         .bind(self.event_types)
         .bind(self.event_occurred)
@@ -724,11 +848,20 @@ impl<'a> Arrays<'a> {
         .bind(self.claim_key)
         .bind(self.claim_stream)
         .bind(self.claim_take)
+        .bind(self.number_append)
         .bind(self.number_event)
         .bind(self.number_counter)
         .bind(self.number_offset)
-        .bind(self.may_create)
-        .bind(notify)
+    }
+}
+
+/// An expected version as `log_append` takes it.
+fn sent_version(expected: Expected) -> i64 {
+    match expected {
+        Expected::Exact(version) => version,
+        Expected::NoStream => -1,
+        Expected::Any => -2,
+        Expected::StreamExists => -4,
     }
 }
 
