@@ -63,8 +63,8 @@ struct Document {
 impl catalogue::Visitor for Document {
     fn visit<A: Aggregate>(&mut self) {
         let (commands, events) = self.schemas.kind::<A>();
-        let types: Vec<_> = events.iter().map(|event| format!("`{}.{}`", A::KIND, event.name)).collect();
-        self.tags.insert(A::PLURAL.to_owned(), format!("Events: {}.", types.join(", ")));
+        let happens: Vec<_> = events.iter().map(|event| event.name.replace('_', " ")).collect();
+        self.tags.insert(A::PLURAL.to_owned(), format!("What happens to one: {}.", happens.join(", ")));
         commands::describe::<A>(self, commands);
         events::of_kind::<A>(self, &events);
     }

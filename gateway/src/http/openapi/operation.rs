@@ -138,7 +138,10 @@ impl Operation {
             "responses": responses,
         });
         if !self.parameters.is_empty() {
-            operation["parameters"] = self.parameters.into();
+            let (mut parameters, others): (Vec<_>, Vec<_>) =
+                self.parameters.into_iter().partition(|parameter| parameter["in"] == "path");
+            parameters.extend(others);
+            operation["parameters"] = parameters.into();
         }
         if let Some(body) = self.body {
             operation["requestBody"] = body;
