@@ -68,6 +68,8 @@ pub struct View {
     pub user_name: Option<String>,
     /// Name of the role.
     pub role_name: Option<String>,
+    /// When it was last used, within some seconds; telemetry, no part of the log.
+    pub last_used_at: Option<Time>,
 }
 
 impl ReadModel for ApiKeys {
@@ -127,8 +129,30 @@ impl Listed for ApiKeys {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("issued_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.user_id, holder.name as user_name, t.role_id, \
         role.name as role_name, t.prefix, t.status, t.expires_at, t.issued_at, t.revoked_at, t.revoked_reason, \
-        t.updated_at";
+        t.updated_at, used.last_used_at";
     const JOINS: &'static str = "\
+        left join auth_key_use used on used.tenant_id = t.tenant_id and used.key_id = t.id \
         left join read_users holder on holder.tenant_id = t.tenant_id and holder.id = t.user_id \
         left join read_roles role on role.tenant_id = t.tenant_id and role.id = t.role_id";
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_key_is_issued_and_revoked_and_its_digest_stays_in_the_log() {
+        let digest = "ab".repeat(32);
+        let issued = json!({ "name": "Shop", "user": id(1), "digest": digest, "prefix": "dk_abcd" });
+        let issued = event::<ApiKey>("issued", issued);
+        refuses_strangers::<ApiKeys, ApiKey>(&issued);
+        let renamed = Event::Renamed { from: "Shop".into(), to: "Store".into() };
+        let revoked = Event::Revoked { reason: Some("lost".into()) };
+        let row = folded::<ApiKeys, ApiKey>([issued, renamed, revoked]).unwrap();
+        assert_eq!((row.name.as_str(), row.status, row.revoked_at), ("Store", Status::Revoked, Some(at(2))));
+        assert!(!serde_json::to_string(&row).unwrap().contains(&digest));
+    }
 }

@@ -114,6 +114,7 @@ impl ReadModel for Fields {
 
 impl Listed for Fields {
     const PATH: &'static str = Field::PLURAL;
+    const SINGLE: bool = false;
     const READ: &'static str = Field::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
@@ -131,4 +132,33 @@ impl Listed for Fields {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("entity"), Sort::ascending("key")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.entity, t.key, t.label, t.type, t.options, t.required, \
         t.personal, t.retired, t.defined_at, t.updated_at";
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, recorded, refuses_strangers};
+
+    #[test]
+    fn a_field_changes_retires_and_comes_back() {
+        let defined = json!({ "entity": "ticket", "key": "size", "type": "select", "options": ["s"] });
+        let defined = event::<Field>("defined", defined);
+        refuses_strangers::<Fields, Field>(&defined);
+        let changes = json!({ "key": "size", "changes": {
+            "options": { "from": ["s"], "to": ["s", "m"] }, "required": { "from": false, "to": true } } });
+        let events = vec![defined.clone(), event::<Field>("changed", changes), Event::Retired { key: "size".into() }];
+        let row = folded::<Fields, Field>(events.clone()).unwrap();
+        assert_eq!((row.label.as_str(), row.options.len(), row.required, row.retired), ("size", 2, true, true));
+        let row = folded::<Fields, Field>(events.into_iter().chain([defined])).unwrap();
+        assert_eq!((row.retired, row.defined_at, row.updated_at), (false, at(0), at(3)));
+    }
+
+    #[test]
+    fn each_key_has_a_row_of_its_own() {
+        let keys = |key: &str| Fields::keys(&recorded::<Field>(0, &Event::Retired { key: key.into() }));
+        assert_eq!(keys("size"), keys("size"));
+        assert_ne!(keys("size"), keys("colour"));
+    }
 }

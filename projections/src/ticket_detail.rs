@@ -131,6 +131,7 @@ impl ReadModel for TicketDetail {
 
 impl Listed for TicketDetail {
     const PATH: &'static str = Ticket::PLURAL;
+    const LISTED: bool = false;
     const READ: &'static str = Ticket::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[Column::id("id")];
@@ -170,4 +171,39 @@ mod constcat {
         Ok(text) => text,
         Err(_) => "",
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fold::tests::{folded, id, refuses_strangers},
+        ticket_list::tests::opened,
+    };
+
+    #[test]
+    fn it_has_what_the_list_has_and_more() {
+        let link = |kind| Event::Linked { ticket: id(9), kind };
+        let events = vec![
+            opened(),
+            link(LinkKind::Blocks),
+            link(LinkKind::Related),
+            Event::Unlinked { ticket: id(9), kind: LinkKind::Blocks },
+            Event::FollowerAdded { user: id(3) },
+            Event::DescriptionChanged { from: None, to: "Half of it".into() },
+            Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: BTreeSet::new() },
+            Event::Resolved { outcome: Some("Water".into()) },
+            Event::Rated { score: 4, text: Some("Wet".into()) },
+        ];
+        let row = folded::<TicketDetail, Ticket>(events.clone()).unwrap();
+        assert_eq!(row.description.as_deref(), Some("Half of it"));
+        assert_eq!(row.ticket_links, [Link { ticket_id: id(9), kind: LinkKind::Related }].into());
+        assert_eq!((row.follower_ids, row.split_into), ([id(3)].into(), [id(8)].into()));
+        assert_eq!((row.outcome.as_deref(), row.rating_text.as_deref()), (Some("Water"), Some("Wet")));
+        assert_eq!(Some(row.ticket), folded::<TicketList, Ticket>(events));
+        let reopened = [opened(), Event::Resolved { outcome: Some("Water".into()) }];
+        let reopened = reopened.into_iter().chain([Event::Reopened { cause: Default::default() }]);
+        assert_eq!(folded::<TicketDetail, Ticket>(reopened).unwrap().outcome, None);
+        refuses_strangers::<TicketDetail, Ticket>(&opened());
+    }
 }

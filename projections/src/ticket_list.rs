@@ -273,6 +273,7 @@ impl ReadModel for TicketList {
 
 impl Listed for TicketList {
     const PATH: &'static str = "tickets";
+    const SINGLE: bool = false;
     const READ: &'static str = Ticket::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
@@ -332,3 +333,77 @@ pub(crate) const JOINS: &str = "\
     left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id \
     left join read_users assignee on assignee.tenant_id = t.tenant_id and assignee.id = t.assignee_id \
     left join read_product_catalogue product on product.tenant_id = t.tenant_id and product.id = t.product_id";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, id, refuses_strangers};
+
+    pub(crate) fn opened() -> Event {
+        event::<Ticket>(
+            "opened",
+            json!({
+                "number": 7, "title": "Printer on fire", "description": "All of it", "channel": "phone", "priority": 2,
+                "stage": "new", "requester": { "kind": "contact", "id": id(1) }, "company": id(2), "tags": ["hot"]
+            }),
+        )
+    }
+
+    fn row(events: impl IntoIterator<Item = Event>) -> Row {
+        folded::<TicketList, Ticket>([opened()].into_iter().chain(events)).unwrap()
+    }
+
+    #[test]
+    fn it_opens_with_what_was_told() {
+        let row = row([]);
+        assert_eq!((row.number, row.title.as_str(), row.status, row.priority), (7, "Printer on fire", Status::Open, 2));
+        assert_eq!((row.requester_kind, row.requester_id), (Some(PartyKind::Contact), Some(id(1))));
+        assert_eq!((row.opened_at, row.updated_at), (at(0), at(0)));
+        refuses_strangers::<TicketList, Ticket>(&opened());
+        assert_eq!(folded::<TicketList, Ticket>([Event::Closed]), None);
+    }
+
+    #[test]
+    fn it_is_resolved_closed_and_reopened() {
+        let snoozed = || Event::Snoozed { until: at(1_000) };
+        let solved = row([snoozed(), Event::Resolved { outcome: None }]);
+        assert_eq!((solved.status, solved.resolved_at, solved.snoozed_until), (Status::Resolved, Some(at(2)), None));
+        let reopened = Event::Reopened { cause: Default::default() };
+        let again = row([Event::Resolved { outcome: None }, Event::Closed, reopened, snoozed()]);
+        assert_eq!((again.status, again.resolved_at, again.closed_at), (Status::Open, None, None));
+        assert_eq!((again.reopened_count, again.snoozed_until, again.updated_at), (1, Some(at(1_000)), at(4)));
+    }
+
+    #[test]
+    fn a_merge_taken_back_leaves_it_as_it_was() {
+        let merged = [Event::Resolved { outcome: None }, Event::Merged { into: id(9) }];
+        let parted = row(merged.clone());
+        assert_eq!((parted.status, parted.merged_into), (Status::Merged, Some(id(9))));
+        let back = row(merged.into_iter().chain([Event::Unmerged { from: id(9) }]));
+        assert_eq!((back.status, back.merged_into, back.status_before_merge), (Status::Resolved, None, None));
+    }
+
+    #[test]
+    fn messages_and_first_replies_are_told_apart_from_notes() {
+        let message = event::<Ticket>("message_received", json!({ "message_id": id(1), "from": null, "body": "?" }));
+        let note = event::<Ticket>("note_added", json!({ "message_id": id(2), "body": "!" }));
+        let reply = event::<Ticket>("reply_queued", json!({ "message_id": id(3), "body": "." }));
+        let sent = Event::ReplySent { message_id: id(3), external_id: None };
+        let row = row([message, note, reply, sent.clone(), sent]);
+        assert_eq!((row.message_count, row.first_reply_at), (2, Some(at(4))));
+        assert_eq!((row.last_customer_message_at, row.last_message_at), (Some(at(1)), Some(at(3))));
+    }
+
+    #[test]
+    fn it_counts_under_its_product_day_and_status() {
+        let tally =
+            |row: &Row| TicketList::tally(row)[0].key.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+        assert_eq!(tally(&row([])), ["", "2026-01-01", "open"]);
+        let selected = Event::ProductSelected { entitlement: id(5), product: id(6) };
+        assert_eq!(tally(&row([selected.clone(), Event::Closed])), [&id(6).to_string(), "2026-01-01", "closed"]);
+        let cleared = row([selected, Event::ProductCleared]);
+        assert_eq!((cleared.product_id, cleared.entitlement_id), (None, None));
+    }
+}

@@ -190,8 +190,12 @@ impl ReadModel for TicketThread {
         // What cannot be read is left to `apply` to refuse.
         let unreadable = |_| Keys::own(event);
         match &*event.kind {
-            "ticket.message_received" | "ticket.reply_queued" | "ticket.reply_sent" | "ticket.reply_failed"
-            | "ticket.note_added" | "ticket.message_redacted" => {
+            "ticket.message_received"
+            | "ticket.reply_queued"
+            | "ticket.reply_sent"
+            | "ticket.reply_failed"
+            | "ticket.note_added"
+            | "ticket.message_redacted" => {
                 event.decode::<Which>().map_or_else(unreadable, |which| Keys::One(row_id(event, which.message_id)))
             }
             "ticket.split" => event.decode::<Moved>().map_or_else(unreadable, |moved| {
@@ -230,13 +234,9 @@ impl ReadModel for TicketThread {
             (Some(row), Event::ReplyFailed { error, .. }) => {
                 Some(Row { delivery: Some(Delivery::Failed), delivery_error: Some(error), ..row })
             }
-            (Some(row), Event::MessageRedacted { reason, .. }) => Some(Row {
-                body: None,
-                attachments: Vec::new(),
-                redacted: true,
-                redaction_reason: Some(reason),
-                ..row
-            }),
+            (Some(row), Event::MessageRedacted { reason, .. }) => {
+                Some(Row { body: None, attachments: Vec::new(), redacted: true, redaction_reason: Some(reason), ..row })
+            }
             (Some(row), Event::Split { new_ticket, .. }) => {
                 Some(Row { moved_from: Some(row.ticket_id), ticket_id: new_ticket, ..row })
             }
@@ -248,6 +248,7 @@ impl ReadModel for TicketThread {
 
 impl Listed for TicketThread {
     const PATH: &'static str = "messages";
+    const SINGLE: bool = false;
     const READ: &'static str = Ticket::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
@@ -344,9 +345,7 @@ pub async fn thread_as_of(log: &Log, tenant: Id, ticket: Id, as_of: AsOf) -> Res
             let detail = events.iter().try_fold(None, |row, event| TicketDetail::apply(from, row, event))?;
             origin = detail.and_then(|detail| detail.ticket.split_from);
         }
-        to_read.extend(
-            ticket_links.iter().filter(|link| link.kind == LinkKind::MergedFrom).map(|link| link.ticket_id),
-        );
+        to_read.extend(ticket_links.iter().filter(|link| link.kind == LinkKind::MergedFrom).map(|link| link.ticket_id));
     }
     entries.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
     let mut shown = Vec::with_capacity(entries.len());
@@ -364,8 +363,50 @@ fn fold_thread(events: &[Recorded]) -> Result<Vec<(Id, Row, i64, i64)>, Unreadab
             *entry = (TicketThread::apply(*id, entry.0.take(), event)?, event.version, event.position);
         }
     }
-    Ok(rows
-        .into_iter()
-        .filter_map(|(id, (row, version, position))| Some((id, row?, version, position)))
-        .collect())
+    Ok(rows.into_iter().filter_map(|(id, (row, version, position))| Some((id, row?, version, position))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{SUBJECT, at, event, folded, id, recorded, refuses_strangers};
+
+    fn reply() -> Event {
+        event::<Ticket>("reply_queued", json!({ "message_id": id(3), "body": "Water helps" }))
+    }
+
+    #[test]
+    fn a_reply_goes_out_is_redacted_and_moves() {
+        let failed = Event::ReplyFailed { message_id: id(3), error: "550".into() };
+        let sent = Event::ReplySent { message_id: id(3), external_id: Some("<1>".into()) };
+        let redacted = Event::MessageRedacted { message_id: id(3), reason: "password".into() };
+        let split = Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: [id(3)].into() };
+        let row = folded::<TicketThread, Ticket>([reply(), failed.clone()]).unwrap();
+        assert_eq!((row.delivery, row.delivery_error.as_deref()), (Some(Delivery::Failed), Some("550")));
+        assert_eq!((row.author_kind, row.author_id, row.written_at), (Some(AuthorKind::User), Some(id(10)), at(0)));
+        let row = folded::<TicketThread, Ticket>([reply(), failed, sent, redacted, split]).unwrap();
+        assert_eq!((row.delivery, row.delivery_error), (Some(Delivery::Sent), None));
+        assert_eq!((row.body, row.redacted, row.external_id.as_deref()), (None, true, Some("<1>")));
+        assert_eq!((row.ticket_id, row.moved_from), (id(8), Some(SUBJECT)));
+        refuses_strangers::<TicketThread, Ticket>(&reply());
+    }
+
+    #[test]
+    fn events_touch_the_messages_they_are_about() {
+        let keys = |event: &Event| TicketThread::keys(&recorded::<Ticket>(0, event));
+        let row = |message: Id| row_id(&recorded::<Ticket>(0, &Event::Closed), message);
+        assert_eq!(keys(&reply()), Keys::One(row(id(3))));
+        assert_eq!(keys(&Event::Closed), Keys::None);
+        let split = Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: [id(3), id(4)].into() };
+        assert_eq!(keys(&split), Keys::Many(vec![row(id(3)), row(id(4))]));
+        // The same message id in another ticket is another message.
+        let elsewhere = Recorded { stream: Ticket::stream(id(99)).into(), ..recorded::<Ticket>(0, &reply()) };
+        assert_ne!(TicketThread::keys(&elsewhere), keys(&reply()));
+        // What cannot be read is not passed over.
+        let broken = Recorded { data: "{}".into(), ..recorded::<Ticket>(0, &reply()) };
+        assert_eq!(TicketThread::keys(&broken), Keys::One(SUBJECT));
+        assert!(TicketThread::apply(SUBJECT, None, &broken).is_err());
+    }
 }

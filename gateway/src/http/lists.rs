@@ -173,22 +173,21 @@ pub(super) struct Moment {
     min_position: Option<i64>,
 }
 
-impl Moment {
-    fn past(&self) -> Result<Option<AsOf>, Problem> {
-        let invalid = || {
-            let detail = "as_of is an RFC 3339 instant or a position of the log; known_at is an instant; give one of them.";
-            Problem::bad_request("as_of_invalid", detail)
-        };
-        match (&self.as_of, self.known_at) {
-            (None, None) => Ok(None),
-            (None, Some(instant)) => Ok(Some(AsOf::KnownAt(instant))),
-            (Some(text), None) => match (text.parse(), text.parse()) {
-                (Ok(position), _) => Ok(Some(AsOf::Position(position))),
-                (_, Ok(instant)) => Ok(Some(AsOf::Instant(instant))),
-                _ => Err(invalid()),
-            },
-            (Some(_), Some(_)) => Err(invalid()),
-        }
+/// The point in the past that a query asks for, if it does.
+pub(super) fn past(as_of: Option<&str>, known_at: Option<Time>) -> Result<Option<AsOf>, Problem> {
+    let invalid = || {
+        let detail = "as_of is an RFC 3339 instant or a position of the log; known_at is an instant; give one of them.";
+        Problem::bad_request("as_of_invalid", detail)
+    };
+    match (as_of, known_at) {
+        (None, None) => Ok(None),
+        (None, Some(instant)) => Ok(Some(AsOf::KnownAt(instant))),
+        (Some(text), None) => match (text.parse(), text.parse()) {
+            (Ok(position), _) => Ok(Some(AsOf::Position(position))),
+            (_, Ok(instant)) => Ok(Some(AsOf::Instant(instant))),
+            _ => Err(invalid()),
+        },
+        (Some(_), Some(_)) => Err(invalid()),
     }
 }
 
@@ -204,7 +203,7 @@ async fn read<M: Listed>(
     let kind = M::READ;
     let missing = || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
-    if let Some(past) = moment.past()? {
+    if let Some(past) = past(moment.as_of.as_deref(), moment.known_at)? {
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
         return one(&record, record.position, &uri);
     }

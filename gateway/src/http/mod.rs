@@ -12,6 +12,7 @@ mod request;
 mod routes;
 mod stream;
 mod tenants;
+mod tickets;
 
 use std::{any::Any, time::Instant};
 
@@ -83,6 +84,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(stream::routes())
         .merge(keys::routes())
         .merge(tenants::routes())
+        .merge(tickets::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);
