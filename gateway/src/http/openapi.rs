@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod external;
+mod imports;
 mod lists;
 mod operation;
 mod pages;
@@ -155,6 +156,7 @@ pub fn document() -> Value {
     external::record::<domain::company::Company>(&mut document);
     external::record::<domain::product::Product>(&mut document);
     external::entitlements(&mut document);
+    imports::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

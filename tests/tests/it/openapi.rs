@@ -305,7 +305,7 @@ async fn every_query_parameter_that_is_described_is_taken() {
             };
             let name = parameter["name"].as_str().unwrap();
             let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&[(name, &value)])).await;
-            assert_ne!(reply.json()["code"], "parameter_invalid", "{path}?{name}={value}: {}", reply.text);
+            assert!(!reply.text.contains("parameter_invalid"), "{path}?{name}={value}: {}", reply.text);
             assert_ne!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}?{name}={value}: {}", reply.text);
             taken += 1;
         }

@@ -108,6 +108,24 @@ pub(super) const EXTERNAL: Codes = &[
     ("status_invalid", 422, "A status is `active` or `revoked`."),
 ];
 
+/// The codes that an upload may meet.
+pub(super) const UPLOAD: Codes = &[
+    ("body_unreadable", 400, "The form could not be received."),
+    ("body_too_large", 413, "The file, or another field of the form, is larger than this server takes."),
+    ("body_invalid", 422, "The form has a field that there is not."),
+    ("required", 422, "A field of the form is missing."),
+    ("kind_invalid", 422, "A kind is `history` or `entitlements`."),
+    ("dry_run_invalid", 422, "`dry_run` is `true` or `false`."),
+    ("text_invalid", 422, "A field is not UTF-8."),
+    ("file_twice", 422, "An import brings in one file."),
+    ("file_invalid", 422, "The file cannot be read, or lacks a column that is needed."),
+    ("mapping_invalid", 422, "The mapping makes no sense; `errors` says where."),
+    ("external_id_invalid", 422, "A source has 1 to 64 characters, an external id 1 to 200."),
+];
+
+/// The codes that taking up an import again may meet.
+pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
+
 /// The codes of what only Deskfold itself does.
 const OWN: Codes = &[("done_before", 409, "This has been done before.")];
 
@@ -161,7 +179,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         }
     }
     let mut all = Refusals(BTreeMap::new());
-    let api = Code::of(&[ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, OWN, NOWHERE]);
+    let api = Code::of(&[ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD, RESUME, OWN, NOWHERE]);
     for code in api {
         all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));
     }
