@@ -1,6 +1,11 @@
 //! The one integration binary: one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod log_api;
+mod commands;
+mod auth;
 mod harness;
+mod imports;
+mod openapi;
 mod postgres;
 mod rooms;
