@@ -13,17 +13,14 @@ mod service;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::collections::BTreeMap;
 
 use domain::{Aggregate, catalogue};
 use serde_json::{Map, Value, json};
 
-use self::{
-    operation::problem_with,
-    problems::Code,
-    schemas::Schemas,
-};
+use self::{operation::problem_with, problems::Code, schemas::Schemas};
 use super::routes::Routes;
 
 /// What every client should know first.
@@ -106,7 +103,10 @@ impl Document {
             let schema = problem_with(&codes);
             let response = problem_response(status, &codes, &schema);
             let before = self.responses.insert(name.clone(), response);
-            debug_assert!(before.is_none_or(|before| before == self.responses[&name]), "two responses are called {name}");
+            debug_assert!(
+                before.is_none_or(|before| before == self.responses[&name]),
+                "two responses are called {name}"
+            );
             references.insert(status, (json!({ "$ref": format!("#/components/responses/{name}") }), schema));
         }
         references
@@ -157,6 +157,7 @@ pub fn document() -> Value {
     external::record::<domain::product::Product>(&mut document);
     external::entitlements(&mut document);
     imports::describe(&mut document);
+    tickets::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

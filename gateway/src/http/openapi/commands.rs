@@ -96,9 +96,11 @@ impl<A: Aggregate> Described<A> {
                 .at(document, "patch", &record);
         } else {
             let operation = self.operation(document, &own_id, &self.description).parameter(id);
-            operation
-                .body(self.body.clone(), self.required, self.examples.clone())
-                .at(document, "post", &format!("{record}/{}", self.name));
+            operation.body(self.body.clone(), self.required, self.examples.clone()).at(
+                document,
+                "post",
+                &format!("{record}/{}", self.name),
+            );
         }
     }
 }

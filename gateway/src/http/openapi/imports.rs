@@ -51,7 +51,12 @@ fn upload(document: &mut Document) {
         .permission("import.run")
         .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
         .body_as(&["multipart/form-data"], form, true, Map::new())
-        .answer(202, "It runs; `links` lead to its progress and its report.", started, &["Location", "ETag", "Deskfold-Position"])
+        .answer(
+            202,
+            "It runs; `links` lead to its progress and its report.",
+            started,
+            &["Location", "ETag", "Deskfold-Position"],
+        )
         .problems("Upload", Code::of(&[problems::UPLOAD, problems::COMMAND]))
         .problems("StartImport", Code::refusals::<Import>())
         .at(document, "post", "/v1/imports");

@@ -79,8 +79,10 @@ const NEXT: &str = "The next page, null on the last: an address after a list, th
 
 /// What a list takes besides its filter.
 fn parameters<M: Listed>() -> Vec<(String, Value)> {
-    let usual: Vec<_> =
-        M::DEFAULT_SORT.iter().map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
+    let usual: Vec<_> = M::DEFAULT_SORT
+        .iter()
+        .map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column))
+        .collect();
     let parameter = |name: &str, schema: Value| (name.to_owned(), schema);
     vec![
         parameter(
@@ -98,7 +100,10 @@ fn parameters<M: Listed>() -> Vec<(String, Value)> {
                 "description": "Records on a page.",
             }),
         ),
-        parameter("after", json!({ "type": "string", "description": "The cursor that `next` of the page before holds." })),
+        parameter(
+            "after",
+            json!({ "type": "string", "description": "The cursor that `next` of the page before holds." }),
+        ),
         parameter(
             "count",
             json!({
@@ -214,7 +219,12 @@ fn single<M: Listed>(document: &mut Document) {
         .parameter(in_path("id", &format!("The {plain}."), json!({ "type": "string" })))
         .query(moment)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
-        .answer(200, "The record; `Deskfold-Position` is the position it reflects.", record, &["ETag", "Deskfold-Position"])
+        .answer(
+            200,
+            "The record; `Deskfold-Position` is the position it reflects.",
+            record,
+            &["ETag", "Deskfold-Position"],
+        )
         .problems("Read", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]))
         .problems(format!("{}Read", pascal(M::READ)), Code::unknown(M::READ))
         .at(document, "get", &format!("/v1/{}/{{id}}", M::PATH));

@@ -60,7 +60,8 @@ impl Operation {
 
     /// Query parameters: name, schema, whether required.
     pub(super) fn query(mut self, properties: Vec<(String, Value, bool)>) -> Operation {
-        self.parameters.extend(properties.into_iter().map(|(name, schema, required)| in_query(&name, schema, required)));
+        self.parameters
+            .extend(properties.into_iter().map(|(name, schema, required)| in_query(&name, schema, required)));
         self
     }
 
@@ -97,7 +98,8 @@ impl Operation {
         if content.as_object().is_some_and(|content| !content.is_empty()) {
             answer["content"] = content;
         }
-        let limits = ["RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+        let limits =
+            ["RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
         let limits = limits.iter().filter(|_| self.keyed);
         let headers = headers.iter().chain(limits).chain(&["X-Request-Id"]);
         let refer = |name: &&str| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));

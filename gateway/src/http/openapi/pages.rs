@@ -45,9 +45,8 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, 
     Ok(asset.answer(&headers))
 }
 
-static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("application/json", Bytes::from(super::document().to_string()))
-});
+static DOCUMENT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("application/json", Bytes::from(super::document().to_string())));
 static PAGE: LazyLock<Asset> =
     LazyLock::new(|| Asset::fixed("text/html; charset=utf-8", include_bytes!("../../../assets/docs/index.html")));
 static SCRIPT: LazyLock<Asset> =

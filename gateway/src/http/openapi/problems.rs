@@ -78,6 +78,9 @@ pub(super) const MOMENT: Codes =
 /// The codes that pages may meet.
 pub(super) const PAGE: Codes = &[("limit_invalid", 400, "The page size is out of range.")];
 
+/// The codes that reading a thread may meet.
+pub(super) const THREAD: Codes = &[("cursor_invalid", 422, "`after` is no cursor of this thread.")];
+
 /// The codes that a list may meet.
 pub(super) const LIST: Codes = &[
     ("filter_malformed", 422, "The filter is no filter tree; `errors` points at the place."),
@@ -179,7 +182,10 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         }
     }
     let mut all = Refusals(BTreeMap::new());
-    let api = Code::of(&[ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD, RESUME, OWN, NOWHERE]);
+    let api = Code::of(&[
+        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD, RESUME,
+        OWN, NOWHERE,
+    ]);
     for code in api {
         all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));
     }

@@ -72,7 +72,9 @@ impl Schemas {
         // A type is the kind's own only if everything it refers to is.
         loop {
             let foreign = shared.keys().find(|name| {
-                let others = definitions.keys().filter(|other| !shared.contains_key(*other) && !self.common.contains_key(*other));
+                let others = definitions
+                    .keys()
+                    .filter(|other| !shared.contains_key(*other) && !self.common.contains_key(*other));
                 others.into_iter().any(|other| refers_to(&definitions[*name], other))
             });
             match foreign.cloned() {

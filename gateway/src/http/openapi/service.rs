@@ -35,15 +35,19 @@ fn api_keys(document: &mut Document) {
     });
     let issued = document.schemas.add("IssuedApiKey", issued);
     let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
-    Operation::new("api_key_issue", "api_keys", "Issues an API key. Its secret is shown this once: only a digest is kept.")
-        .permission("api_key.issue")
-        .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
-        .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
-        .answer(201, "The key.", issued, &headers)
-        .problems("Body", Code::of(&[problems::BODY]))
-        .problems("Issue", Code::of(&[problems::COMMAND]))
-        .problems("IssueApiKey", Code::refusals::<domain::api_key::ApiKey>())
-        .at(document, "post", "/v1/api_keys");
+    Operation::new(
+        "api_key_issue",
+        "api_keys",
+        "Issues an API key. Its secret is shown this once: only a digest is kept.",
+    )
+    .permission("api_key.issue")
+    .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+    .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
+    .answer(201, "The key.", issued, &headers)
+    .problems("Body", Code::of(&[problems::BODY]))
+    .problems("Issue", Code::of(&[problems::COMMAND]))
+    .problems("IssueApiKey", Code::refusals::<domain::api_key::ApiKey>())
+    .at(document, "post", "/v1/api_keys");
     let me = document.schemas.of::<keys::Me>("");
     Operation::new("me", "api_keys", "Tells whom the key belongs to and what it may do.")
         .shared(&["Deskfold-On-Behalf-Of"])

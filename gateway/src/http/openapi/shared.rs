@@ -8,9 +8,7 @@ use super::{Document, schemas::refer};
 /// Parameters by the names under which operations refer to them.
 pub(super) fn parameters(document: &mut Document) -> Value {
     let id = document.schemas.of::<Id>("");
-    let header = |name: &str, description: &str, schema: Value| {
-        json!({ "name": name, "in": "header", "description": description, "required": false, "schema": schema })
-    };
+    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "description": description, "required": false, "schema": schema });
     let text = || json!({ "type": "string" });
     json!({
         "Idempotency-Key": header(

@@ -36,9 +36,9 @@ fn whatever_is_mounted_is_described_and_nothing_else() {
         assert!(found, "{} {} is mounted and not in the document", route.method, route.path);
     }
     for (method, path, keyed) in described {
-        let found = mounted.iter().any(|route| {
-            route.method.as_str() == method && answers(&route.path, path) && route.keyed == keyed
-        });
+        let found = mounted
+            .iter()
+            .any(|route| route.method.as_str() == method && answers(&route.path, path) && route.keyed == keyed);
         assert!(found, "{method} {path} is in the document and not mounted");
     }
 }
