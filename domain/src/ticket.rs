@@ -721,6 +721,8 @@ pub struct Ticket {
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
     messages: BTreeSet<Id>,
+    /// Those of them that a split moved away: they are still redacted here, where they were written.
+    moved: BTreeSet<Id>,
     redacted: BTreeSet<Id>,
     external: BTreeSet<String>,
     replies: BTreeMap<Id, Delivery>,
@@ -1064,7 +1066,7 @@ impl Aggregate for Ticket {
                 self.status = self.before_merge;
                 self.merged_into = None;
             }
-            Split { messages, .. } => self.messages.retain(|message| !messages.contains(message)),
+            Split { messages, .. } => self.moved.extend(messages),
             Linked { ticket, kind } => drop(self.links.insert((*ticket, *kind))),
             Unlinked { ticket, kind } => drop(self.links.remove(&(*ticket, *kind))),
             Rated { score, text } => self.rating = Some((*score, text.clone())),

@@ -8,4 +8,7 @@ mod harness;
 mod imports;
 mod openapi;
 mod postgres;
+mod products;
 mod rooms;
+mod tickets;
+mod world;
