@@ -3,9 +3,9 @@
 -- Parallel arrays, because they arrive as one message and cost little to walk:
 --   one element per append: command_ids, fingerprints, tenants, append_first, append_last (places of its events, counted from 1
 --                           within the batch)
---   one element per stream: write_append (its append), write_tenant, write_stream, write_expected, write_events (how many);
---                           sorted by tenant and stream, the order in which everybody locks
---   one element per event:  event_write (its stream), event_place (1, 2, 3, ...), event_version, event_tenant, event_stream, ...
+--   one element per stream: write_append (its append), write_stream, write_expected, write_events (how many); sorted by tenant
+--                           and stream, the order in which everybody locks
+--   one element per event:  event_write (its stream), event_place (1, 2, 3, ...), event_version, event_ids, event_types, ...
 -- An expected version is a number, or -1: no events yet, -2: whatever there is, -4: at least one event. event_version is what
 -- follows from it, counted from 0 where it does not say. event_occurred and event_json may be empty: then everything occurred
 -- now and is JSON. Within a batch a stream, a claimed key and a command id belong to one append only; the caller sees to that.
@@ -25,9 +25,9 @@
 create function log_append(
     careful boolean, hint boolean,
     command_ids uuid[], fingerprints bigint[], tenants text[], append_first bigint[], append_last bigint[],
-    write_append integer[], write_tenant text[], write_stream text[], write_expected bigint[], write_events bigint[],
+    write_append integer[], write_stream text[], write_expected bigint[], write_events bigint[],
     some_new boolean, some_old boolean,
-    event_write integer[], event_place bigint[], event_version bigint[], event_tenant text[], event_stream text[],
+    event_write integer[], event_place bigint[], event_version bigint[],
     event_ids uuid[], event_types text[], event_occurred timestamptz[], event_json boolean[], event_data bytea[], event_metadata bytea[],
     claim_append integer[], claim_tenant text[], claim_scope text[], claim_key text[], claim_stream text[], claim_take boolean[],
     number_append integer[], number_event integer[], number_counter text[], number_offset integer[],
@@ -58,8 +58,8 @@ begin
     if not careful then
         if some_new then
             insert into log_stream (tenant_id, stream, version)
-            select w.tenant_id, w.stream, w.events - 1
-            from (select unnest(write_tenant) as tenant_id, unnest(write_stream) as stream,
+            select tenants[w.append], w.stream, w.events - 1
+            from (select unnest(write_append) as append, unnest(write_stream) as stream,
                          unnest(write_expected) as expected, unnest(write_events) as events) w
             where w.expected = -1;
             get diagnostics moved = row_count;
@@ -67,9 +67,9 @@ begin
         if some_old then
             update log_stream s
             set version = s.version + w.events
-            from (select unnest(write_tenant) as tenant_id, unnest(write_stream) as stream,
+            from (select unnest(write_append) as append, unnest(write_stream) as stream,
                          unnest(write_expected) as expected, unnest(write_events) as events) w
-            where s.tenant_id = w.tenant_id and s.stream = w.stream and s.version = w.expected and w.expected >= 0;
+            where s.tenant_id = tenants[w.append] and s.stream = w.stream and s.version = w.expected and w.expected >= 0;
             get diagnostics step = row_count;
             moved := moved + step;
         end if;
@@ -79,7 +79,7 @@ begin
     else
         -- Rows to lock, for streams that may not exist yet.
         insert into log_stream (tenant_id, stream, version)
-        select write_tenant[i], write_stream[i], -1
+        select tenants[write_append[i]], write_stream[i], -1
         from generate_series(1, writes) i
         where write_expected[i] in (-1, -2)
         order by 1, 2
@@ -89,7 +89,7 @@ begin
         with locked as materialized (
             select i, s.version
             from generate_series(1, writes) i
-            join log_stream s on s.tenant_id = write_tenant[i] and s.stream = write_stream[i]
+            join log_stream s on s.tenant_id = tenants[write_append[i]] and s.stream = write_stream[i]
             order by s.tenant_id, s.stream
             for update of s
         )
@@ -179,7 +179,7 @@ begin
         update log_stream s
         set version = before[i] + write_events[i]
         from generate_series(1, writes) i
-        where s.tenant_id = write_tenant[i] and s.stream = write_stream[i] and write_events[i] > 0
+        where s.tenant_id = tenants[write_append[i]] and s.stream = write_stream[i] and write_events[i] > 0
             and statuses[write_append[i]] = 0;
 
         -- Only accepted events take a place, and their versions follow what was found.
@@ -216,7 +216,7 @@ begin
     if drawn > 0 then
         perform pg_advisory_xact_lock(1668247156, bucket)
         from (
-            select distinct hashtext(event_tenant[number_event[i]] || ' ' || number_counter[i]) & 1023 as bucket
+            select distinct hashtext(tenants[number_append[i]] || ' ' || number_counter[i]) & 1023 as bucket
             from generate_series(1, drawn) i
             order by 1
         ) buckets;
@@ -224,7 +224,7 @@ begin
         numbers := array_fill(null::bigint, array[drawn]);
         for number in
             with wanted as materialized (
-                select i, event_tenant[number_event[i]] as tenant_id, number_counter[i] as name
+                select i, tenants[number_append[i]] as tenant_id, number_counter[i] as name
                 from generate_series(1, drawn) i
                 where event_place[number_event[i]] is not null
             ), counter as materialized (
@@ -255,11 +255,10 @@ begin
 
     insert into log_event (position, version, occurred_at, recorded_at, event_id, is_json, tenant_id, stream, type, category, data, metadata)
     select head + e.place, e.version, coalesce(e.occurred_at, recorded), recorded, e.event_id, coalesce(e.is_json, true),
-           e.tenant_id, e.stream, e.type, split_part(e.stream, '-', 1), e.data, e.metadata
+           tenants[write_append[e.write]], write_stream[e.write], e.type, split_part(write_stream[e.write], '-', 1), e.data, e.metadata
     from (select unnest(event_place) as place, unnest(event_version) as version, unnest(event_occurred) as occurred_at,
-                 unnest(event_ids) as event_id, unnest(event_json) as is_json, unnest(event_tenant) as tenant_id,
-                 unnest(event_stream) as stream, unnest(event_types) as type,
-                 unnest(event_data) as data, unnest(event_metadata) as metadata) e
+                 unnest(event_ids) as event_id, unnest(event_json) as is_json, unnest(event_write) as write,
+                 unnest(event_types) as type, unnest(event_data) as data, unnest(event_metadata) as metadata) e
     where e.place is not null;
 
     -- A command id taken by a concurrent batch since the look-up violates the key: that batch's result stands, and this

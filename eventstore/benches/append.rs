@@ -94,7 +94,10 @@ async fn ours(log: &Log, clients: usize, per_append: usize, length: Duration) ->
             }
         })
     });
+    let (batches_before, appends_before) = (log.metrics().batches(), log.metrics().appended());
     futures::future::join_all(tasks).await;
+    let (batches, done) = (log.metrics().batches() - batches_before, log.metrics().appended() - appends_before);
+    println!("    {clients} clients: {:.1} appends per batch", done / batches);
     appends.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
 }
 

@@ -260,14 +260,13 @@ impl Log {
         scope: &str,
         keys: &[String],
     ) -> Result<std::collections::HashSet<String>, Error> {
-        let taken: Vec<String> = sqlx::query_scalar(
-            "select key from log_claim where tenant_id = $1 and scope = $2 and key = any ($3)",
-        )
-        .bind(tenant)
-        .bind(scope)
-        .bind(keys)
-        .fetch_all(self.pool())
-        .await?;
+        let taken: Vec<String> =
+            sqlx::query_scalar("select key from log_claim where tenant_id = $1 and scope = $2 and key = any ($3)")
+                .bind(tenant)
+                .bind(scope)
+                .bind(keys)
+                .fetch_all(self.pool())
+                .await?;
         Ok(taken.into_iter().collect())
     }
 

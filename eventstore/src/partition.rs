@@ -1,7 +1,7 @@
 //! Partitions made ahead of the writers, and what is no longer needed removed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -46,17 +46,22 @@ pub(crate) async fn keep(
     let keeper = Keeper { size: size.max(1), called: Arc::new(Notify::new()) };
     let called = Arc::clone(&keeper.called);
     let retention = retention.max(SHORTEST_RETENTION).as_secs_f64();
+    let mut purged = Instant::now();
     let task = tokio::spawn(async move {
         loop {
-            let woken = tokio::time::timeout(ROUND, called.notified()).await.is_ok();
             match create(&pool, ahead, 0).await {
                 Ok(0) => {}
                 Ok(made) => tracing::info!(made, "made partitions of the log"),
                 Err(error) => tracing::error!(%error, "cannot make partitions of the log"),
             }
-            if !woken && let Err(error) = purge(&pool, retention).await {
-                tracing::error!(%error, "cannot forget old command ids");
+            if purged.elapsed() >= ROUND {
+                if let Err(error) = purge(&pool, retention).await {
+                    tracing::error!(%error, "cannot forget old command ids");
+                }
+                purged = Instant::now();
             }
+            // Called or not, there is something to look after.
+            let _ = tokio::time::timeout(ROUND, called.notified()).await;
         }
     });
     Ok((keeper, task))

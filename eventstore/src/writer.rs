@@ -318,7 +318,6 @@ impl Writer {
             };
             if batch.is_empty() {
                 self.shared.wake.notified().await;
-                self.gather().await;
                 continue;
             }
             let appends = batch.len();
@@ -331,12 +330,14 @@ impl Writer {
                 // A caller who has gone away needs no answer.
                 let _ = reply.send(outcome);
             }
-            self.gather().await;
+            // Who is alone is served at once: stepping aside would only cost a wake-up.
+            if appends > 1 {
+                self.gather().await;
+            }
         }
     }
 
-    /// Lets callers who are about to append do so first: those just answered, and those who woke up together. Costs
-    /// next to nothing when there are none, and else saves them a whole commit.
+    /// Lets callers who are about to append do so first: those just answered. Saves them a whole commit.
     async fn gather(&self) {
         let mut waiting = 0;
         for _ in 0..GATHERINGS {
@@ -435,10 +436,11 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
         };
-        let began = Clock::now();
         let arrays = Arrays::of(batch);
         let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
-        let row = arrays.query(careful, self.shared.options.notify).fetch_one(&mut *connection).await?;
+        let query = arrays.query(careful, self.shared.options.notify);
+        let began = Clock::now();
+        let row = query.fetch_one(&mut *connection).await?;
         let whole = began.elapsed().as_secs_f64();
         let written = Written::from_row(&row, &order, &expected)?;
         self.timing = Some(Timing { work: written.work, commit: (whole - written.work).max(0.0) });
@@ -703,7 +705,6 @@ struct Arrays<'a> {
     /// For each stream as it is sent, sorted, its place in the batch.
     order: Vec<usize>,
     write_append: Vec<i32>,
-    write_tenant: Vec<&'a str>,
     write_stream: Vec<&'a str>,
     write_expected: Vec<i64>,
     write_events: Vec<i64>,
@@ -712,8 +713,6 @@ struct Arrays<'a> {
     event_write: Vec<i32>,
     event_place: Vec<i64>,
     event_version: Vec<i64>,
-    event_tenant: Vec<&'a str>,
-    event_stream: Vec<&'a str>,
     event_ids: Vec<Uuid>,
     event_types: Vec<&'a str>,
     event_occurred: Vec<Option<Instant>>,
@@ -746,12 +745,11 @@ impl<'a> Arrays<'a> {
         arrays.order.sort_unstable_by_key(|place| key(*place));
         let mut sent = vec![0; writes.len()];
         for (place, index) in arrays.order.clone().into_iter().zip(1..) {
-            let (Some((tenant, write, append)), Some(sent)) = (writes.get(place), sent.get_mut(place)) else {
+            let (Some((_, write, append)), Some(sent)) = (writes.get(place), sent.get_mut(place)) else {
                 continue;
             };
             *sent = index;
             arrays.write_append.push(*append);
-            arrays.write_tenant.push(tenant);
             arrays.write_stream.push(&write.stream);
             arrays.write_expected.push(sent_version(write.expected));
             arrays.write_events.push(signed(write.events.len()));
@@ -783,8 +781,6 @@ impl<'a> Arrays<'a> {
                 self.event_write.push(index_of_write);
                 self.event_place.push(signed(self.event_write.len()));
                 self.event_version.push(version);
-                self.event_tenant.push(&append.tenant);
-                self.event_stream.push(&write.stream);
                 self.event_ids.push(event.id);
                 self.event_types.push(&event.kind);
                 self.event_occurred.push(event.occurred_at.map(Instant));
@@ -815,7 +811,7 @@ impl<'a> Arrays<'a> {
     fn query(self, careful: bool, hint: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
         sqlx::query(
             "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
+             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)",
         )
         .bind(careful)
         .bind(hint)
@@ -825,7 +821,6 @@ impl<'a> Arrays<'a> {
         .bind(self.append_first)
         .bind(self.append_last)
         .bind(self.write_append)
-        .bind(self.write_tenant)
         .bind(self.write_stream)
         .bind(self.write_expected)
         .bind(self.write_events)
@@ -834,8 +829,6 @@ impl<'a> Arrays<'a> {
         .bind(self.event_write)
         .bind(self.event_place)
         .bind(self.event_version)
-        .bind(self.event_tenant)
-        .bind(self.event_stream)
         .bind(self.event_ids)
         .bind(self.event_types)
         .bind(self.event_occurred)

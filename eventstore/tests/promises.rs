@@ -221,8 +221,8 @@ async fn positions_are_dense_and_visible_in_order_whatever_the_writers_do() {
                 let mut transaction = log.pool().begin().await.unwrap();
                 let head: i64 = sqlx::query_scalar(
                     "select head from log_append(true, false, array[gen_random_uuid()], '{1}', '{acme}', '{1}', '{1}',
-                         '{1}', '{acme}', '{doomed-1}', '{-2}', '{1}', false, false,
-                         '{1}', '{1}', '{0}', '{acme}', '{doomed-1}', array[gen_random_uuid()], '{doomed.happened}',
+                         '{1}', '{doomed-1}', '{-2}', '{1}', false, false,
+                         '{1}', '{1}', '{0}', array[gen_random_uuid()], '{doomed.happened}',
                          '{}', '{}', '{\"{}\"}', '{\"{}\"}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
                 )
                 .fetch_one(&mut *transaction)
