@@ -22,3 +22,27 @@ comment on column read_model.generation is 'Counts the tables of a read model; a
 comment on column read_model.version is 'Version of the code that fills it.';
 comment on column read_model.position is 'How far it is filled while it is being built.';
 comment on column read_model.indexes is 'Indexes that are made once it is filled.';
+
+-- Gives a view or table the comments of another table, its columns' included.
+create function read_model_describe(target text, source text) returns void
+language plpgsql as $$
+declare
+    kind text;
+    description record;
+begin
+    select case relkind when 'v' then 'view' else 'table' end into strict kind
+    from pg_class where oid = target::regclass;
+    for description in
+        select d.objsubid as number, a.attname as name, d.description as text
+        from pg_description d
+        left join pg_attribute a on a.attrelid = d.objoid and a.attnum = d.objsubid and d.objsubid > 0
+        where d.classoid = 'pg_class'::regclass and d.objoid = source::regclass
+    loop
+        if description.number = 0 then
+            execute format('comment on %s %s is %L', kind, target::regclass, description.text);
+        else
+            execute format('comment on column %s.%I is %L', target::regclass, description.name, description.text);
+        end if;
+    end loop;
+end
+$$;

@@ -73,6 +73,14 @@ create table read_tickets_by_product_v1 (
 
 create view read_tickets_by_product as select * from read_tickets_by_product_v1;
 
+comment on table read_tickets_by_product_v1 is 'How many tickets each product has, by day of opening and status.';
+comment on column read_tickets_by_product_v1.tenant_id is 'Whose they are.';
+comment on column read_tickets_by_product_v1.product_id is 'The product; empty for tickets without one.';
+comment on column read_tickets_by_product_v1.day is 'The day on which they were opened, in UTC.';
+comment on column read_tickets_by_product_v1.status is 'Where they stand now.';
+comment on column read_tickets_by_product_v1.count is 'How many.';
+select read_model_describe('read_tickets_by_product', 'read_tickets_by_product_v1');
+
 -- Texts within titles. The extension is trusted since PostgreSQL 13: who may create in this database may add it. Without it
 -- `contains` on titles reads all tickets of the tenant.
 do $$

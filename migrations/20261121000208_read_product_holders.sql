@@ -44,3 +44,11 @@ create table read_entitlements_by_product_v1 (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 create view read_entitlements_by_product as select * from read_entitlements_by_product_v1;
+
+comment on table read_entitlements_by_product_v1 is 'How many entitlements each product has, by kind of holder and status.';
+comment on column read_entitlements_by_product_v1.tenant_id is 'Whose they are.';
+comment on column read_entitlements_by_product_v1.product_id is 'The product.';
+comment on column read_entitlements_by_product_v1.holder_kind is 'What kind of party holds them: contact, company or user.';
+comment on column read_entitlements_by_product_v1.status is 'Where they stand: active, revoked or expired.';
+comment on column read_entitlements_by_product_v1.count is 'How many.';
+select read_model_describe('read_entitlements_by_product', 'read_entitlements_by_product_v1');

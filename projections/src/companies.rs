@@ -114,6 +114,30 @@ impl Listed for Companies {
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.domain, t.industry, t.email, t.phone, \
         t.website, t.address, t.city, t.country, t.description, t.owner_id, owner.name as owner_name, t.tags, t.shared, \
         t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, t.merged_into, t.absorbed";
-    const JOINS: &'static str =
-        "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
+    const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_company_is_tagged_archived_and_merged() {
+        let created = event::<Company>("created", json!({ "name": "Rossi" }));
+        refuses_strangers::<Companies, Company>(&created);
+        let events = [
+            created,
+            event::<Company>("tagged", json!({ "tag": "vip" })),
+            event::<Company>("owner_changed", json!({ "from": null, "to": id(4) })),
+            event::<Company>("archived", json!({})),
+            Either::Own(Event::Absorbed { company: id(3) }),
+            Either::Own(Event::Merged { into: id(9) }),
+        ];
+        let row = folded::<Companies, Company>(events).unwrap();
+        assert_eq!((row.common.tags, row.common.archived), (["vip".to_owned()].into(), true));
+        assert_eq!((row.common.owner_id, row.merged_into, row.absorbed), (Some(id(4)), Some(id(9)), [id(3)].into()));
+    }
 }

@@ -199,6 +199,40 @@ impl Listed for Contacts {
         array(select json_build_object('id', c.id, 'name', c.name, 'role', t.company_roles->>c.id) from read_companies c \
             where c.tenant_id = t.tenant_id and c.id = any (t.company_ids) order by c.name, c.id) as companies, \
         t.notes, t.consents, t.merged_into, t.absorbed, t.erasure_requested_at";
-    const JOINS: &'static str =
-        "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
+    const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_contact_gathers_what_is_known_of_it() {
+        let created =
+            event::<Contact>("created", json!({ "name": "Maria", "tags": ["vip"], "custom": { "size": "m" } }));
+        refuses_strangers::<Contacts, Contact>(&created);
+        let changed =
+            json!({ "changes": { "city": { "from": null, "to": "Roma" }, "name": { "from": "Maria", "to": "Mara" } } });
+        let note = |text: &str| Event::NoteAdded { note_id: id(5), text: text.into() };
+        let edited = Event::NoteEdited { note_id: id(5), from: "a".into(), to: "b".into() };
+        let own = [
+            Event::CompanyLinked { company: id(2), role: Some("buyer".into()) },
+            Event::CompanyLinked { company: id(3), role: None },
+            Event::CompanyUnlinked { company: id(3) },
+            note("a"),
+            edited,
+            Event::ConsentChanged { purpose: "news".into(), from: None, to: Consent::Granted },
+            Event::Merged { into: id(9), redirects: vec![] },
+        ];
+        let events = [created, event::<Contact>("details_changed", changed)];
+        let row = folded::<Contacts, Contact>(events.into_iter().chain(own.map(Either::Own))).unwrap();
+        assert_eq!((row.fields.name.as_str(), row.fields.city.as_deref()), ("Mara", Some("Roma")));
+        assert_eq!((row.company_ids, row.company_roles.len()), ([id(2)].into(), 1));
+        assert_eq!((row.notes[0].text.as_str(), row.notes[0].edited_at), ("b", Some(at(6))));
+        assert_eq!((row.merged_into, row.consents["news"]), (Some(id(9)), Consent::Granted));
+        assert_eq!((row.common.created_at, row.common.updated_at), (at(0), at(8)));
+    }
 }

@@ -15,9 +15,9 @@ impl Cursor {
     pub(crate) fn new(list: &str, order: &str, filter: &Filter) -> Cursor {
         // The debug form of a filter has all of it; the hash must be the same in every process of a deployment.
         let text = format!("{list}\0{order}\0{filter:?}");
-        let fingerprint = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let fingerprint = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Cursor { fingerprint }
     }
 

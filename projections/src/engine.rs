@@ -118,8 +118,6 @@ pub trait Visitor {
 /// A physical table of a read model, with its counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    pub(crate) name: String,
-    pub(crate) tally: Option<String>,
     load: String,
     upsert: String,
     delete: String,
@@ -157,8 +155,6 @@ impl Table {
             None => String::new(),
         };
         Ok(Table {
-            name: name.to_owned(),
-            tally: tally.map(str::to_owned),
             load: format!(
                 "select t.tenant_id, t.id, t.version, t.position, row_to_json(t)::text
                  from unnest($1::text[], $2::text[]) wanted (tenant_id, id)
@@ -185,6 +181,8 @@ async fn columns(connection: &mut PgConnection, table: &str) -> Result<Vec<Strin
 }
 
 type RowKey = (Arc<str>, Id);
+/// A tenant's counter, as [`Tally::key`].
+type Counter = (Arc<str>, Vec<(&'static str, String)>);
 
 struct Slot<R> {
     row: Option<R>,
@@ -279,11 +277,8 @@ impl<M: ReadModel> Folder<M> {
         }
         let tenants: Vec<&str> = missing.iter().map(|(tenant, _)| &***tenant).collect();
         let ids: Vec<String> = missing.iter().map(|(_, id)| id.to_string()).collect();
-        let found: Vec<(String, String, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(table.load.as_str()))
-            .bind(tenants)
-            .bind(ids)
-            .fetch_all(database)
-            .await?;
+        let found: Vec<(String, String, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(table.load.as_str())).bind(tenants).bind(ids).fetch_all(database).await?;
         let absent: Vec<RowKey> = missing.into_iter().map(|(tenant, id)| (Arc::clone(tenant), id)).collect();
         for key in absent {
             self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
@@ -329,7 +324,7 @@ impl<M: ReadModel> Folder<M> {
     /// Takes out what the table lacks. It must be written, or everything forgotten.
     pub(crate) fn take(&mut self) -> Result<Writes, sqlx::Error> {
         let mut writes = Writes::default();
-        let mut counts: HashMap<(Arc<str>, Vec<(&'static str, String)>), i64> = HashMap::new();
+        let mut counts: HashMap<Counter, i64> = HashMap::new();
         let mut rows = Chunks::default();
         for key in std::mem::take(&mut self.dirty) {
             let Some(slot) = self.rows.get_mut(&key) else { continue };
@@ -486,10 +481,7 @@ impl<M: ReadModel> Handler for Live<M> {
 ///
 /// # Errors
 /// When one of them cannot be understood.
-pub(crate) fn fold_row<M: ReadModel>(
-    id: Id,
-    events: &[Recorded],
-) -> Result<Option<(M::Row, i64, i64)>, Unreadable> {
+pub(crate) fn fold_row<M: ReadModel>(id: Id, events: &[Recorded]) -> Result<Option<(M::Row, i64, i64)>, Unreadable> {
     let mut row = None;
     let (mut version, mut position) = (-1, 0);
     for event in events {

@@ -138,3 +138,25 @@ impl Listed for Imports {
     const SELECT: &'static str = "t.id, t.version, t.position, t.source, t.kind, t.file_name, t.digest, t.dry_run, \
         t.status, t.expected_rows, t.counts, t.reason, t.started_at, t.ended_at, t.updated_at";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, refuses_strangers};
+
+    #[test]
+    fn an_import_fails_goes_on_and_completes() {
+        let file = json!({ "source": "old", "kind": "history", "file_name": "a.csv", "digest": "d", "rows": 2 });
+        let started = event::<Import>("started", file);
+        refuses_strangers::<Imports, Import>(&started);
+        let failed = Event::Failed { reason: "disk full".into() };
+        let row = folded::<Imports, Import>([started.clone(), failed.clone()]).unwrap();
+        assert_eq!((row.status, row.reason.as_deref(), row.ended_at), (Status::Failed, Some("disk full"), Some(at(1))));
+        let counts = Counts { rows: 2, applied: 2, unchanged: 0, rejected: 0, events: 5 };
+        let row = folded::<Imports, Import>([started.clone(), failed, started, Event::Completed { counts }]).unwrap();
+        assert_eq!((row.status, row.reason, row.counts), (Status::Completed, None, Some(counts)));
+        assert_eq!((row.started_at, row.ended_at), (at(0), Some(at(3))));
+    }
+}

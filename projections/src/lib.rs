@@ -30,8 +30,8 @@ pub mod tickets_by_product;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
-pub use entitlement_picker::entitlement_picker;
 pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
     columns_of, explain, get, list,

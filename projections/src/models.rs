@@ -342,8 +342,7 @@ pub async fn rebuild(log: &Log, name: &str, progress: watch::Sender<Progress>) -
             return Ok(());
         }
         let generations = Generation::all(log.pool()).await?;
-        let building =
-            generations.iter().find(|generation| generation.name == name && !generation.serves());
+        let building = generations.iter().find(|generation| generation.name == name && !generation.serves());
         let Some(building) = building else { return Ok(()) };
         let head = log.head().await?;
         progress.send_modify(|progress| {

@@ -121,3 +121,22 @@ impl Listed for ProductCatalogue {
             on category.tenant_id = t.tenant_id and category.id = t.category_id \
         left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_product_has_its_badge_category_and_price() {
+        let price = json!({ "amount": "12.50", "currency": "EUR" });
+        let created = event::<Product>("created", json!({ "name": "Hosting", "color": "#00a09d", "price": price }));
+        refuses_strangers::<ProductCatalogue, Product>(&created);
+        let own = [Event::Categorised { from: None, to: Some(id(2)) }, Event::Retired { reason: None }];
+        let row = folded::<ProductCatalogue, Product>([created].into_iter().chain(own.map(Either::Own))).unwrap();
+        assert_eq!((row.category_id, row.retired), (Some(id(2)), true));
+        assert_eq!(serde_json::to_value(&row).unwrap()["price"], price);
+    }
+}

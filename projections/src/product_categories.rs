@@ -81,3 +81,25 @@ impl Listed for ProductCategories {
     const JOINS: &'static str =
         "left join read_product_categories parent on parent.tenant_id = t.tenant_id and parent.id = t.parent_id";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_category_is_renamed_moved_and_deleted() {
+        let created = event::<ProductCategory>("created", json!({ "name": "Services" }));
+        refuses_strangers::<ProductCategories, ProductCategory>(&created);
+        let renamed = Event::Renamed { from: "Services".into(), to: "Work".into() };
+        let moved = Event::Moved { from: None, to: Some(id(2)) };
+        let events = vec![created, renamed, moved];
+        let row = folded::<ProductCategories, ProductCategory>(events.clone()).unwrap();
+        let expected = Row { name: "Work".into(), parent_id: Some(id(2)), created_at: at(0), updated_at: at(2) };
+        assert_eq!(row, expected);
+        let deleted = events.into_iter().chain([Event::Deleted]);
+        assert_eq!(folded::<ProductCategories, ProductCategory>(deleted), None);
+    }
+}

@@ -214,3 +214,38 @@ impl Listed for ProductHolders {
         left join read_users colleague \
             on t.holder_kind = 'user' and colleague.tenant_id = t.tenant_id and colleague.id = t.holder_id";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{at, event, folded, id, refuses_strangers};
+
+    #[test]
+    fn an_entitlement_changes_hands_and_ends() {
+        let party = |kind: &str, number: u128| json!({ "kind": kind, "id": id(number) });
+        let granted = event::<Entitlement>(
+            "granted",
+            json!({
+                "product": id(1), "holder": party("contact", 2), "serial_number": "SN-1", "quantity": 3,
+                "valid_to": "2026-02-01T00:00:00.123456789Z"
+            }),
+        );
+        refuses_strangers::<ProductHolders, Entitlement>(&granted);
+        let changes = json!({ "changes": { "serial_number": { "from": "SN-1", "to": "SN-2" } } });
+        let changed = event::<Entitlement>("details_changed", changes);
+        let moved = json!({ "from": party("contact", 2), "to": party("company", 3) });
+        let moved = event::<Entitlement>("transferred", moved);
+        let revoked = Event::Revoked { reason: Some("returned".into()) };
+        let row = folded::<ProductHolders, Entitlement>([granted.clone(), changed, moved, revoked.clone()]).unwrap();
+        assert_eq!((row.holder_kind, row.holder_id, row.status), (PartyKind::Company, id(3), Status::Revoked));
+        assert_eq!((row.details.serial_number.as_deref(), row.ended_at), (Some("SN-2"), Some(at(3))));
+        // As precise as the table.
+        assert_eq!(row.details.valid_to.unwrap().to_string(), "2026-02-01T00:00:00.123457Z");
+        let tally: Vec<_> = ProductHolders::tally(&row)[0].key.iter().map(|(_, value)| value.clone()).collect();
+        assert_eq!(tally, [&id(1).to_string(), "company", "revoked"]);
+        let back = folded::<ProductHolders, Entitlement>([granted, revoked, Event::Reinstated]).unwrap();
+        assert_eq!((back.status, back.ended_at, back.revoked_reason), (Status::Active, None, None));
+    }
+}

@@ -160,10 +160,10 @@ impl<M: ReadModel> Builder<M> {
         loop {
             let head = self.log.head().await?;
             self.progress.send_modify(|progress| progress.head = head);
-            if head - self.reached <= NEAR {
+            self.fill(head).await?;
+            if self.log.head().await? - head <= NEAR {
                 return Ok(());
             }
-            self.fill(head).await?;
         }
     }
 
@@ -415,7 +415,14 @@ impl<M: ReadModel> Builder<M> {
         }
         let writes = self.folder.take()?;
         let to_park = std::mem::take(&mut self.to_park);
-        writes.write(transaction, &self.table).await?;
+        match writes.write(transaction, &self.table).await {
+            // `fill` finds out which event it is.
+            Err(error) if blames_data(&error) => return Ok(Turn::Again),
+            written => written?,
+        }
+        if !self.registered {
+            return Ok(Turn::Done);
+        }
         for (event, reason, attempts) in &to_park {
             park(transaction, (M::NAME, self.generation.generation), event, reason, *attempts).await?;
         }
@@ -472,20 +479,27 @@ async fn checkpoint(connection: &mut PgConnection, name: &str, generation: i32) 
 /// Points a view at another table. A view whose columns change is made anew.
 async fn show(transaction: &mut PgConnection, view: &str, table: &str) -> Result<(), sqlx::Error> {
     let mut savepoint = transaction.begin().await?;
-    let replaced =
-        sqlx::query(AssertSqlSafe(format!("create or replace view {view} as select * from {table}")))
-            .execute(&mut *savepoint)
-            .await;
+    let replaced = sqlx::query(AssertSqlSafe(format!("create or replace view {view} as select * from {table}")))
+        .execute(&mut *savepoint)
+        .await;
     match replaced {
-        Ok(_) => return savepoint.commit().await,
+        Ok(_) => savepoint.commit().await?,
         // "invalid table definition": other columns than before.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P16") => {
             savepoint.rollback().await?;
+            sqlx::query(AssertSqlSafe(format!("drop view {view}"))).execute(&mut *transaction).await?;
+            sqlx::query(AssertSqlSafe(format!("create view {view} as select * from {table}")))
+                .execute(&mut *transaction)
+                .await?;
         }
         Err(error) => return Err(error),
     }
-    sqlx::query(AssertSqlSafe(format!("drop view {view}"))).execute(&mut *transaction).await?;
-    sqlx::query(AssertSqlSafe(format!("create view {view} as select * from {table}"))).execute(transaction).await?;
+    describe(transaction, view, table).await
+}
+
+/// Gives a view or table the comments of another table.
+async fn describe(connection: &mut PgConnection, target: &str, source: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("select read_model_describe($1, $2)").bind(target).bind(source).execute(connection).await?;
     Ok(())
 }
 
@@ -536,8 +550,8 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
         "create {options} table {table} (like {other} including all excluding indexes, {key})
          with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)"
     );
-    sqlx::query(AssertSqlSafe(create)).execute(connection).await?;
-    Ok(())
+    sqlx::query(AssertSqlSafe(create)).execute(&mut *connection).await?;
+    describe(connection, table, other).await
 }
 
 /// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is
@@ -566,47 +580,41 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
         ..serving.clone()
     };
     let mut builder = Builder::<M>::new(log, connection, scratch, false, watch::Sender::default()).await?;
-    builder.fill_to_head().await?;
-    let mut writer = builder.writer.take().ok_or_else(|| Error::Invalid("the builder's connection is gone".into()))?;
     let differences = loop {
+        let until: Option<i64> =
+            sqlx::query_scalar("select position from log_subscription where name = $1 and version = $2")
+                .bind(M::NAME)
+                .bind(serving.generation)
+                .fetch_optional(log.pool())
+                .await?;
+        builder.fill(until.unwrap_or(0)).await?;
+        let gone = || Error::Invalid("the builder's connection is gone".into());
+        let mut writer = builder.writer.take().ok_or_else(gone)?;
         let mut transaction = writer.begin().await?;
         let until = checkpoint(&mut transaction, M::NAME, serving.generation).await?;
-        if let Turn::Done = builder.meet(&mut transaction, until).await? {
-            break differences::<M>(&mut transaction, &serving, &table, tally.as_deref()).await?;
+        let turn = if until - builder.reached > NEAR {
+            Turn::Again
+        } else {
+            builder.catch_up(&mut transaction, until).await?
+        };
+        let found = match turn {
+            Turn::Done => Some(differences(&mut transaction, &serving, &table, tally.as_deref()).await?),
+            Turn::Again => None,
+        };
+        transaction.rollback().await?;
+        builder.writer = Some(writer);
+        match found {
+            Some(found) => break found,
+            None => builder.begin_again().await?,
         }
     };
     for table in [Some(table), tally].into_iter().flatten() {
-        sqlx::query(AssertSqlSafe(format!("drop table if exists {table}"))).execute(&mut writer).await?;
+        sqlx::query(AssertSqlSafe(format!("drop table if exists {table}"))).execute(builder.writer()?).await?;
     }
     Ok(differences)
 }
 
-impl<M: ReadModel> Builder<M> {
-    /// Brings a scratch table exactly to a position. It may be beyond it already: then it starts over.
-    async fn meet(&mut self, transaction: &mut PgConnection, until: i64) -> Result<Turn, Error> {
-        if self.reached > until {
-            for table in [Some(&self.table.name), self.table.tally.as_ref()].into_iter().flatten() {
-                sqlx::query(AssertSqlSafe(format!("truncate {table}"))).execute(&mut *transaction).await?;
-            }
-            self.restart();
-        }
-        let turn = self.catch_up(transaction, until).await?;
-        if let Turn::Again = turn {
-            // The transaction is rolled back: what it truncated is there again, and in the way.
-            self.restart();
-            self.reached = i64::MAX;
-        }
-        Ok(turn)
-    }
-
-    fn restart(&mut self) {
-        self.folder = Folder::new(true);
-        self.to_park.clear();
-        self.reached = 0;
-    }
-}
-
-async fn differences<M: ReadModel>(
+async fn differences(
     transaction: &mut PgConnection,
     serving: &Generation,
     table: &str,
@@ -633,12 +641,8 @@ async fn differences<M: ReadModel>(
             sqlx::query_as(AssertSqlSafe(statement)).fetch_all(transaction).await?;
         found.extend(counters);
     }
-    Ok(found
-        .into_iter()
-        .map(|(tenant_id, id, stored, fresh)| Difference { tenant_id, id, stored, fresh })
-        .collect())
+    Ok(found.into_iter().map(|(tenant_id, id, stored, fresh)| Difference { tenant_id, id, stored, fresh }).collect())
 }
-
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

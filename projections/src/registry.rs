@@ -26,7 +26,8 @@ pub(crate) struct Generation {
     pub(crate) indexes: Vec<String>,
 }
 
-const COLUMNS: &str = "select name, generation, version, table_name, tally_name, state, position, indexes from read_model";
+const COLUMNS: &str =
+    "select name, generation, version, table_name, tally_name, state, position, indexes from read_model";
 
 impl Generation {
     pub(crate) fn serves(&self) -> bool {
@@ -39,10 +40,7 @@ impl Generation {
     }
 
     /// The one that serves, locked until the transaction ends.
-    pub(crate) async fn serving(
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> Result<Option<Generation>, sqlx::Error> {
+    pub(crate) async fn serving(connection: &mut PgConnection, name: &str) -> Result<Option<Generation>, sqlx::Error> {
         sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} where name = $1 and state = 'serving' for update")))
             .bind(name)
             .fetch_optional(connection)

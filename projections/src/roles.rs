@@ -85,3 +85,22 @@ impl Listed for Roles {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.permissions, t.created_at, t.updated_at";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, refuses_strangers};
+
+    #[test]
+    fn a_role_gains_and_loses_permissions() {
+        let created = event::<Role>("created", json!({ "name": "Agent", "permissions": ["ticket.*"] }));
+        refuses_strangers::<Roles, Role>(&created);
+        let set = |permission: &str| [permission.to_owned()].into();
+        let changed = Event::PermissionsChanged { added: set("*.read"), removed: set("ticket.*") };
+        let row = folded::<Roles, Role>([created.clone(), changed]).unwrap();
+        assert_eq!(row.permissions, set("*.read"));
+        assert_eq!(folded::<Roles, Role>([created, Event::Deleted]), None);
+    }
+}

@@ -110,9 +110,7 @@ impl Sql {
             Test::Lte(value) => self.compare(&column, " <= ", value),
             Test::Gt(value) => self.compare(&column, " > ", value),
             Test::Gte(value) => self.compare(&column, " >= ", value),
-            Test::Between(from, to) => {
-                self.compare(&column, " >= ", from).push(" and ").compare(&column, " <= ", to)
-            }
+            Test::Between(from, to) => self.compare(&column, " >= ", from).push(" and ").compare(&column, " <= ", to),
             Test::Contains(text) => self.like(&column, &format!("%{}%", escaped(text))),
             Test::StartsWith(text) => self.like(&column, &format!("{}%", escaped(text))),
             Test::IsNull(true) => self.push(&column).push(" is null"),
@@ -264,7 +262,8 @@ mod tests {
         assert_eq!(sql(&field("status", "in", json!(["open", "closed"]))), "t.status = any ($1)");
         assert_eq!(sql(&field("tags", "eq", json!("vip"))), "t.tags @> $1::text[]");
         assert_eq!(sql(&field("custom.size", "eq", json!("m"))), "(t.custom @> $1)");
-        let not = json!({ "not": { "any": [field("status", "eq", json!("open")), field("priority", "gt", json!(1))] } });
+        let not =
+            json!({ "not": { "any": [field("status", "eq", json!("open")), field("priority", "gt", json!(1))] } });
         assert_eq!(sql(&not), "(((t.status = $1) or (t.priority > $2))) is not true");
     }
 

@@ -123,3 +123,31 @@ impl Listed for Teams {
             where u.tenant_id = t.tenant_id and u.id = any (t.member_ids) order by u.name, u.id) as members, \
         t.channels, t.stages, t.calendar_id, t.help_centre, t.archived, t.created_at, t.updated_at";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_team_has_members_channels_and_stages() {
+        let created = event::<Team>("created", json!({ "name": "Help", "alias": "help" }));
+        refuses_strangers::<Teams, Team>(&created);
+        let events = [
+            created,
+            Event::MemberAdded { user: id(1) },
+            Event::MemberAdded { user: id(2) },
+            Event::MemberRemoved { user: id(1) },
+            Event::ChannelEnabled { kind: ChannelKind::Form },
+            Event::StagesChanged { from: vec![], to: vec!["new".into(), "done".into()] },
+            Event::AliasChanged { from: Some("help".into()), to: None },
+            Event::HelpCentrePublished,
+            Event::Archived { reason: None },
+        ];
+        let row = folded::<Teams, Team>(events).unwrap();
+        assert_eq!((row.member_ids, row.channels), ([id(2)].into(), [ChannelKind::Form].into()));
+        assert_eq!((row.stages.len(), row.alias, row.help_centre, row.archived), (2, None, true, true));
+    }
+}

@@ -110,3 +110,35 @@ impl Listed for Tenants {
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.settings, t.features, t.alias_domain, \
         t.mail_servers, t.retention, t.created_at, t.updated_at";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, refuses_strangers};
+
+    #[test]
+    fn settings_come_and_go() {
+        let created = Event::Created { name: "Deskfold".into() };
+        refuses_strangers::<Tenants, Tenant>(&created);
+        let setting = |from: Value, to: Value| Event::SettingChanged { key: "a".into(), from, to };
+        let server = json!({ "direction": "incoming", "from": null,
+            "to": { "host": "mail.example", "port": 993, "security": "tls" } });
+        let retention = |days| Event::RetentionSet { class: "files".into(), from: None, to: days };
+        let events = vec![
+            created,
+            setting(Value::Null, json!(1)),
+            Event::FeatureEnabled { feature: "products".into() },
+            event::<Tenant>("mail_server_set", server),
+            retention(Some(30)),
+        ];
+        let row = folded::<Tenants, Tenant>(events.clone()).unwrap();
+        assert_eq!((row.settings["a"].clone(), row.retention["files"]), (json!(1), 30));
+        assert_eq!(row.mail_servers[&Direction::Incoming].port, 993);
+        let cleared =
+            [setting(json!(1), Value::Null), retention(None), Event::FeatureDisabled { feature: "products".into() }];
+        let row = folded::<Tenants, Tenant>(events.into_iter().chain(cleared)).unwrap();
+        assert!(row.settings.is_empty() && row.retention.is_empty() && row.features.is_empty());
+    }
+}

@@ -57,17 +57,8 @@ pub async fn tickets_by_product(
     to: Option<Date>,
     interval: Option<Interval>,
 ) -> Result<Vec<TicketsOfProduct>, Error> {
-    type Counted = (
-        String,
-        Option<String>,
-        Option<String>,
-        Option<String>,
-        Option<jiff_sqlx::Date>,
-        i64,
-        i64,
-        i64,
-        i64,
-    );
+    type Counted =
+        (String, Option<String>, Option<String>, Option<String>, Option<jiff_sqlx::Date>, i64, i64, i64, i64);
     let rows: Vec<Counted> = sqlx::query_as(
         "with counted as (
              select product_id, case when $4::text is not null then date_trunc($4, day::timestamp)::date end as period,
@@ -102,7 +93,7 @@ pub async fn tickets_by_product(
                 product_name,
                 product_color,
                 product_icon,
-                period: period.map(|date| date.to_jiff()),
+                period: period.map(jiff_sqlx::Date::to_jiff),
                 total,
                 open,
                 resolved,

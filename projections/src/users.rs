@@ -162,3 +162,39 @@ impl Listed for Users {
             order by m.name, m.id) as teams, \
         t.presence, t.channel_ids, t.calendar_id, t.capacity, t.invited_at, t.updated_at";
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fold::tests::{event, folded, id, refuses_strangers};
+
+    #[test]
+    fn a_user_comes_works_and_goes() {
+        let invited = event::<User>("invited", json!({ "email": "anna@example.com", "name": "Anna" }));
+        refuses_strangers::<Users, User>(&invited);
+        let changes = json!({ "changes": { "city": { "from": null, "to": "Roma" } } });
+        let events = vec![
+            invited,
+            Event::Activated,
+            event::<User>("profile_changed", changes),
+            Event::RoleGranted { role: id(1) },
+            Event::RoleGranted { role: id(2) },
+            Event::RoleRevoked { role: id(1) },
+            event::<User>("presence_changed", json!({ "from": "offline", "to": "online", "source": "manual" })),
+            Event::CapacitySet { kind: "ticket".into(), max: Some(5) },
+            Event::CapacitySet { kind: "chat".into(), max: Some(5) },
+            Event::CapacitySet { kind: "chat".into(), max: None },
+        ];
+        let row = folded::<Users, User>(events.clone()).unwrap();
+        assert_eq!(
+            (row.status, row.presence, row.profile.city.as_deref()),
+            (Status::Active, Presence::Online, Some("Roma"))
+        );
+        assert_eq!((row.role_ids, row.capacity), ([id(2)].into(), [("ticket".to_owned(), 5)].into()));
+        let gone = events.into_iter().chain([Event::Deactivated { reason: Some("left".into()) }]);
+        let row = folded::<Users, User>(gone).unwrap();
+        assert_eq!((row.status, row.deactivated_reason.as_deref()), (Status::Deactivated, Some("left")));
+    }
+}

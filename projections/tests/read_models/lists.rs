@@ -8,7 +8,8 @@ use domain::{
     filter::{FieldKind, Filter},
 };
 use projections::{
-    Column, Count, ListError, ListRequest, ListVisitor, Listed, ReadModel, Sort, columns_of, explain, get, list,
+    Column, Count, ListError, ListRequest, ListVisitor, Listed, ReadModel, Sort, Visitor, columns_of, explain, get,
+    list,
     ticket_list::{self, TicketList},
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
@@ -17,7 +18,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::world::{World, id, random};
 
-const TITLES: &[&str] = &["", "Printer", "printer on fire", "100% _sure_", r"back\slash", "Ünïcode ÄÖ", "ЁЖИК", "Σίσυφος", "İstanbul"];
+const TITLES: &[&str] =
+    &["", "Printer", "printer on fire", "100% _sure_", r"back\slash", "Ünïcode ÄÖ", "ЁЖИК", "Σίσυφος", "İstanbul"];
 const TAGS: &[&str] = &["vip", "new", "a b", "Ä"];
 
 fn definitions() -> Definitions {
@@ -130,7 +132,9 @@ async fn tickets(world: &World, count: u64, seed: u64) -> Vec<Value> {
 }
 
 fn ids(rows: &[impl AsRef<str>]) -> Vec<String> {
-    rows.iter().map(|row| serde_json::from_str::<Value>(row.as_ref()).unwrap()["id"].as_str().unwrap().to_owned()).collect()
+    rows.iter()
+        .map(|row| serde_json::from_str::<Value>(row.as_ref()).unwrap()["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// All pages, one after the other.
@@ -163,7 +167,8 @@ fn filter(depth: u32, random: &mut StdRng) -> Value {
                 <TicketList as Listed>::COLUMNS.iter().map(|column| (column.name.to_owned(), column.kind)).collect();
             // As likely as all columns together.
             for _ in 0..4 {
-                fields.extend(definitions.iter().map(|(key, field)| (format!("custom.{key}"), field.field_type.into())));
+                fields
+                    .extend(definitions.iter().map(|(key, field)| (format!("custom.{key}"), field.field_type.into())));
             }
             let (field, kind) = fields.choose(random).unwrap().clone();
             condition(&field, kind, random)
@@ -195,11 +200,8 @@ async fn every_filter_in_sql_gives_what_it_gives_in_memory() {
     let (mut some, mut none, mut every) = (0, 0, 0);
     let mut check = async |filter: &Value| {
         let parsed = Filter::parse(filter, &columns_of::<TicketList>(&definitions)).unwrap();
-        let expected: BTreeSet<String> = rows
-            .iter()
-            .filter(|row| parsed.matches(*row))
-            .map(|row| row["id"].as_str().unwrap().to_owned())
-            .collect();
+        let expected: BTreeSet<String> =
+            rows.iter().filter(|row| parsed.matches(*row)).map(|row| row["id"].as_str().unwrap().to_owned()).collect();
         match expected.len() {
             0 => none += 1,
             150 => every += 1,
@@ -233,7 +235,10 @@ async fn every_filter_in_sql_gives_what_it_gives_in_memory() {
         check(&filter(3, &mut random)).await;
     }
     assert_eq!(ops.len(), 12, "{ops:?}");
-    assert!(some > 300 && none > 20 && every > 20, "the filters tell rows apart: {some} some, {none} none, {every} every");
+    assert!(
+        some > 300 && none > 20 && every > 20,
+        "the filters tell rows apart: {some} some, {none} none, {every} every"
+    );
 }
 
 /// The order of two rows, computed without the database.
@@ -266,7 +271,13 @@ async fn pages_cover_every_row_once_in_any_order() {
             vec![]
         } else {
             let text = (0..random.random_range(1..=3))
-                .map(|_| format!("{}{}", if random.random_bool(0.5) { "-" } else { "" }, sortable.choose(&mut random).unwrap().name))
+                .map(|_| {
+                    format!(
+                        "{}{}",
+                        if random.random_bool(0.5) { "-" } else { "" },
+                        sortable.choose(&mut random).unwrap().name
+                    )
+                })
                 .collect::<Vec<_>>()
                 .join(",");
             ListRequest::parse::<TicketList>(None, Some(&text), &definitions()).unwrap().sort
@@ -277,7 +288,8 @@ async fn pages_cover_every_row_once_in_any_order() {
         rows.sort_by(|a, b| order(effective, a, b));
         let expected: Vec<_> =
             rows.iter().filter(|row| filter.matches(*row)).map(|row| row["id"].as_str().unwrap()).collect();
-        let request = ListRequest { filter, sort: sort.clone(), limit: random.random_range(1..40), ..ListRequest::default() };
+        let request =
+            ListRequest { filter, sort: sort.clone(), limit: random.random_range(1..40), ..ListRequest::default() };
         assert_eq!(all(&world, &request).await, expected, "{sort:?}");
     }
 }
@@ -374,7 +386,14 @@ async fn a_deep_page_of_a_product_is_a_range_of_an_index() {
 
 #[tokio::test]
 async fn every_list_is_what_its_document_says() {
-    struct Check(Vec<(&'static str, String, BTreeSet<String>, BTreeSet<String>, &'static [Column])>);
+    struct List {
+        name: &'static str,
+        statement: String,
+        view: BTreeSet<String>,
+        row: BTreeSet<String>,
+        columns: &'static [Column],
+    }
+    struct Check(Vec<List>);
     impl ListVisitor for Check {
         fn visit<M: Listed>(&mut self) {
             let properties = |schema: schemars::Schema| -> BTreeSet<String> {
@@ -390,7 +409,7 @@ async fn every_list_is_what_its_document_says() {
                 <M as ReadModel>::NAME,
                 M::JOINS
             );
-            self.0.push((<M as ReadModel>::NAME, statement, view, row, M::COLUMNS));
+            self.0.push(List { name: <M as ReadModel>::NAME, statement, view, row, columns: M::COLUMNS });
         }
     }
     let world = World::new().await;
@@ -398,7 +417,7 @@ async fn every_list_is_what_its_document_says() {
     let mut check = Check(vec![]);
     projections::visit_lists(&mut check);
     assert_eq!(check.0.len(), projections::names().len());
-    for (name, statement, view, row, columns) in check.0 {
+    for List { name, statement, view, row, columns } in check.0 {
         let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
         let shown: Map<String, Value> = serde_json::from_str(&json).unwrap();
         assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), view, "the view of {name}");
@@ -411,8 +430,11 @@ async fn every_list_is_what_its_document_says() {
         .await
         .unwrap();
         let kept = ["tenant_id", "id", "version", "position"];
-        let own: BTreeSet<String> =
-            stored.iter().map(|(column, ..)| column.clone()).filter(|column| !kept.contains(&column.as_str())).collect();
+        let own: BTreeSet<String> = stored
+            .iter()
+            .map(|(column, ..)| column.clone())
+            .filter(|column| !kept.contains(&column.as_str()))
+            .collect();
         assert_eq!(own, row, "the table of {name}");
         for column in columns {
             let (_, stored, nullable) = stored.iter().find(|(name, ..)| name == column.name).expect(column.name);
@@ -460,4 +482,56 @@ async fn one_record_shows_as_in_its_list() {
         assert_eq!((single.version, single.position), (0, 1));
         assert!(get::<TicketList>(pool, crate::world::id(3), id).await.unwrap().is_none());
     }
+}
+
+/// A word for analysts about every column of every table, taken from the code.
+fn comments() -> String {
+    struct Comments(String);
+    impl Visitor for Comments {
+        fn visit<M: ReadModel>(&mut self) {
+            let table = format!("read_{}_v{}", M::NAME, M::VERSION);
+            let schema = schemars::schema_for!(M::Row).to_value();
+            let quoted = |text: &Value| text.as_str().unwrap().replace('\'', "''").replace('\n', " ");
+            self.0 += &format!("\ncomment on table {table} is '{}';\n", quoted(&schema["description"]));
+            let kept = [
+                ("tenant_id", "Whose it is."),
+                ("id", "Its id."),
+                ("version", "Version of the last event in it, within its stream."),
+                ("position", "Position of the last event in it, in the log."),
+            ];
+            for (column, text) in kept {
+                self.0 += &format!("comment on column {table}.{column} is '{text}';\n");
+            }
+            for (column, property) in schema["properties"].as_object().unwrap() {
+                let text = quoted(&property["description"]);
+                self.0 += &format!("comment on column {table}.{column} is '{text}';\n");
+            }
+            self.0 += &format!("select read_model_describe('read_{}', '{table}');\n", M::NAME);
+        }
+    }
+    let mut comments =
+        Comments("-- What each read model and each of its columns is, for those who come with SQL.\n".into());
+    projections::visit_all(&mut comments);
+    comments.0
+}
+
+/// With `DESKFOLD_GOLDEN=write` in the environment the file is written: for columns that are new before their release.
+#[tokio::test]
+async fn every_column_is_explained() {
+    let path = deskfold_tests::root().join("migrations/20261121000220_read_comments.sql");
+    let comments = comments();
+    if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") {
+        std::fs::write(&path, &comments).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), comments);
+    let world = World::new().await;
+    let unexplained: Vec<String> = sqlx::query_scalar(
+        "select attrelid::regclass || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid
+         where c.relkind = 'v' and c.relname = any ($1) and attnum > 0 and col_description(attrelid, attnum) is null",
+    )
+    .bind(projections::names().iter().map(|name| format!("read_{name}")).collect::<Vec<_>>())
+    .fetch_all(&world.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(unexplained, Vec::<String>::new());
 }

@@ -6,4 +6,3 @@ mod models;
 mod rebuilds;
 mod workers;
 mod world;
-#[path = "/tmp/pj/harness.rs"] mod deskfold_tests;

@@ -1,8 +1,11 @@
 //! A log of one test's own, and the ways to tell it what happened.
 
-use std::{sync::atomic::{AtomicI64, Ordering}, time::Duration};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
-use crate::deskfold_tests::{self, Database};
+use deskfold_tests::Database;
 use domain::{Aggregate, Id, Time, ticket};
 use eventstore::{Append, Expected, Log, NewEvent, StreamWrite, SubscriptionOptions};
 use projections::{Options, ReadModels};
