@@ -137,7 +137,8 @@ impl Columns {
             }
         }
         let has = |ours: &str| self.defaults.contains_key(ours) || header.has(self.theirs(ours));
-        if !has("id") && !(has("product") && has("holder")) {
+        let named = has("id") || (has("product") && has("holder"));
+        if !named {
             faults.push("the file needs the columns product, holder_kind and holder, or id".into());
         }
         if has("holder") && !has("holder_kind") {
@@ -280,6 +281,9 @@ fn read(columns: &Columns, header: &Header, fields: &Definitions, source: &str, 
     Ok(Said { id: own("id"), product: own("product"), holder, external, details, standing, identity })
 }
 
+/// A row with what it says.
+type Entry = (Row, Result<Said, Fault>);
+
 /// Brings entitlements in, window by window.
 pub(crate) struct Entitlements {
     run: Run,
@@ -299,7 +303,7 @@ impl Entitlements {
     pub(crate) async fn window(&mut self, rows: Vec<Row>, before: &Before) -> Result<Vec<(Row, Verdict)>, Stop> {
         let fields = Field::id_for(self.run.tenant, Entitlement::KIND);
         let fields = self.target.state::<Field>(self.run.tenant, fields).await?;
-        let mut groups: BTreeMap<u64, Vec<(Row, Result<Said, Fault>)>> = BTreeMap::new();
+        let mut groups: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
         let mut order_of: HashMap<String, u64> = HashMap::new();
         for row in rows {
             let said = read(&self.columns, &self.header, &fields.definitions, &self.run.source, &row);

@@ -59,7 +59,7 @@ impl Target {
         {
             return Ok(*owner);
         }
-        lookup::claimed(self.log(), tenant, scope, key).await.map_err(unavailable)
+        lookup::claimed(self.log(), tenant, scope, key).await.map_err(|error| unavailable(&error))
     }
 
     /// How many events the commands would lead to.
@@ -111,7 +111,7 @@ impl Rehearsal {
         let mut state: Option<AnyState> = None;
         let mut from = 0;
         loop {
-            let page = log.read_stream(&tenant, &stream, from, Direction::Forward, PAGE).await.map_err(unavailable)?;
+            let page = log.read_stream(&tenant, &stream, from, Direction::Forward, PAGE).await.map_err(|error| unavailable(&error))?;
             let mut events = page.iter().map(|event| (&*event.kind, &*event.data));
             let folded = (need.fold)(state.as_ref(), &mut events);
             let folded = folded.map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
@@ -160,7 +160,7 @@ impl Rehearsal {
             let rehearsed = self.claims.lock().get(&key).copied();
             let owner = match rehearsed {
                 Some(owner) => owner,
-                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key).await.map_err(unavailable)?,
+                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key).await.map_err(|error| unavailable(&error))?,
             };
             if owner.is_some_and(|owner| owner != order.id) {
                 return Err(claim.taken.clone().into());
@@ -182,7 +182,7 @@ impl Rehearsal {
     }
 }
 
-fn unavailable(error: eventstore::Error) -> Refused {
+fn unavailable(error: &eventstore::Error) -> Refused {
     Refused::Unavailable(error.to_string())
 }
 

@@ -221,7 +221,7 @@ fn an_import_that_is_killed_goes_on_and_does_the_same() {
         let dying = runtime();
         let started = dying.block_on(async {
             let pool = PgPool::connect(&database.url).await.unwrap();
-            let (app, first) = App::start(config(&[]), pool).await.unwrap();
+            let (app, first) = App::start(config(&[]), pool.clone()).await.unwrap();
             let (address, _) = app.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
             let key = first.unwrap().key;
             let client = Client::new(address, &key);
@@ -230,10 +230,10 @@ fn an_import_that_is_killed_goes_on_and_does_the_same() {
             // Into its second window, with rows carried out that nobody has recorded.
             let mut recorded = 0_i64;
             while recorded == 0 {
-                recorded = sqlx::query_scalar("select rows_done from import_job").fetch_one(&database.pool).await.unwrap();
+                recorded = sqlx::query_scalar("select rows_done from import_job").fetch_one(&pool).await.unwrap();
             }
-            let at = events(&database.pool).await;
-            while events(&database.pool).await < at + 100 {}
+            let at = events(&pool).await;
+            while events(&pool).await < at + 100 {}
             (started["id"].as_str().unwrap().to_owned(), key)
         });
         // Everything of it stops where it stands, as by a kill: nothing is written down, no lease is given back.
