@@ -6,6 +6,7 @@ mod commands;
 mod auth;
 mod harness;
 mod imports;
+mod lists;
 mod openapi;
 mod postgres;
 mod products;
