@@ -594,6 +594,7 @@ mod tests {
         Filter::parse(filter, &Tickets).unwrap().matches(record)
     }
 
+    #[allow(clippy::needless_pass_by_value)] // Written in place at every call.
     fn condition(field: &str, op: &str, value: Value) -> Value {
         json!({ "field": field, "op": op, "value": value })
     }
