@@ -144,7 +144,8 @@ impl Server {
             [("kind", Some(kind)), ("dry_run", Some(&dry_run)), ("source", source), ("mapping", mapping.as_deref())]
         {
             if let Some(value) = value {
-                let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n");
+                let part =
+                    format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n");
                 head.push_str(&part);
             }
         }

@@ -8,8 +8,7 @@ use axum::{
 };
 use commands::{Accepted, Order, Refused};
 use domain::{
-    Aggregate, Id, PartyKind, Rejection,
-    company, contact,
+    Aggregate, Id, PartyKind, Rejection, company, contact,
     entitlement::{Command, Entitlement, Status},
     external::ExternalId,
     named::Named,
@@ -83,7 +82,9 @@ async fn put<S: Spec>(
     body: Body,
 ) -> Result<Response, Problem> {
     let called = called(path)?;
-    let Value::Object(said) = &body.value else { return Err(Problem::invalid("body_invalid", "The body is a JSON object.")) };
+    let Value::Object(said) = &body.value else {
+        return Err(Problem::invalid("body_invalid", "The body is a JSON object."));
+    };
     let what = format!("{} {}", Method::PUT, uri.path());
     for attempt in 1.. {
         let found = find::<Record<S>>(&app, &caller, &called).await?;
@@ -107,7 +108,8 @@ async fn put<S: Spec>(
         let order = request::order(&app, &headers, &caller, id, &what, &body.bytes)?;
         let _in_flight = InFlight::enter(&app, &order)?;
         match app.commands.dispatch_all::<Record<S>>(&order, commands).await {
-            Err(Refused::Rejected(refused)) if found.is_none() && attempt < ATTEMPTS && lost::<Record<S>>(&refused) => {}
+            Err(Refused::Rejected(refused)) if found.is_none() && attempt < ATTEMPTS && lost::<Record<S>>(&refused) => {
+            }
             outcome => return Ok(upserted::<Record<S>>(&outcome?, found.is_none())),
         }
     }

@@ -95,7 +95,12 @@ struct Started<'a> {
     links: Value,
 }
 
-async fn upload(State(app): State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Result<Response, Problem> {
+async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
     caller.must("import.run")?;
     let form = Multipart::from_request(request, &app).await;
     let form = form.map_err(|error| Problem::bad_request("body_unreadable", error.body_text()))?;
@@ -155,9 +160,8 @@ async fn start(
 
 /// Reads the form; the file goes straight into the database.
 async fn read(app: &App, tenant: Id, import: Id, mut form: Multipart) -> Result<Form, Problem> {
-    let unreadable = |error: axum::extract::multipart::MultipartError| {
-        Problem::bad_request("body_unreadable", error.body_text())
-    };
+    let unreadable =
+        |error: axum::extract::multipart::MultipartError| Problem::bad_request("body_unreadable", error.body_text());
     let mut read = Form::default();
     while let Some(part) = form.next_field().await.map_err(unreadable)? {
         let name = part.name().unwrap_or_default().to_owned();
@@ -186,7 +190,8 @@ async fn read(app: &App, tenant: Id, import: Id, mut form: Multipart) -> Result<
             }
         }
         let text = String::from_utf8(text);
-        let text = text.map_err(|_| Problem::invalid("text_invalid", format!("{name} is not UTF-8.")).at(format!("/{name}")))?;
+        let text =
+            text.map_err(|_| Problem::invalid("text_invalid", format!("{name} is not UTF-8.")).at(format!("/{name}")))?;
         *target = Some(text).filter(|text| !text.trim().is_empty());
     }
     Ok(read)
@@ -261,7 +266,8 @@ fn check(form: Form) -> Result<Asked, Problem> {
         }
     };
     let file = form.file.ok_or_else(|| required("file"))?;
-    let head = |delimiter: u8| -> Result<Header, FileError> { Ok(Rows::open(&*file.head, delimiter)?.header().clone()) };
+    let head =
+        |delimiter: u8| -> Result<Header, FileError> { Ok(Rows::open(&*file.head, delimiter)?.header().clone()) };
     let (mapped_source, header) = match (kind, form.mapping.as_deref()) {
         (Kind::History, None) => return Err(required("mapping")),
         (Kind::History, Some(text)) => {
@@ -277,17 +283,11 @@ fn check(form: Form) -> Result<Asked, Problem> {
             (columns.source.or_else(|| Some("csv".into())), header)
         }
     };
-    let source = form.source.map(|source| source.trim().to_owned()).or(mapped_source).ok_or_else(|| required("source"))?;
+    let source =
+        form.source.map(|source| source.trim().to_owned()).or(mapped_source).ok_or_else(|| required("source"))?;
     ExternalId { source: source.clone(), external_id: "-".into() }.check()?;
-    let start = Start {
-        source,
-        kind,
-        file_name: file.name,
-        digest: file.digest,
-        mapping: form.mapping,
-        rows: None,
-        dry_run,
-    };
+    let start =
+        Start { source, kind, file_name: file.name, digest: file.digest, mapping: form.mapping, rows: None, dry_run };
     Ok(Asked { start, columns: header.names().to_vec(), bytes: i64::try_from(file.bytes).unwrap_or(i64::MAX) })
 }
 
@@ -420,7 +420,8 @@ async fn report(State(app): State<App>, caller: Caller, Path(id): Path<String>) 
             let more = refused.len() as i64 == REPORT_PAGE;
             let next = refused.last().filter(|_| more).map(|last| last.row_number);
             let rows = refused.into_iter().map(|refused| {
-                let mut row = vec![refused.row_number.to_string(), refused.line.to_string(), refused.code, refused.reason];
+                let mut row =
+                    vec![refused.row_number.to_string(), refused.line.to_string(), refused.code, refused.reason];
                 row.extend(refused.cells.0);
                 row.resize(row.len().max(width + 4), String::new());
                 row

@@ -154,7 +154,11 @@ impl Columns {
     /// The custom fields that the file has columns for: key and the file's column.
     fn custom<'a>(&'a self, header: &'a Header) -> Vec<(&'a str, &'a str)> {
         if self.names.is_empty() {
-            return header.names().iter().filter_map(|name| Some((name.strip_prefix(CUSTOM)?, name.as_str()))).collect();
+            return header
+                .names()
+                .iter()
+                .filter_map(|name| Some((name.strip_prefix(CUSTOM)?, name.as_str())))
+                .collect();
         }
         self.names.iter().filter_map(|(ours, theirs)| Some((ours.strip_prefix(CUSTOM)?, theirs.as_str()))).collect()
     }
@@ -238,20 +242,26 @@ fn read(columns: &Columns, header: &Header, fields: &Definitions, source: &str, 
     };
     say("contract_number", text("contract_number"));
     say("serial_number", text("serial_number"));
-    say("quantity", match text("quantity") {
-        Some(Value::String(quantity)) => {
-            let invalid = || Fault::new("quantity_invalid", format!("quantity is a whole number, not {quantity}."));
-            Some(json!(quantity.parse::<u32>().map_err(|_| invalid())?))
-        }
-        quantity => quantity,
-    });
-    say("price", match (text("price"), cell("currency")) {
-        (Some(Value::String(amount)), Some(currency)) => Some(json!({ "amount": amount, "currency": currency })),
-        (Some(Value::String(_)), None) => {
-            return Err(Fault::new("currency_missing", "A price has a currency, such as EUR."));
-        }
-        (price, _) => price,
-    });
+    say(
+        "quantity",
+        match text("quantity") {
+            Some(Value::String(quantity)) => {
+                let invalid = || Fault::new("quantity_invalid", format!("quantity is a whole number, not {quantity}."));
+                Some(json!(quantity.parse::<u32>().map_err(|_| invalid())?))
+            }
+            quantity => quantity,
+        },
+    );
+    say(
+        "price",
+        match (text("price"), cell("currency")) {
+            (Some(Value::String(amount)), Some(currency)) => Some(json!({ "amount": amount, "currency": currency })),
+            (Some(Value::String(_)), None) => {
+                return Err(Fault::new("currency_missing", "A price has a currency, such as EUR."));
+            }
+            (price, _) => price,
+        },
+    );
     say("valid_from", columns.time(&cells, "valid_from")?);
     say("valid_to", columns.time(&cells, "valid_to")?);
     let custom = columns.custom(header).into_iter().map(|(key, column)| {

@@ -132,7 +132,11 @@ impl History {
         let mut chosen: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (key, values) in fresh.iter().flat_map(|said| plan::choices(&self.mapping, said)) {
             let known = chosen.entry(key).or_default();
-            values.into_iter().for_each(|value| if !known.contains(&value) { known.push(value) });
+            values.into_iter().for_each(|value| {
+                if !known.contains(&value) {
+                    known.push(value)
+                }
+            });
         }
         let (Some(first), false) = (fresh.first(), self.mapping.custom.is_empty()) else { return Ok(()) };
         let id = Field::id_for(self.run.tenant, Ticket::KIND);
@@ -143,11 +147,8 @@ impl History {
             let values = chosen.get(key.as_str()).into_iter().flatten().map(|value| (*value).to_owned());
             match fields.definitions.get(key) {
                 None => {
-                    let options: Vec<String> = if select && wanted.options.is_empty() {
-                        values.collect()
-                    } else {
-                        wanted.options.clone()
-                    };
+                    let options: Vec<String> =
+                        if select && wanted.options.is_empty() { values.collect() } else { wanted.options.clone() };
                     // A select without a choice cannot be defined yet.
                     if select && options.is_empty() {
                         continue;
@@ -259,9 +260,7 @@ impl History {
             Kind::User => self.make::<User>(&order, vec![("invite", body())]).await,
             Kind::Team => self.make::<Team>(&order, vec![("create", body())]).await,
             Kind::ProductCategory => self.make::<ProductCategory>(&order, vec![("create", body())]).await,
-            Kind::Company => {
-                self.make::<Company>(&order, vec![("create", body()), ("add_external_id", called)]).await
-            }
+            Kind::Company => self.make::<Company>(&order, vec![("create", body()), ("add_external_id", called)]).await,
             Kind::Product => {
                 let mut commands = vec![("create", body()), ("add_external_id", called)];
                 if let Some(category) = self.relied(said, Kind::ProductCategory)? {
@@ -293,8 +292,9 @@ impl History {
 
     /// A record that another one needs; why it is not there is then why the other is not.
     fn relied(&self, said: &Said, kind: Kind) -> Result<Option<Id>, domain::Rejection> {
-        self.known(said, kind).map_err(|fault| {
-            domain::Rejection { code: fault.code, ..domain::Rejection::invalid("record_unfit", "").because(fault.reason) }
+        self.known(said, kind).map_err(|fault| domain::Rejection {
+            code: fault.code,
+            ..domain::Rejection::invalid("record_unfit", "").because(fault.reason)
         })
     }
 
@@ -359,9 +359,8 @@ impl History {
         let cells = self.header.cells(&entry.row.cells);
         let (tenant, nth) = (order.tenant.to_string(), entry.nth.to_string());
         let born = u64::try_from(said.time.as_millisecond()).unwrap_or_default();
-        let message = |at: usize| {
-            Id::derived(born, &[&tenant, &self.run.source, "message", &said.case, &nth, &at.to_string()])
-        };
+        let message =
+            |at: usize| Id::derived(born, &[&tenant, &self.run.source, "message", &said.case, &nth, &at.to_string()]);
         let asked = plan::ask(&self.mapping, said, &cells, refs, &ticket, message)?;
         let mut commands = asked.commands;
         if let Some(note) = asked.note {

@@ -359,7 +359,11 @@ impl File {
 
 /// Sends a file window by window. Where a window ends follows from the file alone, so that a run that is taken up again
 /// does the same as one that is not.
-fn windows_of(source: impl Read, delimiter: u8, windows: &mpsc::Sender<Result<Window, FileError>>) -> Result<(), FileError> {
+fn windows_of(
+    source: impl Read,
+    delimiter: u8,
+    windows: &mpsc::Sender<Result<Window, FileError>>,
+) -> Result<(), FileError> {
     let mut file = Rows::open(source, delimiter)?;
     let header = file.header().clone();
     let (mut rows, mut bytes) = (Vec::new(), 0);

@@ -297,11 +297,7 @@ impl Expr {
 }
 
 /// The object that a row says; what it says nothing of is left out.
-pub(crate) fn object(
-    entries: &[(String, Expr)],
-    cells: &Cells<'_>,
-    refs: &Refs,
-) -> Result<Map<String, Value>, Fault> {
+pub(crate) fn object(entries: &[(String, Expr)], cells: &Cells<'_>, refs: &Refs) -> Result<Map<String, Value>, Fault> {
     let mut object = Map::new();
     for (key, expr) in entries {
         if let Some(value) = expr.value(cells, refs)? {
@@ -446,9 +442,9 @@ pub(crate) fn delimiter(given: Option<char>) -> Result<u8, String> {
 pub(crate) fn when(column: &str, format: Option<String>, zone: Option<&str>) -> Result<When, String> {
     let zone = match zone {
         None | Some("UTC") => TimeZone::UTC,
-        Some(name) => TimeZoneDatabase::bundled().get(name).map_err(|_| {
-            format!("time.zone: {name} is no time zone of the IANA database, such as Europe/Rome")
-        })?,
+        Some(name) => TimeZoneDatabase::bundled()
+            .get(name)
+            .map_err(|_| format!("time.zone: {name} is no time zone of the IANA database, such as Europe/Rome"))?,
     };
     Ok(When { column: column.to_owned(), format, zone })
 }
@@ -504,8 +500,7 @@ impl Mapping {
     }
 
     fn each_template<'a>(&'a self, see: &mut impl FnMut(&'a Template)) {
-        let records =
-            [&self.user, &self.company, &self.contact, &self.product_category, &self.product, &self.team];
+        let records = [&self.user, &self.company, &self.contact, &self.product_category, &self.product, &self.team];
         for record in records.into_iter().flatten() {
             see(&record.key);
             record.body.iter().for_each(|(_, expr)| expr.each_template(see));
@@ -547,7 +542,8 @@ impl Check {
         let product = self.record::<Product>("product", raw.product);
         let team = self.record::<Team>("team", raw.team);
         if product.is_some() && contact.is_none() {
-            self.0.push("product: a ticket takes a product only from its requester, so say who asks in [contact]".into());
+            self.0
+                .push("product: a ticket takes a product only from its requester, so say who asks in [contact]".into());
         }
         if product_category.is_some() && product.is_none() {
             self.0.push("product_category: there is no [product] to put into it".into());
@@ -735,12 +731,7 @@ pub(crate) fn typed(field_type: FieldType, text: &str) -> Value {
 }
 
 /// The commands that the steps of a row come to.
-pub(crate) fn commands(
-    steps: &[Step],
-    status: Status,
-    cells: &Cells<'_>,
-    refs: &Refs,
-) -> Result<Vec<Command>, Fault> {
+pub(crate) fn commands(steps: &[Step], status: Status, cells: &Cells<'_>, refs: &Refs) -> Result<Vec<Command>, Fault> {
     let mut commands = Vec::new();
     for step in steps.iter().filter(|step| step.when.is_empty() || step.when.contains(&status)) {
         let arguments = object(&step.arguments, cells, refs)?;

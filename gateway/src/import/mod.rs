@@ -23,6 +23,7 @@ use commands::Refused;
 use domain::{Actor, Id};
 use uuid::Uuid;
 
+use self::rows::Fault;
 pub(crate) use self::{
     entitlements::{COLUMNS, CUSTOM, Columns, status_name},
     job::{idle, run},
@@ -31,7 +32,6 @@ pub(crate) use self::{
     rows::{FileError, Header, Rows},
     upsert::{Standing, Unfit, Wanted, commands as upsert},
 };
-use self::rows::Fault;
 
 /// Rows, of as many cases, that are dealt with at once: the log writes them in common batches.
 const CONCURRENT: usize = 128;

@@ -370,8 +370,7 @@ commands = [{ command = "close" }]
         assert_eq!((said.case.as_str(), said.time.to_string().as_str()), ("1", "2012-10-09T14:50:17Z"));
         assert_eq!(said.priority.unwrap().level(), 2);
         let keys: Vec<_> = said.records.iter().map(|(kind, spoken)| (kind.name(), spoken.key.as_str())).collect();
-        let wanted =
-            [("user", "Anna"), ("company", "C"), ("product", "P"), ("contact", "C"), ("entitlement", "C/P")];
+        let wanted = [("user", "Anna"), ("company", "C"), ("product", "P"), ("contact", "C"), ("entitlement", "C/P")];
         assert_eq!(keys, wanted);
         assert_eq!(said.records[&Kind::User].body["email"], "anna@example.com");
         let mapping = Mapping::parse(MAPPING).unwrap();
@@ -398,9 +397,7 @@ commands = [{ command = "close" }]
     #[test]
     fn the_first_row_opens_the_ticket() {
         let asked = asked("1,take,2012-10-09 14:50:17,Anna,C,P,high,k", &Ticket::default());
-        let [Command::Open(new), Command::Assign { .. }] = asked.commands.as_slice() else {
-            unreachable!("{asked:?}")
-        };
+        let [Command::Open(new), Command::Assign { .. }] = asked.commands.as_slice() else { unreachable!("{asked:?}") };
         assert_eq!((new.title.as_str(), new.priority.level(), new.entitlement), ("P at C", 2, REFS.entitlement));
         assert!(asked.note.is_none());
     }

@@ -3,10 +3,7 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use commands::{Commands, Order, Refused};
-use domain::{
-    Aggregate, Ctx, Facts, Id, Need,
-    kernel::AnyState,
-};
+use domain::{Aggregate, Ctx, Facts, Id, Need, kernel::AnyState};
 use eventstore::{Direction, Log};
 use parking_lot::Mutex;
 
@@ -111,7 +108,10 @@ impl Rehearsal {
         let mut state: Option<AnyState> = None;
         let mut from = 0;
         loop {
-            let page = log.read_stream(&tenant, &stream, from, Direction::Forward, PAGE).await.map_err(|error| unavailable(&error))?;
+            let page = log
+                .read_stream(&tenant, &stream, from, Direction::Forward, PAGE)
+                .await
+                .map_err(|error| unavailable(&error))?;
             let mut events = page.iter().map(|event| (&*event.kind, &*event.data));
             let folded = (need.fold)(state.as_ref(), &mut events);
             let folded = folded.map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
@@ -160,7 +160,9 @@ impl Rehearsal {
             let rehearsed = self.claims.lock().get(&key).copied();
             let owner = match rehearsed {
                 Some(owner) => owner,
-                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key).await.map_err(|error| unavailable(&error))?,
+                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key)
+                    .await
+                    .map_err(|error| unavailable(&error))?,
             };
             if owner.is_some_and(|owner| owner != order.id) {
                 return Err(claim.taken.clone().into());

@@ -38,8 +38,10 @@ const PRODUCT_DIFFERS: Rejection = Rejection::conflict(
     "entitlement_product_differs",
     "An entitlement keeps its product: revoke it, and grant the other product under another external id.",
 );
-const PRODUCT_MISSING: Rejection = Rejection::invalid("entitlement_product_missing", "A new entitlement names its product.");
-const HOLDER_MISSING: Rejection = Rejection::invalid("entitlement_holder_missing", "A new entitlement names its holder.");
+const PRODUCT_MISSING: Rejection =
+    Rejection::invalid("entitlement_product_missing", "A new entitlement names its product.");
+const HOLDER_MISSING: Rejection =
+    Rejection::invalid("entitlement_holder_missing", "A new entitlement names its holder.");
 
 /// The commands that bring `state` to what is wanted; the domain leaves out what is so already.
 pub(crate) fn commands(state: &Entitlement, wanted: Wanted) -> Result<Vec<Command>, Unfit> {
@@ -111,7 +113,10 @@ mod tests {
     fn granted(more: &[domain::entitlement::Event]) -> Entitlement {
         let mut state = Entitlement::default();
         let Some(Command::Grant(grant)) = commands(&state, full()).unwrap().into_iter().next() else { unreachable!() };
-        assert_eq!((grant.serial_number.as_deref(), grant.quantity, grant.source.as_deref()), (Some("S-1"), None, Some("shop")));
+        assert_eq!(
+            (grant.serial_number.as_deref(), grant.quantity, grant.source.as_deref()),
+            (Some("S-1"), None, Some("shop"))
+        );
         state.evolve(&domain::entitlement::Event::Granted(grant));
         more.iter().for_each(|event| state.evolve(event));
         state
@@ -138,7 +143,10 @@ mod tests {
         let moved = Wanted { holder: Some(Party::contact(Id::from_bits(3))), ..full() };
         let revoked = granted(&[Event::Revoked { reason: None }]);
         assert_eq!(names(&revoked, moved), ["reinstate", "transfer", "change_details"]);
-        assert_eq!(names(&revoked, Wanted { standing: Some(Standing::Revoked), ..Wanted::default() }), Vec::<String>::new());
+        assert_eq!(
+            names(&revoked, Wanted { standing: Some(Standing::Revoked), ..Wanted::default() }),
+            Vec::<String>::new()
+        );
         assert_eq!(names(&granted(&[]), Wanted { standing: Some(Standing::Expired), ..Wanted::default() }), ["expire"]);
         let other = commands(&granted(&[]), Wanted { product: Some(Id::from_bits(9)), ..full() });
         assert!(matches!(other, Err(Unfit::Rejected(rejection)) if rejection == PRODUCT_DIFFERS));

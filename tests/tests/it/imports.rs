@@ -140,7 +140,10 @@ async fn real_cases_come_in_with_their_own_times_and_people() {
     let filter = json!({ "field": "title", "op": "starts_with", "value": "Case 1345:" });
     let found = admin.post("/v1/tickets/search", json!({ "filter": filter })).await.expect(StatusCode::OK);
     let ticket = &found["data"][0];
-    assert_eq!((ticket["status"].as_str(), ticket["company_name"].as_str()), (Some("closed"), Some("Customer Value 285")));
+    assert_eq!(
+        (ticket["status"].as_str(), ticket["company_name"].as_str()),
+        (Some("closed"), Some("Customer Value 285"))
+    );
     assert_eq!((&ticket["custom"]["service_type"], &ticket["priority"]), (&json!("Value 4"), &json!(3)));
     assert!(ticket["tags"].as_array().unwrap().contains(&json!("verified")), "{ticket}");
     let history = admin.read(&format!("/v1/tickets/{}/history", ticket["id"].as_str().unwrap())).await;
@@ -178,8 +181,11 @@ async fn the_same_file_twice_adds_no_event() {
     assert_eq!(events(&server.database.pool).await, before);
 
     // More of the same log adds only what is new.
-    let more = format!("{}Case 1,Take in charge ticket,Value 3,2013/01/01 08:00:00.000,Value 1,Value 1,Value 1,Value 2,\
-        Value 1,Value 1,Value 1,Value 1\n", extract());
+    let more = format!(
+        "{}Case 1,Take in charge ticket,Value 3,2013/01/01 08:00:00.000,Value 1,Value 1,Value 1,Value 2,\
+        Value 1,Value 1,Value 1,Value 1\n",
+        extract()
+    );
     assert_eq!(counts(&history(&server.admin, &more).await), (242, 1, 241, 0));
 }
 
@@ -241,10 +247,8 @@ fn an_import_that_is_killed_goes_on_and_does_the_same() {
         started
     };
     observer.block_on(async {
-        let state: (i64, i64) = sqlx::query_as("select rows_done, rows_total from import_job")
-            .fetch_one(&database.pool)
-            .await
-            .unwrap();
+        let state: (i64, i64) =
+            sqlx::query_as("select rows_done, rows_total from import_job").fetch_one(&database.pool).await.unwrap();
         assert!(state.0 > 0 && state.0 < state.1, "killed in the middle: {state:?}");
         sqlx::query("update import_job set lease_until = now()").execute(&database.pool).await.unwrap();
         let (app, first) = App::start(config(&[]), database.pool.clone()).await.unwrap();
@@ -320,7 +324,8 @@ async fn what_cannot_be_an_import_is_refused_before_it_runs() {
     send(&[("sort", "history")], HEADER).await.problem(422, "body_invalid");
     send(&[good[0], good[1], ("source", "a/b")], HEADER).await.problem(422, "external_id_invalid");
     admin.post("/v1/imports", json!({})).await.problem(400, "body_unreadable");
-    let left: i64 = sqlx::query_scalar("select count(*) from import_job").fetch_one(&server.database.pool).await.unwrap();
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from import_job").fetch_one(&server.database.pool).await.unwrap();
     assert_eq!(left, 0);
 
     // A key that may not import.
@@ -369,7 +374,8 @@ async fn a_cancelled_import_can_be_taken_up_again_and_a_retried_upload_starts_on
     let done = ended(&server.admin, &format!("{import}/progress")).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("completed"), (241, 241, 0, 0)));
     assert_eq!(server.admin.run(&format!("{import}/resume"), json!({})).await, Vec::<String>::new());
-    let kept: i64 = sqlx::query_scalar("select count(*) from import_upload").fetch_one(&server.database.pool).await.unwrap();
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from import_upload").fetch_one(&server.database.pool).await.unwrap();
     assert_eq!(kept, 0, "the file goes when nothing is left to do with it");
     runner.stop().await;
 }
@@ -464,7 +470,10 @@ async fn entitlements_come_in_and_go_out_as_csv() {
     let filter = json!({ "field": "status", "op": "eq", "value": "revoked" }).to_string();
     let some = admin.request(Method::GET, "/v1/entitlements.csv").query(&[("filter", &filter)]);
     assert_eq!(rows(&admin.send(some).await.text).len(), 2);
-    admin.get("/v1/entitlements.csv?filter=%7B%22field%22%3A%22colour%22%2C%22op%22%3A%22eq%22%2C%22value%22%3A1%7D").await.problem(422, "filter_field_unknown");
+    admin
+        .get("/v1/entitlements.csv?filter=%7B%22field%22%3A%22colour%22%2C%22op%22%3A%22eq%22%2C%22value%22%3A1%7D")
+        .await
+        .problem(422, "filter_field_unknown");
 
     // Other names for the columns.
     let mapping = "[file]\ndelimiter = \";\"\n[columns]\nproduct = \"Articolo\"\nholder = \"Cliente\"\n\
