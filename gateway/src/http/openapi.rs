@@ -1,5 +1,7 @@
 //! The API's description (OpenAPI 3.1), made from the code: whatever is mounted is in it, and a test sees to that.
 
+#![allow(clippy::needless_pass_by_value, reason = "JSON is made where it is handed over")]
+
 mod commands;
 mod events;
 mod external;

@@ -14,11 +14,34 @@ fn official() -> Validator {
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
 }
 
-/// A validator of one schema of the document.
+/// A validator of one schema of the document, with whatever it refers to.
 fn validator(document: &Value, schema: &Value) -> Validator {
+    let (mut needed, mut open) = (Map::new(), vec![schema]);
+    while let Some(schema) = open.pop() {
+        let mut found = BTreeSet::new();
+        references(schema, &mut found);
+        for path in found {
+            let name = path.strip_prefix("#/components/schemas/").unwrap();
+            if !needed.contains_key(name) {
+                needed.insert(name.to_owned(), document["components"]["schemas"][name].clone());
+                open.push(&document["components"]["schemas"][name]);
+            }
+        }
+    }
     let mut whole = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "allOf": [schema] });
-    whole["components"] = json!({ "schemas": document["components"]["schemas"] });
+    whole["components"] = json!({ "schemas": needed });
     jsonschema::validator_for(&whole).unwrap()
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
 }
 
 #[track_caller]
@@ -59,16 +82,6 @@ fn the_document_is_valid_openapi_and_its_schemas_are_valid_schemas() {
 
 #[test]
 fn every_reference_leads_somewhere_and_every_component_is_referred_to() {
-    fn references(value: &Value, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
-                members.values().for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            _ => {}
-        }
-    }
     let document = openapi::document();
     let mut found = BTreeSet::new();
     references(&document, &mut found);
@@ -300,6 +313,27 @@ async fn what_the_server_answers_is_what_the_document_says() {
     nobody.ask(Method::GET, "/v1/tickets", "/v1/tickets", None).await.problem(401, "key_missing");
 }
 
+/// The id of no record.
+const RECORD: &str = "01KAE4T0000000000000000009";
+
+/// A value that a parameter takes.
+fn sample(document: &Value, parameter: &Value) -> String {
+    let schema = &parameter["schema"];
+    let choice = schema["anyOf"][0].as_object().map_or(schema, |_| &schema["anyOf"][0]);
+    let schema = follow(document, choice);
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("integer"), _) => "1".to_owned(),
+        (Some("boolean"), _) => "true".to_owned(),
+        (_, Some("date-time")) => "2026-11-21T10:00:00Z".to_owned(),
+        (_, Some("date")) => "2026-11-21".to_owned(),
+        _ if schema["pattern"].is_string() => RECORD.to_owned(),
+        _ => {
+            let constant = schema["oneOf"][0]["const"].as_str();
+            schema["enum"][0].as_str().or(constant).unwrap_or("{}").to_owned()
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_query_parameter_that_is_described_is_taken() {
     let server = Server::start().await;
@@ -310,26 +344,24 @@ async fn every_query_parameter_that_is_described_is_taken() {
         if method != "get" || needs_record && !path.ends_with("/history") || path.ends_with("/stream") {
             continue;
         }
-        let path = path.replace("{id}", "01KAE4T0000000000000000009");
-        for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            let parameter = follow(&document, parameter);
-            if parameter["in"] != "query" {
-                continue;
-            }
-            let schema = &parameter["schema"];
-            let value = match (schema["type"].as_str(), schema["format"].as_str()) {
-                (Some("integer"), _) => "1".to_owned(),
-                (Some("boolean"), _) => "true".to_owned(),
-                (_, Some("date-time")) => "2026-11-21T10:00:00Z".to_owned(),
-                _ => schema["enum"][0].as_str().unwrap_or("{}").to_owned(),
-            };
-            let name = parameter["name"].as_str().unwrap();
-            let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&[(name, &value)])).await;
-            assert!(!reply.text.contains("parameter_invalid"), "{path}?{name}={value}: {}", reply.text);
-            assert_ne!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}?{name}={value}: {}", reply.text);
+        let path = path.replace("{id}", RECORD);
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<_> = parameters.map(|parameter| follow(&document, parameter)).collect();
+        let (needed, others): (Vec<_>, Vec<_>) = parameters
+            .into_iter()
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| (parameter["name"].as_str().unwrap(), sample(&document, parameter), parameter))
+            .partition(|(_, _, parameter)| parameter["required"] == true);
+        let needed: Vec<_> = needed.into_iter().map(|(name, value, _)| (name, value)).collect();
+        for (name, value, _) in others {
+            let query = [needed.clone(), vec![(name, value)]].concat();
+            let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&query)).await;
+            assert!(!reply.text.contains("parameter_invalid"), "{path} with {query:?}: {}", reply.text);
+            assert_ne!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "{path} with {query:?}: {}", reply.text);
             taken += 1;
         }
-        let reply = server.admin.get(&format!("{path}?nothing=1")).await;
+        let query = [needed, vec![("nothing", "1".to_owned())]].concat();
+        let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&query)).await;
         let strict = operation["x-permission"].is_string() && path != "/v1/permissions";
         assert!(!strict || reply.status == StatusCode::BAD_REQUEST, "{path} takes any parameter");
     }
