@@ -7,6 +7,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{Error, Listed, list, product_holders::ProductHolders};
 
+/// Most entitlements that are offered at once.
+const MAX_OFFERED: i64 = 1000;
+
 /// The entitlements that a requester may choose from, by name of the product: its own and, for a contact, those of the
 /// companies it belongs to, as long as they are active and valid at that time. Products that are retired or archived stay
 /// hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored.
@@ -54,7 +57,7 @@ pub async fn entitlement_picker(
         .bind(requester.id.to_string())
         .bind(at.to_sqlx())
         .bind(search.map(str::to_lowercase))
-        .bind(limit.clamp(1, i64::from(list::MAX_LIMIT)))
+        .bind(limit.clamp(1, MAX_OFFERED))
         .fetch_all(pool)
         .await?;
     Ok(rows.into_iter().map(list::raw).collect::<Result<_, _>>()?)

@@ -279,7 +279,7 @@ impl Listed for TicketThread {
 }
 
 /// Most entries of a thread that are read at once.
-pub const MAX_ENTRIES: i64 = 500;
+pub const MAX_ENTRIES: i64 = 1000;
 
 /// The thread of a ticket, oldest first: what was written in it or moved to it, and in the tickets that were merged into
 /// it. `after` is the `written_at` and `written_position` of the last entry of the page before.
@@ -314,7 +314,7 @@ pub async fn thread(
         .bind(ticket.to_string())
         .bind(after.map(|(time, _)| time.to_sqlx()))
         .bind(after.map_or(0, |(_, position)| position))
-        .bind(limit.clamp(1, MAX_ENTRIES))
+        .bind(limit.clamp(1, MAX_ENTRIES + 1))
         .fetch_all(pool)
         .await?;
     Ok(rows.into_iter().map(list::raw).collect::<Result<_, _>>()?)

@@ -9,7 +9,7 @@ use axum::{
 use domain::{Aggregate, Id, Party, PartyKind, Time, entitlement::Entitlement, ticket::Ticket};
 use jiff::civil::Date;
 use projections::{Interval, ReadModel, TicketsOfProduct, product_holders::ProductHolders};
-use projections::{ticket_list::TicketList, ticket_thread::TicketThread};
+use projections::{ticket_detail::TicketDetail, ticket_list::TicketList, ticket_thread::TicketThread};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -66,10 +66,14 @@ async fn thread(
     caller.must("ticket.read")?;
     let id = id_of::<Ticket>(&caller, &id)?;
     let (ticket, _) = app.commands.load::<Ticket>(caller.tenant, id).await?;
+    let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     if ticket.status == domain::ticket::Status::Missing {
-        return Err(Problem::missing("ticket_unknown", "There is no such ticket."));
+        return Err(missing());
     }
     if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
+        if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
+            return Err(missing());
+        }
         let position = app.log.head().await?;
         let data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
         return Ok(respond(data, None, position));

@@ -8,6 +8,7 @@ mod harness;
 mod imports;
 mod lists;
 mod openapi;
+mod past;
 mod postgres;
 mod products;
 mod rooms;
