@@ -43,7 +43,7 @@ async fn one(log: &Log, name: &str) -> Result<(), Failure> {
         let mut every = tokio::time::interval(Duration::from_millis(200));
         loop {
             every.tick().await;
-            let progress = seen.borrow_and_update().clone();
+            let progress = *seen.borrow_and_update();
             bar.set_length(u64::try_from(progress.head).unwrap_or_default());
             bar.set_position(u64::try_from(progress.position).unwrap_or_default());
         }
@@ -54,7 +54,7 @@ async fn one(log: &Log, name: &str) -> Result<(), Failure> {
         () = show => {}
     }
     bar.finish_and_clear();
-    let progress = progress.borrow().clone();
+    let progress = *progress.borrow();
     let seconds = started.elapsed().as_secs_f64();
     print(&format!("{name}: rebuilt up to position {} in {seconds:.1} s", progress.head))
 }

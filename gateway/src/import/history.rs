@@ -134,7 +134,7 @@ impl History {
             let known = chosen.entry(key).or_default();
             values.into_iter().for_each(|value| {
                 if !known.contains(&value) {
-                    known.push(value)
+                    known.push(value);
                 }
             });
         }
