@@ -20,8 +20,7 @@ use crate::{
     auth::{Clock, KnownKeys, Uses},
     bootstrap::{self, FirstAdmin},
     config::{Database, Role, Serve},
-    http,
-    import,
+    http, import,
     limits::Limits,
     postgres::{Embedded, EmbeddedError, Options},
 };

@@ -173,9 +173,8 @@ impl App {
     /// The user or contact that a caller acts for.
     async fn acted_for(&self, caller: &Caller, id: &str) -> Result<Id, Problem> {
         caller.must(ACT_FOR_OTHERS)?;
-        let unknown = || {
-            Problem::invalid("on_behalf_of_unknown", "Deskfold-On-Behalf-Of names no active user and no contact.")
-        };
+        let unknown =
+            || Problem::invalid("on_behalf_of_unknown", "Deskfold-On-Behalf-Of names no active user and no contact.");
         let id: Id = id.parse().map_err(|_| unknown())?;
         let (user, _) = self.commands.load::<User>(caller.tenant, id).await?;
         if user.is_active() {

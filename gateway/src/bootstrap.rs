@@ -1,7 +1,9 @@
 //! How a tenant begins: its roles, its first admin and the admin's key.
 
 use commands::{Commands, Order, Refused};
-use domain::{Id, Personal, Time, Via, api_key, api_key::ApiKey, role, role::Role, tenant, tenant::Tenant, user, user::User};
+use domain::{
+    Id, Personal, Time, Via, api_key, api_key::ApiKey, role, role::Role, tenant, tenant::Tenant, user, user::User,
+};
 use uuid::Uuid;
 
 use crate::{StartError, auth, config::Serve};
@@ -27,7 +29,11 @@ pub struct FirstAdmin {
 }
 
 /// Creates the first tenant if the log is empty.
-pub(crate) async fn first_tenant(commands: &Commands, config: &Serve, now: Time) -> Result<Option<FirstAdmin>, StartError> {
+pub(crate) async fn first_tenant(
+    commands: &Commands,
+    config: &Serve,
+    now: Time,
+) -> Result<Option<FirstAdmin>, StartError> {
     let mut connection = commands.log().pool().acquire().await?.detach();
     sqlx::query("select pg_advisory_lock($1)").bind(FIRST_TENANT).execute(&mut connection).await?;
     let created = match commands.log().head().await? {
@@ -60,8 +66,11 @@ pub(crate) async fn create_tenant(
     }
     let user = fresh();
     let name = admin_email.split('@').next().unwrap_or(admin_email);
-    let profile =
-        user::Profile { email: Personal(admin_email.to_owned()), name: Personal(name.to_owned()), ..Default::default() };
+    let profile = user::Profile {
+        email: Personal(admin_email.to_owned()),
+        name: Personal(name.to_owned()),
+        ..Default::default()
+    };
     let mut invitation = vec![user::Command::Invite(profile), user::Command::Activate];
     invitation.extend(admin_role.map(|role| user::Command::GrantRole { role }));
     commands.dispatch_all::<User>(&order(user), invitation).await?;

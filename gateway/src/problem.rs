@@ -107,7 +107,11 @@ impl Problem {
     pub(crate) fn broken(error: &dyn std::fmt::Display) -> Problem {
         let trace = TRACE.try_with(Clone::clone).unwrap_or_default();
         tracing::error!(%error, trace_id = trace, "request failed");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something broke. The log knows the trace id.")
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Something broke. The log knows the trace id.",
+        )
     }
 
     /// A body or parameter that does not decode.

@@ -100,9 +100,12 @@ impl Bench {
     ) -> Result<String, Failure> {
         let tenant = self.tenant(tenant).await?;
         let email = user.to_lowercase();
-        let user = self.claimed(tenant, "user.email", &email).await?.ok_or(format!("no user has the address {email}"))?;
+        let user =
+            self.claimed(tenant, "user.email", &email).await?.ok_or(format!("no user has the address {email}"))?;
         let role = match role {
-            Some(role) => Some(self.claimed(tenant, "role.name", role).await?.ok_or(format!("there is no role {role}"))?),
+            Some(role) => {
+                Some(self.claimed(tenant, "role.name", role).await?.ok_or(format!("there is no role {role}"))?)
+            }
             None => None,
         };
         let now = Time::now();

@@ -92,7 +92,8 @@ async fn parked(log: &Log) -> Result<(), Failure> {
 }
 
 async fn replay(log: &Log, name: &str) -> Result<(), Failure> {
-    let known: BTreeMap<_, _> = log.subscriptions().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let known: BTreeMap<_, _> =
+        log.subscriptions().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
     let Some(subscription) = known.get(name) else {
         let names: Vec<_> = known.into_keys().collect();
         return Err(format!("there is no subscription {name}; there are: {}", names.join(", ")).into());

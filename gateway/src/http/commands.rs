@@ -79,7 +79,8 @@ async fn create_at<A: Aggregate>(
     body: Body,
 ) -> Result<Response, Problem> {
     let command = decode::<A>(A::CREATE, &body)?;
-    let order = request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PUT, &uri), &body.bytes)?;
+    let order =
+        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PUT, &uri), &body.bytes)?;
     carry_out::<A>(&app, &caller, order, A::CREATE, command, options).await
 }
 
@@ -93,7 +94,8 @@ async fn edit<A: Aggregate>(
     body: Body,
 ) -> Result<Response, Problem> {
     let command = decode::<A>("edit", &body)?;
-    let order = request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PATCH, &uri), &body.bytes)?;
+    let order =
+        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PATCH, &uri), &body.bytes)?;
     carry_out::<A>(&app, &caller, order, "edit", command, options).await
 }
 
@@ -110,7 +112,8 @@ async fn run<A: Aggregate>(
         return Err(unknown_command::<A>(&name));
     }
     let command = decode::<A>(&name, &body)?;
-    let order = request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::POST, &uri), &body.bytes)?;
+    let order =
+        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::POST, &uri), &body.bytes)?;
     carry_out::<A>(&app, &caller, order, &name, command, options).await
 }
 
@@ -197,8 +200,9 @@ struct Written<'a> {
 impl<'a> From<&'a Accepted> for Answer<'a> {
     fn from(accepted: &'a Accepted) -> Answer<'a> {
         let events = accepted.events.iter();
-        let events =
-            events.map(|event| Written { kind: &event.kind, data: &event.data, stream: event.stream.as_deref() }).collect();
+        let events = events
+            .map(|event| Written { kind: &event.kind, data: &event.data, stream: event.stream.as_deref() })
+            .collect();
         Answer { id: accepted.id, version: accepted.version, position: accepted.position, events }
     }
 }

@@ -208,7 +208,10 @@ async fn history<A: Aggregate>(
     let stream = A::stream(id);
     if app.log.stream_version(&tenant, &stream).await? < 0 {
         let kind = A::KIND;
-        return Err(Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " "))));
+        return Err(Problem::missing(
+            format!("{kind}_unknown"),
+            format!("There is no such {}.", kind.replace('_', " ")),
+        ));
     }
     let mut events = app.log.read_stream(&tenant, &stream, from, direction, limit + 1).await?;
     let more = events.len() as i64 > limit;
@@ -227,7 +230,8 @@ fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<R
 /// The same address with one query parameter replaced.
 pub(super) fn with_parameter(uri: &Uri, name: &str, value: &str) -> String {
     let prefix = format!("{name}=");
-    let others = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with(&prefix));
+    let others =
+        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with(&prefix));
     let mut parts: Vec<String> = others.map(ToOwned::to_owned).collect();
     parts.push(format!("{prefix}{value}"));
     format!("{}?{}", uri.path(), parts.join("&"))

@@ -33,7 +33,7 @@ use crate::{
 /// How often an upsert starts again when somebody else created the record meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// `PUT` and `GET` `/{kind}/by/external/{source}/{id}` of the kinds that other systems know, and `DELETE` of entitlements.
+/// `PUT` and `GET` `/{kind}/by/external/{source}/{id}` of the kinds that other systems know; `DELETE` of entitlements.
 pub(super) fn routes() -> Routes {
     let routes = record::<contact::Spec>(Routes::new());
     let routes = record::<company::Spec>(routes);

@@ -1,4 +1,4 @@
-//! Imports over HTTP: a file comes in, runs in the background, and tells how far it is; entitlements go out again as CSV.
+//! Imports over HTTP: a file comes in, runs in the background, and tells how far it is; entitlements go out as CSV.
 
 use std::time::Duration;
 
@@ -549,7 +549,8 @@ mod tests {
     #[test]
     fn an_entitlement_goes_out_as_an_import_takes_it() {
         let row = json!({
-            "id": "01", "product_id": "02", "product_name": "Hosting, large", "holder_kind": "company", "holder_id": "03",
+            "id": "01", "product_id": "02", "product_name": "Hosting, large", "holder_kind": "company",
+            "holder_id": "03",
             "holder_name": "Rossi", "source": "shop", "external_id": "7", "contract_number": null,
             "price": { "amount": "12.50", "currency": "EUR" }, "quantity": 3, "status": "active",
             "custom": { "seats": 5, "tags": ["a", "b"] }

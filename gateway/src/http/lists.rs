@@ -201,7 +201,8 @@ async fn read<M: Listed>(
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", M::READ))?;
     let kind = M::READ;
-    let missing = || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
+    let missing =
+        || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
     if let Some(past) = past(moment.as_of.as_deref(), moment.known_at)? {
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;

@@ -28,8 +28,8 @@ use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
 pub use self::routes::Route;
-pub(crate) use self::{events::shown, health::Gauges};
 use self::routes::Routes;
+pub(crate) use self::{events::shown, health::Gauges};
 use crate::{
     app::App,
     problem::{Problem, TRACE},

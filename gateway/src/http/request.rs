@@ -43,9 +43,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let json = kind.is_empty() || kind.starts_with("application/json") || kind.contains("+json");
         let bytes = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server takes.")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is larger than this server takes.",
+            ),
             _ => Problem::bad_request("body_unreadable", error.body_text()),
         })?;
         if bytes.is_empty() {
@@ -94,7 +96,12 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
 }
 
 /// The command id and digest that a request's Idempotency-Key stands for.
-pub(crate) fn idempotency(headers: &HeaderMap, caller: &Caller, what: &str, body: &[u8]) -> Result<Option<(Uuid, i64)>, Problem> {
+pub(crate) fn idempotency(
+    headers: &HeaderMap,
+    caller: &Caller,
+    what: &str,
+    body: &[u8],
+) -> Result<Option<(Uuid, i64)>, Problem> {
     let Some(key) = text(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
     if key.is_empty() || key.len() > 255 {
         let detail = "An Idempotency-Key has 1 to 255 characters.";
@@ -131,7 +138,12 @@ pub(crate) fn order(
     order.must_be_new = text(headers, "if-none-match")? == Some("*");
     if let Some(at) = text(headers, OCCURRED_AT)? {
         caller.must(BACKDATE)?;
-        let invalid = || Problem::bad_request("occurred_at_invalid", "Deskfold-Occurred-At is an RFC 3339 instant, not in the future.");
+        let invalid = || {
+            Problem::bad_request(
+                "occurred_at_invalid",
+                "Deskfold-Occurred-At is an RFC 3339 instant, not in the future.",
+            )
+        };
         let at: Time = at.parse().map_err(|_| invalid())?;
         if at > order.now {
             return Err(invalid());

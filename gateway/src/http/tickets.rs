@@ -151,8 +151,7 @@ async fn picker(
     }
     let position = app.read_models.position(ProductHolders::NAME).await?;
     let search = options.search.as_deref();
-    let data =
-        projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
+    let data = projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
     Ok(respond(data, None, position))
 }
 

@@ -26,8 +26,8 @@ use super::{
     upsert::{self, Standing, Unfit, Wanted},
 };
 
-/// The columns of an entitlements file, the same when it is written; `custom.<key>` follows. The two names tell people what
-/// the ids mean, and are not read.
+/// The columns of an entitlements file, the same when it is written; `custom.<key>` follows. The two names tell people
+/// what the ids mean, and are not read.
 pub(crate) const COLUMNS: &[&str] = &[
     "id",
     "product",

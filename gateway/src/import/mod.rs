@@ -2,8 +2,8 @@
 //!
 //! A file is uploaded in pieces into the database, so that any process can run its import and take it up again after a
 //! crash. Rows are dealt with in windows; what became of a window is recorded in one transaction. A row that was
-//! carried out but not recorded yet is recognised by its command id, one that an earlier import of the same file carried
-//! out by its mark in the log.
+//! carried out but not recorded yet is recognised by its command id, one that an earlier import of the same file
+//! carried out by its mark in the log.
 
 mod entitlements;
 mod history;
