@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
+use axum::serve::ListenerExt;
 use commands::Commands;
 use domain::{Id, Time};
 use eventstore::Log;
@@ -204,6 +205,12 @@ impl App {
         let cannot = |error| StartError::Io(format!("listening on {address}"), error);
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
+        // Answers leave at once instead of waiting for the acknowledgement of what went before.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "answers on this connection may wait");
+            }
+        });
         let stopping = self.stopping.clone();
         let router = http::router(self.clone());
         let server = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });

@@ -31,14 +31,19 @@ pub(crate) fn new_secret() -> Result<(String, String), rand::rngs::SysError> {
     let mut bytes = [0u8; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
     let mut secret = PREFIX.to_owned();
-    bytes.iter().for_each(|byte| secret.push_str(&format!("{byte:02x}")));
+    secret.push_str(&hex(&bytes));
     let digest = digest(&secret);
     Ok((secret, digest))
 }
 
 /// SHA-256 of a secret, in hex: what is stored of it.
 pub(crate) fn digest(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let half = |bits: u8| char::from(if bits < 10 { b'0' + bits } else { b'a' + bits - 10 });
+    bytes.iter().flat_map(|byte| [half(byte >> 4), half(byte & 15)]).collect()
 }
 
 /// What keys were used when, written down now and then.
