@@ -12,5 +12,6 @@ mod past;
 mod postgres;
 mod products;
 mod rooms;
+mod tenancy;
 mod tickets;
 mod world;
