@@ -18,7 +18,7 @@
 -- statuses is null when everything was accepted, else one element per append:
 --   0 accepted, 1 duplicate, 2 conflict (detail: the stream's index), 3 claimed (detail: the claim's index), 4 command reused.
 -- before is null when all streams were as expected, else it has the version found of each.
--- began and ended tell the caller how long it worked; the rest of the call is the commit.
+-- began, waiting (for the head), alone (at the head) and ended tell the caller where the time went; the rest is the commit.
 --
 -- Every statement of a volatile function sees what was committed before that statement began. Order matters: streams are
 -- locked before command ids are looked up, and the head is locked before it is read.
@@ -33,7 +33,7 @@ create function log_append(
     number_append integer[], number_event integer[], number_counter text[], number_offset integer[],
     out head bigint, out recorded timestamptz, out before bigint[], out statuses integer[], out details integer[],
     out stored_first bigint[], out stored_last bigint[], out stored_at timestamptz[], out owners text[], out numbers bigint[],
-    out began timestamptz, out ended timestamptz
+    out began timestamptz, out waiting timestamptz, out alone timestamptz, out ended timestamptz
 )
 language plpgsql volatile as $$
 #variable_conflict use_variable
@@ -248,10 +248,12 @@ begin
 
     -- The head last: from here to the commit nobody else can take positions. Read in a statement of its own, because
     -- the snapshot of the statement that waits for the lock is older than the lock.
+    waiting := clock_timestamp();
     perform pg_advisory_xact_lock(7813887466);
+    alone := clock_timestamp();
     select e.position, e.recorded_at into head, recorded from log_event e order by e.position desc limit 1;
     head := coalesce(head, 0);
-    recorded := greatest(recorded, clock_timestamp());
+    recorded := greatest(recorded, alone);
 
     insert into log_event (position, version, occurred_at, recorded_at, event_id, is_json, tenant_id, stream, type, category, data, metadata)
     select head + e.place, e.version, coalesce(e.occurred_at, recorded), recorded, e.event_id, coalesce(e.is_json, true),

@@ -53,32 +53,31 @@ struct Queue {
     batches: usize,
     in_flight: usize,
     pace: Pace,
+    /// A writer is about to take what is waiting, see [`Writer::gather`].
+    gathering: bool,
     closed: bool,
 }
 
-/// What a batch costs, in seconds, as of late.
+/// What batches cost, in seconds, as of late.
 #[derive(Debug)]
 struct Pace {
-    /// Working on one append of it, before the commit.
-    append: f64,
-    /// The commit, which is mostly the disk.
+    /// The part of an append that can be done while another batch commits: everything up to the head.
+    ahead: f64,
+    /// A commit, which is mostly the disk.
     commit: f64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { append: 20e-6, commit: 200e-6 }
+        Self { ahead: 15e-6, commit: 200e-6 }
     }
 }
 
 impl Pace {
-    fn learn(&mut self, appends: usize, alone: bool, work: f64, commit: f64) {
+    fn learn(&mut self, timing: &Timing) {
         let toward = |old: f64, new: f64| old + (new - old) / 16.0;
-        self.commit = toward(self.commit, commit);
-        // With another batch in flight, most of the work is waiting for that one.
-        if alone {
-            self.append = toward(self.append, work / appends.max(1) as f64);
-        }
+        self.ahead = toward(self.ahead, timing.ahead);
+        self.commit = toward(self.commit, timing.commit);
     }
 }
 
@@ -185,12 +184,17 @@ impl Writers {
 }
 
 impl Queue {
-    /// One batch may always go. Commits come one after the other, so a second one in flight gains only what it can work
-    /// ahead while the first commits; where that is less than its own commit costs, gathering more is worth more.
+    /// Commits come one after the other, so a second batch in flight saves what it does ahead of its turn and costs a
+    /// commit more: worth it when the first exceeds the second, for as many appends as there are.
+    fn pays_to_work_ahead(&self, appends: usize) -> bool {
+        appends as f64 * self.pace.ahead > self.pace.commit
+    }
+
+    /// One batch may always go; a second one of about the same size if it pays.
     fn worth_a_batch(&self) -> bool {
-        self.batches == 0
-            || (self.waiting.len() >= self.in_flight.div_ceil(2)
-                && self.waiting.len() as f64 * self.pace.append >= self.pace.commit)
+        let (waiting, in_flight) = (self.waiting.len(), self.in_flight);
+        let second = || waiting >= in_flight.div_ceil(2) && self.pays_to_work_ahead(waiting + in_flight);
+        !self.gathering && (self.batches == 0 || second())
     }
 
     /// Takes what can be written together, in order, leaving what must wait for something before it.
@@ -236,15 +240,20 @@ impl Queue {
         batch
     }
 
-    fn done(&mut self, keys: &[u64], appends: usize, timing: Option<Timing>) {
-        if let Some(Timing { work, commit }) = timing {
-            self.pace.learn(appends, self.batches == 1, work, commit);
+    /// Frees the keys of a batch. True if its writer should let those it answers come again before it takes the next.
+    fn done(&mut self, keys: &[u64], appends: usize, timing: Option<Timing>) -> bool {
+        if let Some(timing) = timing {
+            self.pace.learn(&timing);
         }
         for key in keys {
             self.busy.remove(key);
         }
         self.batches -= 1;
         self.in_flight -= appends;
+        // Who is alone is served at once: stepping aside would only cost a wake-up.
+        let gather = appends > 1 && !self.pays_to_work_ahead(appends + self.waiting.len() + self.in_flight);
+        self.gathering |= gather;
+        gather
     }
 }
 
@@ -279,11 +288,16 @@ struct Writer {
     timing: Option<Timing>,
 }
 
-/// How long a batch took, in seconds.
+/// Where the time of a batch went, in seconds.
 struct Timing {
-    work: f64,
+    /// On one of its appends, before the head.
+    ahead: f64,
+    /// On the commit.
     commit: f64,
 }
+
+/// What an event costs where no clock of ours stands: on its way through the socket, in PostgreSQL's parser, at its caller.
+const UNSEEN: f64 = 4e-6;
 
 /// How often a writer steps aside before it takes a batch, as long as more keeps coming.
 const GATHERINGS: usize = 3;
@@ -325,13 +339,12 @@ impl Writer {
             self.shared.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
             let answered = self.write(batch).await;
             // Keys are free before callers hear of it: whoever answers at once is not deferred by his own last append.
-            self.shared.queue.lock().done(&keys, appends, self.timing.take());
+            let gather = self.shared.queue.lock().done(&keys, appends, self.timing.take());
             for (reply, outcome) in answered {
                 // A caller who has gone away needs no answer.
                 let _ = reply.send(outcome);
             }
-            // Who is alone is served at once: stepping aside would only cost a wake-up.
-            if appends > 1 {
+            if gather {
                 self.gather().await;
             }
         }
@@ -344,10 +357,11 @@ impl Writer {
             tokio::task::yield_now().await;
             let now = self.shared.queue.lock().waiting.len();
             if now == waiting {
-                return;
+                break;
             }
             waiting = now;
         }
+        self.shared.queue.lock().gathering = false;
     }
 
     /// Writes a batch, halving it as often as needed to find what cannot be stored.
@@ -436,14 +450,19 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
         };
+        let prepared = Clock::now();
         let arrays = Arrays::of(batch);
         let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
         let query = arrays.query(careful, self.shared.options.notify);
         let began = Clock::now();
         let row = query.fetch_one(&mut *connection).await?;
-        let whole = began.elapsed().as_secs_f64();
+        let (whole, preparing) = (began.elapsed().as_secs_f64(), (began - prepared).as_secs_f64());
         let written = Written::from_row(&row, &order, &expected)?;
-        self.timing = Some(Timing { work: written.work, commit: (whole - written.work).max(0.0) });
+        let unseen = UNSEEN * batch.iter().map(|pending| pending.append.events().max(1)).sum::<usize>() as f64;
+        self.timing = written.before_and_in_all.map(|(before, in_all)| Timing {
+            ahead: (preparing + before + unseen) / batch.len() as f64,
+            commit: (whole - in_all - unseen).max(0.0),
+        });
         Ok(written)
     }
 
@@ -642,8 +661,8 @@ struct Written {
     stored_at: Vec<Option<Instant>>,
     owners: Vec<Option<String>>,
     numbers: Vec<Option<i64>>,
-    /// Seconds spent before the commit.
-    work: f64,
+    /// Seconds the function worked before it waited for the head, and in all; `None` if it never came to the head.
+    before_and_in_all: Option<(f64, f64)>,
     retried: bool,
 }
 
@@ -663,9 +682,15 @@ impl Written {
             stored_at: Vec::new(),
             owners: Vec::new(),
             numbers: row.try_get::<Option<_>, _>(9)?.unwrap_or_default(),
-            work: row.try_get::<Instant, _>(11)?.0.duration_since(row.try_get::<Instant, _>(10)?.0).as_secs_f64(),
+            before_and_in_all: None,
             retried: false,
         };
+        if let Some(Instant(waiting)) = row.try_get::<Option<Instant>, _>(11)? {
+            let Instant(began) = row.try_get(10)?;
+            let Instant(ended) = row.try_get(13)?;
+            let seconds = |instant: Timestamp| instant.duration_since(began).as_secs_f64();
+            written.before_and_in_all = Some((seconds(waiting), seconds(ended)));
+        }
         let found: Option<Vec<i64>> = row.try_get(2)?;
         for (version, place) in found.as_deref().unwrap_or(expected).iter().zip(order) {
             if let Some(before) = written.before.get_mut(*place) {
