@@ -361,8 +361,8 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
     condition::<M>(&mut shared, filter);
     sql.values = shared.values;
     let condition = shared.text;
-    sql.values.push(Scalar::Integer(rows).into());
-    let limit = sql.values.len() - 1;
+    // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
+    let limit = format!(" limit {rows}");
     let several = branches.len() > 1;
     for (index, branch) in branches.into_iter().enumerate() {
         sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
@@ -377,10 +377,10 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
             sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
             sql.push(if step.descending { " desc" } else { "" });
         }
-        sql.push(" limit ").again(limit).push(")");
+        sql.push(&limit).push(")");
     }
     if several {
-        sql.push(" limit ").again(limit);
+        sql.push(&limit);
     }
     sql.push(") t) select (select row_to_json(v) from (select ");
     sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");

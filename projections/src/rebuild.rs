@@ -114,8 +114,10 @@ impl<M: ReadModel> Builder<M> {
         registered: bool,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, Error> {
-        // What a crash loses is folded again.
-        sqlx::query("set synchronous_commit = off").execute(&mut connection).await?;
+        // What a crash loses is folded again. Indexes are made in memory as far as possible.
+        sqlx::raw_sql("set synchronous_commit = off; set maintenance_work_mem = '256MB'")
+            .execute(&mut connection)
+            .await?;
         let table = Table::open(&mut connection, &generation.table_name, generation.tally_name.as_deref()).await?;
         let position = generation.position;
         let parked = log.parked(M::NAME, generation.generation).await?;
