@@ -341,8 +341,10 @@ impl<M: ReadModel> Builder<M> {
         let swapped = self.swap_with(&mut writer).await;
         self.writer = Some(writer);
         match swapped {
-            // A reader that takes its time holds the view: later.
-            Err(Error::Store(sqlx::Error::Database(error))) if error.code().as_deref() == Some("55P03") => {
+            // A reader that takes its time holds the view, or a deadlock was found: later.
+            Err(Error::Store(sqlx::Error::Database(error)))
+                if matches!(error.code().as_deref(), Some("55P03" | "40P01")) =>
+            {
                 self.folder.forget();
                 self.reached = self.generation.position;
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -356,6 +358,15 @@ impl<M: ReadModel> Builder<M> {
         let mut transaction = writer.begin().await?;
         sqlx::query("set local lock_timeout = '2s'").execute(&mut *transaction).await?;
         let old = Generation::serving(&mut transaction, M::NAME).await?;
+        // In the order of its worker: first the tables, then the checkpoint. Readers are not kept waiting yet.
+        let tables: Vec<String> = match &old {
+            Some(old) => [Some(old.table_name.clone()), old.tally_name.clone()].into_iter().flatten().collect(),
+            None => Vec::new(),
+        };
+        for table in &tables {
+            let lock = format!("lock table {table} in exclusive mode");
+            sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
+        }
         let ahead = match &old {
             Some(old) => checkpoint(&mut transaction, M::NAME, old.generation).await?,
             None => 0,
@@ -387,7 +398,7 @@ impl<M: ReadModel> Builder<M> {
             ] {
                 sqlx::query(statement).bind(M::NAME).bind(old.generation).execute(&mut *transaction).await?;
             }
-            for table in [Some(&old.table_name), old.tally_name.as_ref()].into_iter().flatten() {
+            for table in tables {
                 sqlx::query(AssertSqlSafe(format!("drop table {table}"))).execute(&mut *transaction).await?;
             }
         }

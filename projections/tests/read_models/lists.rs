@@ -518,7 +518,7 @@ fn comments() -> String {
 /// With `DESKFOLD_GOLDEN=write` in the environment the file is written: for columns that are new before their release.
 #[tokio::test]
 async fn every_column_is_explained() {
-    let path = deskfold_tests::root().join("migrations/20261121000220_read_comments.sql");
+    let path = crate::harness::root().join("migrations/20261121000220_read_comments.sql");
     let comments = comments();
     if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") {
         std::fs::write(&path, &comments).unwrap();

@@ -92,15 +92,15 @@ async fn a_killed_rebuild_goes_on_where_it_was() {
     for number in 0..300 {
         world.tell::<Ticket>(id(number), events.clone()).await;
     }
-    let url = world.database.url.clone();
+    let database = world.database.options.clone();
     let pool = &world.database.pool;
     // Nobody has folded anything yet, and 60,000 events are far enough for a builder.
     let build = move |enough: i64| {
-        let url = url.clone();
+        let database = database.clone();
         move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let pool = PgPool::connect(&url).await.unwrap();
+                let pool = PgPool::connect_with(database).await.unwrap();
                 let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
                 let _models = ReadModels::start(log, options()).await.unwrap();
                 loop {

@@ -36,13 +36,13 @@ async fn killed_workers_fold_every_event_exactly_once() {
         last
     });
     // Processes that die in the midst of their work, one after the other and two at a time.
-    let url = world.database.url.clone();
+    let database = world.database.options.clone();
     for round in 0..6 {
-        let url = url.clone();
+        let database = database.clone();
         let died = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let start = async {
-                let pool = PgPool::connect(&url).await.unwrap();
+                let pool = PgPool::connect_with(database).await.unwrap();
                 let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
                 let first = ReadModels::start(log.clone(), options()).await.unwrap();
                 let second = ReadModels::start(log, options()).await.unwrap();

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use deskfold_tests::Database;
 use domain::{Aggregate, Id, Time, ticket};
 use eventstore::{Append, Expected, Log, NewEvent, StreamWrite, SubscriptionOptions};
 use projections::{Options, ReadModels};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use uuid::Uuid;
+
+use crate::harness::{self, Database};
 
 pub(crate) struct World {
     pub(crate) database: Database,
@@ -39,7 +40,7 @@ pub(crate) fn options() -> Options {
 
 impl World {
     pub(crate) async fn new() -> World {
-        let database = deskfold_tests::database().await;
+        let database = harness::database().await;
         let log = Log::open(database.pool.clone(), eventstore::Options::default()).await.unwrap();
         World { database, log, tenant: id(1), clock: AtomicI64::new(0) }
     }
