@@ -343,8 +343,12 @@ pub async fn rebuild(log: &Log, name: &str, progress: watch::Sender<Progress>) -
         }
         let generations = Generation::all(log.pool()).await?;
         let building = generations.iter().find(|generation| generation.name == name && !generation.serves());
-        let Some(building) = building else { return Ok(()) };
         let head = log.head().await?;
+        let Some(building) = building else {
+            // Somebody else has built it: a worker of this process, or another one.
+            progress.send_modify(|progress| *progress = Progress { position: head, head, done: true, ..*progress });
+            return Ok(());
+        };
         progress.send_modify(|progress| {
             progress.position = building.position;
             progress.head = head;
