@@ -427,7 +427,7 @@ async fn granting_and_revoking_race_with_tickets_and_the_rule_holds() {
     for reply in opened {
         match reply.status {
             StatusCode::CREATED => {
-                assert!(reply.json()["position"].as_i64().unwrap() <= revoked, "opened before it was revoked")
+                assert!(reply.json()["position"].as_i64().unwrap() <= revoked, "opened before it was revoked");
             }
             StatusCode::SERVICE_UNAVAILABLE => drop(reply.problem(503, "busy")),
             _ => drop(reply.problem(409, "product_not_owned")),
