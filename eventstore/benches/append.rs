@@ -248,8 +248,7 @@ fn pgbench(cluster: &Cluster, length: Duration) -> Option<f64> {
         format!(
             "insert into raw_event (position, version, occurred_at, recorded_at, event_id, is_json, tenant_id, stream, type, category, data, metadata)
              values (nextval('raw_position'), 0, now(), now(), gen_random_uuid(), true, '{TENANT}', 'ticket-01J2Z3K4M5N6P7Q8R9S0T1V2W3',
-             'ticket.commented', 'ticket', '\\x{}', '\\x{}');",
-            data, metadata
+             'ticket.commented', 'ticket', '\\x{data}', '\\x{metadata}');"
         )
         .replace('\n', " "),
     )

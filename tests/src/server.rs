@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Parser;
-use gateway::{App, config::{Cli, Command, Serve}};
+use gateway::{
+    App,
+    config::{Cli, Command, Serve},
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 

@@ -9,7 +9,8 @@ async fn user_with(server: &Server, email: &str, permissions: &[&str]) -> (Strin
     let role = server.admin.create("/v1/roles", json!({ "name": email, "permissions": permissions })).await;
     let user = server.admin.create("/v1/users", json!({ "email": email, "name": email })).await;
     server.admin.run(&format!("/v1/users/{user}/grant_role"), json!({ "role": role })).await;
-    let issued = server.admin.post("/v1/api_keys", json!({ "name": "test", "user": user })).await.expect(StatusCode::CREATED);
+    let issued =
+        server.admin.post("/v1/api_keys", json!({ "name": "test", "user": user })).await.expect(StatusCode::CREATED);
     (user, server.client(issued["key"].as_str().unwrap()))
 }
 

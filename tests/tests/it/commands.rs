@@ -43,15 +43,21 @@ async fn errors_name_the_field() {
     assert_eq!(problem["errors"][0]["pointer"], "/titel");
     assert_eq!(problem["errors"][0]["code"], "unknown_field");
     let problem = server.admin.post("/v1/tickets", json!({})).await.problem(422, "body_invalid");
-    assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/title"), &json!("required")));
-    let problem = server.admin.post("/v1/tickets", json!({ "title": "x", "priority": 7 })).await.problem(422, "body_invalid");
+    assert_eq!(
+        (&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]),
+        (&json!("/title"), &json!("required"))
+    );
+    let problem =
+        server.admin.post("/v1/tickets", json!({ "title": "x", "priority": 7 })).await.problem(422, "body_invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/priority");
-    let problem = server.admin.post("/v1/contacts", json!({ "name": "Eve", "nick": "e" })).await.problem(422, "body_invalid");
+    let problem =
+        server.admin.post("/v1/contacts", json!({ "name": "Eve", "nick": "e" })).await.problem(422, "body_invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/nick");
     let nul = json!({ "title": "a\u{0}b" });
     server.admin.post("/v1/tickets", nul).await.problem(422, "text_invalid");
     let ticket = server.admin.create("/v1/tickets", json!({ "title": "x" })).await;
-    let problem = server.admin.post(&format!("/v1/tickets/{ticket}/shout"), json!({})).await.problem(404, "command_unknown");
+    let problem =
+        server.admin.post(&format!("/v1/tickets/{ticket}/shout"), json!({})).await.problem(404, "command_unknown");
     assert!(problem["detail"].as_str().unwrap().contains("assign"), "it says which commands there are");
     server.admin.post("/v1/tickets/nonsense/close", json!({})).await.problem(404, "ticket_unknown");
     server.admin.post("/v1/tickets/01K9Z3T8W0QX6V5N4M3K2J1H0G/close", json!({})).await.problem(404, "ticket_unknown");
@@ -92,7 +98,8 @@ async fn a_retry_is_answered_even_after_the_world_has_moved_on() {
     let server = Server::start().await;
     let ticket = server.admin.create("/v1/tickets", json!({ "title": "x" })).await;
     let retrying = server.admin.header("idempotency-key", "assign-me-not");
-    let snoozed = retrying.post(&format!("/v1/tickets/{ticket}/tag"), json!({ "tag": "a" })).await.expect(StatusCode::OK);
+    let snoozed =
+        retrying.post(&format!("/v1/tickets/{ticket}/tag"), json!({ "tag": "a" })).await.expect(StatusCode::OK);
     server.admin.run(&format!("/v1/tickets/{ticket}/untag"), json!({ "tag": "a" })).await;
     let again = retrying.post(&format!("/v1/tickets/{ticket}/tag"), json!({ "tag": "a" })).await.expect(StatusCode::OK);
     assert_eq!(snoozed, again, "not applied a second time");
@@ -104,7 +111,8 @@ async fn a_retry_is_answered_even_after_the_world_has_moved_on() {
 async fn racing_retries_apply_a_command_once() {
     let server = Server::start().await;
     let retrying = server.admin.header("idempotency-key", "race");
-    let replies = futures::future::join_all((0..8).map(|_| retrying.post("/v1/tickets", json!({ "title": "Race" })))).await;
+    let replies =
+        futures::future::join_all((0..8).map(|_| retrying.post("/v1/tickets", json!({ "title": "Race" })))).await;
     for reply in &replies {
         match reply.status {
             StatusCode::CREATED => {}

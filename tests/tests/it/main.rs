@@ -1,13 +1,13 @@
 //! The one integration binary: one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod log_api;
-mod commands;
 mod auth;
+mod commands;
 mod harness;
 mod health;
 mod imports;
 mod lists;
+mod log_api;
 mod newcomer;
 mod openapi;
 mod past;
