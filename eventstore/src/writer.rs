@@ -85,8 +85,14 @@ impl Pace {
 struct Pending {
     append: Append,
     keys: Vec<u64>,
-    reply: oneshot::Sender<Result<Outcome, AppendError>>,
+    reply: Reply,
 }
+
+/// Where a caller waits for his answer.
+type Reply = oneshot::Sender<Result<Outcome, AppendError>>;
+
+/// What he is told.
+type Answer = (Reply, Result<Outcome, AppendError>);
 
 /// What became of an append.
 #[derive(Debug)]
@@ -365,10 +371,7 @@ impl Writer {
     }
 
     /// Writes a batch, halving it as often as needed to find what cannot be stored.
-    async fn write(
-        &mut self,
-        batch: Vec<Pending>,
-    ) -> Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)> {
+    async fn write(&mut self, batch: Vec<Pending>) -> Vec<Answer> {
         let mut answered = Vec::with_capacity(batch.len());
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
@@ -467,12 +470,7 @@ impl Writer {
     }
 
     /// Turns the function's answer into one answer per append, and tells the tail.
-    fn settle(
-        &self,
-        batch: Vec<Pending>,
-        written: Written,
-        answered: &mut Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)>,
-    ) {
+    fn settle(&self, batch: Vec<Pending>, written: Written, answered: &mut Vec<Answer>) {
         let metrics = &self.shared.metrics;
         let wanted = self.shared.tail.wanted();
         let mut events = Vec::new();

@@ -945,7 +945,7 @@ async fn what_cannot_be_stored_is_refused_at_the_door() {
         bad(|append| append.writes.push(append.writes[0].clone())),
         bad(|append| append.claims = vec![claim(ClaimAction::Take, "", "thing-1")]),
         bad(|append| {
-            append.claims = vec![claim(ClaimAction::Take, "a", "thing-1"), claim(ClaimAction::Take, "a", "thing-2")]
+            append.claims = vec![claim(ClaimAction::Take, "a", "thing-1"), claim(ClaimAction::Take, "a", "thing-2")];
         }),
     ] {
         let result = log.append(append).await;
