@@ -103,9 +103,11 @@ impl Bench {
         let user =
             self.claimed(tenant, "user.email", &email).await?.ok_or(format!("no user has the address {email}"))?;
         let role = match role {
-            Some(role) => {
-                Some(self.claimed(tenant, "role.name", role).await?.ok_or(format!("there is no role {role}"))?)
-            }
+            Some(role) => Some(
+                self.claimed(tenant, "role.name", &role.trim().to_lowercase())
+                    .await?
+                    .ok_or(format!("there is no role {role}"))?,
+            ),
             None => None,
         };
         let now = Time::now();

@@ -224,7 +224,7 @@ async fn an_operator_works_beside_the_running_server() {
     let shop = running.client(issued.trim());
     ticket(&shop, "Three").await;
     let issued =
-        output(&["key", "issue", "--data-dir", data, "--user", "ada@example.com", "--role", "viewer", "--days", "1"])
+        output(&["key", "issue", "--data-dir", data, "--user", "ada@example.com", "--role", "Viewer", "--days", "1"])
             .await;
     let viewer = running.client(issued.trim());
     viewer.get("/v1/tickets").await.expect(StatusCode::OK);
