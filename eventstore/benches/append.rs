@@ -322,7 +322,8 @@ async fn main() {
     let (length, rounds) = length();
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|wanted| wanted == name);
-    let cluster = Cluster::start("-c shared_buffers=512MB -c max_wal_size=8GB");
+    let more = std::env::var("BENCH_SETTINGS").unwrap_or_default();
+    let cluster = Cluster::start(&format!("-c shared_buffers=512MB -c max_wal_size=8GB {more}"));
     cluster.migrated("bench").await;
     let pool = cluster.pool("bench").await;
     sqlx::raw_sql("create table raw_event (like log_event including all); create sequence raw_position")

@@ -46,7 +46,7 @@ pub struct Options {
     pub event_bytes: usize,
     /// Most events in one append.
     pub append_events: usize,
-    /// Send a hint to other processes with each batch, and listen to theirs. One process alone can go without.
+    /// Send a hint to other processes with each batch, as long as others listen, and listen to theirs.
     pub notify: bool,
     /// How often the head is looked up when no hint comes.
     pub poll: Duration,

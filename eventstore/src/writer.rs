@@ -34,7 +34,8 @@ pub(crate) struct Writers {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    wake: Notify,
+    /// One per writer.
+    wake: Vec<Notify>,
     drained: watch::Sender<bool>,
     hasher: RandomState,
     options: Options,
@@ -53,6 +54,8 @@ struct Queue {
     batches: usize,
     in_flight: usize,
     pace: Pace,
+    /// Writers with nothing to do. The one that stopped last goes first: its PostgreSQL process is warm.
+    idle: Vec<usize>,
     /// A writer is about to take what is waiting, see [`Writer::gather`].
     gathering: bool,
     closed: bool,
@@ -153,10 +156,10 @@ impl Writers {
                 return Err(AppendError::Unavailable("too many appends are waiting".into()));
             }
             queue.waiting.push_back(Pending { append, keys, reply });
-            queue.worth_a_batch()
+            if queue.worth_a_batch() { queue.idle.pop() } else { None }
         };
-        if wake {
-            self.shared.wake.notify_one();
+        if let Some(writer) = wake {
+            self.shared.wake(writer);
         }
         match answer.await {
             Ok(outcome) => Ok((brief, outcome?)),
@@ -179,8 +182,7 @@ impl Writers {
 
     pub(crate) fn close(&self) {
         self.shared.queue.lock().closed = true;
-        self.shared.wake.notify_waiters();
-        self.shared.wake.notify_one();
+        self.shared.wake.iter().for_each(Notify::notify_one);
     }
 
     pub(crate) async fn drained(&self) {
@@ -263,6 +265,14 @@ impl Queue {
     }
 }
 
+impl Shared {
+    fn wake(&self, writer: usize) {
+        if let Some(wake) = self.wake.get(writer) {
+            wake.notify_one();
+        }
+    }
+}
+
 /// Starts the writers.
 pub(crate) fn start(
     pool: &PgPool,
@@ -271,9 +281,10 @@ pub(crate) fn start(
     tail: &Tail,
     keeper: Keeper,
 ) -> (Writers, Vec<JoinHandle<()>>) {
+    let writers = options.writers.max(1);
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
-        wake: Notify::new(),
+        wake: (0..writers).map(|_| Notify::new()).collect(),
         drained: watch::Sender::new(false),
         hasher: RandomState::new(),
         options: options.clone(),
@@ -282,13 +293,14 @@ pub(crate) fn start(
         keeper,
         pool: pool.clone(),
     });
-    let tasks = (0..options.writers.max(1))
-        .map(|_| tokio::spawn(Writer { shared: Arc::clone(&shared), connection: None, timing: None }.run()))
+    let tasks = (0..writers)
+        .map(|index| tokio::spawn(Writer { index, shared: Arc::clone(&shared), connection: None, timing: None }.run()))
         .collect();
     (Writers { shared }, tasks)
 }
 
 struct Writer {
+    index: usize,
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
     timing: Option<Timing>,
@@ -331,13 +343,16 @@ impl Writer {
                 if batch.is_empty() && queue.closed && queue.waiting.is_empty() && queue.batches == 0 {
                     drop(queue);
                     self.shared.drained.send_replace(true);
-                    self.shared.wake.notify_one();
+                    self.shared.wake.iter().for_each(Notify::notify_one);
                     return;
+                }
+                if batch.is_empty() && !queue.idle.contains(&self.index) {
+                    queue.idle.push(self.index);
                 }
                 batch
             };
             if batch.is_empty() {
-                self.shared.wake.notified().await;
+                self.idle().await;
                 continue;
             }
             let appends = batch.len();
@@ -353,6 +368,13 @@ impl Writer {
             if gather {
                 self.gather().await;
             }
+        }
+    }
+
+    async fn idle(&self) {
+        match self.shared.wake.get(self.index) {
+            Some(wake) => wake.notified().await,
+            None => tokio::task::yield_now().await,
         }
     }
 
@@ -456,7 +478,7 @@ impl Writer {
         let prepared = Clock::now();
         let arrays = Arrays::of(batch);
         let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
-        let query = arrays.query(careful, self.shared.options.notify);
+        let query = arrays.query(careful, self.shared.options.notify && self.shared.tail.others());
         let began = Clock::now();
         let row = query.fetch_one(&mut *connection).await?;
         let (whole, preparing) = (began.elapsed().as_secs_f64(), (began - prepared).as_secs_f64());
