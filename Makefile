@@ -1,4 +1,5 @@
-# `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything; both first install what is missing.
+# `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything, `make bench` measures it, with
+# BENCH="--tickets 1000000" on a large desk; all first install what is missing.
 
 LISTEN ?= 127.0.0.1:8080
 DATA_DIR ?= ./data
@@ -14,7 +15,7 @@ test: prerequisites
 	cargo test --workspace
 
 bench: prerequisites
-	cargo bench --package deskfold-tests
+	tests/bench.sh $(BENCH)
 
 fmt:
 	cargo fmt --all

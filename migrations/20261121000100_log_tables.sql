@@ -58,9 +58,6 @@ create table log_command (
     numbers bigint[]
 );
 
--- For the purge: rows are written in the order of recorded_at, so a tiny BRIN finds the old ones.
-create index log_command_recorded_at on log_command using brin (recorded_at) with (pages_per_range = 32, autosummarize = on);
-
 comment on column log_command.last_position is 'The last event of the append. Smaller than first_position when the command changed nothing.';
 
 -- Set-wide uniqueness: one owner per (scope, key) of a tenant; a claim of the whole deployment has the empty tenant.

@@ -1,100 +1,124 @@
 -- One batch of appends, decided and written in one call. See docs/decisions/0001-the-log.md.
 --
--- Parallel arrays, because they arrive as one message and cost nothing to walk:
---   one element per append:  command_ids, fingerprints, tenants, append_offset (events before it in the batch), append_events
---   one element per stream:  write_append (its append), write_tenant, write_stream, write_expected, write_events, write_offset
---   one element per event:   event_write (its stream), event_index (1 for the first of the stream), event_ids, ...
--- An expected version is a number, or -1: no events yet, -2: whatever there is, -4: at least one event.
--- event_occurred and event_json may be empty: then every event occurred now, and is JSON.
--- Within a batch a stream, a claimed key and a command id belong to one append only; the caller sees to that.
+-- Parallel arrays, because they arrive as one message and cost little to walk:
+--   one element per append: command_ids, fingerprints, tenants, append_first, append_last (places of its events, counted from 1
+--                           within the batch)
+--   one element per stream: write_append (its append), write_stream, write_expected, write_events (how many); sorted by tenant
+--                           and stream, the order in which everybody locks
+--   one element per event:  event_write (its stream), event_place (1, 2, 3, ...), event_version, event_ids, event_types, ...
+-- An expected version is a number, or -1: no events yet, -2: whatever there is, -4: at least one event. event_version is what
+-- follows from it, counted from 0 where it does not say. event_occurred and event_json may be empty: then everything occurred
+-- now and is JSON. Within a batch a stream, a claimed key and a command id belong to one append only; the caller sees to that.
+--
+-- Most batches hold only exact versions, and all of them right. So the function is first called with careful = false: streams
+-- are moved from their expected version to the next in one statement, and if any does not move, nothing is written and the
+-- caller asks again with careful = true (SQLSTATE LG001, or a unique violation). A repeated command is among those: its first
+-- time moved its stream. Careful, the streams are locked, each append gets its own verdict, and only the accepted are written.
 --
 -- statuses is null when everything was accepted, else one element per append:
 --   0 accepted, 1 duplicate, 2 conflict (detail: the stream's index), 3 claimed (detail: the claim's index), 4 command reused.
+-- before is null when all streams were as expected, else it has the version found of each.
+-- began, waiting (for the head), alone (at the head) and ended tell the caller where the time went; the rest is the commit.
 --
--- Every statement of a volatile function sees what was committed before that statement began. Order matters:
--- streams are locked before command ids are looked up, and the head is locked before it is read.
+-- Every statement of a volatile function sees what was committed before that statement began. Order matters: streams are
+-- locked before command ids are looked up, and the head is locked before it is read.
 create function log_append(
-    command_ids uuid[], fingerprints bigint[], tenants text[], append_offset bigint[], append_events bigint[],
-    write_append integer[], write_tenant text[], write_stream text[], write_expected bigint[], write_events bigint[], write_offset bigint[],
-    event_write integer[], event_index bigint[], event_ids uuid[], event_types text[], event_occurred timestamptz[], event_json boolean[],
-    event_data bytea[], event_metadata bytea[],
+    careful boolean, hint boolean,
+    command_ids uuid[], fingerprints bigint[], tenants text[], append_first bigint[], append_last bigint[],
+    write_append integer[], write_stream text[], write_expected bigint[], write_events bigint[],
+    some_new boolean, some_old boolean,
+    event_write integer[], event_place bigint[], event_version bigint[],
+    event_ids uuid[], event_types text[], event_occurred timestamptz[], event_json boolean[], event_data bytea[], event_metadata bytea[],
     claim_append integer[], claim_tenant text[], claim_scope text[], claim_key text[], claim_stream text[], claim_take boolean[],
-    number_event integer[], number_counter text[], number_offset integer[],
-    may_create boolean, hint boolean,
+    number_append integer[], number_event integer[], number_counter text[], number_offset integer[],
     out head bigint, out recorded timestamptz, out before bigint[], out statuses integer[], out details integer[],
-    out stored_first bigint[], out stored_last bigint[], out stored_at timestamptz[], out owners text[], out numbers bigint[]
+    out stored_first bigint[], out stored_last bigint[], out stored_at timestamptz[], out owners text[], out numbers bigint[],
+    out began timestamptz, out waiting timestamptz, out alone timestamptz, out ended timestamptz
 )
 language plpgsql volatile as $$
 #variable_conflict use_variable
 declare
     appends constant integer := cardinality(command_ids);
     writes constant integer := cardinality(write_append);
-    events constant integer := cardinality(event_write);
+    accepted bigint := cardinality(event_write);
     claims constant integer := cardinality(claim_append);
     drawn constant integer := cardinality(number_event);
-    known boolean;
+    moved integer := 0;
+    step integer;
     a integer;
     w integer;
     n integer;
-    running bigint := 0;
-    accepted bigint := events;
     owner text;
     owner_tenant text;
     command record;
     number record;
 begin
-    -- Rows to lock, for streams that may not exist yet.
-    if may_create then
+    began := clock_timestamp();
+
+    if not careful then
+        if some_new then
+            insert into log_stream (tenant_id, stream, version)
+            select tenants[w.append], w.stream, w.events - 1
+            from (select unnest(write_append) as append, unnest(write_stream) as stream,
+                         unnest(write_expected) as expected, unnest(write_events) as events) w
+            where w.expected = -1;
+            get diagnostics moved = row_count;
+        end if;
+        if some_old then
+            update log_stream s
+            set version = s.version + w.events
+            from (select unnest(write_append) as append, unnest(write_stream) as stream,
+                         unnest(write_expected) as expected, unnest(write_events) as events) w
+            where s.tenant_id = tenants[w.append] and s.stream = w.stream and s.version = w.expected and w.expected >= 0;
+            get diagnostics step = row_count;
+            moved := moved + step;
+        end if;
+        if moved <> writes then
+            raise exception 'not all streams are as expected' using errcode = 'LG001';
+        end if;
+    else
+        -- Rows to lock, for streams that may not exist yet.
         insert into log_stream (tenant_id, stream, version)
-        select write_tenant[i], write_stream[i], -1
+        select tenants[write_append[i]], write_stream[i], -1
         from generate_series(1, writes) i
         where write_expected[i] in (-1, -2)
         order by 1, 2
         on conflict do nothing;
-    end if;
 
-    -- The streams, in the order of their keys, so that two batches never wait for each other.
-    if writes > 0 then
+        -- The streams, in the order of their keys, so that two batches never wait for each other.
         with locked as materialized (
             select i, s.version
             from generate_series(1, writes) i
-            join log_stream s on s.tenant_id = write_tenant[i] and s.stream = write_stream[i]
+            join log_stream s on s.tenant_id = tenants[write_append[i]] and s.stream = write_stream[i]
             order by s.tenant_id, s.stream
             for update of s
         )
-        select array_agg(coalesce(locked.version, -1) order by i)
+        select coalesce(array_agg(coalesce(locked.version, -1) order by i), '{}')
         into before
         from generate_series(1, writes) i
         left join locked using (i);
-    else
-        before := '{}';
-    end if;
 
-    known := exists (select from log_command c where c.command_id = any (command_ids));
-
-    if known or claims > 0 or before is distinct from write_expected then
         statuses := array_fill(0, array[appends]);
-        details := array_fill(0, array[appends]);
+        details := statuses;
+        stored_first := array_fill(0::bigint, array[appends]);
+        stored_last := stored_first;
+        stored_at := array_fill(null::timestamptz, array[appends]);
+        owners := array_fill(null::text, array[appends]);
 
         -- Commands applied before.
-        if known then
-            stored_first := array_fill(0::bigint, array[appends]);
-            stored_last := stored_first;
-            stored_at := array_fill(null::timestamptz, array[appends]);
-            for command in
-                select i, c.* from generate_series(1, appends) i join log_command c on c.command_id = command_ids[i]
-            loop
-                a := command.i;
-                if command.tenant_id = tenants[a] and command.fingerprint = fingerprints[a] then
-                    statuses[a] := 1;
-                    stored_first[a] := command.first_position;
-                    stored_last[a] := command.last_position;
-                    stored_at[a] := command.recorded_at;
-                else
-                    statuses[a] := 4;
-                end if;
-            end loop;
-        end if;
+        for command in
+            select i, c.* from generate_series(1, appends) i join log_command c on c.command_id = command_ids[i]
+        loop
+            a := command.i;
+            if command.tenant_id = tenants[a] and command.fingerprint = fingerprints[a] then
+                statuses[a] := 1;
+                stored_first[a] := command.first_position;
+                stored_last[a] := command.last_position;
+                stored_at[a] := command.recorded_at;
+            else
+                statuses[a] := 4;
+            end if;
+        end loop;
 
         -- Versions.
         for w in 1 .. writes loop
@@ -119,7 +143,6 @@ begin
             ) buckets;
 
             -- A key held by another stream refuses the append, unless the append itself makes that stream let go.
-            owners := array_fill(null::text, array[appends]);
             for n in 1 .. claims loop
                 a := claim_append[n];
                 if claim_take[n] and statuses[a] = 0 then
@@ -153,25 +176,39 @@ begin
             on conflict do nothing;
         end if;
 
-        -- Only accepted events take a position.
-        append_offset := array_fill(0::bigint, array[appends]);
-        w := 1;
-        for a in 1 .. appends loop
-            append_offset[a] := running;
-            while w <= writes and write_append[w] = a loop
-                write_offset[w] := running;
-                if statuses[a] = 0 then
-                    running := running + write_events[w];
-                end if;
-                w := w + 1;
-            end loop;
+        update log_stream s
+        set version = before[i] + write_events[i]
+        from generate_series(1, writes) i
+        where s.tenant_id = tenants[write_append[i]] and s.stream = write_stream[i] and write_events[i] > 0
+            and statuses[write_append[i]] = 0;
+
+        -- Only accepted events take a place, and their versions follow what was found.
+        n := 0;
+        for i in 1 .. accepted loop
+            w := event_write[i];
+            if statuses[write_append[w]] = 0 then
+                n := n + 1;
+                event_place[i] := n;
+                event_version[i] := event_version[i] + before[w] - greatest(write_expected[w], -1);
+            else
+                event_place[i] := null;
+            end if;
         end loop;
-        accepted := running;
+        n := 0;
+        for i in 1 .. appends loop
+            if statuses[i] = 0 then
+                step := append_last[i] - append_first[i] + 1;
+                append_first[i] := n + 1;
+                append_last[i] := n + step;
+                n := n + step;
+            else
+                append_first[i] := null;
+            end if;
+        end loop;
+        accepted := n;
         if not 0 = any (statuses) then
+            ended := clock_timestamp();
             return;
-        end if;
-        if not exists (select from unnest(statuses) s where s <> 0) then
-            statuses := null;
         end if;
     end if;
 
@@ -179,7 +216,7 @@ begin
     if drawn > 0 then
         perform pg_advisory_xact_lock(1668247156, bucket)
         from (
-            select distinct hashtext(tenants[write_append[event_write[number_event[i]]]] || ' ' || number_counter[i]) & 1023 as bucket
+            select distinct hashtext(tenants[number_append[i]] || ' ' || number_counter[i]) & 1023 as bucket
             from generate_series(1, drawn) i
             order by 1
         ) buckets;
@@ -187,9 +224,9 @@ begin
         numbers := array_fill(null::bigint, array[drawn]);
         for number in
             with wanted as materialized (
-                select i, tenants[write_append[event_write[number_event[i]]]] as tenant_id, number_counter[i] as name
+                select i, tenants[number_append[i]] as tenant_id, number_counter[i] as name
                 from generate_series(1, drawn) i
-                where statuses is null or statuses[write_append[event_write[number_event[i]]]] = 0
+                where event_place[number_event[i]] is not null
             ), counter as materialized (
                 select wanted.tenant_id, wanted.name, count(*) as draws,
                        coalesce((select max(c.value) from log_counter c
@@ -209,40 +246,42 @@ begin
         end loop;
     end if;
 
-    update log_stream s
-    set version = before[i] + write_events[i]
-    from generate_series(1, writes) i
-    where s.tenant_id = write_tenant[i] and s.stream = write_stream[i] and write_events[i] > 0
-        and (statuses is null or statuses[write_append[i]] = 0);
-
     -- The head last: from here to the commit nobody else can take positions. Read in a statement of its own, because
     -- the snapshot of the statement that waits for the lock is older than the lock.
+    waiting := clock_timestamp();
     perform pg_advisory_xact_lock(7813887466);
+    alone := clock_timestamp();
     select e.position, e.recorded_at into head, recorded from log_event e order by e.position desc limit 1;
     head := coalesce(head, 0);
-    recorded := greatest(recorded, clock_timestamp());
+    recorded := greatest(recorded, alone);
 
     insert into log_event (position, version, occurred_at, recorded_at, event_id, is_json, tenant_id, stream, type, category, data, metadata)
-    select head + write_offset[write] + event_index[i], before[write] + event_index[i],
-           coalesce(event_occurred[i], recorded), recorded, event_ids[i], coalesce(event_json[i], true),
-           write_tenant[write], write_stream[write], event_types[i], split_part(write_stream[write], '-', 1),
-           event_data[i], event_metadata[i]
-    from (select i, event_write[i] as write from generate_series(1, events) i) event
-    where statuses is null or statuses[write_append[write]] = 0;
+    select head + e.place, e.version, coalesce(e.occurred_at, recorded), recorded, e.event_id, coalesce(e.is_json, true),
+           tenants[write_append[e.write]], write_stream[e.write], e.type, split_part(write_stream[e.write], '-', 1), e.data, e.metadata
+    from (select unnest(event_place) as place, unnest(event_version) as version, unnest(event_occurred) as occurred_at,
+                 unnest(event_ids) as event_id, unnest(event_json) as is_json, unnest(event_write) as write,
+                 unnest(event_types) as type, unnest(event_data) as data, unnest(event_metadata) as metadata) e
+    where e.place is not null;
 
     -- A command id taken by a concurrent batch since the look-up violates the key: that batch's result stands, and this
     -- batch starts again and finds it.
-    insert into log_command (command_id, fingerprint, first_position, last_position, recorded_at, tenant_id, numbers)
-    select command_ids[i], fingerprints[i], head + append_offset[i] + 1, head + append_offset[i] + append_events[i], recorded, tenants[i],
-           case when drawn > 0 then (
-               select array_agg(numbers[d] order by d) from generate_series(1, drawn) d
-               where write_append[event_write[number_event[d]]] = i and numbers[d] is not null
-           ) end
-    from generate_series(1, appends) i
-    where statuses is null or statuses[i] = 0;
+    if drawn = 0 then
+        insert into log_command (command_id, fingerprint, first_position, last_position, recorded_at, tenant_id)
+        select c.command_id, c.fingerprint, head + c.first, head + c.last, recorded, c.tenant_id
+        from (select unnest(command_ids) as command_id, unnest(fingerprints) as fingerprint, unnest(append_first) as first,
+                     unnest(append_last) as last, unnest(tenants) as tenant_id) c
+        where c.first is not null;
+    else
+        insert into log_command (command_id, fingerprint, first_position, last_position, recorded_at, tenant_id, numbers)
+        select command_ids[i], fingerprints[i], head + append_first[i], head + append_last[i], recorded, tenants[i],
+               (select array_agg(numbers[d] order by d) from generate_series(1, drawn) d where number_append[d] = i)
+        from generate_series(1, appends) i
+        where append_first[i] is not null;
+    end if;
 
     if hint then
         perform pg_notify('log', (head + accepted)::text);
     end if;
+    ended := clock_timestamp();
 end
 $$;

@@ -238,10 +238,7 @@ impl Commands {
     ///
     /// # Errors
     /// A refusal of the domain, a stale version, or a log that cannot be reached: then nothing has changed.
-    pub async fn dispatch<A: Aggregate>(&self, order: &Order, command: A::Command) -> Result<Accepted, Refused>
-    where
-        A::Command: Clone,
-    {
+    pub async fn dispatch<A: Aggregate>(&self, order: &Order, command: A::Command) -> Result<Accepted, Refused> {
         self.dispatch_all::<A>(order, vec![command]).await
     }
 
@@ -253,10 +250,7 @@ impl Commands {
         &self,
         order: &Order,
         commands: Vec<A::Command>,
-    ) -> Result<Accepted, Refused>
-    where
-        A::Command: Clone,
-    {
+    ) -> Result<Accepted, Refused> {
         let _timer = self.metrics.seconds.start_timer();
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {

@@ -132,8 +132,16 @@ pub fn takes_custom_fields(name: &str) -> bool {
 }
 
 /// Permissions that belong to no single kind of record.
-const SYSTEM_PERMISSIONS: &[&str] =
-    &["event.read", "import.run", "export.run", "tenant.operate", "metrics.read", "report.read", "search.read"];
+const SYSTEM_PERMISSIONS: &[&str] = &[
+    "event.read",
+    "event.backdate",
+    "user.act_for",
+    "import.run",
+    "export.run",
+    "tenant.operate",
+    "report.read",
+    "search.read",
+];
 
 /// Everything that can be permitted: `{kind}.{command}` for every command, `{kind}.read` for every kind, and what belongs
 /// to no single kind.

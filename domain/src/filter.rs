@@ -23,8 +23,8 @@ use crate::{FieldError, Id, Personal, Time, custom::FieldType};
 pub const MAX_DEPTH: usize = 16;
 /// Most conditions in one filter.
 pub const MAX_CONDITIONS: usize = 200;
-/// Most values of one `in` or `not_in`.
-pub const MAX_VALUES: usize = 1000;
+/// Most values in all the `in` and `not_in` of one filter together.
+pub const MAX_VALUES: usize = 2000;
 
 /// What sort of values a field has, and hence which ops it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -86,7 +86,7 @@ impl FieldKind {
                 _ => plain_decimal(text()?)?,
             }),
             FieldKind::Bool => Scalar::Bool(value.as_bool()?),
-            FieldKind::Time => Scalar::Time(Time::from_str(text()?).ok()?.round(Unit::Microsecond).ok()?),
+            FieldKind::Time => Scalar::Time(plain_time(text()?)?),
             FieldKind::Date => Scalar::Date(plain_date(text()?)?),
             FieldKind::Id => Scalar::Text(Id::from_str(text()?).ok()?.to_string()),
         })
@@ -116,9 +116,19 @@ fn plain_decimal(text: &str) -> Option<Decimal> {
     if plain { Decimal::from_str(text).ok() } else { None }
 }
 
-fn plain_date(text: &str) -> Option<Date> {
-    if text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit()) { Date::from_str(text).ok() } else { None }
+fn plain_time(text: &str) -> Option<Time> {
+    let time = Time::from_str(text).ok()?.round(Unit::Microsecond).ok()?;
+    (time >= FIRST_TIME).then_some(time)
 }
+
+fn plain_date(text: &str) -> Option<Date> {
+    // Only `YYYY-MM-DD`: the parser knows more ways to write a date.
+    let date = if text.len() == 10 { Date::from_str(text).ok()? } else { return None };
+    (date.year() >= 1).then_some(date)
+}
+
+/// The first day of the year 1: before it databases count differently.
+const FIRST_TIME: Time = Time::constant(-62_135_596_800, 0);
 
 /// What is asked of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -303,7 +313,7 @@ impl Filter {
     /// Reads a filter. Errors name the place in it by JSON pointer and say what would be allowed; their codes are
     /// `filter_malformed`, `filter_field_unknown`, `filter_op_unknown` and `filter_value_invalid`.
     pub fn parse(filter: &Value, fields: &impl Fields) -> Result<Filter, Vec<FieldError>> {
-        let mut parser = Parser { fields, errors: Vec::new(), conditions: 0 };
+        let mut parser = Parser { fields, errors: Vec::new(), conditions: 0, values: 0 };
         let parsed = parser.filter(filter, &Place::Root, 1);
         match parsed {
             Some(parsed) if parser.errors.is_empty() => Ok(parsed),
@@ -482,6 +492,7 @@ struct Parser<'a, F> {
     fields: &'a F,
     errors: Vec<FieldError>,
     conditions: usize,
+    values: usize,
 }
 
 impl<F: Fields> Parser<'_, F> {
@@ -586,10 +597,14 @@ impl<F: Fields> Parser<'_, F> {
                 _ => return self.refuse(place, "filter_value_invalid", "is_null takes true or false."),
             },
             Op::In | Op::NotIn => {
-                let Some(values) = value.as_array().filter(|values| values.len() <= MAX_VALUES) else {
-                    let detail = format!("{op} takes a list of at most {MAX_VALUES} values.");
-                    return self.refuse(place, "filter_value_invalid", detail);
+                let Some(values) = value.as_array() else {
+                    return self.refuse(place, "filter_value_invalid", format!("{op} takes a list of values."));
                 };
+                self.values += values.len();
+                if self.values > MAX_VALUES {
+                    let detail = format!("A filter lists at most {MAX_VALUES} values in all.");
+                    return self.refuse(place, "filter_value_invalid", detail);
+                }
                 let values: Vec<_> = values
                     .iter()
                     .enumerate()
@@ -671,8 +686,7 @@ mod tests {
         Filter::parse(filter, &Tickets).unwrap().matches(record)
     }
 
-    // By value, so that a test reads `condition("priority", "eq", json!(2))`.
-    #[allow(clippy::needless_pass_by_value)]
+    #[allow(clippy::needless_pass_by_value)] // Written in place at every call.
     fn condition(field: &str, op: &str, value: Value) -> Value {
         json!({ "field": field, "op": op, "value": value })
     }
@@ -789,7 +803,19 @@ mod tests {
         {
             assert_eq!(errors(&malformed)[0].1, "filter_malformed", "{malformed}");
         }
-        assert_eq!(errors(&condition("title", "eq", json!("a\0b")))[0].1, "filter_value_invalid");
+        let invalid = [
+            condition("title", "eq", json!("a\0b")),
+            condition("opened_at", "eq", json!("0000-12-31T23:59:59Z")),
+            condition("opened_at", "eq", json!("2026-01-01")),
+            condition("custom.due", "eq", json!("0000-12-31")),
+            condition("custom.due", "eq", json!("20260101")),
+            condition("custom.price", "eq", json!("1_000")),
+            condition("priority", "eq", json!(1.5)),
+            condition("priority", "in", json!(vec![1; MAX_VALUES + 1])),
+        ];
+        for filter in invalid {
+            assert_eq!(errors(&filter)[0].1, "filter_value_invalid", "{filter}");
+        }
     }
 
     #[test]

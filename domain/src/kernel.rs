@@ -35,7 +35,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
     /// What may be asked of it.
-    type Command: Named + Send + Sync;
+    type Command: Named + Clone + Send + Sync;
     /// What may have happened to it.
     type Event: Named + Clone + Debug + PartialEq + Send + Sync;
 

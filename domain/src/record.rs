@@ -27,7 +27,7 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// Its plain attributes. Mark them `#[serde(deny_unknown_fields)]`, and every optional one `#[serde(default)]`.
     type Fields: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// Its own commands; [`named::Never`] when it has none.
-    type Command: Named + Send + Sync;
+    type Command: Named + Clone + Send + Sync;
     /// Its own events; [`named::Never`] when it has none.
     type Event: Named + Clone + std::fmt::Debug + PartialEq + Send + Sync;
     /// What its own commands must remember besides the record; `()` when nothing.

@@ -724,6 +724,8 @@ pub struct Ticket {
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
     messages: BTreeSet<Id>,
+    /// Those of them that a split moved away: they are still redacted here, where they were written.
+    moved: BTreeSet<Id>,
     redacted: BTreeSet<Id>,
     external: BTreeSet<String>,
     replies: BTreeMap<Id, Delivery>,
@@ -745,6 +747,18 @@ struct Document {
     product: Option<Id>,
 }
 
+impl Ticket {
+    /// Its attributes as they stand, once it is open.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_deref()
+    }
+
+    /// The entitlement by which its product is owned.
+    pub fn entitlement(&self) -> Option<Id> {
+        self.product.map(|(entitlement, _)| entitlement)
+    }
+}
+
 const UNKNOWN: Rejection = Rejection::missing("ticket_unknown", "There is no such ticket.");
 const EXISTS: Rejection = Rejection::conflict("ticket_exists", "A ticket with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("ticket_closed", "The ticket is closed; reopen it first.");
@@ -759,7 +773,7 @@ const REQUESTER_INVALID: Rejection =
     Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
 const ASSIGNEE_UNKNOWN: Rejection = Rejection::invalid("assignee_unknown", "There is no such active user.");
 const FOLLOWER_UNKNOWN: Rejection = Rejection::invalid("follower_unknown", "There is no such active user.");
-const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unknown", "There is no such team.");
+const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unfit", "There is no such team, or it is archived.");
 const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
     "product_not_owned",
     "Neither the requester nor the requester's company owns this product, or no longer.",
@@ -1085,7 +1099,7 @@ impl Aggregate for Ticket {
                 self.status = self.before_merge;
                 self.merged_into = None;
             }
-            Split { messages, .. } => self.messages.retain(|message| !messages.contains(message)),
+            Split { messages, .. } => self.moved.extend(messages),
             Linked { ticket, kind } => drop(self.links.insert((*ticket, *kind))),
             Unlinked { ticket, kind } => drop(self.links.remove(&(*ticket, *kind))),
             Rated { score, text } => self.rating = Some((*score, text.clone())),

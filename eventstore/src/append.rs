@@ -177,8 +177,16 @@ pub enum AppendError {
 
 /// Longest tenant, stream, type, scope, key or counter in bytes: index entries must fit a third of a page.
 const TEXT_BYTES: usize = 512;
+/// Most bytes in one append: it travels as one message.
+const APPEND_BYTES: usize = 128 << 20;
 
 impl Append {
+    /// Whether more than exact versions must be looked at to accept it.
+    pub(crate) fn needs_care(&self) -> bool {
+        let exact = |write: &StreamWrite| matches!(write.expected, Expected::Exact(_) | Expected::NoStream);
+        !self.claims.is_empty() || self.events() == 0 || !self.writes.iter().all(exact)
+    }
+
     /// How many events it carries.
     pub(crate) fn events(&self) -> usize {
         self.writes.iter().map(|write| write.events.len()).sum()
@@ -201,6 +209,9 @@ impl Append {
                 "an append carries at most {append_events} events, this one {}",
                 self.events()
             )));
+        }
+        if self.bytes() > APPEND_BYTES {
+            return Err(invalid(format!("an append carries at most {APPEND_BYTES} bytes, this one {}", self.bytes())));
         }
         for (index, write) in self.writes.iter().enumerate() {
             text("stream", &write.stream)?;

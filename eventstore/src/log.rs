@@ -46,7 +46,7 @@ pub struct Options {
     pub event_bytes: usize,
     /// Most events in one append.
     pub append_events: usize,
-    /// Send a hint to other processes with each batch, and listen to theirs. One process alone can go without.
+    /// Send a hint to other processes with each batch, as long as others listen, and listen to theirs.
     pub notify: bool,
     /// How often the head is looked up when no hint comes.
     pub poll: Duration,
@@ -248,6 +248,26 @@ impl Log {
         .fetch_optional(self.pool())
         .await?;
         Ok(owner.map(|(tenant, stream)| ClaimOwner { tenant, stream }))
+    }
+
+    /// Which of these unique keys are taken.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn claims_taken(
+        &self,
+        tenant: &str,
+        scope: &str,
+        keys: &[String],
+    ) -> Result<std::collections::HashSet<String>, Error> {
+        let taken: Vec<String> =
+            sqlx::query_scalar("select key from log_claim where tenant_id = $1 and scope = $2 and key = any ($3)")
+                .bind(tenant)
+                .bind(scope)
+                .bind(keys)
+                .fetch_all(self.pool())
+                .await?;
+        Ok(taken.into_iter().collect())
     }
 
     /// What is remembered of a command, as long as its id is retained.

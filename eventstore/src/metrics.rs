@@ -84,4 +84,14 @@ impl Metrics {
             )?,
         })
     }
+
+    /// Batches written so far.
+    pub fn batches(&self) -> f64 {
+        self.append_batch_size.get_sample_count() as f64
+    }
+
+    /// Appends accepted so far.
+    pub fn appended(&self) -> f64 {
+        self.appends.get() as f64
+    }
 }

@@ -1,14 +1,15 @@
 //! Partitions made ahead of the writers, and what is no longer needed removed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How often the keeper looks without being called.
-const ROUND: Duration = Duration::from_secs(60);
+/// How often the keeper looks without being called. The purge reads all command ids: an index by time would cost every
+/// append something, for a statement that runs once an hour.
+const ROUND: Duration = Duration::from_secs(60 * 60);
 /// Command ids are kept at least this long: a client may repeat a command for a day.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Command ids forgotten in one statement, so that no statement runs long.
@@ -45,17 +46,22 @@ pub(crate) async fn keep(
     let keeper = Keeper { size: size.max(1), called: Arc::new(Notify::new()) };
     let called = Arc::clone(&keeper.called);
     let retention = retention.max(SHORTEST_RETENTION).as_secs_f64();
+    let mut purged = Instant::now();
     let task = tokio::spawn(async move {
         loop {
-            let woken = tokio::time::timeout(ROUND, called.notified()).await.is_ok();
             match create(&pool, ahead, 0).await {
                 Ok(0) => {}
                 Ok(made) => tracing::info!(made, "made partitions of the log"),
                 Err(error) => tracing::error!(%error, "cannot make partitions of the log"),
             }
-            if !woken && let Err(error) = purge(&pool, retention).await {
-                tracing::error!(%error, "cannot forget old command ids");
+            if purged.elapsed() >= ROUND {
+                if let Err(error) = purge(&pool, retention).await {
+                    tracing::error!(%error, "cannot forget old command ids");
+                }
+                purged = Instant::now();
             }
+            // Called or not, there is something to look after.
+            let _ = tokio::time::timeout(ROUND, called.notified()).await;
         }
     });
     Ok((keeper, task))

@@ -3,7 +3,7 @@
 //! Exactly once rests on one statement: the checkpoint moves only `where position = $old and epoch = $mine`. A worker
 //! that lost its lease, however late it wakes up, finds no such row and rolls its work back.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -227,8 +227,8 @@ struct Lease {
     stored: i64,
     /// How far this worker has come: ahead of the checkpoint only by events that are none of its business.
     reached: i64,
-    /// Streams whose later events must be parked too.
-    parked: HashSet<(Arc<str>, Arc<str>)>,
+    /// Streams of which an event is parked, and the position of the first: what follows it must be parked too.
+    parked: HashMap<(Arc<str>, Arc<str>), i64>,
     /// Pages read ahead while far behind.
     pages: Option<Pages>,
 }
@@ -346,14 +346,16 @@ impl<H: Handler> Worker<H> {
             }
             return Ok(None);
         };
-        let parked: Vec<(String, String)> = sqlx::query_as(
-            "select distinct tenant_id, stream from log_parked where subscription = $1 and version = $2",
+        let parked: Vec<(String, String, i64)> = sqlx::query_as(
+            "select tenant_id, stream, min(position) from log_parked where subscription = $1 and version = $2
+             group by tenant_id, stream",
         )
         .bind(&self.name)
         .bind(self.version)
         .fetch_all(pool)
         .await?;
-        let parked = parked.into_iter().map(|(tenant, stream)| (tenant.into(), stream.into())).collect();
+        let parked =
+            parked.into_iter().map(|(tenant, stream, first)| ((tenant.into(), stream.into()), first)).collect();
         self.position.send_replace(position);
         Ok(Some(Lease { epoch, stored: position, reached: position, parked, pages: None }))
     }
@@ -468,7 +470,8 @@ impl<H: Handler> Worker<H> {
         while let Some((mut part, last)) = parts.pop() {
             part.retain(|event| self.concerns(event));
             let (behind, part): (Vec<_>, Vec<_>) = part.into_iter().partition(|event| {
-                lease.parked.contains(&(Arc::clone(&event.tenant), Arc::clone(&event.stream)))
+                let stream = (Arc::clone(&event.tenant), Arc::clone(&event.stream));
+                lease.parked.get(&stream).is_some_and(|first| event.position > *first)
                     && !poisoned.iter().any(|(poison, _)| poison.position == event.position)
             });
             let part: Vec<_> = part
@@ -488,7 +491,7 @@ impl<H: Handler> Worker<H> {
                         return Err(Trouble::Failed(Error::Invalid(reason)));
                     };
                     tracing::error!(subscription = self.name, position, stream = %event.stream, reason, "event parked");
-                    lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)));
+                    lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)), event.position);
                     poisoned.push((Arc::clone(event), reason));
                     let mut again = [part, behind].concat();
                     again.sort_by_key(|event| event.position);
@@ -498,7 +501,7 @@ impl<H: Handler> Worker<H> {
                     [] => return Err(Trouble::Failed(Error::Invalid(reason))),
                     [event] => {
                         tracing::error!(subscription = self.name, position = event.position, stream = %event.stream, reason, "event parked");
-                        lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)));
+                        lease.parked.insert((Arc::clone(&event.tenant), Arc::clone(&event.stream)), event.position);
                         poisoned.push((Arc::clone(event), reason));
                         parts.push(([part, behind].concat(), last));
                     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::Recorded;
@@ -16,30 +16,35 @@ use crate::wire::{Decoder, columns};
 
 /// Most events read at once by the pump.
 const READ: i64 = 2048;
+/// By this name processes that listen for hints know of each other.
+const LISTENER: &str = "deskfold log listener";
 
-/// The newest events of the log, kept by one task of this process.
+/// The newest events of the log, read once for this process.
 #[derive(Clone, Debug)]
 pub struct Tail {
     shared: Arc<Shared>,
-    news: mpsc::UnboundedSender<News>,
 }
 
 #[derive(Debug)]
 struct Shared {
     pool: PgPool,
     head: watch::Sender<i64>,
-    ring: RwLock<VecDeque<Arc<Recorded>>>,
+    ring: RwLock<Ring>,
     /// Somebody reads events, not only positions: worth keeping the ring.
     wanted: AtomicBool,
+    /// Another process listens for hints.
+    others: AtomicBool,
+    /// Calls the pump to read what this process has not written itself.
+    behind: Notify,
+    closed: AtomicBool,
 }
 
-/// What the pump is told.
+/// Events up to `last`, without a hole.
 #[derive(Debug)]
-pub(crate) enum News {
-    /// A batch of this process is committed. Without its events they are read if anybody wants them.
-    Committed { first: i64, last: i64, events: Vec<Recorded> },
-    /// Stop.
-    Close,
+struct Ring {
+    events: VecDeque<Arc<Recorded>>,
+    last: i64,
+    kept: usize,
 }
 
 impl Tail {
@@ -62,66 +67,93 @@ impl Tail {
     }
 
     fn remembered(&self, position: i64, limit: i64) -> Option<Vec<Arc<Recorded>>> {
-        if position >= *self.shared.head.borrow() {
+        let ring = self.shared.ring.read();
+        if position >= ring.last {
             return Some(Vec::new());
         }
-        let ring = self.shared.ring.read();
-        let skip = usize::try_from(position + 1 - ring.front()?.position).ok()?;
+        let skip = usize::try_from(position + 1 - ring.events.front()?.position).ok()?;
         let limit = usize::try_from(limit).unwrap_or(0);
-        (skip < ring.len()).then(|| ring.iter().skip(skip).take(limit).cloned().collect())
+        (skip < ring.events.len()).then(|| ring.events.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    /// Whether the pump wants the events of a batch.
+    /// Whether the events of a batch are worth handing over.
     pub(crate) fn wanted(&self) -> bool {
         self.shared.wanted.load(Ordering::Relaxed)
     }
 
+    /// Whether a hint to other processes would be heard.
+    pub(crate) fn others(&self) -> bool {
+        self.shared.others.load(Ordering::Relaxed)
+    }
+
+    /// A batch of this process is committed: told at once when it follows what is known. Else something is missing that
+    /// another writer wrote, and the pump reads it all.
     pub(crate) fn committed(&self, first: i64, last: i64, events: Vec<Recorded>) {
-        // A closed pump needs no news.
-        let _ = self.news.send(News::Committed { first, last, events });
+        let mut ring = self.shared.ring.write();
+        if last <= ring.last {
+            return;
+        }
+        if first == ring.last + 1 && (!events.is_empty() || !self.wanted()) {
+            self.shared.publish(&mut ring, events, last);
+        } else {
+            drop(ring);
+            self.shared.behind.notify_one();
+        }
     }
 
     pub(crate) fn close(&self) {
-        let _ = self.news.send(News::Close);
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.behind.notify_one();
     }
 }
 
 /// Starts the pump at the present head.
 pub(crate) async fn start(pool: PgPool, options: &Options) -> Result<(Tail, JoinHandle<()>), Error> {
-    let head: i64 = sqlx::query_scalar("select coalesce((select position from log_head), 0)").fetch_one(&pool).await?;
+    let last: i64 = head(&pool).await?;
     let shared = Arc::new(Shared {
         pool,
-        head: watch::Sender::new(head),
-        ring: RwLock::new(VecDeque::new()),
+        head: watch::Sender::new(last),
+        ring: RwLock::new(Ring { events: VecDeque::new(), last, kept: options.tail_events }),
         wanted: AtomicBool::new(false),
+        others: AtomicBool::new(options.notify),
+        behind: Notify::new(),
+        closed: AtomicBool::new(false),
     });
-    let (news, receiver) = mpsc::unbounded_channel();
-    let pump = Pump { shared: Arc::clone(&shared), last: head, kept: options.tail_events };
-    let task = tokio::spawn(pump.run(receiver, options.clone()));
-    Ok((Tail { shared, news }, task))
+    let task = tokio::spawn(Arc::clone(&shared).pump(options.clone()));
+    Ok((Tail { shared }, task))
 }
 
-struct Pump {
-    shared: Arc<Shared>,
-    last: i64,
-    kept: usize,
-}
+impl Shared {
+    /// Keeps the events, then tells everybody: whoever wakes finds them in memory.
+    fn publish(&self, ring: &mut Ring, events: Vec<Recorded>, last: i64) {
+        if events.is_empty() {
+            ring.events.clear();
+        }
+        ring.events.extend(events.into_iter().map(Arc::new));
+        let surplus = ring.events.len().saturating_sub(ring.kept);
+        ring.events.drain(..surplus);
+        ring.last = last;
+        self.head.send_replace(last);
+    }
 
-impl Pump {
-    async fn run(mut self, mut news: mpsc::UnboundedReceiver<News>, options: Options) {
-        let mut listener = if options.notify { listen(&self.shared.pool).await } else { None };
+    /// Reads what other processes write, on their hints and now and then without.
+    async fn pump(self: Arc<Self>, options: Options) {
+        let mut listener = None;
         let mut poll = tokio::time::interval(options.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !self.closed.load(Ordering::Acquire) {
             let result = tokio::select! {
-                told = news.recv() => match told {
-                    Some(News::Committed { first, last, events }) => self.take(first, last, events).await,
-                    Some(News::Close) | None => return,
-                },
-                position = hint(&mut listener) => if position > self.last { self.catch_up().await } else { Ok(()) },
+                () = self.behind.notified() => self.catch_up().await,
+                position = hint(&mut listener) => {
+                    let known = self.ring.read().last;
+                    if position > known { self.catch_up().await } else { Ok(()) }
+                }
                 _ = poll.tick() => {
-                    if listener.is_none() && options.notify {
-                        listener = listen(&self.shared.pool).await;
+                    if options.notify {
+                        if listener.is_none() {
+                            listener = listen(&self.pool).await;
+                        }
+                        self.look_around().await;
                     }
                     self.catch_up().await
                 }
@@ -132,53 +164,45 @@ impl Pump {
         }
     }
 
-    /// A batch of this process: taken as it is when it follows what is known, else everything missing is read.
-    async fn take(&mut self, first: i64, last: i64, events: Vec<Recorded>) -> Result<(), Error> {
-        if last <= self.last {
-            return Ok(());
-        }
-        if first != self.last + 1 || (events.is_empty() && self.shared.wanted.load(Ordering::Relaxed)) {
-            return self.catch_up().await;
-        }
-        self.publish(events, last);
-        Ok(())
-    }
-
-    async fn catch_up(&mut self) -> Result<(), Error> {
-        if !self.shared.wanted.load(Ordering::Relaxed) {
-            let head: i64 = sqlx::query_scalar("select coalesce((select position from log_head), 0)")
-                .fetch_one(&self.shared.pool)
-                .await?;
-            if head > self.last {
-                self.publish(Vec::new(), head);
-            }
-            return Ok(());
-        }
+    async fn catch_up(&self) -> Result<(), Error> {
         loop {
-            let events = read(&self.shared.pool, self.last, READ).await?;
-            let Some(newest) = events.last().map(|event| event.position) else { return Ok(()) };
+            let known = self.ring.read().last;
+            if !self.wanted.load(Ordering::Relaxed) {
+                let head = head(&self.pool).await?;
+                let mut ring = self.ring.write();
+                if head > ring.last {
+                    self.publish(&mut ring, Vec::new(), head);
+                }
+                return Ok(());
+            }
+            let mut events = read(&self.pool, known, READ).await?;
             let more = i64::try_from(events.len()).is_ok_and(|read| read == READ);
-            self.publish(events, newest);
+            let mut ring = self.ring.write();
+            // A batch of our own may have come in between.
+            events.retain(|event| event.position > ring.last);
+            if let Some(newest) = events.last().map(|event| event.position) {
+                self.publish(&mut ring, events, newest);
+            }
             if !more {
                 return Ok(());
             }
         }
     }
 
-    /// Keeps the events, then tells everybody: whoever wakes finds them in memory.
-    fn publish(&mut self, events: Vec<Recorded>, last: i64) {
-        {
-            let mut ring = self.shared.ring.write();
-            if events.is_empty() {
-                ring.clear();
-            }
-            ring.extend(events.into_iter().map(Arc::new));
-            let surplus = ring.len().saturating_sub(self.kept);
-            ring.drain(..surplus);
-        }
-        self.last = last;
-        self.shared.head.send_replace(last);
+    /// A hint costs each batch a little and wakes every listener: not sent when only we listen.
+    async fn look_around(&self) {
+        let listeners: Result<i64, _> = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = $1",
+        )
+        .bind(LISTENER)
+        .fetch_one(&self.pool)
+        .await;
+        self.others.store(!listeners.is_ok_and(|listeners| listeners <= 1), Ordering::Relaxed);
     }
+}
+
+async fn head(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select coalesce((select position from log_head), 0)").fetch_one(pool).await
 }
 
 async fn read(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Recorded>, Error> {
@@ -193,7 +217,9 @@ async fn read(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Recorded>, Er
 
 /// Listens on a connection of its own; without one the poll goes on alone.
 async fn listen(pool: &PgPool) -> Option<PgListener> {
-    let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*pool.connect_options()).clone());
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(pool.connect_options().as_ref().clone().application_name(LISTENER));
     let mut listener = PgListener::connect_with(&own).await.ok()?;
     listener.listen("log").await.ok()?;
     Some(listener)

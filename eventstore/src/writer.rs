@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::append::{Append, AppendError, Appended, ClaimAction, Expected};
+use crate::append::{Append, AppendError, Appended, ClaimAction, Expected, StreamWrite};
 use crate::event::Recorded;
 use crate::log::Options;
 use crate::metrics::Metrics;
@@ -34,7 +34,8 @@ pub(crate) struct Writers {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    wake: Notify,
+    /// One per writer.
+    wake: Vec<Notify>,
     drained: watch::Sender<bool>,
     hasher: RandomState,
     options: Options,
@@ -52,15 +53,49 @@ struct Queue {
     /// Batches in flight, and the appends in them.
     batches: usize,
     in_flight: usize,
+    pace: Pace,
+    /// Writers with nothing to do. The one that stopped last goes first: its PostgreSQL process is warm.
+    idle: Vec<usize>,
+    /// A writer is about to take what is waiting, see [`Writer::gather`].
+    gathering: bool,
     closed: bool,
+}
+
+/// What batches cost, in seconds, as of late.
+#[derive(Debug)]
+struct Pace {
+    /// The part of an append that can be done while another batch commits: everything up to the head.
+    ahead: f64,
+    /// A commit, which is mostly the disk.
+    commit: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { ahead: 15e-6, commit: 200e-6 }
+    }
+}
+
+impl Pace {
+    fn learn(&mut self, timing: &Timing) {
+        let toward = |old: f64, new: f64| old + (new - old) / 16.0;
+        self.ahead = toward(self.ahead, timing.ahead);
+        self.commit = toward(self.commit, timing.commit);
+    }
 }
 
 #[derive(Debug)]
 struct Pending {
     append: Append,
     keys: Vec<u64>,
-    reply: oneshot::Sender<Result<Outcome, AppendError>>,
+    reply: Reply,
 }
+
+/// Where a caller waits for his answer.
+type Reply = oneshot::Sender<Result<Outcome, AppendError>>;
+
+/// What he is told.
+type Answer = (Reply, Result<Outcome, AppendError>);
 
 /// What became of an append.
 #[derive(Debug)]
@@ -121,10 +156,10 @@ impl Writers {
                 return Err(AppendError::Unavailable("too many appends are waiting".into()));
             }
             queue.waiting.push_back(Pending { append, keys, reply });
-            queue.worth_a_batch()
+            if queue.worth_a_batch() { queue.idle.pop() } else { None }
         };
-        if wake {
-            self.shared.wake.notify_one();
+        if let Some(writer) = wake {
+            self.shared.wake(writer);
         }
         match answer.await {
             Ok(outcome) => Ok((brief, outcome?)),
@@ -147,8 +182,7 @@ impl Writers {
 
     pub(crate) fn close(&self) {
         self.shared.queue.lock().closed = true;
-        self.shared.wake.notify_waiters();
-        self.shared.wake.notify_one();
+        self.shared.wake.iter().for_each(Notify::notify_one);
     }
 
     pub(crate) async fn drained(&self) {
@@ -158,10 +192,17 @@ impl Writers {
 }
 
 impl Queue {
-    /// One batch may always go. A second one goes when it would carry about as much as the one in flight: smaller ones
-    /// would only cost commits.
+    /// Commits come one after the other, so a second batch in flight saves what it does ahead of its turn and costs a
+    /// commit more: worth it when the first exceeds the second, for as many appends as there are.
+    fn pays_to_work_ahead(&self, appends: usize) -> bool {
+        appends as f64 * self.pace.ahead > self.pace.commit
+    }
+
+    /// One batch may always go; a second one of about the same size if it pays.
     fn worth_a_batch(&self) -> bool {
-        self.batches == 0 || self.waiting.len() >= self.in_flight.div_ceil(2).max(1)
+        let (waiting, in_flight) = (self.waiting.len(), self.in_flight);
+        let second = || waiting >= in_flight.div_ceil(2) && self.pays_to_work_ahead(waiting + in_flight);
+        !self.gathering && (self.batches == 0 || second())
     }
 
     /// Takes what can be written together, in order, leaving what must wait for something before it.
@@ -207,12 +248,28 @@ impl Queue {
         batch
     }
 
-    fn done(&mut self, keys: &[u64], appends: usize) {
+    /// Frees the keys of a batch. True if its writer should let those it answers come again before it takes the next.
+    fn done(&mut self, keys: &[u64], appends: usize, timing: Option<Timing>) -> bool {
+        if let Some(timing) = timing {
+            self.pace.learn(&timing);
+        }
         for key in keys {
             self.busy.remove(key);
         }
         self.batches -= 1;
         self.in_flight -= appends;
+        // Who is alone is served at once: stepping aside would only cost a wake-up.
+        let gather = appends > 1 && !self.pays_to_work_ahead(appends + self.waiting.len() + self.in_flight);
+        self.gathering |= gather;
+        gather
+    }
+}
+
+impl Shared {
+    fn wake(&self, writer: usize) {
+        if let Some(wake) = self.wake.get(writer) {
+            wake.notify_one();
+        }
     }
 }
 
@@ -224,9 +281,10 @@ pub(crate) fn start(
     tail: &Tail,
     keeper: Keeper,
 ) -> (Writers, Vec<JoinHandle<()>>) {
+    let writers = options.writers.max(1);
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
-        wake: Notify::new(),
+        wake: (0..writers).map(|_| Notify::new()).collect(),
         drained: watch::Sender::new(false),
         hasher: RandomState::new(),
         options: options.clone(),
@@ -235,19 +293,37 @@ pub(crate) fn start(
         keeper,
         pool: pool.clone(),
     });
-    let tasks = (0..options.writers.max(1))
-        .map(|_| tokio::spawn(Writer { shared: Arc::clone(&shared), connection: None }.run()))
+    let tasks = (0..writers)
+        .map(|index| tokio::spawn(Writer { index, shared: Arc::clone(&shared), connection: None, timing: None }.run()))
         .collect();
     (Writers { shared }, tasks)
 }
 
 struct Writer {
+    index: usize,
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
+    timing: Option<Timing>,
 }
+
+/// Where the time of a batch went, in seconds.
+struct Timing {
+    /// On one of its appends, before the head.
+    ahead: f64,
+    /// On the commit.
+    commit: f64,
+}
+
+/// What an event costs where no clock of ours stands: on its way through the socket, in PostgreSQL's parser, at its caller.
+const UNSEEN: f64 = 4e-6;
+
+/// How often a writer steps aside before it takes a batch, as long as more keeps coming.
+const GATHERINGS: usize = 3;
 
 /// What to do about a batch that failed.
 enum Failed {
+    /// Some stream is not as expected, or some command was applied before: the same again, with a verdict for each.
+    Unexpected,
     /// Lost race or connection: the same again.
     Again,
     /// One more partition, then the same again.
@@ -267,13 +343,16 @@ impl Writer {
                 if batch.is_empty() && queue.closed && queue.waiting.is_empty() && queue.batches == 0 {
                     drop(queue);
                     self.shared.drained.send_replace(true);
-                    self.shared.wake.notify_one();
+                    self.shared.wake.iter().for_each(Notify::notify_one);
                     return;
+                }
+                if batch.is_empty() && !queue.idle.contains(&self.index) {
+                    queue.idle.push(self.index);
                 }
                 batch
             };
             if batch.is_empty() {
-                self.shared.wake.notified().await;
+                self.idle().await;
                 continue;
             }
             let appends = batch.len();
@@ -281,19 +360,40 @@ impl Writer {
             self.shared.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
             let answered = self.write(batch).await;
             // Keys are free before callers hear of it: whoever answers at once is not deferred by his own last append.
-            self.shared.queue.lock().done(&keys, appends);
+            let gather = self.shared.queue.lock().done(&keys, appends, self.timing.take());
             for (reply, outcome) in answered {
                 // A caller who has gone away needs no answer.
                 let _ = reply.send(outcome);
             }
+            if gather {
+                self.gather().await;
+            }
         }
     }
 
+    async fn idle(&self) {
+        match self.shared.wake.get(self.index) {
+            Some(wake) => wake.notified().await,
+            None => tokio::task::yield_now().await,
+        }
+    }
+
+    /// Lets callers who are about to append do so first: those just answered. Saves them a whole commit.
+    async fn gather(&self) {
+        let mut waiting = 0;
+        for _ in 0..GATHERINGS {
+            tokio::task::yield_now().await;
+            let now = self.shared.queue.lock().waiting.len();
+            if now == waiting {
+                break;
+            }
+            waiting = now;
+        }
+        self.shared.queue.lock().gathering = false;
+    }
+
     /// Writes a batch, halving it as often as needed to find what cannot be stored.
-    async fn write(
-        &mut self,
-        batch: Vec<Pending>,
-    ) -> Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)> {
+    async fn write(&mut self, batch: Vec<Pending>) -> Vec<Answer> {
         let mut answered = Vec::with_capacity(batch.len());
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
@@ -309,7 +409,9 @@ impl Writer {
                     for pending in part {
                         let refusal = match failed {
                             Failed::Data => AppendError::Invalid(error.to_string()),
-                            Failed::Again | Failed::NoPartition => AppendError::Unavailable(error.to_string()),
+                            Failed::Again | Failed::NoPartition | Failed::Unexpected => {
+                                AppendError::Unavailable(error.to_string())
+                            }
                             Failed::Hopeless => AppendError::Store(Arc::clone(&error)),
                         };
                         answered.push((pending.reply, Err(refusal)));
@@ -325,8 +427,9 @@ impl Writer {
         let mut began: Option<Clock> = None;
         let mut pause = Duration::from_millis(1);
         let mut unsure = false;
+        let mut careful = batch.iter().any(|pending| pending.append.needs_care());
         loop {
-            let error = match self.send(batch).await {
+            let error = match self.send(batch, careful).await {
                 Ok(mut written) => {
                     written.retried = unsure;
                     return Ok(written);
@@ -334,6 +437,10 @@ impl Writer {
                 Err(error) => error,
             };
             let failed = diagnose(&error);
+            if !careful && matches!(failed, Failed::Unexpected) {
+                careful = true;
+                continue;
+            }
             let lost = !matches!(error, sqlx::Error::Database(_)) || connection_ended(&error);
             if lost {
                 // It may have been committed all the same: from now on a duplicate may be our own.
@@ -351,7 +458,7 @@ impl Writer {
                         tracing::warn!(%error, "cannot make a partition of the log, trying again");
                     }
                 }
-                Failed::Again => {}
+                Failed::Again | Failed::Unexpected => {}
             }
             if began.get_or_insert_with(Clock::now).elapsed() >= self.shared.options.patience {
                 return Err((failed, error));
@@ -363,22 +470,29 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, batch: &[Pending]) -> Result<Written, sqlx::Error> {
+    async fn send(&mut self, batch: &[Pending], careful: bool) -> Result<Written, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
         };
-        let row = Arrays::of(batch).query(self.shared.options.notify).fetch_one(&mut *connection).await;
-        row.and_then(|row| Written::from_row(&row))
+        let prepared = Clock::now();
+        let arrays = Arrays::of(batch);
+        let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
+        let query = arrays.query(careful, self.shared.options.notify && self.shared.tail.others());
+        let began = Clock::now();
+        let row = query.fetch_one(&mut *connection).await?;
+        let (whole, preparing) = (began.elapsed().as_secs_f64(), (began - prepared).as_secs_f64());
+        let written = Written::from_row(&row, &order, &expected)?;
+        let unseen = UNSEEN * batch.iter().map(|pending| pending.append.events().max(1)).sum::<usize>() as f64;
+        self.timing = written.before_and_in_all.map(|(before, in_all)| Timing {
+            ahead: (preparing + before + unseen) / batch.len() as f64,
+            commit: (whole - in_all - unseen).max(0.0),
+        });
+        Ok(written)
     }
 
     /// Turns the function's answer into one answer per append, and tells the tail.
-    fn settle(
-        &self,
-        batch: Vec<Pending>,
-        written: Written,
-        answered: &mut Vec<(oneshot::Sender<Result<Outcome, AppendError>>, Result<Outcome, AppendError>)>,
-    ) {
+    fn settle(&self, batch: Vec<Pending>, written: Written, answered: &mut Vec<Answer>) {
         let metrics = &self.shared.metrics;
         let wanted = self.shared.tail.wanted();
         let mut events = Vec::new();
@@ -396,7 +510,7 @@ impl Writer {
                     let numbers = written.numbers.get(number..number + drawn).unwrap_or_default();
                     let numbers: Vec<i64> = numbers.iter().copied().flatten().collect();
                     let count = append.events();
-                    let after = |(write, before): (&crate::StreamWrite, &i64)| before + signed(write.events.len());
+                    let after = |(write, before): (&StreamWrite, &i64)| before + signed(write.events.len());
                     let appended = Appended {
                         duplicate: false,
                         first_position: position + 1,
@@ -428,7 +542,7 @@ impl Writer {
                 }),
                 2 => {
                     metrics.append_conflicts.inc();
-                    let refused = written.detail(index).and_then(|detail| detail.checked_sub(write));
+                    let refused = written.refusing_stream(index).and_then(|place| place.checked_sub(write));
                     Err(refused.and_then(|refused| Some((refused, append.writes.get(refused)?))).map_or_else(
                         lost_detail,
                         |(refused, stream)| AppendError::Conflict {
@@ -540,8 +654,9 @@ fn diagnose(error: &sqlx::Error) -> Failed {
     };
     let code = database.code().unwrap_or_default();
     match &*code {
-        // A command id taken meanwhile by another process.
-        "23505" if database.table() == Some("log_command") => Failed::Again,
+        "LG001" => Failed::Unexpected,
+        // A stream or a command id taken before, or meanwhile by another process.
+        "23505" if matches!(database.table(), Some("log_command" | "log_stream")) => Failed::Unexpected,
         "23514" if database.message().starts_with("no partition of relation") => Failed::NoPartition,
         // Lost races, lost connections, a server that starts, stops or is full, a plan made before a migration.
         "40001" | "40P01" | "55P03" | "0A000" | "25006" => Failed::Again,
@@ -555,7 +670,10 @@ fn diagnose(error: &sqlx::Error) -> Failed {
 struct Written {
     head: i64,
     recorded_at: Timestamp,
+    /// Versions found, in the order of the batch.
     before: Vec<i64>,
+    /// For each stream as it was sent, its place in the batch.
+    order: Vec<usize>,
     statuses: Option<Vec<i32>>,
     details: Vec<i32>,
     stored_first: Vec<i64>,
@@ -563,29 +681,56 @@ struct Written {
     stored_at: Vec<Option<Instant>>,
     owners: Vec<Option<String>>,
     numbers: Vec<Option<i64>>,
+    /// Seconds the function worked before it waited for the head, and in all; `None` if it never came to the head.
+    before_and_in_all: Option<(f64, f64)>,
     retried: bool,
 }
 
 impl Written {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+    /// Reads the answer, and puts what it says of streams back into the order of the batch.
+    fn from_row(row: &PgRow, order: &[usize], expected: &[i64]) -> Result<Self, sqlx::Error> {
         let statuses: Option<Vec<i32>> = row.try_get(3)?;
-        let refused = statuses.is_some();
-        let some = |index: usize| -> Result<Vec<i64>, sqlx::Error> {
-            Ok(if refused { row.try_get::<Option<_>, _>(index)?.unwrap_or_default() } else { Vec::new() })
-        };
-        Ok(Self {
+        let mut written = Self {
             head: row.try_get::<Option<_>, _>(0)?.unwrap_or(0),
             recorded_at: row.try_get::<Option<Instant>, _>(1)?.map_or(Timestamp::UNIX_EPOCH, |instant| instant.0),
-            before: row.try_get(2)?,
-            details: if refused { row.try_get::<Option<_>, _>(4)?.unwrap_or_default() } else { Vec::new() },
-            stored_first: some(5)?,
-            stored_last: some(6)?,
-            stored_at: if refused { row.try_get::<Option<_>, _>(7)?.unwrap_or_default() } else { Vec::new() },
-            owners: if refused { row.try_get::<Option<_>, _>(8)?.unwrap_or_default() } else { Vec::new() },
+            before: vec![-1; order.len()],
+            order: order.to_vec(),
+            statuses: None,
+            details: Vec::new(),
+            stored_first: Vec::new(),
+            stored_last: Vec::new(),
+            stored_at: Vec::new(),
+            owners: Vec::new(),
             numbers: row.try_get::<Option<_>, _>(9)?.unwrap_or_default(),
-            statuses,
+            before_and_in_all: None,
             retried: false,
-        })
+        };
+        if let Some(Instant(waiting)) = row.try_get::<Option<Instant>, _>(11)? {
+            let Instant(began) = row.try_get(10)?;
+            let Instant(ended) = row.try_get(13)?;
+            let seconds = |instant: Timestamp| instant.duration_since(began).as_secs_f64();
+            written.before_and_in_all = Some((seconds(waiting), seconds(ended)));
+        }
+        let found: Option<Vec<i64>> = row.try_get(2)?;
+        for (version, place) in found.as_deref().unwrap_or(expected).iter().zip(order) {
+            if let Some(before) = written.before.get_mut(*place) {
+                *before = *version;
+            }
+        }
+        if statuses.is_some() {
+            written.statuses = statuses;
+            written.details = row.try_get(4)?;
+            written.stored_first = row.try_get(5)?;
+            written.stored_last = row.try_get(6)?;
+            written.stored_at = row.try_get(7)?;
+            written.owners = row.try_get(8)?;
+        }
+        Ok(written)
+    }
+
+    /// Which stream of the batch refused an append.
+    fn refusing_stream(&self, index: usize) -> Option<usize> {
+        self.order.get(self.detail(index)?).copied()
     }
 
     /// The index, from 0, of the stream or claim that refused an append.
@@ -594,22 +739,25 @@ impl Written {
     }
 }
 
-/// A batch as parallel arrays.
+/// A batch as parallel arrays, as `log_append` describes them.
 #[derive(Default)]
 struct Arrays<'a> {
     command_ids: Vec<Uuid>,
     fingerprints: Vec<i64>,
     tenants: Vec<&'a str>,
-    append_offset: Vec<i64>,
-    append_events: Vec<i64>,
+    append_first: Vec<i64>,
+    append_last: Vec<i64>,
+    /// For each stream as it is sent, sorted, its place in the batch.
+    order: Vec<usize>,
     write_append: Vec<i32>,
-    write_tenant: Vec<&'a str>,
     write_stream: Vec<&'a str>,
     write_expected: Vec<i64>,
     write_events: Vec<i64>,
-    write_offset: Vec<i64>,
+    some_new: bool,
+    some_old: bool,
     event_write: Vec<i32>,
-    event_index: Vec<i64>,
+    event_place: Vec<i64>,
+    event_version: Vec<i64>,
     event_ids: Vec<Uuid>,
     event_types: Vec<&'a str>,
     event_occurred: Vec<Option<Instant>>,
@@ -622,10 +770,10 @@ struct Arrays<'a> {
     claim_key: Vec<&'a str>,
     claim_stream: Vec<&'a str>,
     claim_take: Vec<bool>,
+    number_append: Vec<i32>,
     number_event: Vec<i32>,
     number_counter: Vec<&'a str>,
     number_offset: Vec<i32>,
-    may_create: bool,
     back_dated: bool,
     opaque: bool,
 }
@@ -633,7 +781,30 @@ struct Arrays<'a> {
 impl<'a> Arrays<'a> {
     fn of(batch: &'a [Pending]) -> Self {
         let mut arrays = Self::default();
-        batch.iter().for_each(|pending| arrays.push(&pending.append));
+        let mut writes: Vec<(&str, &StreamWrite, i32)> = Vec::with_capacity(batch.len());
+        for (pending, append) in batch.iter().zip(1..) {
+            writes.extend(pending.append.writes.iter().map(|write| (pending.append.tenant.as_str(), write, append)));
+        }
+        arrays.order = (0..writes.len()).collect();
+        let key = |place: usize| writes.get(place).map(|(tenant, write, _)| (*tenant, write.stream.as_str()));
+        arrays.order.sort_unstable_by_key(|place| key(*place));
+        let mut sent = vec![0; writes.len()];
+        for (place, index) in arrays.order.clone().into_iter().zip(1..) {
+            let (Some((_, write, append)), Some(sent)) = (writes.get(place), sent.get_mut(place)) else {
+                continue;
+            };
+            *sent = index;
+            arrays.write_append.push(*append);
+            arrays.write_stream.push(&write.stream);
+            arrays.write_expected.push(sent_version(write.expected));
+            arrays.write_events.push(signed(write.events.len()));
+            arrays.some_new |= write.expected == Expected::NoStream;
+            arrays.some_old |= matches!(write.expected, Expected::Exact(_));
+        }
+        let mut sent = sent.into_iter();
+        for (pending, append) in batch.iter().zip(1..) {
+            arrays.append(&pending.append, append, &mut sent);
+        }
         // Most batches occur now and are JSON: then these columns stay at home.
         if !arrays.back_dated {
             arrays.event_occurred.clear();
@@ -644,31 +815,17 @@ impl<'a> Arrays<'a> {
         arrays
     }
 
-    fn push(&mut self, append: &'a Append) {
-        let offset = signed(self.event_write.len());
+    fn append(&mut self, append: &'a Append, index: i32, sent: &mut impl Iterator<Item = i32>) {
         self.command_ids.push(append.command_id);
         self.fingerprints.push(append.fingerprint);
         self.tenants.push(&append.tenant);
-        self.append_offset.push(offset);
-        self.append_events.push(signed(append.events()));
-        let index = ordinal(self.command_ids.len());
-        for write in &append.writes {
-            self.write_append.push(index);
-            self.write_tenant.push(&append.tenant);
-            self.write_stream.push(&write.stream);
-            self.write_expected.push(match write.expected {
-                Expected::Exact(version) => version,
-                Expected::NoStream => -1,
-                Expected::Any => -2,
-                Expected::StreamExists => -4,
-            });
-            self.may_create |= matches!(write.expected, Expected::NoStream | Expected::Any);
-            self.write_events.push(signed(write.events.len()));
-            self.write_offset.push(signed(self.event_write.len()));
-            let index = ordinal(self.write_append.len());
-            for (event, of_stream) in write.events.iter().zip(1..) {
-                self.event_write.push(index);
-                self.event_index.push(of_stream);
+        self.append_first.push(signed(self.event_write.len()) + 1);
+        for (write, index_of_write) in append.writes.iter().zip(sent) {
+            let first = sent_version(write.expected).max(-1) + 1;
+            for (event, version) in write.events.iter().zip(first..) {
+                self.event_write.push(index_of_write);
+                self.event_place.push(signed(self.event_write.len()));
+                self.event_version.push(version);
                 self.event_ids.push(event.id);
                 self.event_types.push(&event.kind);
                 self.event_occurred.push(event.occurred_at.map(Instant));
@@ -678,12 +835,14 @@ impl<'a> Arrays<'a> {
                 self.event_data.push(&event.data);
                 self.event_metadata.push(&event.metadata);
                 if let Some(number) = &event.number {
+                    self.number_append.push(index);
                     self.number_event.push(ordinal(self.event_write.len()));
                     self.number_counter.push(&number.counter);
                     self.number_offset.push(ordinal(number.offset));
                 }
             }
         }
+        self.append_last.push(signed(self.event_write.len()));
         for claim in &append.claims {
             self.claim_append.push(index);
             self.claim_tenant.push(if claim.global { "" } else { &append.tenant });
@@ -694,24 +853,27 @@ impl<'a> Arrays<'a> {
         }
     }
 
-    fn query(self, notify: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    fn query(self, careful: bool, hint: bool) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
         sqlx::query(
             "select * from log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
+             $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)",
         )
+        .bind(careful)
+        .bind(hint)
         .bind(self.command_ids)
         .bind(self.fingerprints)
         .bind(self.tenants)
-        .bind(self.append_offset)
-        .bind(self.append_events)
+        .bind(self.append_first)
+        .bind(self.append_last)
         .bind(self.write_append)
-        .bind(self.write_tenant)
         .bind(self.write_stream)
         .bind(self.write_expected)
         .bind(self.write_events)
-        .bind(self.write_offset)
+        .bind(self.some_new)
+        .bind(self.some_old)
         .bind(self.event_write)
-        .bind(self.event_index)
+        .bind(self.event_place)
+        .bind(self.event_version)
         .bind(self.event_ids)
         .bind(self.event_types)
         .bind(self.event_occurred)
@@ -724,11 +886,20 @@ impl<'a> Arrays<'a> {
         .bind(self.claim_key)
         .bind(self.claim_stream)
         .bind(self.claim_take)
+        .bind(self.number_append)
         .bind(self.number_event)
         .bind(self.number_counter)
         .bind(self.number_offset)
-        .bind(self.may_create)
-        .bind(notify)
+    }
+}
+
+/// An expected version as `log_append` takes it.
+fn sent_version(expected: Expected) -> i64 {
+    match expected {
+        Expected::Exact(version) => version,
+        Expected::NoStream => -1,
+        Expected::Any => -2,
+        Expected::StreamExists => -4,
     }
 }
 

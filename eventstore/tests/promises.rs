@@ -220,10 +220,10 @@ async fn positions_are_dense_and_visible_in_order_whatever_the_writers_do() {
             while !done.load(Ordering::Acquire) {
                 let mut transaction = log.pool().begin().await.unwrap();
                 let head: i64 = sqlx::query_scalar(
-                    "select head from log_append(array[gen_random_uuid()], '{1}', '{acme}', '{0}', '{1}',
-                         '{1}', '{acme}', '{doomed-1}', '{-2}', '{1}', '{0}',
-                         '{1}', '{1}', array[gen_random_uuid()], '{doomed.happened}', '{}', '{}', '{\"{}\"}', '{\"{}\"}',
-                         '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', true, false)",
+                    "select head from log_append(true, false, array[gen_random_uuid()], '{1}', '{acme}', '{1}', '{1}',
+                         '{1}', '{doomed-1}', '{-2}', '{1}', false, false,
+                         '{1}', '{1}', '{0}', array[gen_random_uuid()], '{doomed.happened}',
+                         '{}', '{}', '{\"{}\"}', '{\"{}\"}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
                 )
                 .fetch_one(&mut *transaction)
                 .await
@@ -945,7 +945,7 @@ async fn what_cannot_be_stored_is_refused_at_the_door() {
         bad(|append| append.writes.push(append.writes[0].clone())),
         bad(|append| append.claims = vec![claim(ClaimAction::Take, "", "thing-1")]),
         bad(|append| {
-            append.claims = vec![claim(ClaimAction::Take, "a", "thing-1"), claim(ClaimAction::Take, "a", "thing-2")]
+            append.claims = vec![claim(ClaimAction::Take, "a", "thing-1"), claim(ClaimAction::Take, "a", "thing-2")];
         }),
     ] {
         let result = log.append(append).await;

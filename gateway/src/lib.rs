@@ -1,3 +1,22 @@
-//! What the `deskfold` binary is made of: the HTTP API, configuration, subcommands and the embedded PostgreSQL.
+//! The gateway: HTTP in front of commands and read models, with everything that running Deskfold takes.
 
+pub mod app;
+mod auth;
+mod bootstrap;
+pub mod cli;
+pub mod config;
+mod http;
+mod import;
+mod limits;
 pub mod postgres;
+mod problem;
+
+pub use app::{App, StartError};
+pub use bootstrap::{FirstAdmin, issue_key};
+pub use http::{Route, openapi, routes};
+
+/// Chooses the cryptography behind TLS for this process. Every HTTP client of ours needs it; asking twice is fine.
+pub fn install_crypto_provider() {
+    // It fails only when one has been chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

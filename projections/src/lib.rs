@@ -1,1 +1,97 @@
-//! Placeholder.
+//! Deskfold's read side: one file per read model, each a pure fold, and the queries on them.
+
+mod as_of;
+mod cursor;
+mod engine;
+mod fold;
+mod list;
+mod models;
+mod rebuild;
+mod record;
+mod registry;
+mod sql;
+
+pub mod api_keys;
+pub mod companies;
+pub mod contacts;
+pub mod entitlement_picker;
+pub mod fields;
+pub mod imports;
+pub mod product_catalogue;
+pub mod product_categories;
+pub mod product_holders;
+pub mod roles;
+pub mod teams;
+pub mod tenants;
+pub mod ticket_detail;
+pub mod ticket_list;
+pub mod ticket_thread;
+pub mod tickets_by_product;
+pub mod users;
+
+pub use as_of::{AsOf, get_as_of, row_as_of};
+pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use entitlement_picker::entitlement_picker;
+pub use list::{
+    Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
+    columns_of, explain, get, list,
+};
+pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
+pub use rebuild::{Difference, Progress};
+pub use ticket_thread::{thread, thread_as_of};
+pub use tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
+
+/// Why a read model could not be read, kept or rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] eventstore::Error),
+    /// An event cannot be understood.
+    #[error("an event cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Shows every read model to a visitor.
+pub fn visit_all(visitor: &mut impl Visitor) {
+    visitor.visit::<ticket_list::TicketList>();
+    visitor.visit::<ticket_detail::TicketDetail>();
+    visitor.visit::<ticket_thread::TicketThread>();
+    visitor.visit::<contacts::Contacts>();
+    visitor.visit::<companies::Companies>();
+    visitor.visit::<product_catalogue::ProductCatalogue>();
+    visitor.visit::<product_categories::ProductCategories>();
+    visitor.visit::<product_holders::ProductHolders>();
+    visitor.visit::<users::Users>();
+    visitor.visit::<teams::Teams>();
+    visitor.visit::<roles::Roles>();
+    visitor.visit::<api_keys::ApiKeys>();
+    visitor.visit::<fields::Fields>();
+    visitor.visit::<imports::Imports>();
+    visitor.visit::<tenants::Tenants>();
+}
+
+/// Shows every list to a visitor.
+pub fn visit_lists(visitor: &mut impl ListVisitor) {
+    visitor.visit::<ticket_list::TicketList>();
+    visitor.visit::<ticket_detail::TicketDetail>();
+    visitor.visit::<ticket_thread::TicketThread>();
+    visitor.visit::<contacts::Contacts>();
+    visitor.visit::<companies::Companies>();
+    visitor.visit::<product_catalogue::ProductCatalogue>();
+    visitor.visit::<product_categories::ProductCategories>();
+    visitor.visit::<product_holders::ProductHolders>();
+    visitor.visit::<users::Users>();
+    visitor.visit::<teams::Teams>();
+    visitor.visit::<roles::Roles>();
+    visitor.visit::<api_keys::ApiKeys>();
+    visitor.visit::<fields::Fields>();
+    visitor.visit::<imports::Imports>();
+    visitor.visit::<tenants::Tenants>();
+}

@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Parser;
-use gateway::{App, config::{Cli, Command, Serve}};
+use gateway::{
+    App,
+    config::{Cli, Command, Serve},
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -62,8 +65,10 @@ impl Server {
     /// Starts one with these arguments of `deskfold serve`.
     pub async fn with(arguments: &[&str]) -> Server {
         // No test goes on longer because a rate is limited; the limit has a test of its own.
-        let mut all = vec!["--rate-limit", "0"];
-        all.extend(arguments);
+        let mut all = arguments.to_vec();
+        if !all.contains(&"--rate-limit") {
+            all.extend(["--rate-limit", "0"]);
+        }
         let database = database().await;
         let (app, first) = App::start(config(&all), database.pool.clone()).await.expect("the server starts");
         let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
@@ -98,6 +103,7 @@ impl Server {
 impl Client {
     /// A client of the server at this address.
     pub fn new(address: SocketAddr, key: &str) -> Client {
+        gateway::install_crypto_provider();
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
         Client { http, base: format!("http://{address}"), key: key.to_owned(), headers: Vec::new() }
     }

@@ -173,7 +173,7 @@ impl Ticket {
         if target.opened.is_some() {
             return Err(EXISTS.at("/new_ticket"));
         }
-        if messages.is_empty() || !messages.is_subset(&self.messages) {
+        if messages.is_empty() || !messages.is_subset(&self.messages) || !messages.is_disjoint(&self.moved) {
             return Err(MESSAGE_UNKNOWN.at("/messages"));
         }
         let title = title.unwrap_or_else(|| opened.title.clone());

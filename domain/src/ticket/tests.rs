@@ -429,6 +429,11 @@ fn a_split_moves_messages_into_a_ticket_of_its_own() {
     ticket().with::<Ticket>(OTHER, [opened()]).when(split(Some(OTHER))).rejected(EXISTS);
     ticket().when(split(Some(SUBJECT))).rejected(SAME_TICKET);
     given::<Ticket>([opened()]).when(split(None)).rejected(MESSAGE_UNKNOWN);
+    let parted = || given::<Ticket>([opened(), message(0x30), done.clone()]);
+    parted().when(split(None)).rejected(MESSAGE_UNKNOWN);
+    let (message_id, reason) = (Id::from_bits(0x30), "A password".to_owned());
+    let redact = Command::RedactMessage { message_id, reason: reason.clone() };
+    parted().when(redact).then([Event::MessageRedacted { message_id, reason }]);
 }
 
 #[test]

@@ -1,6 +1,19 @@
 //! The one integration binary: one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod auth;
+mod commands;
 mod harness;
+mod health;
+mod imports;
+mod lists;
+mod log_api;
+mod newcomer;
+mod openapi;
+mod past;
 mod postgres;
+mod products;
 mod rooms;
+mod tenancy;
+mod tickets;
+mod world;

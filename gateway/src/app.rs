@@ -1,0 +1,287 @@
+//! The running system: what every request handler shares, started and stopped in one place.
+
+use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use commands::Commands;
+use domain::{Id, Time};
+use eventstore::Log;
+use parking_lot::Mutex;
+use projections::ReadModels;
+use prometheus::Registry;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    auth::{Clock, KnownKeys, Uses},
+    bootstrap::{self, FirstAdmin},
+    config::{Database, Role, Serve},
+    http, import,
+    limits::Limits,
+    postgres::{Embedded, EmbeddedError, Options},
+};
+
+/// How often what keys were used when is written down.
+const WRITE_USES: Duration = Duration::from_secs(15);
+
+/// Why it does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The private cluster does not start; the message says what to do.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The database does not answer, or not as it should.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A migration fails.
+    #[error("bringing the schema up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The log does not open.
+    #[error("the log: {0}")]
+    Log(#[from] eventstore::Error),
+    /// The read models do not start.
+    #[error("the read models: {0}")]
+    ReadModels(#[from] projections::Error),
+    /// A metric is registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The first tenant cannot be created.
+    #[error("creating the first tenant: {0}")]
+    Bootstrap(String),
+    /// The address cannot be listened on, or a file not be written.
+    #[error("{0}: {1}")]
+    Io(String, std::io::Error),
+    /// The database URL cannot be read.
+    #[error("DATABASE_URL: {0}")]
+    Url(String),
+}
+
+/// What every request handler shares. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// The parts of a running system.
+pub struct Shared {
+    pub(crate) config: Serve,
+    pub(crate) pool: PgPool,
+    pub(crate) log: Log,
+    pub(crate) commands: Commands,
+    pub(crate) read_models: ReadModels,
+    pub(crate) registry: Registry,
+    pub(crate) http_metrics: http::Metrics,
+    pub(crate) gauges: http::Gauges,
+    pub(crate) limits: Limits,
+    pub(crate) uses: Uses,
+    pub(crate) known_keys: KnownKeys,
+    pub(crate) clock: Clock,
+    /// Commands being carried out whose id the client gave.
+    pub(crate) in_flight: Mutex<HashSet<Uuid>>,
+    /// Told when an import is there to be run.
+    pub(crate) imports: tokio::sync::Notify,
+    /// Cancelled when the system stops: long-lived responses end, background work stops.
+    pub(crate) stopping: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A database, with the private cluster that holds it if there is one.
+pub struct Connected {
+    /// How to connect.
+    pub options: PgConnectOptions,
+    embedded: Option<Embedded>,
+}
+
+impl Connected {
+    /// Your database if one is configured, the private cluster otherwise: the one that runs already, else a new one.
+    ///
+    /// # Errors
+    /// When neither can be reached or started.
+    pub async fn to(database: &Database) -> Result<Connected, StartError> {
+        if let Some(url) = &database.database_url {
+            let options = url.parse().map_err(|error: sqlx::Error| StartError::Url(error.to_string()))?;
+            return Ok(Connected { options, embedded: None });
+        }
+        if let Some(options) = Embedded::running(&database.data_dir) {
+            return Ok(Connected { options, embedded: None });
+        }
+        Connected::start(&database.data_dir).await
+    }
+
+    /// The private cluster, started by this process.
+    ///
+    /// # Errors
+    /// When it does not start, or another process has it.
+    pub async fn start(data_dir: &Path) -> Result<Connected, StartError> {
+        let embedded = Embedded::start(data_dir, &Options::default()).await?;
+        Ok(Connected { options: embedded.connect_options(), embedded: Some(embedded) })
+    }
+
+    /// A pool of this many connections.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn pool(&self, connections: u32) -> Result<PgPool, StartError> {
+        let options = self.options.clone().application_name("deskfold");
+        Ok(PgPoolOptions::new().max_connections(connections).connect_with(options).await?)
+    }
+
+    /// Stops the private cluster, if this process started one.
+    pub async fn stop(self) {
+        if let Some(embedded) = self.embedded
+            && let Err(error) = embedded.stop().await
+        {
+            tracing::warn!(%error, "the private PostgreSQL did not stop");
+        }
+    }
+}
+
+impl App {
+    /// Brings the schema up to date, opens the log, creates the first tenant if the log is empty, and starts the work of
+    /// the configured roles.
+    ///
+    /// # Errors
+    /// [`StartError`] says which step failed.
+    pub async fn start(config: Serve, pool: PgPool) -> Result<(App, Option<FirstAdmin>), StartError> {
+        eventstore::MIGRATOR.run(&pool).await?;
+        let registry = Registry::new();
+        let log_options = eventstore::Options {
+            command_retention: Duration::from_secs(u64::from(config.command_retention_days) * 24 * 60 * 60),
+            metrics: Some(eventstore::Metrics::register(&registry)?),
+            ..eventstore::Options::default()
+        };
+        let log = Log::open(pool.clone(), log_options).await?;
+        let commands = Commands::new(log.clone(), config.cached_aggregates, commands::Metrics::new(&registry)?);
+        let clock = Clock::default();
+        let first = bootstrap::first_tenant(&commands, &config, clock.now()).await?;
+        let options = projections::Options::default();
+        let read_models = if config.roles.contains(&Role::Project) {
+            ReadModels::start(log.clone(), options).await?
+        } else {
+            ReadModels::observe(log.clone(), options)
+        };
+        let app = App(Arc::new(Shared {
+            limits: Limits::new(config.rate_limit),
+            http_metrics: http::Metrics::new(&registry)?,
+            gauges: http::Gauges::new(&registry)?,
+            config,
+            pool,
+            log,
+            commands,
+            read_models,
+            registry,
+            uses: Uses::default(),
+            known_keys: KnownKeys::default(),
+            clock,
+            in_flight: Mutex::default(),
+            imports: tokio::sync::Notify::new(),
+            stopping: CancellationToken::new(),
+            tasks: Mutex::default(),
+        }));
+        app.spawn(app.clone().keep_tidy());
+        if app.config.roles.contains(&Role::React) {
+            app.spawn(import::run(app.clone()));
+        }
+        Ok((app, first))
+    }
+
+    /// Answers HTTP on this address until [`App::stop`] is called. Returns the address it really listens on, and a handle
+    /// that ends when the last answer has been given.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(&self, address: SocketAddr) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+        let cannot = |error| StartError::Io(format!("listening on {address}"), error);
+        let listener = TcpListener::bind(address).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        // Answers leave at once instead of waiting for the acknowledgement of what went before.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "answers on this connection may wait");
+            }
+        });
+        let stopping = self.stopping.clone();
+        let router = http::router(self.clone());
+        let server = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        let serving = tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the HTTP server failed");
+            }
+        });
+        Ok((address, serving))
+    }
+
+    /// Stops: no new work, what was accepted is finished and stored.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            // A task that panicked has been reported; there is nothing left to wait for.
+            let _ = task.await;
+        }
+        self.read_models.stop().await;
+        self.commands.close().await;
+        self.log.close().await;
+        if let Err(error) = self.uses.write(&self.pool).await {
+            tracing::warn!(%error, "cannot write down which keys were used");
+        }
+    }
+
+    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all.
+    ///
+    /// # Errors
+    /// When a read model does not get there.
+    pub async fn settle(&self) -> Result<(), String> {
+        if self.config.roles.contains(&Role::React) {
+            import::idle(&self.pool).await.map_err(|error| error.to_string())?;
+        }
+        let head = self.log.head().await.map_err(|error| error.to_string())?;
+        self.read_models.settle(head).await.map_err(|error| error.to_string())
+    }
+
+    /// Moves this system's clock ahead, so that tests need not wait.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The present moment, to the microsecond.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// A new id, born now.
+    pub(crate) fn new_id(&self) -> Id {
+        let now = u64::try_from(self.now().as_millisecond()).unwrap_or_default();
+        Id::derived(now, &[&Uuid::now_v7().to_string()])
+    }
+
+    /// Work in the background that ends when the system stops.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().push(tokio::spawn(work));
+    }
+
+    async fn keep_tidy(self) {
+        let mut every = tokio::time::interval(WRITE_USES);
+        loop {
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.stopping.cancelled() => return,
+            }
+            self.limits.tidy();
+            if let Err(error) = self.uses.write(&self.pool).await {
+                tracing::warn!(%error, "cannot write down which keys were used");
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Who asks: a bearer key, the user it acts as, and what its roles permit.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::{Actor, ActorKind, Id, Time, api_key::ApiKey, role::Role, user::User};
+use parking_lot::Mutex;
+use rand::TryRng;
+use sha2::{Digest, Sha256};
+
+use crate::{app::App, problem::Problem};
+
+/// What every key begins with, so that a leaked one is recognised.
+const PREFIX: &str = "dfk_";
+/// Whom a request is made for, when that is not the key's own user.
+pub(crate) const ON_BEHALF_OF: &str = "deskfold-on-behalf-of";
+/// The permission to act for others.
+pub(crate) const ACT_FOR_OTHERS: &str = "user.act_for";
+
+/// A new secret and its digest. The secret has 256 random bits.
+pub(crate) fn new_secret() -> Result<(String, String), rand::rngs::SysError> {
+    let mut bytes = [0u8; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
+    let mut secret = PREFIX.to_owned();
+    secret.push_str(&hex(&bytes));
+    let digest = digest(&secret);
+    Ok((secret, digest))
+}
+
+/// SHA-256 of a secret, in hex: what is stored of it.
+pub(crate) fn digest(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let half = |bits: u8| char::from(if bits < 10 { b'0' + bits } else { b'a' + bits - 10 });
+    bytes.iter().flat_map(|byte| [half(byte >> 4), half(byte & 15)]).collect()
+}
+
+/// What keys were used when, written down now and then.
+#[derive(Default)]
+pub(crate) struct Uses(Mutex<HashMap<(Id, Id), i64>>);
+
+impl Uses {
+    fn record(&self, tenant: Id, key: Id, now: Time) {
+        self.0.lock().insert((tenant, key), now.as_microsecond());
+    }
+
+    pub(crate) async fn write(&self, pool: &sqlx::PgPool) -> sqlx::Result<()> {
+        let used = std::mem::take(&mut *self.0.lock());
+        if used.is_empty() {
+            return Ok(());
+        }
+        let (mut tenants, mut keys, mut times) = (vec![], vec![], vec![]);
+        for ((tenant, key), time) in used {
+            tenants.push(tenant.to_string());
+            keys.push(key.to_string());
+            times.push(time);
+        }
+        sqlx::query(
+            "insert into auth_key_use (tenant_id, key_id, last_used_at)
+             select tenant, key, 'epoch'::timestamptz + micros * interval '1 microsecond'
+             from unnest($1::text[], $2::text[], $3::bigint[]) as used (tenant, key, micros)
+             on conflict (tenant_id, key_id) do update
+             set last_used_at = greatest(auth_key_use.last_used_at, excluded.last_used_at)",
+        )
+        .bind(tenants)
+        .bind(keys)
+        .bind(times)
+        .execute(pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Keys by digest, as far as this process has seen them. A revoked key's state says so; its digest never changes hands.
+#[derive(Default)]
+pub(crate) struct KnownKeys(Mutex<HashMap<String, (Id, Id)>>);
+
+/// How many digests are kept.
+const KNOWN_KEYS: usize = 100_000;
+
+/// Somebody with a valid key.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) tenant: Id,
+    pub(crate) key: Id,
+    pub(crate) actor: Actor,
+    roles: Arc<Vec<Arc<Role>>>,
+}
+
+impl Caller {
+    /// Whether the caller has this permission.
+    pub(crate) fn may(&self, permission: &str) -> bool {
+        self.roles.iter().any(|role| role.allows(permission))
+    }
+
+    /// Refuses a caller without this permission.
+    pub(crate) fn must(&self, permission: &str) -> Result<(), Problem> {
+        if self.may(permission) { Ok(()) } else { Err(Problem::forbidden(permission)) }
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Caller, Problem> {
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            return Ok(caller.clone());
+        }
+        let caller = app.caller(&parts.headers).await?;
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = || Problem::unauthorized("key_missing", "Send your API key: Authorization: Bearer dfk_...");
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let value = value.to_str().map_err(|_| missing())?;
+    let (scheme, secret) = value.split_once(' ').ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(secret.trim()) } else { Err(missing()) }
+}
+
+impl App {
+    /// Who sent a request with these headers.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let invalid = || Problem::unauthorized("key_invalid", "The API key is not valid: unknown, revoked or expired.");
+        let now = self.now();
+        let digest = digest(bearer(headers)?);
+        let known = self.known_keys.0.lock().get(&digest).copied();
+        let (tenant, key) = match known {
+            Some(known) => known,
+            None => {
+                let owner = self.log.claim_owner("", "api_key.digest", &digest).await?.ok_or_else(invalid)?;
+                let id = owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok()).ok_or_else(invalid)?;
+                let tenant = owner.tenant.parse().map_err(|_| invalid())?;
+                let mut known = self.known_keys.0.lock();
+                if known.len() >= KNOWN_KEYS {
+                    known.clear();
+                }
+                known.insert(digest, (tenant, id));
+                (tenant, id)
+            }
+        };
+        let (state, _) = self.commands.load::<ApiKey>(tenant, key).await?;
+        if !state.is_valid_at(now) {
+            return Err(invalid());
+        }
+        let user_id = state.user.ok_or_else(invalid)?;
+        let (user, _) = self.commands.load::<User>(tenant, user_id).await?;
+        if !user.is_active() {
+            return Err(Problem::unauthorized("user_inactive", "The user of this API key is deactivated."));
+        }
+        let mut roles = Vec::new();
+        // A key bound to a role is bounded by it; one without has whatever its user has.
+        let ids = state.role.map_or_else(|| user.roles.iter().copied().collect::<Vec<_>>(), |role| vec![role]);
+        for role in ids {
+            roles.push(self.commands.load::<Role>(tenant, role).await?.0);
+        }
+        self.uses.record(tenant, key, now);
+        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), roles: Arc::new(roles) };
+        if let Some(other) = headers.get(ON_BEHALF_OF) {
+            caller.actor.on_behalf_of = Some(self.acted_for(&caller, other.to_str().unwrap_or_default()).await?);
+        }
+        Ok(caller)
+    }
+
+    /// The user or contact that a caller acts for.
+    async fn acted_for(&self, caller: &Caller, id: &str) -> Result<Id, Problem> {
+        caller.must(ACT_FOR_OTHERS)?;
+        let unknown =
+            || Problem::invalid("on_behalf_of_unknown", "Deskfold-On-Behalf-Of names no active user and no contact.");
+        let id: Id = id.parse().map_err(|_| unknown())?;
+        let (user, _) = self.commands.load::<User>(caller.tenant, id).await?;
+        if user.is_active() {
+            return Ok(id);
+        }
+        let (contact, _) = self.commands.load::<domain::contact::Contact>(caller.tenant, id).await?;
+        if contact.is_live() { Ok(id) } else { Err(unknown()) }
+    }
+}
+
+/// A clock that only moves forward in whole microseconds, as the database stores them.
+#[derive(Default)]
+pub(crate) struct Clock {
+    /// Microseconds that tests have added.
+    ahead: AtomicI64,
+}
+
+impl Clock {
+    pub(crate) fn now(&self) -> Time {
+        let micros = Time::now().as_microsecond() + self.ahead.load(Ordering::Relaxed);
+        Time::from_microsecond(micros).unwrap_or_default()
+    }
+
+    pub(crate) fn advance(&self, by: std::time::Duration) {
+        self.ahead.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// The actor behind commands that nobody asked for over HTTP.
+pub(crate) const SYSTEM: Actor = Actor { kind: ActorKind::System, id: Id::NIL, on_behalf_of: None };

@@ -1,0 +1,129 @@
+//! `deskfold key` and `deskfold tenant`: straight on the database, so that an operator who lost every key gets in.
+
+use std::collections::BTreeSet;
+
+use commands::{Commands, Order};
+use domain::{Id, Time, Via, api_key, api_key::ApiKey};
+use eventstore::Log;
+use prometheus::Registry;
+
+use super::{Failure, print};
+use crate::{
+    app::Connected,
+    auth::SYSTEM,
+    bootstrap::{create_tenant, issue_key},
+    config::{Database, Key, Tenant},
+};
+
+pub(super) async fn run(key: Key) -> Result<(), Failure> {
+    match key {
+        Key::Issue { database, user, name, role, days, tenant } => {
+            let bench = Bench::open(&database).await?;
+            let issued = bench.issue(&user, &name, role.as_deref(), days, tenant.as_deref()).await;
+            bench.close().await;
+            print(&issued?)
+        }
+        Key::Revoke { database, id, tenant } => {
+            let bench = Bench::open(&database).await?;
+            let revoked = bench.revoke(&id, tenant.as_deref()).await;
+            bench.close().await;
+            revoked?;
+            print(&format!("{id} is revoked."))
+        }
+    }
+}
+
+pub(super) async fn tenant(tenant: Tenant) -> Result<(), Failure> {
+    let Tenant::Create { database, name, admin_email } = tenant;
+    let bench = Bench::open(&database).await?;
+    let created = create_tenant(&bench.commands, &name, &admin_email, Time::now()).await;
+    bench.close().await;
+    let created = created?;
+    print(&format!("tenant {}\nadmin  {}\nkey    {}", created.tenant, created.user, created.key))
+}
+
+/// The write side without a server.
+struct Bench {
+    connected: Connected,
+    log: Log,
+    commands: Commands,
+}
+
+impl Bench {
+    async fn open(database: &Database) -> Result<Bench, Failure> {
+        let connected = Connected::to(database).await?;
+        let pool = connected.pool(4).await?;
+        eventstore::MIGRATOR.run(&pool).await?;
+        let log = Log::open(pool, eventstore::Options::default()).await?;
+        let commands = Commands::new(log.clone(), 1000, commands::Metrics::new(&Registry::new())?);
+        Ok(Bench { connected, log, commands })
+    }
+
+    async fn close(self) {
+        self.commands.close().await;
+        self.log.close().await;
+        self.log.pool().close().await;
+        self.connected.stop().await;
+    }
+
+    /// The tenant named, or the only one there is.
+    async fn tenant(&self, named: Option<&str>) -> Result<Id, Failure> {
+        if let Some(named) = named {
+            return Ok(named.parse().map_err(|_| format!("{named} is no tenant's id"))?);
+        }
+        let types = vec!["tenant.created".to_owned()];
+        let categories = vec!["tenant".to_owned()];
+        let query = eventstore::Query { types, categories, limit: 1000, ..eventstore::Query::default() };
+        let tenants: BTreeSet<_> = self.log.read_all(&query).await?.into_iter().map(|event| event.tenant).collect();
+        match tenants.iter().collect::<Vec<_>>().as_slice() {
+            [] => Err("there is no tenant yet: run `deskfold serve` once".into()),
+            [tenant] => Ok(tenant.parse().map_err(|_| "the tenant's id is not readable")?),
+            several => {
+                let list: Vec<_> = several.iter().map(ToString::to_string).collect();
+                Err(format!("there are several tenants; name one with --tenant: {}", list.join(", ")).into())
+            }
+        }
+    }
+
+    async fn claimed(&self, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, Failure> {
+        let owner = self.log.claim_owner(&tenant.to_string(), scope, key).await?;
+        Ok(owner.and_then(|owner| owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok())))
+    }
+
+    async fn issue(
+        &self,
+        user: &str,
+        name: &str,
+        role: Option<&str>,
+        days: Option<u32>,
+        tenant: Option<&str>,
+    ) -> Result<String, Failure> {
+        let tenant = self.tenant(tenant).await?;
+        let email = user.to_lowercase();
+        let user =
+            self.claimed(tenant, "user.email", &email).await?.ok_or(format!("no user has the address {email}"))?;
+        let role = match role {
+            Some(role) => Some(
+                self.claimed(tenant, "role.name", &role.trim().to_lowercase())
+                    .await?
+                    .ok_or(format!("there is no role {role}"))?,
+            ),
+            None => None,
+        };
+        let now = Time::now();
+        let expires_at = days.map(|days| now + std::time::Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+        let id = Id::derived(u64::try_from(now.as_millisecond())?, &[&uuid::Uuid::now_v7().to_string()]);
+        let order = Order::new(tenant, id, SYSTEM, Via::Api, now);
+        let (secret, _) = issue_key(&self.commands, &order, name, user, role, expires_at).await?;
+        Ok(secret)
+    }
+
+    async fn revoke(&self, id: &str, tenant: Option<&str>) -> Result<(), Failure> {
+        let tenant = self.tenant(tenant).await?;
+        let id = id.parse().map_err(|_| format!("{id} is no key's id"))?;
+        let order = Order::new(tenant, id, SYSTEM, Via::Api, Time::now());
+        let revoke = api_key::Command::Revoke { reason: Some("revoked on the command line".into()) };
+        self.commands.dispatch::<ApiKey>(&order, revoke).await?;
+        Ok(())
+    }
+}

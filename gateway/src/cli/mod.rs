@@ -1,0 +1,73 @@
+//! What each subcommand does.
+
+mod import;
+mod key;
+mod log;
+mod rebuild;
+mod serve;
+
+use std::{error::Error, io::Write};
+
+use crate::{
+    app::Connected,
+    config::{Cli, Command, Database, LogFormat},
+    http::openapi,
+};
+
+/// Why a subcommand ended badly, for the person at the terminal.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Carries a command line out.
+///
+/// # Errors
+/// Whatever went wrong, in a sentence.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(config) => {
+            log_to_stderr(config.log_format);
+            serve::run(*config).await
+        }
+        Command::Migrate(database) => {
+            log_to_stderr(LogFormat::Text);
+            migrate(&database).await
+        }
+        Command::Import(import) => import::run(import).await,
+        Command::Log(command) => log::run(command).await,
+        Command::Rebuild(rebuild) => {
+            log_to_stderr(LogFormat::Text);
+            rebuild::run(rebuild).await
+        }
+        Command::Key(key) => key::run(key).await,
+        Command::Tenant(tenant) => key::tenant(tenant).await,
+        Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
+    }
+}
+
+async fn migrate(database: &Database) -> Result<(), Failure> {
+    let connected = Connected::to(database).await?;
+    let pool = connected.pool(1).await?;
+    let done = eventstore::MIGRATOR.run(&pool).await;
+    pool.close().await;
+    connected.stop().await;
+    done?;
+    print("The schema is up to date.")
+}
+
+/// Log lines go to standard error, so that standard output is for what was asked.
+fn log_to_stderr(format: LogFormat) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_env("DESKFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// One line on standard output. A closed pipe is no error: whoever read has read enough.
+fn print(line: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,60 @@
+//! `deskfold rebuild`: read models made anew from the log while the old ones serve.
+
+use std::time::Duration;
+
+use eventstore::Log;
+use indicatif::{ProgressBar, ProgressStyle};
+use projections::Progress;
+use tokio::sync::watch;
+
+use super::{Failure, print};
+use crate::{app::Connected, config::Rebuild};
+
+pub(super) async fn run(rebuild: Rebuild) -> Result<(), Failure> {
+    let connected = Connected::to(&rebuild.database).await?;
+    let pool = connected.pool(rebuild.database.database_connections).await?;
+    eventstore::MIGRATOR.run(&pool).await?;
+    let log = Log::open(pool.clone(), eventstore::Options::default()).await?;
+    let names = match rebuild.read_models.is_empty() {
+        true => projections::names().into_iter().map(ToOwned::to_owned).collect(),
+        false => rebuild.read_models,
+    };
+    let mut done = Ok(());
+    for name in &names {
+        done = one(&log, name).await;
+        if done.is_err() {
+            break;
+        }
+    }
+    log.close().await;
+    pool.close().await;
+    connected.stop().await;
+    done
+}
+
+async fn one(log: &Log, name: &str) -> Result<(), Failure> {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len} {per_sec} {eta}")?;
+    bar.set_style(style);
+    bar.set_message(name.to_owned());
+    let progress = watch::Sender::<Progress>::default();
+    let mut seen = progress.subscribe();
+    let show = async {
+        let mut every = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            every.tick().await;
+            let progress = *seen.borrow_and_update();
+            bar.set_length(u64::try_from(progress.head).unwrap_or_default());
+            bar.set_position(u64::try_from(progress.position).unwrap_or_default());
+        }
+    };
+    let started = std::time::Instant::now();
+    tokio::select! {
+        done = projections::rebuild(log, name, progress.clone()) => done?,
+        () = show => {}
+    }
+    bar.finish_and_clear();
+    let progress = *progress.borrow();
+    let seconds = started.elapsed().as_secs_f64();
+    print(&format!("{name}: rebuilt up to position {} in {seconds:.1} s", progress.head))
+}

@@ -1,0 +1,105 @@
+//! `deskfold serve`: start, say where, run until told to stop, stop in order.
+
+use std::{
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, print};
+use crate::{
+    app::{App, Connected},
+    bootstrap::FirstAdmin,
+    config::{Role, Serve},
+};
+
+/// How long answers that are being given may take once told to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(config: Serve) -> Result<(), Failure> {
+    let mut stop = stop_signal()?;
+    let own = config.database.database_url.is_none();
+    let connected = match own {
+        true => Connected::start(&config.database.data_dir).await?,
+        false => Connected::to(&config.database).await?,
+    };
+    let served = tokio::select! {
+        served = serve(&config, &connected, &mut stop) => served,
+    };
+    connected.stop().await;
+    served
+}
+
+async fn serve(config: &Serve, connected: &Connected, stop: &mut Stop) -> Result<(), Failure> {
+    let pool = connected.pool(config.database.database_connections).await?;
+    let (app, first) = App::start(config.clone(), pool.clone()).await?;
+    if let Some(first) = &first {
+        let file = write_key(&config.database.data_dir, &first.key)?;
+        welcome(first, &file)?;
+    }
+    let serving = if config.roles.contains(&Role::Api) {
+        let (address, serving) = app.listen(config.listen).await?;
+        tracing::info!("listening on http://{address}; the API's documentation is at http://{address}/docs");
+        Some(serving)
+    } else {
+        tracing::info!("working without HTTP");
+        None
+    };
+    stop.wait().await;
+    tracing::info!("stopping");
+    app.stopping.cancel();
+    if let Some(serving) = serving
+        && tokio::time::timeout(DRAIN, serving).await.is_err()
+    {
+        tracing::warn!("some answers were still being given after {} s", DRAIN.as_secs());
+    }
+    app.stop().await;
+    pool.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first admin's key in a file that only its owner can read.
+fn write_key(data_dir: &Path, key: &str) -> Result<PathBuf, Failure> {
+    std::fs::create_dir_all(data_dir)?;
+    let path = data_dir.join("admin.key");
+    // Made anew, so that an older file's wider mode does not survive.
+    if path.exists() {
+        std::fs::remove_file(&path)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    writeln!(file, "{key}")?;
+    Ok(path)
+}
+
+fn welcome(first: &FirstAdmin, file: &Path) -> Result<(), Failure> {
+    print("")?;
+    print("  Welcome to Deskfold. Your admin's API key, shown this once:")?;
+    print("")?;
+    print(&format!("      {}", first.key))?;
+    print("")?;
+    print(&format!("  It is also in {}, readable only by you.", file.display()))?;
+    print("")
+}
+
+/// SIGINT or SIGTERM.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+fn stop_signal() -> std::io::Result<Stop> {
+    Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+}
+
+impl Stop {
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

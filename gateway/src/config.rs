@@ -1,0 +1,261 @@
+//! Configuration: every flag, its environment variable and its default. The docstrings are the manual.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Help desk, chat inbox, CRM and task automation on an event log.
+#[derive(Debug, Parser)]
+#[command(name = "deskfold", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server. Without configuration it needs nothing but PostgreSQL's programs on this machine.
+    Serve(Box<Serve>),
+    /// Bring the database's schema up to date and end.
+    Migrate(Database),
+    /// Bring data from elsewhere in.
+    #[command(subcommand)]
+    Import(Import),
+    /// Read the log: print events, list subscriptions and parked events, replay those.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Rebuild read models from the log while the old ones serve.
+    Rebuild(Rebuild),
+    /// Issue, list and revoke API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Create tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+/// Which database.
+#[derive(Clone, Debug, Args)]
+pub struct Database {
+    /// Your PostgreSQL 15 or newer, as postgres://user:password@host/database. Without it Deskfold runs a private
+    /// cluster in the data directory.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Where the private cluster and the first admin's key are kept.
+    #[arg(long, env = "DESKFOLD_DATA_DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Connections for reading and for workers; the log's writers have their own.
+    #[arg(long, env = "DESKFOLD_DATABASE_CONNECTIONS", default_value_t = 16)]
+    pub database_connections: u32,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Answers HTTP.
+    Api,
+    /// Folds events into read models.
+    Project,
+    /// Reacts to events with commands: rules, timers.
+    React,
+    /// Publishes events to NATS.
+    Relay,
+}
+
+/// The server.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Which database.
+    #[command(flatten)]
+    pub database: Database,
+    /// Where to listen for HTTP.
+    #[arg(long, env = "DESKFOLD_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// What this process does; everything by default.
+    #[arg(long, env = "DESKFOLD_ROLES", value_delimiter = ',', default_value = "api,project,react,relay")]
+    pub roles: Vec<Role>,
+    /// Requests per minute that one API key may make; 0 for no limit.
+    #[arg(long, env = "DESKFOLD_RATE_LIMIT", default_value_t = 6000)]
+    pub rate_limit: u32,
+    /// Largest request body in bytes; uploads of imports have their own limit.
+    #[arg(long, env = "DESKFOLD_BODY_LIMIT", default_value_t = 1 << 20)]
+    pub body_limit: usize,
+    /// Largest uploaded import file in bytes.
+    #[arg(long, env = "DESKFOLD_UPLOAD_LIMIT", default_value_t = 1 << 30)]
+    pub upload_limit: usize,
+    /// How long a request may take, such as 30s.
+    #[arg(long, env = "DESKFOLD_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+    /// How long a query waits for its read model to reach Deskfold-Min-Position, such as 5s.
+    #[arg(long, env = "DESKFOLD_READ_WAIT", default_value = "5s", value_parser = duration)]
+    pub read_wait: Duration,
+    /// How long a retried command is recognised by its Idempotency-Key, in days; at least 1.
+    #[arg(long, env = "DESKFOLD_COMMAND_RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub command_retention_days: u32,
+    /// How many aggregates are kept in memory.
+    #[arg(long, env = "DESKFOLD_CACHED_AGGREGATES", default_value_t = 100_000)]
+    pub cached_aggregates: usize,
+    /// E-mail address of the first admin, who is created when the log is empty.
+    #[arg(long, env = "DESKFOLD_ADMIN_EMAIL", default_value = "admin@localhost")]
+    pub admin_email: String,
+    /// Name of the first tenant, which is created when the log is empty.
+    #[arg(long, env = "DESKFOLD_TENANT_NAME", default_value = "Deskfold")]
+    pub tenant_name: String,
+    /// How log lines look.
+    #[arg(long, env = "DESKFOLD_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What can be imported.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Another help desk's history, with its own times, through a running server.
+    History(ImportFile),
+    /// Who owns which product, through a running server.
+    Entitlements(ImportFile),
+}
+
+/// A file for a running server.
+#[derive(Debug, Args)]
+pub struct ImportFile {
+    /// The server's address.
+    #[arg(long, env = "DESKFOLD_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// An API key with the permission import.run.
+    #[arg(long, env = "DESKFOLD_KEY", hide_env_values = true)]
+    pub key: String,
+    /// What the columns mean (TOML); see docs/import.md. Entitlements need one only when their columns have other names.
+    #[arg(long)]
+    pub mapping: Option<PathBuf>,
+    /// The system the file comes from, such as old-desk; by default what the mapping says.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Where to write the report of rejected rows (CSV); by default beside the file.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Check and count only; write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The file (CSV, UTF-8, with a header).
+    pub file: PathBuf,
+}
+
+/// What can be asked of the log.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print events as JSON, one a line.
+    Events {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Only after this position.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: i64,
+        /// Only this stream, such as ticket-01J....
+        #[arg(long)]
+        stream: Option<String>,
+        /// Only these types, such as ticket.opened,ticket.closed.
+        #[arg(long, value_delimiter = ',')]
+        types: Vec<String>,
+        /// Only this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// List subscriptions: where each is and how far behind.
+    Subscriptions(Database),
+    /// List events that a subscription could not take.
+    Parked(Database),
+    /// Hand a subscription's parked events to it again.
+    Replay {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The subscription, such as ticket_list.
+        subscription: String,
+    },
+}
+
+/// Which read models to rebuild.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Which database.
+    #[command(flatten)]
+    pub database: Database,
+    /// Read models such as ticket_list; all when none is named.
+    pub read_models: Vec<String>,
+}
+
+/// What can be done with API keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Issue a key and print it; it is shown this once.
+    Issue {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// E-mail address of the user the key acts as.
+        #[arg(long)]
+        user: String,
+        /// What the key is for.
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// The role that bounds it, by name; by default the user's own roles.
+        #[arg(long)]
+        role: Option<String>,
+        /// Days until it expires; never by default.
+        #[arg(long)]
+        days: Option<u32>,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Revoke a key by its id.
+    Revoke {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The key's id.
+        id: String,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+/// What can be done with tenants.
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Create a tenant with its own admin, and print the admin's key.
+    Create {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The tenant's name.
+        #[arg(long)]
+        name: String,
+        /// E-mail address of its admin.
+        #[arg(long)]
+        admin_email: String,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}; write it like 30s or 2m"))?;
+    Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}

@@ -1,0 +1,238 @@
+//! The log for auditors: every event, filtered, and the history of one record.
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+use domain::{Aggregate, Metadata, Time, catalogue};
+use eventstore::{Direction, Query, Recorded};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    commands::id_of,
+    request::{POSITION, Params},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// Events on a page unless asked otherwise.
+const PAGE: i64 = 100;
+/// Most events on a page.
+const MOST: i64 = 1000;
+
+/// `GET /events`, and `GET /{kind}/{id}/history` for every kind.
+pub(super) fn routes() -> Routes {
+    struct Mount(Routes);
+    impl catalogue::Visitor for Mount {
+        fn visit<A: Aggregate>(&mut self) {
+            let routes = std::mem::take(&mut self.0);
+            self.0 = routes.get(&format!("/{}/{{id}}/history", A::PLURAL), history::<A>);
+        }
+    }
+    let mut mount = Mount(Routes::new().get("/events", list));
+    catalogue::visit_all(&mut mount);
+    mount.0
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Filter {
+    /// Only after this position, in the direction of reading.
+    pub(super) after: Option<i64>,
+    /// Events on a page, 1 to 1000; 100 unless told otherwise.
+    limit: Option<i64>,
+    /// Comma-separated: `ticket.opened,ticket.closed`.
+    pub(super) types: Option<String>,
+    /// Comma-separated: `ticket,contact`.
+    pub(super) category: Option<String>,
+    /// One stream: `ticket-01J...`.
+    pub(super) stream: Option<String>,
+    /// Recorded at or after.
+    from: Option<Time>,
+    /// Recorded before.
+    to: Option<Time>,
+    /// Newest first.
+    #[serde(default)]
+    backwards: bool,
+}
+
+impl Filter {
+    /// The types and categories asked for; unknown ones are an error that names them.
+    pub(super) fn names(&self) -> Result<(Vec<String>, Vec<String>), Problem> {
+        let split = |text: &Option<String>| -> Vec<String> {
+            let names = text.iter().flat_map(|text| text.split(','));
+            names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        };
+        let (types, categories) = (split(&self.types), split(&self.category));
+        let known = known_types();
+        if let Some(unknown) = types.iter().find(|name| !known.contains(*name)) {
+            let detail = format!("There is no event type {unknown}. GET /v1/openapi.json lists them.");
+            return Err(Problem::bad_request("event_type_unknown", detail));
+        }
+        let prefix = |category: &str| known.iter().any(|name| name.split('.').next() == Some(category));
+        if let Some(unknown) = categories.iter().find(|category| !prefix(category)) {
+            let detail = format!("There is no category {unknown}.");
+            return Err(Problem::bad_request("category_unknown", detail));
+        }
+        Ok((types, categories))
+    }
+}
+
+/// Every event type of the catalogue.
+fn known_types() -> &'static std::collections::BTreeSet<String> {
+    struct Types(std::collections::BTreeSet<String>);
+    impl catalogue::Visitor for Types {
+        fn visit<A: Aggregate>(&mut self) {
+            let events = A::events(&mut schemars::SchemaGenerator::default());
+            self.0.extend(events.into_iter().map(|event| format!("{}.{}", A::KIND, event.name)));
+        }
+    }
+    static TYPES: std::sync::LazyLock<std::collections::BTreeSet<String>> = std::sync::LazyLock::new(|| {
+        let mut types = Types(std::collections::BTreeSet::new());
+        catalogue::visit_all(&mut types);
+        types.0
+    });
+    &TYPES
+}
+
+/// An event as the API shows it.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    pub(super) position: i64,
+    stream: &'a str,
+    version: i64,
+    id: uuid::Uuid,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    occurred_at: Time,
+    recorded_at: Time,
+    #[serde(flatten)]
+    metadata: Metadata,
+    data: &'a RawValue,
+}
+
+/// Makes an event showable.
+pub(crate) fn shown(event: &Recorded) -> Result<Shown<'_>, Problem> {
+    let broken = |error: serde_json::Error| Problem::broken(&format!("event {}: {error}", event.position));
+    Ok(Shown {
+        position: event.position,
+        stream: &event.stream,
+        version: event.version,
+        id: event.id,
+        kind: &event.kind,
+        occurred_at: event.occurred_at,
+        recorded_at: event.recorded_at,
+        metadata: serde_json::from_slice(&event.metadata).map_err(broken)?,
+        data: serde_json::from_slice(&event.data).map_err(broken)?,
+    })
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    data: Vec<Shown<'a>>,
+    next: Option<String>,
+    position: i64,
+}
+
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(filter): Params<Filter>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    caller.must("event.read")?;
+    let (types, categories) = filter.names()?;
+    let limit = page_size(filter.limit)?;
+    let direction = if filter.backwards { Direction::Backward } else { Direction::Forward };
+    let query = Query {
+        tenant: Some(caller.tenant.to_string()),
+        after: filter.after,
+        direction,
+        limit: limit + 1,
+        categories,
+        types,
+        stream: filter.stream,
+        from: filter.from,
+        to: filter.to,
+        ..Query::default()
+    };
+    let head = app.log.head().await?;
+    let mut events = app.log.read_all(&query).await?;
+    let more = events.len() as i64 > limit;
+    events.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = events.last().filter(|_| more).map(|last| with_parameter(&uri, "after", &last.position.to_string()));
+    respond(&events, next, head)
+}
+
+/// The page size asked for, or an error that says what is allowed.
+pub(super) fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
+    match limit.unwrap_or(PAGE) {
+        limit if (1..=MOST).contains(&limit) => Ok(limit),
+        limit => Err(Problem::bad_request("limit_invalid", format!("limit is 1 to {MOST}, not {limit}."))),
+    }
+}
+
+/// Parameters of a history.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HistoryOptions {
+    /// Only after this version, in the direction of reading.
+    after: Option<i64>,
+    /// Events on a page, 1 to 1000; 100 unless told otherwise.
+    limit: Option<i64>,
+    /// Newest first.
+    backwards: bool,
+}
+
+async fn history<A: Aggregate>(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(options): Params<HistoryOptions>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    caller.must(&format!("{}.read", A::KIND))?;
+    let id = id_of::<A>(&caller, &id)?;
+    let tenant = caller.tenant.to_string();
+    let limit = page_size(options.limit)?;
+    let (direction, from) = match (options.backwards, options.after) {
+        (false, after) => (Direction::Forward, after.map_or(0, |after| after.saturating_add(1))),
+        (true, after) => (Direction::Backward, after.map_or(i64::MAX, |after| after - 1)),
+    };
+    let head = app.log.head().await?;
+    let stream = A::stream(id);
+    if app.log.stream_version(&tenant, &stream).await? < 0 {
+        let kind = A::KIND;
+        return Err(Problem::missing(
+            format!("{kind}_unknown"),
+            format!("There is no such {}.", kind.replace('_', " ")),
+        ));
+    }
+    let mut events = app.log.read_stream(&tenant, &stream, from, direction, limit + 1).await?;
+    let more = events.len() as i64 > limit;
+    events.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = events.last().filter(|_| more).map(|last| with_parameter(&uri, "after", &last.version.to_string()));
+    respond(&events, next, head)
+}
+
+fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<Response, Problem> {
+    let data = events.iter().map(shown).collect::<Result<_, _>>()?;
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    Ok((headers, Json(Page { data, next, position })).into_response())
+}
+
+/// The same address with one query parameter replaced.
+pub(super) fn with_parameter(uri: &Uri, name: &str, value: &str) -> String {
+    let prefix = format!("{name}=");
+    let others =
+        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with(&prefix));
+    let mut parts: Vec<String> = others.map(ToOwned::to_owned).collect();
+    parts.push(format!("{prefix}{value}"));
+    format!("{}?{}", uri.path(), parts.join("&"))
+}

@@ -1,0 +1,80 @@
+//! Whether the process lives, whether it can work, and what it counts.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{app::App, problem::Problem};
+
+/// How long the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The process lives.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Alive {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+pub(super) async fn alive() -> Json<Alive> {
+    Json(Alive { status: "ok" })
+}
+
+/// What the process needs in order to work.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Ready {
+    /// Whether it should get requests.
+    ready: bool,
+    /// Whether the database answers.
+    database: bool,
+    /// The last position of the log, when the database answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+    /// Read models that have no table to serve from yet.
+    building: Vec<String>,
+}
+
+pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
+    let position = tokio::time::timeout(PATIENCE, app.log.head()).await.ok().and_then(Result::ok);
+    let statuses = app.read_models.status().await;
+    let database = position.is_some() && statuses.is_ok();
+    let statuses = statuses.unwrap_or_default();
+    let serves = |name: &str| statuses.iter().any(|status| status.name == name && status.state == "serving");
+    let missing = projections::names().into_iter().filter(|name| database && !serves(name));
+    let building: Vec<String> = missing.map(ToOwned::to_owned).collect();
+    let ready = database && building.is_empty() && !app.stopping.is_cancelled();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, database, position, building }))
+}
+
+/// What is looked up when somebody asks for the metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Gauges {
+    pool: IntGaugeVec,
+    position: IntGauge,
+}
+
+impl Gauges {
+    pub(crate) fn new(registry: &Registry) -> Result<Gauges, prometheus::Error> {
+        let pool = Opts::new("deskfold_pool_connections", "Database connections of this process by state.");
+        let gauges = Gauges {
+            pool: IntGaugeVec::new(pool, &["state"])?,
+            position: IntGauge::new("deskfold_log_position", "The last position of the log that this process knows.")?,
+        };
+        registry.register(Box::new(gauges.pool.clone()))?;
+        registry.register(Box::new(gauges.position.clone()))?;
+        Ok(gauges)
+    }
+}
+
+pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    let (size, idle) = (i64::from(app.pool.size()), i64::try_from(app.pool.num_idle()).unwrap_or_default());
+    app.gauges.pool.with_label_values(&["idle"]).set(idle);
+    app.gauges.pool.with_label_values(&["used"]).set((size - idle).max(0));
+    app.gauges.position.set(*app.log.tail().watch().borrow());
+    let text = TextEncoder::new().encode_to_string(&app.registry.gather()).map_err(|error| Problem::broken(&error))?;
+    Ok(([("content-type", "text/plain; version=0.0.4")], text))
+}

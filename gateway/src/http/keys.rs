@@ -1,0 +1,96 @@
+//! API keys: issuing one makes a secret that is shown once.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Method},
+    response::Response,
+};
+use domain::{Aggregate, Id, Time, api_key::ApiKey, catalogue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    commands::{Answer, InFlight, answer_with},
+    request::{self, Body},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, bootstrap::issue_key, problem::Problem};
+
+/// `POST /api_keys`, `GET /me` and `GET /permissions`.
+pub(super) fn routes() -> Routes {
+    Routes::new().post("/api_keys", issue).get("/me", me).get("/permissions", permissions)
+}
+
+/// A new API key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    /// What it is for.
+    name: String,
+    /// The user it acts as; the caller by default.
+    #[serde(default)]
+    user: Option<Id>,
+    /// The role that bounds it; by default it may do whatever its user may.
+    #[serde(default)]
+    role: Option<Id>,
+    /// When it stops working; never by default.
+    #[serde(default)]
+    expires_at: Option<Time>,
+}
+
+/// An issued key: the answer of every command, and the secret.
+#[derive(Serialize)]
+struct Issued<'a> {
+    #[serde(flatten)]
+    answer: Answer<'a>,
+    /// The key itself; it is shown this once. A retry with the same Idempotency-Key does not show it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+async fn issue(State(app): State<App>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    caller.must("api_key.issue")?;
+    let what = format!("{} /v1/api_keys", Method::POST);
+    let order = request::order(&app, &headers, &caller, app.new_id(), &what, &body.bytes)?;
+    let new: New = body.read()?;
+    let user = new.user.unwrap_or_else(|| caller.actor.principal());
+    let _in_flight = InFlight::enter(&app, &order)?;
+    let (secret, accepted) = issue_key(&app.commands, &order, &new.name, user, new.role, new.expires_at).await?;
+    let key = (!accepted.repeated).then_some(secret);
+    let location = format!("/v1/{}/{}", ApiKey::PLURAL, accepted.id);
+    Ok(answer_with(&accepted, Some(location), Json(Issued { answer: Answer::from(&accepted), key })))
+}
+
+/// Who the key belongs to.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Me {
+    /// The tenant.
+    tenant: Id,
+    /// The user the key acts as.
+    user: Id,
+    /// The key.
+    key: Id,
+    /// For whom this request is made, if for somebody else.
+    on_behalf_of: Option<Id>,
+    /// Every permission the key has.
+    permissions: Vec<String>,
+}
+
+async fn me(caller: Caller) -> Json<Me> {
+    let permissions = catalogue::permissions().iter().filter(|permission| caller.may(permission)).cloned().collect();
+    let Caller { tenant, key, actor, .. } = caller;
+    Json(Me { tenant, user: actor.id, key, on_behalf_of: actor.on_behalf_of, permissions })
+}
+
+/// Everything that a role can permit.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Permissions {
+    /// By name; a role may also use `ticket.*`, `*.read` and `*`.
+    data: Vec<String>,
+}
+
+async fn permissions(caller: Caller) -> Result<Json<Permissions>, Problem> {
+    caller.must("role.read")?;
+    Ok(Json(Permissions { data: catalogue::permissions().iter().cloned().collect() }))
+}

@@ -1,0 +1,237 @@
+//! Read models over HTTP: lists, searches and single records, now or as of the past.
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use domain::{FieldError, Id, Time, custom::Definitions, field::Field};
+use projections::{AsOf, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+
+use super::{
+    events::with_parameter,
+    request::{self, Body, POSITION, Params},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// `GET /tickets`, `POST /tickets/search` and `GET /tickets/{id}` for every listed read model.
+pub(super) fn routes() -> Routes {
+    struct Mount(Routes);
+    impl ListVisitor for Mount {
+        fn visit<M: Listed>(&mut self) {
+            let routes = std::mem::take(&mut self.0);
+            let path = format!("/{}", M::PATH);
+            let routes = match M::LISTED {
+                true => routes.get(&path, list::<M>).post(&format!("{path}/search"), search::<M>),
+                false => routes,
+            };
+            self.0 = if M::SINGLE { routes.get(&format!("{path}/{{id}}"), read::<M>) } else { routes };
+        }
+    }
+    let mut mount = Mount(Routes::new());
+    projections::visit_lists(&mut mount);
+    mount.0
+}
+
+/// What is asked of a list, in an address or in a body.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked<F> {
+    /// The filter tree; in an address it is JSON text.
+    filter: Option<F>,
+    /// `-priority,opened_at`.
+    sort: Option<String>,
+    limit: Option<u32>,
+    after: Option<String>,
+    count: Option<Counted>,
+    min_position: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Counted {
+    Exact,
+    Estimate,
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+struct Listing {
+    data: Vec<Box<RawValue>>,
+    next: Option<String>,
+    position: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+}
+
+async fn list<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    Params(asked): Params<Asked<String>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let filter = asked.filter.as_deref().map(serde_json::from_str).transpose();
+    let filter: Option<Value> = filter.map_err(|error| {
+        let error = FieldError {
+            pointer: "/filter".into(),
+            code: "filter_malformed".into(),
+            detail: format!("The filter is no JSON: {error}."),
+        };
+        invalid(vec![error])
+    })?;
+    let asked = Asked { filter, ..asked.without_filter() };
+    let (page, position) = read_page::<M>(&app, &caller, &headers, &asked).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(&uri, "after", cursor));
+    Ok(respond(page, next, position))
+}
+
+/// The same with the filter in the body; `next` is then the value of `after` in the next body.
+async fn search<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let asked: Asked<Value> = body.read()?;
+    let (mut page, position) = read_page::<M>(&app, &caller, &headers, &asked).await?;
+    let next = page.next.take();
+    Ok(respond(page, next, position))
+}
+
+impl Asked<String> {
+    fn without_filter(self) -> Asked<Value> {
+        let Asked { sort, limit, after, count, min_position, filter: _ } = self;
+        Asked { filter: None, sort, limit, after, count, min_position }
+    }
+}
+
+async fn read_page<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: &Asked<Value>,
+) -> Result<(Page, i64), Problem> {
+    caller.must(&format!("{}.read", M::READ))?;
+    let limit = match asked.limit.unwrap_or(DEFAULT_LIMIT) {
+        limit if (1..=MAX_LIMIT).contains(&limit) => limit,
+        limit => return Err(Problem::bad_request("limit_invalid", format!("limit is 1 to {MAX_LIMIT}, not {limit}."))),
+    };
+    let custom = custom_fields::<M>(app, caller.tenant).await?;
+    let parsed = ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom).map_err(invalid)?;
+    let count = match asked.count {
+        None => Count::None,
+        Some(Counted::Exact) => Count::Exact,
+        Some(Counted::Estimate) => Count::Estimate,
+    };
+    let asked_for = ListRequest { limit, after: asked.after.clone(), count, ..parsed };
+    request::reach(app, M::NAME, request::min_position(headers, asked.min_position)?).await?;
+    let position = app.read_models.position(M::NAME).await?;
+    Ok((projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?, position))
+}
+
+/// The definitions of the custom fields that a list can be filtered by.
+async fn custom_fields<M: Listed>(app: &App, tenant: Id) -> Result<Definitions, Problem> {
+    match M::CUSTOM {
+        Some(kind) => {
+            let (fields, _) = app.commands.load::<Field>(tenant, Field::id_for(tenant, kind)).await?;
+            Ok(fields.definitions.clone())
+        }
+        None => Ok(Definitions::new()),
+    }
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    let first = errors.first().cloned();
+    let (code, detail) = first.map_or(("query_invalid".into(), String::new()), |error| (error.code, error.detail));
+    Problem::invalid(code, detail).with(errors)
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Problem {
+        match error {
+            ListError::Cursor(fault) => invalid(vec![fault]),
+            ListError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Which state of a record.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Moment {
+    /// An instant: what had happened by then; or a position of the log.
+    as_of: Option<String>,
+    /// An instant: what was known here by then.
+    known_at: Option<Time>,
+    /// The same as `Deskfold-Min-Position`.
+    min_position: Option<i64>,
+}
+
+/// The point in the past that a query asks for, if it does.
+pub(super) fn past(as_of: Option<&str>, known_at: Option<Time>) -> Result<Option<AsOf>, Problem> {
+    let invalid = || {
+        let detail = "as_of is an RFC 3339 instant or a position of the log; known_at is an instant; give one of them.";
+        Problem::bad_request("as_of_invalid", detail)
+    };
+    match (as_of, known_at) {
+        (None, None) => Ok(None),
+        (None, Some(instant)) => Ok(Some(AsOf::KnownAt(instant))),
+        (Some(text), None) => match (text.parse(), text.parse()) {
+            (Ok(position), _) => Ok(Some(AsOf::Position(position))),
+            (_, Ok(instant)) => Ok(Some(AsOf::Instant(instant))),
+            _ => Err(invalid()),
+        },
+        (Some(_), Some(_)) => Err(invalid()),
+    }
+}
+
+async fn read<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(moment): Params<Moment>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must(&format!("{}.read", M::READ))?;
+    let kind = M::READ;
+    let missing =
+        || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
+    let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
+    if let Some(past) = past(moment.as_of.as_deref(), moment.known_at)? {
+        let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
+        return one(&record, record.position, &uri);
+    }
+    request::reach(&app, M::NAME, request::min_position(&headers, moment.min_position)?).await?;
+    let position = app.read_models.position(M::NAME).await?;
+    let record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    one(&record, position, &uri)
+}
+
+/// One record with its links, its version as ETag, and the position that it reflects.
+fn one(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
+    let path = uri.path();
+    let links = json!({ "self": path, "history": format!("{path}/history") });
+    let text = record.data.get();
+    let fields = text.trim_end().strip_suffix('}').ok_or_else(|| Problem::broken(&"a record is no object"))?;
+    let body = format!("{fields},\"links\":{links}}}");
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", record.version)) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok((headers, body).into_response())
+}
+
+fn respond(page: Page, next: Option<String>, position: i64) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    (headers, Json(Listing { data: page.data, next, position, total: page.total })).into_response()
+}

@@ -1,0 +1,175 @@
+//! The HTTP API: its routes, and what happens to every request on its way.
+
+mod commands;
+mod events;
+mod external;
+mod health;
+mod imports;
+mod keys;
+mod lists;
+pub mod openapi;
+mod request;
+mod routes;
+mod stream;
+mod tenants;
+mod tickets;
+
+use std::{any::Any, time::Instant};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use uuid::Uuid;
+
+pub use self::routes::Route;
+use self::routes::Routes;
+pub(crate) use self::{events::shown, health::Gauges};
+use crate::{
+    app::App,
+    problem::{Problem, TRACE},
+};
+
+/// Names a request in answers and log lines.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is counted of requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    seconds: HistogramVec,
+    total: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let buckets = prometheus::exponential_buckets(0.0005, 2.0, 15)?;
+        let seconds = HistogramOpts::new("deskfold_http_request_seconds", "From a request's head to its answer's.");
+        let total = Opts::new("deskfold_http_requests_total", "Requests by route and status.");
+        let metrics = Metrics {
+            seconds: HistogramVec::new(seconds.buckets(buckets), &["method", "route"])?,
+            total: IntCounterVec::new(total, &["method", "route", "status"])?,
+        };
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.total.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// Every route, with what happens to every request.
+pub(crate) fn router(app: App) -> Router {
+    let limit = app.config.body_limit;
+    let keyed = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), limited));
+    mount(keyed)
+        .into_router()
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), observed))
+        .with_state(app)
+}
+
+/// Everything that is answered; `keyed` guards what needs a key.
+fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
+    let api = Routes::new()
+        .merge(commands::routes())
+        .merge(lists::routes())
+        .merge(events::routes())
+        .merge(stream::routes())
+        .merge(keys::routes())
+        .merge(tenants::routes())
+        .merge(tickets::routes())
+        .merge(external::routes())
+        .merge(imports::routes())
+        .layered(keyed);
+    let open = Routes::new()
+        .get("/healthz", health::alive)
+        .get("/readyz", health::ready)
+        .get("/metrics", health::metrics)
+        .merge(openapi::pages())
+        .merge(openapi::routes().under("/v1"));
+    api.under("/v1").merge(open.open())
+}
+
+/// Every route there is.
+pub fn routes() -> Vec<Route> {
+    let mut routes = mount(|router| router).list().to_vec();
+    routes.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
+    routes
+}
+
+async fn no_route(request: Request) -> Problem {
+    Problem::missing("route_unknown", format!("There is nothing at {}. See /docs.", request.uri().path()))
+}
+
+async fn no_method(request: Request) -> Problem {
+    let detail = format!("{} does not take {}. See /docs.", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    Problem::broken(&format!("panic: {}", said.unwrap_or("unknown"))).into_response()
+}
+
+/// Knows the caller before anything else is looked at, and counts the request against the key's limit.
+async fn limited(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let caller = match app.caller(request.headers()).await {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    match app.limits.take(caller.key) {
+        Ok(allowance) => {
+            request.extensions_mut().insert(caller);
+            let mut response = next.run(request).await;
+            if let Some(allowance) = allowance {
+                allowance.write(response.headers_mut());
+            }
+            response
+        }
+        Err((problem, allowance)) => {
+            let mut response = problem.into_response();
+            allowance.write(response.headers_mut());
+            response
+        }
+    }
+}
+
+/// Names, times and counts every request, and gives up on one that takes too long.
+async fn observed(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let id = given.filter(|id| id.len() <= 128).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
+    let long = route.starts_with("/v1/imports");
+    let mut response = TRACE
+        .scope(id.clone(), async {
+            if long {
+                return next.run(request).await;
+            }
+            match tokio::time::timeout(app.config.timeout, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => Problem::unavailable("timeout", "This took too long. Try again.").into_response(),
+            }
+        })
+        .await;
+    let elapsed = started.elapsed();
+    let status = response.status();
+    app.http_metrics.seconds.with_label_values(&[method.as_str(), &route]).observe(elapsed.as_secs_f64());
+    app.http_metrics.total.with_label_values(&[method.as_str(), &route, status.as_str()]).inc();
+    tracing::debug!(%method, route, status = status.as_u16(), ms = elapsed.as_millis(), request_id = id, "answered");
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

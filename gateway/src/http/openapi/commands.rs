@@ -1,0 +1,168 @@
+//! Every command of the catalogue as an operation, with its body, its examples and its refusals.
+
+use domain::{
+    Aggregate, Id,
+    named::{Named, Variant},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::commands::Options,
+    Document,
+    operation::{Operation, in_path},
+    problems::{self, Code},
+    schemas::{pascal, refer},
+};
+
+/// What beside the attributes a new record may start with, and an edit does not touch.
+const ONLY_WHEN_NEW: &[&str] = &["owner", "stage", "tags", "copied_from"];
+/// The headers of every command.
+const HEADERS: &[&str] = &["Idempotency-Key", "If-Match", "Deskfold-Occurred-At", "Deskfold-On-Behalf-Of"];
+
+/// Adds the commands of a kind.
+pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Variant>) {
+    let refusals = Code::refusals::<A>();
+    let examples = examples::<A>();
+    let create = commands.iter().find(|command| command.name == A::CREATE).map(|command| command.schema.clone());
+    for mut command in commands {
+        if command.name == "edit"
+            && let Some(create) = &create
+        {
+            patch_from_create(document, &mut command, create.as_value());
+        }
+        let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
+        let required = required.is_some_and(|required| !required.is_empty());
+        let name = format!("{}{}Command", pascal(A::KIND), pascal(&command.name));
+        let body = document.schemas.add(&name, described(&command));
+        if A::INTERNAL.contains(&command.name.as_str()) {
+            continue;
+        }
+        let command = Described::<A> {
+            name: command.name.clone(),
+            description: command.description.clone(),
+            body,
+            required,
+            examples: examples.get(&command.name).and_then(Value::as_object).cloned().unwrap_or_default(),
+            refusals: refusals.clone(),
+            kind: std::marker::PhantomData,
+        };
+        command.put(document);
+    }
+}
+
+struct Described<A> {
+    name: String,
+    description: String,
+    body: Value,
+    required: bool,
+    examples: Map<String, Value>,
+    refusals: Vec<Code>,
+    kind: std::marker::PhantomData<A>,
+}
+
+impl<A: Aggregate> Described<A> {
+    fn operation(&self, document: &mut Document, id: &str, description: &str) -> Operation {
+        let operation = Operation::new(id, A::PLURAL, description)
+            .permission(format!("{}.{}", A::KIND, self.name))
+            .problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]))
+            .problems(pascal(A::KIND), self.refusals.clone())
+            .query(document.schemas.properties::<Options>(""))
+            .shared(HEADERS);
+        let done = "Done. `events` is empty when it was so already.";
+        let headers = ["ETag", "Deskfold-Position", "Idempotency-Replayed"];
+        operation.answer(200, done, refer("Accepted"), &headers)
+    }
+
+    fn put(&self, document: &mut Document) {
+        let kind = A::KIND;
+        let (collection, record) = (format!("/v1/{}", A::PLURAL), format!("/v1/{}/{{id}}", A::PLURAL));
+        let own_id = format!("{kind}_{}", self.name);
+        let id = id_of::<A>(document);
+        if self.name == A::CREATE {
+            let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
+            let create = |operation: Operation| {
+                let operation = operation.answer(201, "Created, and where it is.", refer("Accepted"), &headers);
+                operation.body(self.body.clone(), self.required, self.examples.clone())
+            };
+            create(self.operation(document, &own_id, &self.description)).at(document, "post", &collection);
+            let description = format!("{} The client chooses the id.", self.description);
+            let operation = self.operation(document, &format!("{own_id}_at"), &description).parameter(id);
+            create(operation).shared(&["If-None-Match-Any"]).at(document, "put", &record);
+        } else if self.name == "edit" {
+            let operation = self.operation(document, &own_id, &self.description).parameter(id);
+            let media_types = ["application/merge-patch+json", "application/json"];
+            operation
+                .body_as(&media_types, self.body.clone(), self.required, self.examples.clone())
+                .at(document, "patch", &record);
+        } else {
+            let operation = self.operation(document, &own_id, &self.description).parameter(id);
+            operation.body(self.body.clone(), self.required, self.examples.clone()).at(
+                document,
+                "post",
+                &format!("{record}/{}", self.name),
+            );
+        }
+    }
+}
+
+/// The record that a path names.
+pub(super) fn id_of<A: Aggregate>(document: &mut Document) -> Value {
+    let kind = A::KIND.replace('_', " ");
+    if A::id_of(Id::NIL, "ticket").is_some() {
+        return in_path("id", "The kind of record, such as `ticket`, or the id.", json!({ "type": "string" }));
+    }
+    in_path("id", &format!("The {kind}."), document.schemas.of::<Id>(""))
+}
+
+/// The schema of a command or an event's data with its own description.
+pub(super) fn described(variant: &Variant) -> Value {
+    let mut schema = variant.schema.as_value().clone();
+    if !variant.description.is_empty() {
+        schema["description"] = json!(variant.description);
+    }
+    schema
+}
+
+/// An edit whose body says nothing of its own takes the attributes of a new record: each may be left out, and null clears.
+fn patch_from_create(document: &Document, edit: &mut Variant, create: &Value) {
+    if edit.schema.get("properties").is_some() || edit.schema.get("$ref").is_some() {
+        return;
+    }
+    let create = document.schemas.resolve(create);
+    let Some(properties) = create["properties"].as_object() else { return };
+    let nullable = |schema: &Value| match &schema["type"] {
+        Value::String(name) if schema.get("enum").is_none() => {
+            let mut schema = schema.clone();
+            schema["type"] = json!([name, "null"]);
+            schema.as_object_mut().map(|schema| schema.remove("default"));
+            schema
+        }
+        Value::Array(_) => schema.clone(),
+        _ => json!({ "anyOf": [schema, { "type": "null" }] }),
+    };
+    let properties: Map<String, Value> = properties
+        .iter()
+        .filter(|(name, _)| !ONLY_WHEN_NEW.contains(&name.as_str()))
+        .map(|(name, schema)| (name.clone(), nullable(schema)))
+        .collect();
+    let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    edit.schema = schema.try_into().unwrap_or_default();
+}
+
+/// Examples by command: each a map of OpenAPI examples.
+fn examples<A: Aggregate>() -> Map<String, Value> {
+    let mut examples = Map::new();
+    for command in A::examples() {
+        let (name, data) = command.encode();
+        let Ok(mut value) = serde_json::from_slice::<Value>(&data) else { continue };
+        // What is absent says the same as null, and reads better.
+        if let Value::Object(members) = &mut value {
+            members.retain(|_, member| !member.is_null());
+        }
+        let of_command = examples.entry(name).or_insert_with(|| json!({}));
+        if let Value::Object(of_command) = of_command {
+            of_command.insert(format!("example{}", of_command.len() + 1), json!({ "value": value }));
+        }
+    }
+    examples
+}

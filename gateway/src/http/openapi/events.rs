@@ -1,0 +1,128 @@
+//! Every event type with its schema, the log as a list and as a stream, and the history of each record.
+
+use domain::{Aggregate, Metadata, named::Variant};
+use serde_json::{Value, json};
+
+use super::{
+    super::events::{Filter, HistoryOptions},
+    Document,
+    commands::{described, id_of},
+    operation::Operation,
+    problems::{self, Code},
+    schemas::{pascal, refer},
+};
+
+/// The events of one kind: a schema for each, and one for any of them.
+pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant]) {
+    let mut mapping = json!({});
+    let mut choices = Vec::new();
+    for event in events {
+        let kind = format!("{}.{}", A::KIND, event.name);
+        let name = format!("{}{}Event", pascal(A::KIND), pascal(&event.name));
+        let data = event.schema.as_value();
+        let schema = json!({
+            "description": described(event)["description"],
+            "allOf": [refer("EventEnvelope")],
+            "type": "object",
+            "required": ["type", "data"],
+            "properties": { "type": { "const": kind }, "data": data },
+        });
+        let reference = document.schemas.add(&name, schema);
+        mapping[kind] = reference["$ref"].clone();
+        choices.push(reference);
+    }
+    let any = json!({
+        "description": format!("What may have happened to a {}.", A::KIND.replace('_', " ")),
+        "oneOf": choices,
+        "discriminator": { "propertyName": "type", "mapping": mapping },
+    });
+    let name = format!("{}Event", pascal(A::KIND));
+    let any = document.schemas.add(&name, any);
+    document.events.push(any.clone());
+    let page = document.schemas.add(&format!("{name}Page"), page_of(&any, "version"));
+
+    let path = format!("/v1/{}/{{id}}/history", A::PLURAL);
+    let kind = A::KIND.replace('_', " ");
+    let options = document.schemas.properties::<HistoryOptions>("");
+    Operation::new(format!("{}_history", A::KIND), A::PLURAL, format!("Every event of a {kind}, with who and why."))
+        .permission(format!("{}.read", A::KIND))
+        .parameter(id_of::<A>(document))
+        .query(options)
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "Its events in order.", page, &["Deskfold-Position"])
+        .problems("History", Code::of(&[problems::PARAMETERS, problems::PAGE]))
+        .problems(format!("{}Read", pascal(A::KIND)), Code::unknown(A::KIND))
+        .at(document, "get", &path);
+}
+
+fn page_of(event: &Value, counted: &str) -> Value {
+    json!({
+        "type": "object",
+        "description": format!("A page of events in order of {counted}."),
+        "required": ["data", "next", "position"],
+        "properties": {
+            "data": { "type": "array", "items": event },
+            "next": { "type": ["string", "null"], "description": "The address of the next page; null on the last." },
+            "position": { "type": "integer", "description": "The last position of the log when this was read." },
+        },
+    })
+}
+
+/// The envelope of every event, and the two ways to read the whole log.
+pub(super) fn log(document: &mut Document) {
+    let mut properties = json!({
+        "position": { "type": "integer", "minimum": 1, "description": "Its place in the log: 1, 2, 3, ... without holes." },
+        "stream": { "type": "string", "description": "The record it happened to, such as `ticket-01K9Z3T8W0QX6V5N4M3K2J1H0G`." },
+        "version": { "type": "integer", "minimum": 0, "description": "Its place in the stream: 0, 1, 2, ..." },
+        "id": { "type": "string", "format": "uuid" },
+        "type": { "type": "string", "description": "What happened, such as `ticket.opened`." },
+        "occurred_at": { "type": "string", "format": "date-time", "description": "When it happened in the world." },
+        "recorded_at": { "type": "string", "format": "date-time", "description": "When the log took it in." },
+        "data": { "type": "object", "description": "What exactly happened." },
+    });
+    let mut required = vec!["position", "stream", "version", "id", "type", "occurred_at", "recorded_at", "data"];
+    required.extend(["actor", "via", "command_id", "correlation_id"]);
+    for (name, schema, _) in document.schemas.properties::<Metadata>("") {
+        properties[name] = schema;
+    }
+    let envelope = json!({
+        "type": "object",
+        "description": "An event of the log: what happened to which record, when, through whom and why.",
+        "required": required,
+        "properties": properties,
+    });
+    document.schemas.add("EventEnvelope", envelope);
+    let any = json!({ "description": "Any event; `type` tells which.", "oneOf": document.events });
+    let any = document.schemas.add("Event", any);
+    let page = document.schemas.add("EventPage", page_of(&any, "position"));
+
+    let parameters = document.schemas.properties::<Filter>("");
+    let description = "Lists the log for auditors: every event of the tenant, in order of position. Positions of other \
+        tenants are left out, so they rise but not by one.";
+    Operation::new("events_list", "events", description)
+        .permission("event.read")
+        .query(parameters.clone())
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "Events in the direction of reading.", page, &["Deskfold-Position"])
+        .problems("Events", Code::of(&[problems::PARAMETERS, problems::PAGE, problems::EVENTS]))
+        .at(document, "get", "/v1/events");
+
+    let description = "Follows the log as it grows, as server-sent events. Each message has the event's position as \
+        `id`, its type as `event` and the event itself as `data`. A client that reconnects with `Last-Event-ID`, as \
+        browsers do, or asks with `after`, misses nothing; without either the stream begins now. A quiet stream sends a \
+        comment every 15 seconds.";
+    let example = "id: 42\nevent: ticket.closed\ndata: {\"position\":42,\"stream\":\"ticket-01K9Z3T8W0QX6V5N4M3K2J1H0G\", \
+        ...,\"type\":\"ticket.closed\",\"data\":{}}\n\n";
+    let content = json!({ "text/event-stream": { "schema": { "type": "string" }, "example": example } });
+    let parameters = parameters.into_iter().filter(|(name, ..)| !NOT_FOLLOWED.contains(&name.as_str())).collect();
+    Operation::new("events_follow", "events", description)
+        .permission("event.read")
+        .query(parameters)
+        .shared(&["Last-Event-ID", "Deskfold-On-Behalf-Of"])
+        .answer_as(200, "Messages until the client leaves or the server stops.", content, &[])
+        .problems("Stream", Code::of(&[problems::PARAMETERS, problems::EVENTS, problems::STREAM]))
+        .at(document, "get", "/v1/events/stream");
+}
+
+/// Parameters of the list that make no sense for a stream.
+const NOT_FOLLOWED: &[&str] = &["limit", "from", "to", "backwards"];

@@ -1,0 +1,110 @@
+//! Imports from upload to report, and entitlements on their way out.
+
+use domain::import::Import;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::imports::{Progress, Wait, Wanted},
+    Document,
+    commands::id_of,
+    operation::Operation,
+    problems::{self, Code},
+    schemas::refer,
+};
+
+const TAG: &str = "imports";
+
+/// Adds them.
+pub(super) fn describe(document: &mut Document) {
+    upload(document);
+    following(document);
+    export(document);
+}
+
+fn upload(document: &mut Document) {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let form = json!({
+        "type": "object",
+        "required": ["kind", "file"],
+        "additionalProperties": false,
+        "properties": {
+            "kind": { "enum": ["history", "entitlements"], "description": "What the file holds." },
+            "source": text("The system the file comes from; what the mapping says by default."),
+            "mapping": text("What the columns mean (TOML); a history needs one."),
+            "dry_run": { "enum": ["true", "false"], "description": "Only show what would be done." },
+            "file": {
+                "type": "string", "format": "binary", "contentMediaType": "text/csv",
+                "description": "The file: CSV in UTF-8, with a header.",
+            },
+        },
+    });
+    let form = document.schemas.add("ImportUpload", form);
+    let links = json!({
+        "type": "object",
+        "required": ["links"],
+        "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
+    });
+    let started = document.schemas.add("ImportStarted", json!({ "allOf": [refer("Accepted"), links] }));
+    let description = "Starts an import: the file is taken in, checked as far as it can be at once, and carried out in the \
+        background. The same file twice adds nothing.";
+    Operation::new("import_start", TAG, description)
+        .permission("import.run")
+        .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+        .body_as(&["multipart/form-data"], form, true, Map::new())
+        .answer(
+            202,
+            "It runs; `links` lead to its progress and its report.",
+            started,
+            &["Location", "ETag", "Deskfold-Position"],
+        )
+        .problems("Upload", Code::of(&[problems::UPLOAD, problems::COMMAND]))
+        .problems("StartImport", Code::refusals::<Import>())
+        .at(document, "post", "/v1/imports");
+}
+
+fn following(document: &mut Document) {
+    let progress = document.schemas.of::<Progress>("Import");
+    let wait = document.schemas.properties::<Wait>("");
+    let id = id_of::<Import>(document);
+    Operation::new("import_progress", TAG, "Tells how far an import is.")
+        .permission("import.read")
+        .parameter(id.clone())
+        .query(wait)
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "What has become of its rows so far.", progress, &["Deskfold-Position"])
+        .problems("Progress", Code::of(&[problems::PARAMETERS]))
+        .problems("ImportRead", Code::unknown("import"))
+        .at(document, "get", "/v1/imports/{id}/progress");
+    Operation::new("import_report", TAG, "Answers with the rows that an import refused.")
+        .permission("import.read")
+        .parameter(id.clone())
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer_as(200, "For each row its number, its line, a code, the reason, and its own cells.", csv(), &[])
+        .problems("ImportRead", Code::unknown("import"))
+        .at(document, "get", "/v1/imports/{id}/report");
+    Operation::new("import_resume", TAG, "Takes an import that failed or was cancelled up again where it stopped.")
+        .permission("import.run")
+        .parameter(id)
+        .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+        .answer(200, "It runs.", refer("Accepted"), &["ETag", "Deskfold-Position"])
+        .problems("Resume", Code::of(&[problems::COMMAND, problems::RESUME]))
+        .problems("ResumeImport", Code::refusals::<Import>())
+        .at(document, "post", "/v1/imports/{id}/resume");
+}
+
+fn export(document: &mut Document) {
+    let wanted = document.schemas.properties::<Wanted>("");
+    let description = "Answers with entitlements as CSV, in the columns that an import of entitlements takes: what goes out comes \
+        in again without a change. Needs `entitlement.read` too.";
+    Operation::new("entitlements_export", "entitlements", description)
+        .permission("export.run")
+        .query(wanted)
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
+        .answer_as(200, "One row for each entitlement, after a header.", csv(), &[])
+        .problems("List", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]))
+        .at(document, "get", "/v1/entitlements.csv");
+}
+
+fn csv() -> Value {
+    json!({ "text/csv": { "schema": { "type": "string" } } })
+}

@@ -1,0 +1,231 @@
+//! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
+
+use domain::filter::FieldKind;
+use projections::{DEFAULT_LIMIT, ListVisitor, Listed, MAX_LIMIT};
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::lists::Moment,
+    Document,
+    operation::{Operation, in_path, in_query},
+    problems::{self, Code},
+    schemas::{pascal, refer},
+};
+
+/// Adds what read models answer.
+impl ListVisitor for Document {
+    fn visit<M: Listed>(&mut self) {
+        if M::LISTED {
+            list::<M>(self);
+        }
+        if M::SINGLE {
+            single::<M>(self);
+        }
+    }
+}
+
+fn list<M: Listed>(document: &mut Document) {
+    let owner = pascal(M::PATH);
+    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+    let filter = document.schemas.add(&format!("{owner}Filter"), filter::<M>(&owner));
+    let page = json!({
+        "type": "object",
+        "description": "A page of a list.",
+        "required": ["data", "next", "position"],
+        "properties": {
+            "data": { "type": "array", "items": view },
+            "next": { "type": ["string", "null"], "description": NEXT },
+            "position": { "type": "integer", "description": "The position up to which the list knows the log." },
+            "total": { "type": "integer", "description": "How many match in all; only when `count` was asked." },
+        },
+    });
+    let page = document.schemas.add(&format!("{owner}Page"), page);
+    let plain = M::PATH.replace('_', " ");
+    let codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]);
+    let answer = |operation: Operation| {
+        operation
+            .permission(format!("{}.read", M::READ))
+            .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
+            .answer(200, "A page.", page.clone(), &["Deskfold-Position"])
+    };
+    let parameters = parameters::<M>();
+    let description = format!("Lists {plain}.\n\n{}", fields::<M>());
+    let filter_parameter = json!({
+        "name": "filter",
+        "in": "query",
+        "description": "Which ones: a filter tree as JSON. See the filter grammar above.",
+        "content": { "application/json": { "schema": filter } },
+    });
+    let mut operation = Operation::new(format!("{}_list", M::PATH), M::PATH, description).parameter(filter_parameter);
+    for (name, schema) in &parameters {
+        operation = operation.parameter(in_query(name, schema.clone(), false));
+    }
+    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", M::PATH));
+
+    let mut properties = Map::from_iter([("filter".to_owned(), filter)]);
+    properties.extend(parameters);
+    let body = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    let body = document.schemas.add(&format!("{owner}Search"), body);
+    let example = json!({ "filter": example::<M>(), "limit": 20 });
+    let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
+    answer(Operation::new(format!("{}_search", M::PATH), M::PATH, description))
+        .body(body, false, Map::from_iter([("example1".to_owned(), json!({ "value": example }))]))
+        .problems("List", codes)
+        .problems("Search", Code::of(&[problems::BODY]))
+        .at(document, "post", &format!("/v1/{}/search", M::PATH));
+}
+
+const NEXT: &str = "The next page, null on the last: an address after a list, the value of `after` after a search.";
+
+/// What a list takes besides its filter.
+fn parameters<M: Listed>() -> Vec<(String, Value)> {
+    let usual: Vec<_> = M::DEFAULT_SORT
+        .iter()
+        .map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column))
+        .collect();
+    let parameter = |name: &str, schema: Value| (name.to_owned(), schema);
+    vec![
+        parameter(
+            "sort",
+            json!({
+                "type": "string",
+                "description": "Fields to sort by, `-` before those that go down. Without a value counts as greatest.",
+                "default": usual.join(","),
+            }),
+        ),
+        parameter(
+            "limit",
+            json!({
+                "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
+                "description": "Records on a page.",
+            }),
+        ),
+        parameter(
+            "after",
+            json!({ "type": "string", "description": "The cursor that `next` of the page before holds." }),
+        ),
+        parameter(
+            "count",
+            json!({
+                "type": "string", "enum": ["exact", "estimate"],
+                "description": "Also say how many match in all. `exact` costs a look at each of them.",
+            }),
+        ),
+        parameter("min_position", json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." })),
+    ]
+}
+
+/// The filter tree of a list: conditions by sort of field, each with the ops it takes.
+fn filter<M: Listed>(owner: &str) -> Value {
+    let this = refer(&format!("{owner}Filter"));
+    let mut kinds: Vec<FieldKind> = Vec::new();
+    for column in M::COLUMNS {
+        if !kinds.contains(&column.kind) {
+            kinds.push(column.kind);
+        }
+    }
+    let condition = |field: Value, ops: Value, wanted: &str| {
+        json!({
+            "type": "object",
+            "description": format!("A condition on {wanted}."),
+            "required": ["field", "op", "value"],
+            "additionalProperties": false,
+            "properties": { "field": field, "op": ops, "value": { "description": VALUE } },
+        })
+    };
+    let mut choices = vec![
+        json!({ "type": "object", "title": "Everything", "additionalProperties": false }),
+        json!({
+            "type": "object", "title": "All of them", "required": ["all"], "additionalProperties": false,
+            "properties": { "all": { "type": "array", "items": this } },
+        }),
+        json!({
+            "type": "object", "title": "Any of them", "required": ["any"], "additionalProperties": false,
+            "properties": { "any": { "type": "array", "items": this } },
+        }),
+        json!({
+            "type": "object", "title": "Not that", "required": ["not"], "additionalProperties": false,
+            "properties": { "not": this },
+        }),
+    ];
+    for kind in kinds {
+        let fields: Vec<_> = M::COLUMNS.iter().filter(|column| column.kind == kind).map(|column| column.name).collect();
+        let ops: Vec<_> = kind.ops().iter().map(|op| op.name()).collect();
+        choices.push(condition(json!({ "enum": fields }), json!({ "enum": ops }), kind.wanted()));
+    }
+    if M::CUSTOM.is_some() {
+        let ops: Vec<_> = domain::filter::Op::ALL.iter().map(|op| op.name()).collect();
+        let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$" });
+        choices.push(condition(field, json!({ "enum": ops }), "a custom field, by the ops of its type"));
+    }
+    json!({ "description": "Which records: a tree of conditions.", "oneOf": choices })
+}
+
+const VALUE: &str = "What the field is held against: a list for `in`, `not_in` and `between` (from, to), \
+    true or false for `is_null`, one value otherwise.";
+
+/// What a list can be filtered and sorted by, for people.
+fn fields<M: Listed>() -> String {
+    let mut text = String::from("| field | holds | ops | sort |\n|---|---|---|---|\n");
+    for column in M::COLUMNS {
+        let ops: Vec<_> = column.kind.ops().iter().map(|op| op.name()).collect();
+        let nullable = if column.nullable { ", or nothing" } else { "" };
+        let sort = if column.sortable { "yes" } else { "" };
+        text.push_str(&format!(
+            "| `{}` | {}{nullable} | {} | {sort} |\n",
+            column.name,
+            column.kind.wanted(),
+            ops.join(", ")
+        ));
+    }
+    if M::CUSTOM.is_some() {
+        text.push_str("| `custom.<key>` | what its type says | by its type | |\n");
+    }
+    let archived = M::COLUMNS.iter().any(|column| column.name == "archived");
+    if archived {
+        text.push_str("\nArchived records are left out unless the filter asks about `archived`.\n");
+    }
+    text
+}
+
+/// A condition that fits the list.
+fn example<M: Listed>() -> Value {
+    let column = M::COLUMNS.iter().find(|column| column.kind == FieldKind::Text);
+    match column {
+        Some(column) => json!({ "field": column.name, "op": "is_null", "value": false }),
+        None => json!({}),
+    }
+}
+
+/// A single record, now or as of the past.
+fn single<M: Listed>(document: &mut Document) {
+    let plain = M::READ.replace('_', " ");
+    let owner = pascal(M::PATH);
+    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+    let links = json!({
+        "type": "object",
+        "description": "Where to go from here.",
+        "required": ["links"],
+        "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
+    });
+    let record = document.schemas.add(&format!("{owner}Record"), json!({ "allOf": [view, links] }));
+    let description = format!(
+        "Reads a {plain}, now or as it was: what had happened by an instant or a position (`as_of`), or what was known \
+         here by an instant (`known_at`)."
+    );
+    let moment = document.schemas.properties::<Moment>("");
+    Operation::new(format!("{}_read", M::PATH), M::PATH, description)
+        .permission(format!("{}.read", M::READ))
+        .parameter(in_path("id", &format!("The {plain}."), json!({ "type": "string" })))
+        .query(moment)
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
+        .answer(
+            200,
+            "The record; `Deskfold-Position` is the position it reflects.",
+            record,
+            &["ETag", "Deskfold-Position"],
+        )
+        .problems("Read", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]))
+        .problems(format!("{}Read", pascal(M::READ)), Code::unknown(M::READ))
+        .at(document, "get", &format!("/v1/{}/{{id}}", M::PATH));
+}

@@ -1,0 +1,194 @@
+//! Every code of a problem: what it means, and where it can occur.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Aggregate, catalogue};
+
+use crate::problem::status_of;
+
+/// A code that Deskfold answers with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The code itself.
+    pub code: String,
+    /// The HTTP status it comes with.
+    pub status: u16,
+    /// What it means, in a sentence.
+    pub meaning: String,
+}
+
+/// Codes with their status and meaning.
+pub(super) type Codes = &'static [(&'static str, u16, &'static str)];
+
+/// The codes that any request may meet.
+pub(super) const ANY: Codes = &[
+    ("internal_error", 500, "Something broke; the server's log knows the trace id."),
+    ("timeout", 503, "The request took too long."),
+    ("log_unavailable", 503, "The log cannot be reached now."),
+    ("database_unavailable", 503, "The database cannot be reached now."),
+];
+
+/// The codes that any request with a key may meet.
+pub(super) const KEYED: Codes = &[
+    ("key_missing", 401, "No API key was sent: `Authorization: Bearer dfk_...`."),
+    ("key_invalid", 401, "The API key is unknown, revoked or expired."),
+    ("user_inactive", 401, "The user of the API key is deactivated."),
+    ("permission_denied", 403, "The key lacks a permission; the detail names it."),
+    ("on_behalf_of_unknown", 422, "`Deskfold-On-Behalf-Of` names no active user and no contact."),
+    ("rate_limited", 429, "The key has made too many requests; `Retry-After` says when to come back."),
+    ("header_invalid", 400, "A header is not plain text."),
+];
+
+/// The codes that parameters in an address may meet.
+pub(super) const PARAMETERS: Codes =
+    &[("parameter_invalid", 400, "A query parameter is unknown or has no value that fits; the detail names it.")];
+
+/// The codes that a request with a JSON body may meet.
+pub(super) const BODY: Codes = &[
+    ("body_unreadable", 400, "The body could not be received."),
+    ("body_malformed", 400, "The body is no JSON."),
+    ("body_too_large", 413, "The body is larger than this server takes."),
+    ("media_type_unsupported", 415, "The body is sent as something else than JSON."),
+    ("body_invalid", 422, "The body does not fit the schema; `errors` points at the places."),
+];
+
+/// The codes that any command may meet, besides its kind's refusals.
+pub(super) const COMMAND: Codes = &[
+    ("idempotency_key_invalid", 400, "An `Idempotency-Key` has 1 to 255 characters."),
+    ("if_match_invalid", 400, "`If-Match` takes one ETag as this API gives it, such as `\"7\"`."),
+    ("occurred_at_invalid", 400, "`Deskfold-Occurred-At` is an RFC 3339 instant, not in the future."),
+    ("command_unknown", 404, "The kind of record has no such command; the detail lists what there is."),
+    ("idempotency_key_in_flight", 409, "The first request with this `Idempotency-Key` is still being carried out."),
+    ("version_mismatch", 412, "The record is not at the version that `If-Match` names."),
+    ("already_exists", 412, "`If-None-Match: *` was sent and a record with this id exists."),
+    ("idempotency_key_reused", 422, "The `Idempotency-Key` was used for a different request."),
+    ("busy", 503, "Too many others are changing the record."),
+];
+
+/// The codes that a query may meet.
+pub(super) const QUERY: Codes = &[
+    ("min_position_invalid", 400, "`Deskfold-Min-Position` is a position in the log."),
+    ("position_not_reached", 503, "The read model has not reached the position that was asked for."),
+];
+
+/// The codes that a single read may meet.
+pub(super) const MOMENT: Codes =
+    &[("as_of_invalid", 400, "`as_of` is an instant or a position, `known_at` an instant; only one of them is given.")];
+
+/// The codes that pages may meet.
+pub(super) const PAGE: Codes = &[("limit_invalid", 400, "The page size is out of range.")];
+
+/// The codes that reading a thread may meet.
+pub(super) const THREAD: Codes = &[("cursor_invalid", 422, "`after` is no cursor of this thread.")];
+
+/// The codes that a list may meet.
+pub(super) const LIST: Codes = &[
+    ("filter_malformed", 422, "The filter is no filter tree; `errors` points at the place."),
+    ("filter_field_unknown", 422, "The filter names a field that there is not; the detail lists those there are."),
+    ("filter_op_unknown", 422, "The field does not take that op; the detail lists those it takes."),
+    ("filter_value_invalid", 422, "The value does not fit the field."),
+    ("sort_field_unknown", 422, "There is no such field to sort by; the detail lists those there are."),
+    ("cursor_invalid", 422, "`after` is no cursor of this list."),
+    ("cursor_mismatch", 422, "The cursor belongs to another filter or order."),
+];
+
+/// The codes that a list of events may meet.
+pub(super) const EVENTS: Codes = &[
+    ("event_type_unknown", 400, "There is no such event type."),
+    ("category_unknown", 400, "There is no such category."),
+];
+
+/// The codes that following the log may meet.
+pub(super) const STREAM: Codes =
+    &[("last_event_id_invalid", 400, "`Last-Event-ID` is the position of the last event you have seen.")];
+
+/// The codes that naming records as another system does may meet.
+pub(super) const EXTERNAL: Codes = &[
+    ("external_id_invalid", 422, "A source has 1 to 64 characters, an external id 1 to 200."),
+    ("product_unknown", 422, "The body names a product that there is not."),
+    ("product_ambiguous", 422, "The body names a product by a name that several have."),
+    ("holder_unknown", 422, "The body names a holder that there is not."),
+    ("status_invalid", 422, "A status is `active` or `revoked`."),
+];
+
+/// The codes that an upload may meet.
+pub(super) const UPLOAD: Codes = &[
+    ("body_unreadable", 400, "The form could not be received."),
+    ("body_too_large", 413, "The file, or another field of the form, is larger than this server takes."),
+    ("body_invalid", 422, "The form has a field that there is not."),
+    ("required", 422, "A field of the form is missing."),
+    ("kind_invalid", 422, "A kind is `history` or `entitlements`."),
+    ("dry_run_invalid", 422, "`dry_run` is `true` or `false`."),
+    ("text_invalid", 422, "A field is not UTF-8."),
+    ("file_twice", 422, "An import brings in one file."),
+    ("file_invalid", 422, "The file cannot be read, or lacks a column that is needed."),
+    ("mapping_invalid", 422, "The mapping makes no sense; `errors` says where."),
+    ("external_id_invalid", 422, "A source has 1 to 64 characters, an external id 1 to 200."),
+];
+
+/// The codes that taking up an import again may meet.
+pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
+
+/// The codes of what only Deskfold itself does.
+const OWN: Codes = &[("done_before", 409, "This has been done before.")];
+
+/// The codes of addresses that nothing answers.
+pub(super) const NOWHERE: Codes = &[
+    ("route_unknown", 404, "There is nothing at this address."),
+    ("method_not_allowed", 405, "The address does not take this method."),
+];
+
+/// Codes of single faults in `errors`, which also occur alone.
+pub const FAULTS: &[(&str, &str)] = &[
+    ("required", "A field that must be there is missing."),
+    ("unknown_field", "There is no such field."),
+    ("unknown_name", "There is no such variant."),
+    ("invalid", "The value does not fit; the detail says what would."),
+];
+
+impl Code {
+    /// What the tables say, in their order.
+    pub(super) fn of(tables: &[Codes]) -> Vec<Code> {
+        let rows = tables.iter().flat_map(|table| table.iter());
+        rows.map(|&(code, status, meaning)| Code { code: code.into(), status, meaning: meaning.into() }).collect()
+    }
+
+    /// There is no such record of a kind.
+    pub(super) fn unknown(kind: &str) -> Vec<Code> {
+        let meaning = format!("There is no such {}.", kind.replace('_', " "));
+        vec![Code { code: format!("{kind}_unknown"), status: 404, meaning }]
+    }
+
+    /// The refusals of a kind of record.
+    pub(super) fn refusals<A: Aggregate>() -> Vec<Code> {
+        let refusals = A::refusals().into_iter().map(|refusal| Code {
+            code: refusal.code.into_owned(),
+            status: status_of(refusal.class).as_u16(),
+            meaning: refusal.detail.into_owned(),
+        });
+        refusals.collect()
+    }
+}
+
+/// Every code there is with its status, and the kinds of record whose refusal it is; codes of the API itself name none.
+pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
+    struct Refusals(BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)>);
+    impl catalogue::Visitor for Refusals {
+        fn visit<A: Aggregate>(&mut self) {
+            for code in Code::refusals::<A>() {
+                let key = (code.code.clone(), code.status);
+                self.0.entry(key).or_insert_with(|| (code, BTreeSet::new())).1.insert(A::KIND);
+            }
+        }
+    }
+    let mut all = Refusals(BTreeMap::new());
+    let api = Code::of(&[
+        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD, RESUME,
+        OWN, NOWHERE,
+    ]);
+    for code in api {
+        all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));
+    }
+    catalogue::visit_all(&mut all);
+    all.0
+}

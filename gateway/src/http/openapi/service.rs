@@ -1,0 +1,130 @@
+//! The operations that belong to no kind of record in particular: keys, tenants, the service itself.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{health, keys, tenants},
+    Document,
+    operation::Operation,
+    problems::{self, Code},
+    schemas::refer,
+};
+
+/// Adds them.
+pub(super) fn describe(document: &mut Document) {
+    api_keys(document);
+    tenants(document);
+    health(document);
+    pages(document);
+}
+
+fn example(value: Value) -> Map<String, Value> {
+    Map::from_iter([("example1".to_owned(), json!({ "value": value }))])
+}
+
+fn api_keys(document: &mut Document) {
+    let new = document.schemas.of::<keys::New>("ApiKey");
+    let issued = json!({
+        "allOf": [refer("Accepted"), {
+            "type": "object",
+            "properties": { "key": {
+                "type": "string",
+                "description": "The key itself; it is shown this once, and not again to a retry.",
+            } },
+        }],
+    });
+    let issued = document.schemas.add("IssuedApiKey", issued);
+    let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
+    Operation::new(
+        "api_key_issue",
+        "api_keys",
+        "Issues an API key. Its secret is shown this once: only a digest is kept.",
+    )
+    .permission("api_key.issue")
+    .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+    .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
+    .answer(201, "The key.", issued, &headers)
+    .problems("Body", Code::of(&[problems::BODY]))
+    .problems("Issue", Code::of(&[problems::COMMAND]))
+    .problems("IssueApiKey", Code::refusals::<domain::api_key::ApiKey>())
+    .at(document, "post", "/v1/api_keys");
+    let me = document.schemas.of::<keys::Me>("");
+    Operation::new("me", "api_keys", "Tells whom the key belongs to and what it may do.")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "You.", me, &[])
+        .at(document, "get", "/v1/me");
+    let permissions = document.schemas.of::<keys::Permissions>("");
+    Operation::new("permissions_list", "roles", "Lists everything that a role can permit.")
+        .permission("role.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "Permissions by name.", permissions, &[])
+        .at(document, "get", "/v1/permissions");
+}
+
+fn tenants(document: &mut Document) {
+    let new = document.schemas.of::<tenants::New>("Tenant");
+    let created = document.schemas.of::<tenants::Created>("Tenant");
+    let mut codes = Code::refusals::<domain::tenant::Tenant>();
+    codes.extend(Code::refusals::<domain::user::User>().into_iter().filter(|code| code.status == 422));
+    Operation::new(
+        "tenant_create",
+        "tenants",
+        "Creates a tenant with its roles and its first admin. Only people of the first tenant of a deployment can.",
+    )
+    .permission("tenant.operate")
+    .body(new, true, example(json!({ "name": "Acme", "admin_email": "ada@acme.example" })))
+    .answer(201, "The tenant, and its admin's key.", created, &[])
+    .problems("Body", Code::of(&[problems::BODY]))
+    .problems("CreateTenant", codes)
+    .at(document, "post", "/v1/tenants");
+}
+
+fn health(document: &mut Document) {
+    let alive = document.schemas.of::<health::Alive>("");
+    Operation::new("alive", "service", "Tells that the process lives.")
+        .open()
+        .answer(200, "It does.", alive, &[])
+        .at(document, "get", "/healthz");
+    let ready = document.schemas.of::<health::Ready>("");
+    Operation::new("ready", "service", "Tells whether the process can work.")
+        .open()
+        .answer(200, "It can.", ready.clone(), &[])
+        .answer(503, "It cannot, and what is missing.", ready, &[])
+        .at(document, "get", "/readyz");
+    let content = json!({ "text/plain": { "schema": { "type": "string" } } });
+    Operation::new("metrics", "service", "Tells what the process counts, as Prometheus reads it.")
+        .open()
+        .answer_as(200, "Metrics in Prometheus' text format.", content, &[])
+        .at(document, "get", "/metrics");
+}
+
+fn pages(document: &mut Document) {
+    let content = json!({ "application/json": { "schema": { "type": "object" } } });
+    Operation::new("openapi", "service", "Answers with this document.")
+        .open()
+        .shared(&["If-None-Match"])
+        .answer_as(200, "An OpenAPI 3.1 document.", content, &["ETag"])
+        .answer_as(304, "It is still what `If-None-Match` names.", json!({}), &["ETag"])
+        .at(document, "get", "/v1/openapi.json");
+    let html = || json!({ "text/html": { "schema": { "type": "string" } } });
+    Operation::new("home", "service", "Leads to the documentation.")
+        .open()
+        .answer_as(307, "To `/docs`.", json!({}), &["Location"])
+        .at(document, "get", "/");
+    Operation::new("docs", "service", "Shows this document in a browser.")
+        .open()
+        .shared(&["If-None-Match"])
+        .answer_as(200, "A page.", html(), &["ETag"])
+        .answer_as(304, "It is still what `If-None-Match` names.", json!({}), &["ETag"])
+        .at(document, "get", "/docs");
+    let any = json!({ "*/*": { "schema": { "type": "string" } } });
+    let asset = super::operation::in_path("file", "Its name.", json!({ "enum": super::pages::FILES }));
+    Operation::new("docs_file", "service", "Answers with a file that the documentation page needs.")
+        .open()
+        .parameter(asset)
+        .shared(&["If-None-Match"])
+        .answer_as(200, "The file.", any, &["ETag"])
+        .answer_as(304, "It is still what `If-None-Match` names.", json!({}), &["ETag"])
+        .problems("DocsFile", Code::of(&[problems::NOWHERE]).into_iter().filter(|code| code.status == 404).collect())
+        .at(document, "get", "/docs/{file}");
+}

@@ -1,0 +1,134 @@
+//! What operations share: parameters, headers, the security scheme, and the shapes of answers and problems.
+
+use domain::Id;
+use serde_json::{Value, json};
+
+use super::{Document, schemas::refer};
+
+/// Parameters by the names under which operations refer to them.
+pub(super) fn parameters(document: &mut Document) -> Value {
+    let id = document.schemas.of::<Id>("");
+    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "description": description, "required": false, "schema": schema });
+    let text = || json!({ "type": "string" });
+    json!({
+        "Idempotency-Key": header(
+            "Idempotency-Key",
+            "Makes the command safe to retry: the same key with the same request answers as the first time, also after a \
+             lost answer; with another request it is refused (422); while the first is being carried out it conflicts (409).",
+            json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        ),
+        "If-Match": header(
+            "If-Match",
+            "The version you have seen, as an ETag such as `\"7\"`. If the record has moved on in a way that disturbs the \
+             command, nothing is written (412).",
+            text(),
+        ),
+        "If-None-Match": header("If-None-Match", "The ETag of what you have: answers 304 when it still stands.", text()),
+        "If-None-Match-Any": header("If-None-Match", "`*`: only if there is no such record yet (412).", json!({ "const": "*" })),
+        "Deskfold-Occurred-At": header(
+            "Deskfold-Occurred-At",
+            "When it happened in the world, if not now (permission `event.backdate`).",
+            json!({ "type": "string", "format": "date-time" }),
+        ),
+        "Deskfold-On-Behalf-Of": header(
+            "Deskfold-On-Behalf-Of",
+            "The user or contact for whom the request is made (permission `user.act_for`); both stay on record.",
+            id,
+        ),
+        "Deskfold-Min-Position": header(
+            "Deskfold-Min-Position",
+            "The position that the answer must reflect, such as the `Deskfold-Position` of your last command. The query \
+             waits for it a while, then answers 503.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+        "Last-Event-ID": header(
+            "Last-Event-ID",
+            "The position of the last event you have seen: the stream goes on after it.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+    })
+}
+
+/// Headers of answers by name.
+pub(super) fn headers() -> Value {
+    let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+    let (text, number) = (|| json!({ "type": "string" }), || json!({ "type": "integer" }));
+    json!({
+        "ETag": header("The record's version, such as `\"7\"`: for `If-Match`.", text()),
+        "Location": header("Where the new record is.", text()),
+        "Deskfold-Position": header("The position in the log that was reached, or that the answer reflects.", number()),
+        "Idempotency-Replayed": header("`true` when this is the stored answer of an earlier request.", text()),
+        "RateLimit": header("What is left of the key's limit: `\"key\";r=<requests>;t=<seconds>`.", text()),
+        "RateLimit-Policy": header("The key's limit: `\"key\";q=<requests>;w=<seconds>`.", text()),
+        "X-RateLimit-Limit": header("Requests a minute.", number()),
+        "X-RateLimit-Remaining": header("Requests left.", number()),
+        "X-RateLimit-Reset": header("Seconds until all are there again, or until the next is allowed.", number()),
+        "Retry-After": header("Seconds to wait before trying again.", number()),
+        "WWW-Authenticate": header("How to authenticate.", text()),
+        "X-Request-Id": header("Names the request: yours if you sent one, `trace_id` in problems.", text()),
+    })
+}
+
+/// Bearer keys.
+pub(super) fn security() -> Value {
+    json!({ "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "dfk_ and 64 hexadecimal digits",
+        "description": "An API key. It acts as its user, within its role if it is bound to one.",
+    } })
+}
+
+/// Shapes of answers that many operations give.
+pub(super) fn schemas(document: &mut Document) {
+    let id = document.schemas.of::<Id>("");
+    let written = json!({
+        "type": "object",
+        "description": "An event that a command wrote.",
+        "required": ["type", "data"],
+        "properties": {
+            "type": { "type": "string", "description": "Such as `ticket.opened`." },
+            "data": { "type": "object" },
+            "stream": { "type": "string", "description": "The record, when it is another than the command was for." },
+        },
+    });
+    document.schemas.add("WrittenEvent", written);
+    let accepted = json!({
+        "type": "object",
+        "description": "A command that was carried out.",
+        "required": ["id", "version", "position", "events"],
+        "properties": {
+            "id": id,
+            "version": { "type": "integer", "description": "The record's version now." },
+            "position": { "type": "integer", "description": "The log's position now: for `Deskfold-Min-Position`." },
+            "events": { "type": "array", "items": refer("WrittenEvent"), "description": "What was written; empty if it was so already." },
+        },
+    });
+    document.schemas.add("Accepted", accepted);
+    let fault = json!({
+        "type": "object",
+        "description": "What is wrong with one field.",
+        "required": ["pointer", "code", "detail"],
+        "properties": {
+            "pointer": { "type": "string", "description": "JSON pointer (RFC 6901) into the request's body." },
+            "code": { "type": "string", "description": "A stable code." },
+            "detail": { "type": "string", "description": "One sentence for a person." },
+        },
+    });
+    document.schemas.add("FieldError", fault);
+    let problem = json!({
+        "type": "object",
+        "description": "Why a request was not answered as asked (RFC 9457).",
+        "required": ["type", "title", "status", "code", "detail"],
+        "properties": {
+            "type": { "type": "string", "format": "uri", "description": "Where the code is explained." },
+            "title": { "type": "string", "description": "The status in words." },
+            "status": { "type": "integer", "description": "The HTTP status." },
+            "code": { "type": "string", "description": "A stable code: what programs tell problems apart by." },
+            "detail": { "type": "string", "description": "One sentence for a person." },
+            "errors": { "type": "array", "items": refer("FieldError"), "description": "The fields at fault." },
+            "trace_id": { "type": "string", "description": "The request's id, which the server's log knows." },
+        },
+    });
+    document.schemas.add("Problem", problem);
+}

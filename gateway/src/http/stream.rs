@@ -1,0 +1,175 @@
+//! The log as it grows, over server-sent events: a client that reconnects with `Last-Event-ID` misses nothing.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, Sse},
+    },
+};
+use eventstore::{Direction, Query, Recorded};
+use futures::Stream;
+use tokio::sync::watch;
+
+use super::{
+    events::{Filter, shown},
+    request::{self, Params},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// How often a quiet stream says that it lives, and how far it has come.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events read at once.
+const PAGE: i64 = 500;
+
+/// `GET /events/stream`.
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/events/stream", follow)
+}
+
+async fn follow(
+    State(app): State<App>,
+    caller: Caller,
+    Params(filter): Params<Filter>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must("event.read")?;
+    let (types, categories) = filter.names()?;
+    let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
+    let resume = last.map(str::parse).transpose().map_err(|_| {
+        Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
+    })?;
+    let head = app.log.tail().watch();
+    let position = match resume.or(filter.after) {
+        Some(position) => position,
+        None => app.log.head().await?,
+    };
+    let follower = Follower {
+        tenant: caller.tenant.to_string(),
+        types,
+        categories,
+        stream: filter.stream,
+        position,
+        said: position,
+        ready: VecDeque::new(),
+        head,
+        headers,
+        checked: Instant::now(),
+        app,
+    };
+    let events = futures::stream::unfold(follower, |mut follower| async move {
+        follower.next().await.map(|event| (Ok::<_, Infallible>(event), follower))
+    });
+    Ok(sse(events))
+}
+
+fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let mut response = Sse::new(events).into_response();
+    // Proxies that buffer would hold events back.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    response
+}
+
+/// One client's place in the log.
+struct Follower {
+    app: App,
+    tenant: String,
+    types: Vec<String>,
+    categories: Vec<String>,
+    stream: Option<String>,
+    /// Everything up to here has been looked at.
+    position: i64,
+    /// The last position the client was told.
+    said: i64,
+    ready: VecDeque<Arc<Recorded>>,
+    head: watch::Receiver<i64>,
+    headers: HeaderMap,
+    checked: Instant,
+}
+
+impl Follower {
+    /// The next event to send; `None` when the stream ends.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.app.stopping.is_cancelled() || !self.still_allowed().await {
+                return None;
+            }
+            if let Some(event) = self.ready.pop_front() {
+                self.said = event.position;
+                let shown = shown(&event).ok()?;
+                let sse = Event::default().id(event.position.to_string()).event(&*event.kind);
+                return sse.json_data(shown).ok();
+            }
+            if self.position < *self.head.borrow_and_update() {
+                if let Err(error) = self.read().await {
+                    tracing::warn!(%error, "an event stream ends because the log cannot be read");
+                    return None;
+                }
+                continue;
+            }
+            let stopping = self.app.stopping.clone();
+            tokio::select! {
+                moved = self.head.changed() => if moved.is_err() { return None },
+                () = stopping.cancelled() => return None,
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    // An id without data moves the client's Last-Event-ID, so that it need not look at all this again.
+                    self.said = self.position;
+                    return Some(Event::default().id(self.position.to_string()).comment("here"));
+                }
+            }
+        }
+    }
+
+    /// Reads on: recent events from memory, older ones by the log's indexes.
+    async fn read(&mut self) -> Result<(), eventstore::Error> {
+        let head = *self.head.borrow();
+        if head - self.position <= 4 * PAGE {
+            let events = self.app.log.tail().after(self.position, PAGE).await?;
+            self.position = events.last().map_or(self.position, |event| event.position);
+            let wanted: Vec<_> = events.into_iter().filter(|event| self.wants(event)).collect();
+            self.ready.extend(wanted);
+            return Ok(());
+        }
+        let query = Query {
+            tenant: Some(self.tenant.clone()),
+            after: Some(self.position),
+            until: Some(head),
+            direction: Direction::Forward,
+            limit: PAGE,
+            categories: self.categories.clone(),
+            types: self.types.clone(),
+            stream: self.stream.clone(),
+            ..Query::default()
+        };
+        let events = self.app.log.read_all(&query).await?;
+        let full = events.len() as i64 == PAGE;
+        self.position = events.last().filter(|_| full).map_or(head, |event| event.position);
+        self.ready.extend(events.into_iter().map(Arc::new));
+        Ok(())
+    }
+
+    fn wants(&self, event: &Recorded) -> bool {
+        *event.tenant == *self.tenant
+            && (self.types.is_empty() || self.types.iter().any(|name| *name == *event.kind))
+            && (self.categories.is_empty() || self.categories.iter().any(|name| name == event.category()))
+            && self.stream.as_ref().is_none_or(|stream| **stream == *event.stream)
+    }
+
+    /// Looks at the key again now and then: a revoked one sees no more.
+    async fn still_allowed(&mut self) -> bool {
+        if self.checked.elapsed() < HEARTBEAT {
+            return true;
+        }
+        self.checked = Instant::now();
+        matches!(self.app.caller(&self.headers).await, Ok(caller) if caller.may("event.read"))
+    }
+}

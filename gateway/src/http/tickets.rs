@@ -1,0 +1,197 @@
+//! What tickets have besides lists: their threads, the products that may be picked for them, and reports over them.
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use domain::{Aggregate, Id, Party, PartyKind, Time, entitlement::Entitlement, ticket::Ticket};
+use jiff::civil::Date;
+use projections::{Interval, ReadModel, TicketsOfProduct, product_holders::ProductHolders};
+use projections::{ticket_detail::TicketDetail, ticket_list::TicketList, ticket_thread::TicketThread};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    commands::id_of,
+    events::{page_size, with_parameter},
+    lists::past,
+    request::{self, POSITION, Params},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// `GET /tickets/{id}/thread`, `GET /entitlements/picker` and `GET /reports/tickets_by_product`.
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/tickets/{id}/thread", thread)
+        .get("/entitlements/picker", picker)
+        .get("/reports/tickets_by_product", tickets_by_product)
+}
+
+/// Which part of a thread.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ThreadOptions {
+    /// The page after this cursor.
+    after: Option<String>,
+    /// Entries on a page: 1 to 1000, 100 by default.
+    limit: Option<i64>,
+    /// An instant: what had happened by then; or a position of the log. The thread is then answered whole.
+    as_of: Option<String>,
+    /// An instant: what was known here by then.
+    known_at: Option<Time>,
+    /// Wait until the thread reflects this position.
+    min_position: Option<i64>,
+}
+
+/// A page of entries.
+#[derive(Serialize)]
+struct Entries {
+    data: Vec<Box<RawValue>>,
+    next: Option<String>,
+    position: i64,
+}
+
+async fn thread(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(options): Params<ThreadOptions>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must("ticket.read")?;
+    let id = id_of::<Ticket>(&caller, &id)?;
+    let (ticket, _) = app.commands.load::<Ticket>(caller.tenant, id).await?;
+    let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
+    if ticket.status == domain::ticket::Status::Missing {
+        return Err(missing());
+    }
+    if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
+        if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
+            return Err(missing());
+        }
+        let position = app.log.head().await?;
+        let data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
+        return Ok(respond(data, None, position));
+    }
+    let limit = page_size(options.limit)?;
+    let after = options.after.as_deref().map(cursor).transpose()?;
+    let wanted = request::min_position(&headers, options.min_position)?;
+    request::reach(&app, TicketThread::NAME, wanted).await?;
+    request::reach(&app, TicketList::NAME, wanted).await?;
+    let position = app.read_models.position(TicketThread::NAME).await?;
+    let mut data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let more = data.len() as i64 > limit;
+    data.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = match data.last() {
+        Some(last) if more => Some(with_parameter(&uri, "after", &cursor_of(last)?)),
+        _ => None,
+    };
+    Ok(respond(data, next, position))
+}
+
+/// Where an entry stands in its thread.
+#[derive(Deserialize)]
+struct Place {
+    written_at: Time,
+    written_position: i64,
+}
+
+fn cursor_of(entry: &RawValue) -> Result<String, Problem> {
+    let place: Place = serde_json::from_str(entry.get()).map_err(|error| Problem::broken(&error))?;
+    Ok(format!("{}-{}", place.written_at.as_microsecond(), place.written_position))
+}
+
+fn cursor(text: &str) -> Result<(Time, i64), Problem> {
+    let read = || {
+        let (micros, position) = text.split_once('-')?;
+        Some((Time::from_microsecond(micros.parse().ok()?).ok()?, position.parse().ok()?))
+    };
+    read().ok_or_else(|| Problem::invalid("cursor_invalid", "after is the cursor of a page of this thread."))
+}
+
+fn respond(data: Vec<Box<RawValue>>, next: Option<String>, position: i64) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    (headers, Json(Entries { data, next, position })).into_response()
+}
+
+/// For whom products are picked.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PickerOptions {
+    /// The contact, company or user who asks.
+    requester_id: Id,
+    /// Which of them; a contact by default.
+    requester_kind: Option<PartyKind>,
+    /// Part of the product's name, or of a contract or serial number.
+    search: Option<String>,
+    /// Entries: 1 to 1000, 100 by default.
+    limit: Option<i64>,
+    /// Wait until the picker reflects this position.
+    min_position: Option<i64>,
+}
+
+async fn picker(
+    State(app): State<App>,
+    caller: Caller,
+    Params(options): Params<PickerOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must(&format!("{}.read", Entitlement::KIND))?;
+    let requester = Party { kind: options.requester_kind.unwrap_or(PartyKind::Contact), id: options.requester_id };
+    let limit = page_size(options.limit)?;
+    let wanted = request::min_position(&headers, options.min_position)?;
+    for read_model in [ProductHolders::NAME, "product_catalogue", "contacts"] {
+        request::reach(&app, read_model, wanted).await?;
+    }
+    let position = app.read_models.position(ProductHolders::NAME).await?;
+    let search = options.search.as_deref();
+    let data = projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
+    Ok(respond(data, None, position))
+}
+
+/// Which tickets are counted, and how.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReportOptions {
+    /// Opened on this day (UTC) or later.
+    #[schemars(with = "Option<String>", extend("format" = "date"))]
+    from: Option<Date>,
+    /// Opened on this day (UTC) or earlier.
+    #[schemars(with = "Option<String>", extend("format" = "date"))]
+    to: Option<Date>,
+    /// Divided by day, week or month; not divided by default.
+    interval: Option<Interval>,
+    /// Wait until the report reflects this position.
+    min_position: Option<i64>,
+}
+
+/// Tickets by product.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report {
+    /// Products with most tickets first; by period, oldest first, when divided.
+    data: Vec<TicketsOfProduct>,
+    /// The position that the numbers reflect.
+    position: i64,
+}
+
+async fn tickets_by_product(
+    State(app): State<App>,
+    caller: Caller,
+    Params(options): Params<ReportOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must("report.read")?;
+    request::reach(&app, TicketList::NAME, request::min_position(&headers, options.min_position)?).await?;
+    let position = app.read_models.position(TicketList::NAME).await?;
+    let ReportOptions { from, to, interval, .. } = options;
+    let data = projections::tickets_by_product(&app.pool, caller.tenant, from, to, interval).await?;
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    Ok((headers, Json(Report { data, position })).into_response())
+}

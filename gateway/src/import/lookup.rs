@@ -1,0 +1,159 @@
+//! Which record a text means: an id, what another system calls it, an e-mail address or a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Aggregate, Id, Party, PartyKind,
+    contact::{Identity, IdentityKind},
+    external::ExternalId,
+    named::Either,
+    product::Product,
+    record::Happened,
+};
+use eventstore::{Log, Query};
+use tokio::sync::OnceCell;
+
+use super::rows::Fault;
+
+/// Events read at once.
+const PAGE: i64 = 1000;
+
+/// Why a look-up did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookupError {
+    /// There is nothing of that name, or too much.
+    #[error("{}", .0.reason)]
+    None(Fault),
+    /// The log cannot be reached.
+    #[error(transparent)]
+    Log(#[from] eventstore::Error),
+}
+
+/// The record that holds a set-wide name.
+pub(crate) async fn claimed(log: &Log, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, eventstore::Error> {
+    let owner = log.claim_owner(&tenant.to_string(), scope, key).await?;
+    Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+}
+
+/// The record that a source calls so, by its kind.
+pub(crate) async fn external(
+    log: &Log,
+    tenant: Id,
+    kind: &str,
+    external: &ExternalId,
+) -> Result<Option<Id>, eventstore::Error> {
+    claimed(log, tenant, &format!("{kind}.external"), &external.key()).await
+}
+
+/// `source:external_id`, as one text.
+pub(crate) fn split_external(text: &str) -> Option<ExternalId> {
+    let (source, external_id) = text.split_once(':')?;
+    Some(ExternalId { source: source.trim().to_owned(), external_id: external_id.trim().to_owned() })
+}
+
+fn as_id(text: &str) -> Option<Id> {
+    if text.len() == 26 { text.parse().ok() } else { None }
+}
+
+/// Finds the records of one tenant that texts mean.
+pub(crate) struct Lookup {
+    log: Log,
+    tenant: Id,
+    products: OnceCell<BTreeMap<String, Vec<Id>>>,
+}
+
+impl Lookup {
+    /// Among the records of this tenant.
+    pub(crate) fn new(log: Log, tenant: Id) -> Lookup {
+        Lookup { log, tenant, products: OnceCell::new() }
+    }
+
+    /// A product by its id, its name, or `source:external_id`.
+    pub(crate) async fn product(&self, text: &str) -> Result<Id, LookupError> {
+        if let Some(id) = as_id(text) {
+            return Ok(id);
+        }
+        if let Some(id) = self.external("product", text).await? {
+            return Ok(id);
+        }
+        let names = self.products.get_or_try_init(|| self.product_names()).await?;
+        match names.get(&text.to_lowercase()).map(Vec::as_slice) {
+            Some([id]) => Ok(*id),
+            Some(_) => {
+                let reason = format!("Several products are called {text}: use an id or source:external_id.");
+                Err(LookupError::None(Fault::new("product_ambiguous", reason)))
+            }
+            None => Err(LookupError::None(Fault::new("product_unknown", format!("There is no product {text}.")))),
+        }
+    }
+
+    /// A contact, company or user by its id, its e-mail address, or `source:external_id`.
+    pub(crate) async fn holder(&self, kind: PartyKind, text: &str) -> Result<Party, LookupError> {
+        let name = match kind {
+            PartyKind::Contact => "contact",
+            PartyKind::Company => "company",
+            PartyKind::User => "user",
+        };
+        let found = match (as_id(text), kind) {
+            (Some(id), _) => Some(id),
+            (None, PartyKind::User) => claimed(&self.log, self.tenant, "user.email", &text.to_lowercase()).await?,
+            (None, _) => self.external(name, text).await?,
+        };
+        let found = match (found, kind) {
+            (None, PartyKind::Contact) if text.contains('@') => {
+                let identity = Identity { kind: IdentityKind::Email, value: text.into() };
+                claimed(&self.log, self.tenant, "contact.identity", &identity.key()).await?
+            }
+            (found, _) => found,
+        };
+        let unknown = || LookupError::None(Fault::new("holder_unknown", format!("There is no {name} {text}.")));
+        Ok(Party { kind, id: found.ok_or_else(unknown)? })
+    }
+
+    async fn external(&self, kind: &str, text: &str) -> Result<Option<Id>, eventstore::Error> {
+        match split_external(text) {
+            Some(called) => external(&self.log, self.tenant, kind, &called).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Products by name in small letters, folded from the log: no read model has to catch up first.
+    async fn product_names(&self) -> Result<BTreeMap<String, Vec<Id>>, eventstore::Error> {
+        let mut names: BTreeMap<Id, String> = BTreeMap::new();
+        let mut gone: BTreeSet<Id> = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let query = Query {
+                tenant: Some(self.tenant.to_string()),
+                categories: vec![Product::KIND.into()],
+                after,
+                limit: PAGE,
+                ..Query::default()
+            };
+            let events = self.log.read_all(&query).await?;
+            for event in &events {
+                let Ok(id) = event.key().parse::<Id>() else { continue };
+                match Product::decode(&event.kind, &event.data) {
+                    Ok(Either::Common(Happened::Created(new))) => drop(names.insert(id, new.fields.name)),
+                    Ok(Either::Common(Happened::DetailsChanged { changes })) => {
+                        if let Some(name) = changes.get("name").and_then(|change| change.to.as_str()) {
+                            names.insert(id, name.to_owned());
+                        }
+                    }
+                    Ok(Either::Common(Happened::Archived { .. })) => drop(gone.insert(id)),
+                    Ok(Either::Common(Happened::Restored)) => drop(gone.remove(&id)),
+                    _ => {}
+                }
+            }
+            after = events.last().map(|event| event.position);
+            if (events.len() as i64) < PAGE {
+                break;
+            }
+        }
+        let mut by_name: BTreeMap<String, Vec<Id>> = BTreeMap::new();
+        for (id, name) in names.into_iter().filter(|(id, _)| !gone.contains(id)) {
+            by_name.entry(name.trim().to_lowercase()).or_default().push(id);
+        }
+        Ok(by_name)
+    }
+}

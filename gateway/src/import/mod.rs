@@ -1,0 +1,164 @@
+//! Bringing data in from elsewhere: files of another help desk's history, and of who owns which product.
+//!
+//! A file is uploaded in pieces into the database, so that any process can run its import and take it up again after a
+//! crash. Rows are dealt with in windows; what became of a window is recorded in one transaction. A row that was
+//! carried out but not recorded yet is recognised by its command id, one that an earlier import of the same file
+//! carried out by its mark in the log.
+
+mod entitlements;
+mod history;
+mod job;
+mod lookup;
+mod mapping;
+mod plan;
+mod rows;
+pub(crate) mod store;
+mod target;
+mod template;
+mod upsert;
+
+use std::collections::HashMap;
+
+use commands::Refused;
+use domain::{Actor, Id};
+use uuid::Uuid;
+
+use self::rows::Fault;
+pub(crate) use self::{
+    entitlements::{COLUMNS, CUSTOM, Columns, status_name},
+    job::{idle, run},
+    lookup::{Lookup, LookupError, external},
+    mapping::{Mapping, MappingError},
+    rows::{FileError, Header, Rows},
+    upsert::{Standing, Unfit, Wanted, commands as upsert},
+};
+
+/// Rows, of as many cases, that are dealt with at once: the log writes them in common batches.
+const CONCURRENT: usize = 128;
+
+/// The id of a record that a source knows by a key of its own: the same each time.
+pub(crate) fn id_of(tenant: Id, source: &str, kind: &str, key: &str) -> Id {
+    Id::named(&[&tenant.to_string(), source, kind, key])
+}
+
+/// Which import it is, for whom.
+#[derive(Clone, Debug)]
+struct Run {
+    import: Id,
+    tenant: Id,
+    source: String,
+    /// The importing user.
+    actor: Actor,
+}
+
+impl Run {
+    /// The command that a row is carried out by.
+    fn command_id(&self, row: u64) -> Uuid {
+        Uuid::new_v5(&self.correlation(), &row.to_be_bytes())
+    }
+
+    /// The story that everything of an import belongs to.
+    fn correlation(&self) -> Uuid {
+        Uuid::from_u128(self.import.bits())
+    }
+}
+
+/// Rows of a window that this import carried out before it was interrupted, by number, with their events.
+type Before = HashMap<u64, usize>;
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It led to so many events.
+    Applied(u64),
+    /// It was so already.
+    Unchanged,
+    /// It was refused.
+    Rejected(Fault),
+}
+
+impl Verdict {
+    fn events(events: usize) -> Verdict {
+        if events == 0 { Verdict::Unchanged } else { Verdict::Applied(events as u64) }
+    }
+
+    fn of(outcome: Result<usize, Failed>) -> Result<Verdict, Stop> {
+        match outcome {
+            Ok(events) => Ok(Verdict::events(events)),
+            Err(Failed::Fault(fault)) => Ok(Verdict::Rejected(fault)),
+            Err(Failed::Refused(Refused::Marked)) => Ok(Verdict::Unchanged),
+            Err(Failed::Refused(Refused::Rejected(rejection))) => Ok(Verdict::Rejected(rejection.into())),
+            Err(Failed::Refused(refused)) => Err(refused.into()),
+        }
+    }
+}
+
+/// Why a row was not carried out.
+enum Failed {
+    Fault(Fault),
+    Refused(Refused),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Failed {
+        Failed::Fault(fault)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Failed {
+        Failed::Refused(refused)
+    }
+}
+
+/// Why an import does not go on now.
+#[derive(Debug)]
+enum Stop {
+    /// Something is out of reach; it goes on later.
+    Later(String),
+    /// It cannot go on.
+    Never(String),
+    /// Another runner has it, or this process stops.
+    Elsewhere,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Stop {
+        match refused {
+            Refused::Unavailable(_) | Refused::Busy => Stop::Later(refused.to_string()),
+            other => Stop::Never(other.to_string()),
+        }
+    }
+}
+
+impl From<eventstore::Error> for Stop {
+    fn from(error: eventstore::Error) -> Stop {
+        match error {
+            eventstore::Error::Database(error) => error.into(),
+            other => Stop::Never(other.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Stop {
+        Stop::Later(format!("the database: {error}"))
+    }
+}
+
+impl From<FileError> for Stop {
+    fn from(error: FileError) -> Stop {
+        match error {
+            FileError::Unfit(why) => Stop::Never(why),
+            FileError::Unavailable(why) => Stop::Later(why),
+        }
+    }
+}
+
+impl From<MappingError> for Stop {
+    fn from(error: MappingError) -> Stop {
+        Stop::Never(format!("the mapping: {error}"))
+    }
+}

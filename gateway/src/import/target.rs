@@ -1,0 +1,193 @@
+//! Where an import's commands go: into the log, or into a rehearsal that decides everything and writes nothing.
+
+use std::{any::Any, collections::HashMap, sync::Arc};
+
+use commands::{Commands, Order, Refused};
+use domain::{Aggregate, Ctx, Facts, Id, Need, kernel::AnyState};
+use eventstore::{Direction, Log};
+use parking_lot::Mutex;
+
+use super::lookup;
+
+/// Events of a stream that are read at once.
+const PAGE: i64 = 1000;
+/// How often a command that others kept from being carried out is asked for again.
+const PATIENCE: usize = 5;
+
+/// Carries commands out, or rehearses them.
+#[derive(Clone)]
+pub(crate) struct Target {
+    commands: Commands,
+    rehearsal: Option<Arc<Rehearsal>>,
+}
+
+/// What would be, had the commands been carried out.
+#[derive(Default)]
+struct Rehearsal {
+    states: Mutex<HashMap<(&'static str, Id), AnyState>>,
+    claims: Mutex<HashMap<(&'static str, String), Option<Id>>>,
+}
+
+impl Target {
+    /// The log, or with `dry_run` a rehearsal.
+    pub(crate) fn new(commands: Commands, dry_run: bool) -> Target {
+        Target { commands, rehearsal: dry_run.then(Arc::default) }
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        self.commands.log()
+    }
+
+    /// The state of a record.
+    pub(crate) async fn state<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<Arc<A>, Refused> {
+        match &self.rehearsal {
+            None => Ok(self.commands.load::<A>(tenant, id).await?.0),
+            Some(rehearsal) => {
+                let state = rehearsal.state(self.log(), tenant, &Need::of::<A>(id)).await?;
+                Ok(downcast(state))
+            }
+        }
+    }
+
+    /// The record that holds a set-wide name.
+    pub(crate) async fn claimed(&self, tenant: Id, scope: &'static str, key: &str) -> Result<Option<Id>, Refused> {
+        if let Some(rehearsal) = &self.rehearsal
+            && let Some(owner) = rehearsal.claims.lock().get(&(scope, key.to_owned()))
+        {
+            return Ok(*owner);
+        }
+        lookup::claimed(self.log(), tenant, scope, key).await.map_err(|error| unavailable(&error))
+    }
+
+    /// How many events the commands would lead to.
+    pub(crate) async fn probe<A: Aggregate>(&self, order: &Order, commands: Vec<A::Command>) -> Result<usize, Refused> {
+        match &self.rehearsal {
+            None => {
+                let order = Order { dry_run: true, ..order.clone() };
+                Ok(self.commands.dispatch_all::<A>(&order, commands).await?.events.len())
+            }
+            Some(rehearsal) => Ok(rehearsal.decide::<A>(self.log(), order, commands).await?.events),
+        }
+    }
+
+    /// Carries the commands out, and says how many events they led to.
+    pub(crate) async fn carry_out<A: Aggregate>(
+        &self,
+        order: &Order,
+        commands: Vec<A::Command>,
+    ) -> Result<usize, Refused> {
+        if let Some(rehearsal) = &self.rehearsal {
+            let decided = rehearsal.decide::<A>(self.log(), order, commands).await?;
+            let events = decided.events;
+            rehearsal.keep(order.id, decided);
+            return Ok(events);
+        }
+        for _ in 1..PATIENCE {
+            match self.commands.dispatch_all::<A>(order, commands.clone()).await {
+                Err(Refused::Busy) => tokio::task::yield_now().await,
+                outcome => return Ok(outcome?.events.len()),
+            }
+        }
+        Ok(self.commands.dispatch_all::<A>(order, commands).await?.events.len())
+    }
+}
+
+/// What commands lead to.
+struct Decided<A> {
+    state: A,
+    events: usize,
+    claims: Vec<domain::Claim>,
+}
+
+impl Rehearsal {
+    async fn state(&self, log: &Log, tenant: Id, need: &Need) -> Result<AnyState, Refused> {
+        if let Some(state) = self.states.lock().get(&(need.kind, need.id)) {
+            return Ok(state.clone());
+        }
+        let (tenant, stream) = (tenant.to_string(), format!("{}-{}", need.kind, need.id));
+        let mut state: Option<AnyState> = None;
+        let mut from = 0;
+        loop {
+            let page = log
+                .read_stream(&tenant, &stream, from, Direction::Forward, PAGE)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            let mut events = page.iter().map(|event| (&*event.kind, &*event.data));
+            let folded = (need.fold)(state.as_ref(), &mut events);
+            let folded = folded.map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
+            if (page.len() as i64) < PAGE {
+                return Ok(folded);
+            }
+            state = Some(folded);
+            from += PAGE;
+        }
+    }
+
+    async fn decide<A: Aggregate>(
+        &self,
+        log: &Log,
+        order: &Order,
+        commands: Vec<A::Command>,
+    ) -> Result<Decided<A>, Refused> {
+        let known = self.state(log, order.tenant, &Need::of::<A>(order.id)).await?;
+        let mut state: A = (*downcast::<A>(known)).clone();
+        let mut facts = Facts::default();
+        let (mut events, mut claims) = (0, Vec::new());
+        let now = order.occurred_at.unwrap_or(order.now);
+        for (turn, command) in commands.into_iter().enumerate() {
+            let seed = format!("{}-{turn}", order.command_id);
+            loop {
+                let ctx =
+                    Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+                let mut needs = state.needs(&command, &ctx);
+                needs.retain(|need| !facts.has(need.kind, need.id));
+                if needs.is_empty() {
+                    break;
+                }
+                for need in needs {
+                    facts.insert(need.kind, need.id, self.state(log, order.tenant, &need).await?);
+                }
+            }
+            let ctx = Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+            for event in state.decide(command, &ctx)? {
+                claims.extend(state.claims(&event, &ctx));
+                events += 1 + state.echoes(&event, &ctx).len();
+                state.evolve(&event);
+            }
+        }
+        for claim in claims.iter().filter(|claim| claim.take) {
+            let key = (claim.scope, claim.key.clone());
+            let rehearsed = self.claims.lock().get(&key).copied();
+            let owner = match rehearsed {
+                Some(owner) => owner,
+                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key)
+                    .await
+                    .map_err(|error| unavailable(&error))?,
+            };
+            if owner.is_some_and(|owner| owner != order.id) {
+                return Err(claim.taken.clone().into());
+            }
+        }
+        Ok(Decided { state, events, claims })
+    }
+
+    fn keep<A: Aggregate>(&self, id: Id, decided: Decided<A>) {
+        if decided.events == 0 {
+            return;
+        }
+        let state: Arc<dyn Any + Send + Sync> = Arc::new(decided.state);
+        self.states.lock().insert((A::KIND, id), state);
+        let mut claims = self.claims.lock();
+        for claim in decided.claims {
+            claims.insert((claim.scope, claim.key), claim.take.then_some(id));
+        }
+    }
+}
+
+fn unavailable(error: &eventstore::Error) -> Refused {
+    Refused::Unavailable(error.to_string())
+}
+
+fn downcast<A: Aggregate>(state: AnyState) -> Arc<A> {
+    state.downcast::<A>().unwrap_or_default()
+}

@@ -1,0 +1,221 @@
+//! Errors as clients see them (RFC 9457); the only place that knows HTTP statuses.
+
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use commands::Refused;
+use domain::{Class, FieldError, Rejection, named::Undecodable};
+use serde::Serialize;
+
+tokio::task_local! {
+    /// The request being answered, for its problems and log lines.
+    pub(crate) static TRACE: String;
+}
+
+/// Where every code is explained, before the code itself.
+pub(crate) const PROBLEMS: &str = "https://deskfold.dev/problems/";
+
+/// A problem document, and the headers that go with it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    code: Cow<'static, str>,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem with this status and code.
+    pub(crate) fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Problem {
+        let code = code.into();
+        Problem {
+            kind: format!("{PROBLEMS}{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            trace_id: TRACE.try_with(Clone::clone).ok(),
+            retry_after: None,
+        }
+    }
+
+    /// The same with the fields at fault.
+    #[must_use]
+    pub(crate) fn with(mut self, errors: Vec<FieldError>) -> Problem {
+        self.errors = errors;
+        self
+    }
+
+    /// The same, pointing at one field.
+    #[must_use]
+    pub(crate) fn at(self, pointer: impl Into<String>) -> Problem {
+        let error = FieldError { pointer: pointer.into(), code: self.code.clone(), detail: self.detail.clone() };
+        self.with(vec![error])
+    }
+
+    /// The same, telling when to come back, in seconds.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Problem {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// A request that cannot be read.
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// No valid key.
+    pub(crate) fn unauthorized(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    /// The permission that the key lacks.
+    pub(crate) fn forbidden(permission: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "permission_denied", format!("This needs the permission {permission}."))
+    }
+
+    /// No such thing.
+    pub(crate) fn missing(code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// Well-formed, but wrong.
+    pub(crate) fn invalid(code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// Not now.
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
+    }
+
+    /// Something is broken: logged here, once, and told to the client without its inside.
+    pub(crate) fn broken(error: &dyn std::fmt::Display) -> Problem {
+        let trace = TRACE.try_with(Clone::clone).unwrap_or_default();
+        tracing::error!(%error, trace_id = trace, "request failed");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Something broke. The log knows the trace id.",
+        )
+    }
+
+    /// A body or parameter that does not decode.
+    pub(crate) fn undecodable(error: Undecodable) -> Problem {
+        let detail = if error.pointer.is_empty() {
+            error.detail.clone()
+        } else {
+            format!("{}: {}", error.pointer, error.detail)
+        };
+        let field = FieldError { pointer: error.pointer, code: error.code.into(), detail: error.detail };
+        Problem::invalid("body_invalid", detail).with(vec![field])
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"deskfold\""));
+        }
+        response
+    }
+}
+
+/// The status of a refusal of this class.
+pub(crate) fn status_of(class: Class) -> StatusCode {
+    match class {
+        Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Class::Missing => StatusCode::NOT_FOUND,
+        Class::Forbidden => StatusCode::FORBIDDEN,
+        Class::Conflict => StatusCode::CONFLICT,
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Problem {
+        Problem::new(status_of(rejection.class), rejection.code, rejection.detail).with(rejection.errors)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        match refused {
+            Refused::Rejected(rejection) => rejection.into(),
+            Refused::Stale { expected: None, .. } => {
+                Problem::new(StatusCode::PRECONDITION_FAILED, "already_exists", "A record with this id exists already.")
+            }
+            Refused::Stale { expected: Some(expected), actual } => {
+                let detail = format!("The record is at version {actual}, not {expected}. Read it again, then decide.");
+                Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
+            }
+            Refused::Reused => Problem::invalid(
+                "idempotency_key_reused",
+                "This Idempotency-Key was used for a different request. Use a new one.",
+            ),
+            Refused::Marked => Problem::new(StatusCode::CONFLICT, "done_before", "This has been done before."),
+            Refused::Busy => Problem::unavailable("busy", "Too many others are changing this record. Try again."),
+            Refused::Unavailable(error) => {
+                tracing::warn!(error, "the log is not available");
+                Problem::unavailable("log_unavailable", "The log cannot be reached now. Try again.")
+            }
+            Refused::Broken(error) => Problem::broken(&error),
+        }
+    }
+}
+
+impl From<eventstore::Error> for Problem {
+    fn from(error: eventstore::Error) -> Problem {
+        tracing::warn!(%error, "the log is not available");
+        Problem::unavailable("log_unavailable", "The log cannot be reached now. Try again.")
+    }
+}
+
+impl From<projections::Error> for Problem {
+    fn from(error: projections::Error) -> Problem {
+        match error {
+            projections::Error::Store(error) => error.into(),
+            projections::Error::Log(error) => error.into(),
+            error => Problem::broken(&error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Problem {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
+                tracing::warn!(%error, "the database is not available");
+                Problem::unavailable("database_unavailable", "The database cannot be reached now. Try again.")
+            }
+            error => Problem::broken(&error),
+        }
+    }
+}

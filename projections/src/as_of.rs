@@ -1,0 +1,101 @@
+//! A record as it was: the same fold over a prefix of its stream.
+
+use domain::{Id, Time};
+use eventstore::{Direction, Log, Recorded};
+use serde_json::{Value, value::RawValue};
+use sqlx::PgPool;
+
+use crate::{Error, Listed, ReadModel, Record, engine::fold_row, list};
+
+/// A point in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// After the event at this position of the log.
+    Position(i64),
+    /// What had happened in the world by then, however late it was told: events that occurred at that instant or before.
+    Instant(Time),
+    /// What was known here by then: events that were recorded at that instant or before.
+    KnownAt(Time),
+}
+
+impl AsOf {
+    /// Whether an event counts.
+    pub fn includes(&self, event: &Recorded) -> bool {
+        match self {
+            AsOf::Position(position) => event.position <= *position,
+            AsOf::Instant(instant) => event.occurred_at <= *instant,
+            AsOf::KnownAt(instant) => event.recorded_at <= *instant,
+        }
+    }
+}
+
+/// Events of a stream read at once.
+const PAGE: i64 = 1000;
+
+/// The events of a record up to a point in the past, oldest first. What was told late stays where it was told: an event
+/// counts when it had happened, in the order of the log.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn events(log: &Log, tenant: Id, kind: &str, id: Id, as_of: AsOf) -> Result<Vec<Recorded>, Error> {
+    let (tenant, stream) = (tenant.to_string(), format!("{kind}-{id}"));
+    let mut events = Vec::new();
+    let mut from = 0;
+    loop {
+        let page = log.read_stream(&tenant, &stream, from, Direction::Forward, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        from = last.version + 1;
+        // Occurrence may run backwards along a stream; position and recording never do.
+        let past = !matches!(as_of, AsOf::Instant(_)) && !as_of.includes(last);
+        events.extend(page.into_iter().filter(|event| as_of.includes(event)));
+        if past {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+/// The row of a record at a point in the past, with its version and the position of its last event then; `None` when it
+/// did not exist.
+///
+/// # Errors
+/// When the database fails, or an event cannot be understood.
+pub async fn row_as_of<M: ReadModel>(
+    log: &Log,
+    tenant: Id,
+    id: Id,
+    as_of: AsOf,
+) -> Result<Option<(M::Row, i64, i64)>, Error> {
+    let Some(kind) = M::KINDS.first() else { return Ok(None) };
+    let events = events(log, tenant, kind, id, as_of).await?;
+    Ok(fold_row::<M>(id, &events)?)
+}
+
+/// The record at a point in the past, as [`crate::get`] shows it now; names of other records are those of today.
+///
+/// # Errors
+/// When the database fails, or an event cannot be understood.
+pub async fn get_as_of<M: Listed>(log: &Log, tenant: Id, id: Id, as_of: AsOf) -> Result<Option<Record>, Error> {
+    let Some((row, version, position)) = row_as_of::<M>(log, tenant, id, as_of).await? else { return Ok(None) };
+    let data = show::<M>(log.pool(), tenant, id, &row, version, position).await?;
+    Ok(Some(Record { data, version, position }))
+}
+
+/// A row that was folded in memory, as the list shows one.
+pub(crate) async fn show<M: Listed>(
+    pool: &PgPool,
+    tenant: Id,
+    id: Id,
+    row: &M::Row,
+    version: i64,
+    position: i64,
+) -> Result<Box<RawValue>, Error> {
+    let mut row = serde_json::to_value(row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    if let Value::Object(row) = &mut row {
+        row.insert("tenant_id".into(), tenant.to_string().into());
+        row.insert("id".into(), id.to_string().into());
+        row.insert("version".into(), version.into());
+        row.insert("position".into(), position.into());
+    }
+    Ok(list::shown::<M>(pool, &row).await?)
+}

@@ -1,0 +1,492 @@
+//! What a read model is, a pure fold from (row, event) to row, and what carries it: load, fold in memory, write.
+
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    fmt,
+    sync::Arc,
+};
+
+use domain::{Aggregate, Id, named::Undecodable};
+use eventstore::{Failure, Handler, Recorded};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
+
+/// A table that follows from the log alone: each row is a fold over the events that touch it.
+///
+/// The fold does no I/O. The engine reads a batch of events, loads the rows they touch in one statement, folds in memory,
+/// writes in one statement and moves the checkpoint, all in one transaction.
+pub trait ReadModel: Send + Sync + 'static {
+    /// Its name: analysts query the view `read_<name>`.
+    const NAME: &'static str;
+    /// Raised whenever the fold or the row changes: the table is filled anew beside the old one. A migration creates the
+    /// table `read_<name>_v<VERSION>`.
+    const VERSION: i32;
+    /// The kinds of records whose events it folds; rows that are records come from the first.
+    const KINDS: &'static [&'static str];
+    /// A counter table `read_<tally>` that is kept in step with the rows; its migration names it as this one's.
+    const TALLY: Option<&'static str> = None;
+    /// A row. Its serde fields are the table's columns, besides `tenant_id`, `id`, `version` and `position`, which the
+    /// engine keeps.
+    type Row: Serialize + DeserializeOwned + Clone + Send + Sync + JsonSchema;
+
+    /// The rows an event touches: by default the record it happened to.
+    fn keys(event: &Recorded) -> Keys {
+        Keys::own(event)
+    }
+
+    /// The row after an event; `None` when there is none, or none any more.
+    ///
+    /// # Errors
+    /// When the event cannot be understood: it is parked, with the later events of its stream.
+    fn apply(id: Id, row: Option<Self::Row>, event: &Recorded) -> Result<Option<Self::Row>, Unreadable>;
+
+    /// What a row adds to the counters.
+    fn tally(_row: &Self::Row) -> Vec<Tally> {
+        Vec::new()
+    }
+}
+
+/// The rows an event touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// None.
+    None,
+    /// One.
+    One(Id),
+    /// Several.
+    Many(Vec<Id>),
+}
+
+impl Keys {
+    /// The record that the event happened to. Streams that are no record's touch nothing.
+    pub fn own(event: &Recorded) -> Keys {
+        event.key().parse().map_or(Keys::None, Keys::One)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Id] {
+        match self {
+            Keys::None => &[],
+            Keys::One(id) => std::slice::from_ref(id),
+            Keys::Many(ids) => ids,
+        }
+    }
+}
+
+/// An event that a read model cannot understand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<Undecodable> for Unreadable {
+    fn from(error: Undecodable) -> Self {
+        Unreadable(error.to_string())
+    }
+}
+
+/// The event as its aggregate knows it.
+///
+/// # Errors
+/// When it is none of that aggregate's events.
+pub fn decode<A: Aggregate>(event: &Recorded) -> Result<A::Event, Unreadable> {
+    Ok(A::decode(&event.kind, &event.data)?)
+}
+
+/// What a row adds to one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The counter: columns of its table besides `tenant_id` and `count`, in their order, as text.
+    pub key: Vec<(&'static str, String)>,
+    /// How much.
+    pub count: i64,
+}
+
+/// Does the same for every read model.
+pub trait Visitor {
+    /// Does it for `M`.
+    fn visit<M: ReadModel>(&mut self);
+}
+
+/// A physical table of a read model, with its counters.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    load: String,
+    upsert: String,
+    delete: String,
+    count: String,
+}
+
+impl Table {
+    /// Learns the columns of existing tables.
+    pub(crate) async fn open(
+        connection: &mut PgConnection,
+        name: &str,
+        tally: Option<&str>,
+    ) -> Result<Table, sqlx::Error> {
+        let columns = columns(connection, name).await?;
+        let set: Vec<_> = columns
+            .iter()
+            .filter(|column| *column != "tenant_id" && *column != "id")
+            .map(|column| format!("{column} = excluded.{column}"))
+            .collect();
+        let upsert = format!(
+            "insert into {name} select * from json_populate_recordset(null::{name}, $1::text::json)
+             on conflict (tenant_id, id) do update set {}",
+            set.join(", ")
+        );
+        let count = match tally {
+            Some(tally) => {
+                let mut keys = self::columns(connection, tally).await?;
+                keys.retain(|column| column != "count");
+                format!(
+                    "insert into {tally} select * from json_populate_recordset(null::{tally}, $1::text::json)
+                     on conflict ({}) do update set count = {tally}.count + excluded.count",
+                    keys.join(", ")
+                )
+            }
+            None => String::new(),
+        };
+        Ok(Table {
+            load: format!(
+                "select t.tenant_id, t.id, t.version, t.position, row_to_json(t)::text
+                 from unnest($1::text[], $2::text[]) wanted (tenant_id, id)
+                 join {name} t on t.tenant_id = wanted.tenant_id and t.id = wanted.id"
+            ),
+            upsert,
+            delete: format!(
+                "delete from {name} t using unnest($1::text[], $2::text[]) gone (tenant_id, id)
+                 where t.tenant_id = gone.tenant_id and t.id = gone.id"
+            ),
+            count,
+        })
+    }
+}
+
+async fn columns(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select attname::text from pg_attribute
+         where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+}
+
+type RowKey = (Arc<str>, Id);
+/// A tenant's counter, as [`Tally::key`].
+type Counter = (Arc<str>, Vec<(&'static str, String)>);
+
+struct Slot<R> {
+    row: Option<R>,
+    version: i64,
+    /// Events up to here are in the row.
+    position: i64,
+    /// Whether the table has it.
+    stored: bool,
+    dirty: bool,
+    /// What the stored row has added to the counters.
+    tallied: Vec<Tally>,
+    /// The batch that touched it last.
+    round: u64,
+}
+
+impl<R> Default for Slot<R> {
+    fn default() -> Self {
+        Slot { row: None, version: -1, position: 0, stored: false, dirty: false, tallied: Vec::new(), round: 0 }
+    }
+}
+
+/// Rows in memory, ahead of the table by what has not been taken out yet.
+pub(crate) struct Folder<M: ReadModel> {
+    rows: HashMap<RowKey, Slot<M::Row>>,
+    dirty: Vec<RowKey>,
+    /// Every row of the table is in memory: what is missing does not exist.
+    complete: bool,
+    round: u64,
+}
+
+/// What is to be written to a table.
+#[derive(Default)]
+pub(crate) struct Writes {
+    upserts: Vec<String>,
+    gone: (Vec<String>, Vec<String>),
+    counts: Vec<String>,
+}
+
+/// Most bytes of JSON in one statement.
+const CHUNK: usize = 8 << 20;
+
+impl<M: ReadModel> Folder<M> {
+    /// Nothing in memory. `empty` says that the table is.
+    pub(crate) fn new(empty: bool) -> Self {
+        Folder { rows: HashMap::new(), dirty: Vec::new(), complete: empty, round: 0 }
+    }
+
+    /// Drops everything in memory.
+    pub(crate) fn forget(&mut self) {
+        self.rows.clear();
+        self.dirty.clear();
+        self.complete = false;
+    }
+
+    /// How many rows are ahead of the table.
+    pub(crate) fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Folds events into the rows in memory, loading those that are not there yet.
+    pub(crate) async fn fold<'c, E: Borrow<Recorded> + Sync>(
+        &mut self,
+        database: impl PgExecutor<'c>,
+        table: &Table,
+        events: &[E],
+    ) -> Result<(), Failure> {
+        let keys: Vec<Keys> = events.iter().map(|event| M::keys(event.borrow())).collect();
+        if !self.complete {
+            self.load(database, table, events, &keys).await?;
+        }
+        self.apply(events, &keys)
+    }
+
+    async fn load<'c, E: Borrow<Recorded> + Sync>(
+        &mut self,
+        database: impl PgExecutor<'c>,
+        table: &Table,
+        events: &[E],
+        keys: &[Keys],
+    ) -> Result<(), sqlx::Error> {
+        let mut missing: HashSet<(&Arc<str>, Id)> = HashSet::new();
+        for (event, keys) in events.iter().zip(keys) {
+            let tenant = &event.borrow().tenant;
+            for id in keys.as_slice() {
+                if !self.rows.contains_key(&(Arc::clone(tenant), *id)) {
+                    missing.insert((tenant, *id));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let tenants: Vec<&str> = missing.iter().map(|(tenant, _)| &***tenant).collect();
+        let ids: Vec<String> = missing.iter().map(|(_, id)| id.to_string()).collect();
+        let found: Vec<(String, String, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(table.load.as_str())).bind(tenants).bind(ids).fetch_all(database).await?;
+        let absent: Vec<RowKey> = missing.into_iter().map(|(tenant, id)| (Arc::clone(tenant), id)).collect();
+        for key in absent {
+            self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
+        }
+        for (tenant, id, version, position, json) in found {
+            let row: M::Row = serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let id: Id = id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let tallied = if M::TALLY.is_some() { M::tally(&row) } else { Vec::new() };
+            let slot =
+                Slot { row: Some(row), version, position, stored: true, dirty: false, tallied, round: self.round };
+            self.rows.insert((tenant.into(), id), slot);
+        }
+        Ok(())
+    }
+
+    fn apply<E: Borrow<Recorded>>(&mut self, events: &[E], keys: &[Keys]) -> Result<(), Failure> {
+        self.round += 1;
+        for (event, keys) in events.iter().zip(keys) {
+            let event = event.borrow();
+            for id in keys.as_slice() {
+                let key = (Arc::clone(&event.tenant), *id);
+                let slot = match self.rows.entry(key.clone()) {
+                    Entry::Occupied(slot) => slot.into_mut(),
+                    Entry::Vacant(slot) => slot.insert(Slot::default()),
+                };
+                slot.round = self.round;
+                if event.position <= slot.position {
+                    continue;
+                }
+                let poison = |error: Unreadable| Failure::Poison { position: event.position, reason: error.0 };
+                slot.row = M::apply(*id, slot.row.take(), event).map_err(poison)?;
+                slot.position = event.position;
+                slot.version = event.version;
+                if !slot.dirty {
+                    slot.dirty = true;
+                    self.dirty.push(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what the table lacks. It must be written, or everything forgotten.
+    pub(crate) fn take(&mut self) -> Result<Writes, sqlx::Error> {
+        let mut writes = Writes::default();
+        let mut counts: HashMap<Counter, i64> = HashMap::new();
+        let mut rows = Chunks::default();
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(slot) = self.rows.get_mut(&key) else { continue };
+            slot.dirty = false;
+            let (tenant, id) = key;
+            match &slot.row {
+                Some(row) => {
+                    #[derive(Serialize)]
+                    struct Stored<'a, R> {
+                        tenant_id: &'a str,
+                        id: Id,
+                        version: i64,
+                        position: i64,
+                        #[serde(flatten)]
+                        row: &'a R,
+                    }
+                    rows.add(&Stored { tenant_id: &tenant, id, version: slot.version, position: slot.position, row })?;
+                }
+                None if slot.stored => {
+                    writes.gone.0.push(tenant.to_string());
+                    writes.gone.1.push(id.to_string());
+                }
+                None => {}
+            }
+            slot.stored = slot.row.is_some();
+            if M::TALLY.is_some() {
+                let now = slot.row.as_ref().map(M::tally).unwrap_or_default();
+                if now != slot.tallied {
+                    for tally in &now {
+                        *counts.entry((Arc::clone(&tenant), tally.key.clone())).or_default() += tally.count;
+                    }
+                    for tally in std::mem::replace(&mut slot.tallied, now) {
+                        *counts.entry((Arc::clone(&tenant), tally.key)).or_default() -= tally.count;
+                    }
+                }
+            }
+        }
+        writes.upserts = rows.finish();
+        let mut chunks = Chunks::default();
+        for ((tenant, key), count) in counts.into_iter().filter(|(_, count)| *count != 0) {
+            let mut row: serde_json::Map<String, serde_json::Value> =
+                key.into_iter().map(|(column, value)| (column.to_owned(), value.into())).collect();
+            row.insert("tenant_id".into(), (*tenant).into());
+            row.insert("count".into(), count.into());
+            chunks.add(&row)?;
+        }
+        writes.counts = chunks.finish();
+        Ok(writes)
+    }
+
+    /// Drops rows that the last batch did not touch when there are more than `most`. Everything taken must be written.
+    pub(crate) fn evict(&mut self, most: usize) {
+        if self.rows.len() > most {
+            let round = self.round;
+            self.rows.retain(|_, slot| slot.dirty || slot.round == round);
+            self.complete = false;
+        }
+    }
+}
+
+/// JSON arrays of bounded size.
+#[derive(Default)]
+struct Chunks {
+    done: Vec<String>,
+    current: Vec<u8>,
+}
+
+impl Chunks {
+    fn add(&mut self, row: &impl Serialize) -> Result<(), sqlx::Error> {
+        self.current.push(if self.current.is_empty() { b'[' } else { b',' });
+        serde_json::to_writer(&mut self.current, row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        if self.current.len() > CHUNK {
+            self.close();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let mut chunk = std::mem::take(&mut self.current);
+        if !chunk.is_empty() {
+            chunk.push(b']');
+            self.done.push(String::from_utf8_lossy(&chunk).into_owned());
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        self.close();
+        self.done
+    }
+}
+
+impl Writes {
+    /// Writes it to a table, within the connection's transaction.
+    pub(crate) async fn write(self, connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
+        for rows in self.upserts {
+            sqlx::query(AssertSqlSafe(table.upsert.as_str())).bind(rows).execute(&mut *connection).await?;
+        }
+        if !self.gone.0.is_empty() {
+            sqlx::query(AssertSqlSafe(table.delete.as_str()))
+                .bind(self.gone.0)
+                .bind(self.gone.1)
+                .execute(&mut *connection)
+                .await?;
+        }
+        for counts in self.counts {
+            sqlx::query(AssertSqlSafe(table.count.as_str())).bind(counts).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows that a live worker keeps in memory between batches.
+const LIVE_ROWS: usize = 10_000;
+
+/// Follows the log with one table: a handler of eventstore's subscriptions.
+pub(crate) struct Live<M: ReadModel> {
+    generation: i32,
+    table: Table,
+    folder: Folder<M>,
+}
+
+impl<M: ReadModel> Live<M> {
+    pub(crate) fn new(generation: i32, table: Table) -> Self {
+        Live { generation, table, folder: Folder::new(false) }
+    }
+}
+
+impl<M: ReadModel> Handler for Live<M> {
+    fn name(&self) -> &str {
+        M::NAME
+    }
+
+    fn version(&self) -> i32 {
+        self.generation
+    }
+
+    fn categories(&self) -> &[&str] {
+        M::KINDS
+    }
+
+    async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
+        self.folder.evict(LIVE_ROWS);
+        self.folder.fold(&mut *transaction, &self.table, batch).await?;
+        self.folder.take()?.write(transaction, &self.table).await?;
+        Ok(())
+    }
+
+    fn rolled_back(&mut self) {
+        self.folder.forget();
+    }
+}
+
+/// Folds some events of one row in memory.
+///
+/// # Errors
+/// When one of them cannot be understood.
+pub(crate) fn fold_row<M: ReadModel>(id: Id, events: &[Recorded]) -> Result<Option<(M::Row, i64, i64)>, Unreadable> {
+    let mut row = None;
+    let (mut version, mut position) = (-1, 0);
+    for event in events {
+        row = M::apply(id, row, event)?;
+        (version, position) = (event.version, event.position);
+    }
+    Ok(row.map(|row| (row, version, position)))
+}

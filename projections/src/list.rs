@@ -1,0 +1,493 @@
+//! Lists: filter, sort and pages of any read model, each page a range scan of an index; and single records.
+
+use domain::{
+    FieldError, Id,
+    custom::Definitions,
+    filter::{FieldKind, Fields, Filter, Scalar},
+};
+use schemars::JsonSchema;
+use serde_json::{Value, value::RawValue};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{ReadModel, cursor::Cursor, sql::Sql};
+
+/// A column of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name, the same in the table and in the API.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: FieldKind,
+    /// Whether it may be without a value.
+    pub nullable: bool,
+    /// Whether a list can be sorted by it.
+    pub sortable: bool,
+}
+
+impl Column {
+    const fn new(name: &'static str, kind: FieldKind) -> Column {
+        Column { name, kind, nullable: false, sortable: true }
+    }
+
+    /// A column of text.
+    pub const fn text(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Text)
+    }
+
+    /// A column of whole numbers.
+    pub const fn integer(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Integer)
+    }
+
+    /// A column of instants.
+    pub const fn time(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Time)
+    }
+
+    /// A column that is true or false.
+    pub const fn bool(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Bool)
+    }
+
+    /// A column of ids.
+    pub const fn id(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Id)
+    }
+
+    /// A column of sets of texts; a list cannot be sorted by it.
+    pub const fn set(name: &'static str) -> Column {
+        Column { sortable: false, ..Column::new(name, FieldKind::Set) }
+    }
+
+    /// The same, but it may be without a value.
+    #[must_use]
+    pub const fn nullable(self) -> Column {
+        Column { nullable: true, ..self }
+    }
+}
+
+/// One step of a sort order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// The column.
+    pub column: &'static str,
+    /// Greatest first. Without a value counts as greater than any value.
+    pub descending: bool,
+}
+
+impl Sort {
+    /// Smallest first.
+    pub const fn ascending(column: &'static str) -> Sort {
+        Sort { column, descending: false }
+    }
+
+    /// Greatest first.
+    pub const fn descending(column: &'static str) -> Sort {
+        Sort { column, descending: true }
+    }
+}
+
+/// A read model that is listed, filtered, sorted and read one by one.
+pub trait Listed: ReadModel {
+    /// The name of its collection in paths: `tickets`.
+    const PATH: &'static str;
+    /// Whether it is a list; false where another read model lists the same records.
+    const LISTED: bool = true;
+    /// Whether its records are read one by one; false where another read model shows more of them.
+    const SINGLE: bool = true;
+    /// The kind of record whose `<kind>.read` permission is needed.
+    const READ: &'static str;
+    /// What a record looks like in the API. Documents [`Listed::SELECT`]; a test holds the two together.
+    type View: JsonSchema;
+    /// The id that a path segment means, where it is not the id itself.
+    fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
+        segment.parse().ok()
+    }
+    /// The columns by which it is filtered and sorted; `id` is among them.
+    const COLUMNS: &'static [Column];
+    /// The kind whose custom fields its `custom` column holds.
+    const CUSTOM: Option<&'static str> = None;
+    /// The order unless another is asked for; `id` follows.
+    const DEFAULT_SORT: &'static [Sort];
+    /// The output columns of a row `t`, joined rows included.
+    const SELECT: &'static str;
+    /// Left joins that add to the rows of one page, by primary keys.
+    const JOINS: &'static str = "";
+}
+
+/// Does the same for every list.
+pub trait ListVisitor {
+    /// Does it for `M`.
+    fn visit<M: Listed>(&mut self);
+}
+
+/// Whether, and how well, the whole list is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// Not at all.
+    #[default]
+    None,
+    /// Exactly: costs a scan of all that match.
+    Exact,
+    /// As the planner of the database guesses.
+    Estimate,
+}
+
+/// Most rows on a page.
+pub const MAX_LIMIT: u32 = 200;
+/// Rows on a page unless told otherwise.
+pub const DEFAULT_LIMIT: u32 = 50;
+
+/// What is asked of a list.
+#[derive(Clone, Debug)]
+pub struct ListRequest {
+    /// What matches.
+    pub filter: Filter,
+    /// In what order; empty for the usual one.
+    pub sort: Vec<Sort>,
+    /// Rows on a page, at most [`MAX_LIMIT`].
+    pub limit: u32,
+    /// The page after this cursor.
+    pub after: Option<String>,
+    /// Whether to count.
+    pub count: Count,
+}
+
+impl Default for ListRequest {
+    fn default() -> Self {
+        let limit = DEFAULT_LIMIT;
+        ListRequest { filter: Filter::EVERYTHING, sort: Vec::new(), limit, after: None, count: Count::None }
+    }
+}
+
+impl ListRequest {
+    /// Reads the parts as they stand in an address or a body. `sort` is `-priority,opened_at`; a limit of 0 or above
+    /// [`MAX_LIMIT`] becomes the nearest that is allowed.
+    ///
+    /// # Errors
+    /// Every fault with its place: `/filter/...`, `/sort`.
+    pub fn parse<M: Listed>(
+        filter: Option<&Value>,
+        sort: Option<&str>,
+        custom: &Definitions,
+    ) -> Result<ListRequest, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let filter = match filter {
+            Some(filter) => Filter::parse(filter, &columns_of::<M>(custom)).unwrap_or_else(|faults| {
+                errors.extend(faults.into_iter().map(|fault| {
+                    let pointer = format!("/filter{}", fault.pointer);
+                    FieldError { pointer, ..fault }
+                }));
+                Filter::EVERYTHING
+            }),
+            None => Filter::EVERYTHING,
+        };
+        let sort = sort_of::<M>(sort.unwrap_or_default()).unwrap_or_else(|fault| {
+            errors.push(fault);
+            Vec::new()
+        });
+        if errors.is_empty() { Ok(ListRequest { filter, sort, ..ListRequest::default() }) } else { Err(errors) }
+    }
+}
+
+fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
+    let mut sort: Vec<Sort> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let name = part.strip_prefix('-').unwrap_or(part);
+        let Some(column) = M::COLUMNS.iter().find(|column| column.sortable && column.name == name) else {
+            let names: Vec<_> = M::COLUMNS.iter().filter(|column| column.sortable).map(|column| column.name).collect();
+            return Err(FieldError {
+                pointer: "/sort".into(),
+                code: "sort_field_unknown".into(),
+                detail: format!("There is no field {name} to sort by; there are {}.", names.join(", ")),
+            });
+        };
+        if sort.iter().all(|earlier| earlier.column != column.name) {
+            sort.push(Sort { column: column.name, descending: part.starts_with('-') });
+        }
+    }
+    Ok(sort)
+}
+
+/// The fields by which a list is filtered: its columns, and its kind's custom fields.
+pub fn columns_of<M: Listed>(custom: &Definitions) -> impl Fields + use<'_, M> {
+    ListFields { columns: M::COLUMNS, custom: if M::CUSTOM.is_some() { Some(custom) } else { None } }
+}
+
+struct ListFields<'a> {
+    columns: &'static [Column],
+    custom: Option<&'a Definitions>,
+}
+
+impl Fields for ListFields<'_> {
+    fn kind(&self, field: &str) -> Option<FieldKind> {
+        match field.strip_prefix("custom.") {
+            Some(key) => Some(self.custom?.get(key)?.field_type.into()),
+            None => self.columns.iter().find(|column| column.name == field).map(|column| column.kind),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let custom = self.custom.iter().flat_map(|custom| custom.keys().map(|key| format!("custom.{key}")));
+        self.columns.iter().map(|column| column.name.to_owned()).chain(custom).collect()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The records, each the JSON that goes out.
+    pub data: Vec<Box<RawValue>>,
+    /// The cursor of the next page; `None` on the last.
+    pub next: Option<String>,
+    /// How many match in all, if it was asked.
+    pub total: Option<i64>,
+}
+
+/// One record.
+#[derive(Debug)]
+pub struct Record {
+    /// The JSON that goes out.
+    pub data: Box<RawValue>,
+    /// Version of its stream: what its `ETag` says.
+    pub version: i64,
+    /// Position of its last event.
+    pub position: i64,
+}
+
+/// Why a list or a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is none, or belongs to another filter or order.
+    #[error("{}", .0.detail)]
+    Cursor(FieldError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+}
+
+/// A step of the order with what the cursor says of it.
+struct Step {
+    column: &'static Column,
+    descending: bool,
+}
+
+/// The order asked for, with `id` as its last step.
+fn steps<M: Listed>(sort: &[Sort]) -> Vec<Step> {
+    let sort = if sort.is_empty() { M::DEFAULT_SORT } else { sort };
+    let mut steps: Vec<Step> = sort
+        .iter()
+        .filter_map(|sort| {
+            let column = M::COLUMNS.iter().find(|column| column.name == sort.column && column.sortable)?;
+            Some(Step { column, descending: sort.descending })
+        })
+        .collect();
+    if steps.iter().all(|step| step.column.name != "id") {
+        const ID: &Column = &Column::id("id");
+        steps.push(Step { column: ID, descending: false });
+    }
+    steps
+}
+
+/// The order as text: part of what a cursor is bound to.
+fn named(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("{}{}", if step.descending { "-" } else { "+" }, step.column.name)).collect()
+}
+
+/// The filter, and what a list leaves out unless it is asked for.
+fn condition<M: Listed>(sql: &mut Sql, filter: &Filter) {
+    sql.push(" from read_").push(M::NAME).push(" t where t.tenant_id = ").again(0);
+    if *filter != Filter::EVERYTHING {
+        sql.push(" and (").filter(filter).push(")");
+    }
+    if M::COLUMNS.iter().any(|column| column.name == "archived") && !filter.mentions("archived") {
+        sql.push(" and not t.archived");
+    }
+}
+
+/// One page of a tenant's list.
+///
+/// # Errors
+/// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
+pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
+    let (statement, cursor) = statement::<M>(tenant, request)?;
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    let more = rows.len() > limit as usize;
+    if more {
+        rows.pop();
+    }
+    let next = match rows.last() {
+        Some((_, keys)) if more => Some(cursor.write(keys)),
+        _ => None,
+    };
+    let total = match request.count {
+        Count::None => None,
+        Count::Exact => Some(count::<M>(pool, tenant, &request.filter).await?),
+        Count::Estimate => Some(estimate::<M>(pool, tenant, &request.filter).await?),
+    };
+    let data = rows.into_iter().map(|(json, _)| raw(json)).collect::<Result<_, _>>()?;
+    Ok(Page { data, next, total })
+}
+
+/// The statement of a page, one row more than asked for, and what writes the cursor of the next.
+fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Cursor), ListError> {
+    let steps = steps::<M>(&request.sort);
+    let cursor = Cursor::new(M::NAME, &named(&steps), &request.filter);
+    let after = match &request.after {
+        Some(after) => {
+            let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
+            Some(cursor.read(after, &kinds).map_err(ListError::Cursor)?)
+        }
+        None => None,
+    };
+    let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
+    Ok((page::<M>(tenant, &request.filter, &steps, after.as_deref(), rows), cursor))
+}
+
+pub(crate) fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
+    RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// The statement of one page: its rows by index alone, joined and made JSON afterwards.
+fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[Option<Scalar>]>, rows: i64) -> Sql {
+    let mut sql = Sql::default();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
+    let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
+    // The condition is the same in every branch, and so are its placeholders.
+    let mut shared = Sql { text: String::new(), values: std::mem::take(&mut sql.values) };
+    condition::<M>(&mut shared, filter);
+    sql.values = shared.values;
+    let condition = shared.text;
+    // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
+    let limit = format!(" limit {rows}");
+    let several = branches.len() > 1;
+    for (index, branch) in branches.into_iter().enumerate() {
+        sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
+        for part in branch {
+            sql.push(" and t.").push(part.column).push(part.op);
+            if let Some(value) = part.value {
+                sql.bind(value.clone());
+            }
+        }
+        sql.push(" order by ");
+        for (index, step) in steps.iter().enumerate() {
+            sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
+            sql.push(if step.descending { " desc" } else { "" });
+        }
+        sql.push(&limit).push(")");
+    }
+    if several {
+        sql.push(&limit);
+    }
+    sql.push(") t) select (select row_to_json(v) from (select ");
+    sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
+    for (index, step) in steps.iter().enumerate() {
+        sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
+    }
+    sql.push(")::text from page t ").push(M::JOINS).push(" order by t.ordinal");
+    sql
+}
+
+/// One condition of a branch.
+struct Part<'a> {
+    column: &'static str,
+    op: &'static str,
+    value: Option<&'a Scalar>,
+}
+
+/// What lies beyond a row in a mixed order, as ranges of an index, nearest first: all steps but the last equal and the
+/// last beyond, then all but the last two equal and the next one beyond, and so on. Without a value counts as greatest.
+fn branches<'a>(steps: &[Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'a>>> {
+    let mut branches = Vec::new();
+    let pairs: Vec<_> = steps.iter().zip(keys).collect();
+    for turn in (0..pairs.len()).rev() {
+        let Some((equal, [(step, key), ..])) = pairs.split_at_checked(turn) else { continue };
+        let with = |beyond: Part<'a>| {
+            let equal = equal.iter().map(|(step, key)| match key {
+                Some(value) => Part { column: step.column.name, op: " = ", value: Some(value) },
+                None => Part { column: step.column.name, op: " is null", value: None },
+            });
+            equal.chain([beyond]).collect::<Vec<_>>()
+        };
+        let column = step.column.name;
+        match (key, step.descending) {
+            (Some(value), false) => {
+                branches.push(with(Part { column, op: " > ", value: Some(value) }));
+                if step.column.nullable {
+                    branches.push(with(Part { column, op: " is null", value: None }));
+                }
+            }
+            (Some(value), true) => branches.push(with(Part { column, op: " < ", value: Some(value) })),
+            (None, false) => {}
+            (None, true) => branches.push(with(Part { column, op: " is not null", value: None })),
+        }
+    }
+    branches
+}
+
+async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::default();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("select count(*)");
+    condition::<M>(&mut sql, filter);
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    Ok(count)
+}
+
+async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::default();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("explain (format json) select 1");
+    condition::<M>(&mut sql, filter);
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
+}
+
+/// How the database would find one page of a list, in its own words: for tests and for operators.
+///
+/// # Errors
+/// As [`list`].
+pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<String, ListError> {
+    let mut statement = statement::<M>(tenant, request)?.0;
+    statement.text.insert_str(0, "explain ");
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
+}
+
+/// One record of a tenant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<Record>, sqlx::Error> {
+    let statement = format!(
+        "select (select row_to_json(v) from (select {}) v)::text, t.version, t.position
+         from read_{} t {} where t.tenant_id = $1 and t.id = $2",
+        M::SELECT,
+        M::NAME,
+        M::JOINS
+    );
+    let found: Option<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .fetch_optional(pool)
+        .await?;
+    found.map(|(json, version, position)| Ok(Record { data: raw(json)?, version, position })).transpose()
+}
+
+/// A row that is not in the table, shown as one that is.
+pub(crate) async fn shown<M: Listed>(pool: &PgPool, row: &Value) -> Result<Box<RawValue>, sqlx::Error> {
+    let statement = format!(
+        "select (select row_to_json(v) from (select {}) v)::text
+         from json_populate_record(null::read_{}, $1::text::json) t {}",
+        M::SELECT,
+        M::NAME,
+        M::JOINS
+    );
+    raw(sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).fetch_one(pool).await?)
+}

@@ -1,0 +1,471 @@
+//! All read models at work: a worker each, the change to a newer table, waiting for a position.
+
+use std::{collections::HashMap, marker::PhantomData, sync::Arc, time::Duration};
+
+use eventstore::{Handle, Log, Subscription, SubscriptionOptions};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    Error, ReadModel, Visitor,
+    engine::{Live, Table},
+    rebuild::{self, Builder, Difference, Progress},
+    registry::{self, Generation},
+    visit_all,
+};
+
+/// How read models are kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How their subscriptions work.
+    pub subscription: SubscriptionOptions,
+    /// How often it is looked whether another table serves.
+    pub poll: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { subscription: SubscriptionOptions::default(), poll: Duration::from_secs(1) }
+    }
+}
+
+/// A read model whose type is known to its code alone.
+trait Model: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn version(&self) -> i32;
+    fn register<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>>;
+    fn spawn<'a>(
+        &'a self,
+        log: &'a Log,
+        generation: &'a Generation,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Handle, Error>>;
+    fn request<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>>;
+    /// Builds what is to be built. False when somebody else does, or there is nothing.
+    fn build<'a>(&'a self, log: &'a Log, progress: watch::Sender<Progress>) -> BoxFuture<'a, Result<bool, Error>>;
+    fn compare<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<Vec<Difference>, Error>>;
+}
+
+struct Of<M>(PhantomData<fn() -> M>);
+
+impl<M: ReadModel> Model for Of<M> {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn version(&self) -> i32 {
+        M::VERSION
+    }
+
+    fn register<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(registry::register::<M>(log))
+    }
+
+    fn spawn<'a>(
+        &'a self,
+        log: &'a Log,
+        generation: &'a Generation,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Handle, Error>> {
+        Box::pin(async move {
+            let mut connection = log.pool().acquire().await?;
+            let tally = generation.tally_name.as_deref();
+            let table = Table::open(&mut connection, &generation.table_name, tally).await?;
+            let live = Live::<M>::new(generation.generation, table);
+            Ok(Subscription::spawn(log, live, options.subscription.clone(), log.metrics().clone()))
+        })
+    }
+
+    fn request<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(rebuild::request::<M>(log))
+    }
+
+    fn build<'a>(&'a self, log: &'a Log, progress: watch::Sender<Progress>) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let Some(builder) = Builder::<M>::resume(log, progress).await? else { return Ok(false) };
+            builder.build().await?;
+            Ok(true)
+        })
+    }
+
+    fn compare<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<Vec<Difference>, Error>> {
+        Box::pin(rebuild::compare::<M>(log))
+    }
+}
+
+/// Every read model, in the order of the catalogue.
+fn models() -> Vec<Arc<dyn Model>> {
+    struct Collect(Vec<Arc<dyn Model>>);
+    impl Visitor for Collect {
+        fn visit<M: ReadModel>(&mut self) {
+            self.0.push(Arc::new(Of::<M>(PhantomData)));
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    visit_all(&mut collect);
+    collect.0
+}
+
+fn model(name: &str) -> Result<Arc<dyn Model>, Error> {
+    models().into_iter().find(|model| model.name() == name).ok_or_else(|| {
+        let names: Vec<_> = models().iter().map(|model| model.name()).collect();
+        Error::Invalid(format!("there is no read model {name}; there are {}", names.join(", ")))
+    })
+}
+
+/// How a read model is doing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Version of the code that filled the table.
+    pub version: i32,
+    /// The table.
+    pub table: String,
+    /// `serving`, or `building` while it is being filled.
+    pub state: String,
+    /// Everything up to this position is in it, or parked.
+    pub position: i64,
+    /// Positions up to the head that are not.
+    pub lag: i64,
+    /// Age of the oldest event that is not, in seconds; 0 when there is none or it is unknown.
+    pub lag_seconds: f64,
+    /// Events that it could not take.
+    pub parked: i64,
+}
+
+/// The read models of a database. Cheap to clone.
+#[derive(Clone)]
+pub struct ReadModels {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    log: Log,
+    options: Options,
+    /// How far the workers of this process have come.
+    positions: Mutex<HashMap<&'static str, watch::Receiver<i64>>>,
+    generations: watch::Sender<Arc<Vec<Generation>>>,
+    look: Notify,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Builders hold connections of the pool: not all at once.
+    builders: Semaphore,
+}
+
+impl std::fmt::Debug for ReadModels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadModels").finish_non_exhaustive()
+    }
+}
+
+impl ReadModels {
+    /// Without workers: for a process that only reads.
+    pub fn observe(log: Log, options: Options) -> ReadModels {
+        ReadModels {
+            shared: Arc::new(Shared {
+                log,
+                options,
+                positions: Mutex::default(),
+                generations: watch::Sender::default(),
+                look: Notify::new(),
+                stop: watch::Sender::new(false),
+                tasks: Mutex::default(),
+                builders: Semaphore::new(2),
+            }),
+        }
+    }
+
+    /// Starts a worker for each read model. Of all workers of one in all processes, one at a time works. Where the code is
+    /// newer than the table, a new table is filled beside the old one and takes its place when it is ready.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn start(log: Log, options: Options) -> Result<ReadModels, Error> {
+        let models = models();
+        for model in &models {
+            model.register(&log).await?;
+        }
+        let started = Self::observe(log, options);
+        started.shared.look().await?;
+        let mut tasks = vec![tokio::spawn(Arc::clone(&started.shared).watch_generations())];
+        for model in models {
+            tasks.push(tokio::spawn(Arc::clone(&started.shared).keep(model)));
+        }
+        *started.shared.tasks.lock() = tasks;
+        Ok(started)
+    }
+
+    /// Finishes the batches at hand and gives up the leases.
+    pub async fn stop(&self) {
+        self.shared.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.shared.tasks.lock());
+        for task in tasks {
+            // Ended or failed: either way it has stopped.
+            let _ = task.await;
+        }
+    }
+
+    /// Waits until a read model has every event up to a position, wherever its worker is. False when it has not by then.
+    ///
+    /// # Errors
+    /// When there is no such read model or the database cannot be reached.
+    pub async fn wait(&self, name: &str, position: i64, limit: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now() + limit;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let known = self.shared.positions.lock().get(name).cloned();
+            if let Some(mut known) = known {
+                match tokio::time::timeout_at(deadline, known.wait_for(|reached| *reached >= position)).await {
+                    Ok(Ok(_)) => return Ok(true),
+                    Err(_) => return Ok(false),
+                    // That worker has ended: another follows.
+                    Ok(Err(_)) => {}
+                }
+            } else if self.stored(name).await? >= position {
+                return Ok(true);
+            }
+            if Instant::now() + pause > deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    /// The position up to which a read model has every event.
+    ///
+    /// # Errors
+    /// When there is no such read model or the database cannot be reached.
+    pub async fn position(&self, name: &str) -> Result<i64, Error> {
+        let known = self.shared.positions.lock().get(name).map(|known| *known.borrow());
+        match known {
+            Some(position) if position > 0 => Ok(position),
+            _ => self.stored(name).await,
+        }
+    }
+
+    async fn stored(&self, name: &str) -> Result<i64, Error> {
+        let position: Option<i64> = sqlx::query_scalar(
+            "select coalesce(s.position, 0) from read_model m
+             left join log_subscription s on s.name = m.name and s.version = m.generation
+             where m.name = $1 and m.state = 'serving'",
+        )
+        .bind(name)
+        .fetch_optional(self.shared.log.pool())
+        .await?;
+        match position {
+            Some(position) => Ok(position),
+            None => model(name).map(|_| 0),
+        }
+    }
+
+    /// Waits until all read models have every event up to a position. Without limit: put a timeout around it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn settle(&self, position: i64) -> Result<(), Error> {
+        for model in models() {
+            while !self.wait(model.name(), position, Duration::from_secs(1)).await? {}
+        }
+        Ok(())
+    }
+
+    /// How each table is doing, those being filled included.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn status(&self) -> Result<Vec<Status>, Error> {
+        status(&self.shared.log).await
+    }
+
+    /// As [`rebuild`], by the workers of this process.
+    ///
+    /// # Errors
+    /// When there is no such read model or the database cannot be reached.
+    pub async fn rebuild(&self, name: &str, progress: watch::Sender<Progress>) -> Result<(), Error> {
+        let done = rebuild(&self.shared.log, name, progress).await;
+        self.shared.look.notify_one();
+        done
+    }
+}
+
+/// How each table of each read model is doing, those being filled included.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn status(log: &Log) -> Result<Vec<Status>, Error> {
+    let generations = Generation::all(log.pool()).await?;
+    let head = log.head().await?;
+    let lags: HashMap<(String, i32), eventstore::Lag> =
+        log.subscriptions().await?.into_iter().map(|lag| ((lag.name.clone(), lag.version), lag)).collect();
+    Ok(generations
+        .into_iter()
+        .map(|generation| {
+            let lag = lags.get(&(generation.name.clone(), generation.generation));
+            let position = match lag {
+                Some(lag) if generation.serves() => lag.position,
+                _ => generation.position,
+            };
+            Status {
+                name: generation.name,
+                version: generation.version,
+                table: generation.table_name,
+                state: generation.state,
+                position,
+                lag: (head - position).max(0),
+                lag_seconds: lag.map_or(0.0, |lag| lag.seconds),
+                parked: lag.map_or(0, |lag| lag.parked),
+            }
+        })
+        .collect())
+}
+
+/// Fills a new table of a read model from the first event on while the old one serves, then swaps them in one transaction.
+/// Goes on with what an interrupted rebuild has done. Whoever runs, here or in another process, does the work; this waits
+/// until it is done.
+///
+/// # Errors
+/// When there is no such read model, its code is not the one that serves, or the database fails.
+pub async fn rebuild(log: &Log, name: &str, progress: watch::Sender<Progress>) -> Result<(), Error> {
+    let model = model(name)?;
+    model.register(log).await?;
+    model.request(log).await?;
+    loop {
+        if model.build(log, progress.clone()).await? {
+            return Ok(());
+        }
+        let generations = Generation::all(log.pool()).await?;
+        let building = generations.iter().find(|generation| generation.name == name && !generation.serves());
+        let head = log.head().await?;
+        let Some(building) = building else {
+            // Somebody else has built it: a worker of this process, or another one.
+            progress.send_modify(|progress| *progress = Progress { position: head, head, done: true, ..*progress });
+            return Ok(());
+        };
+        progress.send_modify(|progress| {
+            progress.position = building.position;
+            progress.head = head;
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Folds the whole log afresh and says where the table that serves differs: nowhere, if all is well.
+///
+/// # Errors
+/// When there is no such read model, it is being rebuilt, or the database fails.
+pub async fn compare(log: &Log, name: &str) -> Result<Vec<Difference>, Error> {
+    model(name)?.compare(log).await
+}
+
+/// The names of all read models.
+pub fn names() -> Vec<&'static str> {
+    models().iter().map(|model| model.name()).collect()
+}
+
+impl Shared {
+    async fn look(&self) -> Result<(), Error> {
+        let generations = Generation::all(self.log.pool()).await?;
+        self.generations.send_if_modified(|known| {
+            // Positions of a table being filled change all the time, and nobody here goes by them.
+            let key = |generation: &Generation| (generation.name.clone(), generation.generation, generation.serves());
+            let news = known.iter().map(key).ne(generations.iter().map(key));
+            if news {
+                *known = Arc::new(generations);
+            }
+            news
+        });
+        Ok(())
+    }
+
+    async fn watch_generations(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.look.notified() => {}
+                () = tokio::time::sleep(self.options.poll) => {}
+            }
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "cannot see which read models serve, trying again");
+            }
+        }
+    }
+
+    /// Runs the worker of one read model on the table that serves, and builds the one that is to be built.
+    async fn keep(self: Arc<Self>, model: Arc<dyn Model>) {
+        let mut stop = self.stop.subscribe();
+        let mut generations = self.generations.subscribe();
+        let mut running: Option<(i32, Handle)> = None;
+        let mut builder: Option<JoinHandle<()>> = None;
+        loop {
+            let known = Arc::clone(&generations.borrow_and_update());
+            let mine = || known.iter().filter(|generation| generation.name == model.name());
+            let serving = mine().find(|generation| generation.serves() && generation.version == model.version());
+            if running.as_ref().map(|(generation, _)| *generation) != serving.map(|serving| serving.generation) {
+                if let Some((generation, handle)) = running.take() {
+                    handle.stop().await;
+                    self.forget(model.name(), generation).await;
+                }
+                if let Some(serving) = serving {
+                    match model.spawn(&self.log, serving, &self.options).await {
+                        Ok(handle) => {
+                            self.positions.lock().insert(model.name(), handle.position());
+                            running = Some((serving.generation, handle));
+                        }
+                        Err(error) => {
+                            tracing::warn!(read_model = model.name(), %error, "cannot start, trying again");
+                        }
+                    }
+                } else {
+                    self.positions.lock().remove(model.name());
+                }
+            }
+            let building = mine().any(|generation| !generation.serves() && generation.version == model.version());
+            if building && builder.as_ref().is_none_or(JoinHandle::is_finished) {
+                builder = Some(tokio::spawn(Arc::clone(&self).build(Arc::clone(&model))));
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                _ = generations.changed() => {}
+                // Looks again after whoever built before, and after a start that failed.
+                () = tokio::time::sleep(self.options.poll) => {}
+            }
+        }
+        if let Some(builder) = builder {
+            builder.abort();
+            let _ = builder.await;
+        }
+        if let Some((_, handle)) = running {
+            handle.stop().await;
+        }
+    }
+
+    async fn build(self: Arc<Self>, model: Arc<dyn Model>) {
+        let Ok(_permit) = self.builders.acquire().await else { return };
+        match model.build(&self.log, watch::Sender::default()).await {
+            Ok(built) => {
+                if built {
+                    tracing::info!(read_model = model.name(), "a new table serves");
+                }
+                self.look.notify_one();
+            }
+            Err(error) => tracing::warn!(read_model = model.name(), %error, "cannot fill the new table, trying again"),
+        }
+    }
+
+    /// A worker whose table has been swapped away may have made its checkpoint anew before it was told.
+    async fn forget(&self, name: &'static str, generation: i32) {
+        let gone = !self.generations.borrow().iter().any(|known| known.name == name && known.generation == generation);
+        if gone && let Err(error) = self.log.forget_subscription(name, generation).await {
+            tracing::warn!(read_model = name, %error, "an old checkpoint stays behind");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the rows of all descriptive kinds have in common, and the fold of what happens to every record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Id, Time,
+    custom::{self, Custom},
+    record::{Happened, Level, apply_changes},
+};
+use eventstore::Recorded;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::fold::raise;
+
+/// What every record of a descriptive kind has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Common {
+    /// The user who owns it.
+    pub owner_id: Option<Id>,
+    /// Tags.
+    pub tags: BTreeSet<String>,
+    /// With whom it is shared, and how far.
+    pub shared: BTreeMap<Id, Level>,
+    /// Custom fields.
+    pub custom: Custom,
+    /// Whether it is put away.
+    pub archived: bool,
+    /// The record it is a copy of.
+    pub copied_from: Option<Id>,
+    /// When it was created.
+    pub created_at: Time,
+    /// When anything last happened to it.
+    pub updated_at: Time,
+}
+
+/// A new record: its attributes and the rest. `None` when it is not the event that creates one.
+pub(crate) fn created<F>(happened: Happened<F>, event: &Recorded) -> Option<(F, Common)> {
+    let Happened::Created(new) = happened else { return None };
+    let common = Common {
+        owner_id: new.owner,
+        tags: new.tags,
+        shared: BTreeMap::new(),
+        custom: new.custom,
+        archived: false,
+        copied_from: new.copied_from,
+        created_at: event.occurred_at,
+        updated_at: event.occurred_at,
+    };
+    Some((new.fields, common))
+}
+
+impl Common {
+    /// Something happened to the record.
+    pub(crate) fn touch(&mut self, event: &Recorded) {
+        raise(&mut self.updated_at, event.occurred_at);
+    }
+
+    /// Takes in what happens to every record.
+    pub(crate) fn happened<F: Serialize + DeserializeOwned>(&mut self, fields: &mut F, happened: Happened<F>) {
+        match happened {
+            Happened::Created(_) | Happened::StageChanged { .. } => {}
+            Happened::DetailsChanged { changes } => apply_changes(fields, &changes),
+            Happened::CustomChanged { changes } => custom::apply(&mut self.custom, &changes),
+            Happened::OwnerChanged { to, .. } => self.owner_id = to,
+            Happened::Shared { grantee, level } => drop(self.shared.insert(grantee, level)),
+            Happened::Unshared { grantee } => drop(self.shared.remove(&grantee)),
+            Happened::Tagged { tag } => drop(self.tags.insert(tag)),
+            Happened::Untagged { tag } => drop(self.tags.remove(&tag)),
+            Happened::Archived { .. } => self.archived = true,
+            Happened::Restored => self.archived = false,
+        }
+    }
+}

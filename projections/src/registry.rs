@@ -1,0 +1,145 @@
+//! Which table of a read model serves, which is being filled: the table `read_model`.
+
+use eventstore::Log;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
+
+use crate::{Error, ReadModel};
+
+/// One table of a read model.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub(crate) struct Generation {
+    /// The read model.
+    pub(crate) name: String,
+    /// 1, 2, 3, ...: also the version of its subscription.
+    pub(crate) generation: i32,
+    /// Of which code it is the work.
+    pub(crate) version: i32,
+    /// Its table.
+    pub(crate) table_name: String,
+    /// Its counters.
+    pub(crate) tally_name: Option<String>,
+    /// `building` or `serving`.
+    pub(crate) state: String,
+    /// Filled up to here, as long as it is being built; then its subscription knows.
+    pub(crate) position: i64,
+    /// Indexes to make once it is filled: what follows `on <table>`.
+    pub(crate) indexes: Vec<String>,
+}
+
+const COLUMNS: &str =
+    "select name, generation, version, table_name, tally_name, state, position, indexes from read_model";
+
+impl Generation {
+    pub(crate) fn serves(&self) -> bool {
+        self.state == "serving"
+    }
+
+    /// All tables of all read models.
+    pub(crate) async fn all(pool: &PgPool) -> Result<Vec<Generation>, sqlx::Error> {
+        sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} order by name, generation"))).fetch_all(pool).await
+    }
+
+    /// The one that serves, locked until the transaction ends.
+    pub(crate) async fn serving(connection: &mut PgConnection, name: &str) -> Result<Option<Generation>, sqlx::Error> {
+        sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} where name = $1 and state = 'serving' for update")))
+            .bind(name)
+            .fetch_optional(connection)
+            .await
+    }
+
+    /// The one of this version that is being built.
+    pub(crate) async fn building(
+        connection: &mut PgConnection,
+        name: &str,
+        version: i32,
+    ) -> Result<Option<Generation>, sqlx::Error> {
+        sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} where name = $1 and version = $2 and state = 'building'")))
+            .bind(name)
+            .bind(version)
+            .fetch_optional(connection)
+            .await
+    }
+
+    pub(crate) async fn insert(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query(
+            "insert into read_model (name, generation, version, table_name, tally_name, state, position, indexes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+        )
+        .bind(&self.name)
+        .bind(self.generation)
+        .bind(self.version)
+        .bind(&self.table_name)
+        .bind(&self.tally_name)
+        .bind(&self.state)
+        .bind(self.position)
+        .bind(&self.indexes)
+        .execute(connection)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+/// The view that everybody queries.
+pub(crate) fn view(name: &str) -> String {
+    format!("read_{name}")
+}
+
+/// The table that the migration of a version created.
+pub(crate) fn migrated(name: &str, version: i32) -> String {
+    format!("read_{name}_v{version}")
+}
+
+/// Farther behind the head than this, a table is filled by the builder rather than by following the log.
+const FAR: i64 = 20_000;
+
+/// Makes sure that a table of this version serves or is being built, unless a newer version serves. Returns the tables.
+pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
+    let mut transaction = log.pool().begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('read_model', 0))").execute(&mut *transaction).await?;
+    let known: Vec<Generation> = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} where name = $1")))
+        .bind(M::NAME)
+        .fetch_all(&mut *transaction)
+        .await?;
+    if known.iter().any(|generation| generation.version >= M::VERSION) {
+        return Ok(());
+    }
+    let far = log.head().await? > FAR;
+    let mut generation = Generation {
+        name: M::NAME.to_owned(),
+        generation: known.iter().map(|generation| generation.generation).max().unwrap_or(0) + 1,
+        version: M::VERSION,
+        table_name: migrated(M::NAME, M::VERSION),
+        tally_name: M::TALLY.map(|tally| migrated(tally, M::VERSION)),
+        state: if known.is_empty() && !far { "serving" } else { "building" }.to_owned(),
+        position: 0,
+        indexes: Vec::new(),
+    };
+    if far {
+        // Rows go into a table without indexes several times as fast.
+        generation.indexes = indexes(&mut transaction, &generation.table_name).await?;
+        let names: Vec<String> = sqlx::query_scalar(
+            "select indexrelid::regclass::text from pg_index where indrelid = $1::text::regclass and not indisprimary",
+        )
+        .bind(&generation.table_name)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for name in names {
+            sqlx::query(AssertSqlSafe(format!("drop index {name}"))).execute(&mut *transaction).await?;
+        }
+    }
+    generation.insert(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The definitions of a table's indexes, without the primary key: what follows `on <table>`.
+pub(crate) async fn indexes(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::Error> {
+    let definitions: Vec<String> = sqlx::query_scalar(
+        "select pg_get_indexdef(indexrelid) from pg_index
+         where indrelid = $1::text::regclass and not indisprimary order by indexrelid",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    Ok(definitions.iter().filter_map(|text| text.split_once(" USING ")).map(|(_, rest)| rest.to_owned()).collect())
+}

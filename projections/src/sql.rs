@@ -1,0 +1,274 @@
+//! SQL that is put together at run time: text with placeholders and the values they stand for.
+
+use domain::filter::{Condition, FieldKind, Filter, Scalar, Test};
+use jiff_sqlx::ToSqlx;
+use serde_json::{Value, json};
+use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
+
+/// A statement in the making.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sql {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Bound>,
+}
+
+/// A value that a placeholder stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Bound {
+    One(Scalar),
+    Texts(Vec<String>),
+    Json(Value),
+}
+
+impl From<Scalar> for Bound {
+    fn from(value: Scalar) -> Self {
+        Bound::One(value)
+    }
+}
+
+impl From<&str> for Bound {
+    fn from(text: &str) -> Self {
+        Bound::One(Scalar::Text(text.to_owned()))
+    }
+}
+
+impl Sql {
+    pub(crate) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    pub(crate) fn bind(&mut self, value: impl Into<Bound>) -> &mut Self {
+        self.values.push(value.into());
+        self.text.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    /// A value that the statement already has, and its placeholder.
+    pub(crate) fn again(&mut self, index: usize) -> &mut Self {
+        self.text.push_str(&format!("${}", index + 1));
+        self
+    }
+
+    /// Gives the values to a query of this text.
+    pub(crate) fn supply<'q, T>(
+        values: Vec<Bound>,
+        mut query: QueryAs<'q, Postgres, T, PgArguments>,
+    ) -> QueryAs<'q, Postgres, T, PgArguments> {
+        for value in values {
+            query = match value {
+                Bound::One(Scalar::Text(text)) => query.bind(text),
+                Bound::One(Scalar::Integer(number)) => query.bind(number),
+                Bound::One(Scalar::Decimal(number)) => query.bind(number),
+                Bound::One(Scalar::Bool(value)) => query.bind(value),
+                Bound::One(Scalar::Time(time)) => query.bind(time.to_sqlx()),
+                Bound::One(Scalar::Date(date)) => query.bind(date.to_sqlx()),
+                Bound::Texts(texts) => query.bind(texts),
+                Bound::Json(json) => query.bind(json),
+            };
+        }
+        query
+    }
+
+    /// The condition that a filter sets on `t`. Each part is true exactly when [`Filter::matches`] is; where it is not
+    /// true it may be unknown instead of false, which keeps it fit for indexes.
+    pub(crate) fn filter(&mut self, filter: &Filter) -> &mut Self {
+        match filter {
+            Filter::All(filters) => self.joined(filters, " and ", "true"),
+            Filter::Any(filters) => self.joined(filters, " or ", "false"),
+            Filter::Not(filter) => self.push("(").filter(filter).push(") is not true"),
+            Filter::Condition(condition) => self.condition(condition),
+        }
+    }
+
+    fn joined(&mut self, filters: &[Filter], word: &str, none: &str) -> &mut Self {
+        if filters.is_empty() {
+            return self.push(none);
+        }
+        for (index, filter) in filters.iter().enumerate() {
+            self.push(if index == 0 { "(" } else { word }).push("(").filter(filter).push(")");
+        }
+        self.push(")")
+    }
+
+    fn condition(&mut self, Condition { field, kind, test }: &Condition) -> &mut Self {
+        if let Some(key) = field.strip_prefix("custom.")
+            && self.contained(key, *kind, test)
+        {
+            return self;
+        }
+        let column = column(field, *kind);
+        if *kind == FieldKind::Set {
+            return self.set(&column, test);
+        }
+        match test {
+            Test::Eq(value) => self.compare(&column, " = ", value),
+            Test::Ne(value) => self.compare(&column, " is distinct from ", value),
+            Test::In(values) => self.one_of(&column, values),
+            Test::NotIn(values) => self.push("(").one_of(&column, values).push(") is not true"),
+            Test::Lt(value) => self.compare(&column, " < ", value),
+            Test::Lte(value) => self.compare(&column, " <= ", value),
+            Test::Gt(value) => self.compare(&column, " > ", value),
+            Test::Gte(value) => self.compare(&column, " >= ", value),
+            Test::Between(from, to) => self.compare(&column, " >= ", from).push(" and ").compare(&column, " <= ", to),
+            Test::Contains(text) => self.like(&column, &format!("%{}%", escaped(text))),
+            Test::StartsWith(text) => self.like(&column, &format!("{}%", escaped(text))),
+            Test::IsNull(true) => self.push(&column).push(" is null"),
+            Test::IsNull(false) => self.push(&column).push(" is not null"),
+        }
+    }
+
+    fn compare(&mut self, column: &str, op: &str, value: &Scalar) -> &mut Self {
+        self.push(column).push(op).bind(value.clone())
+    }
+
+    fn one_of(&mut self, column: &str, values: &[Scalar]) -> &mut Self {
+        let array = match values {
+            [] => return self.push("false"),
+            [value] => return self.compare(column, " = ", value),
+            [Scalar::Text(_), ..] => "",
+            [Scalar::Integer(_), ..] => "::text[]::bigint[]",
+            [Scalar::Decimal(_), ..] => "::text[]::numeric[]",
+            [Scalar::Bool(_), ..] => "::text[]::boolean[]",
+            [Scalar::Time(_), ..] => "::text[]::timestamptz[]",
+            [Scalar::Date(_), ..] => "::text[]::date[]",
+        };
+        let texts = values.iter().map(text).collect();
+        self.push(column).push(" = any (").bind(Bound::Texts(texts)).push(array).push(")")
+    }
+
+    /// Lower case as Unicode has it, whatever the locale of the database.
+    fn like(&mut self, column: &str, pattern: &str) -> &mut Self {
+        self.push("lower(").push(column).push(" collate \"und-x-icu\") like ").bind(pattern)
+    }
+
+    fn set(&mut self, column: &str, test: &Test) -> &mut Self {
+        let (op, values, wanted) = match test {
+            Test::Eq(value) => (" @> ", std::slice::from_ref(value), true),
+            Test::Ne(value) => (" @> ", std::slice::from_ref(value), false),
+            Test::In(values) => (" && ", values.as_slice(), true),
+            Test::NotIn(values) => (" && ", values.as_slice(), false),
+            Test::IsNull(true) => return self.push("coalesce(cardinality(").push(column).push("), 0) = 0"),
+            Test::IsNull(false) => return self.push("cardinality(").push(column).push(") > 0"),
+            _ => return self.push("false"),
+        };
+        let values = Bound::Texts(values.iter().map(text).collect());
+        self.push(if wanted { "" } else { "(" }).push(column).push(op).bind(values).push("::text[]");
+        self.push(if wanted { "" } else { ") is not true" })
+    }
+
+    /// Equality of custom fields as containment, which the index on `custom` serves. False when it cannot be said so.
+    fn contained(&mut self, key: &str, kind: FieldKind, test: &Test) -> bool {
+        let values = match test {
+            Test::Eq(value) => std::slice::from_ref(value),
+            Test::In(values) if !values.is_empty() => values,
+            _ => return false,
+        };
+        let wrap = |value: Value| json!({ key: if kind == FieldKind::Set { json!([value]) } else { value } });
+        let documents: Option<Vec<Value>> = values
+            .iter()
+            .map(|value| match value {
+                Scalar::Text(text) => Some(wrap(json!(text))),
+                Scalar::Integer(number) => Some(wrap(json!(number))),
+                Scalar::Bool(value) => Some(wrap(json!(value))),
+                // Written in more than one way: 1.5 and 1.50.
+                Scalar::Decimal(_) | Scalar::Time(_) | Scalar::Date(_) => None,
+            })
+            .collect();
+        let Some(documents) = documents else { return false };
+        for (index, document) in documents.into_iter().enumerate() {
+            self.push(if index == 0 { "(t.custom @> " } else { " or t.custom @> " }).bind(Bound::Json(document));
+        }
+        self.push(")");
+        true
+    }
+}
+
+/// A value as PostgreSQL reads it from text.
+fn text(value: &Scalar) -> String {
+    match value {
+        Scalar::Text(text) => text.clone(),
+        Scalar::Integer(number) => number.to_string(),
+        Scalar::Decimal(number) => number.to_string(),
+        Scalar::Bool(value) => value.to_string(),
+        Scalar::Time(time) => time.to_string(),
+        Scalar::Date(date) => date.to_string(),
+    }
+}
+
+/// The expression of a field of `t`. A custom value that is none of its kind counts as no value.
+fn column(field: &str, kind: FieldKind) -> String {
+    let Some(key) = field.strip_prefix("custom.") else { return format!("t.{field}") };
+    // Keys are small letters, digits and underscores: whoever made `Fields` has looked the key up.
+    let key: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    let text = format!("t.custom->>'{key}'");
+    match kind {
+        FieldKind::Text | FieldKind::Id => format!("({text}) collate \"C\""),
+        FieldKind::Integer => format!("(case jsonb_typeof(t.custom->'{key}') when 'number' then ({text})::bigint end)"),
+        FieldKind::Bool => format!("(case jsonb_typeof(t.custom->'{key}') when 'boolean' then ({text})::boolean end)"),
+        FieldKind::Decimal => format!("(case when {text} ~ '^-?[0-9]+([.][0-9]+)?$' then ({text})::numeric end)"),
+        FieldKind::Date => format!("(case when {text} ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$' then ({text})::date end)"),
+        FieldKind::Time => format!(
+            "(case when {text} ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?([Zz]|[+-][0-9]{{2}}:[0-9]{{2}})$' \
+             then ({text})::timestamptz end)"
+        ),
+        FieldKind::Set => format!(
+            "(case jsonb_typeof(t.custom->'{key}') when 'array' \
+             then array(select jsonb_array_elements_text(t.custom->'{key}')) end)"
+        ),
+    }
+}
+
+/// A text in a `like` pattern, standing for itself.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::filter::Fields;
+
+    use super::*;
+
+    struct All;
+
+    impl Fields for All {
+        fn kind(&self, field: &str) -> Option<FieldKind> {
+            Some(match field {
+                "priority" => FieldKind::Integer,
+                "tags" => FieldKind::Set,
+                "custom.price" => FieldKind::Decimal,
+                _ => FieldKind::Text,
+            })
+        }
+
+        fn names(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    fn sql(filter: &Value) -> String {
+        let mut sql = Sql::default();
+        sql.filter(&Filter::parse(filter, &All).unwrap());
+        sql.text
+    }
+
+    #[test]
+    fn conditions_stay_fit_for_indexes() {
+        let field = |field: &str, op: &str, value: Value| json!({ "field": field, "op": op, "value": value });
+        assert_eq!(sql(&json!({})), "true");
+        assert_eq!(sql(&field("status", "eq", json!("open"))), "t.status = $1");
+        assert_eq!(sql(&field("status", "in", json!(["open"]))), "t.status = $1");
+        assert_eq!(sql(&field("status", "in", json!(["open", "closed"]))), "t.status = any ($1)");
+        assert_eq!(sql(&field("tags", "eq", json!("vip"))), "t.tags @> $1::text[]");
+        assert_eq!(sql(&field("custom.size", "eq", json!("m"))), "(t.custom @> $1)");
+        let not =
+            json!({ "not": { "any": [field("status", "eq", json!("open")), field("priority", "gt", json!(1))] } });
+        assert_eq!(sql(&not), "(((t.status = $1) or (t.priority > $2))) is not true");
+    }
+
+    #[test]
+    fn what_is_special_in_a_pattern_stands_for_itself() {
+        assert_eq!(escaped(r"100%_\"), r"100\%\_\\");
+    }
+}

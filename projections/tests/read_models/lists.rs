@@ -1,0 +1,537 @@
+//! Filters, orders, pages and cursors, on random rows.
+
+use std::{cmp::Ordering, collections::BTreeSet};
+
+use domain::{
+    Id,
+    custom::{Definition, Definitions, FieldType},
+    filter::{FieldKind, Filter},
+};
+use projections::{
+    Column, Count, ListError, ListRequest, ListVisitor, Listed, ReadModel, Sort, Visitor, columns_of, explain, get,
+    list,
+    ticket_list::{self, TicketList},
+};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Map, Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::world::{World, id, random};
+
+const TITLES: &[&str] =
+    &["", "Printer", "printer on fire", "100% _sure_", r"back\slash", "Ünïcode ÄÖ", "ЁЖИК", "Σίσυφος", "İstanbul"];
+const TAGS: &[&str] = &["vip", "new", "a b", "Ä"];
+
+fn definitions() -> Definitions {
+    let field = |field_type| Definition {
+        field_type,
+        label: String::new(),
+        options: vec![],
+        required: false,
+        personal: false,
+        retired: false,
+    };
+    [
+        ("words", FieldType::Text),
+        ("size", FieldType::Number),
+        ("price", FieldType::Decimal),
+        ("due", FieldType::Date),
+        ("seen", FieldType::Datetime),
+        ("paid", FieldType::Bool),
+        ("colours", FieldType::MultiSelect),
+    ]
+    .map(|(key, field_type)| (key.to_owned(), field(field_type)))
+    .into()
+}
+
+/// A value of a kind, from few enough that rows share them.
+fn value(kind: FieldKind, random: &mut StdRng) -> Value {
+    let day = random.random_range(1..=4);
+    match kind {
+        FieldKind::Text => json!(TITLES.choose(random)),
+        FieldKind::Integer => json!(random.random_range(-1..4)),
+        FieldKind::Decimal => json!(["0.5", "0.50", "1", "-12.25", "3.1"].choose(random)),
+        FieldKind::Bool => json!(random.random_bool(0.5)),
+        FieldKind::Time => json!(format!("2026-01-0{day}T10:00:00.00000{}Z", random.random_range(0..2))),
+        FieldKind::Date => json!(format!("2026-01-0{day}")),
+        FieldKind::Id => json!(id(random.random_range(1..5))),
+        FieldKind::Set => json!(TAGS.choose(random)),
+    }
+}
+
+fn maybe(random: &mut StdRng, make: impl FnOnce(&mut StdRng) -> Value) -> Value {
+    if random.random_bool(0.3) { Value::Null } else { make(random) }
+}
+
+/// A random ticket, whose `id` stands beside its row.
+fn ticket(number: u64, random: &mut StdRng) -> Value {
+    let status = |random: &mut StdRng| json!(["open", "resolved", "closed"].choose(random));
+    let mut row = Map::new();
+    for column in <TicketList as Listed>::COLUMNS {
+        let made = match column.name {
+            "id" => json!(id(number)),
+            "number" => json!(number),
+            "status" => status(random),
+            "requester_kind" => maybe(random, |random| json!(["contact", "user"].choose(random))),
+            "priority" | "reopened_count" | "message_count" => json!(random.random_range(0..4)),
+            "rating" => maybe(random, |random| json!(random.random_range(1..=5))),
+            "tags" => {
+                let tags: BTreeSet<_> = TAGS.iter().filter(|_| random.random_bool(0.3)).collect();
+                json!(tags)
+            }
+            _ if column.nullable => maybe(random, |random| value(column.kind, random)),
+            _ => value(column.kind, random),
+        };
+        row.insert(column.name.to_owned(), made);
+    }
+    let mut custom = Map::new();
+    for (key, definition) in definitions() {
+        let kind = FieldKind::from(definition.field_type);
+        if random.random_bool(0.7) {
+            let one = value(kind, random);
+            custom.insert(key, if kind == FieldKind::Set { json!([one]) } else { one });
+        }
+    }
+    row.insert("custom".into(), custom.into());
+    row.insert("status_before_merge".into(), Value::Null);
+    // Through the row's own type: what it cannot hold is no row.
+    let checked: ticket_list::Row = serde_json::from_value(row.clone().into()).unwrap();
+    let mut row = serde_json::to_value(checked).unwrap();
+    row["id"] = json!(id(number));
+    row
+}
+
+pub(crate) async fn insert(pool: &PgPool, tenant: Id, rows: &[Value]) {
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let mut row = row.clone();
+            row["tenant_id"] = json!(tenant);
+            row["version"] = json!(0);
+            row["position"] = json!(1);
+            row
+        })
+        .collect();
+    sqlx::query(
+        "insert into read_ticket_list_v1 select * from json_populate_recordset(null::read_ticket_list_v1, $1::text::json)",
+    )
+    .bind(serde_json::to_string(&rows).unwrap())
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+async fn tickets(world: &World, count: u64, seed: u64) -> Vec<Value> {
+    let mut random = random(seed);
+    let rows: Vec<Value> = (0..count).map(|number| ticket(number, &mut random)).collect();
+    insert(&world.database.pool, world.tenant, &rows).await;
+    // Somebody else's rows must never show.
+    let strangers: Vec<Value> = (0..20).map(|number| ticket(number, &mut random)).collect();
+    insert(&world.database.pool, id(2), &strangers).await;
+    rows
+}
+
+fn ids(rows: &[impl AsRef<str>]) -> Vec<String> {
+    rows.iter()
+        .map(|row| serde_json::from_str::<Value>(row.as_ref()).unwrap()["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// All pages, one after the other.
+async fn all(world: &World, request: &ListRequest) -> Vec<String> {
+    let mut request = request.clone();
+    let mut found = Vec::new();
+    loop {
+        let page = list::<TicketList>(&world.database.pool, world.tenant, &request).await.unwrap();
+        assert!(page.data.len() <= request.limit as usize);
+        found.extend(ids(&page.data.iter().map(|row| row.get()).collect::<Vec<_>>()));
+        match page.next {
+            Some(next) => {
+                assert_eq!(page.data.len(), request.limit as usize, "only the last page is short");
+                request.after = Some(next);
+            }
+            None => return found,
+        }
+    }
+}
+
+/// A random condition, or several.
+fn filter(depth: u32, random: &mut StdRng) -> Value {
+    match random.random_range(0..8) {
+        0 if depth > 0 => json!({ "all": [filter(depth - 1, random), filter(depth - 1, random)] }),
+        1 if depth > 0 => json!({ "any": [filter(depth - 1, random), filter(depth - 1, random)] }),
+        2 if depth > 0 => json!({ "not": filter(depth - 1, random) }),
+        _ => {
+            let definitions = definitions();
+            let mut fields: Vec<(String, FieldKind)> =
+                <TicketList as Listed>::COLUMNS.iter().map(|column| (column.name.to_owned(), column.kind)).collect();
+            // As likely as all columns together.
+            for _ in 0..4 {
+                fields
+                    .extend(definitions.iter().map(|(key, field)| (format!("custom.{key}"), field.field_type.into())));
+            }
+            let (field, kind) = fields.choose(random).unwrap().clone();
+            condition(&field, kind, random)
+        }
+    }
+}
+
+fn condition(field: &str, kind: FieldKind, random: &mut StdRng) -> Value {
+    let op = kind.ops().choose(random).unwrap().name();
+    let value = match op {
+        "in" | "not_in" => (0..random.random_range(0..4)).map(|_| value(kind, random)).collect(),
+        "between" => json!([value(kind, random), value(kind, random)]),
+        "is_null" => json!(random.random_bool(0.5)),
+        "contains" | "starts_with" if kind == FieldKind::Text => {
+            json!(["", "PRINT", "%", "_", r"\", "ä", "ёж", "ΣΊΣΥΦΟΣ", "i̇", "100% _"].choose(random))
+        }
+        _ => value(kind, random),
+    };
+    json!({ "field": field, "op": op, "value": value })
+}
+
+#[tokio::test]
+async fn every_filter_in_sql_gives_what_it_gives_in_memory() {
+    let world = World::new().await;
+    let rows = tickets(&world, 150, 1).await;
+    let mut random = random(2);
+    let definitions = definitions();
+    let mut ops: BTreeSet<String> = BTreeSet::new();
+    let (mut some, mut none, mut every) = (0, 0, 0);
+    let mut check = async |filter: &Value| {
+        let parsed = Filter::parse(filter, &columns_of::<TicketList>(&definitions)).unwrap();
+        let expected: BTreeSet<String> =
+            rows.iter().filter(|row| parsed.matches(*row)).map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        match expected.len() {
+            0 => none += 1,
+            150 => every += 1,
+            _ => some += 1,
+        }
+        let request = ListRequest { filter: parsed, limit: 200, count: Count::Exact, ..ListRequest::default() };
+        let page = list::<TicketList>(&world.database.pool, world.tenant, &request).await.unwrap();
+        let found = ids(&page.data.iter().map(|row| row.get()).collect::<Vec<_>>());
+        assert_eq!(found.len() as i64, page.total.unwrap());
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{filter}");
+    };
+    // Every op of every field, then combinations.
+    let fields: Vec<(String, FieldKind)> = <TicketList as Listed>::COLUMNS
+        .iter()
+        .map(|column| (column.name.to_owned(), column.kind))
+        .chain(definitions.iter().map(|(key, field)| (format!("custom.{key}"), field.field_type.into())))
+        .collect();
+    for (field, kind) in &fields {
+        let mut seen = BTreeSet::new();
+        while seen.len() < kind.ops().len() {
+            let condition = condition(field, *kind, &mut random);
+            let op = condition["op"].as_str().unwrap().to_owned();
+            if seen.insert(op.clone()) {
+                check(&condition).await;
+                check(&json!({ "not": condition })).await;
+                ops.insert(op);
+            }
+        }
+    }
+    for _ in 0..400 {
+        check(&filter(3, &mut random)).await;
+    }
+    assert_eq!(ops.len(), 12, "{ops:?}");
+    assert!(
+        some > 300 && none > 20 && every > 20,
+        "the filters tell rows apart: {some} some, {none} none, {every} every"
+    );
+}
+
+/// The order of two rows, computed without the database.
+fn order(sort: &[Sort], a: &Value, b: &Value) -> Ordering {
+    for Sort { column, descending } in sort.iter().chain([&Sort::ascending("id")]) {
+        let kind = <TicketList as Listed>::COLUMNS.iter().find(|known| known.name == *column).unwrap().kind;
+        let (a, b) = (kind.read(&a[*column]), kind.read(&b[*column]));
+        let order = match (&a, &b) {
+            (None, None) => Ordering::Equal,
+            (None, _) => Ordering::Greater,
+            (_, None) => Ordering::Less,
+            (Some(a), Some(b)) => a.partial_cmp(b).unwrap(),
+        };
+        let order = if *descending { order.reverse() } else { order };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+#[tokio::test]
+async fn pages_cover_every_row_once_in_any_order() {
+    let world = World::new().await;
+    let mut rows = tickets(&world, 120, 3).await;
+    let mut random = random(4);
+    let sortable: Vec<&Column> = <TicketList as Listed>::COLUMNS.iter().filter(|column| column.sortable).collect();
+    for turn in 0..60 {
+        let sort: Vec<Sort> = if turn == 0 {
+            vec![]
+        } else {
+            let text = (0..random.random_range(1..=3))
+                .map(|_| {
+                    format!(
+                        "{}{}",
+                        if random.random_bool(0.5) { "-" } else { "" },
+                        sortable.choose(&mut random).unwrap().name
+                    )
+                })
+                .collect::<Vec<_>>()
+                .join(",");
+            ListRequest::parse::<TicketList>(None, Some(&text), &definitions()).unwrap().sort
+        };
+        let filter = if turn % 3 == 0 { json!({ "field": "priority", "op": "ne", "value": 1 }) } else { json!({}) };
+        let filter = Filter::parse(&filter, &columns_of::<TicketList>(&definitions())).unwrap();
+        let effective = if sort.is_empty() { <TicketList as Listed>::DEFAULT_SORT } else { &sort };
+        rows.sort_by(|a, b| order(effective, a, b));
+        let expected: Vec<_> =
+            rows.iter().filter(|row| filter.matches(*row)).map(|row| row["id"].as_str().unwrap()).collect();
+        let request =
+            ListRequest { filter, sort: sort.clone(), limit: random.random_range(1..40), ..ListRequest::default() };
+        assert_eq!(all(&world, &request).await, expected, "{sort:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_serves_its_own_list_only() {
+    let world = World::new().await;
+    tickets(&world, 10, 5).await;
+    let list = async |request: ListRequest| list::<TicketList>(&world.database.pool, world.tenant, &request).await;
+    let first = list(ListRequest { limit: 3, ..ListRequest::default() }).await.unwrap();
+    let after = first.next;
+    assert!(after.is_some());
+    let code = async |request: ListRequest| match list(request).await {
+        Err(ListError::Cursor(error)) => (error.pointer, error.code.into_owned()),
+        other => panic!("{other:?}"),
+    };
+    let mismatch = ("/after".to_owned(), "cursor_mismatch".to_owned());
+    let sort = vec![Sort::ascending("title")];
+    assert_eq!(code(ListRequest { after: after.clone(), sort, ..ListRequest::default() }).await, mismatch);
+    let filter = json!({ "field": "priority", "op": "gt", "value": 0 });
+    let filter = Filter::parse(&filter, &columns_of::<TicketList>(&definitions())).unwrap();
+    assert_eq!(code(ListRequest { after: after.clone(), filter, ..ListRequest::default() }).await, mismatch);
+    let invalid = ("/after".to_owned(), "cursor_invalid".to_owned());
+    assert_eq!(code(ListRequest { after: Some("hello".into()), ..ListRequest::default() }).await, invalid);
+    // Another page size is the same list.
+    assert_eq!(list(ListRequest { after, limit: 50, ..ListRequest::default() }).await.unwrap().data.len(), 7);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sorted_or_filtered_by_is_named() {
+    let parse = |filter: Option<&Value>, sort: Option<&str>| {
+        let errors = ListRequest::parse::<TicketList>(filter, sort, &definitions()).unwrap_err();
+        errors.into_iter().map(|error| (error.pointer, error.code.into_owned())).collect::<Vec<_>>()
+    };
+    let filter = json!({ "any": [{ "field": "custom.colour", "op": "eq", "value": 1 }] });
+    let found = parse(Some(&filter), Some("-opened_at,tags"));
+    let expected = [("/filter/any/0/field", "filter_field_unknown"), ("/sort", "sort_field_unknown")];
+    assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
+}
+
+#[tokio::test]
+async fn a_deep_page_of_a_product_is_a_range_of_an_index() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let template = ticket(0, &mut random(6));
+    insert(pool, world.tenant, &[template]).await;
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select attname::text from pg_attribute where attrelid = 'read_ticket_list_v1'::regclass and attnum > 0 order by attnum",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let columns: Vec<String> = columns
+        .into_iter()
+        .map(|column| match column.as_str() {
+            "id" => "lpad(n::text, 26, '0')".to_owned(),
+            "number" => "n".to_owned(),
+            "priority" => "n % 4".to_owned(),
+            "product_id" => "lpad((n % 7)::text, 26, '0')".to_owned(),
+            "status" => "(array['open', 'resolved', 'closed'])[1 + n % 3]".to_owned(),
+            "opened_at" => "timestamptz '2026-01-01' + n * interval '1 minute'".to_owned(),
+            column => format!("t.{column}"),
+        })
+        .collect();
+    let statement = format!(
+        "insert into read_ticket_list_v1 select {} from read_ticket_list_v1 t, generate_series(1, 40000) n",
+        columns.join(", ")
+    );
+    sqlx::query(AssertSqlSafe(statement)).execute(pool).await.unwrap();
+    sqlx::query("analyze read_ticket_list_v1").execute(pool).await.unwrap();
+    let product = format!("{:026}", 3);
+    let filters = [
+        (json!({ "field": "product_id", "op": "eq", "value": product }), "product_id"),
+        (json!({ "field": "status", "op": "eq", "value": "open" }), "status"),
+        (json!({}), "priority"),
+    ];
+    for (filter, column) in filters {
+        let filter = Filter::parse(&filter, &columns_of::<TicketList>(&definitions())).unwrap();
+        let mut request = ListRequest { filter, limit: 50, ..ListRequest::default() };
+        for page in 0..30 {
+            let next = list::<TicketList>(pool, world.tenant, &request).await.unwrap().next;
+            let plan = explain::<TicketList>(pool, world.tenant, &request).await.unwrap();
+            // How the rows are found; joining names to fifty of them afterwards is another matter.
+            let lines = plan.lines().skip_while(|line| !line.contains("CTE page")).skip(1);
+            let plan = lines.take_while(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n");
+            for forbidden in ["Seq Scan on read_ticket_list", "Sort", "Bitmap"] {
+                assert!(!plan.contains(forbidden), "page {page}: {plan}");
+            }
+            assert!(plan.contains(&format!("read_ticket_list_v1_tenant_id_{column}")), "page {page}: {plan}");
+            request.after = next;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_list_is_what_its_document_says() {
+    struct List {
+        name: &'static str,
+        statement: String,
+        view: BTreeSet<String>,
+        row: BTreeSet<String>,
+        columns: &'static [Column],
+    }
+    struct Check(Vec<List>);
+    impl ListVisitor for Check {
+        fn visit<M: Listed>(&mut self) {
+            let properties = |schema: schemars::Schema| -> BTreeSet<String> {
+                let schema = schema.to_value();
+                schema["properties"].as_object().unwrap().keys().cloned().collect()
+            };
+            let view = properties(schemars::schema_for!(M::View));
+            let row = properties(schemars::schema_for!(M::Row));
+            let statement = format!(
+                "select (select row_to_json(v) from (select {}) v)::text
+                 from json_populate_record(null::read_{}, '{{\"tenant_id\": \"t\", \"id\": \"i\"}}') t {}",
+                M::SELECT,
+                <M as ReadModel>::NAME,
+                M::JOINS
+            );
+            self.0.push(List { name: <M as ReadModel>::NAME, statement, view, row, columns: M::COLUMNS });
+        }
+    }
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let mut check = Check(vec![]);
+    projections::visit_lists(&mut check);
+    assert_eq!(check.0.len(), projections::names().len());
+    for List { name, statement, view, row, columns } in check.0 {
+        let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
+        let shown: Map<String, Value> = serde_json::from_str(&json).unwrap();
+        assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), view, "the view of {name}");
+        let stored: Vec<(String, String, bool)> = sqlx::query_as(
+            "select attname::text, format_type(atttypid, null), not attnotnull from pg_attribute
+             where attrelid = $1::text::regclass and attnum > 0 order by attnum",
+        )
+        .bind(format!("read_{name}_v1"))
+        .fetch_all(pool)
+        .await
+        .unwrap();
+        let kept = ["tenant_id", "id", "version", "position"];
+        let own: BTreeSet<String> = stored
+            .iter()
+            .map(|(column, ..)| column.clone())
+            .filter(|column| !kept.contains(&column.as_str()))
+            .collect();
+        assert_eq!(own, row, "the table of {name}");
+        for column in columns {
+            let (_, stored, nullable) = stored.iter().find(|(name, ..)| name == column.name).expect(column.name);
+            let fits = match column.kind {
+                FieldKind::Text | FieldKind::Id => stored == "text",
+                FieldKind::Integer => stored == "integer" || stored == "bigint",
+                FieldKind::Time => stored == "timestamp with time zone",
+                FieldKind::Bool => stored == "boolean",
+                FieldKind::Set => stored == "text[]",
+                FieldKind::Decimal | FieldKind::Date => false,
+            };
+            assert!(fits, "{name}.{} is {stored}", column.name);
+            assert_eq!(column.nullable, *nullable, "{name}.{}", column.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn counting_is_exact_or_a_guess() {
+    let world = World::new().await;
+    tickets(&world, 150, 7).await;
+    let pool = &world.database.pool;
+    sqlx::query("analyze read_ticket_list_v1").execute(pool).await.unwrap();
+    let total = async |count| {
+        let request = ListRequest { limit: 1, count, ..ListRequest::default() };
+        list::<TicketList>(pool, world.tenant, &request).await.unwrap().total
+    };
+    assert_eq!(total(Count::None).await, None);
+    assert_eq!(total(Count::Exact).await, Some(150));
+    let guess = total(Count::Estimate).await.unwrap();
+    assert!((100..=200).contains(&guess), "{guess}");
+}
+
+#[tokio::test]
+async fn one_record_shows_as_in_its_list() {
+    let world = World::new().await;
+    tickets(&world, 5, 8).await;
+    let pool = &world.database.pool;
+    let page = list::<TicketList>(pool, world.tenant, &ListRequest::default()).await.unwrap();
+    for shown in page.data {
+        let record: Value = serde_json::from_str(shown.get()).unwrap();
+        let id: Id = record["id"].as_str().unwrap().parse().unwrap();
+        let single = get::<TicketList>(pool, world.tenant, id).await.unwrap().unwrap();
+        assert_eq!(single.data.get(), shown.get());
+        assert_eq!((single.version, single.position), (0, 1));
+        assert!(get::<TicketList>(pool, crate::world::id(3), id).await.unwrap().is_none());
+    }
+}
+
+/// A word for analysts about every column of every table, taken from the code.
+fn comments() -> String {
+    struct Comments(String);
+    impl Visitor for Comments {
+        fn visit<M: ReadModel>(&mut self) {
+            let table = format!("read_{}_v{}", M::NAME, M::VERSION);
+            let schema = schemars::schema_for!(M::Row).to_value();
+            let quoted = |text: &Value| text.as_str().unwrap().replace('\'', "''").replace('\n', " ");
+            self.0 += &format!("\ncomment on table {table} is '{}';\n", quoted(&schema["description"]));
+            let kept = [
+                ("tenant_id", "Whose it is."),
+                ("id", "Its id."),
+                ("version", "Version of the last event in it, within its stream."),
+                ("position", "Position of the last event in it, in the log."),
+            ];
+            for (column, text) in kept {
+                self.0 += &format!("comment on column {table}.{column} is '{text}';\n");
+            }
+            for (column, property) in schema["properties"].as_object().unwrap() {
+                let text = quoted(&property["description"]);
+                self.0 += &format!("comment on column {table}.{column} is '{text}';\n");
+            }
+            self.0 += &format!("select read_model_describe('read_{}', '{table}');\n", M::NAME);
+        }
+    }
+    let mut comments =
+        Comments("-- What each read model and each of its columns is, for those who come with SQL.\n".into());
+    projections::visit_all(&mut comments);
+    comments.0
+}
+
+/// With `DESKFOLD_GOLDEN=write` in the environment the file is written: for columns that are new before their release.
+#[tokio::test]
+async fn every_column_is_explained() {
+    let path = crate::harness::root().join("migrations/20261121000220_read_comments.sql");
+    let comments = comments();
+    if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") {
+        std::fs::write(&path, &comments).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), comments);
+    let world = World::new().await;
+    let unexplained: Vec<String> = sqlx::query_scalar(
+        "select attrelid::regclass || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid
+         where c.relkind = 'v' and c.relname = any ($1) and attnum > 0 and col_description(attrelid, attnum) is null",
+    )
+    .bind(projections::names().iter().map(|name| format!("read_{name}")).collect::<Vec<_>>())
+    .fetch_all(&world.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(unexplained, Vec::<String>::new());
+}

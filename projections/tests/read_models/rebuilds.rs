@@ -1,0 +1,170 @@
+//! Rebuilding beside the table that serves: while events come in, after a kill, for newer code.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{role, ticket::Ticket};
+use eventstore::Log;
+use projections::{Progress, ReadModels, rebuild, status};
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use crate::{
+    workers::all_as_a_fresh_fold,
+    world::{World, id, opened, options, random, something},
+};
+
+async fn indexes(pool: &PgPool, view: &str) -> Vec<String> {
+    let table = table(pool, view).await;
+    let definitions: Vec<String> = sqlx::query_scalar("select indexdef from pg_indexes where tablename = $1")
+        .bind(&table)
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    let mut indexes: Vec<String> =
+        definitions.iter().map(|definition| definition.split_once(" USING ").unwrap().1.to_owned()).collect();
+    indexes.sort();
+    indexes
+}
+
+async fn table(pool: &PgPool, name: &str) -> String {
+    sqlx::query_scalar("select table_name from read_model where name = $1 and state = 'serving'")
+        .bind(name)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
+    let world = Arc::new(World::new().await);
+    let pool = &world.database.pool;
+    let models = world.models().await;
+    for number in 0..50 {
+        world.tell::<Ticket>(id(number), [opened(number, "A ticket")]).await;
+    }
+    models.settle(50).await.unwrap();
+    let before = indexes(pool, "ticket_list").await;
+    let (stop, stopped) = watch::channel(false);
+    let teller = Arc::clone(&world);
+    let telling = tokio::spawn(async move {
+        let mut random = random(2);
+        let mut last = 0;
+        while !*stopped.borrow() {
+            last = teller.tell::<Ticket>(id(u64::from(last as u32 % 50)), [something(&mut random)]).await;
+        }
+        last
+    });
+    for round in 0..3 {
+        for name in ["ticket_list", "ticket_thread"] {
+            let (progress, seen) = watch::channel(Progress::default());
+            models.rebuild(name, progress).await.unwrap();
+            let seen = *seen.borrow();
+            assert!(seen.done && seen.position >= 50, "{seen:?}");
+            assert_eq!(table(pool, name).await, format!("read_{name}_v1_g{}", round + 2));
+        }
+    }
+    stop.send_replace(true);
+    let last = telling.await.unwrap();
+    models.settle(last).await.unwrap();
+    all_as_a_fresh_fold(&world.log).await;
+    assert_eq!(indexes(pool, "ticket_list").await, before);
+    // What was served before is gone: tables, checkpoints, entries.
+    let tables: i64 = sqlx::query_scalar(
+        "select count(*) from pg_tables where tablename like 'read\\_ticket\\_list%' or tablename like 'read\\_tickets\\_by%'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(tables, 2);
+    models.stop().await;
+    assert_eq!(world.log.subscriptions().await.unwrap().len(), projections::names().len());
+    assert!(status(&world.log).await.unwrap().iter().all(|status| status.state == "serving"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_rebuild_goes_on_where_it_was() {
+    let world = World::new().await;
+    let mut random = random(3);
+    let mut events = Vec::new();
+    for turn in 0..200 {
+        events.push(if turn == 0 { opened(1, "A ticket") } else { something(&mut random) });
+    }
+    for number in 0..300 {
+        world.tell::<Ticket>(id(number), events.clone()).await;
+    }
+    let database = world.database.options.clone();
+    let pool = &world.database.pool;
+    // Nobody has folded anything yet, and 60,000 events are far enough for a builder.
+    let build = move |enough: i64| {
+        let database = database.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let pool = PgPool::connect_with(database).await.unwrap();
+                let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
+                let _models = ReadModels::start(log, options()).await.unwrap();
+                loop {
+                    let filled: i64 = sqlx::query_scalar(
+                        "select coalesce(max(position), 0) from read_model where name = 'ticket_thread'",
+                    )
+                    .fetch_one(&pool)
+                    .await
+                    .unwrap();
+                    if filled >= enough {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+            runtime.shutdown_background();
+        }
+    };
+    tokio::task::spawn_blocking(build(1)).await.unwrap();
+    let filled: (i64, String) = sqlx::query_as("select position, state from read_model where name = 'ticket_thread'")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert!(filled.0 > 0, "{filled:?}");
+    let models = world.models().await;
+    models.settle(60_000).await.unwrap();
+    all_as_a_fresh_fold(&world.log).await;
+    assert!(indexes(pool, "ticket_list").await.len() > 10, "indexes come with the swap");
+    models.stop().await;
+}
+
+#[tokio::test]
+async fn newer_code_fills_its_own_table_while_the_old_one_serves() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let new = role::New { name: "Agent".into(), permissions: ["ticket.*".to_owned()].into() };
+    let models = world.models().await;
+    let last = world.tell::<role::Role>(id(1), [role::Event::Created(new)]).await;
+    models.settle(last).await.unwrap();
+    models.stop().await;
+    // As an older version would have left it: another table, with other columns.
+    for statement in [
+        "drop view read_roles",
+        "alter table read_roles_v1 rename to read_roles_v0",
+        "alter table read_roles_v0 rename column name to title",
+        "create view read_roles as select * from read_roles_v0",
+        "create table read_roles_v1 (like read_roles_v0 including all)",
+        "alter table read_roles_v1 rename column title to name",
+        "update read_model set version = 0, table_name = 'read_roles_v0' where name = 'roles'",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+    // Older code leaves a newer table alone; newer code replaces an older one.
+    let (progress, _) = watch::channel(Progress::default());
+    let log: &Log = &world.log;
+    tokio::time::timeout(Duration::from_secs(20), rebuild(log, "roles", progress)).await.unwrap().unwrap();
+    let name: String = sqlx::query_scalar("select name from read_roles").fetch_one(pool).await.unwrap();
+    assert_eq!(name, "Agent");
+    assert_eq!(table(pool, "roles").await, "read_roles_v1");
+    let models = world.models().await;
+    let renamed = role::Event::Renamed { from: "Agent".into(), to: "Helper".into() };
+    let last = world.tell::<role::Role>(id(1), [renamed]).await;
+    models.settle(last).await.unwrap();
+    let name: String = sqlx::query_scalar("select name from read_roles").fetch_one(pool).await.unwrap();
+    assert_eq!(name, "Helper");
+    models.stop().await;
+}

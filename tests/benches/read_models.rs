@@ -1,0 +1,377 @@
+//! The read side in one run on one PostgreSQL with fsync on: `cargo bench -p deskfold-tests --bench read_models`, with
+//! `-- --tickets 1000000` for a larger desk. Rebuilds against replay, and pages of the ticket list, first to deepest.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod common;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use common::{Server, Times, median, tell_rate, tell_time};
+use domain::{
+    Aggregate, Id, Party, Time,
+    custom::{Definitions, FieldType},
+    field::{self, Field},
+    ticket::{AssignMethod, Event, Opened, Priority, Ticket},
+};
+use eventstore::{Append, Expected, Log, NewEvent, StreamWrite};
+use futures::StreamExt;
+use projections::{Count, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, ticket_list::TicketList};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many tickets there are.
+    #[arg(long, default_value_t = 100_000)]
+    tickets: usize,
+    /// How many pages of each list are timed.
+    #[arg(long, default_value_t = 2_000)]
+    pages: usize,
+    /// Cargo says so to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const SITES: usize = 500;
+
+#[tokio::main]
+async fn main() {
+    common::be_server_if_asked().await;
+    let arguments = Arguments::parse();
+    let rounds = if arguments.tickets > 200_000 { 1 } else { 3 };
+    let cluster = common::cluster().await;
+    let pool = common::database(&cluster, "desk").await;
+    let server = Server::start(&cluster.url("desk"), None).await;
+    let desk = Desk::furnish(&server, &pool).await;
+    let key = server.key.clone();
+    server.stop();
+
+    let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
+    let began = Instant::now();
+    desk.seed(&log, arguments.tickets).await;
+    let head = log.head().await.unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    println!("    {} tickets in {head} events, appended at {:.0} events/s", arguments.tickets, head as f64 / seconds);
+    sqlx::raw_sql("vacuum analyze log_event").execute(&pool).await.unwrap();
+
+    let (mut replays, mut rebuilds) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        replays.push(replay(&log, head).await);
+        rebuilds.push(rebuild(&log, head, "ticket_list").await);
+    }
+    let replayed = median(replays);
+    tell_rate("rebuild of ticket_list, events", median(rebuilds), "the log's own replay, typed", replayed, 0.3);
+    let began = Instant::now();
+    for name in projections::names().into_iter().filter(|name| *name != "ticket_list") {
+        let rate = rebuild(&log, head, name).await;
+        if rate < replayed / 2.0 {
+            println!("    rebuild of {name}: {rate:.0} events/s");
+        }
+    }
+    println!(
+        "    rebuild of the other {} read models: {:.1} s",
+        projections::names().len() - 1,
+        began.elapsed().as_secs_f64()
+    );
+    log.close().await;
+
+    let server = Server::start(&cluster.url("desk"), Some(&key)).await;
+    let lists = desk.lists();
+    for (name, filters) in &lists {
+        let mut pages = Vec::new();
+        for filter in filters {
+            pages.push(Pages::of(&desk, &pool, filter.as_ref()).await);
+        }
+        let (mut inside, mut outside) = (Times::default(), Times::default());
+        let mut connection = server.connect().await;
+        let mut random = StdRng::seed_from_u64(7);
+        for turn in 0..arguments.pages {
+            let of = pages.choose(&mut random).unwrap();
+            let after = of.choose(turn, &mut random);
+            let request = ListRequest { after: after.cloned(), ..of.request.clone() };
+            let began = Instant::now();
+            let page = projections::list::<TicketList>(&pool, desk.tenant, &request).await.unwrap();
+            inside.add(began.elapsed());
+            let path = of.path(after);
+            let began = Instant::now();
+            let reply = connection.get(&path).await;
+            outside.add(began.elapsed());
+            assert!(reply.body.windows(8).filter(|window| window == b"\"number\"").count() == page.data.len());
+        }
+        let deepest = pages.iter().map(|pages| pages.rows).max().unwrap_or_default();
+        println!(
+            "    tickets {name}, pages of {DEFAULT_LIMIT} of up to {deepest}: p50 {:.2} ms, over HTTP {:.2} ms",
+            inside.percentile(50),
+            outside.percentile(50)
+        );
+        tell_time(&format!("tickets {name}, p99"), inside.percentile(99), 5.0);
+        tell_time(&format!("tickets {name}, over HTTP, p99"), outside.percentile(99), 5.0);
+        if *name == "by product" {
+            let rate = together(&server, pages, Duration::from_secs(3)).await;
+            println!("    tickets {name}, over HTTP, 32 clients: {rate:.0} pages/s");
+        }
+    }
+    server.stop();
+    pool.close().await;
+    cluster.stop().await.unwrap();
+}
+
+/// Events per second of a replay that decodes every ticket's event.
+async fn replay(log: &Log, head: i64) -> f64 {
+    let began = Instant::now();
+    let (mut count, mut opened) = (0, 0);
+    let mut pages = log.replay(0, head);
+    while let Some(page) = pages.next().await {
+        for event in page.unwrap() {
+            count += 1;
+            if event.category() == Ticket::KIND
+                && let Event::Opened(_) = Ticket::decode(&event.kind, &event.data).unwrap()
+            {
+                opened += 1;
+            }
+        }
+    }
+    assert!(count == head && opened > 0);
+    head as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Events of the log per second of a rebuild: fold, write, indexes and swap.
+async fn rebuild(log: &Log, head: i64, name: &str) -> f64 {
+    let began = Instant::now();
+    projections::rebuild(log, name, tokio::sync::watch::Sender::default()).await.unwrap();
+    head as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Pages per second of 32 clients at once.
+async fn together(server: &Server, pages: Vec<Pages>, length: Duration) -> f64 {
+    let pages = Arc::new(pages);
+    let began = Instant::now();
+    let tasks = server.connections(32).await.into_iter().enumerate().map(|(client, mut connection)| {
+        let pages = Arc::clone(&pages);
+        tokio::spawn(async move {
+            let mut random = StdRng::seed_from_u64(client as u64);
+            let mut count = 0;
+            while began.elapsed() < length {
+                let of = pages.choose(&mut random).unwrap();
+                connection.get(&of.path(of.choose(count, &mut random))).await;
+                count += 1;
+            }
+            count
+        })
+    });
+    let counts = futures::future::join_all(tasks).await;
+    counts.into_iter().map(Result::unwrap).sum::<usize>() as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A list under one filter, and where its pages begin.
+struct Pages {
+    request: ListRequest,
+    filter: String,
+    cursors: Vec<String>,
+    rows: usize,
+}
+
+impl Pages {
+    /// Walks the whole list.
+    async fn of(desk: &Desk, pool: &PgPool, filter: Option<&Value>) -> Pages {
+        let request = ListRequest::parse::<TicketList>(filter, None, &desk.definitions).unwrap();
+        let request = ListRequest { limit: MAX_LIMIT, count: Count::None, ..request };
+        let (mut cursors, mut rows, mut after) = (Vec::new(), 0, None);
+        loop {
+            let request = ListRequest { after: after.take(), ..request.clone() };
+            let page = projections::list::<TicketList>(pool, desk.tenant, &request).await.unwrap();
+            rows += page.data.len();
+            let Some(next) = page.next else { break };
+            cursors.push(next.clone());
+            after = Some(next);
+        }
+        assert!(rows > 0, "no ticket matches {filter:?}");
+        let filter = filter.map_or_else(String::new, |filter| format!("&filter={}", encoded(&filter.to_string())));
+        Pages { request: ListRequest { limit: DEFAULT_LIMIT, ..request }, filter, cursors, rows }
+    }
+
+    /// The first page, one from the middle and one from the end, in turn.
+    fn choose(&self, turn: usize, random: &mut impl Rng) -> Option<&String> {
+        let third = self.cursors.len() / 3;
+        match turn % 3 {
+            0 => None,
+            1 => self.cursors[third..].choose(random),
+            _ => self.cursors[2 * third..].choose(random),
+        }
+    }
+
+    fn path(&self, after: Option<&String>) -> String {
+        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+        format!("/v1/tickets?limit={DEFAULT_LIMIT}{}{after}", self.filter)
+    }
+}
+
+/// Percent-encoded for an address.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// What there is besides tickets.
+struct Desk {
+    tenant: Id,
+    definitions: Definitions,
+    contacts: Vec<Id>,
+    companies: Vec<Id>,
+    products: Vec<Id>,
+    users: Vec<Id>,
+    teams: Vec<Id>,
+}
+
+const STATUSES: usize = 3;
+const TEXT: &str = "Good morning, since the last update the device on our second floor blinks and prints nothing. We \
+                    have restarted it twice. Could somebody have a look, please? Reference ";
+
+impl Desk {
+    /// Creates it through the API.
+    async fn furnish(server: &Server, pool: &PgPool) -> Desk {
+        let mut connection = server.connect().await;
+        let mut create = async |path: &str, count: usize, body: &dyn Fn(usize) -> Value| {
+            let mut ids = Vec::new();
+            for number in 0..count {
+                ids.push(connection.post(path, &body(number).to_string()).await.id().parse().unwrap());
+            }
+            ids
+        };
+        let options: Vec<String> = (0..SITES).map(|site| format!("site {site}")).collect();
+        let site = json!({ "entity": "ticket", "key": "site", "type": "select", "options": options });
+        create("/v1/fields", 1, &|_| site.clone()).await;
+        let person =
+            |number: usize| json!({ "name": format!("Person {number}"), "email": format!("p{number}@example.com") });
+        let contacts = create("/v1/contacts", 2_000, &person).await;
+        let companies = create("/v1/companies", 200, &|number| json!({ "name": format!("Company {number}") })).await;
+        let products = create("/v1/products", 50, &|number| json!({ "name": format!("Product {number}") })).await;
+        let users = create("/v1/users", 20, &person).await;
+        let teams = create("/v1/teams", 5, &|number| json!({ "name": format!("Team {number}") })).await;
+        let tenant: String =
+            sqlx::query_scalar("select tenant_id from log_event limit 1").fetch_one(pool).await.unwrap();
+        let mut fields = Field::default();
+        let defined = field::New {
+            entity: Ticket::KIND.into(),
+            key: "site".into(),
+            label: None,
+            field_type: FieldType::Select,
+            options,
+            required: false,
+            personal: false,
+        };
+        fields.evolve(&field::Event::Defined(defined));
+        let definitions = fields.definitions;
+        Desk { tenant: tenant.parse().unwrap(), definitions, contacts, companies, products, users, teams }
+    }
+
+    /// The lists that are timed, each under one filter or several.
+    fn lists(&self) -> Vec<(&'static str, Vec<Option<Value>>)> {
+        let of = |field: &str, value: &Value| Some(json!({ "field": field, "op": "eq", "value": value }));
+        let product = |at: usize| of("product_id", &json!(self.products[at]));
+        let assignee = |at: usize| of("assignee_id", &json!(self.users[at]));
+        let site = |at: usize| of("custom.site", &json!(format!("site {at}")));
+        vec![
+            ("by product", vec![product(0), product(1), product(10), product(49)]),
+            ("in the usual order", vec![None]),
+            ("by assignee", vec![assignee(0), assignee(19)]),
+            ("by a custom field", vec![site(0), site(250)]),
+        ]
+    }
+
+    /// Appends the lives of so many tickets.
+    async fn seed(&self, log: &Log, tickets: usize) {
+        const TOGETHER: usize = 40;
+        let batches = (0..tickets.div_ceil(TOGETHER)).map(|batch| {
+            let numbers = batch * TOGETHER..tickets.min((batch + 1) * TOGETHER);
+            let writes = numbers.map(|number| self.life(number)).collect();
+            let tenant = self.tenant.to_string();
+            Append { tenant, command_id: Uuid::now_v7(), fingerprint: 0, writes, claims: vec![] }
+        });
+        let appended = futures::stream::iter(batches).map(|append| {
+            let log = log.clone();
+            tokio::spawn(async move { log.append(append).await.unwrap() })
+        });
+        appended.buffer_unordered(16).for_each(async |done| drop(done.unwrap())).await;
+    }
+
+    /// What happens to a ticket, from opening to closing.
+    fn life(&self, number: usize) -> StreamWrite {
+        let random = &mut StdRng::seed_from_u64(number as u64);
+        let mut at = Time::from_second(1_640_995_200 + number as i64 * 60).unwrap();
+        let id = Id::derived(at.as_millisecond() as u64, &[&number.to_string()]);
+        let message = |name: &str| Id::derived(at.as_millisecond() as u64, &[&number.to_string(), name]);
+        let contact = *self.contacts.choose(random).unwrap();
+        let site = random.random_range(0..SITES);
+        let opened = Opened {
+            number: number as u64 + 1,
+            title: format!("Device {number} blinks and prints nothing").into(),
+            description: Some(format!("{TEXT}{number}.").into()),
+            requester: Some(Party::contact(contact)),
+            company: self.companies.choose(random).copied(),
+            team: self.teams.choose(random).copied(),
+            channel: "email".into(),
+            origin: None,
+            priority: Priority::try_from(random.random_range(0..4)).unwrap(),
+            stage: "new".into(),
+            category: None,
+            tags: [format!("tag {}", random.random_range(0..30))].into(),
+            custom: [("site".to_owned(), json!(format!("site {site}")))].into(),
+            split_from: None,
+        };
+        let body = || format!("{TEXT}{number}.").into();
+        let mut events = vec![Event::Opened(opened)];
+        // The first product has a seventh of all tickets, the last one in a hundred.
+        let product = (random.random::<f64>().powi(2) * self.products.len() as f64) as usize;
+        if random.random_bool(0.9) {
+            events.push(Event::ProductSelected { entitlement: contact, product: self.products[product] });
+        }
+        if random.random_bool(0.9) {
+            let to = *self.users.choose(random).unwrap();
+            events.push(Event::Assigned { from: None, to, method: AssignMethod::Manual, rule_run: None });
+        }
+        let written = random.random_range(1..4);
+        for turn in 0..written {
+            let (external_id, from) = (None, Some(Party::contact(contact)));
+            let message_id = message(&format!("m{turn}"));
+            events.push(Event::MessageReceived { message_id, external_id, from, body: body(), attachments: vec![] });
+            let message_id = message(&format!("r{turn}"));
+            events.push(Event::ReplyQueued { message_id, body: body(), attachments: vec![] });
+        }
+        events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![] });
+        events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into() });
+        match random.random_range(0..STATUSES) {
+            0 => events.push(Event::Resolved { outcome: None }),
+            1 => events.push(Event::Closed),
+            _ => {}
+        }
+        let actor = self.users[number % self.users.len()];
+        let metadata = json!({
+            "actor": { "kind": "user", "id": actor }, "via": "api",
+            "command_id": Uuid::from_u128(id.bits()), "correlation_id": Uuid::from_u128(id.bits()), "subject": contact
+        });
+        let metadata = bytes::Bytes::from(metadata.to_string());
+        let events = events.into_iter().map(|event| {
+            let (kind, data) = Ticket::encode(&event);
+            at += jiff::SignedDuration::from_secs(600);
+            NewEvent {
+                id: Uuid::now_v7(),
+                kind,
+                occurred_at: Some(at),
+                is_json: true,
+                data: data.into(),
+                metadata: metadata.clone(),
+                number: None,
+            }
+        });
+        let events = events.collect();
+        StreamWrite { stream: Ticket::stream(id), expected: Expected::NoStream, events }
+    }
+}

@@ -1,0 +1,397 @@
+//! The OpenAPI document is valid, complete, true of what the server answers, and to be looked at without the internet.
+
+use std::{collections::BTreeSet, fs};
+
+use deskfold_tests::{Client, Reply, Server, root};
+use domain::{Aggregate, catalogue};
+use gateway::openapi;
+use jsonschema::Validator;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+fn official() -> Validator {
+    let text = fs::read_to_string(root().join("tests/data/openapi/schema-3.1.json")).unwrap();
+    jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+}
+
+/// A validator of one schema of the document, with whatever it refers to.
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let (mut needed, mut open) = (Map::new(), vec![schema]);
+    while let Some(schema) = open.pop() {
+        let mut found = BTreeSet::new();
+        references(schema, &mut found);
+        for path in found {
+            let name = path.strip_prefix("#/components/schemas/").unwrap();
+            if !needed.contains_key(name) {
+                needed.insert(name.to_owned(), document["components"]["schemas"][name].clone());
+                open.push(&document["components"]["schemas"][name]);
+            }
+        }
+    }
+    let mut whole = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "allOf": [schema] });
+    whole["components"] = json!({ "schemas": needed });
+    jsonschema::validator_for(&whole).unwrap()
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[track_caller]
+fn assert_fits(validator: &Validator, value: &Value, what: &str) {
+    let errors: Vec<_> =
+        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{what} does not fit: {}\n{value}", errors.join("\n"));
+}
+
+/// Follows a reference within the document.
+fn follow<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(path) => document.pointer(&path[1..]).unwrap_or_else(|| panic!("{path} leads nowhere")),
+        None => value,
+    }
+}
+
+fn operations(document: &Value) -> Vec<(&String, &String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().iter().map(move |(method, operation)| (method, path, operation))
+        })
+        .collect()
+}
+
+#[test]
+fn the_document_is_valid_openapi_and_its_schemas_are_valid_schemas() {
+    let document = openapi::document();
+    assert_fits(&official(), &document, "the document");
+    assert!(!official().is_valid(&json!({ "openapi": "3.1.0", "info": { "title": "x" }, "paths": {} })));
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        if let Err(error) = jsonschema::draft202012::meta::validate(schema) {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_component_is_referred_to() {
+    let document = openapi::document();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 300);
+    for path in &found {
+        let pointer = path.strip_prefix('#').unwrap_or_else(|| panic!("{path} leads outside"));
+        assert!(document.pointer(pointer).is_some(), "{path} leads nowhere");
+    }
+    for section in ["responses", "parameters", "headers"] {
+        for name in document["components"][section].as_object().unwrap().keys() {
+            assert!(found.contains(&format!("#/components/{section}/{name}")), "nothing refers to {section}/{name}");
+        }
+    }
+}
+
+fn pascal(name: &str) -> String {
+    let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect()
+}
+
+#[test]
+fn every_command_and_every_event_is_described() {
+    struct Check(Value, usize);
+    impl catalogue::Visitor for Check {
+        fn visit<A: Aggregate>(&mut self) {
+            let document = &self.0;
+            let kind = pascal(A::KIND);
+            for command in A::commands(&mut schemars::SchemaGenerator::default()) {
+                let schema = &document["components"]["schemas"][format!("{kind}{}Command", pascal(&command.name))];
+                assert!(schema.is_object(), "{kind} {}: no schema", command.name);
+                if A::INTERNAL.contains(&command.name.as_str()) {
+                    continue;
+                }
+                let (method, path) = match command.name.as_str() {
+                    name if name == A::CREATE => ("post", format!("/v1/{}", A::PLURAL)),
+                    "edit" => ("patch", format!("/v1/{}/{{id}}", A::PLURAL)),
+                    name => ("post", format!("/v1/{}/{{id}}/{name}", A::PLURAL)),
+                };
+                let operation = &document["paths"][&path][method];
+                assert_eq!(operation["x-permission"], format!("{}.{}", A::KIND, command.name), "{method} {path}");
+                assert!(operation["requestBody"]["content"].is_object(), "{method} {path} has no body");
+                for refusal in A::refusals() {
+                    let told = operation["responses"].as_object().unwrap().values().any(|response| {
+                        follow(document, response)["description"]
+                            .as_str()
+                            .unwrap()
+                            .contains(&format!("`{}`", refusal.code))
+                    });
+                    assert!(told, "{method} {path} does not tell of {}", refusal.code);
+                }
+            }
+            for event in A::events(&mut schemars::SchemaGenerator::default()) {
+                let name = format!("{}.{}", A::KIND, event.name);
+                let reference =
+                    &document["components"]["schemas"][format!("{kind}Event")]["discriminator"]["mapping"][&name];
+                let schema = document.pointer(&reference.as_str().unwrap_or_else(|| panic!("{name}"))[1..]).unwrap();
+                assert_eq!(schema["properties"]["type"]["const"], name);
+                let golden = root().join(format!("domain/golden/{}/{}.json", A::KIND, event.name));
+                let golden: Value = serde_json::from_str(&fs::read_to_string(golden).unwrap()).unwrap();
+                assert_fits(&validator(document, &schema["properties"]["data"]), &golden["data"], &name);
+                self.1 += 1;
+            }
+        }
+    }
+    let mut check = Check(openapi::document(), 0);
+    catalogue::visit_all(&mut check);
+    assert!(check.1 > 100, "events are checked");
+}
+
+#[test]
+fn every_example_fits_its_schema() {
+    let document = openapi::document();
+    let mut count = 0;
+    let mut check = |content: &Map<String, Value>, what: &str| {
+        for content in content.values() {
+            let named = content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+            let single = content.get("example").filter(|example| !example.is_string());
+            let examples: Vec<_> = named.map(|example| &example["value"]).chain(single).collect();
+            if examples.is_empty() {
+                continue;
+            }
+            let validator = validator(&document, &content["schema"]);
+            for example in examples {
+                assert_fits(&validator, example, what);
+                count += 1;
+            }
+        }
+    };
+    for (method, path, operation) in operations(&document) {
+        if let Some(content) = operation["requestBody"]["content"].as_object() {
+            check(content, &format!("an example of {method} {path}"));
+        }
+    }
+    for (name, response) in document["components"]["responses"].as_object().unwrap() {
+        check(response["content"].as_object().unwrap(), &format!("the example of {name}"));
+    }
+    assert!(count > 200, "examples are checked: {count}");
+}
+
+#[test]
+fn every_command_of_the_catalogue_has_an_example() {
+    let document = openapi::document();
+    for (method, path, operation) in operations(&document) {
+        let command =
+            operation["requestBody"]["content"].as_object().filter(|_| operation.get("x-permission").is_some());
+        let upsert = path.contains("/by/external/") || path.starts_with("/v1/imports");
+        for content in command.into_iter().filter(|_| !upsert).flat_map(|content| content.values()) {
+            assert!(content["examples"].is_object(), "{method} {path} has no example");
+        }
+    }
+}
+
+/// A client that holds every answer against the document.
+struct Checked<'a> {
+    document: Value,
+    client: &'a Client,
+}
+
+impl Checked<'_> {
+    async fn ask(&self, method: Method, template: &str, path: &str, body: Option<Value>) -> Reply {
+        let mut request = self.client.request(method.clone(), path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let reply = self.client.send(request).await;
+        let what = format!("{method} {path}: {}", reply.status);
+        let operation = &self.document["paths"][template][method.as_str().to_lowercase()];
+        let response = &operation["responses"][reply.status.as_str()];
+        assert!(response.is_object(), "{what} is not described: {}", reply.text);
+        let response = follow(&self.document, response);
+        let media_type = reply.header("content-type").split(';').next().unwrap();
+        let content = &response["content"][media_type];
+        assert!(content.is_object(), "{what} with {media_type} is not described");
+        assert_fits(&validator(&self.document, &content["schema"]), &reply.json(), &what);
+        for name in response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+            // Limits are off in tests; the others depend on the request.
+            let sometimes =
+                name.to_lowercase().contains("ratelimit") || name == "Idempotency-Replayed" || name == "Retry-After";
+            assert!(sometimes || reply.headers.contains_key(name), "{what}: no {name}");
+        }
+        reply
+    }
+
+    async fn get(&self, template: &str, id: &str) -> Value {
+        let reply = self.ask(Method::GET, template, &template.replace("{id}", id), None).await;
+        reply.expect(StatusCode::OK)
+    }
+
+    async fn post(&self, template: &str, id: &str, body: Value) -> Value {
+        self.ask(Method::POST, template, &template.replace("{id}", id), Some(body)).await.json()
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_answers_is_what_the_document_says() {
+    let server = Server::start().await;
+    let document = server.admin.read("/v1/openapi.json").await;
+    assert_eq!(document, openapi::document());
+    let api = Checked { document, client: &server.admin };
+
+    let id = |answer: &Value| answer["id"].as_str().unwrap().to_owned();
+    let company = id(&api.post("/v1/companies", "", json!({ "name": "Acme" })).await);
+    let contact = id(&api.post("/v1/contacts", "", json!({ "name": "Ada", "email": "ada@acme.example" })).await);
+    api.post("/v1/contacts/{id}/link_company", &contact, json!({ "company": company })).await;
+    let product = id(&api.post("/v1/products", "", json!({ "name": "Printer", "kind": "goods" })).await);
+    let grant = json!({ "product": product, "holder": { "kind": "contact", "id": contact } });
+    let entitlement = id(&api.post("/v1/entitlements", "", grant).await);
+    let team = id(&api.post("/v1/teams", "", json!({ "name": "First line" })).await);
+    let open = json!({
+        "title": "It does not print",
+        "requester": { "kind": "contact", "id": contact },
+        "entitlement": entitlement,
+        "team": team,
+        "tags": ["vip"],
+    });
+    let ticket = id(&api.post("/v1/tickets", "", open).await);
+    api.post("/v1/tickets/{id}/reply", &ticket, json!({ "body": "Is it plugged in?" })).await;
+    api.ask(Method::PATCH, "/v1/tickets/{id}", &format!("/v1/tickets/{ticket}"), Some(json!({ "priority": 2 }))).await;
+    api.ask(Method::PATCH, "/v1/contacts/{id}", &format!("/v1/contacts/{contact}"), Some(json!({ "email": null })))
+        .await;
+    let new = "01KAE4T0000000000000000009";
+    let create = Some(json!({ "name": "Other" }));
+    api.ask(Method::PUT, "/v1/companies/{id}", &format!("/v1/companies/{new}"), create).await;
+    api.post("/v1/api_keys", "", json!({ "name": "test" })).await;
+    api.post("/v1/tenants", "", json!({ "name": "Other", "admin_email": "admin@other.example" })).await;
+    server.settle().await;
+
+    for (method, path, operation) in operations(&api.document) {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let needs = parameters.filter(|parameter| parameter["required"] == true).count();
+        if method != "get" || needs > 0 || path.ends_with("/stream") {
+            continue;
+        }
+        let json = operation["responses"]["200"]["content"]["application/json"].is_object();
+        if json {
+            api.get(path, "").await;
+        }
+    }
+    api.get("/v1/tickets/{id}/thread", &ticket).await;
+    let picker = format!("/v1/entitlements/picker?requester_id={contact}");
+    let picked = api.ask(Method::GET, "/v1/entitlements/picker", &picker, None).await.expect(StatusCode::OK);
+    assert_eq!(picked["data"][0]["id"], *entitlement, "{picked}");
+    for (collection, id) in [
+        ("tickets", &ticket),
+        ("contacts", &contact),
+        ("companies", &company),
+        ("products", &product),
+        ("teams", &team),
+    ] {
+        let record = api.get(&format!("/v1/{collection}/{{id}}"), id).await;
+        assert_eq!(record["id"], **id);
+        api.get(&format!("/v1/{collection}/{{id}}/history"), id).await;
+        let search = json!({ "filter": { "field": "id", "op": "eq", "value": id }, "count": "exact" });
+        let found = api.post(&format!("/v1/{collection}/search"), "", search).await;
+        assert_eq!(found["total"], 1, "{found}");
+    }
+
+    // And what it refuses.
+    for (path, body) in [
+        ("/v1/tickets", json!({})),
+        ("/v1/tickets", json!({ "title": "x", "what": 1 })),
+        ("/v1/tickets", json!({ "title": "" })),
+        ("/v1/tickets/search", json!({ "filter": { "field": "nothing", "op": "eq", "value": 1 } })),
+    ] {
+        let reply = api.ask(Method::POST, path, path, Some(body)).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", reply.text);
+    }
+    let nobody = Checked { document: api.document, client: &server.client("") };
+    nobody.ask(Method::GET, "/v1/tickets", "/v1/tickets", None).await.problem(401, "key_missing");
+}
+
+/// The id of no record.
+const RECORD: &str = "01KAE4T0000000000000000009";
+
+/// A value that a parameter takes.
+fn sample(document: &Value, parameter: &Value) -> String {
+    let schema = &parameter["schema"];
+    let choice = schema["anyOf"][0].as_object().map_or(schema, |_| &schema["anyOf"][0]);
+    let schema = follow(document, choice);
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("integer"), _) => "1".to_owned(),
+        (Some("boolean"), _) => "true".to_owned(),
+        (_, Some("date-time")) => "2026-11-21T10:00:00Z".to_owned(),
+        (_, Some("date")) => "2026-11-21".to_owned(),
+        _ if schema["pattern"].is_string() => RECORD.to_owned(),
+        _ => {
+            let constant = schema["oneOf"][0]["const"].as_str();
+            schema["enum"][0].as_str().or(constant).unwrap_or("{}").to_owned()
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_query_parameter_that_is_described_is_taken() {
+    let server = Server::start().await;
+    let document = openapi::document();
+    let mut taken = 0;
+    for (method, path, operation) in operations(&document) {
+        let needs_record = path.contains('{');
+        if method != "get" || needs_record && !path.ends_with("/history") || path.ends_with("/stream") {
+            continue;
+        }
+        let path = path.replace("{id}", RECORD);
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<_> = parameters.map(|parameter| follow(&document, parameter)).collect();
+        let (needed, others): (Vec<_>, Vec<_>) = parameters
+            .into_iter()
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| (parameter["name"].as_str().unwrap(), sample(&document, parameter), parameter))
+            .partition(|(_, _, parameter)| parameter["required"] == true);
+        let needed: Vec<_> = needed.into_iter().map(|(name, value, _)| (name, value)).collect();
+        for (name, value, _) in others {
+            let query = [needed.clone(), vec![(name, value)]].concat();
+            let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&query)).await;
+            assert!(!reply.text.contains("parameter_invalid"), "{path} with {query:?}: {}", reply.text);
+            assert_ne!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "{path} with {query:?}: {}", reply.text);
+            taken += 1;
+        }
+        let query = [needed, vec![("nothing", "1".to_owned())]].concat();
+        let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&query)).await;
+        let strict = operation["x-permission"].is_string() && path != "/v1/permissions";
+        assert!(!strict || reply.status == StatusCode::BAD_REQUEST, "{path} takes any parameter");
+    }
+    assert!(taken > 50, "parameters are tried: {taken}");
+}
+
+#[tokio::test]
+async fn the_documentation_is_served_to_anybody_from_this_server_alone() {
+    let server = Server::start().await;
+    let anybody = server.client("");
+    let page = anybody.get("/docs").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
+    let files = page.text.split('"').filter(|text| text.starts_with("/docs/") || text.starts_with("/v1/"));
+    let files: Vec<_> = files.collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+    for path in files.into_iter().chain(["/docs", "/docs/licence.txt"]) {
+        let plain = anybody.get(path).await;
+        assert_eq!(plain.status, StatusCode::OK, "{path}");
+        assert!(!plain.text.is_empty() && plain.header("content-encoding").is_empty());
+        let gzip = anybody.header("accept-encoding", "gzip");
+        let packed = gzip.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(packed.headers()["content-encoding"], "gzip", "{path}");
+        assert!(packed.bytes().await.unwrap().len() < plain.text.len() + 64, "{path}");
+        let again = anybody.header("if-none-match", plain.header("etag")).get(path).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
+    }
+    let home = anybody.get("/").await;
+    assert_eq!(home.status, StatusCode::OK, "followed to the page");
+    assert_eq!(home.text, page.text);
+    anybody.get("/docs/nothing.js").await.problem(404, "route_unknown");
+}

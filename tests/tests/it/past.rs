@@ -1,0 +1,400 @@
+//! Records as they were, and queries that wait for what their asker has just done.
+
+use std::collections::BTreeMap;
+
+use deskfold_tests::{Client, Server};
+use projections::{ListVisitor, Listed};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::world::{
+    Customer, NOBODY, condition, contact, each, everything, field, filtered, party, product, texts, ticket, user,
+};
+
+/// What a record was after each of its events, as it was read then: position and body.
+struct Film {
+    path: String,
+    frames: Vec<(i64, Value)>,
+}
+
+/// Does one thing after another to a record and looks at it each time.
+async fn film(server: &Server, path: String, steps: &[(&str, Value)]) -> Film {
+    let client = &server.admin;
+    let mut frames = Vec::new();
+    let mut look = async |position: i64| {
+        server.settle().await;
+        let reply = client.get(&path).await;
+        if reply.status == StatusCode::OK {
+            frames.push((position, reply.json()));
+        }
+    };
+    server.settle().await;
+    let first = client.get(&path).await;
+    look(first.json()["position"].as_i64().unwrap_or_default()).await;
+    for (command, body) in steps {
+        let reply = match *command {
+            "" => client.patch(&path, body.clone()).await,
+            command => client.post(&format!("{path}/{command}"), body.clone()).await,
+        };
+        assert!(reply.status.is_success(), "{path} {command}: {}", reply.text);
+        look(reply.json()["position"].as_i64().unwrap()).await;
+    }
+    Film { path, frames }
+}
+
+/// A life of each kind of record that is read one by one.
+async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
+    let client = &server.admin;
+    let all = everything(server, client, "Word").await;
+    let mut films = BTreeMap::new();
+    let path = |collection: &str| format!("/v1/{collection}/{}", all[collection][0]);
+    let other = all["companies"][1].clone();
+    for (collection, steps) in [
+        (
+            "contacts",
+            vec![
+                ("", json!({ "city": "Roma" })),
+                ("link_company", json!({ "company": other, "role": "owner" })),
+                ("add_note", json!({ "text": "Calls back" })),
+                ("archive", json!({})),
+            ],
+        ),
+        ("companies", vec![("", json!({ "city": "Milano", "industry": null })), ("tag", json!({ "tag": "big" }))]),
+        (
+            "products",
+            vec![
+                ("", json!({ "color": "#ff0000" })),
+                ("categorise", json!({ "category": null })),
+                ("retire", json!({})),
+            ],
+        ),
+        ("product_categories", vec![("rename", json!({ "name": "Work" })), ("delete", json!({}))]),
+        (
+            "entitlements",
+            vec![
+                ("change_details", json!({ "serial_number": "SN-2", "custom": { "seats": 6 } })),
+                ("revoke", json!({ "reason": "x" })),
+            ],
+        ),
+        (
+            "users",
+            vec![("activate", json!({})), ("change_profile", json!({ "city": "Roma" })), ("deactivate", json!({}))],
+        ),
+        (
+            "roles",
+            vec![("change_permissions", json!({ "add": ["contact.read"] })), ("rename", json!({ "name": "day" }))],
+        ),
+        (
+            "teams",
+            vec![("rename", json!({ "name": "Zero" })), ("publish_help_centre", json!({})), ("archive", json!({}))],
+        ),
+        (
+            "tickets",
+            vec![
+                ("", json!({ "title": "Other", "priority": 3 })),
+                ("unassign", json!({})),
+                ("snooze", json!({ "until": "2999-01-01T00:00:00Z" })),
+                ("receive_message", json!({ "body": "Still" })),
+                ("resolve", json!({ "outcome": "Gone" })),
+                ("reopen", json!({})),
+            ],
+        ),
+        ("api_keys", vec![("rename", json!({ "name": "feed" })), ("revoke", json!({}))]),
+        (
+            "tenants",
+            vec![
+                ("change_setting", json!({ "key": "color", "value": "blue" })),
+                ("enable_feature", json!({ "feature": "mini" })),
+            ],
+        ),
+    ] {
+        films.insert(collection, film(server, path(collection), &steps).await);
+    }
+    films.insert("imports", film(server, path("imports"), &[]).await);
+    films
+}
+
+fn single_collections() -> Vec<&'static str> {
+    struct Collect(Vec<&'static str>);
+    impl ListVisitor for Collect {
+        fn visit<M: Listed>(&mut self) {
+            if M::SINGLE && !self.0.contains(&M::PATH) {
+                self.0.push(M::PATH);
+            }
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    projections::visit_lists(&mut collect);
+    collect.0
+}
+
+#[tokio::test]
+async fn every_record_reads_as_it_was_at_each_of_its_events() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let films = films(&server).await;
+    let mut collections = single_collections();
+    collections.sort_unstable();
+    assert_eq!(films.keys().copied().collect::<Vec<_>>(), collections, "every kind that is read one by one");
+    for (collection, Film { path, frames }) in &films {
+        assert!(!frames.is_empty() && (frames.len() > 1 || *collection == "imports"), "{path}");
+        for (position, then) in frames {
+            // Names are those of today; what changed meanwhile is the record itself.
+            let reply = client.get(&format!("{path}?as_of={position}")).await;
+            let mut read = reply.expect(StatusCode::OK);
+            let mut then = then.clone();
+            for body in [&mut read, &mut then] {
+                let names: Vec<_> =
+                    body.as_object().unwrap().keys().filter(|name| name.ends_with("_name")).cloned().collect();
+                for name in names {
+                    body[&name] = Value::Null;
+                }
+                for name in ["companies", "members", "roles", "teams", "followers", "linked_tickets"] {
+                    body[name] = Value::Null;
+                }
+                body["active_entitlements"] = Value::Null;
+                body["product_color"] = Value::Null;
+            }
+            assert_eq!(read, then, "{path}?as_of={position}");
+            assert_eq!(reply.header("etag"), format!("\"{}\"", then["version"]), "{path}?as_of={position}");
+            assert_eq!(reply.header("deskfold-position"), then["position"].to_string());
+        }
+        let (_, first) = &frames[0];
+        let before = frames[0].0.min(first["position"].as_i64().unwrap());
+        assert!(before > 1, "{path}");
+        let long_ago = client.get(&format!("{path}?as_of=2001-01-01T00:00:00Z")).await;
+        assert_eq!(long_ago.status, StatusCode::NOT_FOUND, "{path} was not there yet");
+        client.get(&format!("{path}?as_of=0")).await.problem(404, &unknown(collection));
+        client.get(&format!("{path}?known_at=2001-01-01T00:00:00Z")).await.problem(404, &unknown(collection));
+        let missing = path.rsplit_once('/').unwrap().0;
+        client.get(&format!("{missing}/{NOBODY}?as_of=5")).await.problem(404, &unknown(collection));
+        client.get(&format!("{missing}/{NOBODY}")).await.problem(404, &unknown(collection));
+        client.get(&format!("{missing}/nonsense")).await.problem(404, &unknown(collection));
+        for wrong in ["as_of=yesterday", "as_of=1&known_at=2026-01-01T00:00:00Z"] {
+            client.get(&format!("{path}?{wrong}")).await.problem(400, "as_of_invalid");
+        }
+        client.get(&format!("{path}?known_at=soon")).await.problem(400, "parameter_invalid");
+        client.get(&format!("{path}?when=now")).await.problem(400, "parameter_invalid");
+    }
+    // What is deleted is gone from the present only.
+    let category = &films["product_categories"];
+    client.get(&category.path).await.problem(404, "product_category_unknown");
+    let last = &category.frames.last().unwrap();
+    assert_eq!(client.read(&format!("{}?as_of={}", category.path, last.0)).await["name"], "Work");
+}
+
+/// The code of a record that there is not.
+fn unknown(collection: &str) -> String {
+    let kind = match collection {
+        "companies" => "company",
+        "product_categories" => "product_category",
+        plural => plural.trim_end_matches('s'),
+    };
+    format!("{kind}_unknown")
+}
+
+/// A ticket whose history was told on different days than it happened.
+async fn told_late(client: &Client) -> (String, Vec<Value>) {
+    let on = |day: &str| client.header("deskfold-occurred-at", format!("2026-{day}T12:00:00Z"));
+    let id = on("01-10").create("/v1/tickets", json!({ "title": "January", "priority": 1 })).await;
+    let at = |command: &str| format!("/v1/tickets/{id}/{command}");
+    on("01-30").run(&at("change_title"), json!({ "title": "Late January" })).await;
+    // Told after, although it happened before.
+    on("01-20").run(&at("change_priority"), json!({ "priority": 3 })).await;
+    on("02-10").run(&at("resolve"), json!({ "outcome": "Done" })).await;
+    let history = client.read(&at("history")).await;
+    (id, history["data"].as_array().unwrap().clone())
+}
+
+#[tokio::test]
+async fn what_had_happened_differs_from_what_was_known() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (id, events) = told_late(client).await;
+    let path = format!("/v1/tickets/{id}");
+    let as_of = async |instant: &str| client.read(&format!("{path}?as_of={instant}")).await;
+    client.get(&format!("{path}?as_of=2026-01-10T11:59:59Z")).await.problem(404, "ticket_unknown");
+    for (instant, title, priority, status) in [
+        ("2026-01-10T12:00:00Z", "January", 1, "open"),
+        ("2026-01-25T00:00:00Z", "January", 3, "open"),
+        ("2026-02-01T00:00:00Z", "Late January", 3, "open"),
+        ("2026-02-01T01:00:00%2B01:00", "Late January", 3, "open"),
+        ("2026-03-01T00:00:00Z", "Late January", 3, "resolved"),
+    ] {
+        let then = as_of(instant).await;
+        let seen = (&then["title"], &then["priority"], &then["status"]);
+        assert_eq!(seen, (&json!(title), &json!(priority), &json!(status)), "{instant}");
+    }
+    // Known here: in the order in which it was told.
+    for (index, (title, priority, status)) in [
+        ("January", 1, "open"),
+        ("Late January", 1, "open"),
+        ("Late January", 3, "open"),
+        ("Late January", 3, "resolved"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let event = &events[index];
+        let recorded = event["recorded_at"].as_str().unwrap();
+        for moment in [format!("known_at={recorded}"), format!("as_of={}", event["position"])] {
+            let then = client.read(&format!("{path}?{moment}")).await;
+            let seen = (&then["title"], &then["priority"], &then["status"]);
+            assert_eq!(seen, (&json!(title), &json!(priority), &json!(status)), "{moment}");
+            assert_eq!((&then["version"], &then["position"]), (&json!(index), &event["position"]));
+        }
+    }
+    let today = format!("{path}?as_of={}", i64::MAX);
+    server.settle().await;
+    assert_eq!(client.read(&today).await, client.read(&path).await);
+}
+
+#[tokio::test]
+async fn a_thread_reads_as_it_was_merges_and_splits_included() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (main, part) = (ticket(client, "Main").await, ticket(client, "Part").await);
+    let at = |id: &str, command: &str| format!("/v1/tickets/{id}/{command}");
+    let mut frames: Vec<(i64, Vec<Value>, Vec<Value>)> = Vec::new();
+    let mut second = Value::Null;
+    for (ticket, command, body) in [
+        (&main, "receive_message", json!({ "body": "one" })),
+        (&part, "receive_message", json!({ "body": "two" })),
+        (&main, "add_note", json!({ "body": "three" })),
+        (&part, "merge", json!({ "into": main })),
+        (&main, "reply", json!({ "body": "four" })),
+        (&part, "unmerge", json!({})),
+        (&part, "split", Value::Null),
+        (&part, "receive_message", json!({ "body": "five" })),
+    ] {
+        let body = if body.is_null() { json!({ "messages": [second] }) } else { body };
+        let done = client.post(&at(ticket, command), body.clone()).await.expect(StatusCode::OK);
+        if body["body"] == "two" {
+            second = done["events"][0]["data"]["message_id"].clone();
+        }
+        server.settle().await;
+        let now = async |id: &str| each(&client.read(&at(id, "thread")).await, "body");
+        frames.push((done["position"].as_i64().unwrap(), now(&main).await, now(&part).await));
+    }
+    assert_eq!(frames[3].1, ["one", "two", "three"], "merged");
+    assert_eq!((&frames[6].1.len(), &frames[6].2.len()), (&3, &0), "split off");
+    for (position, main_then, part_then) in &frames {
+        for (id, then) in [(&main, main_then), (&part, part_then)] {
+            let read = client.read(&at(id, &format!("thread?as_of={position}"))).await;
+            assert_eq!(each(&read, "body"), *then, "as of {position}");
+        }
+    }
+    client.get(&at(&main, "thread?as_of=never")).await.problem(400, "as_of_invalid");
+    let long_ago = client.get(&at(&main, "thread?as_of=2001-01-01T00:00:00Z")).await;
+    long_ago.problem(404, "ticket_unknown");
+}
+
+/// Every list and single read, with a record to find in each: (query, id, position of the command that wrote it).
+async fn fresh(client: &Client) -> Vec<(String, String, i64)> {
+    let mut asked = Vec::new();
+    let customer = Customer::new(client).await;
+    let boris = user(client, "Boris").await;
+    let id = customer.ticket(client, "x").await;
+    for (collection, body) in [
+        ("companies", json!({ "name": "Neri" })),
+        ("contacts", json!({ "name": "Eva" })),
+        ("products", json!({ "name": "Phone" })),
+        ("product_categories", json!({ "name": "All" })),
+        ("entitlements", json!({ "product": customer.product, "holder": party("contact", &customer.contact) })),
+        ("users", json!({ "email": "eva@example.com", "name": "Eva" })),
+        ("roles", json!({ "name": "night", "permissions": [] })),
+        ("teams", json!({ "name": "First" })),
+        ("tickets", json!({ "title": "New" })),
+        ("api_keys", json!({ "name": "feed", "user": boris })),
+    ] {
+        let created = client.post(&format!("/v1/{collection}"), body).await.expect(StatusCode::CREATED);
+        let (id, position) = (created["id"].as_str().unwrap().to_owned(), created["position"].as_i64().unwrap());
+        asked.push((format!("/v1/{collection}/{id}"), id.clone(), position));
+        asked.push((format!("/v1/{collection}?limit=200"), id, position));
+    }
+    let said = client.post(&format!("/v1/tickets/{id}/add_note"), json!({ "body": "x" })).await.expect(StatusCode::OK);
+    let message = said["events"][0]["data"]["message_id"].as_str().unwrap().to_owned();
+    let position = said["position"].as_i64().unwrap();
+    asked.push((format!("/v1/tickets/{id}/thread"), message.clone(), position));
+    asked.push(("/v1/messages".to_owned(), message, position));
+    let phone = product(client, "Fax").await;
+    let body = json!({ "product": phone, "holder": party("contact", &customer.contact) });
+    let granted = client.post("/v1/entitlements", body).await.expect(StatusCode::CREATED);
+    let entitlement = granted["id"].as_str().unwrap().to_owned();
+    let position = granted["position"].as_i64().unwrap();
+    asked.push((format!("/v1/entitlements/picker?requester_id={}", customer.contact), entitlement.clone(), position));
+    asked.push(("/v1/entitlements.csv".to_owned(), entitlement, position));
+    let other = contact(client, "Gio").await;
+    let body = json!({ "product": phone, "holder": party("contact", &other) });
+    let granted = client.create("/v1/entitlements", body).await;
+    let body = json!({ "title": "x", "requester": party("contact", &other), "entitlement": granted });
+    let opened = client.post("/v1/tickets", body).await.expect(StatusCode::CREATED);
+    asked.push(("/v1/reports/tickets_by_product".to_owned(), phone, opened["position"].as_i64().unwrap()));
+    let defined = json!({ "entity": "ticket", "key": "brand_new", "type": "text" });
+    let defined = client.post("/v1/fields", defined).await.expect(StatusCode::CREATED);
+    asked.push(("/v1/fields".to_owned(), "brand_new".to_owned(), defined["position"].as_i64().unwrap()));
+    let tenant = client.read("/v1/me").await["tenant"].as_str().unwrap().to_owned();
+    let renamed = client.post(&format!("/v1/tenants/{tenant}/rename"), json!({ "name": "Renamed" })).await;
+    let position = renamed.expect(StatusCode::OK)["position"].as_i64().unwrap();
+    asked.push(("/v1/tenants".to_owned(), "Renamed".to_owned(), position));
+    asked.push((format!("/v1/tenants/{tenant}"), "Renamed".to_owned(), position));
+    asked
+}
+
+#[tokio::test]
+async fn whoever_has_written_reads_it_at_once() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    for (path, shows, position) in fresh(client).await {
+        let reply = client.header("deskfold-min-position", position).get(&path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text);
+        assert!(reply.text.contains(&shows), "{path} shows {shows}: {}", reply.text);
+        let reflected: i64 = reply.header("deskfold-position").parse().unwrap_or(i64::MAX);
+        assert!(reflected >= position, "{path} reflects {reflected}, not {position}");
+    }
+    // The same by a parameter, in a body, and with nothing but what the command answered.
+    for round in 0..20 {
+        let title = format!("Round {round}");
+        let opened = client.post("/v1/tickets", json!({ "title": title })).await;
+        let position = opened.header("deskfold-position").to_owned();
+        let only = condition("title", "eq", &*title);
+        let listed = client.read(&filtered(&format!("/v1/tickets?min_position={position}"), &only)).await;
+        assert_eq!(texts(&listed, "title"), [&*title]);
+        let number: i64 = position.parse().unwrap();
+        let body = json!({ "filter": only, "min_position": number });
+        let searched = client.post("/v1/tickets/search", body).await.expect(StatusCode::OK);
+        assert_eq!(texts(&searched, "title"), [&*title]);
+        let id = opened.json()["id"].as_str().unwrap().to_owned();
+        let read = client.header("deskfold-min-position", &position).read(&format!("/v1/tickets/{id}")).await;
+        assert_eq!(read["title"], *title);
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_is_not_reached_in_time_is_told() {
+    let server = Server::with(&["--read-wait", "20ms"]).await;
+    let client = &server.admin;
+    let asked = fresh(client).await;
+    let head = client.read("/v1/events").await["position"].as_i64().unwrap();
+    for (path, ..) in &asked {
+        let reply = client.header("deskfold-min-position", head + 1000).get(path).await;
+        reply.problem(503, "position_not_reached");
+        assert!(reply.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{path}");
+    }
+    client.header("deskfold-min-position", "soon").get("/v1/tickets").await.problem(400, "min_position_invalid");
+    client.get("/v1/tickets?min_position=soon").await.problem(400, "parameter_invalid");
+    // The past is there already: it waits for nothing.
+    let past = format!("{}?as_of={head}", asked[0].0);
+    client.header("deskfold-min-position", head + 1000).get(&past).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_query_waits_until_the_position_is_there() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let head = client.read("/v1/events").await["position"].as_i64().unwrap();
+    field(client, "ticket", "site", "text", json!({})).await;
+    let waiting = client.header("deskfold-min-position", head + 2);
+    let (found, _) = tokio::join!(waiting.get("/v1/contacts"), contact(client, "Ada"));
+    assert_eq!(texts(&found.expect(StatusCode::OK), "name"), ["Ada"]);
+}

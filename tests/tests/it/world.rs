@@ -1,0 +1,228 @@
+//! A small world for tests: who asks, what they own, and shorthands for what every test of lists and records does.
+
+use std::collections::BTreeMap;
+
+use deskfold_tests::{Client, Server};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// A well-formed id that no record has.
+pub(crate) const NOBODY: &str = "01K9Z3T8W0QX6V5N4M3K2J1H0G";
+
+/// A company, one of its people, a product with a badge, and the company's entitlement to it.
+pub(crate) struct Customer {
+    pub(crate) company: String,
+    pub(crate) contact: String,
+    pub(crate) product: String,
+    pub(crate) entitlement: String,
+}
+
+impl Customer {
+    /// Rossi Srl, whose Ada Rossi writes, and which owns Hosting.
+    pub(crate) async fn new(client: &Client) -> Customer {
+        let company = client.create("/v1/companies", json!({ "name": "Rossi Srl" })).await;
+        let contact = contact(client, "Ada Rossi").await;
+        client.run(&format!("/v1/contacts/{contact}/link_company"), json!({ "company": company })).await;
+        let badge = json!({ "name": "Hosting", "kind": "service", "color": "#00a09d", "icon": "server" });
+        let product = client.create("/v1/products", badge).await;
+        let entitlement = grant(client, &product, "company", &company).await;
+        Customer { company, contact, product, entitlement }
+    }
+
+    /// A ticket that Ada opens about Hosting.
+    pub(crate) async fn ticket(&self, client: &Client, title: &str) -> String {
+        let requester = party("contact", &self.contact);
+        let body = json!({ "title": title, "requester": requester, "entitlement": self.entitlement });
+        client.create("/v1/tickets", body).await
+    }
+}
+
+/// A reference to a contact, company or user.
+pub(crate) fn party(kind: &str, id: &str) -> Value {
+    json!({ "kind": kind, "id": id })
+}
+
+pub(crate) async fn contact(client: &Client, name: &str) -> String {
+    client.create("/v1/contacts", json!({ "name": name })).await
+}
+
+pub(crate) async fn product(client: &Client, name: &str) -> String {
+    client.create("/v1/products", json!({ "name": name })).await
+}
+
+pub(crate) async fn user(client: &Client, name: &str) -> String {
+    let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
+    client.create("/v1/users", json!({ "email": email, "name": name })).await
+}
+
+/// Gives a product to somebody; the entitlement.
+pub(crate) async fn grant(client: &Client, product: &str, kind: &str, holder: &str) -> String {
+    client.create("/v1/entitlements", json!({ "product": product, "holder": party(kind, holder) })).await
+}
+
+pub(crate) async fn ticket(client: &Client, title: &str) -> String {
+    client.create("/v1/tickets", json!({ "title": title })).await
+}
+
+/// A custom field; `more` adds options and the like.
+pub(crate) async fn field(client: &Client, entity: &str, key: &str, kind: &str, more: Value) {
+    let mut body = json!({ "entity": entity, "key": key, "type": kind });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    client.post("/v1/fields", body).await.expect(StatusCode::CREATED);
+}
+
+/// One field of every record of a page.
+pub(crate) fn each(page: &Value, field: &str) -> Vec<Value> {
+    page["data"].as_array().unwrap().iter().map(|record| record[field].clone()).collect()
+}
+
+/// The same as texts.
+pub(crate) fn texts(page: &Value, field: &str) -> Vec<String> {
+    each(page, field)
+        .iter()
+        .map(|value| value.as_str().unwrap_or_else(|| panic!("{field}: {value}")).to_owned())
+        .collect()
+}
+
+/// The whole of a list, page by page.
+pub(crate) async fn pages(client: &Client, path: &str) -> Vec<Value> {
+    let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
+    while let Some(path) = next {
+        let page = client.read(&path).await;
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        next = page["next"].as_str().map(ToOwned::to_owned);
+        assert!(all.len() < 10_000, "the pages of {path} never end");
+    }
+    all
+}
+
+/// A time as the API writes it.
+#[track_caller]
+pub(crate) fn instant(value: &Value) -> jiff::Timestamp {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{value} is no instant"))
+}
+
+/// A text as it stands in a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The path of a list with a filter.
+pub(crate) fn filtered(path: &str, filter: &Value) -> String {
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}filter={}", encoded(&filter.to_string()))
+}
+
+/// One condition.
+pub(crate) fn condition(field: &str, op: &str, value: impl Into<Value>) -> Value {
+    json!({ "field": field, "op": op, "value": value.into() })
+}
+
+/// Some of everything, with a word in every name and text; the ids by collection, those of read models included.
+pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> BTreeMap<&'static str, Vec<String>> {
+    let mut all: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    let mail = |name: &str| format!("{name}@{}.example", word.to_lowercase());
+    let text = |text: &str| format!("{text} {word}");
+    field(client, "ticket", "site", "text", json!({ "label": text("Site") })).await;
+    field(client, "ticket", "hours", "number", json!({})).await;
+    field(client, "entitlement", "seats", "number", json!({ "label": text("Seats") })).await;
+    for (name, industry) in [("Rossi", json!("retail")), ("Bianchi", json!(null))] {
+        let body = json!({ "name": text(name), "industry": industry, "city": "Roma", "tags": [text(name)] });
+        all.entry("companies").or_default().push(client.create("/v1/companies", body).await);
+    }
+    for (name, email) in [("Ada", json!(mail("ada"))), ("Dora", json!(null)), ("Carlo", json!(mail("carlo")))] {
+        let body = json!({ "name": text(name), "email": email, "description": text("Knows") });
+        all.entry("contacts").or_default().push(client.create("/v1/contacts", body).await);
+    }
+    let ada = all["contacts"][0].clone();
+    let link = json!({ "company": all["companies"][0], "role": text("boss") });
+    client.run(&format!("/v1/contacts/{ada}/link_company"), link).await;
+    client.run(&format!("/v1/contacts/{ada}/add_note"), json!({ "text": text("Prefers calls") })).await;
+    for (name, email) in [("Anna", mail("anna")), ("Boris", mail("boris"))] {
+        let body = json!({ "name": text(name), "email": email, "job_title": text("agent") });
+        all.entry("users").or_default().push(client.create("/v1/users", body).await);
+    }
+    let anna = all["users"][0].clone();
+    let role = client.create("/v1/roles", json!({ "name": text("night"), "permissions": ["ticket.read"] })).await;
+    client.run(&format!("/v1/users/{anna}/grant_role"), json!({ "role": role })).await;
+    all.insert("roles", vec![role]);
+    for name in ["First", "Second"] {
+        all.entry("teams").or_default().push(client.create("/v1/teams", json!({ "name": text(name) })).await);
+    }
+    let team = all["teams"][0].clone();
+    client.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": anna })).await;
+    client.run(&format!("/v1/teams/{team}/change_stages"), json!({ "stages": [text("in"), text("out")] })).await;
+    for name in ["Services", "Goods"] {
+        let body = json!({ "name": text(name) });
+        all.entry("product_categories").or_default().push(client.create("/v1/product_categories", body).await);
+    }
+    for (name, kind, color) in [("Hosting", "service", json!("#00a09d")), ("Router", "goods", json!(null))] {
+        let body = json!({ "name": text(name), "kind": kind, "color": color, "sku": text(kind) });
+        let id = client.create("/v1/products", body).await;
+        let categorise = json!({ "category": all["product_categories"][0] });
+        client.run(&format!("/v1/products/{id}/categorise"), categorise).await;
+        all.entry("products").or_default().push(id);
+    }
+    let (hosting, rossi) = (all["products"][0].clone(), all["companies"][0].clone());
+    for (kind, holder, seats) in [("contact", &ada, 5), ("company", &rossi, 7), ("user", &anna, 9)] {
+        let body = json!({
+            "product": hosting, "holder": party(kind, holder), "custom": { "seats": seats },
+            "contract_number": text("2026/1"), "source": word, "external_id": format!("{word}-{seats}"),
+        });
+        let id = client.create("/v1/entitlements", body).await;
+        all.entry("entitlements").or_default().push(id);
+    }
+    let revoke = json!({ "reason": text("returned") });
+    client.run(&format!("/v1/entitlements/{}/revoke", all["entitlements"][2]), revoke).await;
+    for (title, priority, custom) in [
+        ("One", 0, json!({})),
+        ("Two", 2, json!({ "site": text("a"), "hours": 3 })),
+        ("Three", 2, json!({ "hours": 8 })),
+    ] {
+        let body = json!({
+            "title": text(title), "description": text("Story"), "priority": priority, "custom": custom,
+            "requester": party("contact", &ada), "entitlement": all["entitlements"][0], "tags": [text(title)],
+        });
+        all.entry("tickets").or_default().push(client.create("/v1/tickets", body).await);
+    }
+    let at = |index: usize, command: &str| format!("/v1/tickets/{}/{command}", all["tickets"][index]);
+    client.run(&at(0, "receive_message"), json!({ "body": text("It is broken"), "external_id": text("mail") })).await;
+    client.run(&at(0, "reply"), json!({ "body": text("Is it on?") })).await;
+    client.run(&at(0, "add_note"), json!({ "body": text("Hopeless") })).await;
+    client.run(&at(0, "assign"), json!({ "assignee": anna })).await;
+    client.run(&at(0, "follow"), json!({ "user": anna })).await;
+    client.run(&at(0, "link"), json!({ "ticket": all["tickets"][1] })).await;
+    client.run(&at(1, "change_team"), json!({ "team": team })).await;
+    client.run(&at(1, "rate"), json!({ "score": 4, "text": text("Fine") })).await;
+    client.run(&at(2, "resolve"), json!({ "outcome": text("Replaced") })).await;
+    let issued = client.post("/v1/api_keys", json!({ "name": text("shop"), "user": anna })).await;
+    all.insert("api_keys", vec![issued.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()]);
+    let me = client.read("/v1/me").await;
+    all.insert("tenants", vec![me["tenant"].as_str().unwrap().to_owned()]);
+    client.run(&format!("/v1/tenants/{}/rename", all["tenants"][0]), json!({ "name": text("Tenant") })).await;
+    let file = format!("product,holder_kind,holder\n{hosting},contact,{ada}\n{word},contact,{ada}\n");
+    all.insert("imports", vec![import(client, word, &file).await]);
+    server.settle().await;
+    for read_model in ["messages", "fields"] {
+        all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
+    }
+    all
+}
+
+/// Rehearses an import of entitlements until it has ended; the import.
+pub(crate) async fn import(client: &Client, source: &str, file: &str) -> String {
+    let part = |head: &str, value: &str| format!("--X\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+    let mut body = part("name=\"kind\"", "entitlements");
+    body += &part("name=\"dry_run\"", "true");
+    body += &part("name=\"source\"", source);
+    body += &part(&format!("name=\"file\"; filename=\"{source}.csv\""), file);
+    body += "--X--\r\n";
+    let request = client.request(Method::POST, "/v1/imports");
+    let request = request.header("content-type", "multipart/form-data; boundary=X").body(body);
+    let started = client.send(request).await.expect(StatusCode::ACCEPTED);
+    let progress = started["links"]["progress"].as_str().unwrap();
+    let ended = client.read(&format!("{progress}?wait=60")).await;
+    assert_eq!(ended["status"], "completed", "{ended}");
+    started["id"].as_str().unwrap().to_owned()
+}
