@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
@@ -552,6 +552,10 @@ impl record::Spec for Spec {
     fn document(contact: &Contact, document: &mut Map<String, Value>) {
         let companies = contact.state.companies.iter().map(ToString::to_string);
         document.insert("companies".into(), companies.collect());
+    }
+
+    fn document_schemas() -> Vec<(&'static str, Value)> {
+        vec![("companies", json!({ "type": "array", "items": { "type": "string" } }))]
     }
 
     fn refusals() -> Vec<Rejection> {

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
@@ -214,6 +214,10 @@ impl record::Spec for Spec {
         document.insert("status".into(), status.into());
     }
 
+    fn document_schemas() -> Vec<(&'static str, Value)> {
+        vec![("status", json!({ "type": "string", "enum": ["open", "won", "lost"] }))]
+    }
+
     fn refusals() -> Vec<Rejection> {
         vec![CLOSED, valid::NAME_INVALID, valid::AMOUNT_INVALID]
     }
@@ -247,7 +251,6 @@ fn named_in(sale: &Sale) -> Vec<Reference> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
     use crate::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     Ctx, Decision, Id, Money, Personal, Rejection,
@@ -230,6 +230,10 @@ impl record::Spec for Spec {
         document.insert("status".into(), if enquiry.state.closed { "closed" } else { "open" }.into());
     }
 
+    fn document_schemas() -> Vec<(&'static str, Value)> {
+        vec![("status", json!({ "type": "string", "enum": ["open", "closed"] }))]
+    }
+
     fn refusals() -> Vec<Rejection> {
         let own = [CLOSED, TEXT_INVALID, NOTE_EXISTS];
         own.into_iter().chain([valid::NAME_INVALID, valid::AMOUNT_INVALID, valid::URL_INVALID]).collect()
@@ -266,7 +270,6 @@ impl record::Spec for Spec {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
     use crate::{

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     Ctx, Decision, Id, Money, Need, Personal, Rejection,
@@ -170,6 +170,10 @@ impl record::Spec for Spec {
             Outcome::Lost => "lost",
         };
         document.insert("status".into(), status.into());
+    }
+
+    fn document_schemas() -> Vec<(&'static str, Value)> {
+        vec![("status", json!({ "type": "string", "enum": ["open", "converted", "lost"] }))]
     }
 
     fn refusals() -> Vec<Rejection> {

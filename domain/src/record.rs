@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Id, Need, Rejection,
@@ -61,6 +61,11 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
 
     /// Adds to [`Aggregate::document`] what its own events say.
     fn document(_record: &Record<Self>, _document: &mut Map<String, Value>) {}
+
+    /// JSON schemas of what [`Spec::document`] adds.
+    fn document_schemas() -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
 
     /// Why the record takes none of the common commands any more, when it has come to an end of its own kind (merged into
     /// another, say). Its own commands judge for themselves.
@@ -630,7 +635,13 @@ impl<S: Spec> Aggregate for Record<S> {
     }
 
     fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
-        Some(New::<S::Fields>::json_schema(generator))
+        let mut schema = New::<S::Fields>::json_schema(generator);
+        let properties = schema.ensure_object().entry("properties").or_insert_with(|| Map::new().into());
+        if let Some(properties) = properties.as_object_mut() {
+            properties.insert("archived".into(), json!({ "type": "boolean" }));
+            properties.extend(S::document_schemas().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+        }
+        Some(schema)
     }
 
     /// Edits of different fields do not disturb each other.

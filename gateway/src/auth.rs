@@ -12,7 +12,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use domain::{Actor, ActorKind, Id, Time, api_key::ApiKey, role::Role, user::User};
+use domain::{Actor, ActorKind, Aggregate, Id, Time, api_key::ApiKey, role::Role, user::User};
 use parking_lot::Mutex;
 use rand::TryRng;
 use sha2::{Digest, Sha256};

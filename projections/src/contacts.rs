@@ -160,6 +160,8 @@ impl Row {
             Event::Released { contact } => drop(self.absorbed.remove(&contact)),
             Event::ConsentChanged { purpose, to, .. } => drop(self.consents.insert(purpose, to)),
             Event::ErasureRequested { .. } => self.erasure_requested_at = Some(event.occurred_at),
+            // Offers have a list of their own.
+            Event::OfferReceived { .. } => {}
         }
     }
 }
