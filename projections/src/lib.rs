@@ -12,6 +12,7 @@ mod registry;
 mod sql;
 
 pub mod api_keys;
+pub mod causation;
 pub mod companies;
 pub mod contacts;
 pub mod entitlement_picker;
@@ -21,12 +22,14 @@ pub mod product_catalogue;
 pub mod product_categories;
 pub mod product_holders;
 pub mod roles;
+pub mod rule_runs;
 pub mod teams;
 pub mod tenants;
 pub mod ticket_detail;
 pub mod ticket_list;
 pub mod ticket_thread;
 pub mod tickets_by_product;
+pub mod timers;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
@@ -75,6 +78,9 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<fields::Fields>();
     visitor.visit::<imports::Imports>();
     visitor.visit::<tenants::Tenants>();
+    visitor.visit::<rule_runs::RuleRuns>();
+    visitor.visit::<timers::Timers>();
+    visitor.visit::<causation::Causation>();
 }
 
 /// Shows every list to a visitor.
@@ -94,4 +100,5 @@ pub fn visit_lists(visitor: &mut impl ListVisitor) {
     visitor.visit::<fields::Fields>();
     visitor.visit::<imports::Imports>();
     visitor.visit::<tenants::Tenants>();
+    visitor.visit::<rule_runs::RuleRuns>();
 }
