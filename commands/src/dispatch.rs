@@ -532,6 +532,11 @@ impl Commands {
         Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
     }
 
+    /// The state of a record of whatever kind, as [`Commands::load`].
+    pub(crate) async fn state(&self, need: &Need, tenant: Id) -> Result<AnyState, Refused> {
+        Ok(self.known(need, tenant).await?.state)
+    }
+
     async fn known(&self, need: &Need, tenant: Id) -> Result<Known, Refused> {
         let key = Key { tenant, kind: need.kind, id: need.id };
         if let Some(known) = self.cache.get(&key) {

@@ -10,6 +10,7 @@ mod lists;
 pub mod openapi;
 mod request;
 mod routes;
+mod rules;
 mod stream;
 mod tenants;
 mod tickets;
@@ -85,6 +86,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(tickets::routes())
+        .merge(rules::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);
