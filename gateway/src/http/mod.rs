@@ -11,6 +11,7 @@ mod lists;
 pub mod openapi;
 mod request;
 mod routes;
+mod rules;
 mod stream;
 mod tenants;
 mod tickets;
@@ -87,6 +88,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(tenants::routes())
         .merge(tickets::routes())
         .merge(conversations::routes())
+        .merge(rules::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

@@ -15,6 +15,7 @@ mod past;
 mod postgres;
 mod products;
 mod rooms;
+mod rules;
 mod tenancy;
 mod tickets;
 mod world;
