@@ -256,7 +256,7 @@ impl Nats {
     }
 
     /// The subjects of all events.
-    fn subjects(&self) -> String {
+    pub(crate) fn subjects(&self) -> String {
         format!("{}.>", self.prefix())
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use crate::Recorded;
 use crate::lease::{Lease, Taken};
 use crate::log::{Error, Log};
-use crate::nats::{Connection, Nats, Standing, explained, headers};
+use crate::nats::{Connection, Found, Nats, Standing, explained, headers};
 
 /// The name of its lease and checkpoint among those of the subscriptions.
 const NAME: &str = "relay";
@@ -210,6 +211,8 @@ struct Worker {
     reached: i64,
     /// How often the connection had come and gone when that was last made sure of.
     changes: u64,
+    /// The event that JetStream has just refused for its sequence.
+    refused: Option<i64>,
     renewed: Instant,
     written: Instant,
     looked: Instant,
@@ -261,6 +264,7 @@ impl Worker {
             taken: None,
             reached: 0,
             changes: 0,
+            refused: None,
             renewed: now,
             written: now,
             looked: now,
@@ -389,36 +393,7 @@ impl Worker {
         let Standing::Agrees(last) = found.standing else {
             return Ok(found.standing.refusal());
         };
-        let config = self.nats.config();
-        match &found.info {
-            None => {
-                let made = self.nats.context().create_stream(config).await;
-                made.map_err(|error| Trouble::Failed(explained("creating the stream", &error)))?;
-                tracing::info!(stream = self.nats.options().stream, "stream created");
-            }
-            Some(info) => {
-                let known = &info.config;
-                let same = known.subjects == config.subjects
-                    && (known.max_age, known.max_bytes) == (config.max_age, config.max_bytes)
-                    && (known.num_replicas, known.duplicate_window) == (config.num_replicas, config.duplicate_window);
-                // An operator's own setting of the rest is left alone.
-                let wanted = async_nats::jetstream::stream::Config {
-                    subjects: config.subjects.clone(),
-                    max_age: config.max_age,
-                    max_bytes: config.max_bytes,
-                    num_replicas: config.num_replicas,
-                    duplicate_window: config.duplicate_window,
-                    ..known.clone()
-                };
-                if !same && let Err(error) = self.nats.context().update_stream(wanted).await {
-                    let reason = explained("changing the stream's settings", &error);
-                    if known.subjects != config.subjects {
-                        return Err(Trouble::Failed(reason));
-                    }
-                    tracing::warn!(reason, "the stream stays as it is");
-                }
-            }
-        }
+        let config = self.adjusted(&found).await?;
         let begin = self.window(found.head).await?.max(last + 1);
         if begin > last + 1 {
             // Nothing so old would be kept: the next sequence is moved ahead. Servers before 2.10 can do it only so.
@@ -427,10 +402,61 @@ impl Worker {
             let moved = stream.purge().sequence(u64::try_from(begin).unwrap_or_default()).await;
             moved.map_err(|error| Trouble::Failed(explained("moving the stream's beginning", &error)))?;
             tracing::info!(position = begin, "the stream begins anew");
+        } else if self.refused == Some(begin) && found.info.is_some_and(|info| info.state.messages == 0) {
+            self.remind(config).await?;
         }
+        self.refused = None;
         self.reached = begin - 1;
         self.looked = Instant::now();
         Ok(None)
+    }
+
+    /// Creates the stream if there is none, and gives the one there is the settings it should have.
+    async fn adjusted(&self, found: &Found) -> Result<Config, Trouble> {
+        let config = self.nats.config();
+        let context = self.nats.context();
+        let Some(info) = &found.info else {
+            let made = context.create_stream(config.clone()).await;
+            made.map_err(|error| Trouble::Failed(explained("creating the stream", &error)))?;
+            tracing::info!(stream = config.name, "stream created");
+            return Ok(config);
+        };
+        let known = &info.config;
+        // An operator's own setting of the rest is left alone.
+        let wanted = Config {
+            subjects: config.subjects,
+            discard: config.discard,
+            max_age: config.max_age,
+            max_bytes: config.max_bytes,
+            num_replicas: config.num_replicas,
+            duplicate_window: config.duplicate_window,
+            ..known.clone()
+        };
+        if wanted != *known
+            && let Err(error) = context.update_stream(&wanted).await
+        {
+            let reason = explained("changing the stream's settings", &error);
+            if (&known.subjects, known.discard) != (&wanted.subjects, wanted.discard) {
+                return Err(Trouble::Failed(reason));
+            }
+            tracing::warn!(reason, "the stream stays as it is");
+        }
+        Ok(wanted)
+    }
+
+    /// A stream that is empty and whose beginning was moved expects, in servers before 2.10, the sequence from before that.
+    /// They look again after a message that they could not store: for that moment there is room for none.
+    async fn remind(&self, config: Config) -> Result<(), Trouble> {
+        let failed = |error| Trouble::Failed(explained("moving the stream's beginning", &error));
+        let closed = Config { discard: DiscardPolicy::New, max_bytes: 1, ..config.clone() };
+        self.nats.context().update_stream(closed).await.map_err(failed)?;
+        let subject = self.nats.subjects().replace('>', "none");
+        let refused = match self.nats.context().publish(subject, Bytes::from_static(b"{}")).await {
+            Ok(acknowledged) => acknowledged.await.is_err(),
+            Err(_) => true,
+        };
+        self.nats.context().update_stream(config).await.map_err(failed)?;
+        if refused { Ok(()) } else { Err(Trouble::Disagreed) }
     }
 
     /// The first position that JetStream would still keep.
@@ -578,6 +604,7 @@ impl Worker {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                 tracing::warn!(position, %error, "JetStream refused an event");
                 self.nats.metrics().refusals.inc();
+                self.refused = Some(position);
                 Err(Trouble::Disagreed)
             }
             Err(error) if error.kind() == PublishErrorKind::StreamNotFound => Err(Trouble::Disagreed),

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct NatsServer {
     home: TempDir,
     port: u16,
-    user: Option<String>,
+    user: Option<(String, String)>,
     child: Option<Child>,
 }
 
@@ -37,12 +37,11 @@ impl NatsServer {
         server
     }
 
-    /// A running one that asks for this `user:password`.
-    pub fn guarded(user: &str) -> NatsServer {
+    /// A running one that asks for this user and password.
+    pub fn guarded(user: &str, password: &str) -> NatsServer {
         let mut server = NatsServer::absent();
-        let (name, password) = user.split_once(':').expect("user:password");
-        server.configure(&format!("authorization {{ user: {name}, password: {password:?} }}"));
-        server.user = Some(user.to_owned());
+        server.configure(&format!("authorization {{ user: {user:?}, password: {password:?} }}"));
+        server.user = Some((user.to_owned(), password.to_owned()));
         server.run();
         server
     }
@@ -66,8 +65,18 @@ impl NatsServer {
 
     /// Where it listens, as a URL; with its user and password if it asks for them.
     pub fn url(&self) -> String {
-        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-        format!("nats://{user}127.0.0.1:{}", self.port)
+        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let user = self.user.as_ref().map(|(user, password)| format!("{}:{}@", escaped(user), escaped(password)));
+        format!("nats://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
+    }
+
+    /// A client of its own.
+    pub async fn client(&self) -> async_nats::Client {
+        let mut options = async_nats::ConnectOptions::new();
+        if let Some((user, password)) = self.user.clone() {
+            options = options.user_and_password(user, password);
+        }
+        options.connect(format!("127.0.0.1:{}", self.port)).await.expect("nats-server answers")
     }
 
     /// Starts it on what it had stored, and waits until it answers.
