@@ -29,9 +29,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
+pub(crate) use self::health::Gauges;
 pub use self::routes::Route;
 use self::routes::Routes;
-pub(crate) use self::{events::shown, health::Gauges};
 use crate::{
     app::App,
     problem::{Problem, TRACE},

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::newcomer::{deskfold, home};
+use crate::program::{deskfold, home};
 
 /// Clients that write at once.
 const CLIENTS: usize = 8;
