@@ -15,6 +15,7 @@ pub mod api_keys;
 pub mod companies;
 pub mod contacts;
 pub mod entitlement_picker;
+pub mod feed;
 pub mod fields;
 pub mod imports;
 pub mod product_catalogue;
@@ -30,7 +31,7 @@ pub mod tickets_by_product;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
-pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
@@ -75,6 +76,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<fields::Fields>();
     visitor.visit::<imports::Imports>();
     visitor.visit::<tenants::Tenants>();
+    visitor.visit::<feed::Feed>();
 }
 
 /// Shows every list to a visitor.

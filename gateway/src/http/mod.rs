@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod external;
+mod feeds;
 mod health;
 mod imports;
 mod keys;
@@ -85,6 +86,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(tickets::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

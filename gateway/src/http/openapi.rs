@@ -5,6 +5,7 @@
 mod commands;
 mod events;
 mod external;
+mod feeds;
 mod imports;
 mod lists;
 mod operation;
@@ -160,6 +161,7 @@ pub fn document() -> Value {
     external::entitlements(&mut document);
     imports::describe(&mut document);
     tickets::describe(&mut document);
+    feeds::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

@@ -416,7 +416,9 @@ async fn every_list_is_what_its_document_says() {
     let pool = &world.database.pool;
     let mut check = Check(vec![]);
     projections::visit_lists(&mut check);
-    assert_eq!(check.0.len(), projections::names().len());
+    let listed: BTreeSet<_> = check.0.iter().map(|list| list.name).collect();
+    let feeds = ["feed"];
+    assert!(projections::names().into_iter().all(|name| listed.contains(name) != feeds.contains(&name)));
     for List { name, statement, view, row, columns } in check.0 {
         let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
         let shown: Map<String, Value> = serde_json::from_str(&json).unwrap();
@@ -518,7 +520,7 @@ fn comments() -> String {
 /// With `DESKFOLD_GOLDEN=write` in the environment the file is written: for columns that are new before their release.
 #[tokio::test]
 async fn every_column_is_explained() {
-    let path = crate::harness::root().join("migrations/20261121000220_read_comments.sql");
+    let path = crate::harness::root().join("migrations/20261121000290_read_comments.sql");
     let comments = comments();
     if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") {
         std::fs::write(&path, &comments).unwrap();
