@@ -318,8 +318,18 @@ impl<M: ReadModel> Builder<M> {
         let table = self.generation.table_name.clone();
         let indexes = std::mem::take(&mut self.generation.indexes);
         let generation = self.generation.generation;
+        let mut wanted: Vec<(String, String)> = indexes.into_iter().map(|index| (table.clone(), index)).collect();
+        let mut connection = self.log.pool().acquire().await?;
+        let all = Generation::all(self.log.pool()).await?;
+        let serving = all.into_iter().find(|known| known.name == M::NAME && known.serves());
+        for (old, new) in serving.iter().flat_map(|old| old.further_names.iter().zip(&self.generation.further_names)) {
+            let there = registry::indexes(&mut connection, new).await?;
+            let lacking = registry::indexes(&mut connection, old).await?.into_iter();
+            wanted.extend(lacking.filter(|index| !there.contains(index)).map(|index| (new.clone(), index)));
+        }
+        drop(connection);
         let mut transaction = self.writer()?.begin().await?;
-        for index in indexes {
+        for (table, index) in wanted {
             sqlx::query(AssertSqlSafe(format!("create index on {table} using {index}")))
                 .execute(&mut *transaction)
                 .await?;
@@ -541,7 +551,7 @@ pub(crate) async fn request<M: ReadModel>(log: &Log) -> Result<(), Error> {
         like(&mut transaction, tally, old, "").await?;
     }
     for (further, old) in further.iter().zip(&serving.further_names) {
-        like_indexed(&mut transaction, further, old, "").await?;
+        like(&mut transaction, further, old, "").await?;
     }
     let new = Generation {
         generation,
@@ -566,28 +576,13 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
     .bind(other)
     .fetch_one(&mut *connection)
     .await?;
-    create(connection, table, &format!("like {other} including all excluding indexes, {key}"), options).await?;
-    describe(connection, table, other).await
-}
-
-/// Makes an empty table like another, with all its indexes.
-async fn like_indexed(
-    connection: &mut PgConnection,
-    table: &str,
-    other: &str,
-    options: &str,
-) -> Result<(), sqlx::Error> {
-    create(connection, table, &format!("like {other} including all"), options).await?;
-    describe(connection, table, other).await
-}
-
-async fn create(connection: &mut PgConnection, table: &str, what: &str, options: &str) -> Result<(), sqlx::Error> {
     sqlx::query(AssertSqlSafe(format!("drop table if exists {table}"))).execute(&mut *connection).await?;
     let create = format!(
-        "create {options} table {table} ({what}) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)"
+        "create {options} table {table} (like {other} including all excluding indexes, {key})
+         with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)"
     );
     sqlx::query(AssertSqlSafe(create)).execute(&mut *connection).await?;
-    Ok(())
+    describe(connection, table, other).await
 }
 
 /// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{Row, row_id, summary};
+use super::{Row, record_of, row_id, summary};
 use crate::{AsOf, Error, Unreadable, ticket_thread};
 
 /// Which part of whose feed.
@@ -95,8 +95,6 @@ struct Found {
     occurred_at: Timestamp,
     event_position: i64,
     since_position: i64,
-    kind: String,
-    record_id: String,
 }
 
 /// Reads a page of a feed.
@@ -140,9 +138,11 @@ async fn find(log: &Log, tenant: Id, asked: &Asked) -> Result<Vec<Found>, Error>
     Ok(found)
 }
 
-/// The entries of every feed that is gathered, each from its own index range, then the first of all.
+/// First the head of every feed that is gathered. As many heads as a page has entries bound the page: what lies beyond the
+/// last of them is not on it, and only the feeds whose heads are within that bound are read on, up to it.
 fn statement(asked: &Asked) -> String {
-    let (order, than, end) = if asked.forward { ("asc", ">", "-infinity") } else { ("desc", "<", "infinity") };
+    let (order, than, end) = if asked.forward { ("asc", ">", "infinity") } else { ("desc", "<", "-infinity") };
+    let begin = if asked.forward { "-infinity" } else { "infinity" };
     let holds = match asked.as_of {
         None => "until_position is null",
         Some(AsOf::Position(_) | AsOf::KnownAt(_)) => {
@@ -157,14 +157,14 @@ fn statement(asked: &Asked) -> String {
     if !asked.hidden.is_empty() {
         conditions += " and kind <> all ($7)";
     }
-    // Each kind has an index range of its own: news that is rare among others is found as fast.
-    let wanted = "(select unnest($8::text[]) collate \"C\" as kind, null collate \"C\" as type \
-                  union all select split_part(type, '.', 1), type from unnest($9::text[]) types (type))";
-    let (kinds, one_kind) = match asked.kinds.is_empty() && asked.types.is_empty() {
-        true => (String::new(), ""),
+    // Each kind of news has an index range of its own: what is rare among the rest is found as fast.
+    let (news, is_news) = match asked.kinds.is_empty() && asked.types.is_empty() {
+        true => ("(values (null, null)) news (news_kind, news_type)", ""),
         false => (
-            format!("cross join {wanted} wanted"),
-            " and e.kind = wanted.kind and (wanted.type is null or e.type = wanted.type)",
+            "(select unnest($8::text[]) collate \"C\", null::text collate \"C\"
+              union all select split_part(name, '.', 1) collate \"C\", name collate \"C\" from unnest($9::text[]) types (name)
+             ) news (news_kind, news_type)",
+            "and e.kind = news_kind and (news_type is null or e.type = news_type)",
         ),
     };
     format!(
@@ -174,22 +174,36 @@ fn statement(asked: &Asked) -> String {
              select other_kind, other_id from part
              join read_feed_link on tenant_id = $1 and record_kind = part.kind and record_id = part.id
              where is_part and {holds}
-         ), gathered as (
+         ), gathered (feed_kind, feed_id) as (
              select kind, id from part
              union
              select other_kind, other_id from part
              join read_feed_link on tenant_id = $1 and record_kind = part.kind and record_id = part.id
              where {holds}
+         ), head as materialized (
+             select feed_kind, feed_id, news_kind, news_type, first.* from gathered cross join {news} cross join lateral (
+                 select e.occurred_at, e.event_position from read_feed_entry e
+                 where e.tenant_id = $1 and e.subject_kind = feed_kind and e.subject_id = feed_id {is_news}
+                   and (e.occurred_at, e.event_position) {than} (coalesce($4, '{begin}'::timestamptz), $5)
+                   and {holds}{conditions}
+                 order by e.occurred_at {order}, e.event_position {order} limit 1
+             ) first (head_at, head_position)
+         ), bound (bound_at, bound_position) as (
+             select * from (
+                 (select distinct head_at, head_position from head
+                  order by head_at {order}, head_position {order} offset $6 - 1 limit 1)
+                 union all select '{end}', 0
+             ) bound (at, position) order by at {order} limit 1
          )
-         select distinct on (occurred_at, event_position)
-             occurred_at, event_position, since_position, kind, record_id
-         from (select found.* from gathered {kinds} cross join lateral (
-             select e.occurred_at, e.event_position, e.since_position, e.kind, e.record_id from read_feed_entry e
-             where e.tenant_id = $1 and e.subject_kind = gathered.kind and e.subject_id = gathered.id {one_kind}
-               and (e.occurred_at, e.event_position) {than} (coalesce($4, '{end}'::timestamptz), $5)
+         select distinct on (occurred_at, event_position) occurred_at, event_position, since_position
+         from bound join head on (bound_at, bound_position) {than}= (head_at, head_position) cross join lateral (
+             select e.occurred_at, e.event_position, e.since_position from read_feed_entry e
+             where e.tenant_id = $1 and e.subject_kind = feed_kind and e.subject_id = feed_id {is_news}
+               and (e.occurred_at, e.event_position) {than}= (head_at, head_position)
+               and (bound_at, bound_position) {than}= (e.occurred_at, e.event_position)
                and {holds}{conditions}
              order by e.occurred_at {order}, e.event_position {order} limit $6
-         ) found) all_found
+         ) found
          order by occurred_at {order}, event_position {order}, since_position desc limit $6"
     )
 }
@@ -240,21 +254,21 @@ async fn tell(log: &Log, tenant: Id, asked: &Asked, found: &[Found]) -> Result<V
         let unreadable = |error: serde_json::Error| Unreadable(error.to_string());
         let Metadata { actor, .. } = serde_json::from_slice(&event.metadata).map_err(unreadable)?;
         let mut data: Value = event.decode().map_err(unreadable)?;
-        let record = found.record_id.parse().map_err(|_| Unreadable("an entry's record has no id".into()))?;
-        if found.since_position > found.event_position && matches!(&*found.kind, "comment" | "activity") {
+        let record = record_of(&event).ok_or_else(|| Unreadable("an entry's record has no id".into()))?;
+        if found.since_position > found.event_position && matches!(&*record.kind, "comment" | "activity") {
             rewrite(log, &event, &mut data, found.since_position).await?;
         }
-        let (record, occurred_at) = (Subject::new(&found.kind, record), found.occurred_at.to_jiff());
+        let occurred_at = found.occurred_at.to_jiff();
         told.push(Told { event, data, actor, record, occurred_at });
     }
-    let redacted = redacted(log.pool(), tenant, &told).await?;
+    let records: BTreeSet<&Subject> = told.iter().map(|told| &told.record).collect();
+    let rows = known(log.pool(), tenant, records);
+    let (redacted, mut known) = futures::future::try_join(redacted(log.pool(), tenant, &told), rows).await?;
     for told in &mut told {
         if message(told).is_some_and(|message| redacted.contains(&message)) {
             told.data["body"] = Value::Null;
         }
     }
-    let records: BTreeSet<&Subject> = told.iter().map(|told| &told.record).collect();
-    let mut known = known(log.pool(), tenant, records).await?;
     let mut wanted: BTreeSet<Subject> = BTreeSet::new();
     for told in &told {
         let refers = known.get(&told.record).into_iter().flat_map(|row| &row.refers);
