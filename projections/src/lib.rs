@@ -24,6 +24,7 @@ pub mod conversations;
 pub mod deals;
 pub mod enquiries;
 pub mod entitlement_picker;
+pub mod feed;
 pub mod fields;
 pub mod imports;
 pub mod labels;
@@ -52,7 +53,7 @@ pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
 pub use conversation_messages::{conversation_messages, conversation_messages_as_of};
-pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
@@ -117,6 +118,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<rule_runs::RuleRuns>();
     visitor.visit::<timers::Timers>();
     visitor.visit::<causation::Causation>();
+    visitor.visit::<feed::Feed>();
 }
 
 /// Shows every list to a visitor.

@@ -4,6 +4,7 @@ mod commands;
 mod conversations;
 mod events;
 mod external;
+mod feeds;
 mod health;
 mod imports;
 mod keys;
@@ -89,6 +90,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(tickets::routes())
         .merge(conversations::routes())
         .merge(rules::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

@@ -4,6 +4,7 @@
 mod auth;
 mod commands;
 mod crash;
+mod feeds;
 mod harness;
 mod health;
 mod imports;
