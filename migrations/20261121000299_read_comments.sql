@@ -452,3 +452,15 @@ comment on column read_causation_v1.position is 'Position of the last event in i
 comment on column read_causation_v1.cause is 'The position of the event that caused it.';
 comment on column read_causation_v1.depth is 'How many rules lie between it and what a person or another program did.';
 select read_model_describe('read_causation', 'read_causation_v1');
+
+comment on table read_feed_v1 is 'What feeds know of a record.';
+comment on column read_feed_v1.tenant_id is 'Whose it is.';
+comment on column read_feed_v1.id is 'Its id.';
+comment on column read_feed_v1.version is 'Version of the last event in it, within its stream.';
+comment on column read_feed_v1.position is 'Position of the last event in it, in the log.';
+comment on column read_feed_v1.entries is 'What happened to it, as long as it may still come into other feeds: of satellites alone.';
+comment on column read_feed_v1.kind is 'Its kind.';
+comment on column read_feed_v1.name is 'What people call it.';
+comment on column read_feed_v1.record_id is 'The record itself; the row''s own id follows from both.';
+comment on column read_feed_v1.refers is 'The records it refers to.';
+select read_model_describe('read_feed', 'read_feed_v1');

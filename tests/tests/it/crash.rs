@@ -377,7 +377,7 @@ async fn check(cluster: &Embedded, key: &str, told: &[Told]) {
     app.settle().await.unwrap();
     let events = whole_log(&Client::new(address, key)).await;
     check_log(&events, told);
-    //TEMP check_rule(&events);
+    check_rule(&events);
     let log = eventstore::Log::open(pool, eventstore::Options::default()).await.unwrap();
     for name in projections::names() {
         let differences = projections::compare(&log, name).await.unwrap();

@@ -19,6 +19,7 @@ mod products;
 mod program;
 mod rooms;
 mod rules;
+mod story;
 mod tenancy;
 mod tickets;
 mod world;
