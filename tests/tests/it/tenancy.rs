@@ -42,6 +42,12 @@ impl Secrets {
                 marks.insert(event[name].as_str().unwrap().to_owned());
             }
             let stream = event["stream"].as_str().unwrap();
+            if let Some(run) = stream.strip_prefix("rule_run-") {
+                let runs = records.entry("rule_runs").or_default();
+                if !runs.iter().any(|known| known == run) {
+                    runs.push(run.to_owned());
+                }
+            }
             if let Some(id) = stream.strip_prefix("field-") {
                 // Commands on custom fields name the kind of record or the stream, not the row of a list.
                 records.insert("fields", vec![id.to_owned()]);
@@ -95,7 +101,8 @@ fn commands() -> BTreeMap<&'static str, Vec<(String, bool)>> {
         fn visit<A: Aggregate>(&mut self) {
             let commands = A::commands(&mut schemars::SchemaGenerator::default()).into_iter();
             let commands = commands.map(|command| {
-                let creates = command.name == A::CREATE;
+                // An order that makes no sense is put on record without having been placed.
+                let creates = command.name == A::CREATE || (A::KIND, &*command.name) == ("order", "reject");
                 (command.name, creates)
             });
             self.0.insert(A::PLURAL, commands.collect());
@@ -147,6 +154,9 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                     other => format!("{other}%20{MARK}"),
                 };
                 vec![path.replace("{source}", MARK).replace("{id}", &external)]
+            } else if collection == "rule_runs" && !secrets.records.contains_key("rule_runs") {
+                // Nobody creates runs: they come about.
+                vec![path.replace("{id}", NOBODY)]
             } else if foreign {
                 secrets.of_collection(&collection).iter().map(|id| path.replace("{id}", id)).collect()
             } else {
