@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
 use sqlx::{
-    PgPool,
+    Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -134,7 +134,11 @@ impl Connected {
     /// When the database does not answer.
     pub async fn pool(&self, connections: u32) -> Result<PgPool, StartError> {
         let options = self.options.clone().application_name("deskfold");
-        Ok(PgPoolOptions::new().max_connections(connections).connect_with(options).await?)
+        // Compiling a page's query takes longer than running it.
+        let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("set jit = off").await.map(drop) })
+        });
+        Ok(pool.connect_with(options).await?)
     }
 
     /// Stops the private cluster, if this process started one.

@@ -265,10 +265,13 @@ pub async fn thread(
              union
              select m.id from part join read_ticket_list m on m.tenant_id = $1 and m.merged_into = part.id
          ), page as materialized (
-             select t.* from read_ticket_thread t
-             where t.tenant_id = $1 and t.ticket_id in (select id from part)
-               and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
-             order by t.written_at, t.written_position limit $5
+             select entry.* from part cross join lateral (
+                 select t.* from read_ticket_thread t
+                 where t.tenant_id = $1 and t.ticket_id = part.id
+                   and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
+                 order by t.written_at, t.written_position limit $5
+             ) entry
+             order by entry.written_at, entry.written_position limit $5
          )
          select (select row_to_json(v) from (select {}) v)::text from page t {} order by t.written_at, t.written_position",
         TicketThread::SELECT,
