@@ -74,7 +74,11 @@ impl NatsServer {
 
     /// Where it listens, for this user.
     pub fn url_of(&self, user: &str, password: &str) -> String {
-        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let letter = |letter: char| match letter {
+            letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+            other => other.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        };
+        let escaped = |text: &str| text.chars().map(letter).collect::<String>();
         format!("nats://{}:{}@127.0.0.1:{}", escaped(user), escaped(password), self.port)
     }
 

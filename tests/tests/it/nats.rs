@@ -390,6 +390,8 @@ async fn an_event_too_large_for_nats_is_told_of_without_its_data() {
     let position = head(&server.database.pool).await;
     let fresh = client.header("deskfold-min-position", position);
     assert_eq!(texts(&fresh.read("/v1/tickets?sort=number").await, "title"), ["Large", "After"]);
+    let parked = sqlx::query_scalar::<_, i64>("select count(*) from log_parked").fetch_one(&server.database.pool).await;
+    assert_eq!(parked.unwrap(), 0);
     reader.stop().await;
 }
 
@@ -575,7 +577,7 @@ async fn two_processes_with_split_roles_share_the_work() {
     let (well, log) = api.end().await;
     assert!(well);
     for log in [said, rest, log] {
-        assert!(!log.contains("s3cret") && !log.contains("%73%33"), "{log}");
+        assert!(!log.contains("s3cret"), "{log}");
     }
 }
 
