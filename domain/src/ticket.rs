@@ -870,6 +870,10 @@ fn product_of(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Resul
     let holder = owned.holder.filter(|_| owned.is_active_at(ctx.now));
     let holds = match (holder, requester) {
         (Some(holder), Some(requester)) if holder == requester => true,
+        // What another contact owned before it was merged into the requester.
+        (Some(Party { kind: PartyKind::Contact, id }), Some(Party { kind: PartyKind::Contact, id: requester })) => {
+            ctx.fact::<Contact>(requester).absorbed().any(|absorbed| absorbed == id)
+        }
         (Some(Party { kind: PartyKind::Company, id }), _) => companies_of(requester, ctx).contains(&id),
         _ => false,
     };
@@ -901,6 +905,13 @@ fn split_off(opened: &Opened, title: Personal<String>, from: Id) -> Opened {
 
 /// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
 const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
+
+impl Ticket {
+    /// Until when it is put aside, if it is.
+    pub fn snoozed_until(&self) -> Option<Time> {
+        self.snoozed_until
+    }
+}
 
 impl Aggregate for Ticket {
     const KIND: &'static str = "ticket";

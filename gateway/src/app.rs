@@ -3,14 +3,14 @@
 use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
-use commands::Commands;
+use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle, RelayStatus};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
 use sqlx::{
-    PgPool,
+    Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -28,6 +28,9 @@ use crate::{
 
 /// How often what keys were used when is written down.
 const WRITE_USES: Duration = Duration::from_secs(15);
+
+/// How long reactors wait for a read model before they look again.
+const REACH: Duration = Duration::from_secs(5);
 
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,8 @@ pub struct Shared {
     pub(crate) log: Log,
     pub(crate) commands: Commands,
     pub(crate) read_models: ReadModels,
+    /// What answers events with commands, in a process that does.
+    reactors: Option<Reactors>,
     nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: http::Metrics,
@@ -79,7 +84,7 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) uses: Uses,
     pub(crate) known_keys: KnownKeys,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     /// Commands being carried out whose id the client gave.
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
     /// Told when an import is there to be run.
@@ -163,7 +168,11 @@ impl Connected {
     /// When the database does not answer.
     pub async fn pool(&self, connections: u32) -> Result<PgPool, StartError> {
         let options = self.options.clone().application_name("deskfold");
-        Ok(PgPoolOptions::new().max_connections(connections).connect_with(options).await?)
+        // Compiling a page's query takes longer than running it.
+        let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("set jit = off").await.map(drop) })
+        });
+        Ok(pool.connect_with(options).await?)
     }
 
     /// Stops the private cluster, if this process started one.
@@ -174,6 +183,26 @@ impl Connected {
             tracing::warn!(%error, "the private PostgreSQL did not stop");
         }
     }
+}
+
+/// What time it is, as reactors ask for it.
+fn told_by(clock: &Arc<Clock>) -> commands::Clock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.now())
+}
+
+/// How reactors wait for read models.
+fn reached_in(read_models: &ReadModels) -> commands::Reach {
+    let read_models = read_models.clone();
+    Arc::new(move |name, position| {
+        let read_models = read_models.clone();
+        Box::pin(async move {
+            read_models.wait(name, position, REACH).await.unwrap_or_else(|error| {
+                tracing::warn!(name, %error, "cannot see how far a read model is");
+                false
+            })
+        })
+    })
 }
 
 impl App {
@@ -192,13 +221,19 @@ impl App {
         };
         let log = Log::open(pool.clone(), log_options).await?;
         let commands = Commands::new(log.clone(), config.cached_aggregates, commands::Metrics::new(&registry)?);
-        let clock = Clock::default();
+        let clock = Arc::new(Clock::default());
         let first = bootstrap::first_tenant(&commands, &config, clock.now()).await?;
         let options = projections::Options::default();
         let read_models = if config.roles.contains(&Role::Project) {
             ReadModels::start(log.clone(), options).await?
         } else {
             ReadModels::observe(log.clone(), options)
+        };
+        let reactors = if config.roles.contains(&Role::React) {
+            let metrics = commands::ReactMetrics::new(&registry)?;
+            Some(Reactors::start(&commands, told_by(&clock), reached_in(&read_models), metrics))
+        } else {
+            None
         };
         let nats = Over::nats(&config, &log, &registry).await?;
         let app = App(Arc::new(Shared {
@@ -210,6 +245,7 @@ impl App {
             log,
             commands,
             read_models,
+            reactors,
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -261,6 +297,9 @@ impl App {
             // A task that panicked has been reported; there is nothing left to wait for.
             let _ = task.await;
         }
+        if let Some(reactors) = &self.reactors {
+            reactors.stop().await;
+        }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();
         if let Some(nats) = nats {
@@ -273,21 +312,32 @@ impl App {
         }
     }
 
-    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all.
+    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all,
+    /// rules have answered, what is due has been fired, and nothing more has come of that.
     ///
     /// # Errors
-    /// When a read model does not get there.
+    /// When a read model or a reactor does not get there.
     pub async fn settle(&self) -> Result<(), String> {
         if self.config.roles.contains(&Role::React) {
             import::idle(&self.pool).await.map_err(|error| error.to_string())?;
         }
-        let head = self.log.head().await.map_err(|error| error.to_string())?;
-        self.read_models.settle(head).await.map_err(|error| error.to_string())
+        loop {
+            let head = self.log.head().await.map_err(|error| error.to_string())?;
+            self.read_models.settle(head).await.map_err(|error| error.to_string())?;
+            let Some(reactors) = &self.reactors else { return Ok(()) };
+            reactors.settle(head).await.map_err(|error| error.to_string())?;
+            if self.log.head().await.map_err(|error| error.to_string())? == head {
+                return Ok(());
+            }
+        }
     }
 
     /// Moves this system's clock ahead, so that tests need not wait.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        if let Some(reactors) = &self.reactors {
+            reactors.nudge();
+        }
     }
 
     /// How the relay fares; `None` without NATS or that role.

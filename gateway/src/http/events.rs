@@ -202,10 +202,17 @@ fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<R
 
 /// The same address with one query parameter replaced.
 pub(super) fn with_parameter(uri: &Uri, name: &str, value: &str) -> String {
-    let prefix = format!("{name}=");
-    let others =
-        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with(&prefix));
-    let mut parts: Vec<String> = others.map(ToOwned::to_owned).collect();
-    parts.push(format!("{prefix}{value}"));
+    replaced(uri, &[name], format!("{name}={value}"))
+}
+
+/// The same address with one query parameter replaced and another one taken out.
+pub(super) fn with_parameter_instead(uri: &Uri, name: &str, value: &str, instead_of: &str) -> String {
+    replaced(uri, &[name, instead_of], format!("{name}={value}"))
+}
+
+fn replaced(uri: &Uri, gone: &[&str], new: String) -> String {
+    let stays = |part: &&str| !part.is_empty() && !gone.contains(&part.split('=').next().unwrap_or_default());
+    let others = uri.query().unwrap_or_default().split('&').filter(stays);
+    let parts: Vec<String> = others.map(ToOwned::to_owned).chain([new]).collect();
     format!("{}?{}", uri.path(), parts.join("&"))
 }

@@ -1,8 +1,10 @@
 //! The HTTP API: its routes, and what happens to every request on its way.
 
 mod commands;
+mod conversations;
 mod events;
 mod external;
+mod feeds;
 mod health;
 mod imports;
 mod keys;
@@ -10,6 +12,7 @@ mod lists;
 pub mod openapi;
 mod request;
 mod routes;
+mod rules;
 mod stream;
 mod tenants;
 mod tickets;
@@ -85,6 +88,9 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(tickets::routes())
+        .merge(conversations::routes())
+        .merge(rules::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

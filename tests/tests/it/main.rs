@@ -3,6 +3,8 @@
 
 mod auth;
 mod commands;
+mod crash;
+mod feeds;
 mod harness;
 mod health;
 mod imports;
@@ -16,6 +18,8 @@ mod postgres;
 mod products;
 mod program;
 mod rooms;
+mod rules;
+mod story;
 mod tenancy;
 mod tickets;
 mod world;

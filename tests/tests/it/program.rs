@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// The program, without what this environment would tell it.
-fn deskfold(arguments: &[&str]) -> Command {
+pub(crate) fn deskfold(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskfold-tested"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| {
