@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ struct Parsed<'a> {
     recorded_at: Timestamp,
     #[serde(borrow)]
     data: &'a RawValue,
+    /// Only in an envelope whose data is elsewhere.
+    #[serde(default)]
+    omitted: Option<IgnoredAny>,
 }
 
 impl Recorded {
@@ -57,6 +61,9 @@ impl Recorded {
     /// The event of a public shape, if it is exactly what [`Recorded::public`] makes of that event.
     pub(crate) fn from_public(tenant: Arc<str>, body: &Bytes) -> Option<Recorded> {
         let parsed: Parsed<'_> = serde_json::from_slice(body).ok()?;
+        if parsed.omitted.is_some() {
+            return None;
+        }
         let data_at = body.len().checked_sub(parsed.data.get().len() + 1)?;
         let data = body.slice(data_at..body.len() - 1);
         let mut event = Recorded {
@@ -159,7 +166,14 @@ mod tests {
         for other in [ours.replace("\"version\"", " \"version\""), format!("{ours} "), ours.replace("data", "date")] {
             assert_eq!(Recorded::from_public(tenant(), &Bytes::from(other)), None);
         }
-        for (data, metadata) in [(" {}", "{}"), ("{} ", "{}"), ("{}", r#"{"data":1}"#), ("{}", " {}"), ("{}", "")] {
+        for (data, metadata) in [
+            (" {}", "{}"),
+            ("{} ", "{}"),
+            ("{}", r#"{"data":1}"#),
+            ("{}", " {}"),
+            ("{}", ""),
+            ("{}", r#"{"omitted":1}"#),
+        ] {
             let composed = event(data, metadata).composed();
             assert_eq!(composed.and_then(|text| Recorded::from_public(tenant(), &text.into())), None);
         }

@@ -451,12 +451,18 @@ impl Worker {
         let closed = Config { discard: DiscardPolicy::New, max_bytes: 1, ..config.clone() };
         self.nats.context().update_stream(closed).await.map_err(failed)?;
         let subject = self.nats.subjects().replace('>', "none");
-        let refused = match self.nats.context().publish(subject, Bytes::from_static(b"{}")).await {
-            Ok(acknowledged) => acknowledged.await.is_err(),
-            Err(_) => true,
+        let stored = match self.nats.context().publish(subject, Bytes::from_static(b"{}")).await {
+            Ok(acknowledged) => acknowledged.await.is_ok(),
+            Err(_) => false,
         };
+        if stored {
+            // Another relay opened the stream in between. There was nothing else in it: once more from the beginning.
+            let deleted = self.nats.context().delete_stream(&config.name).await;
+            deleted.map_err(|error| Trouble::Failed(explained("deleting the stream", &error)))?;
+            return Err(Trouble::Disagreed);
+        }
         self.nats.context().update_stream(config).await.map_err(failed)?;
-        if refused { Ok(()) } else { Err(Trouble::Disagreed) }
+        Ok(())
     }
 
     /// The first position that JetStream would still keep.
@@ -663,10 +669,18 @@ impl Worker {
             let deleted = self.nats.context().delete_stream(&self.nats.options().stream).await;
             deleted.map_err(|error| Trouble::Failed(explained("deleting the stream", &error)))?;
         }
-        if let Some(reason) = self.agree().await? {
-            return Err(Trouble::Failed(reason));
-        }
         let head = self.log.head().await?;
-        self.publish_up_to(head, |reached| progress(reached, head)).await
+        let mut tries = 5;
+        loop {
+            if let Some(reason) = self.agree().await? {
+                return Err(Trouble::Failed(reason));
+            }
+            match self.publish_up_to(head, |reached| progress(reached, head)).await {
+                // The beginning may have to be moved first, or a relay that runs does not know yet that this is ours.
+                Err(Trouble::Disagreed | Trouble::Failed(_)) if tries > 0 => tries -= 1,
+                done => return done,
+            }
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
     }
 }

@@ -25,7 +25,7 @@ use sqlx::{
 };
 use tokio::sync::OnceCell;
 
-pub use nats::NatsServer;
+pub use nats::{NatsServer, nats_server};
 pub use server::{Client, Reply, Server, config};
 
 /// Migrated once and cloned for every test.

@@ -37,10 +37,11 @@ impl NatsServer {
         server
     }
 
-    /// A running one that asks for this user and password.
-    pub fn guarded(user: &str, password: &str) -> NatsServer {
+    /// A running one that asks for this user and password, or those in these further lines of configuration.
+    pub fn guarded(user: &str, password: &str, others: &str) -> NatsServer {
         let mut server = NatsServer::absent();
-        server.configure(&format!("authorization {{ user: {user:?}, password: {password:?} }}"));
+        let users = format!("authorization {{ users: [\n{{ user: {user:?}, password: {password:?} }}\n{others}\n] }}");
+        server.configure(&users);
         server.user = Some((user.to_owned(), password.to_owned()));
         server.run();
         server
@@ -65,9 +66,20 @@ impl NatsServer {
 
     /// Where it listens, as a URL; with its user and password if it asks for them.
     pub fn url(&self) -> String {
-        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-        let user = self.user.as_ref().map(|(user, password)| format!("{}:{}@", escaped(user), escaped(password)));
-        format!("nats://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
+        match &self.user {
+            Some((user, password)) => self.url_of(user, password),
+            None => format!("nats://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Where it listens, for this user.
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        let letter = |letter: char| match letter {
+            letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+            other => other.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        };
+        let escaped = |text: &str| text.chars().map(letter).collect::<String>();
+        format!("nats://{}:{}@127.0.0.1:{}", escaped(user), escaped(password), self.port)
     }
 
     /// A client of its own.
@@ -136,6 +148,13 @@ impl NatsServer {
     fn store(&self) -> PathBuf {
         self.home.path().join("store")
     }
+}
+
+/// What nats-server says with these arguments, and whether it ended well.
+pub fn nats_server(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(binary()).args(arguments).output().expect("nats-server starts");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 impl Drop for NatsServer {
