@@ -1,12 +1,14 @@
 # `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything, `make bench` measures it, with
-# BENCH="--tickets 1000000" on a large desk; all first install what is missing.
+# BENCH="--tickets 1000000" on a large desk, `make crash ROUNDS=20` kills its processes at random; all first install what
+# is missing.
 
 LISTEN ?= 127.0.0.1:8080
 DATA_DIR ?= ./data
+ROUNDS ?= 20
 # Debian keeps servers in sbin, which is not on everybody's PATH.
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: run test bench fmt lint doc prerequisites
+.PHONY: run test bench crash fmt lint doc prerequisites
 
 run: prerequisites
 	cargo run --release --bin deskfold -- serve --listen $(LISTEN) --data-dir $(DATA_DIR)
@@ -16,6 +18,9 @@ test: prerequisites
 
 bench: prerequisites
 	tests/bench.sh $(BENCH)
+
+crash: prerequisites
+	DESKFOLD_CRASH_ROUNDS=$(ROUNDS) cargo test --package deskfold-tests --test it -- crash:: --nocapture
 
 fmt:
 	cargo fmt --all

@@ -288,6 +288,10 @@ impl Commands {
                     plan.relied.iter().filter(|(name, _)| *name == stream).for_each(|(_, key)| self.cache.forget(key));
                 }
                 Err(AppendError::Claimed { scope, key, .. }) => {
+                    // By this very command, perhaps: another process may have carried it out meanwhile.
+                    if let Some(answer) = self.answer_of_before(order).await? {
+                        return Ok(answer);
+                    }
                     if order.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
                         return Err(Refused::Marked);
                     }

@@ -870,6 +870,10 @@ fn product_of(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Resul
     let holder = owned.holder.filter(|_| owned.is_active_at(ctx.now));
     let holds = match (holder, requester) {
         (Some(holder), Some(requester)) if holder == requester => true,
+        // What another contact owned before it was merged into the requester.
+        (Some(Party { kind: PartyKind::Contact, id }), Some(Party { kind: PartyKind::Contact, id: requester })) => {
+            ctx.fact::<Contact>(requester).absorbed().any(|absorbed| absorbed == id)
+        }
         (Some(Party { kind: PartyKind::Company, id }), _) => companies_of(requester, ctx).contains(&id),
         _ => false,
     };

@@ -11,7 +11,7 @@ use crate::{Error, Listed, list, product_holders::ProductHolders};
 const MAX_OFFERED: i64 = 1000;
 
 /// The entitlements that a requester may choose from, by name of the product: its own and, for a contact, those of the
-/// companies it belongs to, as long as they are active and valid at that time. Products that are retired or archived stay
+/// companies it belongs to and of the contacts merged into it, as long as they are active and valid at that time. Products that are retired or archived stay
 /// hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored.
 ///
 /// # Errors
@@ -29,6 +29,9 @@ pub async fn entitlement_picker(
              select $2::text collate \"C\", $3::text collate \"C\"
              union all
              select 'company', unnest(c.company_ids) from read_contacts c
+             where $2 = 'contact' and c.tenant_id = $1 and c.id = $3
+             union all
+             select 'contact', unnest(c.absorbed) from read_contacts c
              where $2 = 'contact' and c.tenant_id = $1 and c.id = $3
          ), page as materialized (
              select t.*, p.name as offered_name from holder

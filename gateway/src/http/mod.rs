@@ -1,6 +1,7 @@
 //! The HTTP API: its routes, and what happens to every request on its way.
 
 mod commands;
+mod conversations;
 mod events;
 mod external;
 mod feeds;
@@ -87,6 +88,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(tenants::routes())
         .merge(tickets::routes())
         .merge(feeds::routes())
+        .merge(conversations::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

@@ -3,6 +3,7 @@
 
 mod auth;
 mod commands;
+mod crash;
 mod feeds;
 mod harness;
 mod health;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::world::{texts, ticket};
 
 /// The program, without what this environment would tell it.
-fn deskfold(arguments: &[&str]) -> Command {
+pub(crate) fn deskfold(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskfold-tested"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("DESKFOLD_") || name == "DATABASE_URL") {
@@ -122,7 +122,7 @@ impl Running {
 }
 
 /// A directory that the user PostgreSQL runs as may enter.
-fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 

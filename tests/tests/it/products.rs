@@ -112,6 +112,25 @@ async fn the_picker_offers_what_the_requester_or_its_company_owns() {
 }
 
 #[tokio::test]
+async fn what_a_merged_contact_owned_its_survivor_may_pick() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (ada, twin) = (contact(client, "Ada").await, contact(client, "A. Rossi").await);
+    let phone = product(client, "Phone").await;
+    let own = grant(client, &phone, "contact", &twin).await;
+    let ask = json!({ "title": "Broken", "requester": party("contact", &ada), "entitlement": own });
+    client.post("/v1/tickets", ask.clone()).await.problem(409, "product_not_owned");
+    client.run(&format!("/v1/contacts/{twin}/merge"), json!({ "into": ada })).await;
+    server.settle().await;
+    assert_eq!(offered(client, "contact", &ada).await, ["Phone"]);
+    client.create("/v1/tickets", ask.clone()).await;
+    client.run(&format!("/v1/contacts/{twin}/unmerge"), json!({})).await;
+    server.settle().await;
+    assert_eq!(offered(client, "contact", &ada).await, Vec::<String>::new());
+    client.post("/v1/tickets", ask).await.problem(409, "product_not_owned");
+}
+
+#[tokio::test]
 async fn entitlements_before_and_after_their_time_are_not_offered() {
     let server = Server::start().await;
     let client = &server.admin;
