@@ -189,7 +189,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
     }
     let mut all = Refusals(BTreeMap::new());
     let api = Code::of(&[
-        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, FEED, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD,
+        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, FEED, EVENTS, STREAM, EXTERNAL, UPLOAD,
         RESUME, OWN, NOWHERE,
     ]);
     for code in api {
