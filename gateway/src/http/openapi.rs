@@ -10,6 +10,7 @@ mod lists;
 mod operation;
 mod pages;
 pub mod problems;
+mod rules;
 mod schemas;
 mod service;
 mod shared;
@@ -160,6 +161,7 @@ pub fn document() -> Value {
     external::entitlements(&mut document);
     imports::describe(&mut document);
     tickets::describe(&mut document);
+    rules::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

@@ -25,7 +25,9 @@ pub(crate) async fn tasks(client: &Client) -> Vec<(String, Option<String>)> {
 
 /// A rule that works at once.
 pub(crate) async fn rule(client: &Client, name: &str, trigger: &str, rank: i64, definition: Value) -> String {
-    client.create("/v1/rules", json!({ "name": name, "trigger": trigger, "rank": rank, "definition": definition })).await
+    client
+        .create("/v1/rules", json!({ "name": name, "trigger": trigger, "rank": rank, "definition": definition }))
+        .await
 }
 
 /// An order; `more` says what is particular of it.
