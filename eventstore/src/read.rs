@@ -106,6 +106,20 @@ impl Log {
         Ok(Decoder::rows(&rows)?)
     }
 
+    /// A tenant's events at these positions, by position. Positions that are another tenant's are passed over.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn read_positions(&self, tenant: &str, positions: &[i64]) -> Result<Vec<Recorded>, Error> {
+        let statement = concat!(
+            "select ",
+            columns!(),
+            " from log_event where position = any ($1) and tenant_id = $2 order by position"
+        );
+        let rows = sqlx::query(statement).bind(positions).bind(tenant).fetch_all(self.pool()).await?;
+        Ok(Decoder::rows(&rows)?)
+    }
+
     /// Events of the whole log that match, by position.
     ///
     /// # Errors

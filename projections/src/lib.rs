@@ -15,6 +15,7 @@ pub mod activities;
 pub mod api_keys;
 pub mod author;
 pub mod calls;
+pub mod causation;
 pub mod comments;
 pub mod companies;
 pub mod contacts;
@@ -23,6 +24,7 @@ pub mod conversations;
 pub mod deals;
 pub mod enquiries;
 pub mod entitlement_picker;
+pub mod feed;
 pub mod fields;
 pub mod imports;
 pub mod labels;
@@ -37,6 +39,7 @@ pub mod properties;
 pub mod quick_replies;
 pub mod relations;
 pub mod roles;
+pub mod rule_runs;
 pub mod rules;
 pub mod tasks;
 pub mod teams;
@@ -45,11 +48,12 @@ pub mod ticket_detail;
 pub mod ticket_list;
 pub mod ticket_thread;
 pub mod tickets_by_product;
+pub mod timers;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
 pub use conversation_messages::{conversation_messages, conversation_messages_as_of};
-pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
@@ -111,6 +115,10 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<relations::Relations>();
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
+    visitor.visit::<rule_runs::RuleRuns>();
+    visitor.visit::<timers::Timers>();
+    visitor.visit::<causation::Causation>();
+    visitor.visit::<feed::Feed>();
 }
 
 /// Shows every list to a visitor.
@@ -147,4 +155,5 @@ pub fn visit_lists(visitor: &mut impl ListVisitor) {
     visitor.visit::<relations::Relations>();
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
+    visitor.visit::<rule_runs::RuleRuns>();
 }

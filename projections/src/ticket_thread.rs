@@ -111,7 +111,7 @@ struct Moved {
 }
 
 /// Message ids are unique within the ticket they were written in.
-fn row_id(event: &Recorded, message: Id) -> Id {
+pub(crate) fn row_id(event: &Recorded, message: Id) -> Id {
     Id::named(&["message", event.key(), &message.to_string()])
 }
 

@@ -4,6 +4,7 @@ mod commands;
 mod conversations;
 mod events;
 mod external;
+mod feeds;
 mod health;
 mod imports;
 mod keys;
@@ -11,6 +12,7 @@ mod lists;
 pub mod openapi;
 mod request;
 mod routes;
+mod rules;
 mod stream;
 mod tenants;
 mod tickets;
@@ -28,9 +30,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
+pub(crate) use self::health::Gauges;
 pub use self::routes::Route;
 use self::routes::Routes;
-pub(crate) use self::{events::shown, health::Gauges};
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -87,6 +89,8 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(tenants::routes())
         .merge(tickets::routes())
         .merge(conversations::routes())
+        .merge(rules::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

@@ -6,6 +6,7 @@ mod commands;
 mod conversations;
 mod events;
 mod external;
+mod feeds;
 mod imports;
 mod lists;
 mod operation;
@@ -162,6 +163,7 @@ pub fn document() -> Value {
     imports::describe(&mut document);
     tickets::describe(&mut document);
     conversations::describe(&mut document);
+    feeds::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

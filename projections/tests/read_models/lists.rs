@@ -499,7 +499,9 @@ async fn every_list_is_what_its_document_says() {
     let pool = &world.database.pool;
     let mut check = Check(vec![]);
     projections::visit_lists(&mut check);
-    assert_eq!(check.0.len(), projections::names().len());
+    let listed: BTreeSet<_> = check.0.iter().map(|list| list.name).collect();
+    let others = ["feed", "timers", "causation"];
+    assert!(projections::names().into_iter().all(|name| listed.contains(name) != others.contains(&name)));
     for List { name, statement, view, row, columns } in check.0 {
         let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
         let shown: Map<String, Value> = serde_json::from_str(&json).unwrap();
