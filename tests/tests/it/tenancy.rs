@@ -265,6 +265,12 @@ async fn a_stranger_cannot_refer_to_another_tenants_records() {
     let product = stranger.create("/v1/products", json!({ "name": "Own" })).await;
     let team = stranger.create("/v1/teams", json!({ "name": "Own" })).await;
     let user = stranger.create("/v1/users", json!({ "name": "Own", "email": "own@example.com" })).await;
+    let enquiry = stranger.create("/v1/enquiries", json!({ "name": "Own", "contact": contact })).await;
+    let lead = stranger.create("/v1/leads", json!({ "name": "Own" })).await;
+    let deal = stranger.create("/v1/deals", json!({ "name": "Own" })).await;
+    let call = stranger.create("/v1/calls", json!({ "from": "+39 06 555 0101", "to": "main" })).await;
+    let chat = stranger.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+    let task = stranger.create("/v1/tasks", json!({ "title": "Own" })).await;
     let head = server.admin.read("/v1/events").await["position"].clone();
     let theirs = party("contact", &of("contacts"));
     let at = |command: &str| format!("/v1/tickets/{ticket}/{command}");
@@ -321,12 +327,6 @@ async fn a_stranger_cannot_refer_to_another_tenants_records() {
     ] {
         stranger.post(&path, body).await.problem(status, code);
     }
-    let enquiry = stranger.create("/v1/enquiries", json!({ "name": "Own", "contact": contact })).await;
-    let lead = stranger.create("/v1/leads", json!({ "name": "Own" })).await;
-    let deal = stranger.create("/v1/deals", json!({ "name": "Own" })).await;
-    let call = stranger.create("/v1/calls", json!({ "from": "+39 06 555 0101", "to": "main" })).await;
-    let chat = stranger.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
-    let task = stranger.create("/v1/tasks", json!({ "title": "Own" })).await;
     let money = json!({ "amount": "5", "currency": "EUR" });
     let about = |kind: &str, collection: &str| json!([{ "kind": kind, "id": of(collection) }]);
     let rule = |selector: Value| {
