@@ -46,6 +46,10 @@ pub struct Order {
     pub remember: bool,
     /// The event or command that caused this one.
     pub causation_id: Option<Uuid>,
+    /// The position of that event.
+    pub causation_position: Option<i64>,
+    /// How many rules lie between it and what a person or another program did.
+    pub depth: u32,
     /// The story it belongs to; its own id by default.
     pub correlation_id: Option<Uuid>,
     /// The moment it is decided at.
@@ -63,6 +67,19 @@ pub struct Order {
 }
 
 impl Order {
+    /// The same, caused by an event and part of its story.
+    #[must_use]
+    pub fn caused_by(self, cause: &Cause) -> Order {
+        let Cause { event, position, correlation, depth } = *cause;
+        Order {
+            causation_id: Some(event),
+            causation_position: Some(position),
+            correlation_id: Some(correlation),
+            depth,
+            ..self
+        }
+    }
+
     /// A plain command: decided at `now`, with an id of its own and no conditions.
     pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Order {
         Order {
@@ -74,6 +91,8 @@ impl Order {
             fingerprint: 0,
             remember: false,
             causation_id: None,
+            causation_position: None,
+            depth: 0,
             correlation_id: None,
             now,
             occurred_at: None,
@@ -83,6 +102,19 @@ impl Order {
             mark: None,
         }
     }
+}
+
+/// The event that a command follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Its id.
+    pub event: Uuid,
+    /// Its position.
+    pub position: i64,
+    /// The story that it is part of.
+    pub correlation: Uuid,
+    /// How many rules lie between what follows from it and what a person or another program did.
+    pub depth: u32,
 }
 
 /// An event that a command wrote.
@@ -458,11 +490,18 @@ impl Commands {
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
         let key = Key { tenant: order.tenant, kind: A::KIND, id: order.id };
-        if !written.is_empty() {
-            let state: AnyState = Arc::new(after);
-            self.cache.put(key, Known { version, state, fold: fold::<A> });
+        // What was decided knew no number yet: such a state is folded anew from what was written.
+        let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
+        let own = || written.iter().filter(|event| event.stream.is_none());
+        if drawn(None) {
+            let mut events = own().map(|event| (event.kind.as_str(), event.data.get().as_bytes()));
+            if let (Ok(state), true) = (fold::<A>(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
+                self.cache.put(key, Known { version, state, fold: fold::<A> });
+            }
+        } else if !written.is_empty() {
+            self.cache.put(key, Known { version, state: Arc::new(after), fold: fold::<A> });
         }
-        for (key, known) in others {
+        for (key, known) in others.into_iter().filter(|(key, _)| !drawn(Some(&format!("{}-{}", key.kind, key.id)))) {
             self.cache.put(key, known);
         }
         Ok(Accepted { id: order.id, version, position: appended.last_position, events: written, repeated: false })
@@ -502,6 +541,11 @@ impl Commands {
             None => order.expected.unwrap_or(-1),
         };
         Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
+    }
+
+    /// The state of a record of whatever kind, as [`Commands::load`].
+    pub(crate) async fn state(&self, need: &Need, tenant: Id) -> Result<AnyState, Refused> {
+        Ok(self.known(need, tenant).await?.state)
     }
 
     async fn known(&self, need: &Need, tenant: Id) -> Result<Known, Refused> {
@@ -564,11 +608,13 @@ impl Maker<'_> {
             via: self.order.via,
             command_id: self.seed.clone(),
             causation_id: self.order.causation_id.map(|id| id.to_string()),
+            causation_position: self.order.causation_position,
+            depth: self.order.depth,
             correlation_id: self.order.correlation_id.unwrap_or(self.order.command_id).to_string(),
             subject,
         };
         NewEvent {
-            id: Uuid::new_v5(&self.order.command_id, &self.next.to_be_bytes()),
+            id: event_id(self.order.command_id, self.next),
             kind,
             occurred_at: self.order.occurred_at.map(|_| self.now),
             is_json: true,
@@ -577,6 +623,11 @@ impl Maker<'_> {
             number,
         }
     }
+}
+
+/// The id of the event that a command writes first, second, ... (from 1).
+pub(crate) fn event_id(command: Uuid, number: u64) -> Uuid {
+    Uuid::new_v5(&command, &number.to_be_bytes())
 }
 
 /// Whether JSON text holds an escaped U+0000: an odd number of backslashes before `u0000`.

@@ -1,7 +1,15 @@
-//! The write side: commands in, decided over by the domain, events into the log.
+//! The write side: commands in, decided over by the domain, events into the log; and what answers events with commands.
 
 mod cache;
+mod directory;
 mod dispatch;
+mod issue;
+mod reactor;
+mod rules;
+mod runs;
+mod scene;
+mod timers;
 
 pub use cache::Cache;
-pub use dispatch::{Accepted, Commands, Metrics, Order, Refused, Written};
+pub use dispatch::{Accepted, Cause, Commands, Metrics, Order, Refused, Written};
+pub use reactor::{Clock, Reach, ReactMetrics, Reactors};

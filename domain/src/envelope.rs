@@ -72,6 +72,11 @@ pub enum Via {
     Timer,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(depth: &u32) -> bool {
+    *depth == 0
+}
+
 /// The part of an event's envelope that is stored as its metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
@@ -84,6 +89,12 @@ pub struct Metadata {
     /// The event or command that caused the command, a UUID; absent when a person started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
+    /// The position of that event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_position: Option<i64>,
+    /// How many rules lie between it and what a person or another program did; absent for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub depth: u32,
     /// What all events of one story share, a UUID.
     pub correlation_id: String,
     /// Whose personal data the event holds.

@@ -89,6 +89,12 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
         None
     }
 
+    /// What whoever issues a command must be permitted besides the command itself, each with the place in its body that
+    /// asks for it.
+    fn requires(_command: &Self::Command) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Whether a command meant for an older version still means the same after `since` has happened: true lets a stale
     /// `If-Match` pass.
     fn merges(_command: &Self::Command, _since: &[Self::Event]) -> bool {

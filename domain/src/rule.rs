@@ -10,6 +10,7 @@ use crate::{
     Aggregate, Ctx, Decision, Id, Need, Rejection,
     automation::{self, CustomTypes, Problem, Vocabulary},
     catalogue,
+    custom::FieldType,
     field::Field,
     project::Project,
     reference::{self, REFERENCE_UNFIT, Reference},
@@ -311,13 +312,14 @@ impl Rule {
 }
 
 impl Definition {
-    /// The permissions that its actions take: whoever publishes it must have them all.
-    pub fn permissions(&self) -> Vec<String> {
+    /// The permissions that its actions take, each with its place: whoever publishes it must have them all.
+    pub fn permissions(&self) -> Vec<(String, String)> {
         let name = |action: &Action| match action {
             Action::CreateTask(_) => "task.create".to_owned(),
             Action::Command(CommandTemplate { kind, command, .. }) => format!("{kind}.{command}"),
         };
-        self.actions.iter().map(name).collect()
+        let actions = self.actions.iter().enumerate();
+        actions.map(|(index, action)| (format!("/actions/{index}"), name(action))).collect()
     }
 
     /// The people and projects it names.
@@ -342,18 +344,27 @@ impl Definition {
     }
 }
 
+/// The types of the custom fields of a kind of record; those that are retired too if asked.
+pub fn custom_types_of<'a>(
+    kind: &'a str,
+    field: &'a Field,
+    retired: bool,
+) -> impl Iterator<Item = ((String, String), FieldType)> + 'a {
+    let live = field.definitions.iter().filter(move |(_, definition)| retired || !definition.retired);
+    live.map(move |(key, definition)| ((kind.to_owned(), key.clone()), definition.field_type))
+}
+
 /// The custom fields of the records that a trigger concerns, as far as the facts go.
 fn custom_types(trigger: &str, ctx: &Ctx<'_>) -> CustomTypes {
     let mut types = CustomTypes::new();
     for kind in kinds_with_custom_fields(trigger) {
-        let field = ctx.fact::<Field>(Field::id_for(ctx.tenant, kind));
-        let live = field.definitions.iter().filter(|(_, definition)| !definition.retired);
-        types.extend(live.map(|(key, definition)| ((kind.to_owned(), key.clone()), definition.field_type)));
+        types.extend(custom_types_of(kind, &ctx.fact::<Field>(Field::id_for(ctx.tenant, kind)), false));
     }
     types
 }
 
-fn kinds_with_custom_fields(trigger: &str) -> Vec<&'static str> {
+/// The kinds of record that a trigger may concern and that take custom fields.
+pub fn kinds_with_custom_fields(trigger: &str) -> Vec<&'static str> {
     let kinds = Vocabulary::of(trigger, CustomTypes::new()).map(|vocabulary| vocabulary.kinds().clone());
     kinds.unwrap_or_default().into_iter().filter(|kind| catalogue::takes_custom_fields(kind)).collect()
 }
@@ -460,6 +471,17 @@ impl Aggregate for Rule {
         let kinds = kinds_with_custom_fields(trigger).into_iter();
         let fields = kinds.map(|kind| Need::of::<Field>(Field::id_for(ctx.tenant, kind)));
         fields.chain(reference::needs(&definition.references())).collect()
+    }
+
+    fn requires(command: &Command) -> Vec<(String, String)> {
+        match command {
+            Command::Create(New { definition: Some(definition), .. }) => {
+                let permissions = definition.permissions().into_iter();
+                permissions.map(|(place, permission)| (format!("/definition{place}"), permission)).collect()
+            }
+            Command::Publish(definition) => definition.permissions(),
+            _ => Vec::new(),
+        }
     }
 
     fn refusals() -> Vec<Rejection> {
@@ -669,6 +691,12 @@ mod tests {
 
     #[test]
     fn it_says_which_permissions_its_actions_take() {
-        assert_eq!(definition().permissions(), ["task.create", "contact.tag"]);
+        let place = |index| format!("/actions/{index}");
+        let permissions = [(place(0), "task.create".to_owned()), (place(1), "contact.tag".to_owned())];
+        assert_eq!(definition().permissions(), permissions);
+        let places = |command| Rule::requires(&command).into_iter().map(|(place, _)| place).collect::<Vec<_>>();
+        assert_eq!(places(Command::Create(new())), ["/definition/actions/0", "/definition/actions/1"]);
+        assert_eq!(places(Command::Publish(definition())), ["/actions/0", "/actions/1"]);
+        assert!(places(Command::Enable).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! Its id follows from rule, version and event, so that there is one run whatever crashes, restarts or replays. What
 //! was decided first stays decided: the world may have moved on when it is asked again.
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use crate::{
     filter::Check,
     reference::Subject,
 };
+
+/// How many seconds a run that failed waits, after its first, second, ... try. One more failure and it is given up.
+pub const RETRY_AFTER_S: [u32; 5] = [1, 5, 30, 120, 600];
 
 /// Which rule was asked about what, and what its conditions said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,7 +98,7 @@ pub enum Command {
         #[serde(default)]
         trace: Vec<Check>,
     },
-    /// Records that it could not be carried out.
+    /// Records that it could not be carried out: it is tried again later, or given up after too many tries.
     Fail {
         /// Which try, from 1.
         attempt: u32,
@@ -159,6 +163,9 @@ pub enum Event {
         attempt: u32,
         /// What went wrong.
         error: String,
+        /// When it is tried again; absent when it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Time>,
     },
     /// It was given up.
     Parked {
@@ -195,7 +202,7 @@ pub struct RuleRun {
     pub status: Status,
     /// Which rule was asked about what.
     pub asked: Option<Asked>,
-    /// When it is carried out, if later than the trigger.
+    /// When it is carried out or tried again, if not at once.
     pub due_at: Option<Time>,
     /// Who was chosen and what is to be done, once that is clear.
     pub preparation: Option<Preparation>,
@@ -261,7 +268,13 @@ impl Aggregate for RuleRun {
             (Status::Pending, Execute { .. }) if self.preparation.is_none() => return Err(UNPREPARED),
             (Status::Pending, Execute { produced }) => vec![Event::Executed { produced }],
             (Status::Pending, Fail { attempt, .. }) if attempt <= self.attempts => vec![],
-            (Status::Pending, Fail { attempt, error }) => vec![Event::Failed { attempt, error }],
+            (Status::Pending, Fail { attempt, error }) => {
+                let wait = RETRY_AFTER_S.get(attempt.saturating_sub(1) as usize);
+                let retry_at =
+                    wait.and_then(|seconds| ctx.now.checked_add(SignedDuration::from_secs((*seconds).into())).ok());
+                let parked = retry_at.is_none().then(|| Event::Parked { error: error.clone() });
+                [Event::Failed { attempt, error, retry_at }].into_iter().chain(parked).collect()
+            }
             (Status::Pending, Park { error }) => vec![Event::Parked { error }],
             _ => return Err(OVER),
         })
@@ -281,11 +294,15 @@ impl Aggregate for RuleRun {
             Event::Prepared(preparation) => self.preparation = Some(preparation.clone()),
             Event::Executed { .. } => self.status = Status::Executed,
             Event::Cancelled { .. } => self.status = Status::Cancelled,
-            Event::Failed { attempt, .. } => self.attempts = *attempt,
+            Event::Failed { attempt, retry_at, .. } => {
+                self.attempts = *attempt;
+                self.due_at = *retry_at;
+            }
             Event::Parked { .. } => self.status = Status::Parked,
             Event::Retried => {
                 self.status = Status::Pending;
                 self.attempts = 0;
+                self.due_at = None;
             }
         }
     }
@@ -401,12 +418,17 @@ mod tests {
     #[test]
     fn it_fails_is_given_up_and_tried_again() {
         let error = || "project_unknown".to_owned();
-        let failed = |attempt| Event::Failed { attempt, error: error() };
+        let failed = |attempt| {
+            let wait = RETRY_AFTER_S.get(attempt as usize - 1);
+            Event::Failed { attempt, error: error(), retry_at: wait.map(|seconds| at((*seconds).into())) }
+        };
         let fail = |attempt| Command::Fail { attempt, error: error() };
         run([matched()]).when(fail(1)).then([failed(1)]);
         run([matched(), failed(1)]).when(fail(1)).nothing();
         run([matched(), failed(1)]).when(fail(2)).then([failed(2)]);
+        assert_eq!(run([matched(), failed(2)]).state.due_at, Some(at(5)));
         let parked = || Event::Parked { error: error() };
+        run([matched(), failed(5)]).when(fail(6)).then([failed(6), parked()]);
         run([matched(), failed(1)]).when(Command::Park { error: error() }).then([parked()]);
         run([matched(), parked()]).when(Command::Park { error: error() }).nothing();
         run([matched(), parked()]).when(fail(2)).rejected(PARKED);

@@ -906,6 +906,13 @@ fn split_off(opened: &Opened, title: Personal<String>, from: Id) -> Opened {
 /// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
 const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
 
+impl Ticket {
+    /// Until when it is put aside, if it is.
+    pub fn snoozed_until(&self) -> Option<Time> {
+        self.snoozed_until
+    }
+}
+
 impl Aggregate for Ticket {
     const KIND: &'static str = "ticket";
     const PLURAL: &'static str = "tickets";

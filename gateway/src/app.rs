@@ -3,9 +3,9 @@
 use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
-use commands::Commands;
+use commands::{Commands, Reactors};
 use domain::{Id, Time};
-use eventstore::Log;
+use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle, RelayStatus};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
@@ -13,7 +13,7 @@ use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ use crate::{
 /// How often what keys were used when is written down.
 const WRITE_USES: Duration = Duration::from_secs(15);
 
+/// How long reactors wait for a read model before they look again.
+const REACH: Duration = Duration::from_secs(5);
+
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -41,7 +44,7 @@ pub enum StartError {
     /// A migration fails.
     #[error("bringing the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The log does not open.
+    /// The log does not open, or what is said of NATS makes no sense.
     #[error("the log: {0}")]
     Log(#[from] eventstore::Error),
     /// The read models do not start.
@@ -72,13 +75,16 @@ pub struct Shared {
     pub(crate) log: Log,
     pub(crate) commands: Commands,
     pub(crate) read_models: ReadModels,
+    /// What answers events with commands, in a process that does.
+    reactors: Option<Reactors>,
+    nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: http::Metrics,
     pub(crate) gauges: http::Gauges,
     pub(crate) limits: Limits,
     pub(crate) uses: Uses,
     pub(crate) known_keys: KnownKeys,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     /// Commands being carried out whose id the client gave.
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
     /// Told when an import is there to be run.
@@ -86,6 +92,34 @@ pub struct Shared {
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What goes over NATS.
+struct Over {
+    relay: Option<RelayHandle>,
+    following: Following,
+}
+
+impl Over {
+    /// Begins to publish, if that is among the roles, and to follow. It waits for no NATS.
+    async fn nats(config: &Serve, log: &Log, registry: &Registry) -> Result<Option<Over>, StartError> {
+        if config.nats.nats_url.is_none() {
+            return Ok(None);
+        }
+        crate::install_crypto_provider();
+        let metrics = NatsMetrics::register(registry)?;
+        let Some(options) = config.nats.options(Some(metrics)) else { return Ok(None) };
+        let nats = Nats::connect(options).await?;
+        let relay = config.roles.contains(&Role::Relay).then(|| Relay::spawn(log, &nats));
+        Ok(Some(Over { relay, following: Following::spawn(log, &nats) }))
+    }
+
+    async fn stop(self) {
+        self.following.stop().await;
+        if let Some(relay) = self.relay {
+            relay.stop().await;
+        }
+    }
 }
 
 impl Deref for App {
@@ -151,6 +185,26 @@ impl Connected {
     }
 }
 
+/// What time it is, as reactors ask for it.
+fn told_by(clock: &Arc<Clock>) -> commands::Clock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.now())
+}
+
+/// How reactors wait for read models.
+fn reached_in(read_models: &ReadModels) -> commands::Reach {
+    let read_models = read_models.clone();
+    Arc::new(move |name, position| {
+        let read_models = read_models.clone();
+        Box::pin(async move {
+            read_models.wait(name, position, REACH).await.unwrap_or_else(|error| {
+                tracing::warn!(name, %error, "cannot see how far a read model is");
+                false
+            })
+        })
+    })
+}
+
 impl App {
     /// Brings the schema up to date, opens the log, creates the first tenant if the log is empty, and starts the work of
     /// the configured roles.
@@ -167,7 +221,7 @@ impl App {
         };
         let log = Log::open(pool.clone(), log_options).await?;
         let commands = Commands::new(log.clone(), config.cached_aggregates, commands::Metrics::new(&registry)?);
-        let clock = Clock::default();
+        let clock = Arc::new(Clock::default());
         let first = bootstrap::first_tenant(&commands, &config, clock.now()).await?;
         let options = projections::Options::default();
         let read_models = if config.roles.contains(&Role::Project) {
@@ -175,6 +229,13 @@ impl App {
         } else {
             ReadModels::observe(log.clone(), options)
         };
+        let reactors = if config.roles.contains(&Role::React) {
+            let metrics = commands::ReactMetrics::new(&registry)?;
+            Some(Reactors::start(&commands, told_by(&clock), reached_in(&read_models), metrics))
+        } else {
+            None
+        };
+        let nats = Over::nats(&config, &log, &registry).await?;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: http::Metrics::new(&registry)?,
@@ -184,6 +245,8 @@ impl App {
             log,
             commands,
             read_models,
+            reactors,
+            nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
             known_keys: KnownKeys::default(),
@@ -234,7 +297,14 @@ impl App {
             // A task that panicked has been reported; there is nothing left to wait for.
             let _ = task.await;
         }
+        if let Some(reactors) = &self.reactors {
+            reactors.stop().await;
+        }
         self.read_models.stop().await;
+        let nats = self.nats.lock().take();
+        if let Some(nats) = nats {
+            nats.stop().await;
+        }
         self.commands.close().await;
         self.log.close().await;
         if let Err(error) = self.uses.write(&self.pool).await {
@@ -242,21 +312,42 @@ impl App {
         }
     }
 
-    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all.
+    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all,
+    /// rules have answered, what is due has been fired, and nothing more has come of that.
     ///
     /// # Errors
-    /// When a read model does not get there.
+    /// When a read model or a reactor does not get there.
     pub async fn settle(&self) -> Result<(), String> {
         if self.config.roles.contains(&Role::React) {
             import::idle(&self.pool).await.map_err(|error| error.to_string())?;
         }
-        let head = self.log.head().await.map_err(|error| error.to_string())?;
-        self.read_models.settle(head).await.map_err(|error| error.to_string())
+        loop {
+            let head = self.log.head().await.map_err(|error| error.to_string())?;
+            self.read_models.settle(head).await.map_err(|error| error.to_string())?;
+            let Some(reactors) = &self.reactors else { return Ok(()) };
+            reactors.settle(head).await.map_err(|error| error.to_string())?;
+            if self.log.head().await.map_err(|error| error.to_string())? == head {
+                return Ok(());
+            }
+        }
     }
 
     /// Moves this system's clock ahead, so that tests need not wait.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        if let Some(reactors) = &self.reactors {
+            reactors.nudge();
+        }
+    }
+
+    /// How the relay fares; `None` without NATS or that role.
+    pub fn relay(&self) -> Option<watch::Receiver<RelayStatus>> {
+        Some(self.nats.lock().as_ref()?.relay.as_ref()?.status())
+    }
+
+    /// Whether events come from JetStream; `None` without NATS.
+    pub fn follows_nats(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.nats.lock().as_ref()?.following.follows())
     }
 
     /// The present moment, to the microsecond.

@@ -25,7 +25,7 @@ pub trait ReadModel: Send + Sync + 'static {
     /// Raised whenever the fold or the row changes: the table is filled anew beside the old one. A migration creates the
     /// table `read_<name>_v<VERSION>`.
     const VERSION: i32;
-    /// The kinds of records whose events it folds; rows that are records come from the first.
+    /// The kinds of records whose events it folds, none for all; rows that are records come from the first.
     const KINDS: &'static [&'static str];
     /// A counter table `read_<tally>` that is kept in step with the rows; its migration names it as this one's.
     const TALLY: Option<&'static str> = None;

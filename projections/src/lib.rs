@@ -15,6 +15,7 @@ pub mod activities;
 pub mod api_keys;
 pub mod author;
 pub mod calls;
+pub mod causation;
 pub mod comments;
 pub mod companies;
 pub mod contacts;
@@ -38,6 +39,7 @@ pub mod properties;
 pub mod quick_replies;
 pub mod relations;
 pub mod roles;
+pub mod rule_runs;
 pub mod rules;
 pub mod tasks;
 pub mod teams;
@@ -46,6 +48,7 @@ pub mod ticket_detail;
 pub mod ticket_list;
 pub mod ticket_thread;
 pub mod tickets_by_product;
+pub mod timers;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
@@ -112,6 +115,9 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<relations::Relations>();
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
+    visitor.visit::<rule_runs::RuleRuns>();
+    visitor.visit::<timers::Timers>();
+    visitor.visit::<causation::Causation>();
     visitor.visit::<feed::Feed>();
 }
 
@@ -149,4 +155,5 @@ pub fn visit_lists(visitor: &mut impl ListVisitor) {
     visitor.visit::<relations::Relations>();
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
+    visitor.visit::<rule_runs::RuleRuns>();
 }

@@ -45,6 +45,11 @@ pub struct Difference {
     pub fresh: Option<Value>,
 }
 
+/// Whether a read model folds an event.
+fn concerns<M: ReadModel>(event: &Recorded) -> bool {
+    M::KINDS.is_empty() || M::KINDS.contains(&event.category())
+}
+
 /// Rows that the builder keeps in memory between writes.
 const ROWS_KEPT: usize = 150_000;
 /// Rows written in one transaction.
@@ -218,7 +223,7 @@ impl<M: ReadModel> Builder<M> {
     /// Folds some events in memory, all up to `last`.
     async fn take(&mut self, page: &[Recorded], last: i64) -> Result<Turn, Error> {
         let mut events: Vec<&Recorded> = Vec::with_capacity(page.len());
-        for event in page.iter().filter(|event| M::KINDS.contains(&event.category())) {
+        for event in page.iter().filter(|event| concerns::<M>(event)) {
             let stream = || (Arc::clone(&event.tenant), Arc::clone(&event.stream));
             let behind = || self.parked.get(&stream()).is_some_and(|first| event.position > *first);
             if let Some(reason) = self.poison.get(&event.position) {

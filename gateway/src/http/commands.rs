@@ -172,6 +172,9 @@ async fn carry_out<A: Aggregate>(
     options: Options,
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.{name}", A::KIND))?;
+    for (place, permission) in A::requires(&command) {
+        caller.must(&permission).map_err(|problem| problem.at(place))?;
+    }
     order.dry_run = options.dry_run;
     let _in_flight = InFlight::enter(app, &order)?;
     let accepted = app.commands.dispatch::<A>(&order, command).await?;

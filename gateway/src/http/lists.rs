@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, Id, Time, custom::Definitions, field::Field};
+use domain::{FieldError, Id, Time, custom::Definitions, field::Field, filter::Filter};
 use projections::{AsOf, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub(super) fn routes() -> Routes {
 /// What is asked of a list, in an address or in a body.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Asked<F> {
+pub(super) struct Asked<F> {
     /// The filter tree; in an address it is JSON text.
     filter: Option<F>,
     /// `-priority,opened_at`.
@@ -76,17 +76,8 @@ async fn list<M: Listed>(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = asked.filter.as_deref().map(serde_json::from_str).transpose();
-    let filter: Option<Value> = filter.map_err(|error| {
-        let error = FieldError {
-            pointer: "/filter".into(),
-            code: "filter_malformed".into(),
-            detail: format!("The filter is no JSON: {error}."),
-        };
-        invalid(vec![error])
-    })?;
-    let asked = Asked { filter, ..asked.without_filter() };
-    let (page, position) = read_page::<M>(&app, &caller, &headers, &asked).await?;
+    let asked = asked.parsed()?;
+    let (page, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
     let next = page.next.as_deref().map(|cursor| with_parameter(&uri, "after", cursor));
     Ok(respond(page, next, position))
 }
@@ -99,16 +90,41 @@ async fn search<M: Listed>(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked: Asked<Value> = body.read()?;
-    let (mut page, position) = read_page::<M>(&app, &caller, &headers, &asked).await?;
+    let (mut page, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
     let next = page.next.take();
     Ok(respond(page, next, position))
 }
 
 impl Asked<String> {
-    fn without_filter(self) -> Asked<Value> {
-        let Asked { sort, limit, after, count, min_position, filter: _ } = self;
-        Asked { filter: None, sort, limit, after, count, min_position }
+    /// The same with its filter as JSON.
+    fn parsed(self) -> Result<Asked<Value>, Problem> {
+        let Asked { filter, sort, limit, after, count, min_position } = self;
+        let filter = filter.as_deref().map(serde_json::from_str).transpose();
+        let filter: Option<Value> = filter.map_err(|error| {
+            let error = FieldError {
+                pointer: "/filter".into(),
+                code: "filter_malformed".into(),
+                detail: format!("The filter is no JSON: {error}."),
+            };
+            invalid(vec![error])
+        })?;
+        Ok(Asked { filter, sort, limit, after, count, min_position })
     }
+}
+
+/// A part of a list: what also matches another filter.
+pub(super) async fn part<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Asked<String>,
+    only: Filter,
+) -> Result<Response, Problem> {
+    let asked = asked.parsed()?;
+    let (page, position) = read_page::<M>(app, caller, headers, &asked, Some(only)).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
+    Ok(respond(page, next, position))
 }
 
 async fn read_page<M: Listed>(
@@ -116,6 +132,7 @@ async fn read_page<M: Listed>(
     caller: &Caller,
     headers: &HeaderMap,
     asked: &Asked<Value>,
+    only: Option<Filter>,
 ) -> Result<(Page, i64), Problem> {
     caller.must(&format!("{}.read", M::READ))?;
     let limit = match asked.limit.unwrap_or(DEFAULT_LIMIT) {
@@ -129,7 +146,11 @@ async fn read_page<M: Listed>(
         Some(Counted::Exact) => Count::Exact,
         Some(Counted::Estimate) => Count::Estimate,
     };
-    let asked_for = ListRequest { limit, after: asked.after.clone(), count, ..parsed };
+    let filter = match only {
+        Some(only) => Filter::All(vec![only, parsed.filter]),
+        None => parsed.filter,
+    };
+    let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, ..parsed };
     let wanted = request::min_position(headers, asked.min_position)?;
     let mut position = i64::MAX;
     for name in [M::NAME].iter().chain(M::FOLLOWS) {

@@ -12,6 +12,7 @@ mod lists;
 pub mod openapi;
 mod request;
 mod routes;
+mod rules;
 mod stream;
 mod tenants;
 mod tickets;
@@ -29,9 +30,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
+pub(crate) use self::health::Gauges;
 pub use self::routes::Route;
 use self::routes::Routes;
-pub(crate) use self::{events::shown, health::Gauges};
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -87,8 +88,9 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(tickets::routes())
-        .merge(feeds::routes())
         .merge(conversations::routes())
+        .merge(rules::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

@@ -162,8 +162,8 @@ pub fn document() -> Value {
     external::entitlements(&mut document);
     imports::describe(&mut document);
     tickets::describe(&mut document);
-    feeds::describe(&mut document);
     conversations::describe(&mut document);
+    feeds::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

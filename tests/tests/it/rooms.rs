@@ -132,10 +132,10 @@ fn migrations_say_when_whose_and_what() {
     for name in &names {
         let parts: Vec<&str> = name.strip_suffix(".sql").unwrap_or_default().splitn(3, '_').collect();
         let [timestamp, whose, what] = parts[..] else {
-            panic!("{name} is not <timestamp>_<log|read|auth>_<what>.sql")
+            panic!("{name} is not <timestamp>_<log|read|react|auth>_<what>.sql")
         };
         assert!(timestamp.len() == 14 && timestamp.bytes().all(|b| b.is_ascii_digit()), "{name}: YYYYMMDDhhmmss first");
-        assert!(["log", "read", "auth"].contains(&whose), "{name}: {whose} is none of log, read, auth");
+        assert!(["log", "read", "react", "auth"].contains(&whose), "{name}: {whose} is none of log, read, react, auth");
         let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         assert!(!what.is_empty() && what.bytes().all(is_word), "{name}: say what it makes, in lower case");
     }
