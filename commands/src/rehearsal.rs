@@ -409,7 +409,7 @@ impl Rehearsal {
         }
         let triggers = *event.kind == *self.draft.trigger;
         let cancels = self.rule.definition.cancel_on.iter().any(|name| **name == *event.kind);
-        if !triggers && !(cancels && !self.waiting.is_empty()) {
+        if !triggers && (!cancels || self.waiting.is_empty()) {
             return Ok(());
         }
         let Some(metadata) = scene::metadata(event) else { return Ok(()) };

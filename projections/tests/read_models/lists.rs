@@ -500,7 +500,7 @@ async fn every_list_is_what_its_document_says() {
     let mut check = Check(vec![]);
     projections::visit_lists(&mut check);
     let listed: BTreeSet<_> = check.0.iter().map(|list| list.name).collect();
-    let others = ["feed", "timers", "causation"];
+    let others = ["feed", "timer", "causation"];
     assert!(projections::names().into_iter().all(|name| listed.contains(name) != others.contains(&name)));
     for List { name, statement, view, row, columns } in check.0 {
         let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();

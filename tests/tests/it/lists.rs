@@ -50,7 +50,9 @@ fn lists() -> Vec<List> {
     struct Collect(Vec<List>);
     impl ListVisitor for Collect {
         fn visit<M: Listed>(&mut self) {
-            if M::LISTED && self.0.iter().all(|list| list.path != format!("/v1/{}", M::PATH)) {
+            // Runs of rules come about by themselves, and are listed where rules are tested.
+            let come_about = M::PATH == "rule_runs";
+            if M::LISTED && !come_about && self.0.iter().all(|list| list.path != format!("/v1/{}", M::PATH)) {
                 let path = format!("/v1/{}", M::PATH);
                 self.0.push(List { path, columns: M::COLUMNS, custom: M::CUSTOM, matching: matching::<M> });
             }
