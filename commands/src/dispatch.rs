@@ -490,11 +490,18 @@ impl Commands {
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
         let key = Key { tenant: order.tenant, kind: A::KIND, id: order.id };
-        if !written.is_empty() {
-            let state: AnyState = Arc::new(after);
-            self.cache.put(key, Known { version, state, fold: fold::<A> });
+        // What was decided knew no number yet: such a state is folded anew from what was written.
+        let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
+        let own = || written.iter().filter(|event| event.stream.is_none());
+        if drawn(None) {
+            let mut events = own().map(|event| (event.kind.as_str(), event.data.get().as_bytes()));
+            if let (Ok(state), true) = (fold::<A>(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
+                self.cache.put(key, Known { version, state, fold: fold::<A> });
+            }
+        } else if !written.is_empty() {
+            self.cache.put(key, Known { version, state: Arc::new(after), fold: fold::<A> });
         }
-        for (key, known) in others {
+        for (key, known) in others.into_iter().filter(|(key, _)| !drawn(Some(&format!("{}-{}", key.kind, key.id)))) {
             self.cache.put(key, known);
         }
         Ok(Accepted { id: order.id, version, position: appended.last_position, events: written, repeated: false })

@@ -154,7 +154,8 @@ struct Work {
 }
 
 impl Rules {
-    pub(crate) const NAME: &'static str = "rules";
+    /// Not the name of a read model: both are names of subscriptions.
+    pub(crate) const NAME: &'static str = "rule_reactor";
 
     pub(crate) fn new(commands: Commands, shared: Arc<Shared>) -> Rules {
         let world = World::new(commands.log(), RECORDS);

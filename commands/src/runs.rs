@@ -10,7 +10,7 @@ use domain::{
     automation::{Compiled, CustomTypes, Dispatch, Preparation, Scene, Trigger},
     field::Field,
     reference::Subject,
-    rule::{self, Rule},
+    rule::{self, Definition, Rule},
     rule_run::{Asked, CancelReason, Command, RuleRun, Status},
 };
 use eventstore::{Direction, Recorded};
@@ -91,6 +91,34 @@ struct Sight {
     rule: Arc<Compiled>,
     trigger: Trigger,
     scene: Scene,
+}
+
+impl Commands {
+    /// What a version of a rule says, whatever became of the rule since: its trigger and its definition.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the rule cannot be understood.
+    pub async fn rule_version(
+        &self,
+        tenant: Id,
+        rule: Id,
+        version: u32,
+    ) -> Result<Option<(String, Definition)>, Refused> {
+        let stream = Rule::stream(rule);
+        let events = self.log().read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, i64::MAX).await;
+        let mut trigger = String::new();
+        for event in events.map_err(|error| Refused::Unavailable(error.to_string()))? {
+            match Rule::decode(&event.kind, &event.data) {
+                Ok(rule::Event::Created { trigger: named, .. }) => trigger = named,
+                Ok(rule::Event::VersionPublished { version: number, definition }) if number == version => {
+                    return Ok(Some((trigger, definition)));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Refused::Broken(format!("{stream} does not decode: {error}"))),
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Runs {
@@ -183,18 +211,9 @@ impl Runs {
         if let Some(known) = self.versions.get(&(tenant, rule, version)) {
             return Ok(known);
         }
-        let (mut trigger, mut definition) = (String::new(), None);
-        for event in self.events(tenant, &Rule::stream(rule)).await? {
-            match Rule::decode(&event.kind, &event.data) {
-                Ok(rule::Event::Created { trigger: named, .. }) => trigger = named,
-                Ok(rule::Event::VersionPublished { version: number, definition: published }) if number == version => {
-                    definition = Some(published);
-                }
-                Ok(_) => {}
-                Err(error) => return Err(Halt::Failed(format!("the rule does not decode: {error}"))),
-            }
-        }
-        let definition = definition.ok_or_else(|| Halt::Failed("the version of the rule is not there".into()))?;
+        let published = self.commands.rule_version(tenant, rule, version).await?;
+        let missing = || Halt::Failed("the version of the rule is not there".into());
+        let (trigger, definition) = published.ok_or_else(missing)?;
         // Fields may have been retired since; what they hold is still there.
         let mut custom = CustomTypes::new();
         for kind in rule::kinds_with_custom_fields(&trigger) {

@@ -1027,6 +1027,9 @@ async fn reading_filters_and_goes_both_ways() {
     };
     assert_eq!(versions(7, Direction::Forward, 100).await, [7, 8, 9]);
     assert_eq!(versions(2, Direction::Backward, 2).await, [2, 1]);
+    // By position: of one tenant, in order, and none that is not there.
+    let found = log.read_positions("acme", &[9, 3, 2, 1, 400]).await.unwrap();
+    assert_eq!(found, [&all[0], &all[1], &all[8]].map(Clone::clone));
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -89,6 +93,8 @@ pub struct Shared {
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
     /// Told when an import is there to be run.
     pub(crate) imports: tokio::sync::Notify,
+    /// Whose turn it is to go over the log in memory.
+    pub(crate) rehearsals: Semaphore,
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -253,6 +259,7 @@ impl App {
             clock,
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
+            rehearsals: Semaphore::new(1),
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));

@@ -66,6 +66,13 @@ impl Problem {
         self.with(vec![error])
     }
 
+    /// The same about a part of the body, which lies at this place.
+    #[must_use]
+    pub(crate) fn below(mut self, place: &str) -> Problem {
+        self.errors.iter_mut().for_each(|error| error.pointer.insert_str(0, place));
+        self
+    }
+
     /// The same, telling when to come back, in seconds.
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Problem {

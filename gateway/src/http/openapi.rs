@@ -12,6 +12,7 @@ mod lists;
 mod operation;
 mod pages;
 pub mod problems;
+mod rules;
 mod schemas;
 mod service;
 mod shared;
@@ -164,6 +165,7 @@ pub fn document() -> Value {
     tickets::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);
+    rules::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

@@ -132,7 +132,7 @@ async fn find(log: &Log, tenant: Id, asked: &Asked) -> Result<Vec<Found>, Error>
         .bind(&asked.kinds)
         .bind(&asked.types)
         .bind(position)
-        .bind(instant.map(|at| at.to_sqlx()))
+        .bind(instant.map(ToSqlx::to_sqlx))
         .fetch_all(log.pool())
         .await?;
     Ok(found)
@@ -301,10 +301,10 @@ fn show(told: Told, asked: &Asked, known: &Known) -> Entry {
         kind: actor.kind,
         id: actor.id,
         name: actor_record(&actor).as_ref().and_then(name),
-        on_behalf_of: actor.on_behalf_of.and_then(|id| {
+        on_behalf_of: actor.on_behalf_of.map(|id| {
             let [user, contact] = for_whom(id);
             let whom = if known.contains_key(&user) || !known.contains_key(&contact) { user } else { contact };
-            Some(named(whom))
+            named(whom)
         }),
     };
     Entry {

@@ -270,7 +270,7 @@ fn subject(value: &Value) -> Option<Subject> {
 /// The name of a record that a value names with its kind.
 fn one_of(value: &Value, names: Names<'_>) -> String {
     let subject = subject(value);
-    let name = subject.as_ref().and_then(|subject| names(subject));
+    let name = subject.as_ref().and_then(&mut *names);
     let kind = subject.map_or("record".to_owned(), |subject| plain(&subject.kind));
     name.unwrap_or_else(|| format!("{} {kind}", if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" }))
 }

@@ -1,3 +1,5 @@
+//! What stands in whose feed, and whose feed gathers whose: events in, rows out.
+
 use domain::{
     Aggregate, activity::Activity, call::Call, comment::Comment, contact::Contact, deal::Deal, offer::Offer,
     order::Order, relation::Relation, ticket::Ticket,

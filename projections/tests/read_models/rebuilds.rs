@@ -13,10 +13,17 @@ use crate::{
     world::{World, id, opened, options, random, something},
 };
 
-async fn indexes(pool: &PgPool, view: &str) -> Vec<String> {
-    let table = table(pool, view).await;
-    let definitions: Vec<String> = sqlx::query_scalar("select indexdef from pg_indexes where tablename = $1")
-        .bind(&table)
+/// The indexes of all that is stored of a read model.
+async fn indexes(pool: &PgPool, name: &str) -> Vec<String> {
+    let further: Vec<String> =
+        sqlx::query_scalar("select unnest(further_names) from read_model where name = $1 and state = 'serving'")
+            .bind(name)
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let tables = [vec![table(pool, name).await], further].concat();
+    let definitions: Vec<String> = sqlx::query_scalar("select indexdef from pg_indexes where tablename = any ($1)")
+        .bind(&tables)
         .fetch_all(pool)
         .await
         .unwrap();
@@ -43,7 +50,8 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
         world.tell::<Ticket>(id(number), [opened(number, "A ticket")]).await;
     }
     models.settle(50).await.unwrap();
-    let before = indexes(pool, "ticket_list").await;
+    let before = (indexes(pool, "ticket_list").await, indexes(pool, "feed").await);
+    assert_eq!(before.1.len(), 4, "{before:?}");
     let (stop, stopped) = watch::channel(false);
     let teller = Arc::clone(&world);
     let telling = tokio::spawn(async move {
@@ -55,7 +63,7 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
         last
     });
     for round in 0..3 {
-        for name in ["ticket_list", "ticket_thread"] {
+        for name in ["ticket_list", "ticket_thread", "feed"] {
             let (progress, seen) = watch::channel(Progress::default());
             models.rebuild(name, progress).await.unwrap();
             let seen = *seen.borrow();
@@ -67,15 +75,16 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
     let last = telling.await.unwrap();
     models.settle(last).await.unwrap();
     all_as_a_fresh_fold(&world.log).await;
-    assert_eq!(indexes(pool, "ticket_list").await, before);
+    assert_eq!((indexes(pool, "ticket_list").await, indexes(pool, "feed").await), before);
     // What was served before is gone: tables, checkpoints, entries.
     let tables: i64 = sqlx::query_scalar(
-        "select count(*) from pg_tables where tablename like 'read\\_ticket\\_list%' or tablename like 'read\\_tickets\\_by%'",
+        "select count(*) from pg_tables
+         where tablename like any (array['read\\_ticket\\_list%', 'read\\_tickets\\_by%', 'read\\_feed%'])",
     )
     .fetch_one(pool)
     .await
     .unwrap();
-    assert_eq!(tables, 2);
+    assert_eq!(tables, 5);
     models.stop().await;
     assert_eq!(world.log.subscriptions().await.unwrap().len(), projections::names().len());
     assert!(status(&world.log).await.unwrap().iter().all(|status| status.state == "serving"));

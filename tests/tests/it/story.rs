@@ -147,6 +147,7 @@ async fn large_orders_cities_and_a_favourite_client_find_their_manager() {
     {
         shop.rule(name, rank, definition).await;
     }
+    shop.server.settle().await;
     let table = client.read("/v1/rules?sort=trigger,rank").await;
     assert_eq!(texts(&table, "name"), ["Sidorov", "Large", "Local", "Any"]);
     for (customer, total, city, title, to) in [

@@ -48,22 +48,15 @@ fn list<M: Listed>(document: &mut Document) {
             .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
             .answer(200, "A page.", page.clone(), &["Deskfold-Position"])
     };
-    let parameters = parameters::<M>();
     let description = format!("Lists {plain}.\n\n{}", fields::<M>());
-    let filter_parameter = json!({
-        "name": "filter",
-        "in": "query",
-        "description": "Which ones: a filter tree as JSON. See the filter grammar above.",
-        "content": { "application/json": { "schema": filter } },
-    });
-    let mut operation = Operation::new(format!("{}_list", M::PATH), M::PATH, description).parameter(filter_parameter);
-    for (name, schema) in &parameters {
-        operation = operation.parameter(in_query(name, schema.clone(), false));
+    let mut operation = Operation::new(format!("{}_list", M::PATH), M::PATH, description);
+    for parameter in in_address::<M>(&owner) {
+        operation = operation.parameter(parameter);
     }
     answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", M::PATH));
 
     let mut properties = Map::from_iter([("filter".to_owned(), filter)]);
-    properties.extend(parameters);
+    properties.extend(parameters::<M>());
     let body = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     let body = document.schemas.add(&format!("{owner}Search"), body);
     let example = json!({ "filter": example::<M>(), "limit": 20 });
@@ -76,6 +69,18 @@ fn list<M: Listed>(document: &mut Document) {
 }
 
 const NEXT: &str = "The next page, null on the last: an address after a list, the value of `after` after a search.";
+
+/// What a list takes in its address.
+pub(super) fn in_address<M: Listed>(owner: &str) -> Vec<Value> {
+    let filter = json!({
+        "name": "filter",
+        "in": "query",
+        "description": "Which ones: a filter tree as JSON. See the filter grammar above.",
+        "content": { "application/json": { "schema": refer(&format!("{owner}Filter")) } },
+    });
+    let others = parameters::<M>().into_iter().map(|(name, schema)| in_query(&name, schema, false));
+    [filter].into_iter().chain(others).collect()
+}
 
 /// What a list takes besides its filter.
 fn parameters<M: Listed>() -> Vec<(String, Value)> {
@@ -165,7 +170,7 @@ const VALUE: &str = "What the field is held against: a list for `in`, `not_in` a
     true or false for `is_null`, one value otherwise.";
 
 /// What a list can be filtered and sorted by, for people.
-fn fields<M: Listed>() -> String {
+pub(super) fn fields<M: Listed>() -> String {
     let mut text = String::from("| field | holds | ops | sort |\n|---|---|---|---|\n");
     for column in M::COLUMNS {
         let ops: Vec<_> = column.kind.ops().iter().map(|op| op.name()).collect();

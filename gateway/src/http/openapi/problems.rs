@@ -104,6 +104,13 @@ pub(super) const EVENTS: Codes = &[
     ("category_unknown", 400, "There is no such category."),
 ];
 
+/// The codes that asking about one event may meet.
+pub(super) const EVENT: Codes = &[("event_unknown", 404, "There is no event at this position.")];
+
+/// The codes that rehearsing a rule may meet, besides the refusals of rules.
+pub(super) const REHEARSAL: Codes =
+    &[("rule_event_unfit", 422, "The event is of another type than the draft's trigger.")];
+
 /// The codes that following the log may meet.
 pub(super) const STREAM: Codes =
     &[("last_event_id_invalid", 400, "`Last-Event-ID` is the position of the last event you have seen.")];
@@ -189,8 +196,8 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
     }
     let mut all = Refusals(BTreeMap::new());
     let api = Code::of(&[
-        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, FEED, LIST, EVENTS, STREAM, EXTERNAL, UPLOAD,
-        RESUME, OWN, NOWHERE,
+        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, FEED, EVENTS, EVENT, REHEARSAL, STREAM,
+        EXTERNAL, UPLOAD, RESUME, OWN, NOWHERE,
     ]);
     for code in api {
         all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));
