@@ -38,10 +38,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             log_to_stderr(LogFormat::Text);
             rebuild::run(rebuild).await
         }
-        Command::Relay(command) => {
-            log_to_stderr(LogFormat::Text);
-            relay::run(command).await
-        }
+        Command::Relay(command) => relay::run(command).await,
         Command::Key(key) => key::run(key).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
