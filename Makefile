@@ -14,6 +14,7 @@ run: prerequisites
 	cargo run --release --bin deskfold -- serve --listen $(LISTEN) --data-dir $(DATA_DIR)
 
 test: prerequisites
+	@deploy/install-prerequisites.sh tests
 	cargo test --workspace
 
 bench: prerequisites

@@ -1,9 +1,12 @@
 #!/bin/bash
-# Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler.
+# Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
+# `tests` also what only its tests need, NATS' client for Python in target/python.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
 oldest_postgresql=15
+nats_client=nats-py==2.16.0
+python_libraries=$(cd "$(dirname "$0")/.." && pwd)/target/python
 
 has_postgresql() {
     local postgres version
@@ -25,11 +28,34 @@ has_c_compiler() {
     command -v cc >/dev/null && printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
 }
 
+has_nats_client() {
+    PYTHONPATH=$python_libraries python3 -c 'import nats' 2>/dev/null
+}
+
+# Without it one test is skipped, and says so: no reason to stop.
+install_nats_client() {
+    mkdir -p "$python_libraries"
+    python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action ignore \
+        --target "$python_libraries" "$nats_client" </dev/null ||
+        echo "NATS' client for Python ($nats_client) cannot be installed: the test of docs/events-contract.md is skipped." >&2
+}
+
+wants_nats_client=false
+if [ "${1:-}" = tests ] && ! has_nats_client; then
+    wants_nats_client=true
+fi
+
 missing=()
 has_postgresql || missing+=(postgresql)
 has_nats || missing+=(nats-server)
 has_c_compiler || missing+=(gcc libc6-dev)
-[ ${#missing[@]} -gt 0 ] || exit 0
+if $wants_nats_client && ! python3 -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null; then
+    missing+=(python3-pip)
+fi
+if [ ${#missing[@]} -eq 0 ]; then
+    ! $wants_nats_client || install_nats_client
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
     cat >&2 <<MESSAGE
@@ -80,3 +106,4 @@ if ! has_postgresql; then
     echo "The PostgreSQL of this release is older than $oldest_postgresql: see https://wiki.postgresql.org/wiki/Apt for a newer one." >&2
     exit 1
 fi
+! $wants_nats_client || install_nats_client

@@ -154,7 +154,8 @@ struct Work {
 }
 
 impl Rules {
-    pub(crate) const NAME: &'static str = "rules";
+    /// Of its subscription: read models have the plain names.
+    pub(crate) const NAME: &'static str = "react_rules";
 
     pub(crate) fn new(commands: Commands, shared: Arc<Shared>) -> Rules {
         let world = World::new(commands.log(), RECORDS);

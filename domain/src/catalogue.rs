@@ -54,6 +54,8 @@ pub fn visit_all(visitor: &mut impl Visitor) {
 pub struct Kind {
     /// Its name, such as `ticket`.
     pub name: &'static str,
+    /// The name of its collection in paths, such as `tickets`.
+    pub plural: &'static str,
     /// The command that brings a new one into being.
     pub create: &'static str,
     /// The commands that others may issue.
@@ -92,6 +94,7 @@ impl Visitor for Kinds {
         let document = A::document_schema(&mut generator);
         let kind = Kind {
             name: A::KIND,
+            plural: A::PLURAL,
             create: A::CREATE,
             commands,
             events,

@@ -290,13 +290,12 @@ pub trait Lookup {
     fn value(&self, field: &str) -> Option<&Value>;
 }
 
-/// A record as its API shows it: flat, custom fields under `custom`.
+/// A record as its API shows it: `total.amount` is the member `amount` of `total`, and custom fields are under `custom`.
 impl Lookup for Map<String, Value> {
     fn value(&self, field: &str) -> Option<&Value> {
-        match field.strip_prefix("custom.") {
-            Some(key) => self.get("custom")?.get(key),
-            None => self.get(field),
-        }
+        let mut names = field.split('.');
+        let first = names.next().and_then(|name| self.get(name))?;
+        names.try_fold(first, |value, name| value.get(name))
     }
 }
 
@@ -671,7 +670,7 @@ mod tests {
                 "product_id" => FieldKind::Id,
                 "tags" => FieldKind::Set,
                 "archived" => FieldKind::Bool,
-                "custom.price" => FieldKind::from(FieldType::Decimal),
+                "custom.price" | "total.amount" => FieldKind::from(FieldType::Decimal),
                 "custom.due" => FieldKind::from(FieldType::Date),
                 _ => return None,
             })
@@ -701,7 +700,7 @@ mod tests {
         let record = json!({
             "title": "Grüße from the Printer", "priority": 2, "opened_at": "2026-01-02T00:00:00Z", "archived": false,
             "product_id": "01K9Z3T8W0QX6V5N4M3K2J1H0G", "tags": ["vip", "new"],
-            "custom": { "price": "12.50", "due": "2026-03-01" }
+            "custom": { "price": "12.50", "due": "2026-03-01" }, "total": { "amount": "100.00", "currency": "EUR" }
         });
         let yes = [
             condition("title", "eq", json!("Grüße from the Printer")),
@@ -723,6 +722,7 @@ mod tests {
             condition("custom.price", "eq", json!(12.5)),
             condition("custom.price", "lt", json!("12.51")),
             condition("custom.due", "lte", json!("2026-03-01")),
+            condition("total.amount", "between", json!([100, "250"])),
             json!({ "all": [] }),
         ];
         for filter in &yes {

@@ -1,15 +1,20 @@
-//! The log on PostgreSQL: append, read, subscribe. It knows envelopes and bytes, and no ticket.
+//! The log on PostgreSQL: append, read, subscribe, and relay to NATS. It knows envelopes and bytes, and no ticket.
 //!
 //! Positions run 1, 2, 3, ... in commit order without a hole; versions of a stream run 0, 1, 2, ... in the same order.
 //! `docs/decisions/0001-the-log.md` says how the promises are kept, `tests/promises.rs` holds each to account.
 
 mod append;
 mod event;
+mod following;
+mod lease;
 mod log;
 mod metrics;
+mod nats;
 mod parked;
 mod partition;
+mod public;
 mod read;
+mod relay;
 mod subscription;
 mod tail;
 mod wire;
@@ -20,10 +25,13 @@ pub use append::{
     StreamWrite,
 };
 pub use event::Recorded;
+pub use following::Following;
 pub use log::{Error, Log, Options};
 pub use metrics::Metrics;
+pub use nats::{Nats, NatsMetrics, NatsOptions};
 pub use parked::{Lag, Parked, park};
 pub use read::{Direction, Query};
+pub use relay::{Relay, RelayHandle, RelayReport, RelayState, RelayStatus};
 pub use subscription::{Failure, Handle, Handler, Replayed, Start, Subscription, SubscriptionOptions, blames_data};
 pub use tail::Tail;
 

@@ -110,7 +110,7 @@ impl Log {
         };
         let ahead = i32::from(options.partitions_ahead);
         partition::create(&pool, ahead, 0).await?;
-        let (tail, pump) = tail::start(pool.clone(), &options).await?;
+        let (tail, pump) = tail::start(pool.clone(), &options, metrics.clone()).await?;
         let (keeper, keeping) = partition::keep(pool.clone(), ahead, options.command_retention).await?;
         let (writers, mut tasks) = writer::start(&pool, &options, &metrics, &tail, keeper);
         tasks.push(pump);

@@ -15,6 +15,7 @@ pub struct Metrics {
     pub(crate) lag_seconds: GaugeVec,
     pub(crate) parked: IntGaugeVec,
     pub(crate) handled: prometheus::IntCounterVec,
+    pub(crate) tail: prometheus::IntCounterVec,
 }
 
 impl Metrics {
@@ -34,6 +35,7 @@ impl Metrics {
         registry.register(Box::new(metrics.lag_seconds.clone()))?;
         registry.register(Box::new(metrics.parked.clone()))?;
         registry.register(Box::new(metrics.handled.clone()))?;
+        registry.register(Box::new(metrics.tail.clone()))?;
         Ok(metrics)
     }
 
@@ -81,6 +83,13 @@ impl Metrics {
             handled: prometheus::IntCounterVec::new(
                 gauge("subscription_events_total", "Events a subscription has handled."),
                 &of_subscription,
+            )?,
+            tail: prometheus::IntCounterVec::new(
+                gauge(
+                    "log_tail_events_total",
+                    "New events this process learned of: own, or brought by postgresql or nats.",
+                ),
+                &["source"],
             )?,
         })
     }

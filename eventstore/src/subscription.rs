@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::Recorded;
+use crate::lease::{Lease, Taken};
 use crate::log::{Error, Log};
 use crate::metrics::Metrics;
 use crate::parked::park;
@@ -140,7 +140,7 @@ impl Subscription {
             name: handler.name().to_owned(),
             version: handler.version(),
             categories: handler.categories().iter().map(|category| (*category).to_owned()).collect(),
-            owner: Uuid::now_v7().to_string(),
+            lease: Lease::new(handler.name(), handler.version(), options.lease),
             head: log.tail().watch(),
             log: log.clone(),
             handler,
@@ -211,7 +211,7 @@ struct Worker<H> {
     name: String,
     version: i32,
     categories: Vec<String>,
-    owner: String,
+    lease: Lease,
     handler: H,
     log: Log,
     options: SubscriptionOptions,
@@ -221,10 +221,8 @@ struct Worker<H> {
 }
 
 /// What a worker knows while it holds the lease.
-struct Lease {
-    epoch: i64,
-    /// The checkpoint in the database.
-    stored: i64,
+struct Hold {
+    taken: Taken,
     /// How far this worker has come: ahead of the checkpoint only by events that are none of its business.
     reached: i64,
     /// Streams of which an event is parked, and the position of the first: what follows it must be parked too.
@@ -278,7 +276,7 @@ impl<H: Handler> Worker<H> {
                     tracing::info!(
                         subscription = self.name,
                         version = self.version,
-                        epoch = lease.epoch,
+                        epoch = lease.taken.epoch,
                         "lease taken"
                     );
                     self.handler.rolled_back();
@@ -316,33 +314,18 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Takes the lease if it is free. If not, learns how far its holder has come.
-    async fn acquire(&mut self) -> Result<Option<Lease>, Error> {
+    async fn acquire(&mut self) -> Result<Option<Hold>, Error> {
         let pool = self.log.pool();
-        let lease: Option<(i64, i64)> = sqlx::query_as(
-            "update log_subscription set owner = $3, epoch = epoch + 1, updated_at = clock_timestamp(),
-                 leased_until = clock_timestamp() + make_interval(secs => $4)
-             where (name, version) = (
-                 select name, version from log_subscription
-                 where name = $1 and version = $2 and (leased_until is null or leased_until < clock_timestamp())
-                 for update skip locked)
-             returning epoch, position",
-        )
-        .bind(&self.name)
-        .bind(self.version)
-        .bind(&self.owner)
-        .bind(self.options.lease.as_secs_f64())
-        .fetch_optional(pool)
-        .await?;
-        let Some((epoch, position)) = lease else {
-            let position: Option<i64> =
-                sqlx::query_scalar("select position from log_subscription where name = $1 and version = $2")
-                    .bind(&self.name)
-                    .bind(self.version)
-                    .fetch_optional(pool)
-                    .await?;
-            match position {
+        let Some(taken) = self.lease.take(pool).await? else {
+            match self.lease.position(pool).await? {
                 Some(position) => self.advance(position),
-                None => self.create().await?,
+                None => {
+                    let position = match self.options.start {
+                        Start::Beginning => 0,
+                        Start::Now => self.log.head().await?,
+                    };
+                    self.lease.create(pool, position).await?;
+                }
             }
             return Ok(None);
         };
@@ -356,28 +339,12 @@ impl<H: Handler> Worker<H> {
         .await?;
         let parked =
             parked.into_iter().map(|(tenant, stream, first)| ((tenant.into(), stream.into()), first)).collect();
-        self.position.send_replace(position);
-        Ok(Some(Lease { epoch, stored: position, reached: position, parked, pages: None }))
-    }
-
-    async fn create(&mut self) -> Result<(), Error> {
-        let position = match self.options.start {
-            Start::Beginning => 0,
-            Start::Now => self.log.head().await?,
-        };
-        sqlx::query(
-            "insert into log_subscription (name, version, position) values ($1, $2, $3) on conflict do nothing",
-        )
-        .bind(&self.name)
-        .bind(self.version)
-        .bind(position)
-        .execute(self.log.pool())
-        .await?;
-        Ok(())
+        self.position.send_replace(taken.position);
+        Ok(Some(Hold { taken, reached: taken.position, parked, pages: None }))
     }
 
     /// Works until stopped or until the lease is gone.
-    async fn work(&mut self, lease: &mut Lease, orders: &mut mpsc::UnboundedReceiver<Order>) -> Ended {
+    async fn work(&mut self, lease: &mut Hold, orders: &mut mpsc::UnboundedReceiver<Order>) -> Ended {
         let mut checkpoint = tokio::time::interval(self.options.checkpoint);
         let mut renew = tokio::time::interval(self.options.lease / 3);
         checkpoint.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -405,7 +372,7 @@ impl<H: Handler> Worker<H> {
                         return Ended::Stopped;
                     }
                 },
-                _ = renew.tick() => self.renew(lease).await,
+                _ = renew.tick() => self.renew(lease.taken).await,
                 _ = checkpoint.tick() => match self.checkpoint(lease).await {
                     Ok(()) => self.replay(lease, true).await.map(drop),
                     trouble => trouble,
@@ -436,7 +403,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Reads and handles one batch. False when there is nothing to read.
-    async fn step(&mut self, lease: &mut Lease) -> Result<bool, Trouble> {
+    async fn step(&mut self, lease: &mut Hold) -> Result<bool, Trouble> {
         // Seen before reading, so that news during the read wakes us again.
         let head = *self.head.borrow_and_update();
         let batch = self.read(lease, head).await?;
@@ -450,7 +417,7 @@ impl<H: Handler> Worker<H> {
         Ok(true)
     }
 
-    async fn read(&mut self, lease: &mut Lease, head: i64) -> Result<Vec<Arc<Recorded>>, Error> {
+    async fn read(&mut self, lease: &mut Hold, head: i64) -> Result<Vec<Arc<Recorded>>, Error> {
         if lease.pages.is_none() && head - lease.reached > FAR {
             lease.pages = Some(Box::pin(self.log.replay(lease.reached, head)));
         }
@@ -464,7 +431,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Handles a batch that ends at `last`, parking what cannot be handled.
-    async fn take(&mut self, lease: &mut Lease, batch: Vec<Arc<Recorded>>, last: i64) -> Result<(), Trouble> {
+    async fn take(&mut self, lease: &mut Hold, batch: Vec<Arc<Recorded>>, last: i64) -> Result<(), Trouble> {
         let mut parts = vec![(batch, last)];
         let mut poisoned: Vec<(Arc<Recorded>, String)> = Vec::new();
         while let Some((mut part, last)) = parts.pop() {
@@ -527,7 +494,7 @@ impl<H: Handler> Worker<H> {
     /// Work, parking and checkpoint in one transaction.
     async fn transact(
         &mut self,
-        lease: &mut Lease,
+        lease: &mut Hold,
         part: &[Arc<Recorded>],
         behind: &[Arc<Recorded>],
         poisoned: &[(Arc<Recorded>, String)],
@@ -554,7 +521,7 @@ impl<H: Handler> Worker<H> {
             park(&mut transaction, (&self.name, self.version), event, "an earlier event of its stream is parked", 0)
                 .await?;
         }
-        let moved = self.move_checkpoint(&mut transaction, lease, last).await;
+        let moved = self.lease.move_checkpoint(&mut *transaction, &lease.taken, last).await;
         let committed = match moved {
             Ok(true) => transaction.commit().await.map_err(Trouble::from),
             Ok(false) => Err(Trouble::Lost),
@@ -567,13 +534,13 @@ impl<H: Handler> Worker<H> {
             return Err(match trouble {
                 Trouble::Failed(error) => {
                     tracing::warn!(subscription = self.name, %error, "commit in doubt");
-                    self.give_up(lease).await;
+                    self.lease.give_up(self.log.pool(), &lease.taken).await;
                     Trouble::Lost
                 }
                 lost => lost,
             });
         }
-        lease.stored = last;
+        lease.taken.position = last;
         lease.reached = last;
         self.metrics.handled.with_label_values(&self.labels()).inc_by(part.len() as u64);
         self.advance(last);
@@ -583,79 +550,30 @@ impl<H: Handler> Worker<H> {
         Ok(Tried::Done)
     }
 
-    /// Moves the checkpoint if the lease is still ours.
-    async fn move_checkpoint(
-        &mut self,
-        connection: &mut PgConnection,
-        lease: &mut Lease,
-        to: i64,
-    ) -> Result<bool, sqlx::Error> {
-        let moved = sqlx::query(
-            "update log_subscription set position = $5, updated_at = clock_timestamp(),
-                 leased_until = clock_timestamp() + make_interval(secs => $6)
-             where name = $1 and version = $2 and position = $3 and epoch = $4",
-        )
-        .bind(&self.name)
-        .bind(self.version)
-        .bind(lease.stored)
-        .bind(lease.epoch)
-        .bind(to)
-        .bind(self.options.lease.as_secs_f64())
-        .execute(connection)
-        .await?;
-        Ok(moved.rows_affected() == 1)
-    }
-
     /// Writes how far we have come, if that is farther than written.
-    async fn checkpoint(&mut self, lease: &mut Lease) -> Result<(), Trouble> {
-        if lease.reached > lease.stored {
-            let mut connection = self.log.pool().acquire().await?;
-            if !self.move_checkpoint(&mut connection, lease, lease.reached).await? {
+    async fn checkpoint(&mut self, lease: &mut Hold) -> Result<(), Trouble> {
+        if lease.reached > lease.taken.position {
+            if !self.lease.move_checkpoint(self.log.pool(), &lease.taken, lease.reached).await? {
                 return Err(Trouble::Lost);
             }
-            lease.stored = lease.reached;
+            lease.taken.position = lease.reached;
         }
         Ok(())
     }
 
-    async fn renew(&mut self, lease: &mut Lease) -> Result<(), Trouble> {
-        let renewed = sqlx::query(
-            "update log_subscription set leased_until = clock_timestamp() + make_interval(secs => $4)
-             where name = $1 and version = $2 and epoch = $3",
-        )
-        .bind(&self.name)
-        .bind(self.version)
-        .bind(lease.epoch)
-        .bind(self.options.lease.as_secs_f64())
-        .execute(self.log.pool())
-        .await?;
-        if renewed.rows_affected() == 1 { Ok(()) } else { Err(Trouble::Lost) }
+    async fn renew(&mut self, taken: Taken) -> Result<(), Trouble> {
+        if self.lease.renew(self.log.pool(), &taken).await? { Ok(()) } else { Err(Trouble::Lost) }
     }
 
-    async fn release(&mut self, lease: &mut Lease) {
+    async fn release(&mut self, lease: &mut Hold) {
         if let Err(Trouble::Failed(error)) = self.checkpoint(lease).await {
             tracing::warn!(subscription = self.name, %error, "stopped without a last checkpoint");
         }
-        self.give_up(lease).await;
-    }
-
-    /// Frees the lease for the next worker; if that fails it runs out by itself.
-    async fn give_up(&mut self, lease: &mut Lease) {
-        let freed = sqlx::query(
-            "update log_subscription set owner = null, leased_until = null where name = $1 and version = $2 and epoch = $3",
-        )
-        .bind(&self.name)
-        .bind(self.version)
-        .bind(lease.epoch)
-        .execute(self.log.pool())
-        .await;
-        if let Err(error) = freed {
-            tracing::warn!(subscription = self.name, %error, "the lease runs out by itself");
-        }
+        self.lease.give_up(self.log.pool(), &lease.taken).await;
     }
 
     /// Handles parked events again, stream by stream, each in a transaction with the fence.
-    async fn replay(&mut self, lease: &mut Lease, only_asked: bool) -> Result<Replayed, Trouble> {
+    async fn replay(&mut self, lease: &mut Hold, only_asked: bool) -> Result<Replayed, Trouble> {
         let mut replayed = Replayed::default();
         if lease.parked.is_empty() {
             return Ok(replayed);
@@ -687,7 +605,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Handles the parked events of one stream, oldest first, up to the first that fails again.
-    async fn replay_stream(&mut self, lease: &mut Lease, tenant: &str, stream: &str) -> Result<(u64, u64), Trouble> {
+    async fn replay_stream(&mut self, lease: &mut Hold, tenant: &str, stream: &str) -> Result<(u64, u64), Trouble> {
         let rows = sqlx::query(concat!(
             "select ",
             columns!(),
@@ -739,7 +657,7 @@ impl<H: Handler> Worker<H> {
                     Some(reason)
                 }
             };
-            if !self.move_checkpoint(&mut transaction, lease, lease.stored).await? {
+            if !self.lease.move_checkpoint(&mut *transaction, &lease.taken, lease.taken.position).await? {
                 self.handler.rolled_back();
                 return Err(Trouble::Lost);
             }
@@ -769,7 +687,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Sets the lag as it is now; `oldest` is when the oldest event at hand was recorded.
-    fn report(&self, lease: &Lease, oldest: Option<Timestamp>) {
+    fn report(&self, lease: &Hold, oldest: Option<Timestamp>) {
         let behind = (*self.head.borrow() - lease.reached).max(0);
         let labels = self.labels();
         self.metrics.lag_positions.with_label_values(&labels).set(behind);

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::Recorded;
 use crate::log::{Error, Options};
+use crate::metrics::Metrics;
 use crate::wire::{Decoder, columns};
 
 /// Most events read at once by the pump.
@@ -34,9 +35,14 @@ struct Shared {
     wanted: AtomicBool,
     /// Another process listens for hints.
     others: AtomicBool,
+    /// JetStream brings the events: the pump only looks whether it keeps up.
+    fed: AtomicBool,
+    /// This process publishes to JetStream, and so cannot learn of events from there.
+    publishing: watch::Sender<bool>,
     /// Calls the pump to read what this process has not written itself.
     behind: Notify,
     closed: AtomicBool,
+    metrics: Metrics,
 }
 
 /// Events up to `last`, without a hole.
@@ -94,11 +100,45 @@ impl Tail {
             return;
         }
         if first == ring.last + 1 && (!events.is_empty() || !self.wanted()) {
-            self.shared.publish(&mut ring, events, last);
+            self.shared.publish(&mut ring, events, last, "own");
         } else {
             drop(ring);
             self.shared.behind.notify_one();
         }
+    }
+
+    /// The newest position that is known.
+    pub(crate) fn last(&self) -> i64 {
+        self.shared.ring.read().last
+    }
+
+    /// Events came from JetStream, in order. What is known already is passed over; where something is missing the pump
+    /// reads it all. Without events, only that they are there up to `last`.
+    pub(crate) fn delivered(&self, mut events: Vec<Recorded>, last: i64) {
+        let mut ring = self.shared.ring.write();
+        if last <= ring.last {
+            return;
+        }
+        events.retain(|event| event.position > ring.last);
+        let follows = events.first().is_some_and(|event| event.position == ring.last + 1);
+        if follows || (events.is_empty() && !self.wanted()) {
+            self.shared.publish(&mut ring, events, last, "nats");
+        } else {
+            drop(ring);
+            self.shared.behind.notify_one();
+        }
+    }
+
+    /// JetStream begins or ceases to bring the events.
+    pub(crate) fn feed(&self, fed: bool) {
+        if self.shared.fed.swap(fed, Ordering::AcqRel) != fed {
+            self.shared.behind.notify_one();
+        }
+    }
+
+    /// Whether this process publishes to JetStream: then it reads the log from PostgreSQL itself.
+    pub(crate) fn publishing(&self) -> &watch::Sender<bool> {
+        &self.shared.publishing
     }
 
     pub(crate) fn close(&self) {
@@ -108,7 +148,7 @@ impl Tail {
 }
 
 /// Starts the pump at the present head.
-pub(crate) async fn start(pool: PgPool, options: &Options) -> Result<(Tail, JoinHandle<()>), Error> {
+pub(crate) async fn start(pool: PgPool, options: &Options, metrics: Metrics) -> Result<(Tail, JoinHandle<()>), Error> {
     let last: i64 = head(&pool).await?;
     let shared = Arc::new(Shared {
         pool,
@@ -116,8 +156,11 @@ pub(crate) async fn start(pool: PgPool, options: &Options) -> Result<(Tail, Join
         ring: RwLock::new(Ring { events: VecDeque::new(), last, kept: options.tail_events }),
         wanted: AtomicBool::new(false),
         others: AtomicBool::new(options.notify),
+        fed: AtomicBool::new(false),
+        publishing: watch::Sender::new(false),
         behind: Notify::new(),
         closed: AtomicBool::new(false),
+        metrics,
     });
     let task = tokio::spawn(Arc::clone(&shared).pump(options.clone()));
     Ok((Tail { shared }, task))
@@ -125,7 +168,8 @@ pub(crate) async fn start(pool: PgPool, options: &Options) -> Result<(Tail, Join
 
 impl Shared {
     /// Keeps the events, then tells everybody: whoever wakes finds them in memory.
-    fn publish(&self, ring: &mut Ring, events: Vec<Recorded>, last: i64) {
+    fn publish(&self, ring: &mut Ring, events: Vec<Recorded>, last: i64, source: &str) {
+        self.metrics.tail.with_label_values(&[source]).inc_by(u64::try_from(last - ring.last).unwrap_or_default());
         if events.is_empty() {
             ring.events.clear();
         }
@@ -139,6 +183,7 @@ impl Shared {
     /// Reads what other processes write, on their hints and now and then without.
     async fn pump(self: Arc<Self>, options: Options) {
         let mut listener = None;
+        let mut expected = 0;
         let mut poll = tokio::time::interval(options.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.closed.load(Ordering::Acquire) {
@@ -149,13 +194,17 @@ impl Shared {
                     if position > known { self.catch_up().await } else { Ok(()) }
                 }
                 _ = poll.tick() => {
+                    let fed = self.fed.load(Ordering::Acquire);
                     if options.notify {
-                        if listener.is_none() {
-                            listener = listen(&self.pool).await;
+                        // A hint would make us read what JetStream is about to bring.
+                        match (fed, &listener) {
+                            (true, Some(_)) => listener = None,
+                            (false, None) => listener = listen(&self.pool).await,
+                            _ => {}
                         }
-                        self.look_around().await;
+                        self.look_around(listener.is_some()).await;
                     }
-                    self.catch_up().await
+                    if fed { self.check(&mut expected).await } else { self.catch_up().await }
                 }
             };
             if let Err(error) = result {
@@ -171,7 +220,7 @@ impl Shared {
                 let head = head(&self.pool).await?;
                 let mut ring = self.ring.write();
                 if head > ring.last {
-                    self.publish(&mut ring, Vec::new(), head);
+                    self.publish(&mut ring, Vec::new(), head, "postgresql");
                 }
                 return Ok(());
             }
@@ -181,7 +230,7 @@ impl Shared {
             // A batch of our own may have come in between.
             events.retain(|event| event.position > ring.last);
             if let Some(newest) = events.last().map(|event| event.position) {
-                self.publish(&mut ring, events, newest);
+                self.publish(&mut ring, events, newest, "postgresql");
             }
             if !more {
                 return Ok(());
@@ -189,15 +238,25 @@ impl Shared {
         }
     }
 
+    /// What was there at the last look and JetStream has not brought since is read from PostgreSQL.
+    async fn check(&self, expected: &mut i64) -> Result<(), Error> {
+        if *expected > self.ring.read().last {
+            self.catch_up().await?;
+        }
+        *expected = head(&self.pool).await?;
+        Ok(())
+    }
+
     /// A hint costs each batch a little and wakes every listener: not sent when only we listen.
-    async fn look_around(&self) {
+    async fn look_around(&self, listening: bool) {
         let listeners: Result<i64, _> = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where datname = current_database() and application_name = $1",
         )
         .bind(LISTENER)
         .fetch_one(&self.pool)
         .await;
-        self.others.store(!listeners.is_ok_and(|listeners| listeners <= 1), Ordering::Relaxed);
+        let own = i64::from(listening);
+        self.others.store(!listeners.is_ok_and(|listeners| listeners <= own), Ordering::Relaxed);
     }
 }
 
@@ -205,7 +264,8 @@ async fn head(pool: &PgPool) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("select coalesce((select position from log_head), 0)").fetch_one(pool).await
 }
 
-async fn read(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Recorded>, Error> {
+/// Events after a position from the database.
+pub(crate) async fn read(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Recorded>, Error> {
     let rows =
         sqlx::query(concat!("select ", columns!(), " from log_event where position > $1 order by position limit $2"))
             .bind(after)

@@ -69,7 +69,7 @@ pub(crate) struct Interner {
 impl Interner {
     const KEPT: usize = 16;
 
-    fn share(&mut self, text: &str) -> Arc<str> {
+    pub(crate) fn share(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.recent.iter().find(|known| &***known == text) {
             return Arc::clone(known);
         }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::A
 use axum::serve::ListenerExt;
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
-use eventstore::Log;
+use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle, RelayStatus};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
@@ -13,7 +13,11 @@ use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -44,7 +48,7 @@ pub enum StartError {
     /// A migration fails.
     #[error("bringing the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The log does not open.
+    /// The log does not open, or what is said of NATS makes no sense.
     #[error("the log: {0}")]
     Log(#[from] eventstore::Error),
     /// The read models do not start.
@@ -77,6 +81,7 @@ pub struct Shared {
     pub(crate) read_models: ReadModels,
     /// What answers events with commands, in a process that does.
     reactors: Option<Reactors>,
+    nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: http::Metrics,
     pub(crate) gauges: http::Gauges,
@@ -93,6 +98,34 @@ pub struct Shared {
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What goes over NATS.
+struct Over {
+    relay: Option<RelayHandle>,
+    following: Following,
+}
+
+impl Over {
+    /// Begins to publish, if that is among the roles, and to follow. It waits for no NATS.
+    async fn nats(config: &Serve, log: &Log, registry: &Registry) -> Result<Option<Over>, StartError> {
+        if config.nats.nats_url.is_none() {
+            return Ok(None);
+        }
+        crate::install_crypto_provider();
+        let metrics = NatsMetrics::register(registry)?;
+        let Some(options) = config.nats.options(Some(metrics)) else { return Ok(None) };
+        let nats = Nats::connect(options).await?;
+        let relay = config.roles.contains(&Role::Relay).then(|| Relay::spawn(log, &nats));
+        Ok(Some(Over { relay, following: Following::spawn(log, &nats) }))
+    }
+
+    async fn stop(self) {
+        self.following.stop().await;
+        if let Some(relay) = self.relay {
+            relay.stop().await;
+        }
+    }
 }
 
 impl Deref for App {
@@ -208,6 +241,7 @@ impl App {
         } else {
             None
         };
+        let nats = Over::nats(&config, &log, &registry).await?;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: http::Metrics::new(&registry)?,
@@ -218,6 +252,7 @@ impl App {
             commands,
             read_models,
             reactors,
+            nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
             known_keys: KnownKeys::default(),
@@ -273,6 +308,10 @@ impl App {
             reactors.stop().await;
         }
         self.read_models.stop().await;
+        let nats = self.nats.lock().take();
+        if let Some(nats) = nats {
+            nats.stop().await;
+        }
         self.commands.close().await;
         self.log.close().await;
         if let Err(error) = self.uses.write(&self.pool).await {
@@ -306,6 +345,16 @@ impl App {
         if let Some(reactors) = &self.reactors {
             reactors.nudge();
         }
+    }
+
+    /// How the relay fares; `None` without NATS or that role.
+    pub fn relay(&self) -> Option<watch::Receiver<RelayStatus>> {
+        Some(self.nats.lock().as_ref()?.relay.as_ref()?.status())
+    }
+
+    /// Whether events come from JetStream; `None` without NATS.
+    pub fn follows_nats(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.nats.lock().as_ref()?.following.follows())
     }
 
     /// The present moment, to the microsecond.

@@ -11,7 +11,32 @@ use crate::{StartError, auth, config::Serve};
 /// The roles that a tenant starts with, and what each permits.
 const ROLES: &[(&str, &[&str])] = &[
     ("admin", &["*"]),
-    ("agent", &["*.read", "ticket.*", "contact.*", "company.*", "entitlement.*", "user.set_presence"]),
+    (
+        "agent",
+        &[
+            "*.read",
+            "ticket.*",
+            "contact.*",
+            "company.*",
+            "entitlement.*",
+            "user.set_presence",
+            "lead.*",
+            "property.*",
+            "enquiry.*",
+            "offer.*",
+            "deal.*",
+            "order.*",
+            "call.*",
+            "conversation.*",
+            "label.*",
+            "quick_reply.*",
+            "comment.*",
+            "activity.*",
+            "relation.*",
+            "project.*",
+            "task.*",
+        ],
+    ),
     ("viewer", &["*.read"]),
 ];
 /// Held while the first tenant is created, so that two processes never create two.

@@ -1,8 +1,9 @@
 //! Configuration: every flag, its environment variable and its default. The docstrings are the manual.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use eventstore::{NatsMetrics, NatsOptions};
 
 /// Help desk, chat inbox, CRM and task automation on an event log.
 #[derive(Debug, Parser)]
@@ -28,6 +29,9 @@ pub enum Command {
     Log(LogCommand),
     /// Rebuild read models from the log while the old ones serve.
     Rebuild(Rebuild),
+    /// The way of the events to NATS: how it stands, and begin anew.
+    #[command(subcommand)]
+    Relay(Relay),
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
@@ -62,8 +66,54 @@ pub enum Role {
     Project,
     /// Reacts to events with commands: rules, timers.
     React,
-    /// Publishes events to NATS.
+    /// Publishes events to NATS, where one is configured.
     Relay,
+}
+
+/// Which NATS.
+#[derive(Clone, Args)]
+pub struct Nats {
+    /// NATS with JetStream, as nats://host:4222, several servers separated by commas; with nats://user:password@host or
+    /// nats://token@host if it asks for that. Without it nothing is published.
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<String>,
+    /// A NATS credentials file (.creds).
+    #[arg(long, env = "NATS_CREDENTIALS")]
+    pub nats_credentials: Option<PathBuf>,
+    /// The JetStream stream; subjects begin with its name in lower case. Each deployment needs its own.
+    #[arg(long, env = "DESKFOLD_NATS_STREAM", default_value = "DESKFOLD")]
+    pub nats_stream: String,
+    /// How long JetStream keeps events, such as 168h.
+    #[arg(long, env = "DESKFOLD_NATS_MAX_AGE", default_value = "168h", value_parser = duration)]
+    pub nats_max_age: Duration,
+    /// How many bytes of events JetStream keeps; 0 for no limit.
+    #[arg(long, env = "DESKFOLD_NATS_MAX_BYTES", default_value_t = 1 << 30)]
+    pub nats_max_bytes: u64,
+    /// Copies of each event in a NATS cluster.
+    #[arg(long, env = "DESKFOLD_NATS_REPLICAS", default_value_t = 1)]
+    pub nats_replicas: usize,
+}
+
+impl fmt::Debug for Nats {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Nats").field("stream", &self.nats_stream).finish_non_exhaustive()
+    }
+}
+
+impl Nats {
+    /// What the event store needs to know; `None` without NATS.
+    pub(crate) fn options(&self, metrics: Option<NatsMetrics>) -> Option<NatsOptions> {
+        Some(NatsOptions {
+            servers: self.nats_url.clone()?,
+            credentials: self.nats_credentials.clone(),
+            stream: self.nats_stream.clone(),
+            max_age: self.nats_max_age,
+            max_bytes: self.nats_max_bytes,
+            replicas: self.nats_replicas,
+            metrics,
+        })
+    }
 }
 
 /// The server.
@@ -72,6 +122,9 @@ pub struct Serve {
     /// Which database.
     #[command(flatten)]
     pub database: Database,
+    /// Which NATS.
+    #[command(flatten)]
+    pub nats: Nats,
     /// Where to listen for HTTP.
     #[arg(long, env = "DESKFOLD_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -199,6 +252,26 @@ pub struct Rebuild {
     pub database: Database,
     /// Read models such as ticket_list; all when none is named.
     pub read_models: Vec<String>,
+}
+
+/// What can be done with the relay.
+#[derive(Debug, Subcommand)]
+pub enum Relay {
+    /// Compare JetStream with the log; prints one JSON object.
+    Status(RelayOf),
+    /// Empty JetStream and publish the events of its window again. Consumers of the stream must be made anew.
+    Rebuild(RelayOf),
+}
+
+/// Which log, and which NATS.
+#[derive(Debug, Args)]
+pub struct RelayOf {
+    /// Which database.
+    #[command(flatten)]
+    pub database: Database,
+    /// Which NATS.
+    #[command(flatten)]
+    pub nats: Nats,
 }
 
 /// What can be done with API keys.

@@ -103,7 +103,7 @@ impl Listed for Companies {
         Column::text("description").nullable(),
         Column::id("owner_id").nullable(),
         Column::set("tags"),
-        Column::bool("archived"),
+        Column::bool("archived").hiding(),
         Column::id("merged_into").nullable(),
         Column::time("created_at"),
         Column::time("updated_at"),

@@ -185,7 +185,7 @@ impl Listed for Contacts {
         Column::id("owner_id").nullable(),
         Column::set("tags"),
         Column::set("company_ids"),
-        Column::bool("archived"),
+        Column::bool("archived").hiding(),
         Column::id("merged_into").nullable(),
         Column::time("erasure_requested_at").nullable(),
         Column::time("created_at"),

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     fmt,
     sync::Arc,
 };
@@ -12,6 +12,8 @@ use eventstore::{Failure, Handler, Recorded};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
+
+use crate::registry::Generation;
 
 /// A table that follows from the log alone: each row is a fold over the events that touch it.
 ///
@@ -27,6 +29,9 @@ pub trait ReadModel: Send + Sync + 'static {
     const KINDS: &'static [&'static str];
     /// A counter table `read_<tally>` that is kept in step with the rows; its migration names it as this one's.
     const TALLY: Option<&'static str> = None;
+    /// Further tables `read_<name>`, to which [`ReadModel::fold`] adds rows. A migration creates each as
+    /// `read_<name>_v<VERSION>`, with a primary key that begins with `tenant_id`.
+    const FURTHER: &'static [&'static str] = &[];
     /// A row. Its serde fields are the table's columns, besides `tenant_id`, `id`, `version` and `position`, which the
     /// engine keeps.
     type Row: Serialize + DeserializeOwned + Clone + Send + Sync + JsonSchema;
@@ -41,6 +46,19 @@ pub trait ReadModel: Send + Sync + 'static {
     /// # Errors
     /// When the event cannot be understood: it is parked, with the later events of its stream.
     fn apply(id: Id, row: Option<Self::Row>, event: &Recorded) -> Result<Option<Self::Row>, Unreadable>;
+
+    /// As [`ReadModel::apply`], and what the event adds to the further tables: for models that have some.
+    ///
+    /// # Errors
+    /// As [`ReadModel::apply`].
+    fn fold(
+        id: Id,
+        row: Option<Self::Row>,
+        event: &Recorded,
+        _further: &mut Further,
+    ) -> Result<Option<Self::Row>, Unreadable> {
+        Self::apply(id, row, event)
+    }
 
     /// What a row adds to the counters.
     fn tally(_row: &Self::Row) -> Vec<Tally> {
@@ -109,6 +127,42 @@ pub struct Tally {
     pub count: i64,
 }
 
+/// What events add to the further tables of a read model. A row takes the place of the one with the same key.
+#[derive(Default)]
+pub struct Further {
+    tenant: Arc<str>,
+    /// By table, the rest of each row by its key; both are JSON objects. In the order of the key, as the table's index is.
+    tables: BTreeMap<&'static str, BTreeMap<String, String>>,
+    count: usize,
+}
+
+impl Further {
+    /// Adds a row to one of [`ReadModel::FURTHER`]. The fields of `key` are the columns of the primary key without
+    /// `tenant_id`, those of `rest` all others.
+    ///
+    /// # Errors
+    /// When they are no JSON objects.
+    pub fn put(&mut self, table: &'static str, key: &impl Serialize, rest: &impl Serialize) -> Result<(), Unreadable> {
+        let object = |error: serde_json::Error| Unreadable(error.to_string());
+        let key = serde_json::to_string(key).map_err(object)?;
+        let key = format!("{{\"tenant_id\":\"{}\",{}", self.tenant, key.trim_start_matches('{'));
+        let rest = serde_json::to_string(rest).map_err(object)?;
+        self.count += usize::from(self.tables.entry(table).or_default().insert(key, rest).is_none());
+        Ok(())
+    }
+
+    /// The rows of one table, as JSON objects in the order of their keys.
+    pub fn rows(&self, table: &str) -> impl Iterator<Item = String> {
+        let rows = self.tables.get(table).into_iter().flatten();
+        rows.map(|(key, rest)| format!("{},{}", key.trim_end_matches('}'), rest.trim_start_matches('{')))
+    }
+
+    fn clear(&mut self) {
+        self.tables.clear();
+        self.count = 0;
+    }
+}
+
 /// Does the same for every read model.
 pub trait Visitor {
     /// Does it for `M`.
@@ -122,15 +176,14 @@ pub(crate) struct Table {
     upsert: String,
     delete: String,
     count: String,
+    /// How rows come into the further tables, in the order of [`ReadModel::FURTHER`].
+    further: Vec<String>,
 }
 
 impl Table {
     /// Learns the columns of existing tables.
-    pub(crate) async fn open(
-        connection: &mut PgConnection,
-        name: &str,
-        tally: Option<&str>,
-    ) -> Result<Table, sqlx::Error> {
+    pub(crate) async fn open(connection: &mut PgConnection, generation: &Generation) -> Result<Table, sqlx::Error> {
+        let name = &generation.table_name;
         let columns = columns(connection, name).await?;
         let set: Vec<_> = columns
             .iter()
@@ -142,7 +195,7 @@ impl Table {
              on conflict (tenant_id, id) do update set {}",
             set.join(", ")
         );
-        let count = match tally {
+        let count = match &generation.tally_name {
             Some(tally) => {
                 let mut keys = self::columns(connection, tally).await?;
                 keys.retain(|column| column != "count");
@@ -154,6 +207,19 @@ impl Table {
             }
             None => String::new(),
         };
+        let mut further = Vec::new();
+        for name in &generation.further_names {
+            let key = key(connection, name).await?;
+            let mut set = self::columns(connection, name).await?;
+            set.retain(|column| !key.contains(column));
+            let set: Vec<_> = set.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+            further.push(format!(
+                "insert into {name} select * from json_populate_recordset(null::{name}, $1::text::json)
+                 on conflict ({}) do update set {}",
+                key.join(", "),
+                set.join(", ")
+            ));
+        }
         Ok(Table {
             load: format!(
                 "select t.tenant_id, t.id, t.version, t.position, row_to_json(t)::text
@@ -166,8 +232,22 @@ impl Table {
                  where t.tenant_id = gone.tenant_id and t.id = gone.id"
             ),
             count,
+            further,
         })
     }
+}
+
+/// The columns of a table's primary key.
+pub(crate) async fn key(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select a.attname::text from pg_index i
+         cross join unnest(i.indkey::smallint[]) with ordinality k (attnum, place)
+         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+         where i.indrelid = $1::text::regclass and i.indisprimary and k.place <= i.indnkeyatts order by k.place",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
 }
 
 async fn columns(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, sqlx::Error> {
@@ -208,6 +288,8 @@ impl<R> Default for Slot<R> {
 pub(crate) struct Folder<M: ReadModel> {
     rows: HashMap<RowKey, Slot<M::Row>>,
     dirty: Vec<RowKey>,
+    /// What the further tables lack.
+    further: Further,
     /// Every row of the table is in memory: what is missing does not exist.
     complete: bool,
     round: u64,
@@ -219,6 +301,8 @@ pub(crate) struct Writes {
     upserts: Vec<String>,
     gone: (Vec<String>, Vec<String>),
     counts: Vec<String>,
+    /// Of each further table.
+    further: Vec<Vec<String>>,
 }
 
 /// Most bytes of JSON in one statement.
@@ -227,19 +311,20 @@ const CHUNK: usize = 8 << 20;
 impl<M: ReadModel> Folder<M> {
     /// Nothing in memory. `empty` says that the table is.
     pub(crate) fn new(empty: bool) -> Self {
-        Folder { rows: HashMap::new(), dirty: Vec::new(), complete: empty, round: 0 }
+        Folder { rows: HashMap::new(), dirty: Vec::new(), further: Further::default(), complete: empty, round: 0 }
     }
 
     /// Drops everything in memory.
     pub(crate) fn forget(&mut self) {
         self.rows.clear();
         self.dirty.clear();
+        self.further.clear();
         self.complete = false;
     }
 
-    /// How many rows are ahead of the table.
+    /// How many rows are ahead of the tables.
     pub(crate) fn dirty(&self) -> usize {
-        self.dirty.len()
+        self.dirty.len() + self.further.count
     }
 
     /// Folds events into the rows in memory, loading those that are not there yet.
@@ -309,7 +394,10 @@ impl<M: ReadModel> Folder<M> {
                     continue;
                 }
                 let poison = |error: Unreadable| Failure::Poison { position: event.position, reason: error.0 };
-                slot.row = M::apply(*id, slot.row.take(), event).map_err(poison)?;
+                if *self.further.tenant != *event.tenant {
+                    self.further.tenant = Arc::clone(&event.tenant);
+                }
+                slot.row = M::fold(*id, slot.row.take(), event, &mut self.further).map_err(poison)?;
                 slot.position = event.position;
                 slot.version = event.version;
                 if !slot.dirty {
@@ -372,6 +460,12 @@ impl<M: ReadModel> Folder<M> {
             chunks.add(&row)?;
         }
         writes.counts = chunks.finish();
+        for table in M::FURTHER {
+            let mut chunks = Chunks::default();
+            self.further.rows(table).for_each(|row| chunks.add_text(&row));
+            writes.further.push(chunks.finish());
+        }
+        self.further.clear();
         Ok(writes)
     }
 
@@ -396,10 +490,20 @@ impl Chunks {
     fn add(&mut self, row: &impl Serialize) -> Result<(), sqlx::Error> {
         self.current.push(if self.current.is_empty() { b'[' } else { b',' });
         serde_json::to_writer(&mut self.current, row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        self.close_full();
+        Ok(())
+    }
+
+    fn add_text(&mut self, row: &str) {
+        self.current.push(if self.current.is_empty() { b'[' } else { b',' });
+        self.current.extend_from_slice(row.as_bytes());
+        self.close_full();
+    }
+
+    fn close_full(&mut self) {
         if self.current.len() > CHUNK {
             self.close();
         }
-        Ok(())
     }
 
     fn close(&mut self) {
@@ -431,6 +535,11 @@ impl Writes {
         }
         for counts in self.counts {
             sqlx::query(AssertSqlSafe(table.count.as_str())).bind(counts).execute(&mut *connection).await?;
+        }
+        for (statement, rows) in table.further.iter().zip(self.further) {
+            for rows in rows {
+                sqlx::query(AssertSqlSafe(statement.as_str())).bind(rows).execute(&mut *connection).await?;
+            }
         }
         Ok(())
     }

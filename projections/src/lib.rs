@@ -11,18 +11,37 @@ mod record;
 mod registry;
 mod sql;
 
+pub mod activities;
 pub mod api_keys;
+pub mod author;
+pub mod calls;
 pub mod causation;
+pub mod comments;
 pub mod companies;
 pub mod contacts;
+pub mod conversation_messages;
+pub mod conversations;
+pub mod deals;
+pub mod enquiries;
 pub mod entitlement_picker;
+pub mod feed;
 pub mod fields;
 pub mod imports;
+pub mod labels;
+pub mod leads;
+pub mod offers;
+pub mod orders;
 pub mod product_catalogue;
 pub mod product_categories;
 pub mod product_holders;
+pub mod projects;
+pub mod properties;
+pub mod quick_replies;
+pub mod relations;
 pub mod roles;
 pub mod rule_runs;
+pub mod rules;
+pub mod tasks;
 pub mod teams;
 pub mod tenants;
 pub mod ticket_detail;
@@ -33,7 +52,8 @@ pub mod timers;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
-pub use engine::{Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use conversation_messages::{conversation_messages, conversation_messages_as_of};
+pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
@@ -78,9 +98,27 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<fields::Fields>();
     visitor.visit::<imports::Imports>();
     visitor.visit::<tenants::Tenants>();
+    visitor.visit::<leads::Leads>();
+    visitor.visit::<properties::Properties>();
+    visitor.visit::<enquiries::Enquiries>();
+    visitor.visit::<offers::Offers>();
+    visitor.visit::<deals::Deals>();
+    visitor.visit::<projects::Projects>();
+    visitor.visit::<orders::Orders>();
+    visitor.visit::<calls::Calls>();
+    visitor.visit::<conversations::Conversations>();
+    visitor.visit::<conversation_messages::ConversationMessages>();
+    visitor.visit::<labels::Labels>();
+    visitor.visit::<quick_replies::QuickReplies>();
+    visitor.visit::<comments::Comments>();
+    visitor.visit::<activities::Activities>();
+    visitor.visit::<relations::Relations>();
+    visitor.visit::<tasks::Tasks>();
+    visitor.visit::<rules::Rules>();
     visitor.visit::<rule_runs::RuleRuns>();
     visitor.visit::<timers::Timers>();
     visitor.visit::<causation::Causation>();
+    visitor.visit::<feed::Feed>();
 }
 
 /// Shows every list to a visitor.
@@ -100,5 +138,22 @@ pub fn visit_lists(visitor: &mut impl ListVisitor) {
     visitor.visit::<fields::Fields>();
     visitor.visit::<imports::Imports>();
     visitor.visit::<tenants::Tenants>();
+    visitor.visit::<leads::Leads>();
+    visitor.visit::<properties::Properties>();
+    visitor.visit::<enquiries::Enquiries>();
+    visitor.visit::<offers::Offers>();
+    visitor.visit::<deals::Deals>();
+    visitor.visit::<projects::Projects>();
+    visitor.visit::<orders::Orders>();
+    visitor.visit::<calls::Calls>();
+    visitor.visit::<conversations::Conversations>();
+    visitor.visit::<conversation_messages::ConversationMessages>();
+    visitor.visit::<labels::Labels>();
+    visitor.visit::<quick_replies::QuickReplies>();
+    visitor.visit::<comments::Comments>();
+    visitor.visit::<activities::Activities>();
+    visitor.visit::<relations::Relations>();
+    visitor.visit::<tasks::Tasks>();
+    visitor.visit::<rules::Rules>();
     visitor.visit::<rule_runs::RuleRuns>();
 }

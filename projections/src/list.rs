@@ -9,12 +9,16 @@ use schemars::JsonSchema;
 use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::{ReadModel, cursor::Cursor, sql::Sql};
+use crate::{
+    ReadModel,
+    cursor::Cursor,
+    sql::{self, Sql},
+};
 
 /// A column of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// Its name, the same in the table and in the API.
+    /// Its name, the same in the table and in the API; `total.amount` is a member of the column `total`.
     pub name: &'static str,
     /// Its kind.
     pub kind: FieldKind,
@@ -22,11 +26,13 @@ pub struct Column {
     pub nullable: bool,
     /// Whether a list can be sorted by it.
     pub sortable: bool,
+    /// Whether records for which it is true are left out unless the filter asks about it.
+    pub hides: bool,
 }
 
 impl Column {
     const fn new(name: &'static str, kind: FieldKind) -> Column {
-        Column { name, kind, nullable: false, sortable: true }
+        Column { name, kind, nullable: false, sortable: true, hides: false }
     }
 
     /// A column of text.
@@ -37,6 +43,16 @@ impl Column {
     /// A column of whole numbers.
     pub const fn integer(name: &'static str) -> Column {
         Column::new(name, FieldKind::Integer)
+    }
+
+    /// A column of exact decimals, which the table has as text.
+    pub const fn decimal(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Decimal)
+    }
+
+    /// A column of calendar days.
+    pub const fn date(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Date)
     }
 
     /// A column of instants.
@@ -57,6 +73,12 @@ impl Column {
     /// A column of sets of texts; a list cannot be sorted by it.
     pub const fn set(name: &'static str) -> Column {
         Column { sortable: false, ..Column::new(name, FieldKind::Set) }
+    }
+
+    /// The same, but records for which it is true are left out unless the filter asks about it.
+    #[must_use]
+    pub const fn hiding(self) -> Column {
+        Column { hides: true, ..self }
     }
 
     /// The same, but it may be without a value.
@@ -107,6 +129,10 @@ pub trait Listed: ReadModel {
     const COLUMNS: &'static [Column];
     /// The kind whose custom fields its `custom` column holds.
     const CUSTOM: Option<&'static str> = None;
+    /// What a record must fulfil to be in the list at all: SQL on `t`, and the same in words.
+    const ONLY: Option<(&'static str, &'static str)> = None;
+    /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
+    const FOLLOWS: &'static [&'static str] = &[];
     /// The order unless another is asked for; `id` follows.
     const DEFAULT_SORT: &'static [Sort];
     /// The output columns of a row `t`, joined rows included.
@@ -269,7 +295,15 @@ pub enum ListError {
 /// A step of the order with what the cursor says of it.
 struct Step {
     column: &'static Column,
+    /// The column in SQL.
+    expression: String,
     descending: bool,
+}
+
+impl Step {
+    fn new(column: &'static Column, descending: bool) -> Step {
+        Step { column, expression: sql::column(column.name, column.kind), descending }
+    }
 }
 
 /// The order asked for, with `id` as its last step.
@@ -279,12 +313,12 @@ fn steps<M: Listed>(sort: &[Sort]) -> Vec<Step> {
         .iter()
         .filter_map(|sort| {
             let column = M::COLUMNS.iter().find(|column| column.name == sort.column && column.sortable)?;
-            Some(Step { column, descending: sort.descending })
+            Some(Step::new(column, sort.descending))
         })
         .collect();
     if steps.iter().all(|step| step.column.name != "id") {
         const ID: &Column = &Column::id("id");
-        steps.push(Step { column: ID, descending: false });
+        steps.push(Step::new(ID, false));
     }
     steps
 }
@@ -300,8 +334,11 @@ fn condition<M: Listed>(sql: &mut Sql, filter: &Filter) {
     if *filter != Filter::EVERYTHING {
         sql.push(" and (").filter(filter).push(")");
     }
-    if M::COLUMNS.iter().any(|column| column.name == "archived") && !filter.mentions("archived") {
-        sql.push(" and not t.archived");
+    for column in M::COLUMNS.iter().filter(|column| column.hides && !filter.mentions(column.name)) {
+        sql.push(" and not t.").push(column.name);
+    }
+    if let Some((only, _)) = M::ONLY {
+        sql.push(" and ").push(only);
     }
 }
 
@@ -367,14 +404,14 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
     for (index, branch) in branches.into_iter().enumerate() {
         sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
         for part in branch {
-            sql.push(" and t.").push(part.column).push(part.op);
+            sql.push(" and ").push(part.column).push(part.op);
             if let Some(value) = part.value {
                 sql.bind(value.clone());
             }
         }
         sql.push(" order by ");
         for (index, step) in steps.iter().enumerate() {
-            sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
+            sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
             sql.push(if step.descending { " desc" } else { "" });
         }
         sql.push(&limit).push(")");
@@ -385,7 +422,9 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
     sql.push(") t) select (select row_to_json(v) from (select ");
     sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
     for (index, step) in steps.iter().enumerate() {
-        sql.push(if index == 0 { "t." } else { ", t." }).push(step.column.name);
+        sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
+        // As text no reader rounds it.
+        sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
     }
     sql.push(")::text from page t ").push(M::JOINS).push(" order by t.ordinal");
     sql
@@ -393,26 +432,26 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
 
 /// One condition of a branch.
 struct Part<'a> {
-    column: &'static str,
+    column: &'a str,
     op: &'static str,
     value: Option<&'a Scalar>,
 }
 
 /// What lies beyond a row in a mixed order, as ranges of an index, nearest first: all steps but the last equal and the
 /// last beyond, then all but the last two equal and the next one beyond, and so on. Without a value counts as greatest.
-fn branches<'a>(steps: &[Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'a>>> {
+fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'a>>> {
     let mut branches = Vec::new();
     let pairs: Vec<_> = steps.iter().zip(keys).collect();
     for turn in (0..pairs.len()).rev() {
         let Some((equal, [(step, key), ..])) = pairs.split_at_checked(turn) else { continue };
         let with = |beyond: Part<'a>| {
             let equal = equal.iter().map(|(step, key)| match key {
-                Some(value) => Part { column: step.column.name, op: " = ", value: Some(value) },
-                None => Part { column: step.column.name, op: " is null", value: None },
+                Some(value) => Part { column: &step.expression, op: " = ", value: Some(value) },
+                None => Part { column: &step.expression, op: " is null", value: None },
             });
             equal.chain([beyond]).collect::<Vec<_>>()
         };
-        let column = step.column.name;
+        let column = step.expression.as_str();
         match (key, step.descending) {
             (Some(value), false) => {
                 branches.push(with(Part { column, op: " > ", value: Some(value) }));

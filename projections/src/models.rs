@@ -75,8 +75,7 @@ impl<M: ReadModel> Model for Of<M> {
     ) -> BoxFuture<'a, Result<Handle, Error>> {
         Box::pin(async move {
             let mut connection = log.pool().acquire().await?;
-            let tally = generation.tally_name.as_deref();
-            let table = Table::open(&mut connection, &generation.table_name, tally).await?;
+            let table = Table::open(&mut connection, generation).await?;
             let live = Live::<M>::new(generation.generation, table);
             Ok(Subscription::spawn(log, live, options.subscription.clone(), log.metrics().clone()))
         })

@@ -104,7 +104,7 @@ impl Listed for ProductCatalogue {
         Column::bool("retired"),
         Column::id("owner_id").nullable(),
         Column::set("tags"),
-        Column::bool("archived"),
+        Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::id("id"),

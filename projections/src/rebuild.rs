@@ -15,7 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     Error, ReadModel,
-    engine::{Folder, Table, Writes},
+    engine::{self, Folder, Table, Writes},
     registry::{self, Generation, view},
 };
 
@@ -35,7 +35,7 @@ pub struct Progress {
 /// A row that is not what the log says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Whose row; of a counter, the whole key as JSON stands in `id`.
+    /// Whose row; of a counter or a further table, the whole key as JSON stands in `id`.
     pub tenant_id: String,
     /// Its id.
     pub id: String,
@@ -123,7 +123,7 @@ impl<M: ReadModel> Builder<M> {
         sqlx::raw_sql("set synchronous_commit = off; set maintenance_work_mem = '256MB'")
             .execute(&mut connection)
             .await?;
-        let table = Table::open(&mut connection, &generation.table_name, generation.tally_name.as_deref()).await?;
+        let table = Table::open(&mut connection, &generation).await?;
         let position = generation.position;
         let parked = log.parked(M::NAME, generation.generation).await?;
         let mut first = HashMap::new();
@@ -323,8 +323,18 @@ impl<M: ReadModel> Builder<M> {
         let table = self.generation.table_name.clone();
         let indexes = std::mem::take(&mut self.generation.indexes);
         let generation = self.generation.generation;
+        let mut wanted: Vec<(String, String)> = indexes.into_iter().map(|index| (table.clone(), index)).collect();
+        let mut connection = self.log.pool().acquire().await?;
+        let all = Generation::all(self.log.pool()).await?;
+        let serving = all.into_iter().find(|known| known.name == M::NAME && known.serves());
+        for (old, new) in serving.iter().flat_map(|old| old.further_names.iter().zip(&self.generation.further_names)) {
+            let there = registry::indexes(&mut connection, new).await?;
+            let lacking = registry::indexes(&mut connection, old).await?.into_iter();
+            wanted.extend(lacking.filter(|index| !there.contains(index)).map(|index| (new.clone(), index)));
+        }
+        drop(connection);
         let mut transaction = self.writer()?.begin().await?;
-        for index in indexes {
+        for (table, index) in wanted {
             sqlx::query(AssertSqlSafe(format!("create index on {table} using {index}")))
                 .execute(&mut *transaction)
                 .await?;
@@ -335,7 +345,10 @@ impl<M: ReadModel> Builder<M> {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        sqlx::query(AssertSqlSafe(format!("analyze {table}"))).execute(self.writer()?).await?;
+        let tables: Vec<String> = self.generation.tables().cloned().collect();
+        for table in tables {
+            sqlx::query(AssertSqlSafe(format!("analyze {table}"))).execute(self.writer()?).await?;
+        }
         Ok(())
     }
 
@@ -364,10 +377,7 @@ impl<M: ReadModel> Builder<M> {
         sqlx::query("set local lock_timeout = '2s'").execute(&mut *transaction).await?;
         let old = Generation::serving(&mut transaction, M::NAME).await?;
         // In the order of its worker: first the tables, then the checkpoint. Readers are not kept waiting yet.
-        let tables: Vec<String> = match &old {
-            Some(old) => [Some(old.table_name.clone()), old.tally_name.clone()].into_iter().flatten().collect(),
-            None => Vec::new(),
-        };
+        let tables: Vec<String> = old.as_ref().map_or_else(Vec::new, |old| old.tables().cloned().collect());
         for table in &tables {
             let lock = format!("lock table {table} in exclusive mode");
             sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
@@ -388,6 +398,9 @@ impl<M: ReadModel> Builder<M> {
         show(&mut transaction, &view(M::NAME), &new.table_name).await?;
         if let (Some(tally), Some(table)) = (M::TALLY, &new.tally_name) {
             show(&mut transaction, &view(tally), table).await?;
+        }
+        for (name, table) in M::FURTHER.iter().zip(&new.further_names) {
+            show(&mut transaction, &view(name), table).await?;
         }
         sqlx::query("insert into log_subscription (name, version, position) values ($1, $2, $3)")
             .bind(M::NAME)
@@ -537,14 +550,19 @@ pub(crate) async fn request<M: ReadModel>(log: &Log) -> Result<(), Error> {
     let generation = serving.generation + 1;
     let name = |name: &str| format!("{}_g{generation}", registry::migrated(name, M::VERSION));
     let (table, tally) = (name(M::NAME), M::TALLY.map(name));
+    let further: Vec<String> = M::FURTHER.iter().map(|further| name(further)).collect();
     like(&mut transaction, &table, &serving.table_name, "").await?;
     if let (Some(tally), Some(old)) = (&tally, &serving.tally_name) {
         like(&mut transaction, tally, old, "").await?;
+    }
+    for (further, old) in further.iter().zip(&serving.further_names) {
+        like(&mut transaction, further, old, "").await?;
     }
     let new = Generation {
         generation,
         table_name: table,
         tally_name: tally,
+        further_names: further,
         state: "building".into(),
         position: 0,
         indexes: registry::indexes(&mut transaction, &serving.table_name).await?,
@@ -589,14 +607,20 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
     if let (Some(tally), Some(old)) = (&tally, &serving.tally_name) {
         like(&mut connection, tally, old, "unlogged").await?;
     }
+    let further: Vec<String> = M::FURTHER.iter().map(|further| name(further)).collect();
+    for (further, old) in further.iter().zip(&serving.further_names) {
+        like(&mut connection, further, old, "unlogged").await?;
+    }
     let scratch = Generation {
         // No subscription has this version: nothing is parked in its name.
         generation: -1,
-        table_name: table.clone(),
-        tally_name: tally.clone(),
+        table_name: table,
+        tally_name: tally,
+        further_names: further,
         position: 0,
         ..serving.clone()
     };
+    let tables: Vec<String> = scratch.tables().cloned().collect();
     let mut builder = Builder::<M>::new(log, connection, scratch, false, watch::Sender::default()).await?;
     let differences = loop {
         let until: Option<i64> =
@@ -616,7 +640,7 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
             builder.catch_up(&mut transaction, until).await?
         };
         let found = match turn {
-            Turn::Done => Some(differences(&mut transaction, &serving, &table, tally.as_deref()).await?),
+            Turn::Done => Some(differences(&mut transaction, &serving, &builder.generation).await?),
             Turn::Again => None,
         };
         transaction.rollback().await?;
@@ -626,7 +650,7 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
             None => builder.begin_again().await?,
         }
     };
-    for table in [Some(table), tally].into_iter().flatten() {
+    for table in tables {
         sqlx::query(AssertSqlSafe(format!("drop table if exists {table}"))).execute(builder.writer()?).await?;
     }
     Ok(differences)
@@ -635,18 +659,17 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
 async fn differences(
     transaction: &mut PgConnection,
     serving: &Generation,
-    table: &str,
-    tally: Option<&str>,
+    fresh: &Generation,
 ) -> Result<Vec<Difference>, Error> {
     let statement = format!(
         "select coalesce(a.tenant_id, b.tenant_id), coalesce(a.id, b.id), to_jsonb(a), to_jsonb(b)
-         from {} a full join {table} b on a.tenant_id = b.tenant_id and a.id = b.id
+         from {} a full join {} b on a.tenant_id = b.tenant_id and a.id = b.id
          where to_jsonb(a) is distinct from to_jsonb(b) order by 1, 2 limit 1000",
-        serving.table_name
+        serving.table_name, fresh.table_name
     );
     let mut found: Vec<(String, String, Option<Value>, Option<Value>)> =
         sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&mut *transaction).await?;
-    if let (Some(stored), Some(fresh)) = (&serving.tally_name, tally) {
+    if let (Some(stored), Some(fresh)) = (&serving.tally_name, &fresh.tally_name) {
         // A counter that has gone down to nothing is as good as none.
         let statement = format!(
             "with a as (select tenant_id, to_jsonb(t) as row from {stored} t where count <> 0),
@@ -656,8 +679,23 @@ async fn differences(
              where a.row is distinct from b.row limit 1000"
         );
         let counters: Vec<(String, String, Option<Value>, Option<Value>)> =
-            sqlx::query_as(AssertSqlSafe(statement)).fetch_all(transaction).await?;
+            sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&mut *transaction).await?;
         found.extend(counters);
+    }
+    for (stored, fresh) in serving.further_names.iter().zip(&fresh.further_names) {
+        let key = engine::key(transaction, stored).await?;
+        let same: Vec<_> = key.iter().map(|column| format!("a.{column} = b.{column}")).collect();
+        let named: Vec<_> = key.iter().map(|column| format!("'{column}', coalesce(a.{column}, b.{column})")).collect();
+        let statement = format!(
+            "select coalesce(a.tenant_id, b.tenant_id), json_build_object({})::text, to_jsonb(a), to_jsonb(b)
+             from {stored} a full join {fresh} b on {}
+             where to_jsonb(a) is distinct from to_jsonb(b) order by 1, 2 limit 1000",
+            named.join(", "),
+            same.join(" and ")
+        );
+        let rows: Vec<(String, String, Option<Value>, Option<Value>)> =
+            sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&mut *transaction).await?;
+        found.extend(rows);
     }
     Ok(found.into_iter().map(|(tenant_id, id, stored, fresh)| Difference { tenant_id, id, stored, fresh }).collect())
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Id, Time,
-    custom::{self, Custom},
-    record::{Happened, Level, apply_changes},
+    custom::{self, Changes, Custom},
+    record::{Happened, Level, Spec, apply_changes},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -34,8 +34,34 @@ pub struct Common {
     pub updated_at: Time,
 }
 
+/// The attributes of a kind as its table has them.
+pub(crate) trait Attributes: Serialize + DeserializeOwned {
+    /// Those that refer to other records: their columns end in `_id`.
+    const REFERENCES: &'static [&'static str] = &[];
+
+    /// Takes in recorded changes.
+    fn change(&mut self, changes: Changes) {
+        let column = |key: String| if Self::REFERENCES.contains(&&*key) { format!("{key}_id") } else { key };
+        apply_changes(self, &changes.into_iter().map(|(key, change)| (column(key), change)).collect());
+    }
+}
+
+impl Attributes for domain::contact::Fields {}
+impl Attributes for domain::company::Fields {}
+impl Attributes for domain::product::Fields {}
+impl Attributes for domain::project::Fields {}
+
+/// The stage that a record is in after this; `None` when it says nothing about it.
+pub(crate) fn stage<S: Spec>(happened: &Happened<S::Fields>) -> Option<String> {
+    match happened {
+        Happened::Created(new) => new.stage.clone().or_else(|| S::STAGES.first().map(|first| (*first).to_owned())),
+        Happened::StageChanged { to, .. } => Some(to.clone()),
+        _ => None,
+    }
+}
+
 /// A new record: its attributes and the rest. `None` when it is not the event that creates one.
-pub(crate) fn created<F>(happened: Happened<F>, event: &Recorded) -> Option<(F, Common)> {
+pub(crate) fn created<A: From<F>, F>(happened: Happened<F>, event: &Recorded) -> Option<(A, Common)> {
     let Happened::Created(new) = happened else { return None };
     let common = Common {
         owner_id: new.owner,
@@ -47,7 +73,7 @@ pub(crate) fn created<F>(happened: Happened<F>, event: &Recorded) -> Option<(F, 
         created_at: event.occurred_at,
         updated_at: event.occurred_at,
     };
-    Some((new.fields, common))
+    Some((new.fields.into(), common))
 }
 
 impl Common {
@@ -57,10 +83,10 @@ impl Common {
     }
 
     /// Takes in what happens to every record.
-    pub(crate) fn happened<F: Serialize + DeserializeOwned>(&mut self, fields: &mut F, happened: Happened<F>) {
+    pub(crate) fn happened<A: Attributes, F>(&mut self, attributes: &mut A, happened: Happened<F>) {
         match happened {
             Happened::Created(_) | Happened::StageChanged { .. } => {}
-            Happened::DetailsChanged { changes } => apply_changes(fields, &changes),
+            Happened::DetailsChanged { changes } => attributes.change(changes),
             Happened::CustomChanged { changes } => custom::apply(&mut self.custom, &changes),
             Happened::OwnerChanged { to, .. } => self.owner_id = to,
             Happened::Shared { grantee, level } => drop(self.shared.insert(grantee, level)),

@@ -18,6 +18,8 @@ pub(crate) struct Generation {
     pub(crate) table_name: String,
     /// Its counters.
     pub(crate) tally_name: Option<String>,
+    /// Its further tables, in the order of [`ReadModel::FURTHER`].
+    pub(crate) further_names: Vec<String>,
     /// `building` or `serving`.
     pub(crate) state: String,
     /// Filled up to here, as long as it is being built; then its subscription knows.
@@ -27,11 +29,17 @@ pub(crate) struct Generation {
 }
 
 const COLUMNS: &str =
-    "select name, generation, version, table_name, tally_name, state, position, indexes from read_model";
+    "select name, generation, version, table_name, tally_name, further_names, state, position, indexes
+     from read_model";
 
 impl Generation {
     pub(crate) fn serves(&self) -> bool {
         self.state == "serving"
+    }
+
+    /// All that is stored of it.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &String> {
+        [&self.table_name].into_iter().chain(&self.tally_name).chain(&self.further_names)
     }
 
     /// All tables of all read models.
@@ -62,14 +70,16 @@ impl Generation {
 
     pub(crate) async fn insert(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let done = sqlx::query(
-            "insert into read_model (name, generation, version, table_name, tally_name, state, position, indexes)
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+            "insert into read_model (name, generation, version, table_name, tally_name, further_names, state, position,
+                                     indexes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
         )
         .bind(&self.name)
         .bind(self.generation)
         .bind(self.version)
         .bind(&self.table_name)
         .bind(&self.tally_name)
+        .bind(&self.further_names)
         .bind(&self.state)
         .bind(self.position)
         .bind(&self.indexes)
@@ -110,6 +120,7 @@ pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
         version: M::VERSION,
         table_name: migrated(M::NAME, M::VERSION),
         tally_name: M::TALLY.map(|tally| migrated(tally, M::VERSION)),
+        further_names: M::FURTHER.iter().map(|name| migrated(name, M::VERSION)).collect(),
         state: if known.is_empty() && !far { "serving" } else { "building" }.to_owned(),
         position: 0,
         indexes: Vec::new(),

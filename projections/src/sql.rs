@@ -92,8 +92,9 @@ impl Sql {
     }
 
     fn condition(&mut self, Condition { field, kind, test }: &Condition) -> &mut Self {
-        if let Some(key) = field.strip_prefix("custom.")
-            && self.contained(key, *kind, test)
+        if let Some((column, path)) = field.split_once('.')
+            && (column == "custom" || *kind == FieldKind::Set)
+            && self.contained(column, path, *kind, test)
         {
             return self;
         }
@@ -157,14 +158,18 @@ impl Sql {
         self.push(if wanted { "" } else { ") is not true" })
     }
 
-    /// Equality of custom fields as containment, which the index on `custom` serves. False when it cannot be said so.
-    fn contained(&mut self, key: &str, kind: FieldKind, test: &Test) -> bool {
+    /// Equality of a member of a JSON column as containment, which an index on the column serves. False when it cannot be
+    /// said so.
+    fn contained(&mut self, column: &str, path: &str, kind: FieldKind, test: &Test) -> bool {
         let values = match test {
             Test::Eq(value) => std::slice::from_ref(value),
             Test::In(values) if !values.is_empty() => values,
             _ => return false,
         };
-        let wrap = |value: Value| json!({ key: if kind == FieldKind::Set { json!([value]) } else { value } });
+        let wrap = |value: Value| {
+            let value = if kind == FieldKind::Set { json!([value]) } else { value };
+            path.rsplit('.').fold(value, |value, key| json!({ key: value }))
+        };
         let documents: Option<Vec<Value>> = values
             .iter()
             .map(|value| match value {
@@ -177,7 +182,8 @@ impl Sql {
             .collect();
         let Some(documents) = documents else { return false };
         for (index, document) in documents.into_iter().enumerate() {
-            self.push(if index == 0 { "(t.custom @> " } else { " or t.custom @> " }).bind(Bound::Json(document));
+            self.push(if index == 0 { "(t." } else { " or t." }).push(column);
+            self.push(" @> ").bind(Bound::Json(document));
         }
         self.push(")");
         true
@@ -196,9 +202,34 @@ fn text(value: &Scalar) -> String {
     }
 }
 
-/// The expression of a field of `t`. A custom value that is none of its kind counts as no value.
-fn column(field: &str, kind: FieldKind) -> String {
-    let Some(key) = field.strip_prefix("custom.") else { return format!("t.{field}") };
+/// The expression of a field of `t`: a column, a member of a JSON column such as `total.amount`, or a custom field.
+pub(crate) fn column(field: &str, kind: FieldKind) -> String {
+    match field.split_once('.') {
+        Some(("custom", key)) => custom(key, kind),
+        Some((column, path)) => member(column, path, kind),
+        None if kind == FieldKind::Decimal => format!("(t.{field})::numeric"),
+        None => format!("t.{field}"),
+    }
+}
+
+/// A member of a JSON column, which has a value of its kind or none.
+fn member(column: &str, path: &str, kind: FieldKind) -> String {
+    let (above, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let above: String = above.split('.').filter(|key| !key.is_empty()).map(|key| format!("->'{key}'")).collect();
+    let text = format!("t.{column}{above}->>'{name}'");
+    match kind {
+        FieldKind::Text | FieldKind::Id => format!("({text}) collate \"C\""),
+        FieldKind::Integer => format!("({text})::bigint"),
+        FieldKind::Decimal => format!("({text})::numeric"),
+        FieldKind::Bool => format!("({text})::boolean"),
+        FieldKind::Date => format!("({text})::date"),
+        FieldKind::Time => format!("({text})::timestamptz"),
+        FieldKind::Set => format!("array(select jsonb_array_elements_text(t.{column}{above}->'{name}'))"),
+    }
+}
+
+/// A custom field. A value that is none of its kind counts as no value.
+fn custom(key: &str, kind: FieldKind) -> String {
     // Keys are small letters, digits and underscores: whoever made `Fields` has looked the key up.
     let key: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
     let text = format!("t.custom->>'{key}'");
@@ -236,8 +267,8 @@ mod tests {
         fn kind(&self, field: &str) -> Option<FieldKind> {
             Some(match field {
                 "priority" => FieldKind::Integer,
-                "tags" => FieldKind::Set,
-                "custom.price" => FieldKind::Decimal,
+                "tags" | "criteria.kinds" => FieldKind::Set,
+                "custom.price" | "area" | "total.amount" | "criteria.price.amount" => FieldKind::Decimal,
                 _ => FieldKind::Text,
             })
         }
@@ -262,6 +293,11 @@ mod tests {
         assert_eq!(sql(&field("status", "in", json!(["open", "closed"]))), "t.status = any ($1)");
         assert_eq!(sql(&field("tags", "eq", json!("vip"))), "t.tags @> $1::text[]");
         assert_eq!(sql(&field("custom.size", "eq", json!("m"))), "(t.custom @> $1)");
+        assert_eq!(sql(&field("area", "gt", json!("1.5"))), "(t.area)::numeric > $1");
+        assert_eq!(sql(&field("total.amount", "gt", json!("1.5"))), "(t.total->>'amount')::numeric > $1");
+        let price = field("criteria.price.amount", "lte", json!(7));
+        assert_eq!(sql(&price), "(t.criteria->'price'->>'amount')::numeric <= $1");
+        assert_eq!(sql(&field("criteria.kinds", "contains", json!("house"))), "(t.criteria @> $1)");
         let not =
             json!({ "not": { "any": [field("status", "eq", json!("open")), field("priority", "gt", json!(1))] } });
         assert_eq!(sql(&not), "(((t.status = $1) or (t.priority > $2))) is not true");

@@ -112,7 +112,7 @@ impl Listed for Teams {
         Column::set("channels"),
         Column::id("calendar_id").nullable(),
         Column::bool("help_centre"),
-        Column::bool("archived"),
+        Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::id("id"),

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Aggregate, Id, Metadata, PartyKind, Personal, Time,
-    envelope::ActorKind,
+    Aggregate, Id, PartyKind, Personal, Time,
     ticket::{Attachment, Event, LinkKind, Ticket},
 };
 use eventstore::{Log, Recorded};
@@ -14,7 +13,9 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Sort, Unreadable, as_of, decode, list,
+    AsOf, Column, Error, Keys, Listed, ReadModel, Sort, Unreadable, as_of,
+    author::{AuthorKind, author},
+    decode, list,
     ticket_detail::{self, TicketDetail},
 };
 
@@ -44,26 +45,6 @@ pub enum Delivery {
     Sent,
     /// Could not be sent.
     Failed,
-}
-
-/// Who wrote an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthorKind {
-    /// A contact.
-    Contact,
-    /// A company, by one of its people.
-    Company,
-    /// A colleague.
-    User,
-    /// Somebody not known.
-    Visitor,
-    /// An automation rule.
-    Rule,
-    /// Another program.
-    Integration,
-    /// Deskfold itself.
-    System,
 }
 
 /// A message, reply or note.
@@ -130,24 +111,8 @@ struct Moved {
 }
 
 /// Message ids are unique within the ticket they were written in.
-fn row_id(event: &Recorded, message: Id) -> Id {
+pub(crate) fn row_id(event: &Recorded, message: Id) -> Id {
     Id::named(&["message", event.key(), &message.to_string()])
-}
-
-fn author(event: &Recorded) -> (Option<AuthorKind>, Option<Id>) {
-    let Ok(Metadata { actor, .. }) = serde_json::from_slice::<Metadata>(&event.metadata) else { return (None, None) };
-    if let Some(user) = actor.on_behalf_of {
-        return (Some(AuthorKind::User), Some(user));
-    }
-    let kind = match actor.kind {
-        ActorKind::User => AuthorKind::User,
-        ActorKind::Customer => AuthorKind::Contact,
-        ActorKind::Visitor => AuthorKind::Visitor,
-        ActorKind::Rule => AuthorKind::Rule,
-        ActorKind::Integration => AuthorKind::Integration,
-        ActorKind::System => AuthorKind::System,
-    };
-    (Some(kind), Some(actor.id))
 }
 
 impl Row {

@@ -5,6 +5,7 @@
     reason = "a set-up that fails is a test that fails, and the message is its report"
 )]
 
+mod nats;
 mod server;
 
 use std::{
@@ -24,6 +25,7 @@ use sqlx::{
 };
 use tokio::sync::OnceCell;
 
+pub use nats::{NatsServer, nats_server};
 pub use server::{Client, Reply, Server, config};
 
 /// Migrated once and cloned for every test.

@@ -77,6 +77,17 @@ impl Server {
         Server { admin, tenant: first.tenant.to_string(), app, database, address }
     }
 
+    /// Another process's worth of Deskfold on the same database, with these arguments of `deskfold serve`, and its admin.
+    pub async fn beside(&self, arguments: &[&str]) -> (App, Client) {
+        let mut all = arguments.to_vec();
+        all.extend(["--rate-limit", "0"]);
+        let pool = sqlx::PgPool::connect(&self.database.url).await.expect("connect to the test's database");
+        let (app, first) = App::start(config(&all), pool).await.expect("the server starts");
+        assert!(first.is_none(), "there is a first tenant already");
+        let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
+        (app, Client::new(address, &self.admin.key))
+    }
+
     /// A client with another key.
     pub fn client(&self, key: &str) -> Client {
         Client::new(self.address, key)

@@ -10,7 +10,6 @@ use super::{Failure, print};
 use crate::{
     app::Connected,
     config::{Database, LogCommand},
-    http::shown,
 };
 
 /// Events read at once.
@@ -48,7 +47,7 @@ async fn events(log: &Log, mut query: Query, limit: i64) -> Result<(), Failure> 
         query.limit = left.min(PAGE);
         let events = log.read_all(&query).await?;
         for event in &events {
-            print(&serde_json::to_string(&shown(event).map_err(|problem| problem.to_string())?)?)?;
+            print(event.public()?.get())?;
         }
         left -= query.limit;
         match events.last() {

@@ -4,6 +4,7 @@ mod import;
 mod key;
 mod log;
 mod rebuild;
+mod relay;
 mod serve;
 
 use std::{error::Error, io::Write};
@@ -37,6 +38,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             log_to_stderr(LogFormat::Text);
             rebuild::run(rebuild).await
         }
+        Command::Relay(command) => {
+            log_to_stderr(LogFormat::Text);
+            relay::run(command).await
+        }
         Command::Key(key) => key::run(key).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
@@ -56,7 +61,8 @@ async fn migrate(database: &Database) -> Result<(), Failure> {
 /// Log lines go to standard error, so that standard output is for what was asked.
 fn log_to_stderr(format: LogFormat) {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_env("DESKFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter =
+        EnvFilter::try_from_env("DESKFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,async_nats=warn"));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_target(false).init(),

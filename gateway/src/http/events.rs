@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
-use domain::{Aggregate, Metadata, Time, catalogue};
+use domain::{Aggregate, Time, catalogue};
 use eventstore::{Direction, Query, Recorded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -100,41 +100,14 @@ fn known_types() -> &'static std::collections::BTreeSet<String> {
     &TYPES
 }
 
-/// An event as the API shows it.
-#[derive(Serialize)]
-pub(crate) struct Shown<'a> {
-    pub(super) position: i64,
-    stream: &'a str,
-    version: i64,
-    id: uuid::Uuid,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    occurred_at: Time,
-    recorded_at: Time,
-    #[serde(flatten)]
-    metadata: Metadata,
-    data: &'a RawValue,
-}
-
-/// Makes an event showable.
-pub(crate) fn shown(event: &Recorded) -> Result<Shown<'_>, Problem> {
-    let broken = |error: serde_json::Error| Problem::broken(&format!("event {}: {error}", event.position));
-    Ok(Shown {
-        position: event.position,
-        stream: &event.stream,
-        version: event.version,
-        id: event.id,
-        kind: &event.kind,
-        occurred_at: event.occurred_at,
-        recorded_at: event.recorded_at,
-        metadata: serde_json::from_slice(&event.metadata).map_err(broken)?,
-        data: serde_json::from_slice(&event.data).map_err(broken)?,
-    })
+/// An event as the API shows it: the shape that everybody outside sees.
+pub(super) fn shown(event: &Recorded) -> Result<Box<RawValue>, Problem> {
+    event.public().map_err(|error| Problem::broken(&error))
 }
 
 #[derive(Serialize)]
-struct Page<'a> {
-    data: Vec<Shown<'a>>,
+struct Page {
+    data: Vec<Box<RawValue>>,
     next: Option<String>,
     position: i64,
 }
@@ -229,10 +202,17 @@ fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<R
 
 /// The same address with one query parameter replaced.
 pub(super) fn with_parameter(uri: &Uri, name: &str, value: &str) -> String {
-    let prefix = format!("{name}=");
-    let others =
-        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with(&prefix));
-    let mut parts: Vec<String> = others.map(ToOwned::to_owned).collect();
-    parts.push(format!("{prefix}{value}"));
+    replaced(uri, &[name], format!("{name}={value}"))
+}
+
+/// The same address with one query parameter replaced and another one taken out.
+pub(super) fn with_parameter_instead(uri: &Uri, name: &str, value: &str, instead_of: &str) -> String {
+    replaced(uri, &[name, instead_of], format!("{name}={value}"))
+}
+
+fn replaced(uri: &Uri, gone: &[&str], new: String) -> String {
+    let stays = |part: &&str| !part.is_empty() && !gone.contains(&part.split('=').next().unwrap_or_default());
+    let others = uri.query().unwrap_or_default().split('&').filter(stays);
+    let parts: Vec<String> = others.map(ToOwned::to_owned).chain([new]).collect();
     format!("{}?{}", uri.path(), parts.join("&"))
 }

@@ -17,9 +17,10 @@ use projections::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
-    events::{Shown, page_size, shown, with_parameter},
+    events::{page_size, shown, with_parameter},
     request::{self, POSITION, Params},
     routes::Routes,
 };
@@ -65,15 +66,15 @@ pub(super) struct Origin {
 
 /// An event in a chain of causes.
 #[derive(Serialize)]
-struct Step<'a> {
-    event: Shown<'a>,
+struct Step {
+    event: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<RuleVersion>,
 }
 
 #[derive(Serialize)]
-struct Why<'a> {
-    chain: Vec<Step<'a>>,
+struct Why {
+    chain: Vec<Step>,
     origin: Origin,
     position: i64,
 }
@@ -163,15 +164,15 @@ pub(super) struct EffectOptions {
 }
 
 #[derive(Serialize)]
-struct Effect<'a> {
+struct Effect {
     steps: i32,
     cause: i64,
-    event: Shown<'a>,
+    event: Box<RawValue>,
 }
 
 #[derive(Serialize)]
-struct Effects<'a> {
-    data: Vec<Effect<'a>>,
+struct Effects {
+    data: Vec<Effect>,
     next: Option<String>,
     position: i64,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use eventstore::{RelayState, RelayStatus};
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -35,6 +36,40 @@ pub(super) struct Ready {
     position: Option<i64>,
     /// Read models that have no table to serve from yet.
     building: Vec<String>,
+    /// How the relay to NATS fares, if it is among this process's roles. The API does not depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<RelayReadiness>,
+    /// Where this process learns of others' events: `nats`, or `postgresql` while NATS is not to be had. Absent where no NATS
+    /// is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_from: Option<&'static str>,
+}
+
+/// How the relay to NATS fares.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RelayReadiness {
+    /// `publishing`; `standing_by` while another process publishes; `degraded` while it cannot and tries again;
+    /// `refusing` when JetStream holds what is not the log's, and somebody must decide.
+    state: &'static str,
+    /// The last event known to be in JetStream.
+    position: i64,
+    /// Events that are not there yet.
+    behind: i64,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<RelayStatus> for RelayReadiness {
+    fn from(status: RelayStatus) -> Self {
+        let state = match status.state {
+            RelayState::Publishing => "publishing",
+            RelayState::StandingBy => "standing_by",
+            RelayState::Degraded => "degraded",
+            RelayState::Refusing => "refusing",
+        };
+        RelayReadiness { state, position: status.position, behind: status.behind, reason: status.reason }
+    }
 }
 
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
@@ -47,7 +82,9 @@ pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
     let building: Vec<String> = missing.map(ToOwned::to_owned).collect();
     let ready = database && building.is_empty() && !app.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, database, position, building }))
+    let relay = app.relay().map(|status| status.borrow().clone().into());
+    let events_from = app.follows_nats().map(|follows| if *follows.borrow() { "nats" } else { "postgresql" });
+    (status, Json(Ready { ready, database, position, building, relay, events_from }))
 }
 
 /// What is looked up when somebody asks for the metrics.

@@ -151,8 +151,12 @@ async fn read_page<M: Listed>(
         None => parsed.filter,
     };
     let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, ..parsed };
-    request::reach(app, M::NAME, request::min_position(headers, asked.min_position)?).await?;
-    let position = app.read_models.position(M::NAME).await?;
+    let wanted = request::min_position(headers, asked.min_position)?;
+    let mut position = i64::MAX;
+    for name in [M::NAME].iter().chain(M::FOLLOWS) {
+        request::reach(app, name, wanted).await?;
+        position = position.min(app.read_models.position(name).await?);
+    }
     Ok((projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?, position))
 }
 

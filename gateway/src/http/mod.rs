@@ -1,9 +1,11 @@
 //! The HTTP API: its routes, and what happens to every request on its way.
 
 mod commands;
+mod conversations;
 mod events;
 mod explained;
 mod external;
+mod feeds;
 mod health;
 mod imports;
 mod keys;
@@ -29,9 +31,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
+pub(crate) use self::health::Gauges;
 pub use self::routes::Route;
 use self::routes::Routes;
-pub(crate) use self::{events::shown, health::Gauges};
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -87,8 +89,10 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(tickets::routes())
+        .merge(conversations::routes())
         .merge(rules::routes())
         .merge(explained::routes())
+        .merge(feeds::routes())
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);

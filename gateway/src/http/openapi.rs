@@ -3,8 +3,10 @@
 #![allow(clippy::needless_pass_by_value, reason = "JSON is made where it is handed over")]
 
 mod commands;
+mod conversations;
 mod events;
 mod external;
+mod feeds;
 mod imports;
 mod lists;
 mod operation;
@@ -162,6 +164,8 @@ pub fn document() -> Value {
     imports::describe(&mut document);
     tickets::describe(&mut document);
     rules::describe(&mut document);
+    conversations::describe(&mut document);
+    feeds::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

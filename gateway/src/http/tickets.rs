@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{OriginalUri, Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
 use domain::{Aggregate, Id, Party, PartyKind, Time, entitlement::Entitlement, ticket::Ticket};
@@ -40,11 +40,18 @@ pub(super) struct ThreadOptions {
     /// Entries on a page: 1 to 1000, 100 by default.
     limit: Option<i64>,
     /// An instant: what had happened by then; or a position of the log. The thread is then answered whole.
-    as_of: Option<String>,
+    pub(super) as_of: Option<String>,
     /// An instant: what was known here by then.
-    known_at: Option<Time>,
+    pub(super) known_at: Option<Time>,
     /// Wait until the thread reflects this position.
-    min_position: Option<i64>,
+    pub(super) min_position: Option<i64>,
+}
+
+impl ThreadOptions {
+    /// Where the page begins, and how many entries it has.
+    pub(super) fn part(&self) -> Result<(Option<(Time, i64)>, i64), Problem> {
+        Ok((self.after.as_deref().map(cursor).transpose()?, page_size(self.limit)?))
+    }
 }
 
 /// A page of entries.
@@ -78,17 +85,21 @@ async fn thread(
         let data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
         return Ok(respond(data, None, position));
     }
-    let limit = page_size(options.limit)?;
-    let after = options.after.as_deref().map(cursor).transpose()?;
+    let (after, limit) = options.part()?;
     let wanted = request::min_position(&headers, options.min_position)?;
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
-    let mut data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    page_of(data, limit, &uri, position)
+}
+
+/// A page of a thread, of which one entry more than fits was read.
+pub(super) fn page_of(mut data: Vec<Box<RawValue>>, limit: i64, uri: &Uri, position: i64) -> Result<Response, Problem> {
     let more = data.len() as i64 > limit;
     data.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match data.last() {
-        Some(last) if more => Some(with_parameter(&uri, "after", &cursor_of(last)?)),
+        Some(last) if more => Some(with_parameter(uri, "after", &cursor_of(last)?)),
         _ => None,
     };
     Ok(respond(data, next, position))
@@ -114,7 +125,7 @@ fn cursor(text: &str) -> Result<(Time, i64), Problem> {
     read().ok_or_else(|| Problem::invalid("cursor_invalid", "after is the cursor of a page of this thread."))
 }
 
-fn respond(data: Vec<Box<RawValue>>, next: Option<String>, position: i64) -> Response {
+pub(super) fn respond(data: Vec<Box<RawValue>>, next: Option<String>, position: i64) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     (headers, Json(Entries { data, next, position })).into_response()

@@ -222,6 +222,61 @@ async fn every_model_shows_its_part_of_the_story() {
 }
 
 #[tokio::test]
+async fn whatever_may_happen_is_shown_and_comes_out_the_same_after_a_rebuild() {
+    struct Streams(Vec<(String, &'static str, Vec<String>)>);
+    impl domain::catalogue::Visitor for Streams {
+        fn visit<A: Aggregate>(&mut self) {
+            let examples = A::examples();
+            let first = A::events(&mut schemars::SchemaGenerator::default())[0].name.clone();
+            let directory = crate::harness::root().join("domain/golden").join(A::KIND);
+            let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+            files.sort();
+            files.sort_by_key(|file| file.file_stem().unwrap() != &*first);
+            assert!(!examples.is_empty() && !files.is_empty());
+            let read = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+            self.0.push((A::stream(id(900)), A::KIND, read));
+        }
+    }
+    let world = World::new().await;
+    let models = world.models().await;
+    let mut streams = Streams(vec![]);
+    domain::catalogue::visit_all(&mut streams);
+    let mut last = 0;
+    // Twice, so that whatever ended begins again.
+    for (stream, kind, golden) in streams.0 {
+        for event in golden.iter().chain(golden.iter().skip(1)) {
+            let event: Value = serde_json::from_str(event).unwrap();
+            assert!(event["type"].as_str().unwrap().starts_with(kind));
+            last = world.tell_raw(&stream, event["type"].as_str().unwrap(), &event["data"].to_string()).await;
+        }
+    }
+    models.settle(last).await.unwrap();
+    for status in projections::status(&world.log).await.unwrap() {
+        assert_eq!(status.parked, 0, "{}", status.name);
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from read_{}", status.name)))
+            .fetch_one(&world.database.pool)
+            .await
+            .unwrap();
+        // Of these, what is deleted is gone.
+        let deleted = ["product_categories", "roles"].contains(&&*status.name);
+        assert_eq!(rows == 0, deleted, "{} shows {rows}", status.name);
+    }
+    all_as_a_fresh_fold(&world.log).await;
+    let counted = "select count(*) from read_conversations_by_label where count > 0";
+    let labels: i64 = sqlx::query_scalar(counted).fetch_one(&world.database.pool).await.unwrap();
+    for name in projections::names() {
+        let (progress, seen) = tokio::sync::watch::channel(projections::Progress::default());
+        models.rebuild(name, progress).await.unwrap();
+        assert!(seen.borrow().done, "{name}");
+    }
+    models.settle(last).await.unwrap();
+    all_as_a_fresh_fold(&world.log).await;
+    let again: i64 = sqlx::query_scalar(counted).fetch_one(&world.database.pool).await.unwrap();
+    assert_eq!(labels, again);
+    models.stop().await;
+}
+
+#[tokio::test]
 async fn a_thread_follows_merges_and_splits() {
     let told = told().await;
     let (pool, tenant) = (&told.world.database.pool, told.world.tenant);

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 /// A user with a role of these permissions, and a client that acts as that user.
-async fn user_with(server: &Server, email: &str, permissions: &[&str]) -> (String, Client) {
+pub(crate) async fn user_with(server: &Server, email: &str, permissions: &[&str]) -> (String, Client) {
     let role = server.admin.create("/v1/roles", json!({ "name": email, "permissions": permissions })).await;
     let user = server.admin.create("/v1/users", json!({ "email": email, "name": email })).await;
     server.admin.run(&format!("/v1/users/{user}/grant_role"), json!({ "role": role })).await;

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::newcomer::{deskfold, home};
+use crate::program::{deskfold, home};
 
 /// Clients that write at once.
 const CLIENTS: usize = 8;
@@ -377,7 +377,7 @@ async fn check(cluster: &Embedded, key: &str, told: &[Told]) {
     app.settle().await.unwrap();
     let events = whole_log(&Client::new(address, key)).await;
     check_log(&events, told);
-    //TEMP check_rule(&events);
+    check_rule(&events);
     let log = eventstore::Log::open(pool, eventstore::Options::default()).await.unwrap();
     for name in projections::names() {
         let differences = projections::compare(&log, name).await.unwrap();

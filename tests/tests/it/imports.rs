@@ -19,7 +19,7 @@ fn mapping() -> String {
 }
 
 /// Real cases, chosen so that every activity and every sort of change is among them.
-fn extract() -> String {
+pub(crate) fn extract() -> String {
     std::fs::read_to_string(root().join("tests/fixtures/italian-helpdesk-extract.csv")).unwrap()
 }
 
@@ -69,7 +69,7 @@ async fn ended(client: &Client, progress: &str) -> Value {
     }
 }
 
-async fn history(client: &Client, file: &str) -> Value {
+pub(crate) async fn history(client: &Client, file: &str) -> Value {
     import(client, &[("kind", "history"), ("mapping", &mapping())], file).await
 }
 

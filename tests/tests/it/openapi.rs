@@ -9,6 +9,8 @@ use jsonschema::Validator;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::world::everything;
+
 fn official() -> Validator {
     let text = fs::read_to_string(root().join("tests/data/openapi/schema-3.1.json")).unwrap();
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
@@ -311,6 +313,24 @@ async fn what_the_server_answers_is_what_the_document_says() {
     }
     let nobody = Checked { document: api.document, client: &server.client("") };
     nobody.ask(Method::GET, "/v1/tickets", "/v1/tickets", None).await.problem(401, "key_missing");
+}
+
+#[tokio::test]
+async fn whatever_there_is_reads_as_the_document_says() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let api = Checked { document: openapi::document(), client: &server.admin };
+    for (collection, ids) in &all {
+        let template = format!("/v1/{collection}/{{id}}");
+        for id in ids.iter().filter(|_| api.document["paths"][&template]["get"].is_object()) {
+            assert_eq!(api.get(&template, id).await["id"], **id);
+        }
+        let listed = api.get(&format!("/v1/{collection}"), "").await;
+        assert!(!listed["data"].as_array().unwrap().is_empty(), "{collection}");
+    }
+    for id in &all["conversations"] {
+        api.get("/v1/conversations/{id}/messages", id).await;
+    }
 }
 
 /// The id of no record.

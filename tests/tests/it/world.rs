@@ -37,6 +37,16 @@ impl Customer {
     }
 }
 
+/// A record of any kind, as comments, tasks and relations refer to it.
+pub(crate) fn subject(kind: &str, id: &str) -> Value {
+    party(kind, id)
+}
+
+/// So many euros.
+pub(crate) fn euros(amount: &str) -> Value {
+    json!({ "amount": amount, "currency": "EUR" })
+}
+
 /// A reference to a contact, company or user.
 pub(crate) fn party(kind: &str, id: &str) -> Value {
     json!({ "kind": kind, "id": id })
@@ -203,11 +213,163 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     client.run(&format!("/v1/tenants/{}/rename", all["tenants"][0]), json!({ "name": text("Tenant") })).await;
     let file = format!("product,holder_kind,holder\n{hosting},contact,{ada}\n{word},contact,{ada}\n");
     all.insert("imports", vec![import(client, word, &file).await]);
+    sold(client, word, &mut all).await;
+    said(client, word, &mut all).await;
+    to_do(client, word, &mut all).await;
     server.settle().await;
-    for read_model in ["messages", "fields"] {
+    for read_model in ["messages", "conversation_messages", "fields"] {
         all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
     }
     all
+}
+
+/// What is sold and to whom: leads, properties, enquiries, offers, deals and orders.
+async fn sold(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<String>>) {
+    let text = |text: &str| format!("{text} {word}");
+    let (ada, rossi) = (all["contacts"][0].clone(), all["companies"][0].clone());
+    for (name, city, amount) in [
+        ("Oleg", json!("Roma"), json!(euros("900.50"))),
+        ("Pia", json!(null), json!(null)),
+        ("Rita", json!("Bari"), json!(euros("1200"))),
+    ] {
+        let body =
+            json!({ "name": text(name), "city": city, "amount": amount, "source": text("web"), "tags": [text(name)] });
+        all.entry("leads").or_default().push(client.create("/v1/leads", body).await);
+    }
+    client.run(&format!("/v1/leads/{}/convert", all["leads"][1]), json!({ "contact": ada })).await;
+    client.run(&format!("/v1/leads/{}/lose", all["leads"][2]), json!({ "reason": text("Bought elsewhere") })).await;
+    for (name, kind, price, area, rooms) in [
+        ("Via Roma", "apartment", json!(euros("310000.00")), json!("78.5"), json!(3)),
+        ("Via Appia", "house", json!(euros("99000.9")), json!("120"), json!(5)),
+        ("Field", "land", json!(null), json!(null), json!(null)),
+    ] {
+        let body = json!({
+            "name": text(name), "kind": kind, "price": price, "area": area, "rooms": rooms, "city": "Roma",
+            "features": [text("lift")], "description": text("Quiet"),
+        });
+        all.entry("properties").or_default().push(client.create("/v1/properties", body).await);
+    }
+    let flat = all["properties"][0].clone();
+    let picture = json!({ "url": "https://pictures.example/1.jpg", "caption": text("Kitchen") });
+    client.run(&format!("/v1/properties/{flat}/add_media"), picture).await;
+    client.run(&format!("/v1/properties/{flat}/publish_to_portal"), json!({ "portal": text("casa") })).await;
+    for (name, rooms, price) in [("A flat", json!(2), json!(euros("350000"))), ("A house", json!(null), json!(null))] {
+        let criteria = json!({ "kinds": ["apartment"], "cities": ["Roma"], "rooms_from": rooms, "price_to": price,
+            "text": text("Near a park") });
+        let body = json!({ "name": text(name), "contact": ada, "criteria": criteria, "source": text("web") });
+        all.entry("enquiries").or_default().push(client.create("/v1/enquiries", body).await);
+    }
+    let enquiry = all["enquiries"][0].clone();
+    client.run(&format!("/v1/enquiries/{enquiry}/note_external_offer"), json!({ "text": text("By the river") })).await;
+    client.run(&format!("/v1/enquiries/{}/close", all["enquiries"][1]), json!({ "outcome": text("Bought") })).await;
+    for property in [&all["properties"][1].clone(), &flat] {
+        let body = json!({ "enquiry": enquiry, "properties": [property], "text": text("One for you") });
+        all.entry("offers").or_default().push(client.create("/v1/offers", body).await);
+    }
+    client.run(&format!("/v1/offers/{}/send", all["offers"][1]), json!({ "medium": text("email") })).await;
+    for (name, amount, expected) in
+        [("Flat", json!(euros("305000")), json!("2027-03-31")), ("House", json!(euros("99000.25")), json!(null))]
+    {
+        let body = json!({
+            "name": text(name), "amount": amount, "contact": ada, "company": rossi, "property": flat,
+            "enquiry": enquiry, "expected_on": expected, "pipeline": text("sales"),
+        });
+        all.entry("deals").or_default().push(client.create("/v1/deals", body).await);
+    }
+    let sale = json!({ "property": flat, "contacts": [ada], "price": euros("305000.00") });
+    client.run(&format!("/v1/deals/{}/record", all["deals"][1]), sale).await;
+    client.run(&format!("/v1/deals/{}/win", all["deals"][1]), json!({ "reason": text("Best price") })).await;
+    for (number, city, price) in
+        [("A-1", json!("Roma"), "9000.50"), ("A-2", json!(null), "12"), ("A-3", json!("Bari"), "70")]
+    {
+        let body = json!({
+            "source": "storefront", "external_number": text(number), "customer": ada, "company": rossi, "city": city,
+            "name": text("Ada"), "comment": text("Call first"),
+            "items": [{ "name": text("Chair"), "quantity": "2", "price": euros(price) }],
+        });
+        all.entry("orders").or_default().push(client.create("/v1/orders", body).await);
+    }
+    client.run(&format!("/v1/orders/{}/pay", all["orders"][1]), json!({ "amount": euros("24") })).await;
+    client.run(&format!("/v1/orders/{}/cancel", all["orders"][2]), json!({ "reason": text("Twice") })).await;
+    let ends =
+        |id: &str| json!({ "from": subject("contact", &ada), "to": subject("property", id), "role": text("owner") });
+    for property in &all["properties"].clone()[..2] {
+        all.entry("relations").or_default().push(client.create("/v1/relations", ends(property)).await);
+    }
+    client.run(&format!("/v1/relations/{}/remove", all["relations"][1]), json!({})).await;
+}
+
+/// What is said: calls, conversations with their labels and quick replies, comments and activities.
+async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<String>>) {
+    let text = |text: &str| format!("{text} {word}");
+    let (ada, anna) = (all["contacts"][0].clone(), all["users"][0].clone());
+    for contact in [json!(ada), json!(null)] {
+        let body = json!({ "from": "+39 06 555 0101", "to": text("main"), "contact": contact });
+        all.entry("calls").or_default().push(client.create("/v1/calls", body).await);
+    }
+    client.run(&format!("/v1/calls/{}/miss", all["calls"][1]), json!({})).await;
+    let preset = json!({ "name": text("VIP"), "color": "#00a09d", "preset": true });
+    all.insert("labels", vec![client.create("/v1/labels", preset).await]);
+    for name in ["hello", "prices"] {
+        let body = json!({ "name": text(name), "text": text("Good day"), "label": all["labels"][0] });
+        all.entry("quick_replies").or_default().push(client.create("/v1/quick_replies", body).await);
+    }
+    for (medium, contact, name) in
+        [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
+    {
+        let identity = json!({ "kind": "telegram", "value": text(name) });
+        let visitor = json!({ "name": text(name), "country": "IT" });
+        let body = json!({ "medium": medium, "contact": contact, "identity": identity, "visitor": visitor });
+        all.entry("conversations").or_default().push(client.create("/v1/conversations", body).await);
+    }
+    let at = |index: usize, command: &str| format!("/v1/conversations/{}/{command}", all["conversations"][index]);
+    client.run(&at(0, "receive_message"), json!({ "body": text("Good day"), "external_id": text("w") })).await;
+    client.run(&at(1, "receive_message"), json!({ "body": text("Are you there?") })).await;
+    client.run(&at(1, "assign"), json!({ "assignee": anna })).await;
+    client.run(&at(1, "send_message"), json!({ "body": text("Yes"), "quick_reply": all["quick_replies"][0] })).await;
+    client.run(&at(1, "mark_read"), json!({})).await;
+    client.run(&at(1, "label"), json!({ "name": text("Late") })).await;
+    client.run(&at(2, "rate"), json!({ "score": 5, "text": text("Quick") })).await;
+    client.run(&at(2, "close"), json!({})).await;
+    let about = json!([subject("contact", &ada), subject("enquiry", &all["enquiries"][0])]);
+    for remark in ["Wants to see it", "Wrong"] {
+        let body = json!({ "subjects": about, "text": text(remark), "internal": true });
+        all.entry("comments").or_default().push(client.create("/v1/comments", body).await);
+    }
+    client.run(&format!("/v1/comments/{}/delete", all["comments"][1]), json!({ "reason": text("Wrong") })).await;
+    for (kind, day) in [("visit", "2026-01-05"), ("letter", "2025-12-01")] {
+        let when = format!("{day}T10:00:00Z");
+        let body = json!({ "kind": text(kind), "subjects": about, "text": text("Saw the flat"), "occurred_at": when });
+        all.entry("activities").or_default().push(client.create("/v1/activities", body).await);
+    }
+}
+
+/// What is to be done: projects, tasks and rules.
+async fn to_do(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<String>>) {
+    let text = |text: &str| format!("{text} {word}");
+    let anna = all["users"][0].clone();
+    for name in ["Customers", "House"] {
+        let body = json!({ "name": text(name), "description": text("Calls") });
+        all.entry("projects").or_default().push(client.create("/v1/projects", body).await);
+    }
+    for (title, priority, due, assignee) in [
+        ("Call", 3, json!("2999-01-01T10:00:00Z"), json!(anna)),
+        ("Visit", 0, json!(null), json!(null)),
+        ("Write", 0, json!("2998-01-01T10:00:00Z"), json!(null)),
+    ] {
+        let body = json!({
+            "title": text(title), "text": text("All of it"), "priority": priority, "due_at": due, "assignee": assignee,
+            "project": all["projects"][0], "subjects": [subject("order", &all["orders"][0])],
+        });
+        all.entry("tasks").or_default().push(client.create("/v1/tasks", body).await);
+    }
+    client.run(&format!("/v1/tasks/{}/complete", all["tasks"][2]), json!({ "outcome": text("Done") })).await;
+    for (name, trigger, rank) in [("Confirm", "order.placed", 20), ("Call back", "call.missed", 10)] {
+        let definition =
+            json!({ "actions": [{ "create_task": { "title": text("Call") } }], "selector": [{ "user": anna }] });
+        let body = json!({ "name": text(name), "trigger": trigger, "rank": rank, "definition": definition });
+        all.entry("rules").or_default().push(client.create("/v1/rules", body).await);
+    }
 }
 
 /// Rehearses an import of entitlements until it has ended; the import.

@@ -186,9 +186,13 @@ pub(super) fn fields<M: Listed>() -> String {
     if M::CUSTOM.is_some() {
         text.push_str("| `custom.<key>` | what its type says | by its type | |\n");
     }
-    let archived = M::COLUMNS.iter().any(|column| column.name == "archived");
-    if archived {
-        text.push_str("\nArchived records are left out unless the filter asks about `archived`.\n");
+    for column in M::COLUMNS.iter().filter(|column| column.hides) {
+        let name = column.name;
+        let capital = pascal(name);
+        text.push_str(&format!("\n{capital} records are left out unless the filter asks about `{name}`.\n"));
+    }
+    if let Some((_, meaning)) = M::ONLY {
+        text.push_str(&format!("\n{meaning}\n"));
     }
     text
 }

@@ -81,6 +81,12 @@ pub(super) const PAGE: Codes = &[("limit_invalid", 400, "The page size is out of
 /// The codes that reading a thread may meet.
 pub(super) const THREAD: Codes = &[("cursor_invalid", 422, "`after` is no cursor of this thread.")];
 
+/// The codes that reading a feed may meet.
+pub(super) const FEED: Codes = &[
+    ("cursor_invalid", 422, "`after` or `before` is no cursor of a feed, or both are given."),
+    ("feed_type_unknown", 400, "`types` names neither a kind of record nor a type of event that feeds show."),
+];
+
 /// The codes that a list may meet.
 pub(super) const LIST: Codes = &[
     ("filter_malformed", 422, "The filter is no filter tree; `errors` points at the place."),
@@ -190,8 +196,8 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
     }
     let mut all = Refusals(BTreeMap::new());
     let api = Code::of(&[
-        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, EVENTS, EVENT, REHEARSAL, STREAM, EXTERNAL,
-        UPLOAD, RESUME, OWN, NOWHERE,
+        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, FEED, EVENTS, EVENT, REHEARSAL, STREAM,
+        EXTERNAL, UPLOAD, RESUME, OWN, NOWHERE,
     ]);
     for code in api {
         all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));

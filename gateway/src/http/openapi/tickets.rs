@@ -54,7 +54,7 @@ pub(super) fn describe(document: &mut Document) {
         .at(document, "get", "/v1/reports/tickets_by_product");
 }
 
-fn page_of(entry: &Value) -> Value {
+pub(super) fn page_of(entry: &Value) -> Value {
     json!({
         "type": "object",
         "description": "A page of entries.",

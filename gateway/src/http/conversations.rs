@@ -1,0 +1,54 @@
+//! What conversations have besides lists: their messages.
+
+use axum::{
+    extract::{OriginalUri, Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use domain::{Aggregate, conversation::Conversation};
+use projections::{ReadModel, conversation_messages::ConversationMessages, conversations::Conversations as Inbox};
+
+use super::{
+    commands::id_of,
+    lists::past,
+    request::{self, Params},
+    routes::Routes,
+    tickets::{ThreadOptions, page_of, respond},
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// `GET /conversations/{id}/messages`.
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/conversations/{id}/messages", messages)
+}
+
+async fn messages(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(options): Params<ThreadOptions>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must("conversation.read")?;
+    let id = id_of::<Conversation>(&caller, &id)?;
+    let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
+    let (conversation, _) = app.commands.load::<Conversation>(caller.tenant, id).await?;
+    if !conversation.is_live() {
+        return Err(missing());
+    }
+    if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
+        if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
+            return Err(missing());
+        }
+        let position = app.log.head().await?;
+        let data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
+        return Ok(respond(data, None, position));
+    }
+    let (after, limit) = options.part()?;
+    let wanted = request::min_position(&headers, options.min_position)?;
+    request::reach(&app, ConversationMessages::NAME, wanted).await?;
+    let position = app.read_models.position(ConversationMessages::NAME).await?;
+    let data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    page_of(data, limit, &uri, position)
+}

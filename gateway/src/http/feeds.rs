@@ -1,0 +1,239 @@
+//! Feeds: what happened to a record and to whatever belongs to it, and what concerns me.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+use domain::{Aggregate, Id, Time, catalogue, reference::Subject};
+use eventstore::Direction;
+use projections::{
+    ReadModel,
+    feed::{self, Asked, Entry, Feed},
+    ticket_thread::TicketThread,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    commands::id_of,
+    events::{page_size, with_parameter_instead},
+    lists::past,
+    request::{self, POSITION, Params},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// The kinds of records that have a feed of their own.
+pub(super) const KINDS: &[&str] = &[
+    "contact",
+    "company",
+    "property",
+    "enquiry",
+    "deal",
+    "order",
+    "ticket",
+    "lead",
+    "project",
+    "task",
+    "conversation",
+    "call",
+];
+
+/// `GET /{kind}/{id}/feed` for every kind that has one, and `GET /me/feed`.
+pub(super) fn routes() -> Routes {
+    struct Mount(Routes);
+    impl catalogue::Visitor for Mount {
+        fn visit<A: Aggregate>(&mut self) {
+            if KINDS.contains(&A::KIND) {
+                let routes = std::mem::take(&mut self.0);
+                self.0 = routes.get(&format!("/{}/{{id}}/feed", A::PLURAL), of_record::<A>);
+            }
+        }
+    }
+    let mut mount = Mount(Routes::new().get("/me/feed", mine));
+    catalogue::visit_all(&mut mount);
+    mount.0
+}
+
+/// In which order a feed is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    /// What happened last comes first.
+    #[default]
+    Newest,
+    /// What happened first comes first.
+    Oldest,
+}
+
+/// Which part of a feed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FeedOptions {
+    /// The page after this cursor.
+    after: Option<String>,
+    /// The page before this cursor: what is newer, when the newest come first.
+    before: Option<String>,
+    /// Comma-separated kinds of records and types of events: `offer,comment,deal.won`. The rest is left out.
+    types: Option<String>,
+    /// `newest` (the default) or `oldest` first.
+    order: Order,
+    /// Entries on a page: 1 to 1000, 100 by default.
+    limit: Option<i64>,
+    /// An instant: what had happened by then, among what belonged together then; or a position of the log.
+    as_of: Option<String>,
+    /// An instant: what was known here by then.
+    known_at: Option<Time>,
+    /// Wait until the feed reflects this position.
+    min_position: Option<i64>,
+}
+
+/// An entry and where to go from it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    entry: Entry,
+    /// `event` is the page of the log that begins with its event, `record` the record it happened to.
+    links: BTreeMap<&'static str, String>,
+}
+
+/// A page of a feed.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FeedPage {
+    /// Entries, in the order asked for.
+    data: Vec<Shown>,
+    /// The page that follows; null on the last.
+    next: Option<String>,
+    /// The page before this one, what is yet to come included; null when this one is empty.
+    previous: Option<String>,
+    /// The position that the page reflects.
+    position: i64,
+}
+
+async fn of_record<A: Aggregate>(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(options): Params<FeedOptions>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must(&format!("{}.read", A::KIND))?;
+    let id = id_of::<A>(&caller, &id)?;
+    let first = app.log.read_stream(&caller.tenant.to_string(), &A::stream(id), 0, Direction::Forward, 1).await?;
+    let as_of = past(options.as_of.as_deref(), options.known_at)?;
+    if !first.first().is_some_and(|first| as_of.is_none_or(|as_of| as_of.includes(first))) {
+        let kind = A::KIND;
+        let detail = format!("There is no such {}.", kind.replace('_', " "));
+        return Err(Problem::missing(format!("{kind}_unknown"), detail));
+    }
+    read(&app, &caller, Subject::new(A::KIND, id), options, &uri, &headers).await
+}
+
+/// What I did, and what happened to what is mine: assigned to me, owned or followed by me.
+async fn mine(
+    State(app): State<App>,
+    caller: Caller,
+    Params(options): Params<FeedOptions>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let me: Id = caller.actor.principal();
+    read(&app, &caller, Subject::new("user", me), options, &uri, &headers).await
+}
+
+async fn read(
+    app: &App,
+    caller: &Caller,
+    subject: Subject,
+    options: FeedOptions,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (after, before) = (options.after.as_deref(), options.before.as_deref());
+    let both = || Problem::invalid("cursor_invalid", "Give after or before, not both.");
+    let (backwards, beyond) = match (after, before) {
+        (Some(_), Some(_)) => return Err(both()),
+        (None, Some(before)) => (true, Some(cursor(before)?)),
+        (after, None) => (false, after.map(cursor).transpose()?),
+    };
+    let (kinds, types) = names(options.types.as_deref())?;
+    let may = |kind: &&&str| !caller.may(&format!("{kind}.read"));
+    let hidden: Vec<String> = feed::KINDS.iter().filter(may).map(|kind| (*kind).to_owned()).collect();
+    let wanted = request::min_position(headers, options.min_position)?;
+    for read_model in [Feed::NAME, TicketThread::NAME] {
+        request::reach(app, read_model, wanted).await?;
+    }
+    let position = app.read_models.position(Feed::NAME).await?;
+    let asked = Asked {
+        subject,
+        beyond,
+        forward: (options.order == Order::Oldest) != backwards,
+        limit: page_size(options.limit)?,
+        kinds,
+        types,
+        hidden,
+        as_of: past(options.as_of.as_deref(), options.known_at)?,
+    };
+    let feed::Page { mut entries, more } = feed::page(&app.log, caller.tenant, &asked).await?;
+    if backwards {
+        entries.reverse();
+    }
+    let link = |name: &str, other: &str, entry: &Entry| with_parameter_instead(uri, name, &cursor_of(entry), other);
+    // Whoever came back from somewhere can go on to there.
+    let next = entries.last().filter(|_| more || backwards).map(|last| link("after", "before", last));
+    let previous = entries.first().map(|first| link("before", "after", first));
+    let data = entries.into_iter().map(show).collect();
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    Ok((headers, Json(FeedPage { data, next, previous, position })).into_response())
+}
+
+fn show(entry: Entry) -> Shown {
+    let event = format!("/v1/events?after={}&limit=1", entry.position - 1);
+    let record = entry.subjects.first().and_then(|record| {
+        let kind = catalogue::kind(&record.kind)?;
+        Some(format!("/v1/{}/{}", kind.plural, record.id))
+    });
+    let links = [("event", Some(event)), ("record", record)];
+    Shown { entry, links: links.into_iter().filter_map(|(name, link)| Some((name, link?))).collect() }
+}
+
+/// The kinds of records and the types of events asked for.
+fn names(types: Option<&str>) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let (mut kinds, mut events) = (Vec::new(), Vec::new());
+    let names = types.into_iter().flat_map(|types| types.split(','));
+    for name in names.map(str::trim).filter(|name| !name.is_empty()) {
+        let kind = name.split('.').next().unwrap_or(name);
+        if !feed::KINDS.contains(&kind) || (name != kind && !catalogue::has_event(name)) {
+            let detail = format!(
+                "types names kinds of records and types of events, such as offer,comment,deal.won; feeds show no {name}. \
+                 There are: {}.",
+                feed::KINDS.join(", ")
+            );
+            return Err(Problem::bad_request("feed_type_unknown", detail));
+        }
+        let list = if name == kind { &mut kinds } else { &mut events };
+        if !list.iter().any(|known| known == name) {
+            list.push(name.to_owned());
+        }
+    }
+    events.retain(|event: &String| !kinds.iter().any(|kind| event.split('.').next() == Some(kind)));
+    Ok((kinds, events))
+}
+
+fn cursor_of(entry: &Entry) -> String {
+    format!("{}-{}", entry.occurred_at.as_microsecond(), entry.position)
+}
+
+fn cursor(text: &str) -> Result<(Time, i64), Problem> {
+    let read = || {
+        let (micros, position) = text.rsplit_once('-')?;
+        Some((Time::from_microsecond(micros.parse().ok()?).ok()?, position.parse().ok()?))
+    };
+    read().ok_or_else(|| Problem::invalid("cursor_invalid", "after and before are cursors of pages of a feed."))
+}

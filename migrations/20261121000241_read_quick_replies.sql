@@ -1,0 +1,28 @@
+-- Quick replies: see projections/src/quick_replies.rs.
+create table read_quick_replies_v1 (
+    tenant_id text collate "C" not null,
+    id text collate "C" not null,
+    version bigint not null,
+    position bigint not null,
+    name text collate "C" not null,
+    text text collate "C" not null,
+    label_id text collate "C",
+    attachments jsonb not null,
+    user_id text collate "C",
+    owner_id text collate "C",
+    tags text[] not null,
+    shared jsonb not null,
+    custom jsonb not null,
+    archived boolean not null,
+    copied_from text collate "C",
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (tenant_id, id)
+) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
+
+create index on read_quick_replies_v1 (tenant_id, name, id);
+create index on read_quick_replies_v1 (tenant_id, user_id, name, id);
+create index on read_quick_replies_v1 using gin (tags);
+create index on read_quick_replies_v1 using gin (custom jsonb_path_ops);
+
+create view read_quick_replies as select * from read_quick_replies_v1;
