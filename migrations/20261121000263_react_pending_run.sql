@@ -1,4 +1,4 @@
--- Runs of rules that another event may call off: kept by the reactor `rules` in the transaction of its checkpoint.
+-- Runs of rules that another event may call off: kept by the reactor of rules in the transaction of its checkpoint.
 create table react_pending_run (
     tenant_id text collate "C" not null,
     run_id text collate "C" not null,

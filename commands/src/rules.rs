@@ -154,8 +154,8 @@ struct Work {
 }
 
 impl Rules {
-    /// Not the name of a read model: both are names of subscriptions.
-    pub(crate) const NAME: &'static str = "rule_reactor";
+    /// Of its subscription: read models have the plain names.
+    pub(crate) const NAME: &'static str = "react_rules";
 
     pub(crate) fn new(commands: Commands, shared: Arc<Shared>) -> Rules {
         let world = World::new(commands.log(), RECORDS);
