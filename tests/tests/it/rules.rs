@@ -49,11 +49,6 @@ pub(crate) async fn role(client: &Client, name: &str) -> String {
     client.create("/v1/roles", json!({ "name": name, "permissions": [] })).await
 }
 
-/// A task to create.
-pub(crate) fn task(title: &str) -> Value {
-    json!({ "create_task": { "title": title } })
-}
-
 #[tokio::test]
 async fn an_order_gives_a_manager_a_call_to_make_within_the_hour() {
     let server = Server::start().await;
