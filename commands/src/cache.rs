@@ -7,6 +7,7 @@ use domain::{
     kernel::{AnyState, Fold},
 };
 use eventstore::{Log, Recorded};
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 /// What a state belongs to.
@@ -25,29 +26,37 @@ pub(crate) struct Known {
     pub(crate) fold: Fold,
 }
 
-/// Recent aggregates. A stale entry is harmless: the append that relies on it conflicts, and it is loaded anew.
+/// Recent aggregates. An append that relies on a stale one conflicts, and it is loaded anew; but whoever only reads, or
+/// finds things as they should be, appends nothing: a newer state never gives way to an older one.
 #[derive(Clone)]
-pub struct Cache(Arc<quick_cache::sync::Cache<Key, Known>>);
+pub struct Cache(Arc<Shared>);
+
+struct Shared {
+    states: quick_cache::sync::Cache<Key, Known>,
+    /// Held from the look at what is there until it is replaced.
+    replacing: Mutex<()>,
+}
 
 impl Cache {
     /// Room for this many aggregates.
     pub fn new(capacity: usize) -> Cache {
-        Cache(Arc::new(quick_cache::sync::Cache::new(capacity)))
+        Cache(Arc::new(Shared { states: quick_cache::sync::Cache::new(capacity), replacing: Mutex::new(()) }))
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Known> {
-        self.0.get(key)
+        self.0.states.get(key)
     }
 
     /// Keeps the newer of the two.
     pub(crate) fn put(&self, key: Key, known: Known) {
-        if self.0.get(&key).is_none_or(|old| old.version < known.version) {
-            self.0.insert(key, known);
+        let _replacing = self.0.replacing.lock();
+        if self.get(&key).is_none_or(|old| old.version < known.version) {
+            self.0.states.insert(key, known);
         }
     }
 
     pub(crate) fn forget(&self, key: &Key) {
-        self.0.remove(key);
+        self.0.states.remove(key);
     }
 
     /// Follows the log, so that what other processes append reaches the states known here.
@@ -68,7 +77,7 @@ impl Cache {
                     Err(error) => {
                         // What was missed is unknown: better to know nothing.
                         tracing::warn!(%error, "cannot follow the log; forgetting cached aggregates");
-                        self.0.clear();
+                        self.0.states.clear();
                     }
                 }
                 tokio::select! {
@@ -83,14 +92,14 @@ impl Cache {
         let (Ok(tenant), Ok(id)) = (event.tenant.parse(), event.key().parse()) else { return };
         let Some(kind) = kind_of(event.category()) else { return };
         let key = Key { tenant, kind, id };
-        let Some(known) = self.0.get(&key) else { return };
+        let Some(known) = self.get(&key) else { return };
         if known.version >= event.version {
             return;
         }
         let folded = (known.fold)(Some(&known.state), &mut std::iter::once((&*event.kind, &*event.data)));
         match folded {
             Ok(state) if known.version + 1 == event.version => {
-                self.0.insert(key, Known { version: event.version, state, fold: known.fold });
+                self.put(key, Known { version: event.version, state, fold: known.fold });
             }
             _ => self.forget(&key),
         }
@@ -110,4 +119,33 @@ fn kind_of(category: &str) -> Option<&'static str> {
     let mut find = Find(category, None);
     domain::catalogue::visit_all(&mut find);
     find.1
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::thread;
+
+    use domain::{Aggregate, contact::Contact, kernel::fold};
+
+    use super::*;
+
+    #[test]
+    fn a_newer_state_never_gives_way_to_an_older_one() {
+        let cache = Cache::new(100);
+        let key = Key { tenant: Id::NIL, kind: Contact::KIND, id: Id::from_bits(1) };
+        let known = |version| Known { version, state: Arc::new(()), fold: fold::<Contact> };
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..50_000).for_each(|version| cache.put(key, known(version))));
+            }
+            let mut last = -1;
+            while last < 49_999 {
+                let now = cache.get(&key).map_or(-1, |known| known.version);
+                assert!(now >= last, "{now} after {last}");
+                last = now;
+            }
+        });
+    }
 }

@@ -4,6 +4,7 @@
 mod auth;
 mod commands;
 mod crash;
+mod explained;
 mod feeds;
 mod harness;
 mod health;
@@ -24,5 +25,6 @@ mod sales;
 mod story;
 mod tenancy;
 mod tickets;
+mod timers;
 mod work;
 mod world;
