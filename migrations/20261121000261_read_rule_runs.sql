@@ -34,13 +34,12 @@ create table read_rule_runs_v1 (
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
 -- Newest first: of all rules, of one, and by status.
-create index on read_rule_runs_v1 (tenant_id, asked_at, id);
-create index on read_rule_runs_v1 (tenant_id, rule_id, asked_at, id);
-create index on read_rule_runs_v1 (tenant_id, rule_id, status, asked_at, id);
-create index on read_rule_runs_v1 (tenant_id, status, asked_at, id);
-create index on read_rule_runs_v1 (tenant_id, subject_id, asked_at, id);
-create index on read_rule_runs_v1 (tenant_id, contact_id, asked_at, id) where contact_id is not null;
-create index on read_rule_runs_v1 (tenant_id, trigger_position);
+create index on read_rule_runs_v1 (tenant_id, trigger_position, id);
+create index on read_rule_runs_v1 (tenant_id, rule_id, trigger_position, id);
+create index on read_rule_runs_v1 (tenant_id, rule_id, status, trigger_position, id);
+create index on read_rule_runs_v1 (tenant_id, status, trigger_position, id);
+create index on read_rule_runs_v1 (tenant_id, subject_id, trigger_position, id);
+create index on read_rule_runs_v1 (tenant_id, contact_id, trigger_position, id) where contact_id is not null;
 -- How many wait for somebody, in the whole deployment.
 create index on read_rule_runs_v1 (status) where status = 'parked';
 

@@ -26,8 +26,8 @@ pub(crate) struct Known {
     pub(crate) fold: Fold,
 }
 
-/// Recent aggregates. An append that relies on a stale one conflicts, and it is loaded anew; but whoever only reads, or
-/// finds things as they should be, appends nothing: a newer state never gives way to an older one.
+/// Recent aggregates. An append that relies on an outdated one conflicts, and it is loaded anew; whoever appends nothing
+/// brings it up to date first. A newer state never gives way to an older one.
 #[derive(Clone)]
 pub struct Cache(Arc<Shared>);
 

@@ -217,6 +217,22 @@ pub struct Commands {
     follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
 }
 
+impl Refused {
+    /// Whether a newer state could have led to another answer.
+    fn may_be_outdated(&self) -> bool {
+        matches!(self, Refused::Rejected(_) | Refused::Stale { .. })
+    }
+}
+
+/// How records are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// As this process remembers them; from the log when it does not.
+    Remembered,
+    /// As the log has them now: what is remembered is brought up to date.
+    Current,
+}
+
 /// A decision, ready to be appended.
 struct Plan<A> {
     append: Append,
@@ -230,6 +246,12 @@ struct Plan<A> {
     taken: Vec<domain::Claim>,
     /// Written events that wait for their number, in the order the log draws them.
     numbered: Vec<usize>,
+}
+
+impl<A> Plan<A> {
+    fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.append.claims.is_empty()
+    }
 }
 
 impl Commands {
@@ -257,12 +279,22 @@ impl Commands {
         }
     }
 
-    /// The state of a record as the log has it, in its initial state when there is none, with its version.
+    /// The state of a record as this process knows it, in its initial state when there is none, with its version: what
+    /// another process wrote a moment ago may be missing.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn load<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<(Arc<A>, i64), Refused> {
-        let known = self.known(&Need::of::<A>(id), tenant).await?;
+        let known = self.known(&Need::of::<A>(id), tenant, Sight::Remembered).await?;
+        Ok((downcast(known.state), known.version))
+    }
+
+    /// The state of a record as the log has it, as [`Commands::load`].
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn load_current<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<(Arc<A>, i64), Refused> {
+        let known = self.known(&Need::of::<A>(id), tenant, Sight::Current).await?;
         Ok((downcast(known.state), known.version))
     }
 
@@ -284,11 +316,18 @@ impl Commands {
         commands: Vec<A::Command>,
     ) -> Result<Accepted, Refused> {
         let _timer = self.metrics.seconds.start_timer();
+        // An append shows whether what was remembered still holds. Where nothing is appended, the log is asked.
+        let mut sight = if order.dry_run { Sight::Current } else { Sight::Remembered };
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.metrics.retries.inc();
             }
-            let plan = match self.plan::<A>(order, commands.clone()).await {
+            let mut plan = self.plan::<A>(order, commands.clone(), sight).await;
+            if sight == Sight::Remembered && plan.as_ref().map_or_else(Refused::may_be_outdated, Plan::is_empty) {
+                sight = Sight::Current;
+                plan = self.plan::<A>(order, commands.clone(), sight).await;
+            }
+            let plan = match plan {
                 Ok(plan) => plan,
                 Err(refused) => {
                     return self.answer_of_before(order).await?.ok_or(refused).inspect_err(|refused| {
@@ -298,8 +337,7 @@ impl Commands {
                     });
                 }
             };
-            let nothing = plan.written.is_empty() && plan.append.claims.is_empty();
-            if order.dry_run || (nothing && !order.remember) {
+            if order.dry_run || (plan.is_empty() && !order.remember) {
                 let head = *self.log.tail().watch().borrow();
                 return Ok(Accepted {
                     id: order.id,
@@ -345,8 +383,13 @@ impl Commands {
         Err(Refused::Busy)
     }
 
-    async fn plan<A: Aggregate>(&self, order: &Order, commands: Vec<A::Command>) -> Result<Plan<A>, Refused> {
-        let known = self.known(&Need::of::<A>(order.id), order.tenant).await?;
+    async fn plan<A: Aggregate>(
+        &self,
+        order: &Order,
+        commands: Vec<A::Command>,
+        sight: Sight,
+    ) -> Result<Plan<A>, Refused> {
+        let known = self.known(&Need::of::<A>(order.id), order.tenant, sight).await?;
         let version = known.version;
         self.check_conditions::<A>(order, version, &commands).await?;
 
@@ -372,7 +415,7 @@ impl Commands {
                     break;
                 }
                 for need in needs {
-                    let known = self.known(&need, order.tenant).await?;
+                    let known = self.known(&need, order.tenant, sight).await?;
                     facts.insert(need.kind, need.id, known.state.clone());
                     relied.push((need, known));
                 }
@@ -407,7 +450,7 @@ impl Commands {
                     let need = Need { kind: echo.kind, id: echo.id, guarded: true, fold: echo.fold };
                     let known = match relied.iter().find(|(need, _)| need.kind == echo.kind && need.id == echo.id) {
                         Some((_, known)) => known.clone(),
-                        None => self.known(&need, order.tenant).await?,
+                        None => self.known(&need, order.tenant, sight).await?,
                     };
                     writes.push(StreamWrite {
                         stream: stream.clone(),
@@ -543,24 +586,33 @@ impl Commands {
         Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
     }
 
-    /// The state of a record of whatever kind, as [`Commands::load`].
+    /// The state of a record of whatever kind, as [`Commands::load_current`].
     pub(crate) async fn state(&self, need: &Need, tenant: Id) -> Result<AnyState, Refused> {
-        Ok(self.known(need, tenant).await?.state)
+        Ok(self.known(need, tenant, Sight::Current).await?.state)
     }
 
-    async fn known(&self, need: &Need, tenant: Id) -> Result<Known, Refused> {
+    async fn known(&self, need: &Need, tenant: Id, sight: Sight) -> Result<Known, Refused> {
         let key = Key { tenant, kind: need.kind, id: need.id };
-        if let Some(known) = self.cache.get(&key) {
-            return Ok(known);
-        }
-        self.metrics.loads.inc();
+        let remembered = self.cache.get(&key);
+        let from = match remembered {
+            Some(known) if sight == Sight::Remembered => return Ok(known),
+            Some(ref known) => known.version + 1,
+            None => {
+                self.metrics.loads.inc();
+                0
+            }
+        };
         let stream = format!("{}-{}", need.kind, need.id);
-        let events = self.read_from(tenant, &stream, 0).await?;
-        let version = events.last().map_or(-1, |event| event.version);
-        let state = (need.fold)(None, &mut events.iter().map(|event| (&*event.kind, &*event.data)))
+        let events = self.read_from(tenant, &stream, from).await?;
+        let version = events.last().map_or(from - 1, |event| event.version);
+        let before = remembered.as_ref().map(|known| &known.state);
+        let state = (need.fold)(before, &mut events.iter().map(|event| (&*event.kind, &*event.data)))
             .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
         let known = Known { version, state, fold: need.fold };
-        self.cache.put(key, known.clone());
+        // What is absent may appear in any process at any moment.
+        if version >= 0 {
+            self.cache.put(key, known.clone());
+        }
         Ok(known)
     }
 

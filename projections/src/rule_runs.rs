@@ -255,7 +255,7 @@ impl Listed for RuleRuns {
         Column::time("updated_at"),
         Column::id("id"),
     ];
-    const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("asked_at")];
+    const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("trigger_position")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.rule_id, t.rule_version, t.status, t.reason, \
         t.stopped_by, t.trigger_type, t.trigger_position, t.trigger_event_id, t.subject_kind, t.subject_id, \
         t.contact_id, t.trace, t.due_at, t.prepared_at, t.candidates, t.chosen, t.actions, t.unknown, t.produced, \

@@ -167,7 +167,7 @@ async fn get<S: Spec>(State(app): State<App>, caller: Caller, Path(path): Called
     caller.must(&format!("{}.read", S::KIND))?;
     let called = called(path)?;
     let id = find::<Record<S>>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Record<S>>(&called))?;
-    let (record, version) = app.commands.load::<Record<S>>(caller.tenant, id).await?;
+    let (record, version) = app.commands.load_current::<Record<S>>(caller.tenant, id).await?;
     let Ok(Value::Object(mut body)) = serde_json::to_value(&record.fields) else {
         return Err(unknown::<Record<S>>(&called));
     };
@@ -184,7 +184,7 @@ async fn entitlement(State(app): State<App>, caller: Caller, Path(path): Called)
     caller.must("entitlement.read")?;
     let called = called(path)?;
     let id = find::<Entitlement>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
-    let (state, version) = app.commands.load::<Entitlement>(caller.tenant, id).await?;
+    let (state, version) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
     let Ok(Value::Object(mut body)) = serde_json::to_value(&state.details) else {
         return Err(unknown::<Entitlement>(&called));
     };
@@ -258,7 +258,7 @@ async fn put_entitlement(
         let found = find::<Entitlement>(&app, &caller, &called).await?;
         let id = found
             .unwrap_or_else(|| import::id_of(caller.tenant, &called.source, Entitlement::KIND, &called.external_id));
-        let (state, _) = app.commands.load::<Entitlement>(caller.tenant, id).await?;
+        let (state, _) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
         let wanted = Wanted {
             product,
             holder,

@@ -125,6 +125,22 @@ async fn racing_retries_apply_a_command_once() {
 }
 
 #[tokio::test]
+async fn what_one_server_has_written_the_other_decides_by() {
+    let server = Server::start().await;
+    let (app, other) = server.beside(&["--roles", "api"]).await;
+    let ticket = format!("/v1/tickets/{}", server.admin.create("/v1/tickets", json!({ "title": "x" })).await);
+    for (here, there) in [(&server.admin, &other), (&other, &server.admin)].into_iter().cycle().take(20) {
+        // Each finds nothing to do, or refuses, by what it remembers.
+        for (by, command) in [(here, "resolve"), (there, "reopen"), (here, "resolve"), (there, "reopen")] {
+            let body = if command == "resolve" { json!({ "outcome": "x" }) } else { json!({}) };
+            let answer = by.post(&format!("{ticket}/{command}"), body).await.expect(StatusCode::OK);
+            assert_eq!(answer["events"].as_array().unwrap().len(), 1, "{command}: {answer}");
+        }
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn versions_guard_against_lost_updates_and_disjoint_edits_merge() {
     let server = Server::start().await;
     let ticket = server.admin.create("/v1/tickets", json!({ "title": "x" })).await;

@@ -516,7 +516,7 @@ async fn other_systems_bring_their_records_up_to_date_by_their_own_ids() {
         admin.put(path, json!({ "name": "Bruno", "city": "Bari" })),
         admin.put(path, json!({ "name": "Bruno", "city": "Pisa" }))
     );
-    assert_eq!(one.json()["id"], two.json()["id"]);
+    assert_eq!(one.json()["id"], two.json()["id"], "{} {}", one.text, two.text);
     let mut statuses = [one.status.as_u16(), two.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 201], "{} {}", one.text, two.text);

@@ -1,13 +1,14 @@
 //! Rules: what they make of events, for whom, and that each answers each event once whatever happens.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use deskfold_tests::{Client, Server};
+use eventstore::Log;
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{NOBODY, contact, each, encoded, pages, party, product, user};
+use crate::world::{NOBODY, condition, contact, each, encoded, pages, party, product, user};
 
 /// Every event of these types, oldest first.
 pub(crate) async fn events(client: &Client, types: &str) -> Vec<Value> {
@@ -104,7 +105,7 @@ async fn an_order_gives_a_manager_a_call_to_make_within_the_hour() {
 
 /// The runs of a rule, oldest first.
 pub(crate) async fn runs(client: &Client, rule: &str) -> Vec<Value> {
-    pages(client, &format!("/v1/rules/{rule}/runs?sort=asked_at,id&limit=200")).await
+    pages(client, &format!("/v1/rules/{rule}/runs?sort=trigger_position,id&limit=200")).await
 }
 
 /// How many tasks each colleague has got.
@@ -114,6 +115,78 @@ pub(crate) async fn shares(client: &Client) -> BTreeMap<Option<String>, usize> {
         *shares.entry(assignee).or_default() += 1;
     }
     shares
+}
+
+async fn head(client: &Client) -> Value {
+    client.read("/v1/events?limit=1").await["position"].clone()
+}
+
+#[tokio::test]
+async fn the_first_rule_that_matches_stops_the_rest_unless_it_lets_them_go_on() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let large = condition("order.total.amount", "gte", json!("1000"));
+    let first = json!({ "when": large, "actions": [task("large")] });
+    let first = rule(client, "Large", "order.placed", 1, first).await;
+    let on = json!({ "on_match": "continue", "actions": [task("every")] });
+    let second = rule(client, "Every", "order.placed", 2, on).await;
+    let third = rule(client, "Also", "order.placed", 3, json!({ "actions": [task("also")] })).await;
+    // What several rules do about one event is done in any order.
+    let titles = async |known: usize| {
+        let mut titles: Vec<_> = tasks(client).await.into_iter().map(|(title, _)| title).skip(known).collect();
+        titles.sort();
+        titles
+    };
+    order(client, "5000", json!({})).await;
+    server.settle().await;
+    assert_eq!(titles(0).await, ["large"]);
+    order(client, "50", json!({})).await;
+    server.settle().await;
+    assert_eq!(titles(1).await, ["also", "every"]);
+    let said = async |rule: &str| {
+        let runs = runs(client, rule).await;
+        runs.iter().map(|run| (run["status"].clone(), run["reason"].clone())).collect::<Vec<_>>()
+    };
+    let (executed, stopped) = ((json!("executed"), json!(null)), (json!("skipped"), json!("stopped")));
+    assert_eq!(said(&first).await, [executed.clone(), (json!("skipped"), json!("not_matched"))]);
+    assert_eq!(said(&second).await, [stopped.clone(), executed.clone()]);
+    assert_eq!(said(&third).await, [stopped, executed]);
+    let skipped = &runs(client, &third).await[0];
+    assert_eq!(skipped["stopped_by"], first);
+    let unfit = &runs(client, &first).await[1]["trace"][0];
+    assert_eq!(
+        (&unfit["field"], &unfit["actual"], &unfit["holds"]),
+        (&json!("order.total.amount"), &json!("50"), &json!(false))
+    );
+
+    // Another order of the two is another result.
+    client.run(&format!("/v1/rules/{second}/change_rank"), json!({ "rank": 0 })).await;
+    order(client, "5000", json!({})).await;
+    server.settle().await;
+    assert_eq!(titles(3).await, ["every", "large"]);
+}
+
+#[tokio::test]
+async fn a_rule_is_asked_as_it_was_when_the_event_happened() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    order(client, "1", json!({})).await;
+    let id = rule(client, "Calls", "order.placed", 1, json!({ "actions": [task("one")] })).await;
+    order(client, "2", json!({})).await;
+    client.run(&format!("/v1/rules/{id}/publish"), json!({ "actions": [task("two")] })).await;
+    order(client, "3", json!({})).await;
+    client.run(&format!("/v1/rules/{id}/disable"), json!({})).await;
+    order(client, "4", json!({})).await;
+    client.run(&format!("/v1/rules/{id}/enable"), json!({})).await;
+    order(client, "5", json!({})).await;
+    client.run(&format!("/v1/rules/{id}/delete"), json!({})).await;
+    order(client, "6", json!({})).await;
+    server.settle().await;
+    let mut titles: Vec<_> = tasks(client).await.into_iter().map(|(title, _)| title).collect();
+    titles.sort();
+    assert_eq!(titles, ["one", "two", "two"]);
+    let versions: Vec<_> = runs(client, &id).await.iter().map(|run| run["rule_version"].clone()).collect();
+    assert_eq!(versions, [1, 2, 2]);
 }
 
 #[tokio::test]
@@ -203,6 +276,129 @@ async fn orders_of_a_city_go_to_managers_of_that_city_or_team() {
     assert_eq!(got, [anna, boris, clara]);
 }
 
+#[tokio::test]
+async fn what_is_due_later_is_asked_again_and_called_off_by_what_comes_first() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let still_new = condition("order.status", "eq", json!("new"));
+    let definition = json!({
+        "when": still_new, "delay_s": 3600, "recheck": true, "cancel_on": ["order.paid"], "actions": [task("Ask {{ order.number }}")],
+    });
+    let id = rule(client, "Later", "order.placed", 1, definition).await;
+    let mut orders = Vec::new();
+    for _ in 0..4 {
+        orders.push(order(client, "5", json!({})).await);
+    }
+    server.settle().await;
+    let statuses = async || runs(client, &id).await.iter().map(|run| run["status"].clone()).collect::<Vec<_>>();
+    assert_eq!(statuses().await, ["pending", "pending", "pending", "pending"]);
+    let confirm = json!({ "status": "confirmed" });
+    client.run(&format!("/v1/orders/{}/change_status", orders[0]), confirm).await;
+    let pay = json!({ "amount": { "amount": "5", "currency": "RUB" } });
+    client.run(&format!("/v1/orders/{}/pay", orders[1]), pay.clone()).await;
+    let run = runs(client, &id).await[2]["id"].as_str().unwrap().to_owned();
+    client.run(&format!("/v1/rule_runs/{run}/cancel"), json!({})).await;
+    server.settle().await;
+    assert_eq!(statuses().await, ["pending", "cancelled", "cancelled", "pending"], "paid, and by hand");
+    server.app.advance(Duration::from_secs(3590));
+    server.settle().await;
+    assert_eq!(tasks(client).await, [], "not yet");
+    server.app.advance(Duration::from_secs(11));
+    server.settle().await;
+    assert_eq!(statuses().await, ["cancelled", "cancelled", "cancelled", "executed"]);
+    assert_eq!(tasks(client).await, [("Ask 4".to_owned(), None)]);
+    let all = runs(client, &id).await;
+    let reasons: Vec<_> = all.iter().map(|run| run["reason"].clone()).collect();
+    assert_eq!(reasons, [json!("recheck"), json!("event"), json!("request"), json!(null)]);
+    assert_eq!(all[0]["recheck"][0]["actual"], "confirmed");
+    assert_eq!(all[1]["cancelled_by"]["type"], "order.paid");
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from react_pending_run").fetch_one(&server.database.pool).await.unwrap();
+    assert_eq!(left, 0, "what is over is forgotten");
+    // Paid afterwards: it was asked for, and that stands.
+    client.run(&format!("/v1/orders/{}/pay", orders[3]), pay).await;
+    server.settle().await;
+    assert_eq!(statuses().await.last().unwrap(), "executed");
+}
+
+#[tokio::test]
+async fn what_rules_cause_triggers_rules_until_the_chain_is_too_long() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let id = rule(client, "Echo", "task.created", 1, json!({ "actions": [task("echo of {{ task.title }}")] })).await;
+    client.create("/v1/tasks", json!({ "title": "a shout" })).await;
+    server.settle().await;
+    let created = events(client, "task.created").await;
+    assert_eq!(created.len(), 9, "the shout and eight echoes");
+    let depths: Vec<_> = created.iter().map(|event| event["depth"].as_u64().unwrap_or_default()).collect();
+    assert_eq!(depths, (0..=8).collect::<Vec<u64>>());
+    let runs = runs(client, &id).await;
+    assert_eq!(runs.len(), 9);
+    assert_eq!((&runs[8]["status"], &runs[8]["reason"]), (&json!("skipped"), &json!("too_deep")));
+    // A rule about runs sees its own, and comes to an end as well.
+    let never = |actions: Value| json!({ "when": condition("event.via", "eq", json!("never")), "actions": actions });
+    rule(client, "Never", "order.placed", 1, never(json!([task("x")]))).await;
+    let watch = rule(client, "Watch", "rule_run.skipped", 1, never(json!([task("y")]))).await;
+    order(client, "5", json!({})).await;
+    server.settle().await;
+    let reasons: Vec<_> = self::runs(client, &watch).await.iter().map(|run| run["reason"].clone()).collect();
+    assert_eq!(reasons, [vec!["not_matched"; 7], vec!["too_deep"]].concat());
+}
+
+#[tokio::test]
+async fn a_run_that_fails_is_tried_again_given_up_and_taken_up_again() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let urgent = json!({ "command": { "kind": "ticket", "id": NOBODY, "command": "change_priority", "body": { "priority": 3 } } });
+    let id = rule(client, "Urgent", "order.placed", 1, json!({ "actions": [task("first"), urgent] })).await;
+    order(client, "5", json!({})).await;
+    server.settle().await;
+    for (attempt, wait) in [(1, 1), (2, 5), (3, 30), (4, 120), (5, 600)] {
+        let run = runs(client, &id).await.remove(0);
+        assert_eq!((&run["status"], &run["attempts"]), (&json!("pending"), &json!(attempt)), "{run}");
+        assert!(run["due_at"].is_string() && run["error"].as_str().unwrap().contains("ticket_unknown"), "{run}");
+        server.app.advance(Duration::from_secs(wait));
+        server.settle().await;
+    }
+    let run = runs(client, &id).await.remove(0);
+    assert_eq!(
+        (&run["status"], &run["attempts"], &run["due_at"]),
+        (&json!("parked"), &json!(6), &json!(null)),
+        "{run}"
+    );
+    let error = run["error"].as_str().unwrap();
+    assert!(error.starts_with("ticket change_priority: ticket_unknown: "), "{error}");
+    assert_eq!(tasks(client).await.len(), 1, "what succeeded is done once");
+    server.app.advance(Duration::from_secs(100_000));
+    server.settle().await;
+    assert_eq!(events(client, "rule_run.failed").await.len(), 6, "nobody tries any more");
+
+    let retry = format!("/v1/rule_runs/{}/retry", run["id"].as_str().unwrap());
+    assert_eq!(client.run(&retry, json!({})).await, ["rule_run.retried"]);
+    server.settle().await;
+    let run = runs(client, &id).await.remove(0);
+    assert_eq!((&run["status"], &run["attempts"]), (&json!("pending"), &json!(1)), "the ticket is still not there");
+    client.put(&format!("/v1/tickets/{NOBODY}"), json!({ "title": "Late" })).await.expect(StatusCode::CREATED);
+    server.app.advance(Duration::from_secs(2));
+    server.settle().await;
+    let run = runs(client, &id).await.remove(0);
+    assert_eq!((&run["status"], &run["error"]), (&json!("executed"), &json!(null)), "{run}");
+    assert_eq!(client.read(&format!("/v1/tickets/{NOBODY}")).await["priority"], 3);
+    assert_eq!(tasks(client).await.len(), 1);
+    let metrics = client.get("/metrics").await.text;
+    for line in [
+        "deskfold_rule_runs_total{outcome=\"parked\"} 1",
+        "deskfold_rule_runs_total{outcome=\"executed\"} 1",
+        "deskfold_rule_runs_total{outcome=\"matched\"} 1",
+        "deskfold_timers_fired_total{kind=\"rule_run\"} 8",
+        "deskfold_subscription_lag_positions{subscription=\"react_rules\",version=\"1\"} 0",
+        "deskfold_timers_due 0",
+        "deskfold_rule_runs_parked 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
 /// Every order has one run and one task.
 async fn once_each(client: &Client, orders: &[String]) {
     let created = events(client, "task.created").await;
@@ -248,6 +444,59 @@ async fn a_server_without_reactors_leaves_the_work_to_another() {
     app.settle().await.unwrap();
     once_each(client, &[placed]).await;
     app.stop().await;
+}
+
+#[tokio::test]
+async fn neither_a_replay_nor_a_rebuild_fires_a_rule_again() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let definition = json!({ "when": condition("order.status", "eq", json!("new")), "cancel_on": ["order.paid"], "actions": [task("x")] });
+    rule(client, "Confirm", "order.placed", 1, definition).await;
+    rule(
+        client,
+        "Never",
+        "order.placed",
+        0,
+        json!({ "when": condition("order.status", "eq", json!("odd")), "actions": [task("y")] }),
+    )
+    .await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(order(client, "5", json!({})).await);
+    }
+    // The world moves on: asked anew about today, the answers would be others.
+    server.settle().await;
+    for id in &orders {
+        client.run(&format!("/v1/orders/{id}/change_status"), json!({ "status": "odd" })).await;
+    }
+    let late = json!({ "actions": [task("z")] });
+    rule(client, "Late", "order.placed", 2, late).await;
+    server.settle().await;
+    let before =
+        events(client, "rule_run.matched,rule_run.skipped,rule_run.executed,rule_run.cancelled,task.created").await;
+
+    let reset =
+        "update log_subscription set position = 0, epoch = epoch + 1, leased_until = null where name = 'react_rules'";
+    sqlx::query(reset).execute(&server.database.pool).await.unwrap();
+    // Its worker learns of it with the next event.
+    contact(client, "Maria").await;
+    server.settle().await;
+    let replayed: i64 = sqlx::query_scalar("select position from log_subscription where name = 'react_rules'")
+        .fetch_one(&server.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(json!(replayed), head(client).await);
+    let log = Log::open(server.database.pool.clone(), eventstore::Options::default()).await.unwrap();
+    for name in ["timer", "rule_runs", "causation", "tasks"] {
+        projections::rebuild(&log, name, Default::default()).await.unwrap();
+        server.settle().await;
+        assert_eq!(projections::compare(&log, name).await.unwrap(), [], "{name}");
+    }
+    log.close().await;
+    let after =
+        events(client, "rule_run.matched,rule_run.skipped,rule_run.executed,rule_run.cancelled,task.created").await;
+    assert_eq!(after, before);
+    assert_eq!(tasks(client).await.len(), 5);
 }
 
 #[tokio::test]
