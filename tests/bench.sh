@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 cargo bench --quiet --package eventstore --package deskfold-tests --bench append --bench http --bench read_models \
-    --bench feeds --no-run
+    --bench feeds --bench rules --no-run
 cargo bench --quiet --package eventstore --bench append | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench http | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench read_models -- "$@" | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench feeds | tee -a "$said"
+cargo bench --quiet --package deskfold-tests --bench rules | tee -a "$said"
 
 echo
 awk -F '  +' '

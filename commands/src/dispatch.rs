@@ -289,6 +289,18 @@ impl Commands {
         Ok((downcast(known.state), known.version))
     }
 
+    /// The state of a record that has any event, as [`Commands::load`]; whether there is one the log says.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn find<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<Option<Arc<A>>, Refused> {
+        let mut found = self.load::<A>(tenant, id).await?;
+        if found.1 < 0 {
+            found = self.load_current::<A>(tenant, id).await?;
+        }
+        Ok((found.1 >= 0).then_some(found.0))
+    }
+
     /// The state of a record as the log has it, as [`Commands::load`].
     ///
     /// # Errors
@@ -609,10 +621,7 @@ impl Commands {
         let state = (need.fold)(before, &mut events.iter().map(|event| (&*event.kind, &*event.data)))
             .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
         let known = Known { version, state, fold: need.fold };
-        // What is absent may appear in any process at any moment.
-        if version >= 0 {
-            self.cache.put(key, known.clone());
-        }
+        self.cache.put(key, known.clone());
         Ok(known)
     }
 

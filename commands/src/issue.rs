@@ -1,8 +1,11 @@
-//! Commands by name: a kind, a command and a JSON body, as rules say them.
+//! Commands by name: a kind, a command and a JSON body, as clients and rules say them.
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use domain::{Aggregate, Rejection, catalogue, named::Named};
+use domain::{
+    Aggregate, Id, Rejection, catalogue,
+    named::{Named, Undecodable},
+};
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
@@ -11,40 +14,93 @@ use crate::{Accepted, Commands, Order, Refused};
 const UNKNOWN: Rejection = Rejection::invalid("command_unknown", "There is no such command.");
 const UNDECODABLE: Rejection = Rejection::invalid("body_invalid", "The body does not fit the command.");
 
-type Issued<'a> = BoxFuture<'a, Result<Accepted, Refused>>;
-type Issue = for<'a> fn(&'a Commands, &'a Order, &'a str, Value) -> Issued<'a>;
+type Dispatched<'a> = BoxFuture<'a, Result<Accepted, Refused>>;
 
-fn issue<'a, A: Aggregate>(commands: &'a Commands, order: &'a Order, name: &'a str, body: Value) -> Issued<'a> {
-    async move {
-        let command = A::Command::from_value(name, body)
-            .map_err(|error| UNDECODABLE.because(error.detail.clone()).at(error.pointer))?;
-        commands.dispatch::<A>(order, command).await
-    }
-    .boxed()
+/// A command of whatever kind of record.
+pub struct AnyCommand(Box<dyn Erased>);
+
+trait Erased: Send + Sync {
+    fn id_for_new(&self, tenant: Id) -> Option<Id>;
+    fn requires(&self) -> Vec<(String, String)>;
+    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a>;
 }
 
-static ISSUES: LazyLock<HashMap<&'static str, Issue>> = LazyLock::new(|| {
-    struct Issues(HashMap<&'static str, Issue>);
-    impl catalogue::Visitor for Issues {
-        fn visit<A: Aggregate>(&mut self) {
-            self.0.insert(A::KIND, issue::<A>);
+struct Typed<A: Aggregate>(A::Command);
+
+impl<A: Aggregate> Erased for Typed<A> {
+    fn id_for_new(&self, tenant: Id) -> Option<Id> {
+        A::id_for_new(tenant, &self.0)
+    }
+
+    fn requires(&self) -> Vec<(String, String)> {
+        A::requires(&self.0)
+    }
+
+    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a> {
+        commands.dispatch::<A>(order, self.0).boxed()
+    }
+}
+
+impl AnyCommand {
+    /// The command that is called `name` of a kind of record. Those that only Deskfold issues are none.
+    ///
+    /// # Errors
+    /// `unknown_name` when there is no such command; otherwise where the body does not fit, and why.
+    pub fn decode(kind: &str, name: &str, body: Value) -> Result<AnyCommand, Undecodable> {
+        type Decode = fn(&str, Value) -> Result<AnyCommand, Undecodable>;
+        struct Decoders(HashMap<&'static str, Decode>);
+        impl catalogue::Visitor for Decoders {
+            fn visit<A: Aggregate>(&mut self) {
+                self.0.insert(A::KIND, |name, body| {
+                    Ok(AnyCommand(Box::new(Typed::<A>(A::Command::from_value(name, body)?))))
+                });
+            }
+        }
+        static DECODERS: LazyLock<Decoders> = LazyLock::new(|| {
+            let mut decoders = Decoders(HashMap::new());
+            catalogue::visit_all(&mut decoders);
+            decoders
+        });
+        let known = catalogue::kind(kind).is_some_and(|kind| kind.commands.contains(name));
+        match DECODERS.0.get(kind).filter(|_| known) {
+            Some(decode) => decode(name, body),
+            None => Err(Undecodable {
+                pointer: String::new(),
+                code: "unknown_name",
+                detail: format!("There is no command {name} of a {kind}."),
+            }),
         }
     }
-    let mut issues = Issues(HashMap::new());
-    catalogue::visit_all(&mut issues);
-    issues.0
-});
+
+    /// The id of the record that it brings into being, where it follows from the command.
+    pub fn id_for_new(&self, tenant: Id) -> Option<Id> {
+        self.0.id_for_new(tenant)
+    }
+
+    /// What whoever issues it must be permitted besides the command itself: [`Aggregate::requires`].
+    pub fn requires(&self) -> Vec<(String, String)> {
+        self.0.requires()
+    }
+}
 
 impl Commands {
-    /// Carries out the command that is called `name` of a kind of record. Those that only Deskfold issues are none.
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// As [`Commands::dispatch`].
+    pub async fn dispatch_any(&self, order: &Order, command: AnyCommand) -> Result<Accepted, Refused> {
+        command.0.dispatch(self, order).await
+    }
+
+    /// Carries out the command that is called `name` of a kind of record.
     ///
     /// # Errors
     /// As [`Commands::dispatch`], and when there is no such command or its body does not fit.
     pub async fn issue(&self, order: &Order, kind: &str, name: &str, body: Value) -> Result<Accepted, Refused> {
-        let known = catalogue::kind(kind).is_some_and(|kind| kind.commands.contains(name));
-        let Some(issue) = ISSUES.get(kind).filter(|_| known) else {
-            return Err(UNKNOWN.because(format!("There is no command {name} of a {kind}.")).into());
-        };
-        issue(self, order, name, body).await
+        let command = AnyCommand::decode(kind, name, body).map_err(|error| match error.code {
+            "unknown_name" => UNKNOWN.because(error.detail),
+            _ => UNDECODABLE.because(error.detail.clone()).at(error.pointer),
+        })?;
+        self.dispatch_any(order, command).await
     }
 }

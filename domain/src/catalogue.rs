@@ -67,11 +67,17 @@ pub struct Kind {
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
+    id_of: fn(Id, &str) -> Option<Id>,
     need: fn(Id) -> Need,
     see: fn(&AnyState) -> Option<Value>,
 }
 
 impl Kind {
+    /// The id that a path segment means: [`Aggregate::id_of`].
+    pub fn id_of(&self, tenant: Id, segment: &str) -> Option<Id> {
+        (self.id_of)(tenant, segment)
+    }
+
     /// The state of a record of this kind, as a need.
     pub fn need(&self, id: Id) -> Need {
         (self.need)(id)
@@ -101,6 +107,7 @@ impl Visitor for Kinds {
             document,
             definitions: generator.take_definitions(true),
             custom: A::CUSTOM,
+            id_of: A::id_of,
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
         };
@@ -108,14 +115,20 @@ impl Visitor for Kinds {
     }
 }
 
+static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
+    let mut kinds = Kinds(BTreeMap::new());
+    visit_all(&mut kinds);
+    kinds
+});
+
 /// A kind by its name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
-    static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
-        let mut kinds = Kinds(BTreeMap::new());
-        visit_all(&mut kinds);
-        kinds
-    });
     KINDS.0.get(name)
+}
+
+/// Every kind, by name.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    KINDS.0.values()
 }
 
 /// Whether there is such a kind of record.

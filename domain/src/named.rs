@@ -60,8 +60,8 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Named for T {
             return Ok(value);
         }
         // The slow way, only to say where it went wrong.
-        let mut json = serde_json::Deserializer::from_slice(data);
-        tracked(name, &mut json)
+        let data = serde_json::from_slice(data).map_err(|error| located(".", &error.to_string()))?;
+        Self::from_value(name, data)
     }
 
     fn from_value(name: &str, data: Value) -> Result<Self, Undecodable> {

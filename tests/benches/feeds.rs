@@ -15,12 +15,10 @@ use domain::{
     reference::Subject,
 };
 use domain::{comment::Comment, contact::Contact, deal::Deal, named::Either, relation::Relation, ticket::Ticket};
-use eventstore::{Append, Expected, Log, NewEvent, StreamWrite};
-use futures::StreamExt;
+use eventstore::{Log, StreamWrite};
 use projections::feed::{self, Asked};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::json;
 
 #[derive(Parser)]
 struct Arguments {
@@ -52,11 +50,8 @@ async fn main() {
     let pool = common::database(&cluster, "agency").await;
     let server = Server::start(&cluster.url("agency"), None).await;
     let key = server.key.clone();
-    let mut connection = server.connect().await;
-    let user = connection.post("/v1/users", r#"{"name": "Anna", "email": "anna@example.com"}"#).await.id();
-    let tenant: String = sqlx::query_scalar("select tenant_id from log_event limit 1").fetch_one(&pool).await.unwrap();
-    let agency = Agency { tenant: tenant.parse().unwrap(), user: user.parse().unwrap() };
-    drop(connection);
+    let (tenant, user) = common::tenant_and_user(&server, &pool).await;
+    let agency = Agency { tenant, user };
     server.stop();
 
     let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
@@ -67,14 +62,7 @@ async fn main() {
     let head = log.head().await.unwrap();
     println!("    {head} events, appended at {:.0} events/s", head as f64 / began.elapsed().as_secs_f64());
     sqlx::raw_sql("vacuum analyze log_event").execute(&pool).await.unwrap();
-    let began = Instant::now();
-    let mut pages = log.replay(0, head);
-    while let Some(page) = pages.next().await {
-        for event in page.unwrap() {
-            let _: Value = event.decode().unwrap();
-        }
-    }
-    let replayed = head as f64 / began.elapsed().as_secs_f64();
+    let replayed = common::replay(&log, head).await;
     let began = Instant::now();
     projections::rebuild(&log, "feed", tokio::sync::watch::Sender::default()).await.unwrap();
     let rebuilt = head as f64 / began.elapsed().as_secs_f64();
@@ -227,38 +215,12 @@ impl Agency {
                 }
             }
         }
-        let appends = streams.chunks(40).map(|writes| Append {
-            tenant: self.tenant.to_string(),
-            command_id: Uuid::now_v7(),
-            fingerprint: 0,
-            writes: writes.to_vec(),
-            claims: vec![],
-        });
-        let appended = futures::stream::iter(appends).map(|append| {
-            let log = log.clone();
-            tokio::spawn(async move { log.append(append).await.unwrap() })
-        });
-        appended.buffer_unordered(16).for_each(async |done| drop(done.unwrap())).await;
+        common::seed(log, self.tenant, streams.into_iter()).await;
     }
 
+    /// Events by the second since 2022.
     fn stream<A: Aggregate>(&self, id: Id, events: Vec<(i64, A::Event)>) -> StreamWrite {
-        let command = Uuid::from_u128(id.bits());
-        let metadata = json!({
-            "actor": { "kind": "user", "id": self.user }, "via": "api", "command_id": command, "correlation_id": command,
-        });
-        let metadata = bytes::Bytes::from(metadata.to_string());
-        let events = events.into_iter().map(|(seconds, event)| {
-            let (kind, data) = A::encode(&event);
-            NewEvent {
-                id: Uuid::now_v7(),
-                kind,
-                occurred_at: Some(Time::from_second(1_640_995_200 + seconds).unwrap()),
-                is_json: true,
-                data: data.into(),
-                metadata: metadata.clone(),
-                number: None,
-            }
-        });
-        StreamWrite { stream: A::stream(id), expected: Expected::NoStream, events: events.collect() }
+        let at = |seconds: i64| Time::from_second(1_640_995_200 + seconds).unwrap();
+        common::stream::<A>(id, self.user, None, events.into_iter().map(|(seconds, event)| (at(seconds), event)))
     }
 }

@@ -18,13 +18,12 @@ use domain::{
     field::{self, Field},
     ticket::{AssignMethod, Event, Opened, Priority, Ticket},
 };
-use eventstore::{Append, Expected, Log, NewEvent, StreamWrite};
+use eventstore::{Log, StreamWrite};
 use futures::StreamExt;
 use projections::{Count, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, ticket_list::TicketList};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use uuid::Uuid;
 
 #[derive(Parser)]
 struct Arguments {
@@ -288,18 +287,7 @@ impl Desk {
 
     /// Appends the lives of so many tickets.
     async fn seed(&self, log: &Log, tickets: usize) {
-        const TOGETHER: usize = 40;
-        let batches = (0..tickets.div_ceil(TOGETHER)).map(|batch| {
-            let numbers = batch * TOGETHER..tickets.min((batch + 1) * TOGETHER);
-            let writes = numbers.map(|number| self.life(number)).collect();
-            let tenant = self.tenant.to_string();
-            Append { tenant, command_id: Uuid::now_v7(), fingerprint: 0, writes, claims: vec![] }
-        });
-        let appended = futures::stream::iter(batches).map(|append| {
-            let log = log.clone();
-            tokio::spawn(async move { log.append(append).await.unwrap() })
-        });
-        appended.buffer_unordered(16).for_each(async |done| drop(done.unwrap())).await;
+        common::seed(log, self.tenant, (0..tickets).map(|number| self.life(number))).await;
     }
 
     /// What happens to a ticket, from opening to closing.
@@ -352,26 +340,11 @@ impl Desk {
             1 => events.push(Event::Closed),
             _ => {}
         }
-        let actor = self.users[number % self.users.len()];
-        let metadata = json!({
-            "actor": { "kind": "user", "id": actor }, "via": "api",
-            "command_id": Uuid::from_u128(id.bits()), "correlation_id": Uuid::from_u128(id.bits()), "subject": contact
-        });
-        let metadata = bytes::Bytes::from(metadata.to_string());
+        let by = self.users[number % self.users.len()];
         let events = events.into_iter().map(|event| {
-            let (kind, data) = Ticket::encode(&event);
             at += jiff::SignedDuration::from_secs(600);
-            NewEvent {
-                id: Uuid::now_v7(),
-                kind,
-                occurred_at: Some(at),
-                is_json: true,
-                data: data.into(),
-                metadata: metadata.clone(),
-                number: None,
-            }
+            (at, event)
         });
-        let events = events.collect();
-        StreamWrite { stream: Ticket::stream(id), expected: Expected::NoStream, events }
+        common::stream::<Ticket>(id, by, Some(contact), events)
     }
 }

@@ -2,12 +2,15 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{FromRequest, Path, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use commands::{Accepted, Order};
-use domain::{Aggregate, Id, catalogue, named::Named};
+use commands::{Accepted, AnyCommand, Order};
+use domain::{
+    Aggregate, Id,
+    catalogue::{self, Kind},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,30 +24,29 @@ use crate::{app::App, auth::Caller, problem::Problem};
 
 /// `POST /tickets`, `PUT /tickets/{id}`, `POST /tickets/{id}/{command}`, and `PATCH /tickets/{id}` where there is an edit.
 pub(super) fn routes() -> Routes {
-    struct Mount(Routes);
-    impl catalogue::Visitor for Mount {
-        fn visit<A: Aggregate>(&mut self) {
-            let mut routes = std::mem::take(&mut self.0);
-            let record = format!("/{}/{{id}}", A::PLURAL);
-            if !A::INTERNAL.contains(&A::CREATE) {
-                routes = routes.post(&format!("/{}", A::PLURAL), create::<A>);
-                routes = routes.put(&record, create_at::<A>);
-            }
-            if commands_of::<A>().iter().any(|name| name == "edit") {
-                routes = routes.patch(&record, edit::<A>);
-            }
-            self.0 = routes.post(&format!("{record}/{{command}}"), run::<A>);
+    catalogue::kinds().fold(Routes::new(), |mut routes, kind| {
+        let record = format!("/{}/{{id}}", kind.plural);
+        if kind.commands.contains(kind.create) {
+            routes = routes.post(&format!("/{}", kind.plural), move |state, caller, options, request| {
+                create(kind, state, caller, options, request)
+            });
+            routes = routes.put(&record, move |state, caller, id, options, request| {
+                command_of(kind, kind.create, state, caller, id, options, request)
+            });
         }
-    }
-    let mut mount = Mount(Routes::new());
-    catalogue::visit_all(&mut mount);
-    mount.0
-}
-
-/// The names of the commands that are mounted for a kind.
-pub(super) fn commands_of<A: Aggregate>() -> Vec<String> {
-    let commands = A::commands(&mut schemars::SchemaGenerator::default());
-    commands.into_iter().map(|command| command.name).filter(|name| !A::INTERNAL.contains(&name.as_str())).collect()
+        if kind.commands.contains("edit") {
+            routes = routes.patch(&record, move |state, caller, id, options, request| {
+                command_of(kind, "edit", state, caller, id, options, request)
+            });
+        }
+        routes.post(
+            &format!("{record}/{{command}}"),
+            move |state, caller, path: Path<(String, String)>, options, request| async move {
+                let Path((id, name)) = path;
+                command_of(kind, &name, state, caller, Path(id), options, request).await
+            },
+        )
+    })
 }
 
 /// Parameters of a command.
@@ -55,90 +57,67 @@ pub(super) struct Options {
     dry_run: bool,
 }
 
-async fn create<A: Aggregate>(
-    State(app): State<App>,
-    caller: Caller,
-    Params(options): Params<Options>,
+/// What is asked for, besides by whom.
+pub(super) struct Asked {
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
-    let command = decode::<A>(A::CREATE, &body)?;
-    let id = A::id_for_new(caller.tenant, &command).unwrap_or_else(|| app.new_id());
-    let order = request::order(&app, &headers, &caller, id, &what(&Method::POST, &uri), &body.bytes)?;
-    carry_out::<A>(&app, &caller, order, A::CREATE, command, options).await
 }
 
-async fn create_at<A: Aggregate>(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Params(options): Params<Options>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let command = decode::<A>(A::CREATE, &body)?;
-    let order =
-        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PUT, &uri), &body.bytes)?;
-    carry_out::<A>(&app, &caller, order, A::CREATE, command, options).await
-}
+impl FromRequest<App> for Asked {
+    type Rejection = Problem;
 
-async fn edit<A: Aggregate>(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Params(options): Params<Options>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let command = decode::<A>("edit", &body)?;
-    let order =
-        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::PATCH, &uri), &body.bytes)?;
-    carry_out::<A>(&app, &caller, order, "edit", command, options).await
-}
-
-async fn run<A: Aggregate>(
-    State(app): State<App>,
-    caller: Caller,
-    Path((id, name)): Path<(String, String)>,
-    Params(options): Params<Options>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    if A::INTERNAL.contains(&name.as_str()) {
-        return Err(unknown_command::<A>(&name));
+    async fn from_request(request: Request, app: &App) -> Result<Asked, Problem> {
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+        Ok(Asked { method, uri, headers, body: Body::from_request(request, app).await? })
     }
-    let command = decode::<A>(&name, &body)?;
-    let order =
-        request::order(&app, &headers, &caller, id_of::<A>(&caller, &id)?, &what(&Method::POST, &uri), &body.bytes)?;
-    carry_out::<A>(&app, &caller, order, &name, command, options).await
 }
 
-fn what(method: &Method, uri: &Uri) -> String {
-    format!("{method} {}", uri.path_and_query().map_or("", |path| path.as_str()))
+async fn create(
+    kind: &'static Kind,
+    State(app): State<App>,
+    caller: Caller,
+    Params(options): Params<Options>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let command = decode(kind, kind.create, &asked.body)?;
+    let id = command.id_for_new(caller.tenant).unwrap_or_else(|| app.new_id());
+    carry_out(kind, kind.create, &app, &caller, id, command, options, &asked).await
 }
 
-fn decode<A: Aggregate>(name: &str, body: &Body) -> Result<A::Command, Problem> {
-    A::Command::from_value(name, body.value.clone()).map_err(|error| match error.code {
-        "unknown_name" => unknown_command::<A>(name),
+async fn command_of(
+    kind: &'static Kind,
+    name: &str,
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(options): Params<Options>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let command = decode(kind, name, &asked.body)?;
+    let id = kind.id_of(caller.tenant, &id).ok_or_else(|| no_id(kind.name, &id))?;
+    carry_out(kind, name, &app, &caller, id, command, options, &asked).await
+}
+
+fn decode(kind: &Kind, name: &str, body: &Body) -> Result<AnyCommand, Problem> {
+    AnyCommand::decode(kind.name, name, body.value.clone()).map_err(|error| match error.code {
+        "unknown_name" => {
+            let known = kind.commands.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let detail = format!("{} has no command {name}. There are: {known}.", kind.plural);
+            Problem::missing("command_unknown", detail)
+        }
         _ => Problem::undecodable(error),
     })
 }
 
-fn unknown_command<A: Aggregate>(name: &str) -> Problem {
-    let known = commands_of::<A>().join(", ");
-    Problem::missing("command_unknown", format!("{} has no command {name}. There are: {known}.", A::PLURAL))
-}
-
 /// The record that a path names.
 pub(super) fn id_of<A: Aggregate>(caller: &Caller, segment: &str) -> Result<Id, Problem> {
-    A::id_of(caller.tenant, segment).ok_or_else(|| {
-        let kind = A::KIND;
-        Problem::missing(format!("{kind}_unknown"), format!("{segment} is no id: an id is a ULID of 26 characters."))
-    })
+    A::id_of(caller.tenant, segment).ok_or_else(|| no_id(A::KIND, segment))
+}
+
+fn no_id(kind: &str, segment: &str) -> Problem {
+    Problem::missing(format!("{kind}_unknown"), format!("{segment} is no id: an id is a ULID of 26 characters."))
 }
 
 /// Holds a client's command id while the command is carried out.
@@ -163,23 +142,28 @@ impl Drop for InFlight<'_> {
     }
 }
 
-async fn carry_out<A: Aggregate>(
+#[allow(clippy::too_many_arguments, reason = "all of it is what one request says")]
+async fn carry_out(
+    kind: &Kind,
+    name: &str,
     app: &App,
     caller: &Caller,
-    mut order: Order,
-    name: &str,
-    command: A::Command,
+    id: Id,
+    command: AnyCommand,
     options: Options,
+    asked: &Asked,
 ) -> Result<Response, Problem> {
-    caller.must(&format!("{}.{name}", A::KIND))?;
-    for (place, permission) in A::requires(&command) {
+    let what = format!("{} {}", asked.method, asked.uri.path_and_query().map_or("", |path| path.as_str()));
+    let mut order = request::order(app, &asked.headers, caller, id, &what, &asked.body.bytes)?;
+    caller.must(&format!("{}.{name}", kind.name))?;
+    for (place, permission) in command.requires() {
         caller.must(&permission).map_err(|problem| problem.at(place))?;
     }
     order.dry_run = options.dry_run;
     let _in_flight = InFlight::enter(app, &order)?;
-    let accepted = app.commands.dispatch::<A>(&order, command).await?;
-    let created = name == A::CREATE && !accepted.events.is_empty() && !order.dry_run;
-    Ok(answer(&accepted, created.then(|| format!("/v1/{}/{}", A::PLURAL, accepted.id))))
+    let accepted = app.commands.dispatch_any(&order, command).await?;
+    let created = name == kind.create && !accepted.events.is_empty() && !order.dry_run;
+    Ok(answer(&accepted, created.then(|| format!("/v1/{}/{}", kind.plural, accepted.id))))
 }
 
 /// The body of an accepted command.

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use domain::{Aggregate, conversation::Conversation};
+use domain::conversation::Conversation;
 use projections::{ReadModel, conversation_messages::ConversationMessages, conversations::Conversations as Inbox};
 
 use super::{
@@ -33,10 +33,7 @@ async fn messages(
     caller.must("conversation.read")?;
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
-    let (conversation, _) = app.commands.load::<Conversation>(caller.tenant, id).await?;
-    if !conversation.is_live() {
-        return Err(missing());
-    }
+    app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());

@@ -72,11 +72,8 @@ async fn thread(
 ) -> Result<Response, Problem> {
     caller.must("ticket.read")?;
     let id = id_of::<Ticket>(&caller, &id)?;
-    let (ticket, _) = app.commands.load::<Ticket>(caller.tenant, id).await?;
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
-    if ticket.status == domain::ticket::Status::Missing {
-        return Err(missing());
-    }
+    app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
     if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());

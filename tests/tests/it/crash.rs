@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use deskfold_tests::{Client, config};
+use deskfold_tests::{Client, NatsServer, config};
 use futures::future::join_all;
 use gateway::{
     App,
@@ -26,12 +26,15 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::program::{deskfold, home};
+use crate::{
+    nats::{agrees, relayed},
+    program::{deskfold, home},
+};
 
 /// Clients that write at once.
 const CLIENTS: usize = 8;
 /// Kills in a round, at least one of each victim.
-const KILLS: usize = 6;
+const KILLS: usize = 7;
 /// How long anything may take, so that a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -41,9 +44,10 @@ enum Victim {
     First,
     Second,
     Postgres,
+    Nats,
 }
 
-const VICTIMS: [Victim; 3] = [Victim::First, Victim::Second, Victim::Postgres];
+const VICTIMS: [Victim; 4] = [Victim::First, Victim::Second, Victim::Postgres, Victim::Nats];
 
 /// A `deskfold serve` that comes back on the same address.
 struct Node {
@@ -53,7 +57,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(home: &Path, name: &str, url: &str) -> Node {
+    async fn start(home: &Path, name: &str, url: &str, nats: &NatsServer) -> Node {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = home.join(name);
         let texts = [
@@ -61,6 +65,7 @@ impl Node {
             ["--database-url", url],
             ["--data-dir", directory.to_str().unwrap()],
             ["--rate-limit", "0"],
+            ["--nats-url", &nats.url()],
         ];
         let mut node = Node { port, arguments: texts.concat().into_iter().map(str::to_owned).collect(), child: None };
         node.run().await;
@@ -314,9 +319,10 @@ async fn round(seed: u64) {
     let mut dice = StdRng::seed_from_u64(seed);
     let home = home();
     let mut cluster = postgres(home.path()).await;
+    let mut nats = NatsServer::start();
     let url = cluster.url("deskfold");
-    let mut first = Node::start(home.path(), "first", &url).await;
-    let mut second = Node::start(home.path(), "second", &url).await;
+    let mut first = Node::start(home.path(), "first", &url, &nats).await;
+    let mut second = Node::start(home.path(), "second", &url, &nats).await;
     let key = fs::read_to_string(home.path().join("first/admin.key")).unwrap().trim().to_owned();
     let nodes = vec![first.client(&key), second.client(&key)];
     let rule = json!({
@@ -345,11 +351,22 @@ async fn round(seed: u64) {
             Victim::First => first.kill(),
             Victim::Second => second.kill(),
             Victim::Postgres => cluster = cut_power(home.path(), cluster).await,
+            Victim::Nats => nats.kill(),
+        }
+        // The others work on meanwhile.
+        if victim != Victim::Postgres {
+            assert!(goes_on(&mut progress, 20).await, "seed {seed}: clients get nowhere without {victim:?}");
         }
         match victim {
             Victim::First => first.run().await,
             Victim::Second => second.run().await,
             Victim::Postgres => {}
+            Victim::Nats => {
+                if dice.random_bool(0.5) {
+                    nats.empty();
+                }
+                nats.run();
+            }
         }
     }
     assert!(goes_on(&mut progress, 50).await, "seed {seed}: clients get nowhere after everything is back");
@@ -358,7 +375,7 @@ async fn round(seed: u64) {
         join_all(clients).await.into_iter().flat_map(|told| told.expect("the client lives")).collect();
     first.kill();
     second.stop();
-    check(&cluster, &key, &told).await;
+    check(&cluster, &nats, &key, &told).await;
     println!("seed {seed}: {KILLS} kills, {} commands acknowledged", told.len());
     cluster.stop().await.unwrap();
 }
@@ -371,16 +388,19 @@ async fn goes_on(progress: &mut watch::Receiver<usize>, more: usize) -> bool {
 }
 
 /// Lets everything come to rest, and looks whether it is as it should be.
-async fn check(cluster: &Embedded, key: &str, told: &[Told]) {
+async fn check(cluster: &Embedded, nats: &NatsServer, key: &str, told: &[Told]) {
     let options = cluster.connect_options_for("deskfold");
     let pool = sqlx::PgPool::connect_with(options.clone()).await.unwrap();
-    let (app, first) = App::start(config(&["--rate-limit", "0"]), pool.clone()).await.unwrap();
+    let (app, first) =
+        App::start(config(&["--rate-limit", "0", "--nats-url", &nats.url()]), pool.clone()).await.unwrap();
     assert!(first.is_none(), "nobody becomes first admin twice");
     let (address, _) = app.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     app.settle().await.unwrap();
     let events = whole_log(&Client::new(address, key)).await;
     check_log(&events, told);
     check_rule(&events);
+    relayed(&app, &pool).await;
+    agrees(nats, &pool, 1).await;
     let log = eventstore::Log::open(pool, eventstore::Options::default()).await.unwrap();
     for name in projections::names() {
         let differences = projections::compare(&log, name).await.unwrap();
@@ -403,6 +423,6 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     let first = number("DESKFOLD_CRASH_SEED").unwrap_or_else(|| rand::rng().next_u64() >> 32);
     for seed in first..first + rounds {
         println!("seed {seed}");
-        round(seed).await;
+        Box::pin(round(seed)).await;
     }
 }

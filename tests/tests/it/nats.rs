@@ -41,7 +41,7 @@ async fn until(app: &App, wanted: impl Fn(&RelayStatus) -> bool) -> RelayStatus 
 }
 
 /// Waits until everything in the log is in JetStream.
-async fn relayed(app: &App, pool: &PgPool) {
+pub(crate) async fn relayed(app: &App, pool: &PgPool) {
     let head = head(pool).await;
     until(app, |status| status.state == RelayState::Publishing && status.position >= head).await;
 }
@@ -78,7 +78,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// JetStream holds the log's events from here on to the end, each once, and each where it belongs.
-async fn agrees(nats: &NatsServer, pool: &PgPool, first: i64) {
+pub(crate) async fn agrees(nats: &NatsServer, pool: &PgPool, first: i64) {
     let log: Vec<(i64, Uuid, String)> =
         sqlx::query_as("select position, event_id, tenant_id from log_event where position >= $1 order by position")
             .bind(first)

@@ -179,6 +179,7 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             "rules",
             vec![("rename", json!({ "name": "Other" })), ("change_rank", json!({ "rank": 5 })), ("disable", json!({}))],
         ),
+        ("rule_runs", vec![("cancel", json!({}))]),
         (
             "tenants",
             vec![
@@ -197,8 +198,7 @@ fn single_collections() -> Vec<&'static str> {
     struct Collect(Vec<&'static str>);
     impl ListVisitor for Collect {
         fn visit<M: Listed>(&mut self) {
-            // Runs of rules come about by themselves, and are told of where rules are.
-            if M::SINGLE && M::PATH != "rule_runs" && !self.0.contains(&M::PATH) {
+            if M::SINGLE && !self.0.contains(&M::PATH) {
                 self.0.push(M::PATH);
             }
         }

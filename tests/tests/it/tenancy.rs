@@ -42,12 +42,6 @@ impl Secrets {
                 marks.insert(event[name].as_str().unwrap().to_owned());
             }
             let stream = event["stream"].as_str().unwrap();
-            if let Some(run) = stream.strip_prefix("rule_run-") {
-                let runs = records.entry("rule_runs").or_default();
-                if !runs.iter().any(|known| known == run) {
-                    runs.push(run.to_owned());
-                }
-            }
             if let Some(id) = stream.strip_prefix("field-") {
                 // Commands on custom fields name the kind of record or the stream, not the row of a list.
                 records.insert("fields", vec![id.to_owned()]);
@@ -154,9 +148,6 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                     other => format!("{other}%20{MARK}"),
                 };
                 vec![path.replace("{source}", MARK).replace("{id}", &external)]
-            } else if collection == "rule_runs" && !secrets.records.contains_key("rule_runs") {
-                // Nobody creates runs: they come about.
-                vec![path.replace("{id}", NOBODY)]
             } else if path.contains("{position}") {
                 // The first event of all is the other tenant's.
                 vec![path.replace("{position}", "1")]

@@ -215,7 +215,7 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     all.insert("imports", vec![import(client, word, &file).await]);
     sold(client, word, &mut all).await;
     said(client, word, &mut all).await;
-    to_do(client, word, &mut all).await;
+    to_do(server, client, word, &mut all).await;
     server.settle().await;
     for read_model in ["messages", "conversation_messages", "fields"] {
         all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
@@ -345,9 +345,25 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
 }
 
 /// What is to be done: projects, tasks and rules.
-async fn to_do(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<String>>) {
+async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<String>>) {
     let text = |text: &str| format!("{text} {word}");
     let anna = all["users"][0].clone();
+    for (name, trigger, rank, more) in [
+        ("Confirm", "order.placed", 20, json!({})),
+        ("Call back", "call.missed", 10, json!({})),
+        (
+            "Greet",
+            "project.created",
+            10,
+            json!({ "when": condition("project.name", "starts_with", "Cust"), "delay_s": 86_400 }),
+        ),
+    ] {
+        let mut definition =
+            json!({ "actions": [{ "create_task": { "title": text("Call") } }], "selector": [{ "user": anna }] });
+        definition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = json!({ "name": text(name), "trigger": trigger, "rank": rank, "definition": definition });
+        all.entry("rules").or_default().push(client.create("/v1/rules", body).await);
+    }
     for name in ["Customers", "House"] {
         let body = json!({ "name": text(name), "description": text("Calls") });
         all.entry("projects").or_default().push(client.create("/v1/projects", body).await);
@@ -364,12 +380,10 @@ async fn to_do(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec
         all.entry("tasks").or_default().push(client.create("/v1/tasks", body).await);
     }
     client.run(&format!("/v1/tasks/{}/complete", all["tasks"][2]), json!({ "outcome": text("Done") })).await;
-    for (name, trigger, rank) in [("Confirm", "order.placed", 20), ("Call back", "call.missed", 10)] {
-        let definition =
-            json!({ "actions": [{ "create_task": { "title": text("Call") } }], "selector": [{ "user": anna }] });
-        let body = json!({ "name": text(name), "trigger": trigger, "rank": rank, "definition": definition });
-        all.entry("rules").or_default().push(client.create("/v1/rules", body).await);
-    }
+    server.settle().await;
+    let runs = client.read(&format!("/v1/rules/{}/runs?sort=trigger_position", all["rules"][2])).await;
+    all.insert("rule_runs", texts(&runs, "id"));
+    assert_eq!(texts(&runs, "status"), ["pending", "skipped"]);
 }
 
 /// Rehearses an import of entitlements until it has ended; the import.

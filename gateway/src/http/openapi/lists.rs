@@ -1,7 +1,7 @@
 //! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
 
 use domain::filter::FieldKind;
-use projections::{DEFAULT_LIMIT, ListVisitor, Listed, MAX_LIMIT};
+use projections::{Column, DEFAULT_LIMIT, ListVisitor, Listed, MAX_LIMIT, Sort};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,18 +16,43 @@ use super::{
 impl ListVisitor for Document {
     fn visit<M: Listed>(&mut self) {
         if M::LISTED {
-            list::<M>(self);
+            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+            list(self, &About::of::<M>(), &view);
         }
         if M::SINGLE {
-            single::<M>(self);
+            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+            single(self, &About::of::<M>(), &view);
         }
     }
 }
 
-fn list<M: Listed>(document: &mut Document) {
-    let owner = pascal(M::PATH);
-    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
-    let filter = document.schemas.add(&format!("{owner}Filter"), filter::<M>(&owner));
+/// What there is to say of a list, whatever its rows are: described once, not once for each type.
+pub(super) struct About {
+    path: &'static str,
+    read: &'static str,
+    columns: &'static [Column],
+    custom: bool,
+    default_sort: &'static [Sort],
+    /// What is meant by its only rows, if it has not all.
+    only: Option<&'static str>,
+}
+
+impl About {
+    pub(super) fn of<M: Listed>() -> About {
+        About {
+            path: M::PATH,
+            read: M::READ,
+            columns: M::COLUMNS,
+            custom: M::CUSTOM.is_some(),
+            default_sort: M::DEFAULT_SORT,
+            only: M::ONLY.map(|(_, meaning)| meaning),
+        }
+    }
+}
+
+fn list(document: &mut Document, about: &About, view: &Value) {
+    let owner = pascal(about.path);
+    let filter = document.schemas.add(&format!("{owner}Filter"), filter(about, &owner));
     let page = json!({
         "type": "object",
         "description": "A page of a list.",
@@ -40,51 +65,52 @@ fn list<M: Listed>(document: &mut Document) {
         },
     });
     let page = document.schemas.add(&format!("{owner}Page"), page);
-    let plain = M::PATH.replace('_', " ");
+    let plain = about.path.replace('_', " ");
     let codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]);
     let answer = |operation: Operation| {
         operation
-            .permission(format!("{}.read", M::READ))
+            .permission(format!("{}.read", about.read))
             .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
             .answer(200, "A page.", page.clone(), &["Deskfold-Position"])
     };
-    let description = format!("Lists {plain}.\n\n{}", fields::<M>());
-    let mut operation = Operation::new(format!("{}_list", M::PATH), M::PATH, description);
-    for parameter in in_address::<M>(&owner) {
+    let description = format!("Lists {plain}.\n\n{}", fields(about));
+    let mut operation = Operation::new(format!("{}_list", about.path), about.path, description);
+    for parameter in in_address(about, &owner) {
         operation = operation.parameter(parameter);
     }
-    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", M::PATH));
+    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", about.path));
 
     let mut properties = Map::from_iter([("filter".to_owned(), filter)]);
-    properties.extend(parameters::<M>());
+    properties.extend(parameters(about));
     let body = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     let body = document.schemas.add(&format!("{owner}Search"), body);
-    let example = json!({ "filter": example::<M>(), "limit": 20 });
+    let example = json!({ "filter": example(about), "limit": 20 });
     let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
-    answer(Operation::new(format!("{}_search", M::PATH), M::PATH, description))
+    answer(Operation::new(format!("{}_search", about.path), about.path, description))
         .body(body, false, Map::from_iter([("example1".to_owned(), json!({ "value": example }))]))
         .problems("List", codes)
         .problems("Search", Code::of(&[problems::BODY]))
-        .at(document, "post", &format!("/v1/{}/search", M::PATH));
+        .at(document, "post", &format!("/v1/{}/search", about.path));
 }
 
 const NEXT: &str = "The next page, null on the last: an address after a list, the value of `after` after a search.";
 
 /// What a list takes in its address.
-pub(super) fn in_address<M: Listed>(owner: &str) -> Vec<Value> {
+pub(super) fn in_address(about: &About, owner: &str) -> Vec<Value> {
     let filter = json!({
         "name": "filter",
         "in": "query",
         "description": "Which ones: a filter tree as JSON. See the filter grammar above.",
         "content": { "application/json": { "schema": refer(&format!("{owner}Filter")) } },
     });
-    let others = parameters::<M>().into_iter().map(|(name, schema)| in_query(&name, schema, false));
+    let others = parameters(about).into_iter().map(|(name, schema)| in_query(&name, schema, false));
     [filter].into_iter().chain(others).collect()
 }
 
 /// What a list takes besides its filter.
-fn parameters<M: Listed>() -> Vec<(String, Value)> {
-    let usual: Vec<_> = M::DEFAULT_SORT
+fn parameters(about: &About) -> Vec<(String, Value)> {
+    let usual: Vec<_> = about
+        .default_sort
         .iter()
         .map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column))
         .collect();
@@ -121,10 +147,10 @@ fn parameters<M: Listed>() -> Vec<(String, Value)> {
 }
 
 /// The filter tree of a list: conditions by sort of field, each with the ops it takes.
-fn filter<M: Listed>(owner: &str) -> Value {
+fn filter(about: &About, owner: &str) -> Value {
     let this = refer(&format!("{owner}Filter"));
     let mut kinds: Vec<FieldKind> = Vec::new();
-    for column in M::COLUMNS {
+    for column in about.columns {
         if !kinds.contains(&column.kind) {
             kinds.push(column.kind);
         }
@@ -154,11 +180,12 @@ fn filter<M: Listed>(owner: &str) -> Value {
         }),
     ];
     for kind in kinds {
-        let fields: Vec<_> = M::COLUMNS.iter().filter(|column| column.kind == kind).map(|column| column.name).collect();
+        let fields: Vec<_> =
+            about.columns.iter().filter(|column| column.kind == kind).map(|column| column.name).collect();
         let ops: Vec<_> = kind.ops().iter().map(|op| op.name()).collect();
         choices.push(condition(json!({ "enum": fields }), json!({ "enum": ops }), kind.wanted()));
     }
-    if M::CUSTOM.is_some() {
+    if about.custom {
         let ops: Vec<_> = domain::filter::Op::ALL.iter().map(|op| op.name()).collect();
         let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$" });
         choices.push(condition(field, json!({ "enum": ops }), "a custom field, by the ops of its type"));
@@ -170,9 +197,9 @@ const VALUE: &str = "What the field is held against: a list for `in`, `not_in` a
     true or false for `is_null`, one value otherwise.";
 
 /// What a list can be filtered and sorted by, for people.
-pub(super) fn fields<M: Listed>() -> String {
+pub(super) fn fields(about: &About) -> String {
     let mut text = String::from("| field | holds | ops | sort |\n|---|---|---|---|\n");
-    for column in M::COLUMNS {
+    for column in about.columns {
         let ops: Vec<_> = column.kind.ops().iter().map(|op| op.name()).collect();
         let nullable = if column.nullable { ", or nothing" } else { "" };
         let sort = if column.sortable { "yes" } else { "" };
@@ -183,23 +210,23 @@ pub(super) fn fields<M: Listed>() -> String {
             ops.join(", ")
         ));
     }
-    if M::CUSTOM.is_some() {
+    if about.custom {
         text.push_str("| `custom.<key>` | what its type says | by its type | |\n");
     }
-    for column in M::COLUMNS.iter().filter(|column| column.hides) {
+    for column in about.columns.iter().filter(|column| column.hides) {
         let name = column.name;
         let capital = pascal(name);
         text.push_str(&format!("\n{capital} records are left out unless the filter asks about `{name}`.\n"));
     }
-    if let Some((_, meaning)) = M::ONLY {
+    if let Some(meaning) = about.only {
         text.push_str(&format!("\n{meaning}\n"));
     }
     text
 }
 
 /// A condition that fits the list.
-fn example<M: Listed>() -> Value {
-    let column = M::COLUMNS.iter().find(|column| column.kind == FieldKind::Text);
+fn example(about: &About) -> Value {
+    let column = about.columns.iter().find(|column| column.kind == FieldKind::Text);
     match column {
         Some(column) => json!({ "field": column.name, "op": "is_null", "value": false }),
         None => json!({}),
@@ -207,10 +234,9 @@ fn example<M: Listed>() -> Value {
 }
 
 /// A single record, now or as of the past.
-fn single<M: Listed>(document: &mut Document) {
-    let plain = M::READ.replace('_', " ");
-    let owner = pascal(M::PATH);
-    let view = document.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+fn single(document: &mut Document, about: &About, view: &Value) {
+    let plain = about.read.replace('_', " ");
+    let owner = pascal(about.path);
     let links = json!({
         "type": "object",
         "description": "Where to go from here.",
@@ -223,8 +249,8 @@ fn single<M: Listed>(document: &mut Document) {
          here by an instant (`known_at`)."
     );
     let moment = document.schemas.properties::<Moment>("");
-    Operation::new(format!("{}_read", M::PATH), M::PATH, description)
-        .permission(format!("{}.read", M::READ))
+    Operation::new(format!("{}_read", about.path), about.path, description)
+        .permission(format!("{}.read", about.read))
         .parameter(in_path("id", &format!("The {plain}."), json!({ "type": "string" })))
         .query(moment)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
@@ -235,6 +261,6 @@ fn single<M: Listed>(document: &mut Document) {
             &["ETag", "Deskfold-Position"],
         )
         .problems("Read", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]))
-        .problems(format!("{}Read", pascal(M::READ)), Code::unknown(M::READ))
-        .at(document, "get", &format!("/v1/{}/{{id}}", M::PATH));
+        .problems(format!("{}Read", pascal(about.read)), Code::unknown(about.read))
+        .at(document, "get", &format!("/v1/{}/{{id}}", about.path));
 }

@@ -29,12 +29,12 @@ fn runs(document: &mut Document) {
     let description = format!(
         "Lists the runs of a rule: for every event that triggered it, whether it matched, each condition with the value \
          it found, who was chosen among whom, and what came of it.\n\n{}",
-        lists::fields::<RuleRuns>()
+        lists::fields(&lists::About::of::<RuleRuns>())
     );
     let mut operation = Operation::new("rule_runs_of_rule", "rules", description)
         .permission("rule_run.read")
         .parameter(id_of::<Rule>(document));
-    for parameter in lists::in_address::<RuleRuns>("RuleRuns") {
+    for parameter in lists::in_address(&lists::About::of::<RuleRuns>(), "RuleRuns") {
         operation = operation.parameter(parameter);
     }
     operation
