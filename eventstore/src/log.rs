@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::append::{Append, AppendError, Appended, ClaimOwner, StoredCommand};
@@ -52,6 +53,9 @@ pub struct Options {
     pub poll: Duration,
     /// How many recent events stay in memory for the subscriptions of this process.
     pub tail_events: usize,
+    /// How many of this process's subscriptions read pages or write at once, in turn: many that have much to do leave
+    /// connections and processors to those who wait for an answer.
+    pub workers: usize,
     /// How many empty partitions lie ready beyond the head.
     pub partitions_ahead: u16,
     /// How long command ids are remembered: at least a day.
@@ -74,6 +78,7 @@ impl Default for Options {
             notify: true,
             poll: Duration::from_millis(250),
             tail_events: 16_384,
+            workers: 4,
             partitions_ahead: 2,
             command_retention: Duration::from_secs(30 * 24 * 60 * 60),
             metrics: None,
@@ -94,6 +99,7 @@ struct Shared {
     metrics: Metrics,
     writers: Writers,
     tail: Tail,
+    turns: Semaphore,
     tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
     keeper: tokio::task::AbortHandle,
 }
@@ -116,7 +122,9 @@ impl Log {
         tasks.push(pump);
         let keeper = keeping.abort_handle();
         tasks.push(keeping);
-        Ok(Log { shared: Arc::new(Shared { pool, options, metrics, writers, tail, tasks: tasks.into(), keeper }) })
+        let turns = Semaphore::new(options.workers.max(1));
+        let tasks = tasks.into();
+        Ok(Log { shared: Arc::new(Shared { pool, options, metrics, writers, tail, turns, tasks, keeper }) })
     }
 
     /// Writes what was accepted, then stops the log's tasks. Later appends are refused as unavailable.
@@ -130,6 +138,12 @@ impl Log {
             // Cancelled or done: either way it has stopped.
             let _ = task.await;
         }
+    }
+
+    /// A subscription's turn at the database, as long as the permit lives; `None` would mean that turns are over, which
+    /// they never are.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.turns.acquire().await.ok()
     }
 
     /// The pool for reads.

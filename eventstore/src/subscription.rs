@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::Recorded;
 use crate::lease::{Lease, Taken};
@@ -85,6 +86,9 @@ pub struct SubscriptionOptions {
     pub lease: Duration,
     /// Commit without waiting for the disk. What a crash loses is handled again: right for everything that can be replayed.
     pub relaxed_commit: bool,
+    /// How long after one transaction the next may begin: under load events come together instead of one by one, and
+    /// an event that comes alone is handled at once. Far behind the head nobody rests.
+    pub rest: Duration,
     /// How often a checkpoint is written while nothing relevant happens.
     pub checkpoint: Duration,
     /// Where to begin.
@@ -97,6 +101,7 @@ impl Default for SubscriptionOptions {
             batch: 1024,
             lease: Duration::from_secs(10),
             relaxed_commit: true,
+            rest: Duration::from_millis(5),
             checkpoint: Duration::from_secs(1),
             start: Start::Beginning,
         }
@@ -229,6 +234,8 @@ struct Hold {
     parked: HashMap<(Arc<str>, Arc<str>), i64>,
     /// Pages read ahead while far behind.
     pages: Option<Pages>,
+    /// When the next transaction may begin.
+    rested: Instant,
 }
 
 type Pages = Pin<Box<dyn Stream<Item = Result<Vec<Recorded>, Error>> + Send>>;
@@ -296,7 +303,7 @@ impl<H: Handler> Worker<H> {
                     pause
                 }
             };
-            let deadline = tokio::time::Instant::now() + wait;
+            let deadline = Instant::now() + wait;
             loop {
                 tokio::select! {
                     () = tokio::time::sleep_until(deadline) => break,
@@ -340,7 +347,7 @@ impl<H: Handler> Worker<H> {
         let parked =
             parked.into_iter().map(|(tenant, stream, first)| ((tenant.into(), stream.into()), first)).collect();
         self.position.send_replace(taken.position);
-        Ok(Some(Hold { taken, reached: taken.position, parked, pages: None }))
+        Ok(Some(Hold { taken, reached: taken.position, parked, pages: None, rested: Instant::now() }))
     }
 
     /// Works until stopped or until the lease is gone.
@@ -382,7 +389,7 @@ impl<H: Handler> Worker<H> {
                     // The log is closed.
                     Err(_) => { self.release(lease).await; return Ended::Stopped; }
                 },
-                () = std::future::ready(()), if more => match self.step(lease).await {
+                () = tokio::time::sleep_until(lease.rested), if more => match self.step(lease).await {
                     Ok(progress) => { more = progress; pause = FIRST_PAUSE; Ok(()) }
                     Err(trouble) => Err(trouble),
                 },
@@ -412,7 +419,12 @@ impl<H: Handler> Worker<H> {
             return Ok(false);
         };
         self.report(lease, batch.first().map(|event| event.recorded_at));
+        let full = lease.pages.is_some() || batch.len() as i64 >= self.options.batch;
+        let before = lease.taken.position;
         self.take(lease, batch, last).await?;
+        if !full && lease.taken.position > before {
+            lease.rested = Instant::now() + self.options.rest;
+        }
         self.report(lease, None);
         Ok(true)
     }
@@ -422,6 +434,7 @@ impl<H: Handler> Worker<H> {
             lease.pages = Some(Box::pin(self.log.replay(lease.reached, head)));
         }
         if let Some(pages) = &mut lease.pages {
+            let _turn = self.log.turn().await;
             match pages.next().await {
                 Some(page) => return Ok(page?.into_iter().map(Arc::new).collect()),
                 None => lease.pages = None,
@@ -500,10 +513,10 @@ impl<H: Handler> Worker<H> {
         poisoned: &[(Arc<Recorded>, String)],
         last: i64,
     ) -> Result<Tried, Trouble> {
-        let mut transaction = self.log.pool().begin().await?;
-        if self.options.relaxed_commit {
-            sqlx::query("set local synchronous_commit = off").execute(&mut *transaction).await?;
-        }
+        let log = self.log.clone();
+        let _turn = log.turn().await;
+        let begin = if self.options.relaxed_commit { "begin; set local synchronous_commit = off" } else { "begin" };
+        let mut transaction = self.log.pool().begin_with(begin).await?;
         if !part.is_empty() {
             match attempt(&mut self.handler, &mut transaction, part).await? {
                 Tried::Done => {}

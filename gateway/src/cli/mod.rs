@@ -9,6 +9,8 @@ mod serve;
 
 use std::{error::Error, io::Write};
 
+use futures::future::BoxFuture;
+
 use crate::{
     app::Connected,
     config::{Cli, Command, Database, LogFormat},
@@ -22,7 +24,12 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 ///
 /// # Errors
 /// Whatever went wrong, in a sentence.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
+pub fn run(cli: Cli) -> BoxFuture<'static, Result<(), Failure>> {
+    // Boxed, it is compiled here once, and not again in every program that calls it.
+    Box::pin(carry_out(cli))
+}
+
+async fn carry_out(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(config) => {
             log_to_stderr(config.log_format);
