@@ -1318,6 +1318,54 @@ async fn events_of_no_interest_move_the_position_and_on_request_the_checkpoint()
     assert_eq!(log.subscriptions().await.unwrap()[0].owner, None, "a stopped worker frees its lease");
 }
 
+/// How many of these are at work, and how many were at most.
+#[derive(Clone, Default)]
+struct Crowd(Arc<(AtomicUsize, AtomicUsize)>);
+
+struct Member(String, Crowd);
+
+impl Handler for Member {
+    fn name(&self) -> &str {
+        &self.0
+    }
+    fn version(&self) -> i32 {
+        1
+    }
+    fn categories(&self) -> &[&str] {
+        &[]
+    }
+    async fn handle(&mut self, transaction: &mut PgConnection, _: &[Arc<Recorded>]) -> Result<(), Failure> {
+        let (now, most) = &*self.1.0;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        for _ in 0..3 {
+            sqlx::query("select 1").execute(&mut *transaction).await?;
+        }
+        now.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_take_turns_and_leave_connections_to_others() {
+    let log = open_with(&cluster::database().await, Options { workers: 2, ..Options::default() }).await;
+    let crowd = Crowd::default();
+    let members: Vec<_> = (0..12)
+        .map(|number| {
+            let member = Member(format!("member {number}"), crowd.clone());
+            let options = SubscriptionOptions { batch: 4, rest: Duration::ZERO, ..SubscriptionOptions::default() };
+            Subscription::spawn(&log, member, options, log.metrics().clone())
+        })
+        .collect();
+    let head = fill(&log, 40).await;
+    for member in &members {
+        reached(member, head).await;
+    }
+    assert_eq!(crowd.0.1.load(Ordering::SeqCst), 2, "no more than two at once, and two when there is enough to do");
+    for member in members {
+        member.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_can_begin_now_and_a_long_way_back() {
     let log = noted().await;

@@ -67,9 +67,10 @@ async fn main() {
     projections::rebuild(&log, "feed", tokio::sync::watch::Sender::default()).await.unwrap();
     let rebuilt = head as f64 / began.elapsed().as_secs_f64();
     tell_rate("rebuild of feed, events", rebuilt, "the log's own replay, as JSON", replayed, 0.05);
-    sqlx::raw_sql("vacuum analyze").execute(&pool).await.unwrap();
 
-    let server = Server::start(&cluster.url("agency"), Some(&key)).await;
+    let server = Server::with(&cluster.url("agency"), Some(&key), &["--roles", "api,project"]).await;
+    common::reached(&log, &pool).await;
+    sqlx::raw_sql("vacuum analyze").execute(&pool).await.unwrap();
     let contact = agency.id(0, "contact", 0);
     let everything = Asked {
         subject: Subject::new("contact", contact),

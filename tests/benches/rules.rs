@@ -74,7 +74,7 @@ async fn timers(arguments: &Arguments, url: &str, pool: &PgPool) {
     let server = Server::with(url, Some(&key), &["--roles", "api,project"]).await;
     let waiting = "select count(*) from read_timer";
     until(pool, waiting, arguments.timers).await;
-    reached(&log, pool).await;
+    common::reached(&log, pool).await;
     sqlx::raw_sql("vacuum analyze").execute(pool).await.unwrap();
     let tickets = tickets(&server).await;
     let load = Load { server: &server, tickets: &tickets, per_second: arguments.commands };
@@ -110,15 +110,6 @@ async fn timers(arguments: &Arguments, url: &str, pool: &PgPool) {
 /// Waits until a query finds so many.
 async fn until(pool: &PgPool, count: &'static str, many: usize) {
     while sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.unwrap() != many as i64 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Waits until every read model has everything.
-async fn reached(log: &Log, pool: &PgPool) {
-    let head = log.head().await.unwrap();
-    let behind = "select count(*) from log_subscription where position < $1 and name <> 'react_rules'";
-    while sqlx::query_scalar::<_, i64>(behind).bind(head).fetch_one(pool).await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

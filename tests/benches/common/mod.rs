@@ -335,6 +335,15 @@ pub async fn replay(log: &Log, head: i64) -> f64 {
     head as f64 / began.elapsed().as_secs_f64()
 }
 
+/// Waits until every read model has everything.
+pub async fn reached(log: &Log, pool: &PgPool) {
+    let head = log.head().await.unwrap();
+    let behind = "select count(*) from log_subscription where position < $1 and name <> 'react_rules'";
+    while sqlx::query_scalar::<_, i64>(behind).bind(head).fetch_one(pool).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The tenant of a log that has one, and a user who works there.
 pub async fn tenant_and_user(server: &Server, pool: &PgPool) -> (Id, Id) {
     let user = r#"{"name": "Anna", "email": "anna@example.com"}"#;
