@@ -214,14 +214,13 @@ impl Log {
         let pool = self.pool().clone();
         tokio::spawn(async move {
             let read = async {
-                let mut connection = pool.acquire().await?;
-                let head: i64 = sqlx::query_scalar("select coalesce((select position from log_head), 0)")
-                    .fetch_one(&mut *connection)
-                    .await?;
+                let head: i64 =
+                    sqlx::query_scalar("select coalesce((select position from log_head), 0)").fetch_one(&pool).await?;
                 let (mut after, until) = (after.max(0), until.min(head));
                 while after < until {
                     let last = until.min(after + REPLAY_PAGE);
-                    let page = copy_page(&mut connection, after, last).await?;
+                    // Whoever folds may need a connection before it takes the next page: none is held meanwhile.
+                    let page = copy_page(&mut *pool.acquire().await?, after, last).await?;
                     if sender.send(Ok(page)).await.is_err() {
                         break;
                     }

@@ -35,6 +35,11 @@ pub trait Handler: Send + 'static {
     /// Categories it cares about; none means all.
     fn categories(&self) -> &[&str];
 
+    /// Whether an event of these categories is any of its business. Where none of a batch is, there is no transaction.
+    fn concerns(&self, _event: &Recorded) -> bool {
+        true
+    }
+
     /// Handles events, in the order of their positions, within the transaction that will move the checkpoint.
     fn handle(
         &mut self,
@@ -501,7 +506,8 @@ impl<H: Handler> Worker<H> {
     }
 
     fn concerns(&self, event: &Recorded) -> bool {
-        self.categories.is_empty() || self.categories.iter().any(|category| category == event.category())
+        let category = || self.categories.iter().any(|category| category == event.category());
+        (self.categories.is_empty() || category()) && self.handler.concerns(event)
     }
 
     /// Work, parking and checkpoint in one transaction.

@@ -16,6 +16,7 @@ use eventstore::{
 };
 use futures::{StreamExt, TryStreamExt};
 use jiff::{Timestamp, ToSpan};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -1361,6 +1362,30 @@ async fn subscriptions_take_turns_and_leave_connections_to_others() {
         reached(member, head).await;
     }
     assert_eq!(crowd.0.1.load(Ordering::SeqCst), 2, "no more than two at once, and two when there is enough to do");
+    for member in members {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_subscriptions_far_behind_get_along_with_few_connections() {
+    let database = cluster::database().await;
+    let options = cluster::shared().pool(&database).await.connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
+    let log = Log::open(pool, Options::default()).await.unwrap();
+    for _ in 0..5 {
+        log.append(append([write("import-1", Expected::Any, events(4000))])).await.unwrap();
+    }
+    let members: Vec<_> = (0..8)
+        .map(|number| {
+            let member = Member(format!("member {number}"), Crowd::default());
+            Subscription::spawn(&log, member, SubscriptionOptions::default(), log.metrics().clone())
+        })
+        .collect();
+    for member in &members {
+        // Less than a pool waits for a connection: nobody has to be thrown out.
+        tokio::time::timeout(Duration::from_secs(25), member.wait_for(20_000)).await.unwrap().unwrap();
+    }
     for member in members {
         member.stop().await;
     }

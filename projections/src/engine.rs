@@ -574,6 +574,10 @@ impl<M: ReadModel> Handler for Live<M> {
         M::KINDS
     }
 
+    fn concerns(&self, event: &Recorded) -> bool {
+        !M::keys(event).as_slice().is_empty()
+    }
+
     async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
         self.folder.evict(LIVE_ROWS);
         self.folder.fold(&mut *transaction, &self.table, batch).await?;
