@@ -1,6 +1,7 @@
 //! Deskfold end to end over HTTP, in one run on one PostgreSQL with fsync on: `cargo bench -p deskfold-tests --bench http`.
 //!
-//! The server is a process of its own that does everything it does by default. Commands per second are compared with what
+//! The server is a process of its own that does everything it does by default; beside it stands one that only takes
+//! commands (`--roles api`), as where read models have machines of their own. Commands per second are compared with what
 //! the log alone takes from as many clients, rounds interleaved, medians compared.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -33,50 +34,57 @@ async fn main() {
     let cluster = common::cluster().await;
     let log = Log::open(common::database(&cluster, "log").await, eventstore::Options::default()).await.unwrap();
     common::database(&cluster, "desk").await.close().await;
+    common::database(&cluster, "counter").await.close().await;
     let server = Server::start(&cluster.url("desk"), None).await;
+    let counter = Server::with(&cluster.url("counter"), None, &["--roles", "api"]).await;
     let desk = Desk::furnish(&server).await;
+    let counter_desk = Desk::furnish(&counter).await;
 
     // Caches warm, plans made, files grown.
     common::appends_per_second(&log, 32, length / 2).await;
     let mut tickets = desk.open(32, length / 2).await.made;
     desk.note(&tickets, 32, length / 2).await;
+    let taken = counter_desk.open(32, length / 2).await.made;
+    counter_desk.note(&taken, 32, length / 2).await;
 
     let mut most = 0.0;
     for clients in [1, 32, 128] {
-        let (mut appends, mut opened, mut noted) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut open_times, mut note_times) = (Times::default(), Times::default());
+        let mut appends = Vec::new();
+        let [mut opened, mut noted, mut taken] = [const { Vec::new() }; 3];
         let mut behind = Vec::new();
         for _ in 0..rounds {
             appends.push(common::appends_per_second(&log, clients, length).await);
-            let open = desk.open(clients, length).await;
-            opened.push(open.per_second);
-            open_times.extend(open.times);
-            tickets = open.made;
-            let note = desk.note(&tickets, clients, length).await;
-            noted.push(note.per_second);
-            note_times.extend(note.times);
+            opened.push(desk.open(clients, length).await);
+            tickets = Arc::clone(&opened[opened.len() - 1].made);
+            noted.push(desk.note(&tickets, clients, length).await);
             let began = Instant::now();
-            server.connect().await.settle(&tickets[0], note.position).await;
+            server.connect().await.settle(&tickets[0], noted[noted.len() - 1].position).await;
             behind.push(began.elapsed().as_secs_f64() * 1000.0);
+            let tickets = counter_desk.open(32, length / 8).await.made;
+            taken.push(counter_desk.note(&tickets, clients, length).await);
         }
         let plural = if clients == 1 { "client" } else { "clients" };
         let (appends, against) = (median(appends), format!("the log's own append, {clients} {plural}"));
-        let half = median(noted.clone()).min(median(opened.clone())) / 2.0;
-        most = half.max(most);
-        for (what, rates, mut times) in [("open a ticket", opened, open_times), ("add a note", noted, note_times)] {
+        let rate = |loads: &[Load]| median(loads.iter().map(|load| load.per_second).collect());
+        most = (rate(&noted).min(rate(&opened)) / 2.0).max(most);
+        for (what, loads) in [("open a ticket", opened), ("add a note", noted), ("note, commands only", taken)] {
+            let per_second = rate(&loads);
+            let mut times = Times::default();
+            loads.into_iter().for_each(|load| times.extend(load.times));
             println!(
                 "    {what}, {clients} {plural}: p50 {:.2} ms, p99 {:.2} ms of {} answers",
                 times.percentile(50),
                 times.percentile(99),
                 times.count()
             );
-            tell_rate(&format!("HTTP, {what}, {clients} {plural}"), median(rates), &against, appends, 0.25);
+            tell_rate(&format!("HTTP, {what}, {clients} {plural}"), per_second, &against, appends, 0.25);
         }
         println!("    read models had it all {:.0} ms after the last answer", median(behind));
     }
     commit_to_visible(&desk, most, length * 4).await;
     one_ticket(&server, &tickets[0], length).await;
     server.stop();
+    counter.stop();
     log.close().await;
     cluster.stop().await.unwrap();
 }

@@ -85,7 +85,7 @@ async fn timers(arguments: &Arguments, url: &str, pool: &PgPool) {
     let server = Server::with(url, Some(&key), &[]).await;
     let load = Load { server: &server, tickets: &tickets, per_second: arguments.commands };
     let (mut busy, took) = load.during(until(pool, waiting, 0)).await;
-    let overdue: i64 = sqlx::query_scalar("select count(*) from log_event where event_type = 'task.became_overdue'")
+    let overdue: i64 = sqlx::query_scalar("select count(*) from log_event where type = 'task.became_overdue'")
         .fetch_one(pool)
         .await
         .unwrap();
@@ -178,9 +178,11 @@ async fn backtest(arguments: &Arguments, url: &str, pool: &PgPool) {
     let role = json!({ "name": "Sales manager", "permissions": ["order.read"] }).to_string();
     let role = connection.post("/v1/roles", &role).await.id();
     for number in 0..20 {
-        let manager =
-            json!({ "name": format!("Manager {number}"), "email": format!("m{number}@example.com"), "roles": [role] });
-        connection.post("/v1/users", &manager.to_string()).await;
+        let manager = json!({ "name": format!("Manager {number}"), "email": format!("m{number}@example.com") });
+        let manager = connection.post("/v1/users", &manager.to_string()).await.id();
+        connection.post(&format!("/v1/users/{manager}/activate"), "{}").await;
+        let granted = json!({ "role": role }).to_string();
+        connection.post(&format!("/v1/users/{manager}/grant_role"), &granted).await;
     }
     server.stop();
     let log = Log::open(pool.clone(), Options::default()).await.unwrap();
@@ -198,8 +200,7 @@ async fn backtest(arguments: &Arguments, url: &str, pool: &PgPool) {
             { "field": "order.total.amount", "op": "gte", "value": "50000" },
             { "field": "order.city", "op": "eq", "value": "Saint Petersburg" },
         ] },
-        // All of it was recorded within seconds.
-        "delay_s": 1, "recheck": true, "cancel_on": ["order.paid"], "selector": [{ "role": role }],
+        "delay_s": 60, "recheck": true, "cancel_on": ["order.paid"], "selector": [{ "role": role }],
         "actions": [{ "create_task": { "title": "Ask about order {{ order.number }}", "due_in_s": 3600 } }],
     } } });
     let mut times = Times::default();
@@ -221,7 +222,9 @@ async fn backtest(arguments: &Arguments, url: &str, pool: &PgPool) {
 /// Customers, their orders, and tickets in between: of ten events four are an order's.
 fn history(events: usize, user: Id) -> impl Iterator<Item = StreamWrite> {
     const CUSTOMERS: usize = 2_000;
-    let at = |seconds: usize| Time::from_second(1_700_000_000 + seconds as i64).unwrap();
+    // The orders of the first half were due before they were recorded, those of the second are not due yet.
+    let start = Time::now().as_second() - events as i64 / 20;
+    let at = move |seconds: usize| Time::from_second(start + seconds as i64).unwrap();
     let customers = (0..CUSTOMERS).map(move |number| {
         let new: record::New<contact::Fields> =
             serde_json::from_value(json!({ "name": format!("Customer {number}") })).unwrap();
@@ -243,7 +246,7 @@ fn history(events: usize, user: Id) -> impl Iterator<Item = StreamWrite> {
             _ => json!({ "status_changed": { "from": "sent", "to": "delivered" } }),
         });
         let order = order.into_iter().enumerate();
-        let order = order.map(|(turn, event)| (at(number * 60 + turn), serde_json::from_value(event).unwrap()));
+        let order = order.map(|(turn, event)| (at(number + turn), serde_json::from_value(event).unwrap()));
         let opened = json!({ "opened": {
             "number": number + 1, "title": "Printer blinks", "channel": "email", "priority": 0, "stage": "new",
             "requester": { "kind": "contact", "id": customer },
@@ -253,7 +256,7 @@ fn history(events: usize, user: Id) -> impl Iterator<Item = StreamWrite> {
             json!({ "message_received": { "message_id": id("message", number * 5 + turn), "from": null, "body": body } })
         });
         let ticket = std::iter::once(opened).chain(messages);
-        let ticket = ticket.map(|event| (at(number * 60 + 30), serde_json::from_value(event).unwrap()));
+        let ticket = ticket.map(|event| (at(number), serde_json::from_value(event).unwrap()));
         [
             common::stream::<Order>(id("order", number), user, Some(customer), order),
             common::stream::<Ticket>(id("ticket", number), user, Some(customer), ticket),
