@@ -28,11 +28,13 @@ pub struct Column {
     pub sortable: bool,
     /// Whether records for which it is true are left out unless the filter asks about it.
     pub hides: bool,
+    /// The further table that has its index, where the list itself has none.
+    pub beside: Option<&'static str>,
 }
 
 impl Column {
     const fn new(name: &'static str, kind: FieldKind) -> Column {
-        Column { name, kind, nullable: false, sortable: true, hides: false }
+        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None }
     }
 
     /// A column of text.
@@ -79,6 +81,22 @@ impl Column {
     #[must_use]
     pub const fn hiding(self) -> Column {
         Column { hides: true, ..self }
+    }
+
+    /// The same, but filtered and sorted by the further table `read_<table>`, which has it under the same ids, with an
+    /// index. For what changes with nearly every event: an index of the list on it would make each change a change of all
+    /// the list's indexes, ten times as dear.
+    #[must_use]
+    pub const fn beside(self, table: &'static str) -> Column {
+        Column { beside: Some(table), ..self }
+    }
+
+    /// The column in SQL, where rows are looked for.
+    pub(crate) fn expression(&self) -> String {
+        match self.beside {
+            Some(table) => format!("read_{table}.{}", self.name),
+            None => sql::column(self.name, self.kind),
+        }
     }
 
     /// The same, but it may be without a value.
@@ -302,7 +320,7 @@ struct Step {
 
 impl Step {
     fn new(column: &'static Column, descending: bool) -> Step {
-        Step { column, expression: sql::column(column.name, column.kind), descending }
+        Step { column, expression: column.expression(), descending }
     }
 }
 
@@ -328,9 +346,16 @@ fn named(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{}{}", if step.descending { "-" } else { "+" }, step.column.name)).collect()
 }
 
-/// The filter, and what a list leaves out unless it is asked for.
-fn condition<M: Listed>(sql: &mut Sql, filter: &Filter) {
-    sql.push(" from read_").push(M::NAME).push(" t where t.tenant_id = ").again(0);
+/// Where rows come from, the filter, and what a list leaves out unless it is asked for.
+fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step]) {
+    sql.push(" from read_").push(M::NAME).push(" t");
+    for column in M::COLUMNS {
+        let Some(table) = column.beside else { continue };
+        if filter.mentions(column.name) || steps.iter().any(|step| step.column.name == column.name) {
+            sql.push(&format!(" join read_{table} on read_{table}.tenant_id = t.tenant_id and read_{table}.id = t.id"));
+        }
+    }
+    sql.push(" where t.tenant_id = ").again(0);
     if *filter != Filter::EVERYTHING {
         sql.push(" and (").filter(filter).push(")");
     }
@@ -389,13 +414,13 @@ pub(crate) fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
 
 /// The statement of one page: its rows by index alone, joined and made JSON afterwards.
 fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[Option<Scalar>]>, rows: i64) -> Sql {
-    let mut sql = Sql::default();
+    let mut sql = Sql::over(M::COLUMNS);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
     let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
     // The condition is the same in every branch, and so are its placeholders.
-    let mut shared = Sql { text: String::new(), values: std::mem::take(&mut sql.values) };
-    condition::<M>(&mut shared, filter);
+    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(M::COLUMNS) };
+    condition::<M>(&mut shared, filter, steps);
     sql.values = shared.values;
     let condition = shared.text;
     // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
@@ -422,7 +447,7 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
     sql.push(") t) select (select row_to_json(v) from (select ");
     sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
     for (index, step) in steps.iter().enumerate() {
-        sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
+        sql.push(if index == 0 { "" } else { ", " }).push(&sql::column(step.column.name, step.column.kind));
         // As text no reader rounds it.
         sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
     }
@@ -468,20 +493,20 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
 }
 
 async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::default();
+    let mut sql = Sql::over(M::COLUMNS);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("select count(*)");
-    condition::<M>(&mut sql, filter);
+    condition::<M>(&mut sql, filter, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(count)
 }
 
 async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::default();
+    let mut sql = Sql::over(M::COLUMNS);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("explain (format json) select 1");
-    condition::<M>(&mut sql, filter);
+    condition::<M>(&mut sql, filter, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))

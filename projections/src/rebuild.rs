@@ -326,7 +326,9 @@ impl<M: ReadModel> Builder<M> {
         let mut wanted: Vec<(String, String)> = indexes.into_iter().map(|index| (table.clone(), index)).collect();
         let mut connection = self.log.pool().acquire().await?;
         let all = Generation::all(self.log.pool()).await?;
-        let serving = all.into_iter().find(|known| known.name == M::NAME && known.serves());
+        // Another version may have other indexes: its migration made them.
+        let same = |known: &Generation| known.name == M::NAME && known.serves() && known.version == M::VERSION;
+        let serving = all.into_iter().find(same);
         for (old, new) in serving.iter().flat_map(|old| old.further_names.iter().zip(&self.generation.further_names)) {
             let there = registry::indexes(&mut connection, new).await?;
             let lacking = registry::indexes(&mut connection, old).await?.into_iter();
@@ -395,13 +397,7 @@ impl<M: ReadModel> Builder<M> {
             return Ok(false);
         }
         let new = &self.generation;
-        show(&mut transaction, &view(M::NAME), &new.table_name).await?;
-        if let (Some(tally), Some(table)) = (M::TALLY, &new.tally_name) {
-            show(&mut transaction, &view(tally), table).await?;
-        }
-        for (name, table) in M::FURTHER.iter().zip(&new.further_names) {
-            show(&mut transaction, &view(name), table).await?;
-        }
+        registry::show::<M>(&mut transaction, new).await?;
         sqlx::query("insert into log_subscription (name, version, position) values ($1, $2, $3)")
             .bind(M::NAME)
             .bind(new.generation)
@@ -419,6 +415,8 @@ impl<M: ReadModel> Builder<M> {
             for table in tables {
                 sqlx::query(AssertSqlSafe(format!("drop table {table}"))).execute(&mut *transaction).await?;
             }
+        } else {
+            registry::drop_older::<M>(&mut transaction).await?;
         }
         sqlx::query("update read_model set state = 'serving', position = $3 where name = $1 and generation = $2")
             .bind(M::NAME)
@@ -507,33 +505,6 @@ async fn checkpoint(connection: &mut PgConnection, name: &str, generation: i32) 
     Ok(position.unwrap_or(0))
 }
 
-/// Points a view at another table. A view whose columns change is made anew.
-async fn show(transaction: &mut PgConnection, view: &str, table: &str) -> Result<(), sqlx::Error> {
-    let mut savepoint = transaction.begin().await?;
-    let replaced = sqlx::query(AssertSqlSafe(format!("create or replace view {view} as select * from {table}")))
-        .execute(&mut *savepoint)
-        .await;
-    match replaced {
-        Ok(_) => savepoint.commit().await?,
-        // "invalid table definition": other columns than before.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P16") => {
-            savepoint.rollback().await?;
-            sqlx::query(AssertSqlSafe(format!("drop view {view}"))).execute(&mut *transaction).await?;
-            sqlx::query(AssertSqlSafe(format!("create view {view} as select * from {table}")))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        Err(error) => return Err(error),
-    }
-    describe(transaction, view, table).await
-}
-
-/// Gives a view or table the comments of another table.
-async fn describe(connection: &mut PgConnection, target: &str, source: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("select read_model_describe($1, $2)").bind(target).bind(source).execute(connection).await?;
-    Ok(())
-}
-
 /// Begins to fill a new table of the version that serves, unless one is being filled already.
 pub(crate) async fn request<M: ReadModel>(log: &Log) -> Result<(), Error> {
     let mut transaction = log.pool().begin().await?;
@@ -587,7 +558,7 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
          with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)"
     );
     sqlx::query(AssertSqlSafe(create)).execute(&mut *connection).await?;
-    describe(connection, table, other).await
+    registry::describe(connection, table, other).await
 }
 
 /// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is

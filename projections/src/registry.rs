@@ -1,7 +1,7 @@
 //! Which table of a read model serves, which is being filled: the table `read_model`.
 
 use eventstore::Log;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
 use crate::{Error, ReadModel};
 
@@ -139,7 +139,63 @@ pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
         }
     }
     generation.insert(&mut transaction).await?;
+    // The views show the tables of version 1 until they are told otherwise.
+    if generation.serves() && M::VERSION > 1 {
+        show::<M>(&mut transaction, &generation).await?;
+        drop_older::<M>(&mut transaction).await?;
+    }
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Points the views at the tables of a generation.
+pub(crate) async fn show<M: ReadModel>(
+    transaction: &mut PgConnection,
+    generation: &Generation,
+) -> Result<(), sqlx::Error> {
+    for (name, table) in
+        [M::NAME].into_iter().chain(M::TALLY).chain(M::FURTHER.iter().copied()).zip(generation.tables())
+    {
+        point(transaction, &view(name), table).await?;
+    }
+    Ok(())
+}
+
+/// Drops the tables that migrations created for older versions, where none of them ever served.
+pub(crate) async fn drop_older<M: ReadModel>(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for version in 1..M::VERSION {
+        for name in [M::NAME].into_iter().chain(M::TALLY).chain(M::FURTHER.iter().copied()) {
+            let drop = format!("drop table if exists {}", migrated(name, version));
+            sqlx::query(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Points a view at another table. A view whose columns change is made anew.
+async fn point(transaction: &mut PgConnection, view: &str, table: &str) -> Result<(), sqlx::Error> {
+    let mut savepoint = transaction.begin().await?;
+    let replaced = sqlx::query(AssertSqlSafe(format!("create or replace view {view} as select * from {table}")))
+        .execute(&mut *savepoint)
+        .await;
+    match replaced {
+        Ok(_) => savepoint.commit().await?,
+        // "invalid table definition": other columns than before.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P16") => {
+            savepoint.rollback().await?;
+            sqlx::query(AssertSqlSafe(format!("drop view {view}"))).execute(&mut *transaction).await?;
+            sqlx::query(AssertSqlSafe(format!("create view {view} as select * from {table}")))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Err(error) => return Err(error),
+    }
+    describe(transaction, view, table).await
+}
+
+/// Gives a view or table the comments of another table.
+pub(crate) async fn describe(connection: &mut PgConnection, target: &str, source: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("select read_model_describe($1, $2)").bind(target).bind(source).execute(connection).await?;
     Ok(())
 }
 

@@ -5,11 +5,15 @@ use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
+use crate::Column;
+
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sql {
     pub(crate) text: String,
     pub(crate) values: Vec<Bound>,
+    /// The columns that filters name.
+    pub(crate) columns: &'static [Column],
 }
 
 /// A value that a placeholder stands for.
@@ -33,6 +37,11 @@ impl From<&str> for Bound {
 }
 
 impl Sql {
+    /// A statement over a list with these columns.
+    pub(crate) fn over(columns: &'static [Column]) -> Sql {
+        Sql { columns, ..Sql::default() }
+    }
+
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
@@ -98,7 +107,8 @@ impl Sql {
         {
             return self;
         }
-        let column = column(field, *kind);
+        let known = self.columns.iter().find(|column| column.name == field);
+        let column = known.map_or_else(|| column(field, *kind), Column::expression);
         if *kind == FieldKind::Set {
             return self.set(&column, test);
         }

@@ -12,13 +12,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Tally, Unreadable, decode,
+    Column, Further, Listed, ReadModel, Sort, Tally, Unreadable, decode,
     fold::{micros, raise},
 };
 
 /// The list of tickets.
 #[derive(Clone, Copy, Debug)]
 pub struct TicketList;
+
+/// The further table by which tickets are found in the order of their last change.
+const UPDATED: &str = "ticket_updated";
 
 /// A ticket in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -250,13 +253,30 @@ fn status_name(status: Status) -> &'static str {
 
 impl ReadModel for TicketList {
     const NAME: &'static str = "ticket_list";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     const TALLY: Option<&'static str> = Some("tickets_by_product");
+    const FURTHER: &'static [&'static str] = &[UPDATED];
     type Row = Row;
 
     fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         Ok(Row::after(row, decode::<Ticket>(event)?, event))
+    }
+
+    fn fold(id: Id, row: Option<Row>, event: &Recorded, further: &mut Further) -> Result<Option<Row>, Unreadable> {
+        #[derive(Serialize)]
+        struct Key {
+            id: Id,
+        }
+        #[derive(Serialize)]
+        struct Updated {
+            updated_at: Time,
+        }
+        let row = Self::apply(id, row, event)?;
+        if let Some(row) = &row {
+            further.put(UPDATED, &Key { id }, &Updated { updated_at: row.updated_at })?;
+        }
+        Ok(row)
     }
 
     /// Tickets by product, day of opening and status; the product of a ticket without one is the empty text.
@@ -294,7 +314,7 @@ impl Listed for TicketList {
         Column::text("channel"),
         Column::text("origin").nullable(),
         Column::time("opened_at"),
-        Column::time("updated_at"),
+        Column::time("updated_at").beside(UPDATED),
         Column::time("first_reply_at").nullable(),
         Column::time("last_message_at").nullable(),
         Column::time("last_customer_message_at").nullable(),

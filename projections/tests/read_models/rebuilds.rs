@@ -2,9 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{role, ticket::Ticket};
+use domain::{
+    custom::Definitions,
+    role,
+    ticket::{Event, Ticket},
+};
 use eventstore::Log;
-use projections::{Progress, ReadModels, rebuild, status};
+use projections::{ListRequest, Progress, ReadModels, list, rebuild, status, ticket_list::TicketList};
+use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -68,7 +73,8 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
             models.rebuild(name, progress).await.unwrap();
             let seen = *seen.borrow();
             assert!(seen.done && seen.position >= 50, "{seen:?}");
-            assert_eq!(table(pool, name).await, format!("read_{name}_v1_g{}", round + 2));
+            let version = if name == "ticket_list" { 2 } else { 1 };
+            assert_eq!(table(pool, name).await, format!("read_{name}_v{version}_g{}", round + 2));
         }
     }
     stop.send_replace(true);
@@ -79,12 +85,12 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
     // What was served before is gone: tables, checkpoints, entries.
     let tables: i64 = sqlx::query_scalar(
         "select count(*) from pg_tables
-         where tablename like any (array['read\\_ticket\\_list%', 'read\\_tickets\\_by%', 'read\\_feed%'])",
+         where tablename like any (array['read\\_ticket\\_list%', 'read\\_tickets\\_by%', 'read\\_ticket\\_updated%', 'read\\_feed%'])",
     )
     .fetch_one(pool)
     .await
     .unwrap();
-    assert_eq!(tables, 5);
+    assert_eq!(tables, 6);
     models.stop().await;
     assert_eq!(world.log.subscriptions().await.unwrap().len(), projections::names().len());
     assert!(status(&world.log).await.unwrap().iter().all(|status| status.state == "serving"));
@@ -175,5 +181,47 @@ async fn newer_code_fills_its_own_table_while_the_old_one_serves() {
     models.settle(last).await.unwrap();
     let name: String = sqlx::query_scalar("select name from read_roles").fetch_one(pool).await.unwrap();
     assert_eq!(name, "Helper");
+    models.stop().await;
+}
+
+#[tokio::test]
+async fn a_released_list_gives_way_to_its_next_version() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    // As the first release left it.
+    sqlx::query(
+        "insert into read_model (name, generation, version, table_name, tally_name, state)
+         values ('ticket_list', 1, 1, 'read_ticket_list_v1', 'read_tickets_by_product_v1', 'serving')",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    for number in 0..3 {
+        world.tell::<Ticket>(id(number), [opened(number, "A ticket")]).await;
+    }
+    let (progress, _) = watch::channel(Progress::default());
+    tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, "ticket_list", progress)).await.unwrap().unwrap();
+    let models = world.models().await;
+    let last = world.tell::<Ticket>(id(0), [Event::Closed]).await;
+    models.settle(last).await.unwrap();
+    assert_eq!(table(pool, "ticket_list").await, "read_ticket_list_v2");
+    let request = ListRequest::parse::<TicketList>(None, Some("-updated_at"), &Definitions::new()).unwrap();
+    let page = list::<TicketList>(pool, world.tenant, &request).await.unwrap();
+    let numbers: Vec<Value> =
+        page.data.iter().map(|row| serde_json::from_str::<Value>(row.get()).unwrap()["number"].take()).collect();
+    assert_eq!(numbers, [0, 2, 1], "the one that was closed last comes first");
+    let counted: i64 =
+        sqlx::query_scalar("select sum(count)::bigint from read_tickets_by_product where status = 'closed'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(counted, 1);
+    let left: i64 = sqlx::query_scalar(
+        "select count(*) from pg_tables where tablename like 'read\\_ticket%\\_v1' and tablename ~ 'list|product'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(left, 0, "what was served before is gone");
     models.stop().await;
 }

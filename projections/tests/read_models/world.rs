@@ -45,6 +45,13 @@ impl World {
         World { database, log, tenant: id(1), clock: AtomicI64::new(0) }
     }
 
+    /// A world whose read models have been at work, so that their views show the tables of the newest versions.
+    pub(crate) async fn at_work() -> World {
+        let world = World::new().await;
+        world.models().await.stop().await;
+        world
+    }
+
     pub(crate) async fn models(&self) -> ReadModels {
         ReadModels::start(self.log.clone(), options()).await.unwrap()
     }
