@@ -135,6 +135,7 @@ impl Listed for TicketDetail {
     const READ: &'static str = Ticket::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[Column::id("id")];
+    const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("id")];
     const SELECT: &'static str = constcat::SELECT;
     const JOINS: &'static str = <TicketList as Listed>::JOINS;

@@ -16,6 +16,7 @@ mod rules;
 mod schemas;
 mod service;
 mod shared;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;

@@ -9,7 +9,7 @@ use jsonschema::Validator;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::world::everything;
+use crate::world::{everything, field};
 
 fn official() -> Validator {
     let text = fs::read_to_string(root().join("tests/data/openapi/schema-3.1.json")).unwrap();
@@ -414,4 +414,45 @@ async fn the_documentation_is_served_to_anybody_from_this_server_alone() {
     assert_eq!(home.status, StatusCode::OK, "followed to the page");
     assert_eq!(home.text, page.text);
     anybody.get("/docs/nothing.js").await.problem(404, "route_unknown");
+}
+
+#[tokio::test]
+async fn a_tenants_own_document_tells_its_custom_fields() {
+    let server = Server::start().await;
+    let (client, anybody) = (&server.admin, server.client(""));
+    let general = anybody.read("/v1/openapi.json").await;
+    assert_eq!(client.read("/v1/openapi.json").await, general, "there are none yet");
+    field(client, "ticket", "seats", "number", json!({ "label": "How many seats" })).await;
+    field(client, "ticket", "size", "select", json!({ "label": "Size", "options": ["S", "M"] })).await;
+    field(client, "entitlement", "serial", "text", json!({ "label": "Serial number" })).await;
+    let own = client.read("/v1/openapi.json").await;
+    assert_eq!(anybody.read("/v1/openapi.json").await, general, "nobody else sees them");
+    anybody.header("authorization", "Bearer dfk_stolen").get("/v1/openapi.json").await.problem(401, "key_invalid");
+    let errors: Vec<_> = official().iter_errors(&own).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+
+    let opening = &own["paths"]["/v1/tickets"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    let opening = validator(&own, opening);
+    let ticket = |custom: Value| json!({ "title": "Printer on fire", "custom": custom });
+    assert_fits(&opening, &ticket(json!({ "seats": 3, "size": "M" })), "a ticket with custom fields");
+    for wrong in [json!({ "seats": "three" }), json!({ "size": "XL" })] {
+        assert!(!opening.is_valid(&ticket(wrong.clone())), "{wrong}");
+    }
+    let id = client.create("/v1/tickets", ticket(json!({ "seats": 3, "size": "M" }))).await;
+    server.settle().await;
+    let shown = &own["paths"]["/v1/tickets/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    let ticket = client.read(&format!("/v1/tickets/{id}")).await;
+    assert_fits(&validator(&own, shown), &ticket, "the ticket");
+    let mut wrong = ticket.clone();
+    wrong["custom"]["seats"] = json!("three");
+    assert!(!validator(&own, shown).is_valid(&wrong), "{wrong}");
+
+    let filter = validator(&own, &json!({ "$ref": "#/components/schemas/TicketsFilter" }));
+    let condition = |field: &str| json!({ "field": field, "op": "gte", "value": 2 });
+    assert_fits(&filter, &condition("custom.seats"), "a condition");
+    for other in ["custom.colour", "custom.serial"] {
+        assert!(!filter.is_valid(&condition(other)), "{other}");
+    }
+    let holders = serde_json::to_string(&own["components"]["schemas"]).unwrap();
+    assert!(holders.contains("custom.serial") && holders.contains("Serial number."));
 }

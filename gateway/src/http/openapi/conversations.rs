@@ -14,7 +14,7 @@ use super::{
 
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
-    let entry = document.schemas.view::<conversation_messages::View>("Conversation", "ConversationMessages");
+    let entry = document.schemas.view::<conversation_messages::View>("Conversation", "ConversationMessages", None);
     let page = document.schemas.add("ConversationThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
     let description = "Reads the messages of a conversation, both ways and oldest first, with how far those of ours have \

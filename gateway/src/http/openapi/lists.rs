@@ -9,18 +9,18 @@ use super::{
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
-    schemas::{pascal, refer},
+    schemas::{CUSTOM_OF, pascal, refer},
 };
 
 /// Adds what read models answer.
 impl ListVisitor for Document {
     fn visit<M: Listed>(&mut self) {
         if M::LISTED {
-            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME), M::CUSTOM);
             list(self, &About::of::<M>(), &view);
         }
         if M::SINGLE {
-            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME));
+            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME), M::CUSTOM);
             single(self, &About::of::<M>(), &view);
         }
     }
@@ -31,7 +31,8 @@ pub(super) struct About {
     path: &'static str,
     read: &'static str,
     columns: &'static [Column],
-    custom: bool,
+    /// The kind whose custom fields its rows have.
+    custom: Option<&'static str>,
     default_sort: &'static [Sort],
     /// What is meant by its only rows, if it has not all.
     only: Option<&'static str>,
@@ -43,7 +44,7 @@ impl About {
             path: M::PATH,
             read: M::READ,
             columns: M::COLUMNS,
-            custom: M::CUSTOM.is_some(),
+            custom: M::CUSTOM,
             default_sort: M::DEFAULT_SORT,
             only: M::ONLY.map(|(_, meaning)| meaning),
         }
@@ -185,9 +186,9 @@ fn filter(about: &About, owner: &str) -> Value {
         let ops: Vec<_> = kind.ops().iter().map(|op| op.name()).collect();
         choices.push(condition(json!({ "enum": fields }), json!({ "enum": ops }), kind.wanted()));
     }
-    if about.custom {
+    if let Some(kind) = about.custom {
         let ops: Vec<_> = domain::filter::Op::ALL.iter().map(|op| op.name()).collect();
-        let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$" });
+        let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$", CUSTOM_OF: kind });
         choices.push(condition(field, json!({ "enum": ops }), "a custom field, by the ops of its type"));
     }
     json!({ "description": "Which records: a tree of conditions.", "oneOf": choices })
@@ -210,7 +211,7 @@ pub(super) fn fields(about: &About) -> String {
             ops.join(", ")
         ));
     }
-    if about.custom {
+    if about.custom.is_some() {
         text.push_str("| `custom.<key>` | what its type says | by its type | |\n");
     }
     for column in about.columns.iter().filter(|column| column.hides) {

@@ -4,15 +4,15 @@ use std::{io::Write, sync::LazyLock};
 
 use axum::{
     body::Bytes,
-    extract::Path,
+    extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use super::super::routes::Routes;
-use crate::problem::Problem;
+use super::{super::routes::Routes, tenant};
+use crate::{app::App, problem::Problem};
 
 /// What the page needs.
 pub(super) const FILES: &[&str] = &["docs.js", "swagger-ui-bundle.js", "swagger-ui.css", "licence.txt"];
@@ -21,9 +21,30 @@ pub(super) const FILES: &[&str] = &["docs.js", "swagger-ui-bundle.js", "swagger-
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /openapi.json`.
+/// `GET /openapi.json`: to whoever shows a key, with the custom fields of that tenant.
 pub(super) fn document() -> Routes {
-    Routes::new().get("/openapi.json", async |headers: HeaderMap| DOCUMENT.answer(&headers))
+    Routes::new().get("/openapi.json", async |State(app): State<App>, headers: HeaderMap| {
+        let asset = if headers.contains_key(header::AUTHORIZATION) { own(&app, &headers).await? } else { None };
+        let mut response = asset.as_ref().unwrap_or(&DOCUMENT).answer(&headers);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, authorization"));
+        Ok::<_, Problem>(response)
+    })
+}
+
+/// The caller's own document; none when the tenant has no custom fields.
+async fn own(app: &App, headers: &HeaderMap) -> Result<Option<Asset>, Problem> {
+    let caller = app.caller(headers).await?;
+    let fields = tenant::fields(app, &caller).await?;
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let made = tokio::task::spawn_blocking(move || {
+        let mut document = super::document();
+        tenant::tell(&mut document, &fields);
+        Asset::new("application/json", Bytes::from(document.to_string()), Compression::fast())
+    });
+    // It does not panic, and nobody aborts it: the general document will do otherwise.
+    Ok(made.await.ok())
 }
 
 /// `GET /docs` with its files, and the way there.
@@ -46,7 +67,7 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, 
 }
 
 static DOCUMENT: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("application/json", Bytes::from(super::document().to_string())));
+    LazyLock::new(|| Asset::new("application/json", Bytes::from(super::document().to_string()), Compression::best()));
 static PAGE: LazyLock<Asset> =
     LazyLock::new(|| Asset::fixed("text/html; charset=utf-8", include_bytes!("../../../assets/docs/index.html")));
 static SCRIPT: LazyLock<Asset> =
@@ -64,10 +85,10 @@ static LICENCE: LazyLock<Asset> = LazyLock::new(|| {
         include_str!("../../../assets/swagger-ui/swagger-ui-bundle.js.LICENSE.txt"),
         include_str!("../../../assets/swagger-ui/LICENSE"),
     ];
-    Asset::new("text/plain; charset=utf-8", Bytes::from(texts.join("\n\n")))
+    Asset::new("text/plain; charset=utf-8", Bytes::from(texts.join("\n\n")), Compression::best())
 });
 
-/// Bytes that never change while the process lives.
+/// Bytes with what is needed to answer with them: most never change while the process lives.
 struct Asset {
     media_type: &'static str,
     plain: Bytes,
@@ -79,13 +100,13 @@ struct Asset {
 
 impl Asset {
     fn fixed(media_type: &'static str, bytes: &'static [u8]) -> Asset {
-        Asset::new(media_type, Bytes::from_static(bytes))
+        Asset::new(media_type, Bytes::from_static(bytes), Compression::best())
     }
 
-    fn new(media_type: &'static str, plain: Bytes) -> Asset {
+    fn new(media_type: &'static str, plain: Bytes, compression: Compression) -> Asset {
         let digest = Sha256::digest(&plain);
         let hex: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), compression);
         let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish());
         Asset { media_type, plain, gzip: gzip.ok().map(Bytes::from), tag: format!("W/\"{hex}\"") }
     }

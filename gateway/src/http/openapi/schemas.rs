@@ -1,5 +1,7 @@
 //! JSON schemas under names that are unique in the whole document: types of one kind of record carry its name.
 
+use std::collections::BTreeMap;
+
 use domain::{Actor, Aggregate, Id, Money, Party, Via, custom, filter, named::Variant, record};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -12,7 +14,12 @@ pub(super) struct Schemas {
     components: Map<String, Value>,
     /// Types of the whole product: they stand under their own names.
     common: Map<String, Value>,
+    /// Schemas whose `custom` holds the custom fields of a kind.
+    custom: BTreeMap<String, &'static str>,
 }
+
+/// Says on a schema of custom fields whose they are: a tenant's own document tells them there.
+pub(super) const CUSTOM_OF: &str = "x-custom-fields-of";
 
 impl Schemas {
     pub(super) fn new() -> Schemas {
@@ -28,7 +35,7 @@ impl Schemas {
         generator.subschema_for::<filter::FieldKind>();
         generator.subschema_for::<filter::Op>();
         let common = generator.take_definitions(true);
-        Schemas { components: common.clone(), common }
+        Schemas { components: common.clone(), common, custom: BTreeMap::new() }
     }
 
     /// The commands and events of a kind.
@@ -37,9 +44,11 @@ impl Schemas {
         let (mut commands, mut events) = (A::commands(&mut generator), A::events(&mut generator));
         let owner = pascal(A::KIND);
         let names = self.adopt(&owner, generator);
+        self.holds_custom_of(&names, A::KIND);
         for variant in commands.iter_mut().chain(&mut events) {
             let mut schema = std::mem::take(&mut variant.schema).to_value();
             names.rename(&mut schema);
+            mark(&mut schema, A::KIND);
             variant.schema = schema.try_into().unwrap_or_default();
         }
         (commands, events)
@@ -55,7 +64,8 @@ impl Schemas {
     }
 
     /// The same for what a read model shows: types that are the kind's own keep their names, others carry the model's.
-    pub(super) fn view<T: JsonSchema>(&mut self, kind: &str, model: &str) -> Value {
+    /// `custom` is the kind whose custom fields it shows.
+    pub(super) fn view<T: JsonSchema>(&mut self, kind: &str, model: &str, custom: Option<&'static str>) -> Value {
         let mut generator = generator();
         let mut schema = generator.subschema_for::<T>().to_value();
         let definitions = generator.take_definitions(true);
@@ -85,6 +95,9 @@ impl Schemas {
         let names = self.adopt_as(definitions, |name| {
             shared.get(name).and_then(Value::as_str).map_or_else(|| owned(model, name), ToOwned::to_owned)
         });
+        if let Some(custom) = custom {
+            self.holds_custom_of(&names, custom);
+        }
         names.rename(&mut schema);
         schema
     }
@@ -114,8 +127,19 @@ impl Schemas {
         name.and_then(|name| self.components.get(name)).unwrap_or(schema)
     }
 
-    pub(super) fn into_components(self) -> Map<String, Value> {
+    pub(super) fn into_components(mut self) -> Map<String, Value> {
+        for (name, kind) in self.custom {
+            if let Some(schema) = self.components.get_mut(&name) {
+                mark(schema, kind);
+            }
+        }
         self.components
+    }
+
+    fn holds_custom_of(&mut self, names: &Names, kind: &'static str) {
+        for name in names.0.values().filter_map(Value::as_str) {
+            self.custom.entry(name.to_owned()).or_insert(kind);
+        }
     }
 
     /// Takes over what a generator has defined on the way.
@@ -134,6 +158,22 @@ impl Schemas {
             }
         }
         names
+    }
+}
+
+/// Marks the property `custom`, wherever in a schema it is a map of values.
+fn mark(schema: &mut Value, kind: &str) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(custom) = members.get_mut("properties").and_then(|properties| properties.get_mut("custom"))
+                && custom["additionalProperties"] == true
+            {
+                custom[CUSTOM_OF] = kind.into();
+            }
+            members.values_mut().for_each(|member| mark(member, kind));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mark(item, kind)),
+        _ => {}
     }
 }
 

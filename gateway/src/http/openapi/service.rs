@@ -100,11 +100,13 @@ fn health(document: &mut Document) {
 
 fn pages(document: &mut Document) {
     let content = json!({ "application/json": { "schema": { "type": "object" } } });
-    Operation::new("openapi", "service", "Answers with this document.")
+    let description = "Answers with this document. Asked with a key, it also tells the custom fields of that tenant.";
+    Operation::new("openapi", "service", description)
         .open()
         .shared(&["If-None-Match"])
         .answer_as(200, "An OpenAPI 3.1 document.", content, &["ETag"])
         .answer_as(304, "It is still what `If-None-Match` names.", json!({}), &["ETag"])
+        .problems("Document", Code::of(&[problems::KEYED]).into_iter().filter(|code| code.status == 401).collect())
         .at(document, "get", "/v1/openapi.json");
     let html = || json!({ "text/html": { "schema": { "type": "string" } } });
     Operation::new("home", "service", "Leads to the documentation.")

@@ -14,7 +14,7 @@ use super::{
 
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
-    let entry = document.schemas.view::<ticket_thread::View>("Ticket", "TicketThread");
+    let entry = document.schemas.view::<ticket_thread::View>("Ticket", "TicketThread", None);
     let page = document.schemas.add("TicketThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
     let description = "Reads the thread of a ticket: messages and notes, oldest first, those of tickets merged into it \
@@ -30,7 +30,7 @@ pub(super) fn describe(document: &mut Document) {
         .problems("TicketRead", Code::unknown("ticket"))
         .at(document, "get", "/v1/tickets/{id}/thread");
 
-    let entry = document.schemas.view::<product_holders::View>("Entitlement", "ProductHolders");
+    let entry = document.schemas.view::<product_holders::View>("Entitlement", "ProductHolders", Some("entitlement"));
     let page = document.schemas.add("EntitlementPicker", page_of(&entry));
     let options = document.schemas.properties::<PickerOptions>("");
     let description = "Lists the products that a ticket of this requester may be about: what is owned now by the requester, \

@@ -1,0 +1,84 @@
+//! A tenant's own document: its custom fields, where the general one only says that there may be some.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    custom::{Definition, Definitions, FieldType},
+    field::Field,
+};
+use serde_json::{Map, Value, json};
+
+use super::schemas::CUSTOM_OF;
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// The custom fields of each kind of record.
+pub(super) type Fields = BTreeMap<&'static str, Definitions>;
+
+/// Those of the caller's tenant.
+pub(super) async fn fields(app: &App, caller: &Caller) -> Result<Fields, Problem> {
+    struct Kinds(Vec<&'static str>);
+    impl domain::catalogue::Visitor for Kinds {
+        fn visit<A: domain::Aggregate>(&mut self) {
+            self.0.push(A::KIND);
+        }
+    }
+    let mut kinds = Kinds(Vec::new());
+    domain::catalogue::visit_all(&mut kinds);
+    let mut fields = Fields::new();
+    for kind in kinds.0 {
+        let (known, _) = app.commands.load::<Field>(caller.tenant, Field::id_for(caller.tenant, kind)).await?;
+        if !known.definitions.is_empty() {
+            fields.insert(kind, known.definitions.clone());
+        }
+    }
+    Ok(fields)
+}
+
+/// Tells them wherever a schema is marked.
+pub(super) fn tell(schema: &mut Value, fields: &Fields) {
+    match schema {
+        Value::Object(members) => {
+            let kind = members.get(CUSTOM_OF).and_then(Value::as_str);
+            if let Some(known) = kind.and_then(|kind| fields.get(kind)) {
+                if members.remove("pattern").is_some() {
+                    let names: Vec<_> = known.keys().map(|key| format!("custom.{key}")).collect();
+                    members.insert("enum".into(), json!(names));
+                } else {
+                    let properties: Map<_, _> = known.iter().map(|(key, field)| (key.clone(), of(field))).collect();
+                    members.insert("properties".into(), properties.into());
+                }
+            }
+            members.values_mut().for_each(|member| tell(member, fields));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| tell(item, fields)),
+        _ => {}
+    }
+}
+
+/// The schema of a field's values; null is "not set".
+fn of(field: &Definition) -> Value {
+    let text = |format: &str| json!({ "type": ["string", "null"], "format": format });
+    let options = || field.options.iter().map(|option| json!(option));
+    let mut schema = match field.field_type {
+        FieldType::Text | FieldType::Phone => json!({ "type": ["string", "null"] }),
+        FieldType::Number => json!({ "type": ["integer", "null"] }),
+        FieldType::Decimal => json!({ "type": ["string", "null"], "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$" }),
+        FieldType::Date => text("date"),
+        FieldType::Datetime => text("date-time"),
+        FieldType::Bool => json!({ "type": ["boolean", "null"] }),
+        FieldType::Select => json!({ "enum": options().chain([Value::Null]).collect::<Vec<_>>() }),
+        FieldType::MultiSelect => {
+            json!({ "type": ["array", "null"], "items": { "enum": options().collect::<Vec<_>>() } })
+        }
+        FieldType::Url => text("uri"),
+        FieldType::Email => text("email"),
+    };
+    let label = field.label.trim_end_matches('.');
+    let required = if field.required && !field.retired { " New records must have it." } else { "" };
+    let personal = if field.personal { " Personal data." } else { "" };
+    schema["description"] = format!("{label}.{required}{personal}").into();
+    if field.retired {
+        schema["deprecated"] = true.into();
+    }
+    schema
+}
