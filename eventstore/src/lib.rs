@@ -17,6 +17,7 @@ mod read;
 mod relay;
 mod subscription;
 mod tail;
+mod turn;
 mod wire;
 mod writer;
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::append::{Append, AppendError, Appended, ClaimOwner, StoredCommand};
 use crate::metrics::Metrics;
 use crate::partition;
 use crate::tail::{self, Tail};
+use crate::turn::{Turn, Turns};
 use crate::wire::Instant;
 use crate::writer::{self, Outcome, Writers};
 
@@ -53,8 +53,8 @@ pub struct Options {
     pub poll: Duration,
     /// How many recent events stay in memory for the subscriptions of this process.
     pub tail_events: usize,
-    /// How many of this process's subscriptions read pages or write at once, in turn: many that have much to do leave
-    /// connections and processors to those who wait for an answer.
+    /// How many of this process's subscriptions read pages or write at once, in turn, each turn on a connection of its own:
+    /// many that have much to do leave connections and processors to those who wait for an answer.
     pub workers: usize,
     /// How many empty partitions lie ready beyond the head.
     pub partitions_ahead: u16,
@@ -99,7 +99,7 @@ struct Shared {
     metrics: Metrics,
     writers: Writers,
     tail: Tail,
-    turns: Semaphore,
+    turns: Turns,
     tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
     keeper: tokio::task::AbortHandle,
 }
@@ -122,7 +122,7 @@ impl Log {
         tasks.push(pump);
         let keeper = keeping.abort_handle();
         tasks.push(keeping);
-        let turns = Semaphore::new(options.workers.max(1));
+        let turns = Turns::new(options.workers);
         let tasks = tasks.into();
         Ok(Log { shared: Arc::new(Shared { pool, options, metrics, writers, tail, turns, tasks, keeper }) })
     }
@@ -133,6 +133,7 @@ impl Log {
         self.shared.writers.drained().await;
         self.shared.tail.close();
         self.shared.keeper.abort();
+        self.shared.turns.close();
         let tasks = std::mem::take(&mut *self.shared.tasks.lock());
         for task in tasks {
             // Cancelled or done: either way it has stopped.
@@ -140,10 +141,9 @@ impl Log {
         }
     }
 
-    /// A subscription's turn at the database, as long as the permit lives; `None` would mean that turns are over, which
-    /// they never are.
-    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.shared.turns.acquire().await.ok()
+    /// A subscription's turn at the database.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        self.shared.turns.turn().await
     }
 
     /// The pool for reads.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -520,9 +520,10 @@ impl<H: Handler> Worker<H> {
         last: i64,
     ) -> Result<Tried, Trouble> {
         let log = self.log.clone();
-        let _turn = log.turn().await;
+        let turn = log.turn().await;
+        let mut connection = turn.connection(log.pool()).await?;
         let begin = if self.options.relaxed_commit { "begin; set local synchronous_commit = off" } else { "begin" };
-        let mut transaction = self.log.pool().begin_with(begin).await?;
+        let mut transaction = connection.begin_with(begin).await?;
         if !part.is_empty() {
             match attempt(&mut self.handler, &mut transaction, part).await? {
                 Tried::Done => {}
@@ -543,8 +544,14 @@ impl<H: Handler> Worker<H> {
         let moved = self.lease.move_checkpoint(&mut *transaction, &lease.taken, last).await;
         let committed = match moved {
             Ok(true) => transaction.commit().await.map_err(Trouble::from),
-            Ok(false) => Err(Trouble::Lost),
-            Err(error) => Err(error.into()),
+            Ok(false) => {
+                drop(transaction);
+                Err(Trouble::Lost)
+            }
+            Err(error) => {
+                drop(transaction);
+                Err(error.into())
+            }
         };
         if let Err(trouble) = committed {
             self.handler.rolled_back();
@@ -559,6 +566,7 @@ impl<H: Handler> Worker<H> {
                 lost => lost,
             });
         }
+        turn.keep(connection);
         lease.taken.position = last;
         lease.reached = last;
         self.metrics.handled.with_label_values(&self.labels()).inc_by(part.len() as u64);

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
 use sqlx::{
-    Executor, PgPool,
+    Connection, Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
@@ -143,6 +143,9 @@ pub struct Connected {
     embedded: Option<Embedded>,
 }
 
+/// A connection that lay idle for longer is looked after before it is used.
+const FRESH: Duration = Duration::from_secs(1);
+
 impl Connected {
     /// Your database if one is configured, the private cluster otherwise: the one that runs already, else a new one.
     ///
@@ -177,6 +180,15 @@ impl Connected {
         // Compiling a page's query takes longer than running it.
         let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
             Box::pin(async move { connection.execute("set jit = off").await.map(drop) })
+        });
+        // Of one just used nothing has to be asked: that would be a round trip before each query.
+        let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
         });
         Ok(pool.connect_with(options).await?)
     }
