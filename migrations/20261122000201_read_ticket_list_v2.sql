@@ -71,6 +71,9 @@ create index on read_ticket_updated_v2 (tenant_id, updated_at, id);
 
 create view read_ticket_updated as select * from read_ticket_updated_v2;
 
+-- Until the new list serves, the old one is ordered by this too.
+insert into read_ticket_updated_v2 select tenant_id, id, updated_at from read_ticket_list;
+
 comment on table read_ticket_updated_v2 is 'Tickets by their last change: an index of read_ticket_list.';
 comment on column read_ticket_updated_v2.tenant_id is 'Whose it is.';
 comment on column read_ticket_updated_v2.id is 'The ticket.';
