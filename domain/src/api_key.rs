@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, role::Role, user::User, valid};
+use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all, must, role::Role, user::User, valid};
 
 /// What may be asked of an API key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,23 +116,16 @@ fn issue(key: &ApiKey, new: Issue, ctx: &Ctx<'_>) -> Decision<Event> {
     if key.status != Status::Missing {
         return if key.digest == new.digest { Ok(vec![]) } else { Err(EXISTS) };
     }
-    valid::name(&new.name, "/name")?;
-    if new.digest.len() != 64 || !new.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(DIGEST_INVALID.at("/digest"));
-    }
-    // A long prefix would give the secret away.
-    if !(4..=16).contains(&new.prefix.len()) {
-        return Err(DIGEST_INVALID.at("/prefix"));
-    }
-    if new.expires_at.is_some_and(|at| at <= ctx.now) {
-        return Err(EXPIRY_INVALID.at("/expires_at"));
-    }
-    if !ctx.fact::<User>(new.user).is_active() {
-        return Err(USER_UNFIT.at("/user"));
-    }
-    if new.role.is_some_and(|role| !ctx.fact::<Role>(role).exists()) {
-        return Err(ROLE_UNFIT.at("/role"));
-    }
+    let digest = new.digest.len() == 64 && new.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    all([
+        valid::name(&new.name, "/name"),
+        must(digest, DIGEST_INVALID, "/digest"),
+        // A long prefix would give the secret away.
+        must((4..=16).contains(&new.prefix.len()), DIGEST_INVALID, "/prefix"),
+        must(new.expires_at.is_none_or(|at| at > ctx.now), EXPIRY_INVALID, "/expires_at"),
+        must(ctx.fact::<User>(new.user).is_active(), USER_UNFIT, "/user"),
+        must(new.role.is_none_or(|role| ctx.fact::<Role>(role).exists()), ROLE_UNFIT, "/role"),
+    ])?;
     Ok(vec![Event::Issued(new)])
 }
 

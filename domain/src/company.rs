@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection,
+    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection, all,
     external::{EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
     record::{self, Record},
@@ -128,12 +128,14 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::domain(fields.domain.as_deref())?;
-        valid::email(fields.email.as_deref())?;
-        valid::phone(fields.phone.as_deref())?;
-        valid::website(fields.website.as_deref())?;
-        valid::country(fields.country.as_deref())
+        all([
+            valid::name(&fields.name, "/name"),
+            valid::domain(fields.domain.as_deref()),
+            valid::email(fields.email.as_deref()),
+            valid::phone(fields.phone.as_deref()),
+            valid::website(fields.website.as_deref()),
+            valid::country(fields.country.as_deref()),
+        ])
     }
 
     fn ended(company: &Company) -> Option<Rejection> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     company::Company,
     external::{self, EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
@@ -384,12 +384,14 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::email(fields.email.as_ref().map(|email| email.as_str()))?;
-        valid::phone(fields.phone.as_ref().map(|phone| phone.as_str()))?;
-        valid::country(fields.country.as_deref())?;
-        valid::locale(fields.locale.as_deref())?;
-        valid::time_zone(fields.time_zone.as_deref())
+        all([
+            valid::name(&fields.name, "/name"),
+            valid::email(fields.email.as_ref().map(|email| email.as_str())),
+            valid::phone(fields.phone.as_ref().map(|phone| phone.as_str())),
+            valid::country(fields.country.as_deref()),
+            valid::locale(fields.locale.as_deref()),
+            valid::time_zone(fields.time_zone.as_deref()),
+        ])
     }
 
     fn ended(contact: &Contact) -> Option<Rejection> {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Rejection, Time};
+use crate::{Rejection, Time, all};
 
 /// The values of a record's custom fields by key.
 pub type Custom = BTreeMap<String, Value>;
@@ -87,26 +87,24 @@ pub const REQUIRED_FIELD: Rejection =
 /// Checks a new record's custom values, required fields included.
 pub fn check_new(definitions: &Definitions, custom: &Custom) -> Result<(), Rejection> {
     let required = definitions.iter().filter(|(_, field)| field.required && !field.retired);
-    for (key, _) in required {
-        if custom.get(key).is_none_or(Value::is_null) {
-            return Err(REQUIRED_FIELD.because(format!("{key} is required.")).at(pointer(key)));
-        }
-    }
-    check_changes(definitions, custom)
+    let missing = required.filter(|(key, _)| custom.get(*key).is_none_or(Value::is_null));
+    all(missing.map(|(key, _)| Err(required_field(key))).chain([check_changes(definitions, custom)]))
 }
 
 /// Checks changed values; null clears a field unless it is required.
 pub fn check_changes(definitions: &Definitions, changes: &CustomChanges) -> Result<(), Rejection> {
-    changes.iter().try_for_each(|(key, value)| match definitions.get(key) {
+    all(changes.iter().map(|(key, value)| match definitions.get(key) {
         None => Err(UNKNOWN_FIELD.because(format!("There is no custom field {key}.")).at(pointer(key))),
-        Some(field) if value.is_null() && field.required && !field.retired => {
-            Err(REQUIRED_FIELD.because(format!("{key} is required.")).at(pointer(key)))
-        }
+        Some(field) if value.is_null() && field.required && !field.retired => Err(required_field(key)),
         Some(_) if value.is_null() => Ok(()),
         Some(field) if field.retired => Err(UNKNOWN_FIELD.because(format!("{key} is retired.")).at(pointer(key))),
         Some(field) => check_value(field, value)
             .map_err(|wanted| INVALID_VALUE.because(format!("{key} must be {wanted}.")).at(pointer(key))),
-    })
+    }))
+}
+
+fn required_field(key: &str) -> Rejection {
+    REQUIRED_FIELD.because(format!("{key} is required.")).at(pointer(key))
 }
 
 /// The changes that a merge of `changes` into `current` really makes.

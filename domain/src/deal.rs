@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
-    Ctx, Decision, Id, Money, Need, Rejection,
+    Ctx, Decision, Id, Money, Need, Rejection, all,
     company::Company,
     contact::Contact,
     custom::Changes,
@@ -143,8 +143,7 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::amount(fields.amount.as_ref(), "/amount")
+        all([valid::name(&fields.name, "/name"), valid::amount(fields.amount.as_ref(), "/amount")])
     }
 
     fn references(fields: &Fields) -> Vec<Reference> {

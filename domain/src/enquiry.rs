@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Personal, Rejection,
+    Ctx, Decision, Id, Money, Personal, Rejection, all,
     contact::Contact,
     custom::{self, Changes},
     property::{Kind, Purpose},
@@ -161,9 +161,11 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::amount(fields.criteria.price_from.as_ref(), "/criteria/price_from")?;
-        valid::amount(fields.criteria.price_to.as_ref(), "/criteria/price_to")
+        all([
+            valid::name(&fields.name, "/name"),
+            valid::amount(fields.criteria.price_from.as_ref(), "/criteria/price_from"),
+            valid::amount(fields.criteria.price_to.as_ref(), "/criteria/price_to"),
+        ])
     }
 
     fn references(fields: &Fields) -> Vec<Reference> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Need, Personal, Rejection,
+    Ctx, Decision, Id, Money, Need, Personal, Rejection, all,
     contact::Contact,
     deal::Deal,
     named::Either,
@@ -119,9 +119,11 @@ impl record::Spec for Spec {
     type State = Outcome;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::email(fields.email.as_ref().map(|email| email.as_str()))?;
-        valid::phone(fields.phone.as_ref().map(|phone| phone.as_str()))
+        all([
+            valid::name(&fields.name, "/name"),
+            valid::email(fields.email.as_ref().map(|email| email.as_str())),
+            valid::phone(fields.phone.as_ref().map(|phone| phone.as_str())),
+        ])
     }
 
     fn references(fields: &Fields) -> Vec<Reference> {

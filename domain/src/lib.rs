@@ -56,4 +56,4 @@ pub use kernel::{Aggregate, Claim, Ctx, Decision, Echo, Facts, Need};
 pub use money::{Currency, Money};
 pub use party::{Party, PartyKind};
 pub use personal::Personal;
-pub use rejection::{Class, FieldError, Rejection};
+pub use rejection::{Class, Faults, FieldError, Rejection, all, must};

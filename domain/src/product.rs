@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, all,
     color::Color,
     external::{EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
@@ -139,8 +139,7 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::price(fields.price.as_ref())
+        all([valid::name(&fields.name, "/name"), valid::price(fields.price.as_ref())])
     }
 
     fn decide(product: &Product, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Ctx, Decision, Id, Money, Rejection,
+    Ctx, Decision, Id, Money, Rejection, all,
     custom::{self, Changes},
     record::{self, Record},
     valid,
@@ -256,9 +256,11 @@ impl record::Spec for Spec {
     type State = State;
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
-        valid::country(fields.country.as_deref())?;
-        valid::price(fields.price.as_ref())
+        all([
+            valid::name(&fields.name, "/name"),
+            valid::country(fields.country.as_deref()),
+            valid::price(fields.price.as_ref()),
+        ])
     }
 
     fn named(before: &Fields, after: &Fields, changes: &mut Changes) -> Vec<Event> {

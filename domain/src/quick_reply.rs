@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Id, Rejection,
+    Aggregate, Claim, Ctx, Id, Rejection, all,
     label::Label,
+    must,
     named::Never,
     record::{self, Record},
     reference::Reference,
@@ -54,9 +55,8 @@ impl record::Spec for Spec {
     type State = ();
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
-        valid::name(&fields.name, "/name")?;
         let empty = fields.text.trim().is_empty() && fields.attachments.is_empty();
-        if empty { Err(TEXT_INVALID.at("/text")) } else { Ok(()) }
+        all([valid::name(&fields.name, "/name"), must(!empty, TEXT_INVALID, "/text")])
     }
 
     fn references(fields: &Fields) -> Vec<Reference> {

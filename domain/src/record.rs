@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Need, Rejection,
+    Aggregate, Claim, Ctx, Decision, Faults, Id, Need, Rejection, all,
     custom::{self, Changes, Custom, CustomChanges},
     field::Field,
     named::{self, Either, Named},
@@ -360,11 +360,13 @@ impl<S: Spec> Record<S> {
         if let Some(fields) = &self.fields {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
         }
-        S::check(&new.fields)?;
-        reference::check(&S::references(&new.fields), ctx)?;
-        custom::check_new(&Self::custom_definitions(ctx).definitions, &new.custom)?;
-        new.stage.iter().try_for_each(|stage| stage_of::<S>(stage))?;
-        new.tags.iter().try_for_each(|tag| check_tag(tag))?;
+        all([
+            S::check(&new.fields),
+            reference::check(&S::references(&new.fields), ctx),
+            custom::check_new(&Self::custom_definitions(ctx).definitions, &new.custom),
+            new.stage.as_deref().map_or(Ok(()), stage_of::<S>),
+            all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))),
+        ])?;
         let custom = new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect();
         Ok(vec![Happened::Created(New { custom, ..new })])
     }
@@ -372,17 +374,18 @@ impl<S: Spec> Record<S> {
     fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         let custom = patch.remove("custom");
         let (edited, mut changes) = patched(fields, patch)?;
-        S::check(&edited)?;
-        reference::check(&new_references::<S>(fields, &edited), ctx)?;
+        let mut faults = Faults::default();
+        faults.check(S::check(&edited));
+        faults.check(reference::check(&new_references::<S>(fields, &edited), ctx));
+        let definitions = || Self::custom_definitions(ctx);
+        let custom = custom.and_then(|patch| faults.check(patched_custom(&definitions(), &self.custom, patch)));
+        faults.done()?;
         let mut events: Vec<_> = S::named(fields, &edited, &mut changes).into_iter().map(Either::Own).collect();
         if !changes.is_empty() {
             events.push(Either::Common(Happened::DetailsChanged { changes }));
         }
-        if let Some(custom) = custom {
-            let changes = patched_custom(&Self::custom_definitions(ctx), &self.custom, custom)?;
-            if !changes.is_empty() {
-                events.push(Either::Common(Happened::CustomChanged { changes }));
-            }
+        if let Some(changes) = custom.filter(|changes| !changes.is_empty()) {
+            events.push(Either::Common(Happened::CustomChanged { changes }));
         }
         Ok(events)
     }
@@ -418,7 +421,7 @@ impl<S: Spec> Record<S> {
             (Share { grantee, level }, _) => vec![Happened::Shared { grantee, level }],
             (Unshare { grantee }, _) if self.shared.contains_key(&grantee) => vec![Happened::Unshared { grantee }],
             (Tag { tag }, _) if !self.tags.contains(&tag) => {
-                check_tag(&tag)?;
+                check_tag(&tag, "/tag")?;
                 vec![Happened::Tagged { tag }]
             }
             (Untag { tag }, _) if self.tags.contains(&tag) => vec![Happened::Untagged { tag }],
@@ -551,9 +554,9 @@ fn stage_of<S: Spec>(stage: &str) -> Result<(), Rejection> {
     Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", S::STAGES.join(", "))).at("/stage"))
 }
 
-/// Refuses a tag that is empty or longer than 64 characters.
-pub fn check_tag(tag: &str) -> Result<(), Rejection> {
-    if tag.trim().is_empty() || tag.chars().count() > 64 { Err(TAG_INVALID.at("/tag")) } else { Ok(()) }
+/// Refuses a tag that is empty or longer than 64 characters. `pointer` is its place in the body.
+pub fn check_tag(tag: &str, pointer: &str) -> Result<(), Rejection> {
+    if tag.trim().is_empty() || tag.chars().count() > 64 { Err(TAG_INVALID.at(pointer)) } else { Ok(()) }
 }
 
 impl<S: Spec> Aggregate for Record<S> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Id, Need, Rejection,
+    Aggregate, Ctx, Id, Need, Rejection, all,
     catalogue::{Visitor, visit_all},
 };
 
@@ -93,16 +93,10 @@ pub fn needs(references: &[Reference]) -> Vec<Need> {
 /// Refuses what is not live, naming every place at fault.
 pub fn check(references: &[Reference], ctx: &Ctx<'_>) -> Result<(), Rejection> {
     let live = |reference: &&Reference| reference.target.as_ref().is_some_and(|(_, live)| live(ctx, reference.id));
-    let mut unfit = references.iter().filter(|reference| !live(reference));
-    let Some(first) = unfit.next() else { return Ok(()) };
-    let about = |reference: &Reference| {
+    all(references.iter().filter(|reference| !live(reference)).map(|reference| {
         let kind = reference.kind.replace('_', " ");
-        REFERENCE_UNFIT.because(format!("There is no such {kind}, or it is archived or merged."))
-    };
-    Err(unfit.fold(about(first).at(&first.pointer), |refusal, next| {
-        let mut errors = refusal.errors.clone();
-        errors.extend(about(next).at(&next.pointer).errors);
-        Rejection { errors, ..refusal }
+        let refusal = REFERENCE_UNFIT.because(format!("There is no such {kind}, or it is archived or merged."));
+        Err(refusal.at(&reference.pointer))
     }))
 }
 

@@ -88,6 +88,70 @@ impl Rejection {
         self.errors.push(error);
         self
     }
+
+    /// As one of several faults, when it points at no field.
+    fn whole(&self) -> FieldError {
+        FieldError { pointer: String::new(), code: self.code.clone(), detail: self.detail.to_string() }
+    }
+}
+
+/// Collects everything that is wrong with a command, so that whoever sent it learns of all of it at once. The first fault
+/// decides class and code.
+#[derive(Debug, Default)]
+pub struct Faults(Option<Rejection>);
+
+impl Faults {
+    /// Takes the outcome of a check in; its value, if it passed.
+    pub fn check<T>(&mut self, outcome: Result<T, Rejection>) -> Option<T> {
+        outcome.map_err(|fault| self.add(fault)).ok()
+    }
+
+    /// Adds a fault.
+    pub fn add(&mut self, fault: Rejection) {
+        match &mut self.0 {
+            None => self.0 = Some(fault),
+            Some(first) => {
+                if first.errors.is_empty() {
+                    first.errors.push(first.whole());
+                }
+                let errors = if fault.errors.is_empty() { vec![fault.whole()] } else { fault.errors };
+                for error in errors {
+                    if !first.errors.iter().any(|known| (&known.pointer, &known.code) == (&error.pointer, &error.code))
+                    {
+                        first.errors.push(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses if anything was found.
+    ///
+    /// # Errors
+    /// The first fault, with the places of all of them.
+    pub fn done(self) -> Result<(), Rejection> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Refuses a field for which something does not hold. `pointer` is its place in the body.
+///
+/// # Errors
+/// The refusal, pointing there.
+pub fn must(holds: bool, refusal: Rejection, pointer: impl Into<String>) -> Result<(), Rejection> {
+    if holds { Ok(()) } else { Err(refusal.at(pointer)) }
+}
+
+/// Refuses with everything that any of these checks found.
+///
+/// # Errors
+/// As [`Faults::done`].
+pub fn all(outcomes: impl IntoIterator<Item = Result<(), Rejection>>) -> Result<(), Rejection> {
+    let mut faults = Faults::default();
+    for outcome in outcomes {
+        faults.check(outcome);
+    }
+    faults.done()
 }
 
 impl PartialEq for Rejection {
@@ -103,3 +167,22 @@ impl std::fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLANK: Rejection = Rejection::invalid("blank", "It is blank.");
+    const TAKEN: Rejection = Rejection::conflict("taken", "It is taken.");
+
+    #[test]
+    fn all_faults_are_told_and_the_first_decides_class_and_code() {
+        let refused =
+            all([Ok(()), Err(BLANK.at("/name")), Err(TAKEN), Err(BLANK.at("/name")), Err(BLANK.at("/title"))]);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused, BLANK);
+        let places: Vec<_> = refused.errors.iter().map(|error| (error.pointer.as_str(), error.code.as_ref())).collect();
+        assert_eq!(places, [("/name", "blank"), ("", "taken"), ("/title", "blank")]);
+        assert_eq!(all([Ok(()), Ok(())]), Ok(()));
+    }
+}

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Id, Need, Party, PartyKind, Personal, Rejection, Time,
+    Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Party, PartyKind, Personal, Rejection, Time, all,
     contact::Contact,
     custom::{self, Changes, Custom, CustomChanges},
     entitlement::Entitlement,
@@ -790,22 +790,21 @@ const LINK_INVALID: Rejection =
 pub(crate) const SCORE_INVALID: Rejection = Rejection::invalid("score_invalid", "A score is 1 (bad) to 5 (good).");
 
 fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
-    check_title(&new.title)?;
-    let team = new.team.map(|team| team_of(team, ctx)).transpose()?;
-    let stages = stages_of(team.as_deref());
-    let stage = match new.stage {
-        Some(stage) if stages.contains(&stage) => stage,
-        Some(stage) => {
-            return Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage"));
-        }
-        None => stages[0].clone(),
+    let mut faults = Faults::default();
+    faults.check(check_title(&new.title));
+    let team = new.team.map(|team| faults.check(team_of(team, ctx)));
+    let stage = match (&team, new.stage) {
+        // Which stages there are the team would say.
+        (Some(None), _) => None,
+        (team, stage) => faults.check(first_stage(stage, team.iter().flatten().next().map(AsRef::as_ref))),
     };
-    check_requester(new.requester, ctx)?;
+    faults.check(check_requester(new.requester, ctx));
     let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
-    custom::check_new(&definitions.definitions, &new.custom)?;
-    new.tags.iter().try_for_each(|tag| check_tag(tag))?;
-    let product = new.entitlement.map(|id| product_of(id, new.requester, ctx)).transpose()?;
-    let assigned = new.assignee.map(|user| assign(None, user, AssignMethod::Manual, None, ctx)).transpose()?;
+    faults.check(custom::check_new(&definitions.definitions, &new.custom));
+    faults.check(all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))));
+    let product = new.entitlement.and_then(|id| faults.check(product_of(id, new.requester, ctx)));
+    let assigned = new.assignee.and_then(|user| faults.check(assign(None, user, AssignMethod::Manual, None, ctx)));
+    faults.done()?;
 
     let opened = Event::Opened(Opened {
         number: 0,
@@ -817,7 +816,7 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         channel: new.channel.unwrap_or_else(|| "api".into()),
         origin: new.origin,
         priority: new.priority,
-        stage,
+        stage: stage.unwrap_or_default(),
         category: new.category,
         tags: new.tags,
         custom: new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect(),
@@ -842,6 +841,16 @@ fn stages_of(team: Option<&Team>) -> Vec<String> {
     match team {
         Some(team) if !team.stages.is_empty() => team.stages.clone(),
         _ => STAGES.iter().map(|stage| (*stage).to_owned()).collect(),
+    }
+}
+
+/// The stage that a new ticket starts at: the one asked for, or the first.
+fn first_stage(asked: Option<String>, team: Option<&Team>) -> Result<String, Rejection> {
+    let mut stages = stages_of(team);
+    match asked {
+        Some(stage) if stages.contains(&stage) => Ok(stage),
+        Some(stage) => Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage")),
+        None => Ok(stages.swap_remove(0)),
     }
 }
 
@@ -961,7 +970,7 @@ impl Aggregate for Ticket {
             ClearProduct => Ok(self.product.map(|_| Event::ProductCleared).into_iter().collect()),
             Tag { tag } if opened.tags.contains(&tag) => Ok(vec![]),
             Tag { tag } => {
-                check_tag(&tag)?;
+                check_tag(&tag, "/tag")?;
                 Ok(vec![Event::Tagged { tag }])
             }
             Untag { tag } if opened.tags.contains(&tag) => Ok(vec![Event::Untagged { tag }]),

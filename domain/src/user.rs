@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Need, Personal, Rejection,
+    Aggregate, Claim, Ctx, Decision, Id, Need, Personal, Rejection, all,
     custom::Changes,
     record::{self, FIELD_INVALID},
     role::Role,
@@ -41,11 +41,13 @@ pub struct Profile {
 
 impl Profile {
     fn check(&self) -> Result<(), Rejection> {
-        valid::name(&self.name, "/name")?;
-        valid::email(Some(&self.email))?;
-        valid::phone(self.phone.as_ref().map(|phone| phone.as_str()))?;
-        valid::locale(self.locale.as_deref())?;
-        valid::time_zone(self.time_zone.as_deref())
+        all([
+            valid::name(&self.name, "/name"),
+            valid::email(Some(&self.email)),
+            valid::phone(self.phone.as_ref().map(|phone| phone.as_str())),
+            valid::locale(self.locale.as_deref()),
+            valid::time_zone(self.time_zone.as_deref()),
+        ])
     }
 }
 

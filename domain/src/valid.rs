@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use jiff::tz::TimeZoneDatabase;
 
-use crate::{Rejection, custom};
+use crate::{Rejection, custom, must};
 
 /// A name that is blank or too long.
 pub const NAME_INVALID: Rejection = Rejection::invalid("name_invalid", "A name has 1 to 200 characters.");
@@ -46,10 +46,6 @@ pub fn refusals() -> Vec<Rejection> {
         PRICE_INVALID,
         AMOUNT_INVALID,
     ]
-}
-
-fn must(holds: bool, refusal: Rejection, pointer: &str) -> Result<(), Rejection> {
-    if holds { Ok(()) } else { Err(refusal.at(pointer)) }
 }
 
 fn given(value: Option<&str>, holds: fn(&str) -> bool, refusal: Rejection, pointer: &str) -> Result<(), Rejection> {
