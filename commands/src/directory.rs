@@ -9,6 +9,7 @@ use domain::{
     Aggregate, Id, Metadata,
     automation::{Person, Preparation},
     named::Undecodable,
+    role::Role,
     rule_run::{self, RuleRun},
     task::{self, Task},
     team::Team,
@@ -19,7 +20,7 @@ use eventstore::{Direction, Log, Query, Recorded};
 use crate::Refused;
 
 /// The kinds of record whose events it folds.
-pub(crate) const CATEGORIES: [&str; 4] = [User::KIND, Team::KIND, Task::KIND, RuleRun::KIND];
+pub(crate) const CATEGORIES: [&str; 5] = [User::KIND, Role::KIND, Team::KIND, Task::KIND, RuleRun::KIND];
 /// Events read at once.
 const PAGE: i64 = 4096;
 
@@ -31,6 +32,7 @@ pub(crate) struct Directory {
     tenant: Id,
     position: i64,
     users: BTreeMap<Id, User>,
+    roles: HashMap<Id, Role>,
     teams: HashMap<Id, Team>,
     /// Open tasks, and those that runs are going to create, with who is to do them.
     tasks: HashMap<Id, Id>,
@@ -54,6 +56,7 @@ impl Directory {
             tenant,
             position: 0,
             users: BTreeMap::new(),
+            roles: HashMap::new(),
             teams: HashMap::new(),
             tasks: HashMap::new(),
             expected: HashMap::new(),
@@ -101,6 +104,10 @@ impl Directory {
         match event.category() {
             User::KIND => {
                 self.users.entry(id).or_default().evolve(&User::decode(&event.kind, &event.data)?);
+                self.places.clear();
+            }
+            Role::KIND => {
+                self.roles.entry(id).or_default().evolve(&Role::decode(&event.kind, &event.data)?);
                 self.places.clear();
             }
             Team::KIND => {
@@ -215,7 +222,7 @@ impl Directory {
         self.last.get(&rule).copied()
     }
 
-    /// The colleagues who may be given work.
+    /// The colleagues who can be given work: active ones with a role that exists.
     pub(crate) fn people(&mut self) -> &[Person] {
         if self.places.is_empty() {
             self.list();
@@ -230,7 +237,8 @@ impl Directory {
         }
         let mut loads: HashMap<Id, u32> = HashMap::new();
         self.tasks.values().for_each(|user| *loads.entry(*user).or_default() += 1);
-        let active = self.users.iter().filter(|(_, user)| user.is_active());
+        let live = |role: Id| self.roles.get(&role).is_some_and(Role::exists);
+        let able = self.users.iter().filter(|(_, user)| user.can_work(live));
         let person = |(id, user): (&Id, &User)| Person {
             id: *id,
             name: user.profile.name.to_string(),
@@ -240,7 +248,7 @@ impl Directory {
             presence: user.presence,
             load: loads.get(id).copied().unwrap_or_default(),
         };
-        self.people = active.map(person).collect();
+        self.people = able.map(person).collect();
         self.places = self.people.iter().enumerate().map(|(place, person)| (person.id, place)).collect();
     }
 
@@ -252,7 +260,7 @@ impl Directory {
 
 /// The types of events that say anything: most runs are skipped, and that says nothing.
 fn types() -> Vec<String> {
-    let kinds = [User::KIND, Team::KIND, Task::KIND].into_iter().filter_map(domain::catalogue::kind);
+    let kinds = [User::KIND, Role::KIND, Team::KIND, Task::KIND].into_iter().filter_map(domain::catalogue::kind);
     let all = kinds.flat_map(|kind| kind.events.keys().map(move |event| format!("{}.{event}", kind.name)));
     let runs = ["prepared", "executed", "parked", "cancelled"].map(|event| format!("{}.{event}", RuleRun::KIND));
     all.chain(runs).collect()

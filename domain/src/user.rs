@@ -240,8 +240,25 @@ const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no
 const CAPACITY_INVALID: Rejection =
     Rejection::invalid("user_capacity_invalid", "A kind of work has 1 to 64 characters, such as ticket.");
 
+/// What must be known to say whether a colleague [`can_work`]: the user, and then the user's roles. Nobody is given work
+/// who is shut out at the same moment.
+pub fn needs_to_work(user: Id, ctx: &Ctx<'_>) -> Vec<Need> {
+    let roles = if ctx.facts.has(User::KIND, user) { ctx.fact::<User>(user).roles.clone() } else { BTreeSet::new() };
+    [Need::guarded::<User>(user)].into_iter().chain(roles.into_iter().map(Need::of::<Role>)).collect()
+}
+
+/// Whether a colleague can be given work, as far as the facts go: [`User::can_work`].
+pub fn can_work(user: Id, ctx: &Ctx<'_>) -> bool {
+    ctx.fact::<User>(user).can_work(|role| ctx.fact::<Role>(role).exists())
+}
+
 impl User {
-    /// Whether the user may act and be given work: invited or active.
+    /// Whether the user can be given work: active, and not merely invited, with at least one role that `exists`.
+    pub fn can_work(&self, exists: impl Fn(Id) -> bool) -> bool {
+        self.status == Status::Active && self.roles.iter().any(|role| exists(*role))
+    }
+
+    /// Whether the user may act: invited or active.
     pub fn is_active(&self) -> bool {
         matches!(self.status, Status::Invited | Status::Active)
     }
@@ -508,6 +525,18 @@ mod tests {
         anna([]).when(grant()).rejected(ROLE_UNFIT);
         anna([]).with::<Role>(AGENT, [agent(), role::Event::Deleted]).when(grant()).rejected(ROLE_UNFIT);
         leads_to([granted()], &Command::RevokeRole { role: AGENT }, Event::RoleRevoked { role: AGENT });
+    }
+
+    #[test]
+    fn work_is_for_active_colleagues_with_a_role_that_exists() {
+        let can_work = |events: &[Event], live: bool| anna(events.iter().cloned()).state.can_work(|_| live);
+        let granted = Event::RoleGranted { role: AGENT };
+        assert!(can_work(&[Event::Activated, granted.clone()], true));
+        assert!(!can_work(&[granted.clone()], true), "only invited");
+        assert!(!can_work(&[Event::Activated], true), "no role");
+        assert!(!can_work(&[Event::Activated, granted.clone()], false), "a deleted role");
+        assert!(!can_work(&[Event::Activated, granted, gone()], true), "deactivated");
+        assert!(!User::default().can_work(|_| true));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use deskfold_tests::{Client, Server};
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::world::employ;
+
 /// A user with a role of these permissions, and a client that acts as that user.
 pub(crate) async fn user_with(server: &Server, email: &str, permissions: &[&str]) -> (String, Client) {
     let role = server.admin.create("/v1/roles", json!({ "name": email, "permissions": permissions })).await;
     let user = server.admin.create("/v1/users", json!({ "email": email, "name": email })).await;
-    server.admin.run(&format!("/v1/users/{user}/grant_role"), json!({ "role": role })).await;
+    employ(&server.admin, &user, &role).await;
     let issued =
         server.admin.post("/v1/api_keys", json!({ "name": "test", "user": user })).await.expect(StatusCode::CREATED);
     (user, server.client(issued["key"].as_str().unwrap()))

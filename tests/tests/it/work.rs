@@ -4,7 +4,7 @@ use deskfold_tests::Server;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::world::{NOBODY, condition, contact, each, euros, filtered, subject, texts, user};
+use crate::world::{NOBODY, colleague, condition, contact, each, euros, filtered, subject, texts, user};
 
 #[tokio::test]
 async fn tasks_are_found_by_who_when_and_what() {
@@ -239,16 +239,8 @@ async fn calls_are_answered_or_missed() {
 async fn an_agent_works_with_all_of_it_and_a_viewer_looks_on() {
     let server = Server::start().await;
     let client = &server.admin;
-    server.settle().await;
-    let roles = client.read("/v1/roles").await;
-    let role = |name: &str| {
-        let found = roles["data"].as_array().unwrap().iter().find(|role| role["name"] == name);
-        found.unwrap_or_else(|| panic!("no role {name}"))["id"].clone()
-    };
     let with = async |name: &str| {
-        let id = user(client, &format!("A {name}")).await;
-        client.run(&format!("/v1/users/{id}/activate"), json!({})).await;
-        client.run(&format!("/v1/users/{id}/grant_role"), json!({ "role": role(name) })).await;
+        let id = colleague(client, &format!("A {name}"), name).await;
         let key = client.post("/v1/api_keys", json!({ "name": name, "user": id })).await.expect(StatusCode::CREATED);
         server.client(key["key"].as_str().unwrap())
     };

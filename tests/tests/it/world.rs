@@ -60,9 +60,31 @@ pub(crate) async fn product(client: &Client, name: &str) -> String {
     client.create("/v1/products", json!({ "name": name })).await
 }
 
+/// A colleague who can be given work: active, with the shipped role of agents.
 pub(crate) async fn user(client: &Client, name: &str) -> String {
+    colleague(client, name, "agent").await
+}
+
+/// A colleague with one of the roles that every tenant starts with.
+pub(crate) async fn colleague(client: &Client, name: &str, role: &str) -> String {
     let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
-    client.create("/v1/users", json!({ "email": email, "name": name })).await
+    let id = client.create("/v1/users", json!({ "email": email, "name": name })).await;
+    employ(client, &id, &shipped_role(client, role).await).await;
+    id
+}
+
+/// Lets an invited colleague in and gives him a role.
+pub(crate) async fn employ(client: &Client, user: &str, role: &str) {
+    client.run(&format!("/v1/users/{user}/activate"), json!({})).await;
+    client.run(&format!("/v1/users/{user}/grant_role"), json!({ "role": role })).await;
+}
+
+/// The id of a role that every tenant starts with.
+pub(crate) async fn shipped_role(client: &Client, name: &str) -> String {
+    let created = client.read("/v1/events?types=role.created&limit=10").await;
+    let created = created["data"].as_array().unwrap().iter().find(|event| event["data"]["name"] == name);
+    let stream = created.unwrap_or_else(|| panic!("no role {name}"))["stream"].as_str().unwrap();
+    stream.trim_start_matches("role-").to_owned()
 }
 
 /// Gives a product to somebody; the entitlement.
@@ -155,7 +177,9 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     }
     let anna = all["users"][0].clone();
     let role = client.create("/v1/roles", json!({ "name": text("night"), "permissions": ["ticket.read"] })).await;
-    client.run(&format!("/v1/users/{anna}/grant_role"), json!({ "role": role })).await;
+    for user in &all["users"] {
+        employ(client, user, &role).await;
+    }
     all.insert("roles", vec![role]);
     for name in ["First", "Second"] {
         all.entry("teams").or_default().push(client.create("/v1/teams", json!({ "name": text(name) })).await);
