@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::{
     Actor, Aggregate, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     kernel::{AnyState, fold},
+    reference::Subject,
 };
 use eventstore::{
     Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Log, NewEvent, Number, Query, Recorded,
@@ -349,6 +350,9 @@ impl Commands {
                     });
                 }
             };
+            if order.dry_run {
+                self.look_for_taken(order, &plan.append.claims, &plan.taken).await?;
+            }
             if order.dry_run || (plan.is_empty() && !order.remember) {
                 let head = *self.log.tail().watch().borrow();
                 return Ok(Accepted {
@@ -369,7 +373,7 @@ impl Commands {
                 Err(AppendError::Conflict { stream, .. }) => {
                     plan.relied.iter().filter(|(name, _)| *name == stream).for_each(|(_, key)| self.cache.forget(key));
                 }
-                Err(AppendError::Claimed { scope, key, .. }) => {
+                Err(AppendError::Claimed { scope, key, owner_stream }) => {
                     // By this very command, perhaps: another process may have carried it out meanwhile.
                     if let Some(answer) = self.answer_of_before(order).await? {
                         return Ok(answer);
@@ -377,11 +381,8 @@ impl Commands {
                     if order.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
                         return Err(Refused::Marked);
                     }
-                    let taken = plan.taken.into_iter().find(|claim| claim.scope == scope && claim.key == key);
                     self.metrics.rejections.inc();
-                    return Err(
-                        taken.map_or_else(|| Refused::Broken(format!("{scope} is taken")), |claim| claim.taken.into())
-                    );
+                    return Err(taken(&plan.taken, &scope, &key, &owner_stream));
                 }
                 Err(AppendError::CommandReused) => return Err(Refused::Reused),
                 Err(AppendError::Invalid(reason)) => {
@@ -513,6 +514,20 @@ impl Commands {
         };
         let after = state;
         Ok(Plan { append, written, after, version, others, relied: streams, taken: claims, numbered: maker.numbered })
+    }
+
+    /// What the append would find, for a command that is only tried.
+    async fn look_for_taken(&self, order: &Order, claims: &[Claim], known: &[domain::Claim]) -> Result<(), Refused> {
+        let stream = claims.iter().map(|claim| claim.stream.as_str()).next().unwrap_or_default();
+        for claim in claims.iter().filter(|claim| claim.action == ClaimAction::Take) {
+            let tenant = if claim.global { String::new() } else { order.tenant.to_string() };
+            let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await.map_err(unavailable)?;
+            if let Some(owner) = owner.filter(|owner| owner.stream != stream) {
+                let ours = if owner.tenant == order.tenant.to_string() { owner.stream.as_str() } else { "" };
+                return Err(taken(known, &claim.scope, &claim.key, ours));
+            }
+        }
+        Ok(())
     }
 
     async fn check_conditions<A: Aggregate>(
@@ -702,6 +717,18 @@ fn holds_nul(data: &[u8]) -> bool {
 
 fn exactly(version: i64) -> Expected {
     if version < 0 { Expected::NoStream } else { Expected::Exact(version) }
+}
+
+/// The refusal of a name that another record has, which it tells.
+fn taken(claims: &[domain::Claim], scope: &str, key: &str, owner_stream: &str) -> Refused {
+    let Some(claim) = claims.iter().find(|claim| claim.scope == scope && claim.key == key) else {
+        return Refused::Broken(format!("{scope} is taken"));
+    };
+    let owner = owner_stream.split_once('-').and_then(|(kind, id)| Some(Subject::new(kind, id.parse().ok()?)));
+    match owner {
+        Some(owner) => claim.taken.clone().with(owner).into(),
+        None => claim.taken.clone().into(),
+    }
 }
 
 fn claim_of(claim: &domain::Claim, stream: &str) -> Claim {

@@ -183,7 +183,7 @@ impl record::Spec for Spec {
     fn claims(_: &Company, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         match event {
             Either::Own(Event::ExternalIdAdded(id)) => {
-                vec![Claim::take("company.external", id.key(), EXTERNAL_ID_TAKEN)]
+                vec![Claim::take("company.external", id.key(), EXTERNAL_ID_TAKEN.at("/external_id"))]
             }
             Either::Own(Event::ExternalIdRemoved(id)) => vec![Claim::release("company.external", id.key())],
             _ => vec![],

@@ -365,6 +365,18 @@ impl Contact {
         self.state.absorbed.keys().copied()
     }
 
+    /// Where in a command's body the address with this key stands.
+    fn place_of(&self, key: &str) -> &'static str {
+        let is = |kind, value: &Option<Personal<String>>| {
+            value.clone().is_some_and(|value| Identity { kind, value }.key() == key)
+        };
+        match &self.fields {
+            Some(fields) if is(IdentityKind::Email, &fields.email) => "/email",
+            Some(fields) if is(IdentityKind::Phone, &fields.phone) => "/phone",
+            _ => "/value",
+        }
+    }
+
     fn address_keys(&self) -> BTreeSet<String> {
         self.addresses().iter().map(Identity::key).collect()
     }
@@ -533,8 +545,11 @@ impl record::Spec for Spec {
         Aggregate::evolve(&mut after, event);
         let mut claims =
             Claim::moved("contact.identity", &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
+        for claim in &mut claims {
+            claim.taken = claim.taken.clone().at(after.place_of(&claim.key));
+        }
         let (old, new) = (external::keys(&contact.state.external_ids), external::keys(&after.state.external_ids));
-        claims.extend(Claim::moved("contact.external", &old, &new, &EXTERNAL_ID_TAKEN));
+        claims.extend(Claim::moved("contact.external", &old, &new, &EXTERNAL_ID_TAKEN.at("/external_id")));
         claims
     }
 

@@ -348,7 +348,10 @@ impl Aggregate for Entitlement {
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         let Event::Granted(grant) = event else { return vec![] };
         let external = grant.external();
-        external.iter().map(|id| Claim::take("entitlement.external", id.key(), EXTERNAL_ID_TAKEN)).collect()
+        external
+            .iter()
+            .map(|id| Claim::take("entitlement.external", id.key(), EXTERNAL_ID_TAKEN.at("/external_id")))
+            .collect()
     }
 
     fn refusals() -> Vec<Rejection> {

@@ -17,9 +17,13 @@ pub struct New {
     /// Its colour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<Color>,
-    /// Whether it is offered although nothing bears it.
-    #[serde(default)]
+    /// Whether it is offered although nothing bears it: so is what somebody creates, and not what is typed into a chat.
+    #[serde(default = "offered")]
     pub preset: bool,
+}
+
+fn offered() -> bool {
+    true
 }
 
 /// What may be asked of a label.

@@ -417,7 +417,7 @@ impl Aggregate for Order {
         }
         let mut after = self.clone();
         after.evolve(event);
-        Claim::moved("order.external_number", &number(self), &number(&after), &NUMBER_TAKEN)
+        Claim::moved("order.external_number", &number(self), &number(&after), &NUMBER_TAKEN.at("/external_number"))
     }
 
     fn counter(event: &Event) -> Option<&'static str> {

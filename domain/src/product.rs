@@ -186,7 +186,7 @@ impl record::Spec for Spec {
     fn claims(_: &Product, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         match event {
             Either::Own(Event::ExternalIdAdded(id)) => {
-                vec![Claim::take("product.external", id.key(), EXTERNAL_ID_TAKEN)]
+                vec![Claim::take("product.external", id.key(), EXTERNAL_ID_TAKEN.at("/external_id"))]
             }
             Either::Own(Event::ExternalIdRemoved(id)) => vec![Claim::release("product.external", id.key())],
             _ => vec![],

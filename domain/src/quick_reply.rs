@@ -67,7 +67,7 @@ impl record::Spec for Spec {
     fn claims(reply: &QuickReply, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = reply.clone();
         after.evolve(event);
-        Claim::moved("quick_reply.name", &word(reply), &word(&after), &NAME_TAKEN)
+        Claim::moved("quick_reply.name", &word(reply), &word(&after), &NAME_TAKEN.at("/name"))
     }
 
     fn refusals() -> Vec<Rejection> {

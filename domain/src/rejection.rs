@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::reference::Subject;
+
 /// What kind of refusal it is; the gateway alone turns it into an HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +42,8 @@ pub struct Rejection {
     pub detail: Cow<'static, str>,
     /// The fields at fault, when it is about fields.
     pub errors: Vec<FieldError>,
+    /// The record that stands in the way, when it is another one: the contact that has the address already.
+    pub record: Option<Box<Subject>>,
 }
 
 impl Rejection {
@@ -64,7 +68,7 @@ impl Rejection {
     }
 
     const fn new(class: Class, code: &'static str, detail: &'static str) -> Self {
-        Self { class, code: Cow::Borrowed(code), detail: Cow::Borrowed(detail), errors: Vec::new() }
+        Self { class, code: Cow::Borrowed(code), detail: Cow::Borrowed(detail), errors: Vec::new(), record: None }
     }
 
     /// The refusal of a kind that shares its code with others: `unknown` becomes `contact_unknown`.
@@ -78,6 +82,13 @@ impl Rejection {
     #[must_use]
     pub fn because(mut self, detail: impl Into<String>) -> Self {
         self.detail = Cow::Owned(detail.into());
+        self
+    }
+
+    /// The same refusal naming the record that stands in the way.
+    #[must_use]
+    pub fn with(mut self, record: Subject) -> Self {
+        self.record = Some(Box::new(record));
         self
     }
 

@@ -173,7 +173,7 @@ impl Aggregate for Role {
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = self.clone();
         after.evolve(event);
-        Claim::moved("role.name", &self.name_key(), &after.name_key(), &NAME_TAKEN)
+        Claim::moved("role.name", &self.name_key(), &after.name_key(), &NAME_TAKEN.at("/name"))
     }
 
     fn refusals() -> Vec<Rejection> {

@@ -302,8 +302,8 @@ impl Aggregate for Team {
         let mut after = self.clone();
         after.evolve(event);
         let alias = |team: &Team| team.alias.iter().cloned().collect();
-        let mut claims = Claim::moved("team.name", &self.name_key(), &after.name_key(), &NAME_TAKEN);
-        claims.extend(Claim::moved("team.alias", &alias(self), &alias(&after), &ALIAS_TAKEN));
+        let mut claims = Claim::moved("team.name", &self.name_key(), &after.name_key(), &NAME_TAKEN.at("/name"));
+        claims.extend(Claim::moved("team.alias", &alias(self), &alias(&after), &ALIAS_TAKEN.at("/alias")));
         claims
     }
 

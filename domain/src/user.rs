@@ -379,7 +379,7 @@ impl Aggregate for User {
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = self.clone();
         after.evolve(event);
-        Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN)
+        Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN.at("/email"))
     }
 
     fn subject(&self, _: &Event, ctx: &Ctx<'_>) -> Option<Id> {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::Refused;
-use domain::{Class, FieldError, Rejection, named::Undecodable};
+use domain::{Class, FieldError, Rejection, named::Undecodable, reference::Subject};
 use serde::Serialize;
 
 tokio::task_local! {
@@ -30,6 +30,9 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// The record that stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Box<Subject>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     #[serde(skip)]
@@ -47,6 +50,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            record: None,
             trace_id: TRACE.try_with(Clone::clone).ok(),
             retry_after: None,
         }
@@ -168,7 +172,9 @@ pub(crate) fn status_of(class: Class) -> StatusCode {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Problem {
-        Problem::new(status_of(rejection.class), rejection.code, rejection.detail).with(rejection.errors)
+        let record = rejection.record;
+        let problem = Problem::new(status_of(rejection.class), rejection.code, rejection.detail);
+        Problem { record, ..problem.with(rejection.errors) }
     }
 }
 

@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Sort, Unreadable,
+    author::{AuthorKind, author},
+    decode,
     record::{Common, created},
 };
 
@@ -28,6 +30,10 @@ pub struct Note {
     pub id: Id,
     /// What it says.
     pub text: String,
+    /// What sort of author.
+    pub author_kind: Option<AuthorKind>,
+    /// Who wrote it.
+    pub author_id: Option<Id>,
     /// When it was written.
     pub written_at: Time,
     /// When it was last rewritten.
@@ -79,6 +85,8 @@ pub struct View {
     pub owner_name: Option<String>,
     /// The companies it belongs to.
     pub companies: Vec<Membership>,
+    /// The names of who wrote the notes, by id.
+    pub note_author_names: BTreeMap<Id, Option<String>>,
 }
 
 /// A company that a contact belongs to.
@@ -94,7 +102,7 @@ pub struct Membership {
 
 impl ReadModel for Contacts {
     const NAME: &'static str = "contacts";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Contact::KIND];
     type Row = Row;
 
@@ -144,8 +152,9 @@ impl Row {
                 self.company_roles.remove(&company);
             }
             Event::NoteAdded { note_id, text } => {
-                let note = Note { id: note_id, text: text.0, written_at: event.occurred_at, edited_at: None };
-                self.notes.push(note);
+                let (author_kind, author_id) = author(event);
+                let (text, written_at) = (text.0, event.occurred_at);
+                self.notes.push(Note { id: note_id, text, author_kind, author_id, written_at, edited_at: None });
             }
             Event::NoteEdited { note_id, to, .. } => {
                 if let Some(note) = self.notes.iter_mut().find(|note| note.id == note_id) {
@@ -200,7 +209,12 @@ impl Listed for Contacts {
         t.company_ids, t.company_roles, \
         array(select json_build_object('id', c.id, 'name', c.name, 'role', t.company_roles->>c.id) from read_companies c \
             where c.tenant_id = t.tenant_id and c.id = any (t.company_ids) order by c.name, c.id) as companies, \
-        t.notes, t.consents, t.merged_into, t.absorbed, t.erasure_requested_at";
+        t.notes, coalesce((select jsonb_object_agg(a.id, coalesce(u.name, c.name)) from ( \
+                select distinct note->>'author_id' as id from jsonb_array_elements(t.notes) note \
+                where note->>'author_id' is not null) a \
+            left join read_users u on u.tenant_id = t.tenant_id and u.id = a.id \
+            left join read_contacts c on c.tenant_id = t.tenant_id and c.id = a.id), '{}') as note_author_names, \
+        t.consents, t.merged_into, t.absorbed, t.erasure_requested_at";
     const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
 

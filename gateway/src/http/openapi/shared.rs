@@ -127,6 +127,12 @@ pub(super) fn schemas(document: &mut Document) {
             "code": { "type": "string", "description": "A stable code: what programs tell problems apart by." },
             "detail": { "type": "string", "description": "One sentence for a person." },
             "errors": { "type": "array", "items": refer("FieldError"), "description": "The fields at fault." },
+            "record": {
+                "type": "object",
+                "description": "The record that stands in the way: the contact that has the address already.",
+                "required": ["kind", "id"],
+                "properties": { "kind": { "type": "string" }, "id": { "type": "string" } },
+            },
             "trace_id": { "type": "string", "description": "The request's id, which the server's log knows." },
         },
     });

@@ -1,0 +1,36 @@
+-- What each read model and each of its columns is, for those who come with SQL; the older ones are explained before.
+
+comment on table read_contacts_v2 is 'A contact.';
+comment on column read_contacts_v2.tenant_id is 'Whose it is.';
+comment on column read_contacts_v2.id is 'Its id.';
+comment on column read_contacts_v2.version is 'Version of the last event in it, within its stream.';
+comment on column read_contacts_v2.position is 'Position of the last event in it, in the log.';
+comment on column read_contacts_v2.absorbed is 'The contacts that were merged into it.';
+comment on column read_contacts_v2.address is 'Postal address.';
+comment on column read_contacts_v2.archived is 'Whether it is put away.';
+comment on column read_contacts_v2.city is 'City.';
+comment on column read_contacts_v2.company_ids is 'The companies it belongs to.';
+comment on column read_contacts_v2.company_roles is 'As what it belongs to them.';
+comment on column read_contacts_v2.consents is 'To what it agrees.';
+comment on column read_contacts_v2.copied_from is 'The record it is a copy of.';
+comment on column read_contacts_v2.country is 'Country, ISO 3166-1 alpha-2.';
+comment on column read_contacts_v2.created_at is 'When it was created.';
+comment on column read_contacts_v2.custom is 'Custom fields.';
+comment on column read_contacts_v2.description is 'Anything worth knowing at first sight.';
+comment on column read_contacts_v2.email is 'Primary e-mail address; no other contact may have it.';
+comment on column read_contacts_v2.erasure_requested_at is 'When the erasure of its personal data was asked for.';
+comment on column read_contacts_v2.external_ids is 'What other systems call it.';
+comment on column read_contacts_v2.identities is 'Further addresses at which it is reached.';
+comment on column read_contacts_v2.kind is 'Whether it is one person.';
+comment on column read_contacts_v2.locale is 'Preferred language, BCP 47.';
+comment on column read_contacts_v2.merged_into is 'The contact it was merged into.';
+comment on column read_contacts_v2.name is 'Full name.';
+comment on column read_contacts_v2.notes is 'Notes about it, oldest first.';
+comment on column read_contacts_v2.owner_id is 'The user who owns it.';
+comment on column read_contacts_v2.phone is 'Primary phone number; no other contact may have it.';
+comment on column read_contacts_v2.shared is 'With whom it is shared, and how far.';
+comment on column read_contacts_v2.source is 'Where the contact came from, such as `website`.';
+comment on column read_contacts_v2.tags is 'Tags.';
+comment on column read_contacts_v2.time_zone is 'Time zone, IANA.';
+comment on column read_contacts_v2.updated_at is 'When anything last happened to it.';
+select read_model_describe('read_contacts', 'read_contacts_v2');
