@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     Aggregate, Id, Metadata,
-    automation::{Person, Preparation},
+    automation::{Compiled, Person, Preparation},
     named::Undecodable,
     role::Role,
     rule_run::{self, RuleRun},
     task::{self, Task},
     team::Team,
+    tenant::Tenant,
     user::User,
 };
 use eventstore::{Direction, Log, Query, Recorded};
@@ -20,7 +21,7 @@ use eventstore::{Direction, Log, Query, Recorded};
 use crate::Refused;
 
 /// The kinds of record whose events it folds.
-pub(crate) const CATEGORIES: [&str; 5] = [User::KIND, Role::KIND, Team::KIND, Task::KIND, RuleRun::KIND];
+pub(crate) const CATEGORIES: [&str; 6] = [User::KIND, Role::KIND, Team::KIND, Task::KIND, RuleRun::KIND, Tenant::KIND];
 /// Events read at once.
 const PAGE: i64 = 4096;
 
@@ -31,6 +32,7 @@ type Expected = Vec<(Id, Id)>;
 pub(crate) struct Directory {
     tenant: Id,
     position: i64,
+    settings: Tenant,
     users: BTreeMap<Id, User>,
     roles: HashMap<Id, Role>,
     teams: HashMap<Id, Team>,
@@ -55,6 +57,7 @@ impl Directory {
         Directory {
             tenant,
             position: 0,
+            settings: Tenant::default(),
             users: BTreeMap::new(),
             roles: HashMap::new(),
             teams: HashMap::new(),
@@ -102,6 +105,7 @@ impl Directory {
     fn fold(&mut self, event: &Recorded) -> Result<(), Undecodable> {
         let Ok(id) = event.key().parse::<Id>() else { return Ok(()) };
         match event.category() {
+            Tenant::KIND => self.settings.evolve(&Tenant::decode(&event.kind, &event.data)?),
             User::KIND => {
                 self.users.entry(id).or_default().evolve(&User::decode(&event.kind, &event.data)?);
                 self.places.clear();
@@ -222,6 +226,11 @@ impl Directory {
         self.last.get(&rule).copied()
     }
 
+    /// The colleagues among whom a rule chooses: nobody, when it is about orders and these are not to be distributed.
+    pub(crate) fn people_for(&mut self, rule: &Compiled) -> &[Person] {
+        if rule.is_about_orders() && !self.settings.distributes_orders() { &[] } else { self.people() }
+    }
+
     /// The colleagues who can be given work: active ones with a role that exists.
     pub(crate) fn people(&mut self) -> &[Person] {
         if self.places.is_empty() {
@@ -260,7 +269,8 @@ impl Directory {
 
 /// The types of events that say anything: most runs are skipped, and that says nothing.
 fn types() -> Vec<String> {
-    let kinds = [User::KIND, Role::KIND, Team::KIND, Task::KIND].into_iter().filter_map(domain::catalogue::kind);
+    let kinds =
+        [User::KIND, Role::KIND, Team::KIND, Task::KIND, Tenant::KIND].into_iter().filter_map(domain::catalogue::kind);
     let all = kinds.flat_map(|kind| kind.events.keys().map(move |event| format!("{}.{event}", kind.name)));
     let runs = ["prepared", "executed", "parked", "cancelled"].map(|event| format!("{}.{event}", RuleRun::KIND));
     all.chain(runs).collect()

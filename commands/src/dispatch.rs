@@ -6,7 +6,9 @@ use bytes::Bytes;
 use domain::{
     Actor, Aggregate, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     kernel::{AnyState, fold},
+    named::Named,
     reference::Subject,
+    tenant::Tenant,
 };
 use eventstore::{
     Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Log, NewEvent, Number, Query, Recorded,
@@ -408,6 +410,11 @@ impl Commands {
 
         let seed = order.command_id.to_string();
         let now = order.occurred_at.unwrap_or(order.now);
+        let tenant = self.known(&Need::of::<Tenant>(order.tenant), order.tenant, sight).await?;
+        let tenant = downcast::<Tenant>(tenant.state);
+        if let Some(feature) = tenant.missing_feature(A::KIND) {
+            return Err(feature.disabled().into());
+        }
         let mut facts = Facts::default();
         let mut relied = Vec::new(); // (need, version)
         let mut state: A = (*downcast::<A>(known.state)).clone();
@@ -428,6 +435,11 @@ impl Commands {
                     break;
                 }
                 for need in needs {
+                    if let Some(feature) = tenant.missing_feature(need.kind)
+                        && let Some(place) = place_of(&command.encode().1, need.id)
+                    {
+                        return Err(feature.disabled().at(place).into());
+                    }
                     let known = self.known(&need, order.tenant, sight).await?;
                     facts.insert(need.kind, need.id, known.state.clone());
                     relied.push((need, known));
@@ -437,7 +449,11 @@ impl Commands {
             for event in state.decide(command, &ctx)? {
                 let subject = state.subject(&event, &ctx);
                 claims.extend(state.claims(&event, &ctx));
-                echoes.extend(state.echoes(&event, &ctx));
+                let echoed = state.echoes(&event, &ctx);
+                if let Some(feature) = echoed.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
+                    return Err(feature.disabled().into());
+                }
+                echoes.extend(echoed);
                 let (kind, data) = A::encode(&event);
                 if holds_nul(&data) {
                     return Err(TEXT_INVALID.into());
@@ -704,6 +720,23 @@ impl Maker<'_> {
 /// The id of the event that a command writes first, second, ... (from 1).
 pub(crate) fn event_id(command: Uuid, number: u64) -> Uuid {
     Uuid::new_v5(&command, &number.to_be_bytes())
+}
+
+/// Where in a command's body a record is named (JSON pointer).
+fn place_of(body: &[u8], id: Id) -> Option<String> {
+    fn find(value: &serde_json::Value, id: &str, place: &str) -> Option<String> {
+        match value {
+            serde_json::Value::String(text) => (text == id).then(|| place.to_owned()),
+            serde_json::Value::Array(values) => {
+                values.iter().enumerate().find_map(|(index, value)| find(value, id, &format!("{place}/{index}")))
+            }
+            serde_json::Value::Object(members) => {
+                members.iter().find_map(|(name, value)| find(value, id, &format!("{place}/{name}")))
+            }
+            _ => None,
+        }
+    }
+    find(&serde_json::from_slice(body).ok()?, &id.to_string(), "")
 }
 
 /// Whether JSON text holds an escaped U+0000: an odd number of backslashes before `u0000`.

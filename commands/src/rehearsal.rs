@@ -248,7 +248,7 @@ impl Commands {
                 directory.catch_up(self.log(), position).await?;
                 let at = due_at.unwrap_or(trigger.occurred_at);
                 let last = directory.last(rule.rule);
-                Some(rule.prepare(&trigger, &scene, directory.people(), last, at))
+                Some(rule.prepare(&trigger, &scene, directory.people_for(&rule), last, at))
             }
         };
         let opinion = Opinion { rule: draft.rule, ..Opinion::of(own) };
@@ -499,7 +499,7 @@ impl Rehearsal {
         let preparation = match &mut self.directory {
             Some(directory) => {
                 let last = directory.last(self.rule.rule);
-                let preparation = self.rule.prepare(&trigger, &scene, directory.people(), last, at);
+                let preparation = self.rule.prepare(&trigger, &scene, directory.people_for(&self.rule), last, at);
                 let run = RuleRun::id_for(self.rule.rule, self.rule.version, &trigger.event_id);
                 directory.expect(run, self.rule.rule, &preparation);
                 preparation

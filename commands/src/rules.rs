@@ -16,6 +16,8 @@ use domain::{
     reference::Subject,
     rule::{self, Rule},
     rule_run::{self, Asked, CancelReason, RuleRun, SkipReason},
+    settings::FEATURE_DISABLED,
+    tenant::Tenant,
 };
 use eventstore::{Failure, Handler, Log, Query, Recorded};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -40,6 +42,8 @@ const PAGE: i64 = 4096;
 pub(crate) struct RuleBook {
     rules: BTreeMap<Id, Rule>,
     fields: HashMap<Id, Field>,
+    /// Which features are on.
+    settings: Tenant,
     /// By trigger, as far as somebody has asked since they last changed.
     ready: HashMap<String, Arc<Vec<Compiled>>>,
     /// Types of events that call runs off, of all versions there ever were.
@@ -70,7 +74,7 @@ impl RuleBook {
     }
 
     /// The kinds of record whose events it folds.
-    pub(crate) const CATEGORIES: [&str; 2] = [Rule::KIND, Field::KIND];
+    pub(crate) const CATEGORIES: [&str; 3] = [Rule::KIND, Field::KIND, Tenant::KIND];
 
     /// Moves on by an event. A rule that cannot be understood does not work.
     pub(crate) fn take_in(&mut self, event: &Recorded) {
@@ -93,6 +97,11 @@ impl RuleBook {
                     self.fields.entry(id).or_default().evolve(&happened);
                 }
             }
+            Tenant::KIND => {
+                if let Ok(happened) = Tenant::decode(&event.kind, &event.data) {
+                    self.settings.evolve(&happened);
+                }
+            }
             _ => return,
         }
         self.ready.clear();
@@ -105,7 +114,8 @@ impl RuleBook {
         }
         let working = |rule: &Rule| rule.is_working() && rule.trigger == trigger;
         let mut ready = Vec::new();
-        if self.rules.values().any(working) {
+        let on = self.settings.missing_feature(Rule::KIND).is_none();
+        if on && self.rules.values().any(working) {
             let custom = self.custom_types(tenant, trigger);
             for (id, rule) in self.rules.iter().filter(|(_, rule)| working(rule)) {
                 match rule.compile(*id, custom.clone()) {
@@ -276,6 +286,8 @@ impl Rules {
                 }
                 // Carried out or called off meanwhile.
                 Err(Refused::Rejected(_)) if over => Ok(()),
+                // Rules were switched off since: nobody is to hear of them.
+                Err(Refused::Rejected(refusal)) if refusal == FEATURE_DISABLED => Ok(()),
                 Err(refused) => Err(unavailable(&refused)),
             }
         };

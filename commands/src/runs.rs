@@ -266,7 +266,8 @@ impl Runs {
                 continue;
             }
             let last = directory.last(run.asked.rule);
-            let preparation = sight.rule.prepare(&sight.trigger, &sight.scene, directory.people(), last, at);
+            let preparation =
+                sight.rule.prepare(&sight.trigger, &sight.scene, directory.people_for(&sight.rule), last, at);
             directory.expect(run.due.record, run.asked.rule, &preparation);
             prepared.push((place, Some(preparation)));
         }

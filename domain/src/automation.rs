@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    FieldError, Id, Personal, Time, catalogue,
+    Aggregate, FieldError, Id, Personal, Time, catalogue,
     filter::{Check, FieldKind, Fields, Filter},
+    order::Order,
     reference::Subject,
     rule::{Action, CommandTemplate, Definition, OnMatch, Strategy, TaskTemplate},
     rule_run::{self, Asked, RuleRun, SkipReason},
@@ -309,6 +310,11 @@ impl Compiled {
     /// Whether its conditions hold now, and why: to be asked again when a run is due.
     pub fn explain(&self, scene: &Scene) -> (bool, Vec<Check>) {
         self.filter.explain(scene)
+    }
+
+    /// Whether it is about what happens to orders: whom such a rule chooses gets the order.
+    pub fn is_about_orders(&self) -> bool {
+        self.trigger.split_once('.').is_some_and(|(kind, _)| kind == Order::KIND)
     }
 
     /// Whether an event of this type that concerns these records calls a pending run off.

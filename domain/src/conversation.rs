@@ -14,6 +14,8 @@ use crate::{
     quick_reply::QuickReply,
     record::Happened,
     reference::{self, REFERENCE_UNFIT, Reference},
+    settings,
+    tenant::Tenant,
     ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
     user::User,
 };
@@ -431,8 +433,10 @@ const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is 
 const EXISTS: Rejection = Rejection::conflict("conversation_exists", "A conversation with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("conversation_closed", "The conversation is closed; reopen it first.");
 const TAKEN: Rejection = Rejection::conflict("conversation_taken", "Somebody else is responsible already.");
-const MEDIUM_INVALID: Rejection =
-    Rejection::invalid("conversation_medium_invalid", "A medium has 1 to 64 characters, such as live_chat.");
+const MEDIUM_INVALID: Rejection = Rejection::invalid(
+    "conversation_medium_invalid",
+    "A medium is one of those in the setting media, such as live_chat.",
+);
 const NOT_A_USER: Rejection = Rejection::invalid("conversation_not_a_user", "Only a user who is there takes it.");
 const LABEL_UNCLEAR: Rejection =
     Rejection::invalid("conversation_label_unclear", "Say which label, or what it is called, one of the two.");
@@ -693,7 +697,10 @@ impl Aggregate for Conversation {
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         let me = || Need::of::<User>(ctx.actor.principal());
         match command {
-            Command::Start(New { contact: Some(contact), .. }) => vec![Need::of::<Contact>(*contact)],
+            Command::Start(New { contact, .. }) => {
+                let contact = contact.map(Need::of::<Contact>);
+                contact.into_iter().chain([Need::of::<Tenant>(ctx.tenant)]).collect()
+            }
             Command::SendMessage { quick_reply: Some(reply), .. } => vec![Need::of::<QuickReply>(*reply)],
             Command::Claim => vec![me()],
             Command::Assign { assignee, .. } => vec![Need::of::<User>(*assignee)],
@@ -803,9 +810,7 @@ impl Conversation {
                 Err(EXISTS)
             };
         }
-        if new.medium.trim().is_empty() || new.medium.chars().count() > 64 {
-            return Err(MEDIUM_INVALID.at("/medium"));
-        }
+        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &new.medium, MEDIUM_INVALID, "/medium")?;
         let contact = new.contact.map(|contact| Reference::to::<Contact>("/contact", contact));
         reference::check(&contact.into_iter().collect::<Vec<_>>(), ctx)?;
         Ok(vec![Event::Started(new)])

@@ -43,6 +43,7 @@ pub mod relation;
 pub mod role;
 pub mod rule;
 pub mod rule_run;
+pub mod settings;
 pub mod task;
 pub mod team;
 pub mod tenant;

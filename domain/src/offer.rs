@@ -16,6 +16,8 @@ use crate::{
     named::Either,
     property::Property,
     reference::{self, REFERENCE_UNFIT, Reference},
+    settings,
+    tenant::Tenant,
 };
 
 /// A new offer.
@@ -175,7 +177,7 @@ const PROPERTIES_INVALID: Rejection =
     Rejection::invalid("offer_properties_invalid", "An offer has 1 to 50 properties, each once.");
 const PROPERTY_UNKNOWN: Rejection = Rejection::invalid("offer_property_unknown", "The offer has no such property.");
 const MEDIUM_INVALID: Rejection =
-    Rejection::invalid("offer_medium_invalid", "A medium has 1 to 64 characters, such as email.");
+    Rejection::invalid("offer_medium_invalid", "A medium is one of those in the setting media, such as email.");
 const REASON_INVALID: Rejection = Rejection::invalid("repeat_reason_invalid", "A reason may not be blank.");
 const ENQUIRY_CLOSED: Rejection = Rejection::conflict("enquiry_closed", "The enquiry is closed; reopen it first.");
 const ALREADY_OFFERED: Rejection = Rejection::conflict(
@@ -234,9 +236,7 @@ fn references(properties: &[Id]) -> Vec<Reference> {
 
 impl Offer {
     fn send(&self, medium: String, repeat_reason: Option<String>, ctx: &Ctx<'_>) -> Decision<Event> {
-        if medium.trim().is_empty() || medium.chars().count() > 64 {
-            return Err(MEDIUM_INVALID.at("/medium"));
-        }
+        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &medium, MEDIUM_INVALID, "/medium")?;
         if repeat_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
             return Err(REASON_INVALID.at("/repeat_reason"));
         }
@@ -373,7 +373,7 @@ impl Aggregate for Offer {
             Command::Revise { properties, .. } => reference::needs(&references(properties)),
             Command::Send { .. } if self.status == Status::Draft => {
                 let chain = [self.contact].into_iter().chain(everybody(self.contact, ctx));
-                let mut needs = vec![Need::guarded::<Enquiry>(self.enquiry)];
+                let mut needs = vec![Need::guarded::<Enquiry>(self.enquiry), Need::of::<Tenant>(ctx.tenant)];
                 needs.extend(chain.map(Need::guarded::<Contact>));
                 needs.extend(reference::needs(&references(&self.properties)));
                 needs

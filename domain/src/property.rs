@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Ctx, Decision, Id, Money, Rejection, all,
+    Ctx, Decision, Id, Money, Need, Rejection, all,
     custom::{self, Changes},
+    named::Either,
     record::{self, Record},
+    settings,
+    tenant::Tenant,
     valid,
 };
 
@@ -239,7 +242,7 @@ const MEDIA_EXISTS: Rejection =
 const ORDER_INVALID: Rejection =
     Rejection::invalid("property_media_order_invalid", "The order names every picture once.");
 const PORTAL_INVALID: Rejection =
-    Rejection::invalid("property_portal_invalid", "A portal's name has 1 to 64 characters.");
+    Rejection::invalid("property_portal_invalid", "A portal is one of those in the setting portals.");
 
 impl State {
     fn order(&self) -> Vec<Id> {
@@ -286,11 +289,11 @@ impl record::Spec for Spec {
                 vec![Event::MediaReordered { from, to: order }]
             }
             Command::PublishToPortal { portal } => {
-                if portal.trim().is_empty() || portal.chars().count() > 64 {
-                    return Err(PORTAL_INVALID.at("/portal"));
+                if state.portals.get(&portal) == Some(&None) {
+                    return Ok(vec![]);
                 }
-                let there = state.portals.get(&portal) == Some(&None);
-                if there { vec![] } else { vec![Event::PublishedToPortal { portal }] }
+                settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).portals(), &portal, PORTAL_INVALID, "/portal")?;
+                vec![Event::PublishedToPortal { portal }]
             }
             Command::UnpublishFromPortal { portal } if state.portals.contains_key(&portal) => {
                 vec![Event::Unpublished { portal }]
@@ -323,6 +326,11 @@ impl record::Spec for Spec {
         }
     }
 
+    fn needs(_: &Property, command: &record::Command<Self>, ctx: &Ctx<'_>) -> Vec<Need> {
+        let publish = matches!(command, Either::Own(Command::PublishToPortal { .. }));
+        publish.then(|| Need::of::<Tenant>(ctx.tenant)).into_iter().collect()
+    }
+
     fn document(property: &Property, document: &mut Map<String, Value>) {
         let there = property.state.portals.iter().filter(|(_, error)| error.is_none());
         document.insert("portals".into(), there.map(|(portal, _)| portal.clone()).collect());
@@ -336,7 +344,7 @@ impl record::Spec for Spec {
 
     fn examples() -> (Fields, Vec<Command>) {
         let media_id = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
-        let portal = || "casa.example".to_owned();
+        let portal = || "casa".to_owned();
         let fields = Fields {
             name: "Three rooms on Via Roma".into(),
             kind: Kind::Apartment,
@@ -449,7 +457,7 @@ mod tests {
 
     #[test]
     fn portals_take_it_or_turn_it_down() {
-        let portal = || "casa.example".to_owned();
+        let portal = || "casa".to_owned();
         let publish = || own(Command::PublishToPortal { portal: portal() });
         let published = || Event::PublishedToPortal { portal: portal() };
         flat([]).when(publish()).then([Either::Own(published())]);

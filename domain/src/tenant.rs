@@ -6,7 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Aggregate, Ctx, Decision, Id, Rejection, valid};
+use crate::{
+    Aggregate, Ctx, Decision, Id, Rejection,
+    settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
+    valid,
+};
 
 /// What may be asked of a tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,17 +28,17 @@ pub enum Command {
     },
     /// Changes one setting.
     ChangeSetting {
-        /// Which one, such as `orders.distribute`.
+        /// Which one, such as `time_zone`; `GET /v1/settings` lists them.
         key: String,
         /// Its value; null for the default.
         value: Value,
     },
-    /// Switches a feature on.
+    /// Switches a feature on: what was there when it was switched off is there again.
     EnableFeature {
-        /// Which one, such as `products`.
+        /// Which one, such as `products`; `GET /v1/features` lists them.
         feature: String,
     },
-    /// Switches a feature off.
+    /// Switches a feature off: nobody is offered its records, and nothing is taken for them.
     DisableFeature {
         /// Which one.
         feature: String,
@@ -166,9 +170,9 @@ pub struct Tenant {
     /// Its name; absent before it is created.
     pub name: Option<String>,
     /// Its settings that are not at their default.
-    pub settings: BTreeMap<String, Value>,
-    /// The features that are on.
-    pub features: BTreeSet<String>,
+    settings: BTreeMap<String, Value>,
+    /// The features that are off.
+    disabled: BTreeSet<String>,
     alias_domain: Option<String>,
     mail_servers: BTreeMap<Direction, MailServer>,
     retention: BTreeMap<String, u32>,
@@ -179,7 +183,7 @@ const EXISTS: Rejection = Rejection::conflict("tenant_exists", "The tenant exist
 const FOREIGN: Rejection = Rejection::forbidden("tenant_foreign", "A tenant is changed from within alone.");
 const KEY_INVALID: Rejection = Rejection::invalid(
     "tenant_key_invalid",
-    "A setting, feature or class of data has 1 to 64 small letters, digits, dots, hyphens and underscores.",
+    "A class of data has 1 to 64 small letters, digits, dots, hyphens and underscores.",
 );
 const HOST_INVALID: Rejection =
     Rejection::invalid("tenant_host_invalid", "A mail server has a host name and a port above 0.");
@@ -200,7 +204,58 @@ fn check_server(server: &MailServer) -> Result<(), Rejection> {
 impl Tenant {
     /// Whether a feature is on.
     pub fn has_feature(&self, feature: &str) -> bool {
-        self.features.contains(feature)
+        !self.disabled.contains(feature)
+    }
+
+    /// The feature that keeps this kind of record from being used, being switched off.
+    pub fn missing_feature(&self, kind: &str) -> Option<&'static Feature> {
+        settings::feature_of(kind).filter(|feature| !self.has_feature(feature.name))
+    }
+
+    /// The value of a setting: as it is set, or its default.
+    pub fn setting(&self, key: &str) -> Value {
+        let Some(setting) = settings::setting(key) else { return Value::Null };
+        // What was recorded before settings had types may not fit.
+        let set = self.settings.get(setting.key).filter(|value| setting.takes(value));
+        set.cloned().unwrap_or_else(|| setting.default())
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.setting(key).as_str().map(ToOwned::to_owned)
+    }
+
+    fn names(&self, key: &str) -> Vec<String> {
+        serde_json::from_value(self.setting(key)).unwrap_or_default()
+    }
+
+    /// The country of telephone numbers without a country code.
+    pub fn default_country(&self) -> Option<String> {
+        self.text(settings::DEFAULT_COUNTRY)
+    }
+
+    /// The language in whose order texts are sorted; none for the root order.
+    pub fn language(&self) -> Option<String> {
+        self.text(settings::LANGUAGE)
+    }
+
+    /// The time zone in which a day begins and ends.
+    pub fn time_zone(&self) -> String {
+        self.text(settings::TIME_ZONE).unwrap_or_else(|| "UTC".into())
+    }
+
+    /// Whether rules choose who handles an order.
+    pub fn distributes_orders(&self) -> bool {
+        self.setting(settings::AUTOMATIC_ORDER_DISTRIBUTION) == true
+    }
+
+    /// The portals on which properties can be advertised.
+    pub fn portals(&self) -> Vec<String> {
+        self.names(settings::PORTALS)
+    }
+
+    /// The ways in which customers and colleagues reach each other.
+    pub fn media(&self) -> Vec<String> {
+        self.names(settings::MEDIA)
     }
 }
 
@@ -230,16 +285,18 @@ impl Aggregate for Tenant {
                 if *name == to { vec![] } else { vec![Event::Renamed { from: name.clone(), to }] }
             }
             ChangeSetting { key, value: to } => {
-                check_key(&key, "/key")?;
+                let key = settings::check_setting(&key, &to)?.key.to_owned();
                 let from = self.settings.get(&key).cloned().unwrap_or(Value::Null);
                 if from == to { vec![] } else { vec![Event::SettingChanged { key, from, to }] }
             }
             EnableFeature { feature } => {
-                check_key(&feature, "/feature")?;
+                settings::check_feature(&feature)?;
                 if self.has_feature(&feature) { vec![] } else { vec![Event::FeatureEnabled { feature }] }
             }
-            DisableFeature { feature } if self.has_feature(&feature) => vec![Event::FeatureDisabled { feature }],
-            DisableFeature { .. } => vec![],
+            DisableFeature { feature } => {
+                settings::check_feature(&feature)?;
+                if self.has_feature(&feature) { vec![Event::FeatureDisabled { feature }] } else { vec![] }
+            }
             SetAliasDomain { domain: to } => {
                 valid::domain(to.as_deref())?;
                 let from = self.alias_domain.clone();
@@ -262,10 +319,14 @@ impl Aggregate for Tenant {
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created { name } | Event::Renamed { to: name, .. } => self.name = Some(name.clone()),
-            Event::SettingChanged { key, to: Value::Null, .. } => drop(self.settings.remove(key)),
-            Event::SettingChanged { key, to, .. } => drop(self.settings.insert(key.clone(), to.clone())),
-            Event::FeatureEnabled { feature } => drop(self.features.insert(feature.clone())),
-            Event::FeatureDisabled { feature } => drop(self.features.remove(feature)),
+            Event::SettingChanged { key, to: Value::Null, .. } => {
+                self.settings.remove(settings::canonical(key));
+            }
+            Event::SettingChanged { key, to, .. } => {
+                self.settings.insert(settings::canonical(key).to_owned(), to.clone());
+            }
+            Event::FeatureEnabled { feature } => drop(self.disabled.remove(feature)),
+            Event::FeatureDisabled { feature } => drop(self.disabled.insert(feature.clone())),
             Event::AliasDomainSet { to, .. } => self.alias_domain.clone_from(to),
             Event::MailServerSet { direction, to: Some(to), .. } => {
                 self.mail_servers.insert(*direction, to.clone());
@@ -288,6 +349,7 @@ impl Aggregate for Tenant {
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
+        refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID]);
         refusals
     }
 
@@ -301,9 +363,9 @@ impl Aggregate for Tenant {
         vec![
             Command::Create { name: "Example Ltd".into() },
             Command::Rename { name: "Example plc".into() },
-            Command::ChangeSetting { key: "orders.distribute".into(), value: true.into() },
-            Command::EnableFeature { feature: "products".into() },
+            Command::ChangeSetting { key: "time_zone".into(), value: "Europe/Rome".into() },
             Command::DisableFeature { feature: "products".into() },
+            Command::EnableFeature { feature: "products".into() },
             Command::SetAliasDomain { domain: Some("desk.example.com".into()) },
             Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
             Command::SetRetention { class: "attachments".into(), days: Some(730) },
@@ -352,25 +414,58 @@ mod tests {
 
     #[test]
     fn settings_change_and_go_back_to_their_default() {
-        let change = |value| Command::ChangeSetting { key: "orders.distribute".into(), value };
-        let changed = |from, to| Event::SettingChanged { key: "orders.distribute".into(), from, to };
-        let on = || changed(Value::Null, true.into());
-        leads_to([], &change(true.into()), on());
-        leads_to([on()], &change(Value::Null), changed(true.into(), Value::Null));
-        assert_eq!(example([on()]).state.settings["orders.distribute"], true);
-        let odd = Command::ChangeSetting { key: "Orders!".into(), value: Value::Null };
-        example([]).when(odd).rejected(KEY_INVALID);
+        let change = |key: &str, value| Command::ChangeSetting { key: key.into(), value };
+        let changed = |from, to| Event::SettingChanged { key: "automatic_order_distribution".into(), from, to };
+        let off = || changed(Value::Null, false.into());
+        leads_to([], &change("automatic_order_distribution", false.into()), off());
+        leads_to([off()], &change("automatic_order_distribution", Value::Null), changed(false.into(), Value::Null));
+        assert!(example([]).state.distributes_orders() && !example([off()]).state.distributes_orders());
+        example([]).when(change("Orders!", Value::Null)).rejected(SETTING_UNKNOWN);
+        let unfit: [(&str, Value); 7] = [
+            ("automatic_order_distribution", "yes".into()),
+            ("default_country", "it".into()),
+            ("language", "german".into()),
+            ("time_zone", "Europe/Atlantis".into()),
+            ("portals", "immo".into()),
+            ("portals", vec![""].into()),
+            ("media", vec![1].into()),
+        ];
+        for (key, value) in unfit {
+            example([]).when(change(key, value)).rejected(SETTING_INVALID);
+        }
     }
 
     #[test]
-    fn features_are_switched_on_and_off() {
+    fn what_was_recorded_before_settings_were_known_stays_readable() {
+        let changed = |key: &str, to: Value| Event::SettingChanged { key: key.into(), from: Value::Null, to };
+        let old = [changed("nonsense.8", vec![5].into()), changed("order_distribution", false.into())];
+        let tenant = example(old).state;
+        assert!(!tenant.distributes_orders(), "under its former name");
+        assert!(example([changed("order_distribution", "maybe".into())]).state.distributes_orders());
+        assert_eq!((tenant.time_zone().as_str(), tenant.language(), tenant.default_country()), ("UTC", None, None));
+        let set = [changed("time_zone", "Europe/Rome".into()), changed("default_country", "IT".into())];
+        let tenant = example(set).state;
+        assert_eq!((tenant.time_zone().as_str(), tenant.default_country().as_deref()), ("Europe/Rome", Some("IT")));
+        let strange = Event::FeatureDisabled { feature: "mini".into() };
+        assert!(example([strange]).state.missing_feature("order").is_none());
+    }
+
+    #[test]
+    fn features_are_on_until_they_are_switched_off() {
         let feature = || "products".to_owned();
+        let disabled = || Event::FeatureDisabled { feature: feature() };
+        leads_to([], &Command::DisableFeature { feature: feature() }, disabled());
+        let missing = |events| example(events).state.missing_feature("entitlement").map(|feature| feature.name);
+        assert_eq!(missing(vec![disabled()]), Some("products"));
+        assert_eq!(example([disabled()]).state.missing_feature("ticket").map(|feature| feature.name), None);
         let enabled = Event::FeatureEnabled { feature: feature() };
-        leads_to([], &Command::EnableFeature { feature: feature() }, enabled.clone());
-        assert!(example([enabled.clone()]).state.has_feature("products"));
-        let disabled = Event::FeatureDisabled { feature: feature() };
-        leads_to([enabled], &Command::DisableFeature { feature: feature() }, disabled);
-        example([]).when(Command::EnableFeature { feature: String::new() }).rejected(KEY_INVALID);
+        leads_to([disabled()], &Command::EnableFeature { feature: feature() }, enabled.clone());
+        assert_eq!(missing(vec![disabled(), enabled]), None);
+        example([]).when(Command::EnableFeature { feature: feature() }).nothing();
+        for unknown in [String::new(), "mini".into()] {
+            example([]).when(Command::EnableFeature { feature: unknown.clone() }).rejected(FEATURE_UNKNOWN);
+            example([]).when(Command::DisableFeature { feature: unknown }).rejected(FEATURE_UNKNOWN);
+        }
     }
 
     #[test]

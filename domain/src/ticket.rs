@@ -17,7 +17,9 @@ use crate::{
     entitlement::Entitlement,
     field::Field,
     record::{TAG_INVALID, check_tag},
+    settings,
     team::Team,
+    tenant::Tenant,
     user::User,
 };
 
@@ -768,6 +770,8 @@ const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title ha
 pub(crate) const BODY_EMPTY: Rejection =
     Rejection::invalid("body_empty", "A message without text needs an attachment.");
 const STAGE_UNKNOWN: Rejection = Rejection::invalid("stage_unknown", "The ticket's team has no such stage.");
+const CHANNEL_INVALID: Rejection =
+    Rejection::invalid("channel_invalid", "A channel is one of those in the setting media, such as email.");
 const REQUESTER_UNKNOWN: Rejection = Rejection::invalid("requester_unknown", "There is no such contact or user.");
 const REQUESTER_INVALID: Rejection =
     Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
@@ -802,6 +806,9 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
     faults.check(custom::check_new(&definitions.definitions, &new.custom));
     faults.check(all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))));
+    let channel = new.channel.unwrap_or_else(|| "api".into());
+    let media = ctx.fact::<Tenant>(ctx.tenant).media();
+    faults.check(settings::check_name(&media, &channel, CHANNEL_INVALID, "/channel"));
     let product = new.entitlement.and_then(|id| faults.check(product_of(id, new.requester, ctx)));
     let assigned = new.assignee.and_then(|user| faults.check(assign(None, user, AssignMethod::Manual, None, ctx)));
     faults.done()?;
@@ -813,7 +820,7 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         requester: new.requester,
         company: new.company.or_else(|| companies_of(new.requester, ctx).first().copied()),
         team: new.team,
-        channel: new.channel.unwrap_or_else(|| "api".into()),
+        channel,
         origin: new.origin,
         priority: new.priority,
         stage: stage.unwrap_or_default(),
@@ -1142,7 +1149,7 @@ impl Aggregate for Ticket {
         let owner = |owner: Option<Party>| party(owner).map(|need| Need { guarded: true, ..need });
         match command {
             Open(new) => {
-                let mut needs = vec![fields()];
+                let mut needs = vec![fields(), Need::of::<Tenant>(ctx.tenant)];
                 needs.extend(new.team.map(Need::of::<Team>));
                 needs.extend(new.assignee.map(Need::of::<User>));
                 needs.extend(new.entitlement.map(Need::guarded::<Entitlement>));
@@ -1235,6 +1242,7 @@ impl Aggregate for Ticket {
             TITLE_INVALID,
             BODY_EMPTY,
             STAGE_UNKNOWN,
+            CHANNEL_INVALID,
             REQUESTER_UNKNOWN,
             REQUESTER_INVALID,
             ASSIGNEE_UNKNOWN,

@@ -12,7 +12,14 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use domain::{Actor, ActorKind, Aggregate, Id, Time, api_key::ApiKey, role::Role, user::User};
+use domain::{
+    Actor, ActorKind, Aggregate, Id, Time,
+    api_key::ApiKey,
+    role::Role,
+    settings::{FEATURES, Feature},
+    tenant::Tenant,
+    user::User,
+};
 use parking_lot::Mutex;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
@@ -96,16 +103,30 @@ pub(crate) struct Caller {
     pub(crate) key: Id,
     pub(crate) actor: Actor,
     roles: Arc<Vec<Arc<Role>>>,
+    settings: Arc<Tenant>,
 }
 
 impl Caller {
     /// Whether the caller has this permission.
     pub(crate) fn may(&self, permission: &str) -> bool {
-        self.roles.iter().any(|role| role.allows(permission))
+        self.missing_feature(permission).is_none() && self.roles.iter().any(|role| role.allows(permission))
+    }
+
+    /// The feature that a permission belongs to, when the tenant has switched it off: nobody has that permission then.
+    pub(crate) fn missing_feature(&self, permission: &str) -> Option<&'static Feature> {
+        permission.split_once('.').and_then(|(kind, _)| self.settings.missing_feature(kind))
+    }
+
+    /// Whether nothing is switched off.
+    pub(crate) fn has_every_feature(&self) -> bool {
+        FEATURES.iter().all(|feature| self.settings.has_feature(feature.name))
     }
 
     /// Refuses a caller without this permission.
     pub(crate) fn must(&self, permission: &str) -> Result<(), Problem> {
+        if let Some(feature) = self.missing_feature(permission) {
+            return Err(feature.disabled().into());
+        }
         if self.may(permission) { Ok(()) } else { Err(Problem::forbidden(permission)) }
     }
 }
@@ -168,7 +189,8 @@ impl App {
             roles.push(self.commands.load::<Role>(tenant, role).await?.0);
         }
         self.uses.record(tenant, key, now);
-        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), roles: Arc::new(roles) };
+        let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
+        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), roles: Arc::new(roles), settings };
         if let Some(other) = headers.get(ON_BEHALF_OF) {
             caller.actor.on_behalf_of = Some(self.acted_for(&caller, other.to_str().unwrap_or_default()).await?);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Aggregate, Id, Time,
+    Aggregate, Id, Time, settings,
     tenant::{Direction, Event, MailServer, Tenant},
 };
 use eventstore::Recorded;
@@ -54,7 +54,7 @@ pub struct View {
 
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Tenant::KIND];
     type Row = Row;
 
@@ -65,7 +65,7 @@ impl ReadModel for Tenants {
             return Ok(Some(Row {
                 name,
                 settings: BTreeMap::new(),
-                features: BTreeSet::new(),
+                features: settings::FEATURES.iter().map(|feature| feature.name.to_owned()).collect(),
                 alias_domain: None,
                 mail_servers: BTreeMap::new(),
                 retention: BTreeMap::new(),
@@ -78,8 +78,14 @@ impl ReadModel for Tenants {
         match happened {
             Event::Created { .. } => {}
             Event::Renamed { to, .. } => row.name = to,
-            Event::SettingChanged { key, to: Value::Null, .. } => drop(row.settings.remove(&key)),
-            Event::SettingChanged { key, to, .. } => drop(row.settings.insert(key, to)),
+            Event::SettingChanged { key, to: Value::Null, .. } => {
+                row.settings.remove(settings::canonical(&key));
+            }
+            Event::SettingChanged { key, to, .. } => {
+                row.settings.insert(settings::canonical(&key).to_owned(), to);
+            }
+            // Before features were known any word could be switched on.
+            Event::FeatureEnabled { feature } if settings::feature(&feature).is_none() => {}
             Event::FeatureEnabled { feature } => drop(row.features.insert(feature)),
             Event::FeatureDisabled { feature } => drop(row.features.remove(&feature)),
             Event::AliasDomainSet { to, .. } => row.alias_domain = to,
@@ -129,16 +135,20 @@ mod tests {
         let events = vec![
             created,
             setting(Value::Null, json!(1)),
-            Event::FeatureEnabled { feature: "products".into() },
+            Event::FeatureEnabled { feature: "mini".into() },
             event::<Tenant>("mail_server_set", server),
             retention(Some(30)),
         ];
         let row = folded::<Tenants, Tenant>(events.clone()).unwrap();
+        assert_eq!(row.features.len(), settings::FEATURES.len());
         assert_eq!((row.settings["a"].clone(), row.retention["files"]), (json!(1), 30));
         assert_eq!(row.mail_servers[&Direction::Incoming].port, 993);
         let cleared =
             [setting(json!(1), Value::Null), retention(None), Event::FeatureDisabled { feature: "products".into() }];
         let row = folded::<Tenants, Tenant>(events.into_iter().chain(cleared)).unwrap();
-        assert!(row.settings.is_empty() && row.retention.is_empty() && row.features.is_empty());
+        assert!(row.settings.is_empty() && row.retention.is_empty() && !row.features.contains("products"));
+        let changed = |key: &str| Event::SettingChanged { key: key.into(), from: Value::Null, to: json!(false) };
+        let renamed = [Event::Created { name: "Deskfold".into() }, changed("orders.distribute")];
+        assert!(folded::<Tenants, Tenant>(renamed).unwrap().settings.contains_key("automatic_order_distribution"));
     }
 }

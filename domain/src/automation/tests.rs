@@ -101,7 +101,7 @@ fn the_confirmation_call_within_the_hour_goes_to_any_sales_manager() {
     assert_eq!(*task.body, expected);
     assert_eq!(prepared.unknown, []);
     // The body is a command as it stands.
-    let command = <crate::task::Task as crate::Aggregate>::Command::deserialize(json!({ "create": expected }));
+    let command = <crate::task::Task as Aggregate>::Command::deserialize(json!({ "create": expected }));
     assert!(command.is_ok(), "{command:?}");
     assert_eq!(prepare(&call(&json!({ "selector": [{ "role": SALES }] }))), prepared, "the same again");
 }

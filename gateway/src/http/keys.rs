@@ -83,7 +83,7 @@ async fn me(caller: Caller) -> Json<Me> {
     Json(Me { tenant, user: actor.id, key, on_behalf_of: actor.on_behalf_of, permissions })
 }
 
-/// Everything that a role can permit.
+/// Everything that a role can permit, without what belongs to features that are switched off.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Permissions {
     /// By name; a role may also use `ticket.*`, `*.read` and `*`.
@@ -92,5 +92,6 @@ pub(super) struct Permissions {
 
 async fn permissions(caller: Caller) -> Result<Json<Permissions>, Problem> {
     caller.must("role.read")?;
-    Ok(Json(Permissions { data: catalogue::permissions().iter().cloned().collect() }))
+    let offered = |permission: &&String| caller.missing_feature(permission).is_none();
+    Ok(Json(Permissions { data: catalogue::permissions().iter().filter(offered).cloned().collect() }))
 }

@@ -14,6 +14,7 @@ pub mod openapi;
 mod request;
 mod routes;
 mod rules;
+mod settings;
 mod stream;
 mod tenants;
 mod tickets;
@@ -88,6 +89,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(stream::routes())
         .merge(keys::routes())
         .merge(tenants::routes())
+        .merge(settings::routes())
         .merge(tickets::routes())
         .merge(conversations::routes())
         .merge(rules::routes())

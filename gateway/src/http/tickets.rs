@@ -195,6 +195,9 @@ async fn tickets_by_product(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("report.read")?;
+    if let Some(feature) = ["ticket.read", "product.read"].iter().find_map(|read| caller.missing_feature(read)) {
+        return Err(feature.disabled().into());
+    }
     request::reach(&app, TicketList::NAME, request::min_position(&headers, options.min_position)?).await?;
     let position = app.read_models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;

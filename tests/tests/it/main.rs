@@ -22,6 +22,7 @@ mod program;
 mod rooms;
 mod rules;
 mod sales;
+mod settings;
 mod story;
 mod tenancy;
 mod tickets;

@@ -183,8 +183,8 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
         (
             "tenants",
             vec![
-                ("change_setting", json!({ "key": "color", "value": "blue" })),
-                ("enable_feature", json!({ "feature": "mini" })),
+                ("change_setting", json!({ "key": "time_zone", "value": "Europe/Rome" })),
+                ("disable_feature", json!({ "feature": "leads" })),
             ],
         ),
     ] {

@@ -21,7 +21,7 @@ pub(super) const FILES: &[&str] = &["docs.js", "swagger-ui-bundle.js", "swagger-
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /openapi.json`: to whoever shows a key, with the custom fields of that tenant.
+/// `GET /openapi.json`: to whoever shows a key, with the custom fields and the features of that tenant.
 pub(super) fn document() -> Routes {
     Routes::new().get("/openapi.json", async |State(app): State<App>, headers: HeaderMap| {
         let asset = if headers.contains_key(header::AUTHORIZATION) { own(&app, &headers).await? } else { None };
@@ -31,16 +31,17 @@ pub(super) fn document() -> Routes {
     })
 }
 
-/// The caller's own document; none when the tenant has no custom fields.
+/// The caller's own document; none when the tenant has no custom fields and every feature.
 async fn own(app: &App, headers: &HeaderMap) -> Result<Option<Asset>, Problem> {
     let caller = app.caller(headers).await?;
     let fields = tenant::fields(app, &caller).await?;
-    if fields.is_empty() {
+    if fields.is_empty() && caller.has_every_feature() {
         return Ok(None);
     }
     let made = tokio::task::spawn_blocking(move || {
         let mut document = super::document();
         tenant::tell(&mut document, &fields);
+        tenant::leave_out(&mut document, &|permission| caller.missing_feature(permission).is_some());
         Asset::new("application/json", Bytes::from(document.to_string()), Compression::fast())
     });
     // It does not panic, and nobody aborts it: the general document will do otherwise.

@@ -33,6 +33,7 @@ pub(super) const KEYED: Codes = &[
     ("key_missing", 401, "No API key was sent: `Authorization: Bearer dfk_...`."),
     ("key_invalid", 401, "The API key is unknown, revoked or expired."),
     ("user_inactive", 401, "The user of the API key is deactivated."),
+    ("feature_disabled", 403, "It is part of a feature that the tenant has switched off; the detail names it."),
     ("permission_denied", 403, "The key lacks a permission; the detail names it."),
     ("on_behalf_of_unknown", 422, "`Deskfold-On-Behalf-Of` names no active user and no contact."),
     ("rate_limited", 429, "The key has made too many requests; `Retry-After` says when to come back."),

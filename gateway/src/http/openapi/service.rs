@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{health, keys, tenants},
+    super::{health, keys, settings, tenants},
     Document,
     operation::Operation,
     problems::{self, Code},
@@ -77,6 +77,18 @@ fn tenants(document: &mut Document) {
     .problems("Body", Code::of(&[problems::BODY]))
     .problems("CreateTenant", codes)
     .at(document, "post", "/v1/tenants");
+    let settings = document.schemas.of::<settings::Settings>("");
+    Operation::new("settings_list", "tenants", "Lists everything that can be set, with its value and its default.")
+        .permission("tenant.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "The settings.", settings, &[])
+        .at(document, "get", "/v1/settings");
+    let features = document.schemas.of::<settings::Features>("");
+    Operation::new("features_list", "tenants", "Lists the features, and which of them are on.")
+        .permission("tenant.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "The features.", features, &[])
+        .at(document, "get", "/v1/features");
 }
 
 fn health(document: &mut Document) {
@@ -100,7 +112,8 @@ fn health(document: &mut Document) {
 
 fn pages(document: &mut Document) {
     let content = json!({ "application/json": { "schema": { "type": "object" } } });
-    let description = "Answers with this document. Asked with a key, it also tells the custom fields of that tenant.";
+    let description = "Answers with this document. Asked with a key, it also tells the custom fields of \
+        that tenant, and leaves out what belongs to features that are switched off.";
     Operation::new("openapi", "service", description)
         .open()
         .shared(&["If-None-Match"])

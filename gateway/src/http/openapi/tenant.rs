@@ -1,4 +1,5 @@
-//! A tenant's own document: its custom fields, where the general one only says that there may be some.
+//! A tenant's own document: its custom fields, where the general one only says that there may be some, and no features
+//! that it has switched off.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,21 @@ pub(super) fn tell(schema: &mut Value, fields: &Fields) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| tell(item, fields)),
         _ => {}
+    }
+}
+
+/// Leaves out the operations that need a permission which nobody has, and the tags that nothing is left of.
+pub(super) fn leave_out(document: &mut Value, gone: &dyn Fn(&str) -> bool) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    let mut tags = std::collections::BTreeSet::new();
+    paths.retain(|_, operations| {
+        let Some(operations) = operations.as_object_mut() else { return true };
+        operations.retain(|_, operation| !operation["x-permission"].as_str().is_some_and(gone));
+        tags.extend(operations.values().filter_map(|operation| operation["tags"][0].as_str()).map(ToOwned::to_owned));
+        !operations.is_empty()
+    });
+    if let Some(all) = document["tags"].as_array_mut() {
+        all.retain(|tag| tag["name"].as_str().is_some_and(|name| tags.contains(name)));
     }
 }
 

@@ -1,0 +1,298 @@
+//! Settings and features: known ones only, and what each of them does.
+
+use std::time::Duration;
+
+use deskfold_tests::{Client, Server};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    rules::{events, manager, order, role, rule, runs, task, tasks},
+    world::{NOBODY, condition, contact, each, everything, filtered, import, product, texts, ticket},
+};
+
+/// Sets one setting.
+async fn set(client: &Client, key: &str, value: Value) {
+    client.run("/v1/tenants/current/change_setting", json!({ "key": key, "value": value })).await;
+}
+
+async fn switch(client: &Client, command: &str, feature: &str) {
+    client.run(&format!("/v1/tenants/current/{command}"), json!({ "feature": feature })).await;
+}
+
+/// The value of a setting as `GET /v1/settings` tells it.
+async fn setting(client: &Client, key: &str) -> Value {
+    let all = client.read("/v1/settings").await;
+    all["data"].as_array().unwrap().iter().find(|setting| setting["key"] == *key).unwrap()["value"].clone()
+}
+
+#[tokio::test]
+async fn only_known_settings_with_fitting_values_are_taken() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let at = "/v1/tenants/current/change_setting";
+    let unknown = client.post(at, json!({ "key": "nonsense.831", "value": 5 })).await;
+    let problem = unknown.problem(422, "setting_unknown");
+    assert_eq!(problem["errors"][0]["pointer"], "/key");
+    let unfit = [
+        ("default_country", json!("Italy")),
+        ("language", json!(5)),
+        ("time_zone", json!("Europe/Atlantis")),
+        ("automatic_order_distribution", json!("yes")),
+        ("portals", json!(["", "immo"])),
+        ("media", json!("email")),
+    ];
+    for (key, value) in unfit {
+        let refused = client.post(at, json!({ "key": key, "value": value })).await;
+        assert_eq!(refused.problem(422, "setting_invalid")["errors"][0]["pointer"], "/value", "{key}");
+    }
+    let defaults = client.read("/v1/settings").await;
+    for setting in defaults["data"].as_array().unwrap() {
+        assert_eq!(setting["value"], setting["default"], "{setting}");
+        assert!(setting["description"].as_str().unwrap().len() > 10 && setting["type"].is_string(), "{setting}");
+    }
+    set(client, "time_zone", json!("Europe/Rome")).await;
+    assert_eq!(setting(client, "time_zone").await, "Europe/Rome");
+    set(client, "time_zone", Value::Null).await;
+    assert_eq!(setting(client, "time_zone").await, "UTC");
+    // The name that it had before means the same.
+    set(client, "order_distribution", json!(false)).await;
+    assert_eq!(setting(client, "automatic_order_distribution").await, false);
+    server.settle().await;
+    assert_eq!(client.read("/v1/tenants/current").await["settings"], json!({ "automatic_order_distribution": false }));
+}
+
+#[tokio::test]
+async fn orders_are_distributed_only_while_the_setting_says_so() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let sales = role(client, "Sales manager").await;
+    let anna = manager(client, &sales, "Anna Ivanova", "Moscow").await;
+    let call = json!({ "selector": [{ "role": sales }], "actions": [task("Call {{ order.number }}")] });
+    let rule = rule(client, "Calls", "order.placed", 10, call.clone()).await;
+    let leads = crate::rules::rule(client, "Leads", "lead.created", 10, call).await;
+    order(client, "1", json!({})).await;
+    server.settle().await;
+    set(client, "automatic_order_distribution", json!(false)).await;
+    order(client, "2", json!({})).await;
+    client.create("/v1/leads", json!({ "name": "Oleg" })).await;
+    server.settle().await;
+    set(client, "automatic_order_distribution", json!(true)).await;
+    order(client, "3", json!({})).await;
+    server.settle().await;
+    let mut tasks = tasks(client).await;
+    tasks.sort();
+    let to = |title: &str, user: Option<&String>| (title.to_owned(), user.cloned());
+    // Off, the task is there and waits for somebody to take it; other rules choose all the same.
+    let expected = [to("Call ", Some(&anna)), to("Call 1", Some(&anna)), to("Call 2", None), to("Call 3", Some(&anna))];
+    assert_eq!(tasks, expected);
+    let chosen: Vec<_> = runs(client, &rule).await.iter().map(|run| run["chosen"].clone()).collect();
+    assert_eq!(chosen, [json!([anna]), json!([]), json!([anna])]);
+    assert_eq!(runs(client, &leads).await[0]["chosen"], json!([anna]));
+    // A rehearsal of the order of that time says what happened then.
+    let placed = events(client, "order.placed").await;
+    let draft = json!({ "trigger": "order.placed", "definition": {
+        "selector": [{ "role": sales }], "actions": [task("Call")] } });
+    for (event, expected) in placed.iter().zip([json!([anna]), Value::Null, json!([anna])]) {
+        let body = json!({ "event": event["position"], "draft": draft });
+        let said = client.post("/v1/rules/dry_run", body).await.expect(StatusCode::OK);
+        assert_eq!(said["preparation"].get("chosen").cloned().unwrap_or_default(), expected, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn portals_media_and_channels_are_those_of_the_settings() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let flat = client.create("/v1/properties", json!({ "name": "Flat", "kind": "apartment", "purpose": "sale" })).await;
+    let publish = format!("/v1/properties/{flat}/publish_to_portal");
+    client.run(&publish, json!({ "portal": "immo" })).await;
+    client.post(&publish, json!({ "portal": "nowhere" })).await.problem(422, "property_portal_invalid");
+    let start = async |medium: &str| client.post("/v1/conversations", json!({ "medium": medium })).await;
+    start("pigeon").await.problem(422, "conversation_medium_invalid");
+    let open = async |channel: &str| client.post("/v1/tickets", json!({ "title": "x", "channel": channel })).await;
+    open("pigeon").await.problem(422, "channel_invalid");
+    let maria = contact(client, "Maria").await;
+    let criteria = json!({ "purpose": "sale" });
+    let enquiry = json!({ "name": "Flat", "contact": maria, "criteria": criteria });
+    let enquiry = client.create("/v1/enquiries", enquiry).await;
+    let offer = client.create("/v1/offers", json!({ "enquiry": enquiry, "properties": [flat] })).await;
+    let send = format!("/v1/offers/{offer}/send");
+    client.post(&send, json!({ "medium": "pigeon" })).await.problem(422, "offer_medium_invalid");
+
+    set(client, "portals", json!(["nowhere"])).await;
+    set(client, "media", json!(["api", "pigeon"])).await;
+    client.run(&publish, json!({ "portal": "nowhere" })).await;
+    client.run(&publish, json!({ "portal": "immo" })).await;
+    client.run(&format!("/v1/properties/{flat}/unpublish_from_portal"), json!({ "portal": "immo" })).await;
+    client.post(&publish, json!({ "portal": "immo" })).await.problem(422, "property_portal_invalid");
+    start("pigeon").await.expect(StatusCode::CREATED);
+    start("live_chat").await.problem(422, "conversation_medium_invalid");
+    open("pigeon").await.expect(StatusCode::CREATED);
+    client.run(&send, json!({ "medium": "pigeon" })).await;
+}
+
+/// The collections of a feature's kinds, as the document of those who have it lists them.
+fn paths_of(document: &Value, kinds: &[&str]) -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let permission = operation["x-permission"].as_str().unwrap_or_default();
+            let kind = permission.split_once('.').map_or("", |(kind, _)| kind);
+            if kinds.contains(&kind) {
+                paths.push((method.clone(), path.clone()));
+            }
+        }
+    }
+    paths
+}
+
+#[tokio::test]
+async fn only_known_features_are_switched() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    for command in ["enable_feature", "disable_feature"] {
+        let unknown = client.post(&format!("/v1/tenants/current/{command}"), json!({ "feature": "flying" })).await;
+        assert_eq!(unknown.problem(422, "feature_unknown")["errors"][0]["pointer"], "/feature");
+    }
+    let features = client.read("/v1/features").await;
+    assert!(each(&features, "enabled").iter().all(|enabled| *enabled == true));
+    let names = texts(&features, "feature");
+    for name in ["tickets", "products", "chats", "orders", "properties", "deals", "rules", "imports"] {
+        assert!(names.contains(&name.to_owned()), "{name}");
+    }
+    switch(client, "disable_feature", "products").await;
+    let features = client.read("/v1/features").await;
+    let off = features["data"].as_array().unwrap().iter().find(|feature| feature["enabled"] == false).unwrap();
+    assert_eq!(off["feature"], "products");
+}
+
+#[tokio::test]
+async fn a_feature_that_is_off_is_neither_offered_nor_accepted_and_comes_back_as_it_was() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let world = everything(&server, client, "Alpha").await;
+    let whole = client.read("/v1/openapi.json").await;
+    let features = client.read("/v1/features").await["data"].as_array().unwrap().clone();
+    for feature in features {
+        let name = feature["feature"].as_str().unwrap();
+        let kinds: Vec<&str> = feature["kinds"].as_array().unwrap().iter().map(|kind| kind.as_str().unwrap()).collect();
+        let paths = paths_of(&whole, &kinds);
+        assert!(paths.len() > 3, "{name}: {paths:?}");
+        let lists: Vec<&String> = paths
+            .iter()
+            .filter(|(method, path)| method == "get" && !path.contains('{') && !path.contains("export"))
+            .map(|(_, path)| path)
+            .collect();
+        let mut before = Vec::new();
+        for list in &lists {
+            before.push(client.read(list).await["data"].clone());
+        }
+        switch(client, "disable_feature", name).await;
+        for (method, path) in &paths {
+            let address = path.replace("{id}", NOBODY).replace("{command}", "archive");
+            let address =
+                address.replace("{source}", "shop").replace("{external_id}", "1").replace("{message_id}", NOBODY);
+            let method: reqwest::Method = method.to_uppercase().parse().unwrap();
+            let body = (method != reqwest::Method::GET).then(|| example(&whole, path, &method));
+            let request = client.request(method, &address);
+            let request = match body {
+                Some(body) => request.json(&body),
+                None => request,
+            };
+            client.send(request).await.problem(403, "feature_disabled");
+        }
+        let document = client.read("/v1/openapi.json").await;
+        assert_eq!(paths_of(&document, &kinds), [], "{name} is still in the document");
+        let permissions = client.read("/v1/permissions").await;
+        let offered: Vec<String> = serde_json::from_value(permissions["data"].clone()).unwrap();
+        let of_it = |permission: &&String| kinds.iter().any(|kind| permission.starts_with(&format!("{kind}.")));
+        assert_eq!(offered.iter().find(of_it), None);
+        let mine: Vec<String> = serde_json::from_value(client.read("/v1/me").await["permissions"].clone()).unwrap();
+        assert_eq!(mine.iter().find(of_it), None);
+        switch(client, "enable_feature", name).await;
+        for (list, before) in lists.iter().zip(before) {
+            assert_eq!(client.read(list).await["data"], before, "{list}");
+        }
+    }
+    assert!(!world.is_empty());
+}
+
+/// An example body of an operation.
+fn example(document: &Value, path: &str, method: &reqwest::Method) -> Value {
+    let operation = &document["paths"][path][method.as_str().to_lowercase()];
+    let examples = &operation["requestBody"]["content"]["application/json"]["examples"];
+    let first = examples.as_object().and_then(|examples| examples.values().next());
+    first.map_or_else(|| json!({}), |example| example["value"].clone())
+}
+
+#[tokio::test]
+async fn what_is_off_cannot_be_referred_to_from_what_is_on() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let customer = crate::world::Customer::new(client).await;
+    let deal = client.create("/v1/deals", json!({ "name": "Flat" })).await;
+    let old = customer.ticket(client, "Old").await;
+    switch(client, "disable_feature", "products").await;
+    switch(client, "disable_feature", "deals").await;
+    let requester = crate::world::party("contact", &customer.contact);
+    let body = json!({ "title": "New", "requester": requester, "entitlement": customer.entitlement });
+    let refused = client.post("/v1/tickets", body.clone()).await.problem(403, "feature_disabled");
+    assert_eq!(refused["errors"][0]["pointer"], "/entitlement");
+    let comment = json!({ "text": "x", "subjects": [{ "kind": "deal", "id": deal }] });
+    client.post("/v1/comments", comment.clone()).await.problem(403, "feature_disabled");
+    client.get(&format!("/v1/tickets/{old}/products")).await.problem(403, "feature_disabled");
+    client.get("/v1/reports/tickets_by_product").await.problem(403, "feature_disabled");
+    // What was there stays, and what has nothing to do with it goes on.
+    client.run(&format!("/v1/tickets/{old}/change_title"), json!({ "title": "Older" })).await;
+    let lead = client.create("/v1/leads", json!({ "name": "Oleg" })).await;
+    let convert = json!({ "deal": { "name": "Sale" } });
+    client.post(&format!("/v1/leads/{lead}/convert"), convert).await.problem(403, "feature_disabled");
+    switch(client, "enable_feature", "products").await;
+    switch(client, "enable_feature", "deals").await;
+    client.create("/v1/tickets", body).await;
+    client.create("/v1/comments", comment).await;
+}
+
+#[tokio::test]
+async fn rules_imports_and_timers_do_nothing_for_what_is_off() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let by_rule = rule(client, "Tasks", "order.placed", 10, json!({ "actions": [task("Call")] })).await;
+    switch(client, "disable_feature", "tasks").await;
+    order(client, "1", json!({})).await;
+    server.settle().await;
+    assert_eq!(events(client, "task.created").await.len(), 0);
+    let run = &runs(client, &by_rule).await[0];
+    assert!(run["error"].as_str().unwrap().contains("feature_disabled"), "{run}");
+    switch(client, "enable_feature", "tasks").await;
+
+    // Rules that are off are not asked, and a run that waits goes on when they are on again.
+    let later = json!({ "delay_s": 3600, "actions": [task("Later")] });
+    let later = rule(client, "Later", "lead.created", 10, later).await;
+    client.create("/v1/leads", json!({ "name": "Oleg" })).await;
+    server.settle().await;
+    switch(client, "disable_feature", "rules").await;
+    order(client, "2", json!({})).await;
+    server.app.advance(Duration::from_secs(4000));
+    server.settle().await;
+    assert_eq!(events(client, "rule_run.executed").await.len(), 0);
+    switch(client, "enable_feature", "rules").await;
+    server.app.advance(Duration::from_secs(120));
+    server.settle().await;
+    assert_eq!(runs(client, &by_rule).await.len(), 1, "nobody asked it about the second order");
+    let waited = runs(client, &later).await;
+    assert_eq!(waited.len(), 1);
+
+    let bought = product(client, "Hosting").await;
+    let maria = contact(client, "Maria").await;
+    switch(client, "disable_feature", "products").await;
+    let file = format!("product,holder_kind,holder\n{bought},contact,{maria}\n");
+    let imported = import(client, "shop", &file).await;
+    server.settle().await;
+    assert_eq!(events(client, "entitlement.granted").await.len(), 0, "{imported}");
+    switch(client, "enable_feature", "products").await;
+    ticket(client, "x").await;
+    let none = filtered("/v1/entitlements", &condition("source", "eq", "shop"));
+    assert_eq!(client.read(&none).await["data"], json!([]));
+}
