@@ -10,6 +10,7 @@ mod rebuild;
 mod record;
 mod registry;
 mod sql;
+mod totals;
 
 pub mod activities;
 pub mod api_keys;
@@ -63,6 +64,7 @@ pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use rebuild::{Difference, Progress};
 pub use ticket_thread::{thread, thread_as_of};
 pub use tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
+pub use totals::{Group, MAX_GROUPS, Totalled, groups, sum};
 
 /// Why a read model could not be read, kept or rebuilt.
 #[derive(Debug, thiserror::Error)]

@@ -311,7 +311,7 @@ pub enum ListError {
 }
 
 /// A step of the order with what the cursor says of it.
-struct Step {
+pub(crate) struct Step {
     column: &'static Column,
     /// The column in SQL.
     expression: String,
@@ -347,7 +347,7 @@ fn named(steps: &[Step]) -> String {
 }
 
 /// Where rows come from, the filter, and what a list leaves out unless it is asked for.
-fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step]) {
+pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step]) {
     sql.push(" from read_").push(M::NAME).push(" t");
     for column in M::COLUMNS {
         let Some(table) = column.beside else { continue };

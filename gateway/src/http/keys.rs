@@ -6,7 +6,14 @@ use axum::{
     http::{HeaderMap, Method},
     response::Response,
 };
-use domain::{Aggregate, Id, Time, api_key::ApiKey, catalogue};
+use domain::{
+    Aggregate, Id, Time,
+    api_key::ApiKey,
+    catalogue,
+    role::Role,
+    tenant::Tenant,
+    user::{Presence, User},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +74,22 @@ async fn issue(State(app): State<App>, caller: Caller, headers: HeaderMap, body:
 pub(super) struct Me {
     /// The tenant.
     tenant: Id,
+    /// Its name.
+    tenant_name: Option<String>,
     /// The user the key acts as.
     user: Id,
+    /// The user's full name.
+    name: String,
+    /// The user's e-mail address.
+    email: String,
+    /// The user's language, BCP 47.
+    locale: Option<String>,
+    /// The user's time zone, IANA.
+    time_zone: Option<String>,
+    /// Whether the user is there to work.
+    presence: Presence,
+    /// The names of the user's roles.
+    roles: Vec<String>,
     /// The key.
     key: Id,
     /// For whom this request is made, if for somebody else.
@@ -77,10 +98,30 @@ pub(super) struct Me {
     permissions: Vec<String>,
 }
 
-async fn me(caller: Caller) -> Json<Me> {
+async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, Problem> {
     let permissions = catalogue::permissions().iter().filter(|permission| caller.may(permission)).cloned().collect();
-    let Caller { tenant, key, actor, .. } = caller;
-    Json(Me { tenant, user: actor.id, key, on_behalf_of: actor.on_behalf_of, permissions })
+    let (tenant, key, actor) = (caller.tenant, caller.key, caller.actor);
+    let (organisation, _) = app.commands.load::<Tenant>(tenant, tenant).await?;
+    let (user, _) = app.commands.load::<User>(tenant, actor.id).await?;
+    let mut roles = Vec::new();
+    for role in &user.roles {
+        roles.extend(app.commands.load::<Role>(tenant, *role).await?.0.name.clone());
+    }
+    let profile = user.profile.clone();
+    Ok(Json(Me {
+        tenant,
+        tenant_name: organisation.name.clone(),
+        user: actor.id,
+        name: profile.name.0,
+        email: profile.email.0,
+        locale: profile.locale,
+        time_zone: profile.time_zone,
+        presence: user.presence,
+        roles,
+        key,
+        on_behalf_of: actor.on_behalf_of,
+        permissions,
+    }))
 }
 
 /// Everything that a role can permit, without what belongs to features that are switched off.

@@ -1,5 +1,7 @@
 //! Read models over HTTP: lists, searches and single records, now or as of the past.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{OriginalUri, Path, State},
@@ -7,7 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, Id, Time, custom::Definitions, field::Field, filter::Filter};
-use projections::{AsOf, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record};
+use projections::{
+    AsOf, Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -49,6 +53,10 @@ pub(super) struct Asked<F> {
     limit: Option<u32>,
     after: Option<String>,
     count: Option<Counted>,
+    /// Also say how many match by the value of this field.
+    group: Option<String>,
+    /// Also say what these fields add up to: `unread_count,message_count`.
+    sum: Option<String>,
     min_position: Option<i64>,
 }
 
@@ -67,6 +75,17 @@ struct Listing {
     position: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<i64>,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+/// What else was asked about all that match.
+#[derive(Default, Serialize)]
+struct Totals {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<Group>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sums: Option<BTreeMap<String, i64>>,
 }
 
 async fn list<M: Listed>(
@@ -77,9 +96,9 @@ async fn list<M: Listed>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = asked.parsed()?;
-    let (page, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
+    let (page, totals, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
     let next = page.next.as_deref().map(|cursor| with_parameter(&uri, "after", cursor));
-    Ok(respond(page, next, position))
+    Ok(respond(page, totals, next, position))
 }
 
 /// The same with the filter in the body; `next` is then the value of `after` in the next body.
@@ -90,15 +109,15 @@ async fn search<M: Listed>(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked: Asked<Value> = body.read()?;
-    let (mut page, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
+    let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
     let next = page.next.take();
-    Ok(respond(page, next, position))
+    Ok(respond(page, totals, next, position))
 }
 
 impl Asked<String> {
     /// The same with its filter as JSON.
     fn parsed(self) -> Result<Asked<Value>, Problem> {
-        let Asked { filter, sort, limit, after, count, min_position } = self;
+        let Asked { filter, sort, limit, after, count, group, sum, min_position } = self;
         let filter = filter.as_deref().map(serde_json::from_str).transpose();
         let filter: Option<Value> = filter.map_err(|error| {
             let error = FieldError {
@@ -108,7 +127,7 @@ impl Asked<String> {
             };
             invalid(vec![error])
         })?;
-        Ok(Asked { filter, sort, limit, after, count, min_position })
+        Ok(Asked { filter, sort, limit, after, count, group, sum, min_position })
     }
 }
 
@@ -122,9 +141,9 @@ pub(super) async fn part<M: Listed>(
     only: Filter,
 ) -> Result<Response, Problem> {
     let asked = asked.parsed()?;
-    let (page, position) = read_page::<M>(app, caller, headers, &asked, Some(only)).await?;
+    let (page, totals, position) = read_page::<M>(app, caller, headers, &asked, Some(only)).await?;
     let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
-    Ok(respond(page, next, position))
+    Ok(respond(page, totals, next, position))
 }
 
 async fn read_page<M: Listed>(
@@ -133,7 +152,7 @@ async fn read_page<M: Listed>(
     headers: &HeaderMap,
     asked: &Asked<Value>,
     only: Option<Filter>,
-) -> Result<(Page, i64), Problem> {
+) -> Result<(Page, Totals, i64), Problem> {
     caller.must(&format!("{}.read", M::READ))?;
     let limit = match asked.limit.unwrap_or(DEFAULT_LIMIT) {
         limit if (1..=MAX_LIMIT).contains(&limit) => limit,
@@ -141,6 +160,11 @@ async fn read_page<M: Listed>(
     };
     let custom = custom_fields::<M>(app, caller.tenant).await?;
     let parsed = ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom).map_err(invalid)?;
+    let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom));
+    let group = group.transpose().map_err(|fault| invalid(vec![fault]))?;
+    let names = asked.sum.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    let sums: Result<Vec<_>, _> = names.map(|name| Totalled::sum::<M>(name, &custom)).collect();
+    let sums = sums.map_err(|fault| invalid(vec![fault]))?;
     let count = match asked.count {
         None => Count::None,
         Some(Counted::Exact) => Count::Exact,
@@ -157,7 +181,16 @@ async fn read_page<M: Listed>(
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
-    Ok((projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?, position))
+    let page = projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?;
+    let mut totals = Totals::default();
+    if let Some(group) = group {
+        totals.groups = Some(projections::groups::<M>(&app.pool, caller.tenant, &asked_for.filter, &group).await?);
+    }
+    for field in sums {
+        let sum = projections::sum::<M>(&app.pool, caller.tenant, &asked_for.filter, &field).await?;
+        totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
+    }
+    Ok((page, totals, position))
 }
 
 /// The definitions of the custom fields that a list can be filtered by.
@@ -255,8 +288,8 @@ fn one(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
     Ok((headers, body).into_response())
 }
 
-fn respond(page: Page, next: Option<String>, position: i64) -> Response {
+fn respond(page: Page, totals: Totals, next: Option<String>, position: i64) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
-    (headers, Json(Listing { data: page.data, next, position, total: page.total })).into_response()
+    (headers, Json(Listing { data: page.data, next, position, total: page.total, totals })).into_response()
 }

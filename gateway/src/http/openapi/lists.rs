@@ -1,7 +1,7 @@
 //! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
 
 use domain::filter::FieldKind;
-use projections::{Column, DEFAULT_LIMIT, ListVisitor, Listed, MAX_LIMIT, Sort};
+use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, Sort};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -54,6 +54,7 @@ impl About {
 fn list(document: &mut Document, about: &About, view: &Value) {
     let owner = pascal(about.path);
     let filter = document.schemas.add(&format!("{owner}Filter"), filter(about, &owner));
+    let group = document.schemas.of::<Group>("");
     let page = json!({
         "type": "object",
         "description": "A page of a list.",
@@ -63,6 +64,16 @@ fn list(document: &mut Document, about: &About, view: &Value) {
             "next": { "type": ["string", "null"], "description": NEXT },
             "position": { "type": "integer", "description": "The position up to which the list knows the log." },
             "total": { "type": "integer", "description": "How many match in all; only when `count` was asked." },
+            "groups": {
+                "type": "array",
+                "description": "How many match by the value of the field that `group` named, the largest groups first.",
+                "items": group,
+            },
+            "sums": {
+                "type": "object",
+                "description": "What the fields that `sum` named add up to over all that match.",
+                "additionalProperties": { "type": "integer" },
+            },
         },
     });
     let page = document.schemas.add(&format!("{owner}Page"), page);
@@ -141,6 +152,20 @@ fn parameters(about: &About) -> Vec<(String, Value)> {
             json!({
                 "type": "string", "enum": ["exact", "estimate"],
                 "description": "Also say how many match in all. `exact` costs a look at each of them.",
+            }),
+        ),
+        parameter(
+            "group",
+            json!({
+                "type": "string",
+                "description": "Also say how many match by each value of this field. Costs a look at each of them.",
+            }),
+        ),
+        parameter(
+            "sum",
+            json!({
+                "type": "string",
+                "description": "Also say what these fields of whole numbers add up to, over all that match.",
             }),
         ),
         parameter("min_position", json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." })),

@@ -95,6 +95,8 @@ pub(super) const LIST: Codes = &[
     ("filter_op_unknown", 422, "The field does not take that op; the detail lists those it takes."),
     ("filter_value_invalid", 422, "The value does not fit the field."),
     ("sort_field_unknown", 422, "There is no such field to sort by; the detail lists those there are."),
+    ("group_field_unknown", 422, "There is no such field to group by; the detail lists those there are."),
+    ("sum_field_unknown", 422, "There is no such field of whole numbers to add up; the detail lists those there are."),
     ("cursor_invalid", 422, "`after` is no cursor of this list."),
     ("cursor_mismatch", 422, "The cursor belongs to another filter or order."),
 ];

@@ -1,0 +1,132 @@
+//! Totals of a list: how many records match by the value of a field, and what a field of them adds up to.
+
+use domain::{
+    FieldError, Id,
+    custom::Definitions,
+    filter::{FieldKind, Fields, Filter, Scalar},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    Listed,
+    list::{columns_of, condition},
+    sql::{self, Sql},
+};
+
+/// Most groups of one answer: the largest ones.
+pub const MAX_GROUPS: i64 = 1000;
+
+/// The records that have one value.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Group {
+    /// The value; null for those without one. Of a field with several values, each record counts under each of them.
+    pub value: Value,
+    /// How many records.
+    pub count: i64,
+}
+
+/// A field by which a list is grouped, or which is added up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totalled {
+    name: String,
+    kind: FieldKind,
+}
+
+impl Totalled {
+    /// The name of the field.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A field whose values are few enough to be told: not an exact decimal, a day or an instant.
+    ///
+    /// # Errors
+    /// `group_field_unknown` with what there is.
+    pub fn group<M: Listed>(name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
+        let fits = |kind| !matches!(kind, FieldKind::Decimal | FieldKind::Date | FieldKind::Time);
+        find::<M>(name, custom, fits, "/group", "group_field_unknown", "group by")
+    }
+
+    /// A field of whole numbers.
+    ///
+    /// # Errors
+    /// `sum_field_unknown` with what there is. Amounts of money are not added up across currencies.
+    pub fn sum<M: Listed>(name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
+        find::<M>(name, custom, |kind| kind == FieldKind::Integer, "/sum", "sum_field_unknown", "add up")
+    }
+
+    fn expression(&self) -> String {
+        sql::column(&self.name, self.kind)
+    }
+}
+
+fn find<M: Listed>(
+    name: &str,
+    custom: &Definitions,
+    fits: impl Fn(FieldKind) -> bool,
+    pointer: &str,
+    code: &'static str,
+    to: &str,
+) -> Result<Totalled, FieldError> {
+    let fields = columns_of::<M>(custom);
+    match fields.kind(name).filter(|kind| fits(*kind)) {
+        Some(kind) => Ok(Totalled { name: name.to_owned(), kind }),
+        None => {
+            let names: Vec<_> =
+                fields.names().into_iter().filter(|name| fields.kind(name).is_some_and(&fits)).collect();
+            let detail = format!("There is no field {name} to {to}; there are {}.", names.join(", "));
+            Err(FieldError { pointer: pointer.into(), code: code.into(), detail })
+        }
+    }
+}
+
+fn over<M: Listed>(tenant: Id) -> Sql {
+    let mut sql = Sql::over(M::COLUMNS);
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql
+}
+
+/// How many records match by the value of a field, the largest groups first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn groups<M: Listed>(
+    pool: &PgPool,
+    tenant: Id,
+    filter: &Filter,
+    by: &Totalled,
+) -> Result<Vec<Group>, sqlx::Error> {
+    let mut sql = over::<M>(tenant);
+    let value = by.expression();
+    // A record without any value of a set counts as one without a value.
+    let value = match by.kind {
+        FieldKind::Set => format!("unnest(case when cardinality({value}) > 0 then {value} else array[null] end)"),
+        _ => value,
+    };
+    sql.push("select to_jsonb(value)::text, count(*) from (select ").push(&value).push(" as value");
+    condition::<M>(&mut sql, filter, &[]);
+    sql.push(&format!(") matching group by value order by count(*) desc, value limit {MAX_GROUPS}"));
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let rows: Vec<(Option<String>, i64)> = Sql::supply(sql.values.clone(), query).fetch_all(pool).await?;
+    let read = |(value, count): (Option<String>, i64)| {
+        let value = value.as_deref().map_or(Ok(Value::Null), serde_json::from_str);
+        Ok(Group { value: value.map_err(|error| sqlx::Error::Decode(Box::new(error)))?, count })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// What a field adds up to over all records that match.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sum<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter, of: &Totalled) -> Result<i64, sqlx::Error> {
+    let mut sql = over::<M>(tenant);
+    sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
+    condition::<M>(&mut sql, filter, &[]);
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let (sum,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    Ok(sum)
+}

@@ -1,0 +1,114 @@
+//! Small things that spare a client a request: names, totals, and refusals that say what stands in the way.
+
+use deskfold_tests::Server;
+use serde_json::json;
+
+use crate::world::{condition, contact, each, filtered, texts, user};
+
+#[tokio::test]
+async fn me_has_a_name_and_roles() {
+    let server = Server::start().await;
+    server.settle().await;
+    let me = server.admin.read("/v1/me").await;
+    let user = server.admin.read(&format!("/v1/users/{}", me["user"].as_str().unwrap())).await;
+    assert_eq!((&me["name"], &me["email"]), (&user["name"], &user["email"]));
+    let tenant = server.admin.read(&format!("/v1/tenants/{}", server.tenant)).await;
+    assert_eq!(me["tenant_name"], tenant["name"]);
+    assert_eq!(me["roles"], json!(["admin"]));
+}
+
+#[tokio::test]
+async fn a_note_on_a_contact_says_who_wrote_it() {
+    let server = Server::start().await;
+    let maria = contact(&server.admin, "Maria").await;
+    let colleague = user(&server.admin, "Anna Agent").await;
+    let note = |text: &str| json!({ "text": text });
+    server.admin.run(&format!("/v1/contacts/{maria}/add_note"), note("Likes paper")).await;
+    let anna = server.admin.header("Deskfold-On-Behalf-Of", &colleague);
+    anna.run(&format!("/v1/contacts/{maria}/add_note"), note("Calls after noon")).await;
+    server.settle().await;
+    let read = server.admin.read(&format!("/v1/contacts/{maria}")).await;
+    let me = server.admin.read("/v1/me").await;
+    let authors: Vec<_> = read["notes"].as_array().unwrap().iter().map(|note| &note["author_id"]).collect();
+    assert_eq!(authors, [&me["user"], &json!(colleague)]);
+    assert_eq!(read["note_author_names"][&colleague], "Anna Agent");
+    assert_eq!(read["note_author_names"][me["user"].as_str().unwrap()], me["name"]);
+}
+
+#[tokio::test]
+async fn one_request_counts_by_stage_and_adds_up_what_is_unread() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    for stage in ["new", "new", "qualified", "contacted"] {
+        client.create("/v1/leads", json!({ "name": "Maria", "stage": stage, "tags": ["vip", stage] })).await;
+    }
+    for messages in [2, 1, 0] {
+        let chat = client.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+        for message in 0..messages {
+            let body = json!({ "body": format!("Hello {message}") });
+            client.run(&format!("/v1/conversations/{chat}/receive_message"), body).await;
+        }
+    }
+    server.settle().await;
+    let leads = client.read("/v1/leads?group=stage&limit=1").await;
+    let group = |value: &str, count: i64| json!({ "value": value, "count": count });
+    assert_eq!(leads["groups"], json!([group("new", 2), group("contacted", 1), group("qualified", 1)]));
+    assert_eq!(leads["data"].as_array().unwrap().len(), 1);
+    let only = client.read(&filtered("/v1/leads?group=tags", &condition("stage", "eq", "new"))).await;
+    assert_eq!(only["groups"], json!([group("new", 2), group("vip", 2)]));
+    let inbox = client.read("/v1/conversations?sum=unread_count,message_count").await;
+    assert_eq!(inbox["sums"], json!({ "unread_count": 3, "message_count": 3 }));
+    let answered = filtered("/v1/conversations?sum=unread_count&group=unread", &condition("unread", "eq", false));
+    let answered = client.read(&answered).await;
+    assert_eq!(answered["sums"]["unread_count"], 0);
+    assert_eq!(answered["groups"], json!([{ "value": false, "count": 1 }]));
+    let found = client.post("/v1/leads/search", json!({ "group": "stage" })).await.json();
+    assert_eq!(found["groups"], leads["groups"]);
+    let problem = client.get("/v1/leads?group=created_at").await.problem(422, "group_field_unknown");
+    assert_eq!(problem["errors"][0]["pointer"], "/group");
+    client.get("/v1/leads?sum=name").await.problem(422, "sum_field_unknown");
+}
+
+#[tokio::test]
+async fn a_created_label_is_in_the_list_and_one_typed_into_a_chat_as_long_as_it_is_borne() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    client.create("/v1/labels", json!({ "name": "Gold" })).await;
+    let chat = client.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+    client.run(&format!("/v1/conversations/{chat}/label"), json!({ "name": "Typed" })).await;
+    server.settle().await;
+    let list = client.read("/v1/labels").await;
+    assert_eq!(texts(&list, "name"), ["Gold", "Typed"]);
+    let typed = each(&list, "id")[1].clone();
+    client.run(&format!("/v1/conversations/{chat}/unlabel"), json!({ "label": typed })).await;
+    server.settle().await;
+    assert_eq!(texts(&client.read("/v1/labels").await, "name"), ["Gold"]);
+}
+
+#[tokio::test]
+async fn a_taken_address_names_the_other_contact_and_the_field_also_in_a_dry_run() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let taken = json!({ "name": "Maria", "email": "maria@example.com", "phone": "+39 06 555 0101" });
+    let maria = client.create("/v1/contacts", taken).await;
+    let other = contact(client, "Other").await;
+    let by_phone = json!({ "name": "Again", "phone": "+39 06 555 0101" });
+    for (path, body, pointer) in [
+        ("/v1/contacts".to_owned(), json!({ "name": "Again", "email": "Maria@example.com" }), "/email"),
+        ("/v1/contacts?dry_run=true".to_owned(), by_phone.clone(), "/phone"),
+        ("/v1/contacts".to_owned(), by_phone, "/phone"),
+        (
+            format!("/v1/contacts/{other}/add_identity"),
+            json!({ "kind": "email", "value": "maria@example.com" }),
+            "/value",
+        ),
+    ] {
+        let problem = client.post(&path, body).await.problem(409, "contact_identity_taken");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        assert_eq!(problem["record"], json!({ "kind": "contact", "id": maria }), "{problem}");
+    }
+    let email = json!({ "email": "anna.agent@example.com", "name": "Anna Agent" });
+    let anna = user(client, "Anna Agent").await;
+    let problem = client.post("/v1/users", email).await.problem(409, "user_email_taken");
+    assert_eq!((&problem["record"]["id"], &problem["errors"][0]["pointer"]), (&json!(anna), &json!("/email")));
+}
