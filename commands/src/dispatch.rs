@@ -172,6 +172,9 @@ pub enum Refused {
     /// The log cannot be reached now.
     #[error("the log is not available: {0}")]
     Unavailable(String),
+    /// There is no room to write it.
+    #[error("the database has no room left to write")]
+    StorageFull,
     /// Something is broken.
     #[error("{0}")]
     Broken(String),
@@ -392,6 +395,7 @@ impl Commands {
                         .because(reason)
                         .into());
                 }
+                Err(AppendError::StorageFull) => return Err(Refused::StorageFull),
                 Err(error) => return Err(Refused::Unavailable(error.to_string())),
             }
         }

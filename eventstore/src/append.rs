@@ -170,6 +170,9 @@ pub enum AppendError {
     /// The database could not be reached in time: whether the append was applied is not known.
     #[error("the log cannot be reached: {0}")]
     Unavailable(String),
+    /// There is no room, or too little, to write anything.
+    #[error("the database has no room left to write")]
+    StorageFull,
     /// The database refused.
     #[error("the log failed: {0}")]
     Store(std::sync::Arc<sqlx::Error>),

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::append::{Append, AppendError, Appended, ClaimOwner, StoredCommand};
 use crate::metrics::Metrics;
 use crate::partition;
+use crate::presence::{self, Lost, Presence};
+use crate::room::Room;
 use crate::tail::{self, Tail};
 use crate::turn::{Turn, Turns};
 use crate::wire::Instant;
@@ -23,6 +25,9 @@ pub enum Error {
     /// A row of the log could not be understood.
     #[error("a row of the log cannot be read: {0}")]
     Unreadable(String),
+    /// The database is away.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// What was asked makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -97,11 +102,14 @@ struct Shared {
     pool: PgPool,
     options: Options,
     metrics: Metrics,
+    presence: Presence,
+    room: Room,
     writers: Writers,
     tail: Tail,
     turns: Turns,
     tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    keeper: tokio::task::AbortHandle,
+    /// Tasks that end only when they are told to: the keeper of the partitions, and who looks after the database.
+    endless: [tokio::task::AbortHandle; 2],
 }
 
 impl Log {
@@ -116,15 +124,25 @@ impl Log {
         };
         let ahead = i32::from(options.partitions_ahead);
         partition::create(&pool, ahead, 0).await?;
-        let (tail, pump) = tail::start(pool.clone(), &options, metrics.clone()).await?;
+        let (presence, watching) = presence::start(&pool);
+        let (tail, pump) = tail::start(pool.clone(), &options, metrics.clone(), presence.clone()).await?;
         let (keeper, keeping) = partition::keep(pool.clone(), ahead, options.command_retention).await?;
-        let (writers, mut tasks) = writer::start(&pool, &options, &metrics, &tail, keeper);
-        tasks.push(pump);
-        let keeper = keeping.abort_handle();
-        tasks.push(keeping);
-        let turns = Turns::new(options.workers);
-        let tasks = tasks.into();
-        Ok(Log { shared: Arc::new(Shared { pool, options, metrics, writers, tail, turns, tasks, keeper }) })
+        let room = Room::default();
+        let surroundings = writer::Surroundings {
+            pool: pool.clone(),
+            options: options.clone(),
+            metrics: metrics.clone(),
+            tail: tail.clone(),
+            keeper,
+            presence: presence.clone(),
+            room: room.clone(),
+        };
+        let (writers, mut tasks) = writer::start(surroundings);
+        let endless = [keeping.abort_handle(), watching.abort_handle()];
+        tasks.extend([pump, keeping, watching]);
+        let (turns, tasks) = (Turns::new(options.workers), tasks.into());
+        let shared = Shared { pool, options, metrics, presence, room, writers, tail, turns, tasks, endless };
+        Ok(Log { shared: Arc::new(shared) })
     }
 
     /// Writes what was accepted, then stops the log's tasks. Later appends are refused as unavailable.
@@ -132,7 +150,7 @@ impl Log {
         self.shared.writers.close();
         self.shared.writers.drained().await;
         self.shared.tail.close();
-        self.shared.keeper.abort();
+        self.shared.endless.iter().for_each(tokio::task::AbortHandle::abort);
         self.shared.turns.close();
         let tasks = std::mem::take(&mut *self.shared.tasks.lock());
         for task in tasks {
@@ -161,17 +179,34 @@ impl Log {
         &self.shared.metrics
     }
 
+    /// Whether its database is there.
+    pub fn presence(&self) -> &Presence {
+        &self.shared.presence
+    }
+
+    /// The room that is left to write.
+    pub fn room(&self) -> &Room {
+        &self.shared.room
+    }
+
     /// The newest events of the log, shared by everybody in this process.
     pub fn tail(&self) -> &Tail {
         &self.shared.tail
     }
 
-    /// Appends, together with whatever else is waiting. Dropping the future does not take the append back.
+    /// Appends, together with whatever else is waiting. Dropping the future does not take back what has been sent to the
+    /// database; what still waits is dropped with it.
     ///
     /// # Errors
     /// When it is refused, see [`AppendError`]; its neighbours in the batch are not affected.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate(self.shared.options.event_bytes, self.shared.options.append_events)?;
+        if self.shared.room.is_full() {
+            return Err(AppendError::StorageFull);
+        }
+        if let Some(why) = self.shared.presence.why_away() {
+            return Err(AppendError::Unavailable(why.to_string()));
+        }
         let began = std::time::Instant::now();
         let (append, outcome) = self.shared.writers.append(append).await?;
         self.shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());

@@ -22,6 +22,7 @@ use crate::lease::{Lease, Taken};
 use crate::log::{Error, Log};
 use crate::metrics::Metrics;
 use crate::parked::park;
+use crate::presence::Presence;
 use crate::wire::{Decoder, columns};
 
 /// What a subscription does with events.
@@ -255,12 +256,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 enum Ended {
     Stopped,
     Lost,
+    /// The database is away. It may have done what was asked of it last.
+    Away,
 }
 
 /// Why a step did not succeed.
 enum Trouble {
     /// Somebody else has the lease.
     Lost,
+    /// The database is away.
+    Away,
     Failed(Error),
 }
 
@@ -268,6 +273,11 @@ impl<E: Into<Error>> From<E> for Trouble {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// Does it, unless the database is lost meanwhile.
+async fn guarded<T>(presence: &Presence, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    presence.guard(work).await.unwrap_or(Err(Trouble::Away))
 }
 
 /// How handling some events went.
@@ -281,9 +291,13 @@ enum Tried {
 impl<H: Handler> Worker<H> {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut pause = FIRST_PAUSE;
+        let presence = self.log.presence().clone();
+        let mut left = None;
         loop {
-            let wait = match self.acquire().await {
+            let acquired = presence.guard(self.acquire(left)).await;
+            let wait = match acquired.unwrap_or_else(|lost| Err(lost.into())) {
                 Ok(Some(mut lease)) => {
+                    left = None;
                     pause = FIRST_PAUSE;
                     tracing::info!(
                         subscription = self.name,
@@ -299,8 +313,14 @@ impl<H: Handler> Worker<H> {
                             self.handler.rolled_back();
                             FIRST_PAUSE
                         }
+                        Ended::Away => {
+                            self.handler.rolled_back();
+                            left = Some(lease.taken);
+                            Duration::ZERO
+                        }
                     }
                 }
+                Err(Error::Lost(_)) => Duration::ZERO,
                 Ok(None) => (self.options.lease / 4).min(Duration::from_millis(250)),
                 Err(error) => {
                     tracing::warn!(subscription = self.name, %error, "cannot take the lease, trying again");
@@ -309,9 +329,14 @@ impl<H: Handler> Worker<H> {
                 }
             };
             let deadline = Instant::now() + wait;
+            let rested = async {
+                presence.found().await;
+                tokio::time::sleep_until(deadline).await;
+            };
+            let mut rested = std::pin::pin!(rested);
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep_until(deadline) => break,
+                    () = &mut rested => break,
                     order = orders.recv() => match order {
                         Some(Order::Flush(reply)) => drop(reply.send(())),
                         Some(Order::Replay(reply)) => {
@@ -325,9 +350,13 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Takes the lease if it is free. If not, learns how far its holder has come.
-    async fn acquire(&mut self) -> Result<Option<Hold>, Error> {
+    /// Takes the lease if it is free. If not, learns how far its holder has come. One that was `left` while the database
+    /// was away is given up first, so that nobody waits until it runs out.
+    async fn acquire(&mut self, left: Option<Taken>) -> Result<Option<Hold>, Error> {
         let pool = self.log.pool();
+        if let Some(taken) = left {
+            self.lease.give_up(pool, &taken).await;
+        }
         let Some(taken) = self.lease.take(pool).await? else {
             match self.lease.position(pool).await? {
                 Some(position) => self.advance(position),
@@ -364,37 +393,43 @@ impl<H: Handler> Worker<H> {
         let mut pause = FIRST_PAUSE;
         // Where there is more to read than one batch, the next follows at once; orders and ticks still come first.
         let mut more = true;
-        self.count_parked().await;
+        let presence = self.log.presence().clone();
+        // Only a metric: the next time it is counted again.
+        let _ = presence.guard(self.count_parked()).await;
         loop {
             let result = tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(Order::Flush(reply)) => {
-                        let result = self.checkpoint(lease).await;
+                        let result = guarded(&presence, self.checkpoint(lease)).await;
                         let _ = reply.send(());
                         result
                     }
-                    Some(Order::Replay(reply)) => match self.replay(lease, false).await {
+                    Some(Order::Replay(reply)) => match guarded(&presence, self.replay(lease, false)).await {
                         Ok(replayed) => { let _ = reply.send(Ok(replayed)); Ok(()) }
-                        Err(Trouble::Lost) => Err(Trouble::Lost),
+                        Err(trouble @ (Trouble::Lost | Trouble::Away)) => Err(trouble),
                         Err(Trouble::Failed(error)) => { let _ = reply.send(Err(error)); Ok(()) }
                     },
                     Some(Order::Stop) | None => {
-                        self.release(lease).await;
+                        // Without its database the lease runs out by itself.
+                        let _ = presence.guard(self.release(lease)).await;
                         return Ended::Stopped;
                     }
                 },
-                _ = renew.tick() => self.renew(lease.taken).await,
-                _ = checkpoint.tick() => match self.checkpoint(lease).await {
-                    Ok(()) => self.replay(lease, true).await.map(drop),
+                _ = renew.tick() => guarded(&presence, self.renew(lease.taken)).await,
+                _ = checkpoint.tick() => match guarded(&presence, self.checkpoint(lease)).await {
+                    Ok(()) => guarded(&presence, self.replay(lease, true)).await.map(drop),
                     trouble => trouble,
                 },
                 changed = self.head.changed(), if !more => match changed {
                     Ok(()) => { more = true; Ok(()) }
                     // The log is closed.
-                    Err(_) => { self.release(lease).await; return Ended::Stopped; }
+                    Err(_) => {
+                        let _ = presence.guard(self.release(lease)).await;
+                        return Ended::Stopped;
+                    }
                 },
-                () = tokio::time::sleep_until(lease.rested), if more => match self.step(lease).await {
+                () = tokio::time::sleep_until(lease.rested), if more => match guarded(&presence, self.step(lease)).await {
                     Ok(progress) => { more = progress; pause = FIRST_PAUSE; Ok(()) }
                     Err(trouble) => Err(trouble),
                 },
@@ -402,6 +437,7 @@ impl<H: Handler> Worker<H> {
             match result {
                 Ok(()) => {}
                 Err(Trouble::Lost) => return Ended::Lost,
+                Err(Trouble::Away) => return Ended::Away,
                 Err(Trouble::Failed(error)) => {
                     tracing::warn!(subscription = self.name, version = self.version, %error, "trying again");
                     lease.pages = None;

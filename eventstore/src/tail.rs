@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::Recorded;
 use crate::log::{Error, Options};
 use crate::metrics::Metrics;
+use crate::presence::{Lost, Presence};
 use crate::wire::{Decoder, columns};
 
 /// Most events read at once by the pump.
@@ -43,6 +44,7 @@ struct Shared {
     behind: Notify,
     closed: AtomicBool,
     metrics: Metrics,
+    presence: Presence,
 }
 
 /// Events up to `last`, without a hole.
@@ -148,7 +150,12 @@ impl Tail {
 }
 
 /// Starts the pump at the present head.
-pub(crate) async fn start(pool: PgPool, options: &Options, metrics: Metrics) -> Result<(Tail, JoinHandle<()>), Error> {
+pub(crate) async fn start(
+    pool: PgPool,
+    options: &Options,
+    metrics: Metrics,
+    presence: Presence,
+) -> Result<(Tail, JoinHandle<()>), Error> {
     let last: i64 = head(&pool).await?;
     let shared = Arc::new(Shared {
         pool,
@@ -161,6 +168,7 @@ pub(crate) async fn start(pool: PgPool, options: &Options, metrics: Metrics) -> 
         behind: Notify::new(),
         closed: AtomicBool::new(false),
         metrics,
+        presence,
     });
     let task = tokio::spawn(Arc::clone(&shared).pump(options.clone()));
     Ok((Tail { shared }, task))
@@ -187,30 +195,49 @@ impl Shared {
         let mut poll = tokio::time::interval(options.poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.closed.load(Ordering::Acquire) {
+            if !self.presence.is_there() {
+                // A listener may not notice that its server is gone.
+                listener = None;
+                // An append of our own is known to whoever wrote it, so that nothing else is to be done meanwhile.
+                tokio::select! {
+                    () = self.presence.found() => {}
+                    () = self.behind.notified() => continue,
+                }
+            }
             let result = tokio::select! {
-                () = self.behind.notified() => self.catch_up().await,
+                () = self.behind.notified() => self.presence.guard(self.catch_up()).await,
                 position = hint(&mut listener) => {
                     let known = self.ring.read().last;
-                    if position > known { self.catch_up().await } else { Ok(()) }
+                    if position > known { self.presence.guard(self.catch_up()).await } else { Ok(Ok(())) }
                 }
-                _ = poll.tick() => {
-                    let fed = self.fed.load(Ordering::Acquire);
-                    if options.notify {
-                        // A hint would make us read what JetStream is about to bring.
-                        match (fed, &listener) {
-                            (true, Some(_)) => listener = None,
-                            (false, None) => listener = listen(&self.pool).await,
-                            _ => {}
-                        }
-                        self.look_around(listener.is_some()).await;
-                    }
-                    if fed { self.check(&mut expected).await } else { self.catch_up().await }
-                }
+                _ = poll.tick() => self.presence.guard(self.look(&options, &mut listener, &mut expected)).await,
             };
-            if let Err(error) = result {
-                tracing::warn!(%error, "cannot read the newest events, trying again");
+            match result {
+                Ok(Err(error)) => tracing::warn!(%error, "cannot read the newest events, trying again"),
+                // Said once, by whoever found out.
+                Ok(Ok(())) | Err(Lost { .. }) => {}
             }
         }
+    }
+
+    /// Looks for listeners and events without having been called.
+    async fn look(
+        &self,
+        options: &Options,
+        listener: &mut Option<PgListener>,
+        expected: &mut i64,
+    ) -> Result<(), Error> {
+        let fed = self.fed.load(Ordering::Acquire);
+        if options.notify {
+            // A hint would make us read what JetStream is about to bring.
+            match (fed, &listener) {
+                (true, Some(_)) => *listener = None,
+                (false, None) => *listener = listen(&self.pool).await,
+                _ => {}
+            }
+            self.look_around(listener.is_some()).await;
+        }
+        if fed { self.check(expected).await } else { self.catch_up().await }
     }
 
     async fn catch_up(&self) -> Result<(), Error> {

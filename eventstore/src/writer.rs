@@ -22,6 +22,8 @@ use crate::event::Recorded;
 use crate::log::Options;
 use crate::metrics::Metrics;
 use crate::partition::{self, Keeper};
+use crate::presence::Presence;
+use crate::room::Room;
 use crate::tail::Tail;
 use crate::wire::Instant;
 
@@ -38,11 +40,19 @@ struct Shared {
     wake: Vec<Notify>,
     drained: watch::Sender<bool>,
     hasher: RandomState,
-    options: Options,
-    metrics: Metrics,
-    tail: Tail,
-    keeper: Keeper,
-    pool: PgPool,
+    around: Surroundings,
+}
+
+/// What the writers work with.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) pool: PgPool,
+    pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
+    pub(crate) tail: Tail,
+    pub(crate) keeper: Keeper,
+    pub(crate) presence: Presence,
+    pub(crate) room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -152,7 +162,7 @@ impl Writers {
             if queue.closed {
                 return Err(AppendError::Unavailable("the log is closed".into()));
             }
-            if queue.waiting.len() >= self.shared.options.queue {
+            if queue.waiting.len() >= self.shared.around.options.queue {
                 return Err(AppendError::Unavailable("too many appends are waiting".into()));
             }
             queue.waiting.push_back(Pending { append, keys, reply });
@@ -215,6 +225,10 @@ impl Queue {
         let mut deferred = VecDeque::new();
         let mut held = HashSet::<u64, Identity>::default();
         while let Some(pending) = self.waiting.pop_front() {
+            // Nobody waits for it any more, and nothing of it has been sent.
+            if pending.reply.is_closed() {
+                continue;
+            }
             let shared = |key: &u64| self.busy.contains(key) || held.contains(key);
             if pending.keys.iter().any(shared) {
                 held.extend(&pending.keys);
@@ -274,27 +288,21 @@ impl Shared {
 }
 
 /// Starts the writers.
-pub(crate) fn start(
-    pool: &PgPool,
-    options: &Options,
-    metrics: &Metrics,
-    tail: &Tail,
-    keeper: Keeper,
-) -> (Writers, Vec<JoinHandle<()>>) {
-    let writers = options.writers.max(1);
+pub(crate) fn start(around: Surroundings) -> (Writers, Vec<JoinHandle<()>>) {
+    let writers = around.options.writers.max(1);
     let shared = Arc::new(Shared {
         queue: Mutex::default(),
         wake: (0..writers).map(|_| Notify::new()).collect(),
         drained: watch::Sender::new(false),
         hasher: RandomState::new(),
-        options: options.clone(),
-        metrics: metrics.clone(),
-        tail: tail.clone(),
-        keeper,
-        pool: pool.clone(),
+        around,
     });
     let tasks = (0..writers)
-        .map(|index| tokio::spawn(Writer { index, shared: Arc::clone(&shared), connection: None, timing: None }.run()))
+        .map(|index| {
+            tokio::spawn(
+                Writer { index, shared: Arc::clone(&shared), connection: None, timing: None, sent: false }.run(),
+            )
+        })
         .collect();
     (Writers { shared }, tasks)
 }
@@ -304,6 +312,8 @@ struct Writer {
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
     timing: Option<Timing>,
+    /// Whether any of the batch at hand may have reached the database.
+    sent: bool,
 }
 
 /// Where the time of a batch went, in seconds.
@@ -328,6 +338,8 @@ enum Failed {
     Again,
     /// One more partition, then the same again.
     NoPartition,
+    /// There is no room to write it.
+    Full,
     /// Something in it cannot be stored.
     Data,
     /// Nothing will help.
@@ -339,7 +351,7 @@ impl Writer {
         loop {
             let batch = {
                 let mut queue = self.shared.queue.lock();
-                let batch = queue.take(&self.shared.options);
+                let batch = queue.take(&self.shared.around.options);
                 if batch.is_empty() && queue.closed && queue.waiting.is_empty() && queue.batches == 0 {
                     drop(queue);
                     self.shared.drained.send_replace(true);
@@ -357,7 +369,7 @@ impl Writer {
             }
             let appends = batch.len();
             let keys: Vec<u64> = batch.iter().flat_map(|pending| pending.keys.iter().copied()).collect();
-            self.shared.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
+            self.shared.around.metrics.append_batch_size.observe(f64::from(u32::try_from(appends).unwrap_or(u32::MAX)));
             let answered = self.write(batch).await;
             // Keys are free before callers hear of it: whoever answers at once is not deferred by his own last append.
             let gather = self.shared.queue.lock().done(&keys, appends, self.timing.take());
@@ -409,6 +421,7 @@ impl Writer {
                     for pending in part {
                         let refusal = match failed {
                             Failed::Data => AppendError::Invalid(error.to_string()),
+                            Failed::Full => AppendError::StorageFull,
                             Failed::Again | Failed::NoPartition | Failed::Unexpected => {
                                 AppendError::Unavailable(error.to_string())
                             }
@@ -427,9 +440,13 @@ impl Writer {
         let mut began: Option<Clock> = None;
         let mut pause = Duration::from_millis(1);
         let mut unsure = false;
+        self.sent = false;
         let mut careful = batch.iter().any(|pending| pending.append.needs_care());
         loop {
-            let error = match self.send(batch, careful).await {
+            let presence = self.shared.around.presence.clone();
+            // A server that hangs is left alone; what comes of this on it is found out by sending it again.
+            let sent = presence.guard(self.send(batch, careful)).await.unwrap_or_else(|lost| Err(lost.into()));
+            let error = match sent {
                 Ok(mut written) => {
                     written.retried = unsure;
                     return Ok(written);
@@ -450,36 +467,52 @@ impl Writer {
             let events: usize = batch.iter().map(|pending| pending.append.events()).sum();
             match failed {
                 Failed::Data | Failed::Hopeless => return Err((failed, error)),
+                Failed::Full => {
+                    self.shared.around.room.ran_out();
+                    tracing::error!(%error, "PostgreSQL has no room left to write");
+                    return Err((failed, error));
+                }
                 Failed::NoPartition => {
-                    let ahead = i32::from(self.shared.options.partitions_ahead);
+                    let ahead = i32::from(self.shared.around.options.partitions_ahead);
                     if let Err(error) =
-                        partition::create(&self.shared.pool, ahead, i64::try_from(events).unwrap_or(0)).await
+                        partition::create(&self.shared.around.pool, ahead, i64::try_from(events).unwrap_or(0)).await
                     {
                         tracing::warn!(%error, "cannot make a partition of the log, trying again");
                     }
                 }
                 Failed::Again | Failed::Unexpected => {}
             }
-            if began.get_or_insert_with(Clock::now).elapsed() >= self.shared.options.patience {
+            let elapsed = began.get_or_insert_with(Clock::now).elapsed();
+            // What has not been sent is not sent behind the back of callers who have been told that it cannot be.
+            if elapsed >= self.shared.around.options.patience || (!self.sent && !self.shared.around.presence.is_there())
+            {
                 return Err((failed, error));
             }
-            self.shared.metrics.append_retries.inc();
+            self.shared.around.metrics.append_retries.inc();
             tracing::debug!(%error, appends = batch.len(), "a batch is sent again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(500));
+            let presence = &self.shared.around.presence;
+            if presence.is_there() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+            } else {
+                // Its callers have been told; it is sent again because it may have been committed.
+                let left = self.shared.around.options.patience.saturating_sub(elapsed);
+                let _ = tokio::time::timeout(left, presence.found()).await;
+            }
         }
     }
 
     async fn send(&mut self, batch: &[Pending], careful: bool) -> Result<Written, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(connect(self.shared.pool.connect_options().as_ref()).await?),
+            none => none.insert(connect(self.shared.around.pool.connect_options().as_ref()).await?),
         };
         let prepared = Clock::now();
         let arrays = Arrays::of(batch);
         let (order, expected) = (arrays.order.clone(), arrays.write_expected.clone());
-        let query = arrays.query(careful, self.shared.options.notify && self.shared.tail.others());
+        let query = arrays.query(careful, self.shared.around.options.notify && self.shared.around.tail.others());
         let began = Clock::now();
+        self.sent = true;
         let row = query.fetch_one(&mut *connection).await?;
         let (whole, preparing) = (began.elapsed().as_secs_f64(), (began - prepared).as_secs_f64());
         let written = Written::from_row(&row, &order, &expected)?;
@@ -493,8 +526,8 @@ impl Writer {
 
     /// Turns the function's answer into one answer per append, and tells the tail.
     fn settle(&self, batch: Vec<Pending>, written: Written, answered: &mut Vec<Answer>) {
-        let metrics = &self.shared.metrics;
-        let wanted = self.shared.tail.wanted();
+        let metrics = &self.shared.around.metrics;
+        let wanted = self.shared.around.tail.wanted();
         let mut events = Vec::new();
         let mut position = written.head;
         let (mut write, mut claim, mut number) = (0, 0, 0);
@@ -569,8 +602,8 @@ impl Writer {
             answered.push((reply, outcome));
         }
         if position > written.head {
-            self.shared.keeper.moved(written.head + 1, position);
-            self.shared.tail.committed(written.head + 1, position, events);
+            self.shared.around.keeper.moved(written.head + 1, position);
+            self.shared.around.tail.committed(written.head + 1, position, events);
         }
     }
 }
@@ -660,6 +693,7 @@ fn diagnose(error: &sqlx::Error) -> Failed {
         "23514" if database.message().starts_with("no partition of relation") => Failed::NoPartition,
         // Lost races, lost connections, a server that starts, stops or is full, a plan made before a migration.
         "40001" | "40P01" | "55P03" | "0A000" | "25006" => Failed::Again,
+        "53100" => Failed::Full,
         code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Failed::Again,
         code if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => Failed::Data,
         _ => Failed::Hopeless,

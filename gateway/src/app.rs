@@ -5,16 +5,16 @@ use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::A
 use axum::serve::ListenerExt;
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
-use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle, RelayStatus};
+use eventstore::{Following, Log, Nats, NatsMetrics, Presence, Relay, RelayHandle, RelayStatus};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use prometheus::Registry;
 use sqlx::{
-    Connection, Executor, PgPool,
+    Connection, Executor, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
@@ -27,11 +27,16 @@ use crate::{
     config::{Database, Role, Serve},
     http, import,
     limits::Limits,
-    postgres::{Embedded, EmbeddedError, Options},
+    postgres::{Embedded, EmbeddedError, OLDEST_VERSION, Options},
+    storage::Storage,
+    supervisor::Supervisor,
 };
 
 /// How often what keys were used when is written down.
 const WRITE_USES: Duration = Duration::from_secs(15);
+
+/// How many connections wait for being accepted.
+const BACKLOG: u32 = 1024;
 
 /// How long reactors wait for a read model before they look again.
 const REACH: Duration = Duration::from_secs(5);
@@ -45,6 +50,17 @@ pub enum StartError {
     /// The database does not answer, or not as it should.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database cannot be used; the reason says what to do.
+    #[error("cannot use the database {address}: {reason}")]
+    Unusable {
+        /// Where it is, without the password.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The private cluster ended and does not start any more; the message says what to do.
+    #[error("the private PostgreSQL is gone: {0}")]
+    Gone(Arc<EmbeddedError>),
     /// A migration fails.
     #[error("bringing the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -64,7 +80,9 @@ pub enum StartError {
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
     /// The database URL cannot be read.
-    #[error("DATABASE_URL: {0}")]
+    #[error(
+        "DATABASE_URL is no address of a database ({0}): write it like postgres://user:password@host:5432/database"
+    )]
     Url(String),
 }
 
@@ -88,6 +106,7 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) uses: Uses,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) storage: Storage,
     pub(crate) clock: Arc<Clock>,
     /// Commands being carried out whose id the client gave.
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
@@ -140,11 +159,17 @@ impl Deref for App {
 pub struct Connected {
     /// How to connect.
     pub options: PgConnectOptions,
-    embedded: Option<Embedded>,
+    supervisor: Option<Supervisor>,
 }
 
 /// A connection that lay idle for longer is looked after before it is used.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a connection may take to answer then. One that takes longer is given up: its server may be gone unnoticed.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long a server may take to let us in at the start.
+const ENTRY: Duration = Duration::from_secs(5);
+/// How long a server that is starting, or recovering, is waited for.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 impl Connected {
     /// Your database if one is configured, the private cluster otherwise: the one that runs already, else a new one.
@@ -154,10 +179,12 @@ impl Connected {
     pub async fn to(database: &Database) -> Result<Connected, StartError> {
         if let Some(url) = &database.database_url {
             let options = url.parse().map_err(|error: sqlx::Error| StartError::Url(error.to_string()))?;
-            return Ok(Connected { options, embedded: None });
+            enter(&options).await?;
+            return Ok(Connected { options, supervisor: None });
         }
         if let Some(options) = Embedded::running(&database.data_dir) {
-            return Ok(Connected { options, embedded: None });
+            enter(&options).await?;
+            return Ok(Connected { options, supervisor: None });
         }
         Connected::start(&database.data_dir).await
     }
@@ -168,7 +195,23 @@ impl Connected {
     /// When it does not start, or another process has it.
     pub async fn start(data_dir: &Path) -> Result<Connected, StartError> {
         let embedded = Embedded::start(data_dir, &Options::default()).await?;
-        Ok(Connected { options: embedded.connect_options(), embedded: Some(embedded) })
+        let supervisor = Supervisor::new(embedded);
+        Ok(Connected { options: supervisor.connect_options(), supervisor: Some(supervisor) })
+    }
+
+    /// Whom to tell at once when the private cluster has ended, if this process started one.
+    pub(crate) fn tell(&self, presence: &Presence) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.tell(presence);
+        }
+    }
+
+    /// Waits until the private cluster, if this process started one, is given up.
+    pub(crate) async fn gone(&self) -> StartError {
+        match &self.supervisor {
+            Some(supervisor) => StartError::Gone(supervisor.failed().await),
+            None => std::future::pending().await,
+        }
     }
 
     /// A pool of this many connections.
@@ -184,10 +227,13 @@ impl Connected {
         // Of one just used nothing has to be asked: that would be a round trip before each query.
         let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
             Box::pin(async move {
-                if known.idle_for > FRESH {
-                    connection.ping().await?;
+                if known.idle_for <= FRESH {
+                    return Ok(true);
                 }
-                Ok(true)
+                match tokio::time::timeout(ANSWER, connection.ping()).await {
+                    Ok(answered) => answered.map(|()| true),
+                    Err(_) => Ok(false),
+                }
             })
         });
         Ok(pool.connect_with(options).await?)
@@ -195,12 +241,74 @@ impl Connected {
 
     /// Stops the private cluster, if this process started one.
     pub async fn stop(self) {
-        if let Some(embedded) = self.embedded
-            && let Err(error) = embedded.stop().await
+        if let Some(supervisor) = self.supervisor
+            && let Err(error) = supervisor.stop().await
         {
             tracing::warn!(%error, "the private PostgreSQL did not stop");
         }
     }
+}
+
+/// Looks whether a database can be used, and if not why: a pool would try for long and tell no reason.
+async fn enter(options: &PgConnectOptions) -> Result<(), StartError> {
+    let unusable = |reason: String| StartError::Unusable { address: eventstore::address(options), reason };
+    let began = std::time::Instant::now();
+    loop {
+        let connecting = PgConnection::connect_with(options);
+        let error = match tokio::time::timeout(ENTRY, connecting).await {
+            Ok(Ok(connection)) => {
+                let version = connection.server_version_num();
+                // The answer is what counts; a failing goodbye says nothing.
+                let _ = connection.close().await;
+                // 150004 is 15.4.
+                return match version {
+                    Some(version) if version < OLDEST_VERSION * 10_000 => {
+                        let (major, minor) = (version / 10_000, version % 10_000);
+                        let reason =
+                            format!("it is PostgreSQL {major}.{minor}; Deskfold needs {OLDEST_VERSION} or newer");
+                        Err(unusable(reason))
+                    }
+                    _ => Ok(()),
+                };
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let seconds = ENTRY.as_secs();
+                return Err(unusable(format!(
+                    "there is no answer within {seconds} s: the server hangs, or a firewall swallows what is sent"
+                )));
+            }
+        };
+        // cannot_connect_now: it is the right one, and starting.
+        let starting = error.as_database_error().is_some_and(|error| error.code().is_some_and(|code| code == "57P03"));
+        let reason = eventstore::reason(&error, options);
+        if !starting || began.elapsed() > RECOVERY {
+            return Err(unusable(reason));
+        }
+        tracing::info!("waiting for the database: {reason}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// An address to listen on that is ours from now on, though nobody is let in yet.
+///
+/// # Errors
+/// When somebody else listens there, or it is no address of this machine.
+pub fn reserve(address: SocketAddr) -> Result<TcpSocket, StartError> {
+    let cannot = |error: std::io::Error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => ": another program listens there; stop it, or choose another --listen",
+            std::io::ErrorKind::AddrNotAvailable => ": this machine has no such address; choose another --listen",
+            std::io::ErrorKind::PermissionDenied => ": ports below 1024 are root's; choose another --listen",
+            _ => "",
+        };
+        StartError::Io(format!("cannot listen on {address}{advice}"), error)
+    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(cannot)?;
+    // What a former process left behind in the kernel keeps nobody out.
+    socket.set_reuseaddr(true).map_err(cannot)?;
+    socket.bind(address).map_err(cannot)?;
+    Ok(socket)
 }
 
 /// What time it is, as reactors ask for it.
@@ -254,6 +362,7 @@ impl App {
             None
         };
         let nats = Over::nats(&config, &log, &registry).await?;
+        let storage = Storage::new(&config, &registry)?;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: http::Metrics::new(&registry)?,
@@ -268,6 +377,7 @@ impl App {
             registry,
             uses: Uses::default(),
             known_keys: KnownKeys::default(),
+            storage,
             clock,
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
@@ -275,7 +385,9 @@ impl App {
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));
+        app.look_at_storage();
         app.spawn(app.clone().keep_tidy());
+        app.spawn(app.clone().watch_storage());
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
         }
@@ -288,8 +400,16 @@ impl App {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(&self, address: SocketAddr) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
-        let cannot = |error| StartError::Io(format!("listening on {address}"), error);
-        let listener = TcpListener::bind(address).await.map_err(cannot)?;
+        self.listen_on(reserve(address)?)
+    }
+
+    /// The same on an address that is ours already.
+    ///
+    /// # Errors
+    /// When somebody else listens there after all.
+    pub fn listen_on(&self, socket: TcpSocket) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+        let cannot = |error| StartError::Io("cannot listen".into(), error);
+        let listener = socket.listen(BACKLOG).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         // Answers leave at once instead of waiting for the acknowledgement of what went before.
         let listener = listener.tap_io(|stream| {

@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eventstore::{NatsMetrics, NatsOptions};
 
+use crate::storage::MinFree;
+
 /// Help desk, chat inbox, CRM and task automation on an event log.
 #[derive(Debug, Parser)]
 #[command(name = "deskfold", version, about, max_term_width = 100)]
@@ -158,6 +160,14 @@ pub struct Serve {
     /// Name of the first tenant, which is created when the log is empty.
     #[arg(long, env = "DESKFOLD_TENANT_NAME", default_value = "Deskfold")]
     pub tenant_name: String,
+    /// Free space below which writes are refused while reads go on, such as 512MiB or 5%; 0 for never. By default a
+    /// twentieth of the disk, at least 64 MiB and at most 2 GiB.
+    #[arg(long, env = "DESKFOLD_MIN_FREE_SPACE", default_value = "auto")]
+    pub min_free_space: MinFree,
+    /// Where your PostgreSQL keeps its files, if this process can see it, so that its free space is watched; several
+    /// directories separated by commas. The private cluster's place is known.
+    #[arg(long, env = "DESKFOLD_STORAGE_DIR", value_delimiter = ',')]
+    pub storage_dir: Vec<PathBuf>,
     /// How log lines look.
     #[arg(long, env = "DESKFOLD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,

@@ -10,6 +10,8 @@ mod import;
 mod limits;
 pub mod postgres;
 mod problem;
+mod storage;
+mod supervisor;
 
 pub use app::{App, StartError};
 pub use bootstrap::{FirstAdmin, issue_key};

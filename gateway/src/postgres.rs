@@ -2,6 +2,7 @@
 //!
 //! PostgreSQL runs under a small shell that also reads a pipe from us. When the pipe closes, because we stopped,
 //! crashed or were killed, the shell shuts PostgreSQL down. So there is one way to stop, and no way to leave it behind.
+//! When PostgreSQL itself ends, `supervisor.rs` starts it again.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,7 +15,8 @@ use std::{
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,10 +24,13 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::storage;
+
 /// The oldest major version whose SQL Deskfold speaks.
-const OLDEST_VERSION: u32 = 15;
+pub(crate) const OLDEST_VERSION: u32 = 15;
 /// The database, and the superuser, that Deskfold makes for itself.
 const NAME: &str = "deskfold";
 /// Only the name of the socket's file depends on it: the cluster listens on no network.
@@ -182,8 +187,24 @@ pub enum EmbeddedError {
         output: String,
     },
     /// PostgreSQL ended instead of becoming ready.
-    #[error("PostgreSQL did not start; its log ({log:?}) ends with:\n{tail}")]
+    #[error("PostgreSQL did not start: {cause}; its log ({log:?}) ends with:\n{tail}")]
     Start {
+        /// What is wrong.
+        cause: Cause,
+        /// The whole log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// PostgreSQL starts and ends, again and again.
+    #[error(
+        "PostgreSQL ended {times} times, each time soon after its start: {cause}; its log ({log:?}) ends with:\n{tail}"
+    )]
+    Dying {
+        /// How often.
+        times: u32,
+        /// What is wrong.
+        cause: Cause,
         /// The whole log.
         log: PathBuf,
         /// Its last lines.
@@ -220,13 +241,108 @@ pub enum EmbeddedError {
     },
 }
 
+impl EmbeddedError {
+    /// Whether trying again is no use until somebody has done something about it.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            EmbeddedError::Start { cause, .. } => cause.is_final(),
+            EmbeddedError::StartTooSlow { .. } | EmbeddedError::Orphaned { .. } => false,
+            EmbeddedError::Io { .. } | EmbeddedError::Database { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+/// What is wrong with a PostgreSQL that ended, as far as its log and its end tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The disk is full.
+    NoSpace,
+    /// Files do not belong to whom they should, or are not to be read or written.
+    Permissions,
+    /// Files are damaged or missing.
+    Corrupted,
+    /// Another server has its socket or its lock.
+    Taken,
+    /// There is not enough memory.
+    NoMemory,
+    /// A setting is wrong.
+    Settings,
+    /// It was killed.
+    Killed,
+    /// The log has to be read.
+    Unknown,
+}
+
+impl Cause {
+    /// What each looks like in the log.
+    const SIGNS: [(Cause, &'static [&'static str]); 6] = [
+        (Cause::NoSpace, &["No space left on device", "Disk quota exceeded"]),
+        (Cause::Permissions, &["Permission denied", "invalid permissions", "wrong ownership", "Read-only file system"]),
+        (
+            Cause::Corrupted,
+            &[
+                "valid checkpoint record",
+                "required checkpoint record",
+                "incorrect checksum",
+                "pg_control",
+                "control file",
+                "invalid page in block",
+                "database files are incompatible",
+                "Input/output error",
+            ],
+        ),
+        (Cause::Taken, &["Address already in use", "Unix-domain socket", "lock file"]),
+        (Cause::NoMemory, &["Cannot allocate memory", "shared memory"]),
+        (Cause::Settings, &["configuration parameter", "for parameter", "configuration file", "contains errors"]),
+    ];
+
+    fn of(log: &str, status: ExitStatus) -> Cause {
+        let grave =
+            |line: &&str| ["FATAL:", "PANIC:", "ERROR:", "LOG:  could not"].iter().any(|word| line.contains(word));
+        let graves: Vec<&str> = log.lines().filter(grave).collect();
+        let found = Cause::SIGNS
+            .iter()
+            .find(|(_, signs)| graves.iter().any(|line| signs.iter().any(|sign| line.contains(sign))));
+        // A shell tells of a signal by adding 128 to its number; 9 is SIGKILL.
+        let killed = status.code() == Some(128 + 9);
+        found.map_or(if killed { Cause::Killed } else { Cause::Unknown }, |(cause, _)| *cause)
+    }
+
+    /// Whether a new start would end the same way.
+    fn is_final(self) -> bool {
+        matches!(self, Cause::Permissions | Cause::Corrupted | Cause::Settings)
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Cause::NoSpace => "no space is left on its disk: make room, or enlarge it; nothing acknowledged is lost",
+            Cause::Permissions => {
+                "it may not use its files: they must belong to the user it runs as and be writable, its directory with \
+                 mode 0700"
+            }
+            Cause::Corrupted => {
+                "its files are damaged or missing: check the disk, keep a copy of the directory as it is, and restore a \
+                 backup"
+            }
+            Cause::Taken => "another server has its socket or its lock: stop that one",
+            Cause::NoMemory => "it cannot get the memory it needs: free some, or allow the container more",
+            Cause::Settings => "a setting is wrong: correct postgresql.conf or postgresql.auto.conf in its directory",
+            Cause::Killed => "it was killed: by somebody, or by the system for want of memory",
+            Cause::Unknown => "see why below",
+        })
+    }
+}
+
 /// A running private cluster. It stops when [`Embedded::stop`] is called, when it is dropped and when the process ends,
 /// however it ends.
 #[derive(Debug)]
 pub struct Embedded {
     server: Option<Server>,
     sockets: PathBuf,
-    data_dir: PathBuf,
+    place: Place,
 }
 
 impl Embedded {
@@ -281,7 +397,7 @@ impl Embedded {
 
     /// The directory that holds the cluster, its log and its lock.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        &self.place.data_dir
     }
 
     /// Ends all sessions, writes everything to disk and returns when PostgreSQL has ended.
@@ -289,12 +405,42 @@ impl Embedded {
     /// # Errors
     /// [`EmbeddedError::StopTooSlow`] after two minutes; PostgreSQL then goes on stopping by itself.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
-        let Some(server) = self.server.take() else { return Ok(()) };
-        let stopped = tokio::task::spawn_blocking(move || server.stop());
-        match tokio::time::timeout(STOP_LIMIT, stopped).await {
-            Ok(joined) => joined.map_err(io::Error::other).flatten().doing(|| "wait for PostgreSQL to end".into()),
-            Err(_) => Err(EmbeddedError::StopTooSlow),
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        drop(server.pipe.take());
+        let status = tokio::time::timeout(STOP_LIMIT, server.ended()).await.map_err(|_| EmbeddedError::StopTooSlow)?;
+        if !status.success() {
+            tracing::warn!(%status, "PostgreSQL did not end cleanly; it will recover at the next start");
         }
+        Ok(())
+    }
+
+    /// Waits until PostgreSQL has ended by itself; what is wrong, its log and the end of that.
+    pub(crate) async fn ended(&mut self) -> (Cause, PathBuf, String) {
+        let Some(server) = &mut self.server else { return (Cause::Unknown, PathBuf::new(), String::new()) };
+        let status = server.ended().await;
+        let tail = server.log.tail();
+        (Cause::of(&tail, status), server.log.path.clone(), tail)
+    }
+
+    /// Starts PostgreSQL again after it has ended, so that it is reached as before.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub(crate) async fn restart(&mut self) -> Result<(), EmbeddedError> {
+        self.server = None;
+        let (place, sockets) = (self.place.clone(), self.sockets.clone());
+        let started = tokio::task::spawn_blocking(move || place.start(Some(sockets)));
+        let (server, _) = started.await.map_err(io::Error::other).doing(|| "start PostgreSQL".into())??;
+        self.server = Some(server);
+        let prepared = self.prepare().await;
+        if prepared.is_err()
+            && let Some(mut server) = self.server.take()
+        {
+            drop(server.pipe.take());
+            // The first error says more; and whoever tries again must not find this one still stopping.
+            let _ = tokio::time::timeout(STOP_LIMIT, server.ended()).await;
+        }
+        prepared
     }
 
     async fn launch(
@@ -302,10 +448,14 @@ impl Embedded {
         temporary: bool,
         data_dir: impl FnOnce() -> Result<PathBuf, EmbeddedError> + Send + 'static,
     ) -> Result<Embedded, EmbeddedError> {
-        let wanted = options.clone();
-        let launched = tokio::task::spawn_blocking(move || launch(&data_dir()?, &wanted, temporary));
-        let (mut embedded, log) = launched.await.map_err(io::Error::other).doing(|| "start PostgreSQL".into())??;
-        if let Err(error) = embedded.prepare(options.start_limit, &log).await {
+        let options = options.clone();
+        let launched = tokio::task::spawn_blocking(move || {
+            let place = Place::claim(&data_dir()?, options, temporary)?;
+            let (server, sockets) = place.start(None)?;
+            Ok(Embedded { server: Some(server), sockets, place })
+        });
+        let mut embedded = launched.await.map_err(io::Error::other).doing(|| "start PostgreSQL".into())??;
+        if let Err(error) = embedded.prepare().await {
             // Whoever tries again must not find the data directory still in use. The first error says more.
             let _ = embedded.stop().await;
             return Err(error);
@@ -313,15 +463,18 @@ impl Embedded {
         Ok(embedded)
     }
 
-    async fn prepare(&mut self, limit: Duration, log: &Log) -> Result<(), EmbeddedError> {
-        self.wait_until_ready(limit, log).await?;
+    async fn prepare(&mut self) -> Result<(), EmbeddedError> {
+        self.wait_until_ready().await?;
         self.create_database()
             .await
             .map_err(|source| EmbeddedError::Database { doing: "create the database `deskfold`", source })
     }
 
-    async fn wait_until_ready(&mut self, limit: Duration, log: &Log) -> Result<(), EmbeddedError> {
+    async fn wait_until_ready(&mut self) -> Result<(), EmbeddedError> {
+        let limit = self.place.options.start_limit;
         let options = self.connect_options_for("postgres");
+        let Some(server) = &self.server else { return Ok(()) };
+        let log = &server.log;
         let (started, mut told) = (Instant::now(), Instant::now());
         loop {
             match PgConnection::connect_with(&options).await {
@@ -335,9 +488,10 @@ impl Embedded {
                 }
                 Err(_) => {}
             }
-            let ended = self.server.as_mut().is_none_or(|server| !matches!(server.keeper.try_wait(), Ok(None)));
-            if ended {
-                return Err(EmbeddedError::Start { log: log.path.clone(), tail: log.tail() });
+            let ended = *server.status.borrow();
+            if let Some(status) = ended {
+                let tail = log.tail();
+                return Err(EmbeddedError::Start { cause: Cause::of(&tail, status), log: log.path.clone(), tail });
             }
             if started.elapsed() > limit {
                 return Err(EmbeddedError::StartTooSlow { limit, log: log.path.clone(), tail: log.tail() });
@@ -363,92 +517,115 @@ impl Embedded {
     }
 }
 
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            // Without a thread we would gather zombies, and the lock would be free before PostgreSQL has ended.
-            // If no thread can be had, dropping the closure closes the pipe all the same.
-            let _ = std::thread::Builder::new().name("stop-postgres".into()).spawn(move || server.stop());
-        }
-    }
-}
-
-/// The shell that keeps PostgreSQL, and our claim on the data directory.
+/// The shell that keeps PostgreSQL.
 #[derive(Debug)]
 struct Server {
-    keeper: Child,
-    /// Held until PostgreSQL has ended.
-    lock: File,
+    /// Closed, it stops PostgreSQL.
+    pipe: Option<ChildStdin>,
+    /// How the shell, and PostgreSQL with it, ended.
+    status: watch::Receiver<Option<ExitStatus>>,
+    log: Log,
 }
 
 impl Server {
-    fn stop(mut self) -> io::Result<()> {
-        drop(self.keeper.stdin.take());
-        let status = self.keeper.wait()?;
-        if !status.success() {
-            tracing::warn!(%status, "PostgreSQL did not end cleanly; it will recover at the next start");
-        }
-        drop(self.lock);
-        Ok(())
+    /// Waits for its end. Our claim on the data directory is held as long.
+    fn keep(mut keeper: Child, log: Log, lock: Arc<File>) -> Result<Server, EmbeddedError> {
+        let pipe = keeper.stdin.take();
+        let (ended, status) = watch::channel(None);
+        let wait = move || {
+            // It is our child and nobody else waits for it, so that waiting cannot fail.
+            let status = keeper.wait().unwrap_or_default();
+            drop(lock);
+            ended.send_replace(Some(status));
+        };
+        let thread = std::thread::Builder::new().name("keep-postgres".into()).spawn(wait);
+        thread.doing(|| "start a thread that waits for PostgreSQL".into())?;
+        Ok(Server { pipe, status, log })
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let ended = self.status.wait_for(Option::is_some).await;
+        ended.ok().and_then(|status| *status).unwrap_or_default()
     }
 }
 
-fn launch(data_dir: &Path, options: &Options, temporary: bool) -> Result<(Embedded, Log), EmbeddedError> {
-    fs::create_dir_all(data_dir).doing(|| format!("create the data directory {}", data_dir.display()))?;
-    let data_dir = data_dir.canonicalize().doing(|| format!("find {}", data_dir.display()))?;
-    let lock = lock(&data_dir)?;
+/// A data directory that is ours, and how a cluster runs in it.
+#[derive(Clone, Debug)]
+struct Place {
+    data_dir: PathBuf,
+    options: Options,
+    temporary: bool,
+    lock: Arc<File>,
+}
 
-    let link = data_dir.join("postgres");
-    let existing = existing_cluster(&link)?;
-    let runner = match &existing {
-        Some(cluster) => runner_of(cluster)?,
-        None => find_runner()?,
-    };
-    let (cluster, programs) = match existing {
-        Some(cluster) => {
-            let programs = Programs::find(Some(&cluster))?;
-            (cluster, programs)
-        }
-        None => {
-            let programs = Programs::find(None)?;
-            (initialise(&link, &programs, runner.as_ref(), options)?, programs)
-        }
-    };
-    if let Some(blocked) = runner.as_ref().and_then(|runner| runner.blocked_on_the_way_to(&cluster)) {
-        let user = runner.map(|runner| runner.name).unwrap_or_default();
-        return Err(EmbeddedError::NotTraversable { blocked, user });
+impl Place {
+    fn claim(data_dir: &Path, options: Options, temporary: bool) -> Result<Place, EmbeddedError> {
+        fs::create_dir_all(data_dir).doing(|| format!("create the data directory {}", data_dir.display()))?;
+        let data_dir = data_dir.canonicalize().doing(|| format!("find {}", data_dir.display()))?;
+        let lock = Arc::new(lock(&data_dir)?);
+        Ok(Place { data_dir, options, temporary, lock })
     }
-    recover(&cluster, &programs, runner.as_ref())?;
 
-    let socket = cluster.join(format!(".s.PGSQL.{PORT}"));
-    let sockets = if socket.as_os_str().len() < LONGEST_SOCKET_PATH {
-        cluster.clone()
-    } else {
-        short_directory(&std::env::temp_dir(), runner.as_ref())?
-    };
-    let discard = if temporary {
-        data_dir.as_path()
-    } else if sockets == cluster {
-        Path::new("")
-    } else {
-        sockets.as_path()
-    };
+    /// Starts the server, with its socket where it was before if it was; where that is.
+    fn start(&self, sockets: Option<PathBuf>) -> Result<(Server, PathBuf), EmbeddedError> {
+        let Place { data_dir, options, temporary, .. } = self;
+        let link = data_dir.join("postgres");
+        let existing = existing_cluster(&link)?;
+        let runner = match &existing {
+            Some(cluster) => runner_of(cluster)?,
+            None => find_runner()?,
+        };
+        let (cluster, programs) = match existing {
+            Some(cluster) => {
+                let programs = Programs::find(Some(&cluster))?;
+                (cluster, programs)
+            }
+            None => {
+                let programs = Programs::find(None)?;
+                (initialise(&link, &programs, runner.as_ref(), options)?, programs)
+            }
+        };
+        if let Some(blocked) = runner.as_ref().and_then(|runner| runner.blocked_on_the_way_to(&cluster)) {
+            let user = runner.map(|runner| runner.name).unwrap_or_default();
+            return Err(EmbeddedError::NotTraversable { blocked, user });
+        }
+        recover(&cluster, &programs, runner.as_ref())?;
 
-    let log = Log::open(data_dir.join("postgres.log"))?;
-    let mut command = command("/bin/sh", runner.as_ref());
-    command.args(["-c", KEEPER, "deskfold-postgres", if temporary { "QUIT" } else { "INT" }]).arg(discard);
-    command.arg(programs.path("postgres")).arg("-D").arg(&cluster);
-    for (name, value) in settings(options, &sockets, temporary) {
-        let mut setting = OsString::from(name);
-        setting.push("=");
-        setting.push(value);
-        command.arg("-c").arg(setting);
+        let socket = cluster.join(format!(".s.PGSQL.{PORT}"));
+        let sockets = match sockets {
+            // Its own directory has gone with the server before.
+            Some(sockets) if sockets != cluster && !sockets.exists() => {
+                private_directory(&sockets, runner.as_ref())?;
+                sockets
+            }
+            Some(sockets) => sockets,
+            None if socket.as_os_str().len() < LONGEST_SOCKET_PATH => cluster.clone(),
+            None => short_directory(&std::env::temp_dir(), runner.as_ref())?,
+        };
+        let discard = if *temporary {
+            data_dir.as_path()
+        } else if sockets == cluster {
+            Path::new("")
+        } else {
+            sockets.as_path()
+        };
+
+        let log = Log::open(data_dir.join("postgres.log"))?;
+        let mut command = command("/bin/sh", runner.as_ref());
+        command.args(["-c", KEEPER, "deskfold-postgres", if *temporary { "QUIT" } else { "INT" }]).arg(discard);
+        command.arg(programs.path("postgres")).arg("-D").arg(&cluster);
+        for (name, value) in settings(options, &cluster, &sockets, *temporary) {
+            let mut setting = OsString::from(name);
+            setting.push("=");
+            setting.push(value);
+            command.arg("-c").arg(setting);
+        }
+        // A group of its own, so that a Ctrl-C meant for Deskfold does not reach the database before Deskfold is done.
+        command.process_group(0).stdin(Stdio::piped()).stdout(log.writer()?).stderr(log.writer()?);
+        let keeper = command.spawn().doing(|| "start PostgreSQL".into())?;
+        tracing::info!(version = programs.version, cluster = %cluster.display(), "starting the embedded PostgreSQL");
+        Ok((Server::keep(keeper, log, Arc::clone(&self.lock))?, sockets))
     }
-    // A group of its own, so that a Ctrl-C meant for Deskfold does not reach the database before Deskfold is done.
-    command.process_group(0).stdin(Stdio::piped()).stdout(log.writer()?).stderr(log.writer()?);
-    let keeper = command.spawn().doing(|| "start PostgreSQL".into())?;
-    tracing::info!(version = programs.version, cluster = %cluster.display(), "starting the embedded PostgreSQL");
-    Ok((Embedded { server: Some(Server { keeper, lock }), sockets, data_dir }, log))
 }
 
 /// Claims the data directory for this process.
@@ -612,9 +789,11 @@ impl Postmaster {
 
 /// The server's settings. Ours win over `postgresql.conf`, so that they follow Deskfold's version; the caller's win over
 /// ours.
-fn settings(options: &Options, sockets: &Path, temporary: bool) -> Vec<(String, OsString)> {
+fn settings(options: &Options, cluster: &Path, sockets: &Path, temporary: bool) -> Vec<(String, OsString)> {
     const MEBIBYTE: u64 = 1 << 20;
     let memory = memory();
+    // The log of changes is no more than a small part of a small disk.
+    let disk = storage::Space::of(cluster).map_or(u64::MAX, |space| space.total);
     let megabytes = |bytes: u64| OsString::from(format!("{}MB", bytes / MEBIBYTE));
     let switch = |on: bool| OsString::from(if on { "on" } else { "off" });
     // The setting is a list: quotes keep a comma or a space in the path.
@@ -650,7 +829,8 @@ fn settings(options: &Options, sockets: &Path, temporary: bool) -> Vec<(String, 
             ("maintenance_work_mem", megabytes((memory / 32).clamp(32 * MEBIBYTE, 512 * MEBIBYTE))),
             ("work_mem", megabytes((memory / 1024).clamp(4 * MEBIBYTE, 32 * MEBIBYTE))),
             ("wal_buffers", "16MB".into()),
-            ("max_wal_size", "4GB".into()),
+            ("max_wal_size", megabytes((disk / 16).clamp(64 * MEBIBYTE, 4096 * MEBIBYTE))),
+            ("min_wal_size", megabytes((disk / 32).clamp(32 * MEBIBYTE, 80 * MEBIBYTE))),
         ]);
     }
     let given = options.settings.iter().map(|(name, value)| (name.clone(), value.into()));
@@ -672,12 +852,7 @@ fn memory() -> u64 {
 /// Whether Linux's file system in memory has room for a throwaway cluster, and the machine memory to fill it.
 fn has_memory_to_spare() -> bool {
     const ENOUGH: u64 = 4 << 30;
-    let output = command("df", None).args(["-Pk", MEMORY]).output();
-    let free = output.ok().filter(|output| output.status.success()).and_then(|output| {
-        let text = String::from_utf8(output.stdout).ok()?;
-        text.lines().nth(1)?.split_whitespace().nth(3)?.parse::<u64>().ok()
-    });
-    free.is_some_and(|kibibytes| kibibytes * 1024 >= ENOUGH) && memory() >= 2 * ENOUGH
+    storage::Space::of(Path::new(MEMORY)).is_ok_and(|space| space.free >= ENOUGH) && memory() >= 2 * ENOUGH
 }
 
 fn connect_options(sockets: &Path) -> PgConnectOptions {
@@ -992,9 +1167,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_read_from_the_log() {
+        use std::os::unix::process::ExitStatusExt;
+        // As the shell that keeps it ends: with its status, and 128 more for a signal.
+        let ended = |status: i32| ExitStatus::from_raw(status << 8);
+        for (line, cause) in [
+            ("PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device", Cause::NoSpace),
+            ("FATAL:  could not extend file \"base/1/2\": No space left on device", Cause::NoSpace),
+            ("FATAL:  data directory \"/data/postgres\" has invalid permissions", Cause::Permissions),
+            ("FATAL:  could not open file \"global/pg_filenode.map\": Permission denied", Cause::Permissions),
+            ("PANIC:  could not locate a valid checkpoint record", Cause::Corrupted),
+            ("FATAL:  incorrect checksum in control file", Cause::Corrupted),
+            ("FATAL:  lock file \"postmaster.pid\" already exists", Cause::Taken),
+            ("FATAL:  could not create any Unix-domain sockets", Cause::Taken),
+            ("FATAL:  could not map anonymous shared memory: Cannot allocate memory", Cause::NoMemory),
+            ("FATAL:  invalid value for parameter \"shared_buffers\": \"much\"", Cause::Settings),
+            ("LOG:  database system was shut down", Cause::Unknown),
+        ] {
+            assert_eq!(Cause::of(line, ended(1)), cause, "{line}");
+        }
+        assert_eq!(Cause::of("LOG:  ready", ended(137)), Cause::Killed);
+        assert!(Cause::Corrupted.is_final() && !Cause::NoSpace.is_final() && !Cause::Killed.is_final());
+    }
+
+    #[test]
     fn the_callers_settings_come_last_and_so_win() {
         let options = Options { settings: vec![("jit".into(), "on".into())], ..Options::default() };
-        let settings = settings(&options, Path::new("/a, \"b\""), false);
+        let settings = settings(&options, Path::new("/"), Path::new("/a, \"b\""), false);
         assert_eq!(settings.iter().rfind(|(name, _)| name == "jit").unwrap().1, "on");
         let sockets = settings.iter().find(|(name, _)| name == "unix_socket_directories").unwrap();
         assert_eq!(sockets.1, "\"/a, \"\"b\"\"\"");

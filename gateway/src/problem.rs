@@ -114,6 +114,19 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
     }
 
+    /// The database is away.
+    pub(crate) fn database_unavailable() -> Problem {
+        let detail = "The database cannot be reached now. Try again; a command with the Idempotency-Key it had, since it may \
+                      have been carried out.";
+        Problem::unavailable("database_unavailable", detail)
+    }
+
+    /// There is no room to write.
+    pub(crate) fn storage_full() -> Problem {
+        let detail = "The database's disk is almost full: nothing is written until there is room. Reading goes on.";
+        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail).retry_after(10)
+    }
+
     /// Something is broken: logged here, once, and told to the client without its inside.
     pub(crate) fn broken(error: &dyn std::fmt::Display) -> Problem {
         let trace = TRACE.try_with(Clone::clone).unwrap_or_default();
@@ -199,13 +212,26 @@ impl From<Refused> for Problem {
                 tracing::warn!(error, "the log is not available");
                 Problem::unavailable("log_unavailable", "The log cannot be reached now. Try again.")
             }
+            Refused::StorageFull => Problem::storage_full(),
             Refused::Broken(error) => Problem::broken(&error),
         }
     }
 }
 
+impl From<eventstore::Lost> for Problem {
+    // Whoever found out has said so in the log.
+    fn from(_: eventstore::Lost) -> Problem {
+        Problem::database_unavailable()
+    }
+}
+
 impl From<eventstore::Error> for Problem {
     fn from(error: eventstore::Error) -> Problem {
+        match error {
+            eventstore::Error::Database(error) if eventstore::is_storage_full(&error) => return error.into(),
+            eventstore::Error::Lost(lost) => return lost.into(),
+            _ => {}
+        }
         tracing::warn!(%error, "the log is not available");
         Problem::unavailable("log_unavailable", "The log cannot be reached now. Try again.")
     }
@@ -223,12 +249,14 @@ impl From<projections::Error> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Problem {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
-                tracing::warn!(%error, "the database is not available");
-                Problem::unavailable("database_unavailable", "The database cannot be reached now. Try again.")
-            }
-            error => Problem::broken(&error),
+        if eventstore::is_storage_full(&error) {
+            tracing::error!(%error, "the database has no room left to write");
+            return Problem::storage_full();
         }
+        if eventstore::is_away(&error) {
+            tracing::warn!(%error, "the database is not available");
+            return Problem::database_unavailable();
+        }
+        Problem::broken(&error)
     }
 }

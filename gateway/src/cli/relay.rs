@@ -29,9 +29,9 @@ pub(super) async fn run(command: Relay) -> Result<(), Failure> {
 
 async fn with_both(of: &RelayOf, work: impl AsyncFnOnce(Log, Nats) -> Result<(), Failure>) -> Result<(), Failure> {
     let options = of.nats.options(None).ok_or("which NATS? Say --nats-url, or set NATS_URL")?;
+    let connected = Connected::to(&of.database).await?;
     crate::install_crypto_provider();
     let nats = Nats::connect(options).await?;
-    let connected = Connected::to(&of.database).await?;
     let pool = connected.pool(4).await?;
     let log = Log::open(pool.clone(), eventstore::Options::default()).await?;
     let done = match nats.connected(PATIENCE).await {

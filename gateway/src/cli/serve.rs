@@ -9,9 +9,11 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use tokio::net::TcpSocket;
+
 use super::{Failure, print};
 use crate::{
-    app::{App, Connected},
+    app::{App, Connected, reserve},
     bootstrap::FirstAdmin,
     config::{Role, Serve},
 };
@@ -21,27 +23,37 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(config: Serve) -> Result<(), Failure> {
     let mut stop = stop_signal()?;
+    // A cluster is not started in vain.
+    let socket = config.roles.contains(&Role::Api).then(|| reserve(config.listen)).transpose()?;
     let own = config.database.database_url.is_none();
     let connected = match own {
         true => Connected::start(&config.database.data_dir).await?,
         false => Connected::to(&config.database).await?,
     };
     let served = tokio::select! {
-        served = serve(&config, &connected, &mut stop) => served,
+        served = serve(&config, &connected, socket, &mut stop) => served,
+        // Whoever runs this process, systemd or Kubernetes, sees it fail and starts it again.
+        gone = connected.gone() => return Err(gone.into()),
     };
     connected.stop().await;
     served
 }
 
-async fn serve(config: &Serve, connected: &Connected, stop: &mut Stop) -> Result<(), Failure> {
+async fn serve(
+    config: &Serve,
+    connected: &Connected,
+    socket: Option<TcpSocket>,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
     let pool = connected.pool(config.database.database_connections).await?;
     let (app, first) = App::start(config.clone(), pool.clone()).await?;
+    connected.tell(app.log.presence());
     if let Some(first) = &first {
         let file = write_key(&config.database.data_dir, &first.key)?;
         welcome(first, &file)?;
     }
-    let serving = if config.roles.contains(&Role::Api) {
-        let (address, serving) = app.listen(config.listen).await?;
+    let serving = if let Some(socket) = socket {
+        let (address, serving) = app.listen_on(socket)?;
         tracing::info!("listening on http://{address}; the API's documentation is at http://{address}/docs");
         Some(serving)
     } else {

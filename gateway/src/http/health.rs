@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{app::App, problem::Problem};
 
 /// How long the database may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// The process lives.
 #[derive(Serialize, JsonSchema)]
@@ -36,6 +36,10 @@ pub(super) struct Ready {
     position: Option<i64>,
     /// Read models that have no table to serve from yet.
     building: Vec<String>,
+    /// The room on the database's disk, as far as it is known. Without enough of it writes are refused and reads go on, so
+    /// that the process stays ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<StorageReadiness>,
     /// How the relay to NATS fares, if it is among this process's roles. The API does not depend on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<RelayReadiness>,
@@ -43,6 +47,33 @@ pub(super) struct Ready {
     /// is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_from: Option<&'static str>,
+}
+
+/// The room on the database's disk.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct StorageReadiness {
+    /// `ok`; `low` while too little is free, and `full` just after PostgreSQL itself found no room: then writes are refused.
+    state: &'static str,
+    /// Bytes that are free, where the place of the files is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_bytes: Option<u64>,
+    /// Bytes that must stay free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_free_bytes: Option<u64>,
+}
+
+impl StorageReadiness {
+    fn of(app: &App) -> Option<StorageReadiness> {
+        let (room, measured) = (app.log.room(), app.storage.last());
+        let state = match (room.is_low(), room.has_run_out()) {
+            (_, true) => "full",
+            (true, false) => "low",
+            (false, false) => "ok",
+        };
+        let known = measured.is_some() || state != "ok";
+        let (free_bytes, min_free_bytes) = measured.map(|measure| (measure.free, measure.min_free)).unzip();
+        known.then_some(StorageReadiness { state, free_bytes, min_free_bytes })
+    }
 }
 
 /// How the relay to NATS fares.
@@ -73,9 +104,11 @@ impl From<RelayStatus> for RelayReadiness {
 }
 
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
-    let position = tokio::time::timeout(PATIENCE, app.log.head()).await.ok().and_then(Result::ok);
-    let statuses = app.read_models.status().await;
-    let database = position.is_some() && statuses.is_ok();
+    let asked = async { (app.log.head().await.ok(), app.read_models.status().await.ok()) };
+    let asked = tokio::time::timeout(PATIENCE, app.log.presence().guard(asked)).await;
+    let (position, statuses) = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let database = position.is_some() && statuses.is_some();
+    let position = position.filter(|_| database);
     let statuses = statuses.unwrap_or_default();
     let serves = |name: &str| statuses.iter().any(|status| status.name == name && status.state == "serving");
     let missing = projections::names().into_iter().filter(|name| database && !serves(name));
@@ -84,7 +117,8 @@ pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let relay = app.relay().map(|status| status.borrow().clone().into());
     let events_from = app.follows_nats().map(|follows| if *follows.borrow() { "nats" } else { "postgresql" });
-    (status, Json(Ready { ready, database, position, building, relay, events_from }))
+    let storage = StorageReadiness::of(&app);
+    (status, Json(Ready { ready, database, position, building, storage, relay, events_from }))
 }
 
 /// What is looked up when somebody asks for the metrics.
@@ -92,6 +126,7 @@ pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
 pub(crate) struct Gauges {
     pool: IntGaugeVec,
     position: IntGauge,
+    database_up: IntGauge,
 }
 
 impl Gauges {
@@ -100,7 +135,9 @@ impl Gauges {
         let gauges = Gauges {
             pool: IntGaugeVec::new(pool, &["state"])?,
             position: IntGauge::new("deskfold_log_position", "The last position of the log that this process knows.")?,
+            database_up: IntGauge::new("deskfold_database_up", "1 while the database answers, else 0.")?,
         };
+        registry.register(Box::new(gauges.database_up.clone()))?;
         registry.register(Box::new(gauges.pool.clone()))?;
         registry.register(Box::new(gauges.position.clone()))?;
         Ok(gauges)
@@ -112,6 +149,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse,
     app.gauges.pool.with_label_values(&["idle"]).set(idle);
     app.gauges.pool.with_label_values(&["used"]).set((size - idle).max(0));
     app.gauges.position.set(*app.log.tail().watch().borrow());
+    app.gauges.database_up.set(i64::from(app.log.presence().is_there()));
+    app.storage.show(app.log.room().is_full());
     let text = TextEncoder::new().encode_to_string(&app.registry.gather()).map_err(|error| Problem::broken(&error))?;
     Ok(([("content-type", "text/plain; version=0.0.4")], text))
 }

@@ -102,6 +102,9 @@ async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.must("import.run")?;
+    if app.log.room().is_full() {
+        return Err(Problem::storage_full());
+    }
     let form = Multipart::from_request(request, &app).await;
     let form = form.map_err(|error| Problem::bad_request("body_unreadable", error.body_text()))?;
     let import = app.new_id();

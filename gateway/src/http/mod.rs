@@ -128,8 +128,15 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     Problem::broken(&format!("panic: {}", said.unwrap_or("unknown"))).into_response()
 }
 
+/// Answers at once while the database is away, and as soon as it is lost.
+async fn limited(State(app): State<App>, request: Request, next: Next) -> Response {
+    let presence = app.log.presence().clone();
+    let answer = presence.guard(counted(app, request, next)).await;
+    answer.unwrap_or_else(|lost| Problem::from(lost).into_response())
+}
+
 /// Knows the caller before anything else is looked at, and counts the request against the key's limit.
-async fn limited(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn counted(app: App, mut request: Request, next: Next) -> Response {
     let caller = match app.caller(request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),

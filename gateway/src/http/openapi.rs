@@ -132,7 +132,7 @@ fn problem_response(status: u16, codes: &[Code], schema: &Value) -> Value {
         })
     });
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } });
-    let retry = matches!(status, 429 | 503) || codes.iter().any(|code| code.code == "idempotency_key_in_flight");
+    let retry = matches!(status, 429 | 503 | 507) || codes.iter().any(|code| code.code == "idempotency_key_in_flight");
     for (name, _) in [("Retry-After", retry), ("WWW-Authenticate", status == 401)].iter().filter(|(_, sent)| *sent) {
         headers[*name] = json!({ "$ref": format!("#/components/headers/{name}") });
     }

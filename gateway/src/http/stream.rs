@@ -28,6 +28,8 @@ use crate::{app::App, auth::Caller, problem::Problem};
 
 /// How often a quiet stream says that it lives, and how far it has come.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long to wait after the log could not be read.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Events read at once.
 const PAGE: i64 = 500;
 
@@ -109,24 +111,37 @@ impl Follower {
                 let sse = Event::default().id(event.position.to_string()).event(&*event.kind);
                 return sse.json_data(shown).ok();
             }
-            if self.position < *self.head.borrow_and_update() {
-                if let Err(error) = self.read().await {
-                    tracing::warn!(%error, "an event stream ends because the log cannot be read");
-                    return None;
-                }
-                continue;
-            }
             let stopping = self.app.stopping.clone();
+            if self.position < *self.head.borrow_and_update() {
+                let presence = self.app.log.presence().clone();
+                match presence.guard(self.read()).await.unwrap_or_else(|lost| Err(lost.into())) {
+                    Ok(()) => continue,
+                    Err(error) if !is_away(&error) => {
+                        tracing::warn!(%error, "an event stream ends because the log cannot be read");
+                        return None;
+                    }
+                    Err(_) => {}
+                }
+                // It goes on where it was when the database is back.
+                tokio::select! {
+                    () = async { tokio::time::sleep(PAUSE).await; presence.found().await } => continue,
+                    () = stopping.cancelled() => return None,
+                    () = tokio::time::sleep(HEARTBEAT) => return Some(self.heartbeat()),
+                }
+            }
             tokio::select! {
                 moved = self.head.changed() => if moved.is_err() { return None },
                 () = stopping.cancelled() => return None,
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    // An id without data moves the client's Last-Event-ID, so that it need not look at all this again.
-                    self.said = self.position;
-                    return Some(Event::default().id(self.position.to_string()).comment("here"));
-                }
+                () = tokio::time::sleep(HEARTBEAT) => return Some(self.heartbeat()),
             }
         }
+    }
+
+    /// Says that the stream lives. An id without data moves the client's Last-Event-ID, so that it need not look at all
+    /// this again.
+    fn heartbeat(&mut self) -> Event {
+        self.said = self.position;
+        Event::default().id(self.position.to_string()).comment("here")
     }
 
     /// Reads on: recent events from memory, older ones by the log's indexes.
@@ -164,12 +179,23 @@ impl Follower {
             && self.stream.as_ref().is_none_or(|stream| **stream == *event.stream)
     }
 
-    /// Looks at the key again now and then: a revoked one sees no more.
+    /// Looks at the key again now and then: a revoked one sees no more. Without the database nothing is seen anyway.
     async fn still_allowed(&mut self) -> bool {
         if self.checked.elapsed() < HEARTBEAT {
             return true;
         }
+        let caller = self.app.log.presence().guard(self.app.caller(&self.headers)).await;
+        let Ok(caller) = caller else { return true };
         self.checked = Instant::now();
-        matches!(self.app.caller(&self.headers).await, Ok(caller) if caller.may("event.read"))
+        matches!(caller, Ok(caller) if caller.may("event.read"))
+    }
+}
+
+/// Whether the log cannot be read only because its database is away.
+fn is_away(error: &eventstore::Error) -> bool {
+    match error {
+        eventstore::Error::Lost(_) => true,
+        eventstore::Error::Database(error) => eventstore::is_away(error),
+        _ => false,
     }
 }

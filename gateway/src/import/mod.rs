@@ -127,7 +127,7 @@ enum Stop {
 impl From<Refused> for Stop {
     fn from(refused: Refused) -> Stop {
         match refused {
-            Refused::Unavailable(_) | Refused::Busy => Stop::Later(refused.to_string()),
+            Refused::Unavailable(_) | Refused::StorageFull | Refused::Busy => Stop::Later(refused.to_string()),
             other => Stop::Never(other.to_string()),
         }
     }
@@ -137,6 +137,7 @@ impl From<eventstore::Error> for Stop {
     fn from(error: eventstore::Error) -> Stop {
         match error {
             eventstore::Error::Database(error) => error.into(),
+            eventstore::Error::Lost(lost) => Stop::Later(lost.to_string()),
             other => Stop::Never(other.to_string()),
         }
     }

@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod explained;
 mod feeds;
+mod ground;
 mod harness;
 mod health;
 mod imports;

@@ -24,7 +24,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// `GET /openapi.json`: to whoever shows a key, with the custom fields and the features of that tenant.
 pub(super) fn document() -> Routes {
     Routes::new().get("/openapi.json", async |State(app): State<App>, headers: HeaderMap| {
-        let asset = if headers.contains_key(header::AUTHORIZATION) { own(&app, &headers).await? } else { None };
+        let asset = match headers.contains_key(header::AUTHORIZATION) {
+            true => app.log.presence().guard(own(&app, &headers)).await??,
+            false => None,
+        };
         let mut response = asset.as_ref().unwrap_or(&DOCUMENT).answer(&headers);
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, authorization"));
         Ok::<_, Problem>(response)

@@ -38,6 +38,7 @@ pub(super) const KEYED: Codes = &[
     ("on_behalf_of_unknown", 422, "`Deskfold-On-Behalf-Of` names no active user and no contact."),
     ("rate_limited", 429, "The key has made too many requests; `Retry-After` says when to come back."),
     ("header_invalid", 400, "A header is not plain text."),
+    ("storage_full", 507, "The database's disk is almost full: nothing is written until there is room."),
 ];
 
 /// The codes that parameters in an address may meet.
