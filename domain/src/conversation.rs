@@ -111,9 +111,10 @@ pub enum Command {
         #[serde(default)]
         attachments: Vec<Attachment>,
     },
-    /// Writes to the other side.
+    /// Writes to the other side. Only whoever is responsible may, and who may `conversation.reply_any`; programs, rules and
+    /// bots write as themselves.
     SendMessage {
-        /// Its id; made for you when absent.
+        /// Its id; made for you when absent. A message that failed is sent once more under the id it has.
         #[serde(default)]
         message_id: Option<Id>,
         /// Its text.
@@ -125,7 +126,7 @@ pub enum Command {
         #[serde(default)]
         quick_reply: Option<Id>,
     },
-    /// Records that a message has left through its channel.
+    /// Records that a message has left through its channel. Reports may come late, twice and in any order.
     MarkMessageSent {
         /// Which message.
         message_id: Id,
@@ -143,7 +144,7 @@ pub enum Command {
         /// Which message.
         message_id: Id,
     },
-    /// Records that it could not be sent.
+    /// Records that it could not be sent, or was accepted and then not delivered.
     MarkMessageFailed {
         /// Which message.
         message_id: Id,
@@ -253,7 +254,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
     },
-    /// A message of ours waits to be sent.
+    /// A message of ours waits to be sent; once more, when it has failed before.
     MessageQueued {
         /// The message.
         message_id: Id,
@@ -398,14 +399,22 @@ pub enum Status {
     Closed,
 }
 
-/// How far a message of ours has come; it only moves on.
+/// How far a message of ours has come; it only moves on, so that in whatever order reports come the end is the same.
+/// Providers report failures of what they have accepted; what has arrived has not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Delivery {
     Queued,
-    Failed,
     Sent,
+    Failed,
     Delivered,
     Read,
+}
+
+impl Delivery {
+    /// Whether it has left, and not come back as far as is known.
+    fn has_left(self) -> bool {
+        matches!(self, Delivery::Sent | Delivery::Delivered | Delivery::Read)
+    }
 }
 
 /// A conversation, as far as decisions need it.
@@ -490,10 +499,11 @@ impl Conversation {
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-        if self.outgoing.contains_key(&message_id) {
+        let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
+        if before.is_some_and(|delivery| delivery != Delivery::Failed) {
             return Ok(vec![]);
         }
-        if self.messages.contains_key(&message_id) {
+        if before.is_none() && self.messages.contains_key(&message_id) {
             return Err(MESSAGE_EXISTS.at("/message_id"));
         }
         let reply = quick_reply.map(|reply| (Reference::to::<QuickReply>("/quick_reply", reply), reply));
@@ -516,8 +526,8 @@ impl Conversation {
             return Ok(vec![]);
         }
         // Whatever arrives has been sent.
-        let first = (to >= Delivery::Sent && *now < Delivery::Sent).then_some(());
-        let label = label.filter(|label| first.is_some() && !self.labels.contains(label));
+        let leaves = to.has_left() && !now.has_left();
+        let label = label.filter(|label| leaves && !self.labels.contains(label));
         let label = label.map(|label| Event::Labelled { label, name: None, source: LabelSource::QuickReply });
         Ok([event].into_iter().chain(label).collect())
     }
@@ -656,7 +666,7 @@ impl Aggregate for Conversation {
                 self.external.extend(external_id.clone());
             }
             Event::MessageQueued { message_id, label, .. } => {
-                self.messages.insert(*message_id, place);
+                self.messages.entry(*message_id).or_insert(place);
                 self.outgoing.insert(*message_id, (Delivery::Queued, *label));
             }
             Event::MessageSent { message_id, .. } => self.deliver(*message_id, Delivery::Sent),

@@ -708,7 +708,7 @@ pub enum Status {
     Merged,
 }
 
-/// How far a reply has come.
+/// How far a reply has come; it only moves on. A mail that was accepted may come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
     Queued,
@@ -992,14 +992,14 @@ impl Aggregate for Ticket {
             Reply { message_id, body, attachments } => self.reply(opened, message_id, body, attachments, ctx),
             MarkReplySent { message_id, external_id } => {
                 Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
-                    Delivery::Sent => vec![],
-                    _ => vec![Event::ReplySent { message_id, external_id }],
+                    Delivery::Queued => vec![Event::ReplySent { message_id, external_id }],
+                    Delivery::Sent | Delivery::Failed => vec![],
                 })
             }
             MarkReplyFailed { message_id, error } => {
                 Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
-                    Delivery::Queued => vec![Event::ReplyFailed { message_id, error }],
-                    _ => vec![],
+                    Delivery::Queued | Delivery::Sent => vec![Event::ReplyFailed { message_id, error }],
+                    Delivery::Failed => vec![],
                 })
             }
             AddNote { message_id, body, attachments } => {

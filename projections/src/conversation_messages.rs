@@ -33,16 +33,16 @@ pub enum Direction {
     Sent,
 }
 
-/// How far a message of ours has come; it only moves on.
+/// How far a message of ours has come; it only moves on, unless it is sent once more after it has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Waits to be sent.
     Queued,
-    /// Could not be sent.
-    Failed,
     /// Has left.
     Sent,
+    /// Could not be sent, or has left and was not delivered.
+    Failed,
     /// Has arrived.
     Delivered,
     /// The other side has read it.
@@ -166,7 +166,11 @@ impl ReadModel for ConversationMessages {
                 let row = Row::written(message_id, Direction::Received, body, attachments, event)?;
                 Some(Row { external_id, ..row })
             }
-            (_, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
+            // Once more, after it has failed: it stays where it was written.
+            (Some(row), Event::MessageQueued { body, attachments, .. }) => {
+                Some(Row { body, attachments, delivery: Some(Delivery::Queued), delivery_error: None, ..row })
+            }
+            (None, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
                 let row = Row::written(message_id, Direction::Sent, body, attachments, event)?;
                 let (author_kind, author_id) = author(event);
                 Some(Row {

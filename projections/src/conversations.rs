@@ -27,6 +27,8 @@ pub struct Recent {
     pub received: bool,
     /// Whether any of us has read it.
     pub read: bool,
+    /// Whether it is one of ours and could not be sent.
+    pub failed: bool,
 }
 
 /// So many messages back it is known who has read what.
@@ -58,7 +60,7 @@ pub struct Row {
     pub assignee_id: Option<Id>,
     /// The labels it bears.
     pub label_ids: BTreeSet<Id>,
-    /// Whether the other side wrote last.
+    /// Whether the other side wrote last, leaving aside what we could not send.
     pub unanswered: bool,
     /// Whether the other side wrote something that none of us has read.
     pub unread: bool,
@@ -165,6 +167,11 @@ impl Row {
     }
 
     fn written(&mut self, message_id: Id, body: &str, received: bool, at: Time) {
+        if self.recent_messages.iter().any(|recent| recent.message_id == message_id) {
+            // One of ours is sent once more.
+            self.failed(message_id, false);
+            return;
+        }
         self.message_count += 1;
         raise(&mut self.active_at, at);
         self.last_message = Some(Personal(body.chars().take(PREVIEW).collect()));
@@ -180,7 +187,16 @@ impl Row {
         if self.recent_messages.len() == RECENT {
             self.recent_messages.remove(0);
         }
-        self.recent_messages.push(Recent { message_id, received, read: false });
+        self.recent_messages.push(Recent { message_id, received, read: false, failed: false });
+    }
+
+    /// One of our messages could not be sent, or could be after all. What has failed is no answer.
+    fn failed(&mut self, message_id: Id, failed: bool) {
+        let ours = self.recent_messages.iter_mut().find(|recent| recent.message_id == message_id && !recent.received);
+        let Some(ours) = ours.filter(|ours| ours.failed != failed) else { return };
+        ours.failed = failed;
+        let last = self.recent_messages.iter().rev().find(|recent| recent.received || !recent.failed);
+        self.unanswered = last.map_or(self.last_received_at.is_some(), |last| last.received);
     }
 
     /// A user has read so far. Whoever reads what is not among the last messages has not read the last ones.
@@ -199,7 +215,7 @@ impl Row {
 
 impl ReadModel for Conversations {
     const NAME: &'static str = "conversations";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const TALLY: Option<&'static str> = Some("conversations_by_label");
     type Row = Row;
@@ -244,12 +260,11 @@ impl ReadModel for Conversations {
                 row.rating = Some(score);
                 row.rating_text = text;
             }
-            Event::Started(_)
-            | Event::MessageSent { .. }
-            | Event::MessageDelivered { .. }
-            | Event::MessageRead { .. }
-            | Event::MessageFailed { .. }
-            | Event::Claimed { .. } => {}
+            Event::MessageFailed { message_id, .. } => row.failed(message_id, true),
+            Event::MessageSent { message_id, .. }
+            | Event::MessageDelivered { message_id }
+            | Event::MessageRead { message_id } => row.failed(message_id, false),
+            Event::Started(_) | Event::Claimed { .. } => {}
         }
         Ok(Some(row))
     }
@@ -343,6 +358,23 @@ mod tests {
         let answered = row([received(1), queued(2)]);
         assert_eq!((answered.unanswered, answered.last_sent_at), (false, Some(at(2))));
         assert!(row([received(1), queued(2), received(3)]).unanswered);
+    }
+
+    #[test]
+    fn what_failed_is_no_answer_until_it_is_sent_after_all() {
+        let failed = |message| Event::MessageFailed { message_id: id(message), error: "number unknown".into() };
+        let delivered = |message| Event::MessageDelivered { message_id: id(message) };
+        let unanswered = |events: &[Event]| row(events.iter().cloned()).unanswered;
+        assert!(unanswered(&[received(1), queued(2), failed(2)]), "its only answer failed");
+        assert!(!unanswered(&[received(1), queued(2), queued(3), failed(2)]), "the other one is under way");
+        assert!(unanswered(&[received(1), queued(2), queued(3), failed(2), failed(3)]));
+        assert!(!unanswered(&[received(1), queued(2), failed(2), delivered(2)]));
+        assert!(!unanswered(&[queued(2), failed(2)]), "nobody asked");
+        assert!(!unanswered(&[queued(1), received(2), queued(3), failed(1)]), "an older one failed");
+        let again = row([received(1), queued(2), failed(2), queued(2)]);
+        assert_eq!((again.unanswered, again.message_count), (false, 2), "sent once more");
+        let many = (10..100).flat_map(|message| [queued(message), failed(message)]);
+        assert!(row([received(1)].into_iter().chain(many)).unanswered, "the question is no longer among the last ones");
     }
 
     #[test]

@@ -110,8 +110,41 @@ fn a_message_of_ours_goes_its_way_and_never_back() {
     let failed = || Event::MessageFailed { message_id: OUTBOUND, error: "number unknown".into() };
     let fail = || Command::MarkMessageFailed { message_id: OUTBOUND, error: "number unknown".into() };
     chat([queued(None)]).when(fail()).then([failed()]);
-    chat([queued(None), sent()]).when(fail()).nothing();
-    chat([queued(None), failed()]).when(mark_sent()).then([sent()]);
+    // What was accepted may fail; what has arrived has not failed.
+    chat([queued(None), sent()]).when(fail()).then([failed()]);
+    chat([queued(None), sent(), failed()]).when(fail()).nothing();
+    chat([queued(None), delivered()]).when(fail()).nothing();
+    chat([queued(None), failed()]).when(deliver()).then([delivered()]);
+    // That it was accepted is told late. It is sent once more under its id.
+    chat([queued(None), failed()]).when(mark_sent()).nothing();
+    chat([queued(None), sent(), failed()]).when(send(OUTBOUND, None)).then([queued(None)]);
+    chat([queued(None), failed(), queued(None)]).when(send(OUTBOUND, None)).nothing();
+    chat([queued(None), failed(), queued(None)]).when(mark_sent()).then([sent()]);
+}
+
+#[test]
+fn reports_lead_to_the_same_end_in_whatever_order_they_come() {
+    let report = |to: Delivery| match to {
+        Delivery::Queued => unreachable!(),
+        Delivery::Sent => Command::MarkMessageSent { message_id: OUTBOUND, external_id: None },
+        Delivery::Failed => Command::MarkMessageFailed { message_id: OUTBOUND, error: "x".into() },
+        Delivery::Delivered => Command::MarkMessageDelivered { message_id: OUTBOUND },
+        Delivery::Read => Command::MarkMessageRead { message_id: OUTBOUND },
+    };
+    let all = [Delivery::Sent, Delivery::Failed, Delivery::Delivered, Delivery::Read];
+    // Up to four reports, any of them several times.
+    for number in 0..4_usize.pow(4) {
+        let reports: Vec<Delivery> = (0..4).map(|place| all[number / 4_usize.pow(place) % 4]).collect();
+        for length in 1..=4 {
+            let mut before = vec![queued(None)];
+            for to in &reports[..length] {
+                let told = chat(before.clone()).when(report(*to)).events();
+                before.extend(told);
+            }
+            let end = chat(before).state.outgoing[&OUTBOUND].0;
+            assert_eq!(Some(&end), reports[..length].iter().max(), "{:?}", &reports[..length]);
+        }
+    }
 }
 
 #[test]

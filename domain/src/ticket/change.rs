@@ -133,11 +133,12 @@ impl Ticket {
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-        if self.replies.contains_key(&message_id) {
-            return Ok(vec![]);
-        }
-        if self.messages.contains(&message_id) {
-            return Err(MESSAGE_EXISTS.at("/message_id"));
+        match self.replies.get(&message_id) {
+            Some(Delivery::Queued | Delivery::Sent) => return Ok(vec![]),
+            // Once more.
+            Some(Delivery::Failed) => {}
+            None if self.messages.contains(&message_id) => return Err(MESSAGE_EXISTS.at("/message_id")),
+            None => {}
         }
         let queued = Event::ReplyQueued { message_id, body, attachments };
         let sent = Event::ReplySent { message_id, external_id: None };
