@@ -254,7 +254,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
     },
-    /// A message of ours waits to be sent; once more, when it has failed before.
+    /// A message of ours waits to be sent.
     MessageQueued {
         /// The message.
         message_id: Id,
@@ -269,6 +269,9 @@ pub enum Event {
         /// The label that is attached once it is sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         label: Option<Id>,
+        /// Whether it is sent once more, after it has failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// It has left.
     MessageSent {
@@ -514,7 +517,8 @@ impl Conversation {
             }
             None => None,
         };
-        Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label }])
+        let again = before.is_some();
+        Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again }])
     }
 
     /// The events when a message of ours has come further.

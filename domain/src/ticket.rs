@@ -585,6 +585,9 @@ pub enum Event {
         /// Files.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
+        /// Whether it is sent once more, after it has failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// An answer has left.
     ReplySent {

@@ -166,11 +166,11 @@ impl ReadModel for ConversationMessages {
                 let row = Row::written(message_id, Direction::Received, body, attachments, event)?;
                 Some(Row { external_id, ..row })
             }
-            // Once more, after it has failed: it stays where it was written.
-            (Some(row), Event::MessageQueued { body, attachments, .. }) => {
+            // It stays where it was written.
+            (Some(row), Event::MessageQueued { body, attachments, again: true, .. }) => {
                 Some(Row { body, attachments, delivery: Some(Delivery::Queued), delivery_error: None, ..row })
             }
-            (None, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
+            (_, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
                 let row = Row::written(message_id, Direction::Sent, body, attachments, event)?;
                 let (author_kind, author_id) = author(event);
                 Some(Row {

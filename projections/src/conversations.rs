@@ -167,11 +167,6 @@ impl Row {
     }
 
     fn written(&mut self, message_id: Id, body: &str, received: bool, at: Time) {
-        if self.recent_messages.iter().any(|recent| recent.message_id == message_id) {
-            // One of ours is sent once more.
-            self.failed(message_id, false);
-            return;
-        }
         self.message_count += 1;
         raise(&mut self.active_at, at);
         self.last_message = Some(Personal(body.chars().take(PREVIEW).collect()));
@@ -230,6 +225,7 @@ impl ReadModel for Conversations {
         raise(&mut row.updated_at, at);
         match happened {
             Event::MessageReceived { message_id, body, .. } => row.written(message_id, &body, true, at),
+            Event::MessageQueued { message_id, again: true, .. } => row.failed(message_id, false),
             Event::MessageQueued { message_id, body, .. } => row.written(message_id, &body, false, at),
             Event::ReadMarkerMoved { user, up_to } => row.read(user, up_to),
             Event::Assigned { to, .. } => row.assignee_id = Some(to),
@@ -371,7 +367,9 @@ mod tests {
         assert!(!unanswered(&[received(1), queued(2), failed(2), delivered(2)]));
         assert!(!unanswered(&[queued(2), failed(2)]), "nobody asked");
         assert!(!unanswered(&[queued(1), received(2), queued(3), failed(1)]), "an older one failed");
-        let again = row([received(1), queued(2), failed(2), queued(2)]);
+        let again = json!({ "message_id": id(2), "body": "How can we help?", "again": true });
+        let again = event::<Conversation>("message_queued", again);
+        let again = row([received(1), queued(2), failed(2), again]);
         assert_eq!((again.unanswered, again.message_count), (false, 2), "sent once more");
         let many = (10..100).flat_map(|message| [queued(message), failed(message)]);
         assert!(row([received(1)].into_iter().chain(many)).unanswered, "the question is no longer among the last ones");

@@ -193,6 +193,7 @@ impl Row {
                 row.last_message_at = row.last_message_at.max(Some(at));
                 row.last_customer_message_at = row.last_customer_message_at.max(Some(at));
             }
+            Event::ReplyQueued { again: true, .. } => {}
             Event::ReplyQueued { .. } => {
                 row.message_count += 1;
                 row.last_message_at = row.last_message_at.max(Some(at));

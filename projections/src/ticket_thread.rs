@@ -185,15 +185,15 @@ impl ReadModel for TicketThread {
                 }
                 Some(row)
             }
-            // Once more, after it has failed: it stays where it was written.
-            (Some(row), Event::ReplyQueued { body, attachments, .. }) => Some(Row {
+            // It stays where it was written.
+            (Some(row), Event::ReplyQueued { body, attachments, again: true, .. }) => Some(Row {
                 body: Some(body.0),
                 attachments,
                 delivery: Some(Delivery::Queued),
                 delivery_error: None,
                 ..row
             }),
-            (None, Event::ReplyQueued { message_id, body, attachments }) => {
+            (_, Event::ReplyQueued { message_id, body, attachments, .. }) => {
                 let row = Row::written(Kind::Reply, message_id, body, attachments, event)?;
                 Some(Row { delivery: Some(Delivery::Queued), ..row })
             }

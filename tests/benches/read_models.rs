@@ -331,7 +331,7 @@ impl Desk {
             let message_id = message(&format!("m{turn}"));
             events.push(Event::MessageReceived { message_id, external_id, from, body: body(), attachments: vec![] });
             let message_id = message(&format!("r{turn}"));
-            events.push(Event::ReplyQueued { message_id, body: body(), attachments: vec![] });
+            events.push(Event::ReplyQueued { message_id, body: body(), attachments: vec![], again: false });
         }
         events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![] });
         events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into() });

@@ -33,9 +33,13 @@ fn received() -> Event {
     }
 }
 
-fn queued(label: Option<Id>) -> Event {
+fn queue(label: Option<Id>, again: bool) -> Event {
     let quick_reply = label.map(|_| HELLO);
-    Event::MessageQueued { message_id: OUTBOUND, body: "Hello".into(), attachments: vec![], quick_reply, label }
+    Event::MessageQueued { message_id: OUTBOUND, body: "Hello".into(), attachments: vec![], quick_reply, label, again }
+}
+
+fn queued(label: Option<Id>) -> Event {
+    queue(label, false)
 }
 
 fn assigned(to: Id, method: AssignMethod) -> Event {
@@ -117,9 +121,9 @@ fn a_message_of_ours_goes_its_way_and_never_back() {
     chat([queued(None), failed()]).when(deliver()).then([delivered()]);
     // That it was accepted is told late. It is sent once more under its id.
     chat([queued(None), failed()]).when(mark_sent()).nothing();
-    chat([queued(None), sent(), failed()]).when(send(OUTBOUND, None)).then([queued(None)]);
-    chat([queued(None), failed(), queued(None)]).when(send(OUTBOUND, None)).nothing();
-    chat([queued(None), failed(), queued(None)]).when(mark_sent()).then([sent()]);
+    chat([queued(None), sent(), failed()]).when(send(OUTBOUND, None)).then([queue(None, true)]);
+    chat([queued(None), failed(), queue(None, true)]).when(send(OUTBOUND, None)).nothing();
+    chat([queued(None), failed(), queue(None, true)]).when(mark_sent()).then([sent()]);
 }
 
 #[test]

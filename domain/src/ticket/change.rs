@@ -133,14 +133,13 @@ impl Ticket {
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-        match self.replies.get(&message_id) {
+        let again = match self.replies.get(&message_id) {
             Some(Delivery::Queued | Delivery::Sent) => return Ok(vec![]),
-            // Once more.
-            Some(Delivery::Failed) => {}
+            Some(Delivery::Failed) => true,
             None if self.messages.contains(&message_id) => return Err(MESSAGE_EXISTS.at("/message_id")),
-            None => {}
-        }
-        let queued = Event::ReplyQueued { message_id, body, attachments };
+            None => false,
+        };
+        let queued = Event::ReplyQueued { message_id, body, attachments, again };
         let sent = Event::ReplySent { message_id, external_id: None };
         Ok(if DIRECT.contains(&opened.channel.as_str()) { vec![queued, sent] } else { vec![queued] })
     }

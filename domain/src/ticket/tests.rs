@@ -316,7 +316,8 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
 fn a_reply_leaves_by_its_channel() {
     let message_id = Id::from_bits(0x21);
     let reply = || Command::Reply { message_id: Some(message_id), body: text("Try this."), attachments: vec![] };
-    let queued = || Event::ReplyQueued { message_id, body: text("Try this."), attachments: vec![] };
+    let queue = |again| Event::ReplyQueued { message_id, body: text("Try this."), attachments: vec![], again };
+    let queued = || queue(false);
     let sent = |external_id| Event::ReplySent { message_id, external_id };
     given::<Ticket>([opened()]).when(reply()).then([queued(), sent(None)]);
     let by_mail = || Event::Opened(Opened { channel: "email".into(), ..unwrap_opened(opened()) });
@@ -334,8 +335,8 @@ fn a_reply_leaves_by_its_channel() {
     // A mail that was accepted may come back. That it was accepted is told late; it is sent once more under its id.
     given::<Ticket>([by_mail(), queued(), sent(None)]).when(mark_failed()).then([failed()]);
     given::<Ticket>([by_mail(), queued(), failed()]).when(mark_sent()).nothing();
-    given::<Ticket>([by_mail(), queued(), sent(None), failed()]).when(reply()).then([queued()]);
-    given::<Ticket>([by_mail(), queued(), failed(), queued()]).when(mark_sent()).then([sent(Some("m1".into()))]);
+    given::<Ticket>([by_mail(), queued(), sent(None), failed()]).when(reply()).then([queue(true)]);
+    given::<Ticket>([by_mail(), queued(), failed(), queue(true)]).when(mark_sent()).then([sent(Some("m1".into()))]);
 }
 
 #[test]

@@ -485,7 +485,7 @@ async fn a_taken_port_is_found_before_a_cluster_is_started() {
     assert!(said.contains(&address) && said.contains("another program listens there"), "{said}");
     assert!(!data.exists(), "nothing was made");
     drop(taken);
-    let running = Running::start(home.path(), &["--listen", &address]).await;
+    let running = Running::start(home.path(), &[]).await;
     running.signal("TERM");
     assert!(running.end().await.0);
 }
@@ -502,7 +502,8 @@ async fn with_too_little_room_writes_are_refused_and_reads_go_on() {
     assert!(refused.header("retry-after").parse::<u64>().is_ok());
     let me = client.read("/v1/me").await;
     let user = me["user"].as_str().unwrap();
-    client.patch(&format!("/v1/users/{user}"), json!({ "name": "Ada" })).await.problem(507, "storage_full");
+    let rename = format!("/v1/tenants/{}/rename", server.tenant);
+    client.post(&rename, json!({ "name": "Acme" })).await.problem(507, "storage_full");
     client.put("/v1/contacts/by/external/shop/7", json!({ "name": "Ada" })).await.problem(507, "storage_full");
     client.post("/v1/api_keys", json!({ "name": "x", "user": user })).await.problem(507, "storage_full");
     let tenant = json!({ "name": "Acme", "admin_email": "ada@acme.example" });

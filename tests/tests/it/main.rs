@@ -21,6 +21,7 @@ mod past;
 mod postgres;
 mod products;
 mod program;
+mod replies;
 mod rooms;
 mod rules;
 mod sales;
