@@ -153,6 +153,7 @@ impl Worker {
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         let mut counted = Instant::now();
         let mut pause = Duration::ZERO;
+        let presence = self.commands.log().presence().clone();
         loop {
             let shared = Arc::clone(&self.shared);
             tokio::select! {
@@ -164,7 +165,16 @@ impl Worker {
                 () = shared.nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = match self.fire_all().await {
+            let Ok(fired) = presence.guard(self.fire_all()).await else {
+                // What was under way is fired again when the database is back: the ids of its commands are the same.
+                tokio::select! {
+                    () = presence.found() => {}
+                    _ = stopped.wait_for(|stopped| *stopped) => return,
+                }
+                pause = Duration::ZERO;
+                continue;
+            };
+            pause = match fired {
                 Ok(quiet) => {
                     if quiet {
                         // Whoever waits no longer listens when it has given up.

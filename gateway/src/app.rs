@@ -446,9 +446,7 @@ impl App {
         }
         self.commands.close().await;
         self.log.close().await;
-        if let Err(error) = self.uses.write(&self.pool).await {
-            tracing::warn!(%error, "cannot write down which keys were used");
-        }
+        self.write_uses().await;
     }
 
     /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all,
@@ -513,9 +511,14 @@ impl App {
                 () = self.stopping.cancelled() => return,
             }
             self.limits.tidy();
-            if let Err(error) = self.uses.write(&self.pool).await {
-                tracing::warn!(%error, "cannot write down which keys were used");
-            }
+            self.write_uses().await;
+        }
+    }
+
+    async fn write_uses(&self) {
+        // While the database is away they are kept.
+        if let Ok(Err(error)) = self.log.presence().guard(self.uses.write(&self.pool)).await {
+            tracing::warn!(%error, "cannot write down which keys were used");
         }
     }
 }

@@ -62,16 +62,28 @@ impl Uses {
         self.0.lock().insert((tenant, key), now.as_microsecond());
     }
 
+    /// Writes down what was recorded since the last time; what cannot be written is kept for the next.
     pub(crate) async fn write(&self, pool: &sqlx::PgPool) -> sqlx::Result<()> {
         let used = std::mem::take(&mut *self.0.lock());
         if used.is_empty() {
             return Ok(());
         }
+        let written = Uses::store(&used, pool).await;
+        if written.is_err() {
+            let mut since = self.0.lock();
+            for (key, time) in used {
+                since.entry(key).or_insert(time);
+            }
+        }
+        written
+    }
+
+    async fn store(used: &HashMap<(Id, Id), i64>, pool: &sqlx::PgPool) -> sqlx::Result<()> {
         let (mut tenants, mut keys, mut times) = (vec![], vec![], vec![]);
         for ((tenant, key), time) in used {
             tenants.push(tenant.to_string());
             keys.push(key.to_string());
-            times.push(time);
+            times.push(*time);
         }
         sqlx::query(
             "insert into auth_key_use (tenant_id, key_id, last_used_at)
