@@ -251,6 +251,11 @@ impl EmbeddedError {
             _ => true,
         }
     }
+
+    /// Whether it starts as soon as somebody has made room.
+    pub(crate) fn wants_space(&self) -> bool {
+        matches!(self, EmbeddedError::Start { cause: Cause::NoSpace, .. })
+    }
 }
 
 /// What is wrong with a PostgreSQL that ended, as far as its log and its end tell.

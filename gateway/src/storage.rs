@@ -67,7 +67,8 @@ impl FromStr for MinFree {
         }
         let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
         let (number, unit) = (digits.parse::<f64>(), text[digits.len()..].trim().to_ascii_lowercase());
-        let number = number.map_err(|_| format!("{text} is no amount; write it like 512MiB, 2GB or 5%"))?;
+        let number = number.ok().filter(|number| *number >= 0.0);
+        let number = number.ok_or_else(|| format!("{text} is no amount; write it like 512MiB, 2GB or 5%"))?;
         let factor = match unit.as_str() {
             "%" if number <= 100.0 => return Ok(MinFree::Percent(number)),
             "" | "b" => 1.0,

@@ -14,6 +14,8 @@ use crate::postgres::{Embedded, EmbeddedError};
 
 /// So often a start may fail before the process gives up, so that whoever runs it sees that.
 const TRIES: u32 = 6;
+/// So often for want of space, which somebody may be making: about two minutes.
+const TRIES_FOR_SPACE: u32 = 12;
 /// So often in a row PostgreSQL may end soon after its start.
 const DEATHS: u32 = 20;
 /// A server that has lived so long did not end because of how it was started.
@@ -117,7 +119,8 @@ impl Keeper {
             tokio::time::sleep(pause(deaths + tries)).await;
             let Err(error) = self.embedded.restart().await else { return Ok(()) };
             tries += 1;
-            if tries >= TRIES || error.is_final() {
+            let limit = if error.wants_space() { TRIES_FOR_SPACE } else { TRIES };
+            if tries >= limit || error.is_final() {
                 return Err(error);
             }
             let next = pause(deaths + tries).as_secs_f64();
