@@ -534,7 +534,7 @@ struct Server {
 
 impl Server {
     /// Waits for its end. Our claim on the data directory is held as long.
-    fn keep(mut keeper: Child, log: Log, lock: Arc<File>) -> Result<Server, EmbeddedError> {
+    fn keep(mut keeper: Child, log: Log, lock: Arc<Lock>) -> Result<Server, EmbeddedError> {
         let pipe = keeper.stdin.take();
         let (ended, status) = watch::channel(None);
         let wait = move || {
@@ -560,14 +560,26 @@ struct Place {
     data_dir: PathBuf,
     options: Options,
     temporary: bool,
-    lock: Arc<File>,
+    lock: Arc<Lock>,
+}
+
+/// Our claim on a data directory. A child of ours that has not begun its own program yet has the file open too, so that
+/// closing it would not be enough.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where it fails, closing the file does it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Place {
     fn claim(data_dir: &Path, options: Options, temporary: bool) -> Result<Place, EmbeddedError> {
         fs::create_dir_all(data_dir).doing(|| format!("create the data directory {}", data_dir.display()))?;
         let data_dir = data_dir.canonicalize().doing(|| format!("find {}", data_dir.display()))?;
-        let lock = Arc::new(lock(&data_dir)?);
+        let lock = Arc::new(Lock(lock(&data_dir)?));
         Ok(Place { data_dir, options, temporary, lock })
     }
 
