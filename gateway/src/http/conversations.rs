@@ -10,7 +10,7 @@ use projections::{ReadModel, conversation_messages::ConversationMessages, conver
 
 use super::{
     commands::id_of,
-    lists::past,
+    moment::past,
     request::{self, Params},
     routes::Routes,
     tickets::{ThreadOptions, page_of, respond},
@@ -34,7 +34,7 @@ async fn messages(
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
-    if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
+    if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
         }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     commands::id_of,
     events::{page_size, with_parameter_instead},
-    lists::past,
+    moment::past,
     request::{self, POSITION, Params},
     routes::Routes,
 };
@@ -84,10 +84,10 @@ pub(super) struct FeedOptions {
     order: Order,
     /// Entries on a page: 1 to 1000, 100 by default.
     limit: Option<i64>,
-    /// An instant: what had happened by then, among what belonged together then; or a position of the log.
+    /// An instant or a day: what had happened by then, among what belonged together then; or a position of the log.
     as_of: Option<String>,
-    /// An instant: what was known here by then.
-    known_at: Option<Time>,
+    /// An instant or a day: what was known here by then.
+    known_at: Option<String>,
     /// Wait until the feed reflects this position.
     min_position: Option<i64>,
 }
@@ -125,7 +125,7 @@ async fn of_record<A: Aggregate>(
     caller.must(&format!("{}.read", A::KIND))?;
     let id = id_of::<A>(&caller, &id)?;
     let first = app.log.read_stream(&caller.tenant.to_string(), &A::stream(id), 0, Direction::Forward, 1).await?;
-    let as_of = past(options.as_of.as_deref(), options.known_at)?;
+    let as_of = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await?;
     if !first.first().is_some_and(|first| as_of.is_none_or(|as_of| as_of.includes(first))) {
         let kind = A::KIND;
         let detail = format!("There is no such {}.", kind.replace('_', " "));
@@ -177,7 +177,7 @@ async fn read(
         kinds,
         types,
         hidden,
-        as_of: past(options.as_of.as_deref(), options.known_at)?,
+        as_of: past(app, caller, options.as_of.as_deref(), options.known_at.as_deref()).await?,
     };
     let feed::Page { mut entries, more } = feed::page(&app.log, caller.tenant, &asked).await?;
     if backwards {

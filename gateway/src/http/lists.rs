@@ -8,16 +8,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, Id, Time, custom::Definitions, field::Field, filter::Filter};
+use domain::{FieldError, Id, custom::Definitions, field::Field, filter::Filter};
 use projections::{
-    AsOf, Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
+    Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     events::with_parameter,
+    moment::{Moment, past},
     request::{self, Body, POSITION, Params},
     routes::Routes,
 };
@@ -219,36 +219,6 @@ impl From<ListError> for Problem {
     }
 }
 
-/// Which state of a record.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Moment {
-    /// An instant: what had happened by then; or a position of the log.
-    as_of: Option<String>,
-    /// An instant: what was known here by then.
-    known_at: Option<Time>,
-    /// The same as `Deskfold-Min-Position`.
-    min_position: Option<i64>,
-}
-
-/// The point in the past that a query asks for, if it does.
-pub(super) fn past(as_of: Option<&str>, known_at: Option<Time>) -> Result<Option<AsOf>, Problem> {
-    let invalid = || {
-        let detail = "as_of is an RFC 3339 instant or a position of the log; known_at is an instant; give one of them.";
-        Problem::bad_request("as_of_invalid", detail)
-    };
-    match (as_of, known_at) {
-        (None, None) => Ok(None),
-        (None, Some(instant)) => Ok(Some(AsOf::KnownAt(instant))),
-        (Some(text), None) => match (text.parse(), text.parse()) {
-            (Ok(position), _) => Ok(Some(AsOf::Position(position))),
-            (_, Ok(instant)) => Ok(Some(AsOf::Instant(instant))),
-            _ => Err(invalid()),
-        },
-        (Some(_), Some(_)) => Err(invalid()),
-    }
-}
-
 async fn read<M: Listed>(
     State(app): State<App>,
     caller: Caller,
@@ -262,7 +232,7 @@ async fn read<M: Listed>(
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
-    if let Some(past) = past(moment.as_of.as_deref(), moment.known_at)? {
+    if let Some(past) = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await? {
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
         return one(&record, record.position, &uri);
     }

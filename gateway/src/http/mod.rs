@@ -10,6 +10,7 @@ mod health;
 mod imports;
 mod keys;
 mod lists;
+mod moment;
 pub mod openapi;
 mod request;
 mod routes;

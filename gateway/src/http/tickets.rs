@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::{
     commands::id_of,
     events::{page_size, with_parameter},
-    lists::past,
+    moment::past,
     request::{self, POSITION, Params},
     routes::Routes,
 };
@@ -39,10 +39,10 @@ pub(super) struct ThreadOptions {
     after: Option<String>,
     /// Entries on a page: 1 to 1000, 100 by default.
     limit: Option<i64>,
-    /// An instant: what had happened by then; or a position of the log. The thread is then answered whole.
+    /// An instant or a day: what had happened by then; or a position of the log. The thread is then answered whole.
     pub(super) as_of: Option<String>,
-    /// An instant: what was known here by then.
-    pub(super) known_at: Option<Time>,
+    /// An instant or a day: what was known here by then.
+    pub(super) known_at: Option<String>,
     /// Wait until the thread reflects this position.
     pub(super) min_position: Option<i64>,
 }
@@ -74,7 +74,7 @@ async fn thread(
     let id = id_of::<Ticket>(&caller, &id)?;
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
-    if let Some(moment) = past(options.as_of.as_deref(), options.known_at)? {
+    if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
         }

@@ -1,6 +1,7 @@
 //! Small things that spare a client a request: names, totals, and refusals that say what stands in the way.
 
 use deskfold_tests::Server;
+use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::world::{condition, contact, each, filtered, texts, user};
@@ -111,4 +112,31 @@ async fn a_taken_address_names_the_other_contact_and_the_field_also_in_a_dry_run
     let anna = user(client, "Anna Agent").await;
     let problem = client.post("/v1/users", email).await.problem(409, "user_email_taken");
     assert_eq!((&problem["record"]["id"], &problem["errors"][0]["pointer"]), (&json!(anna), &json!("/email")));
+}
+
+#[tokio::test]
+async fn a_day_as_as_of_is_its_end_in_the_tenants_time_zone() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let at = |instant: &str| client.header("Deskfold-Occurred-At", instant);
+    let early = at("2026-03-01T08:00:00Z");
+    let maria = contact(&early, "Maria").await;
+    let path = format!("/v1/contacts/{maria}");
+    // In Rome, half an hour before midnight and half an hour after.
+    at("2026-03-01T22:30:00Z").patch(&path, json!({ "city": "Roma" })).await.expect(StatusCode::OK);
+    at("2026-03-01T23:30:00Z").patch(&path, json!({ "city": "Milano" })).await.expect(StatusCode::OK);
+    server.settle().await;
+    let city = async |day: &str| client.read(&format!("{path}?as_of={day}")).await["city"].clone();
+    assert_eq!(city("2026-03-01").await, "Milano");
+    let rome = json!({ "key": "time_zone", "value": "Europe/Rome" });
+    client.run(&format!("/v1/tenants/{}/change_setting", server.tenant), rome).await;
+    assert_eq!((city("2026-03-01").await, city("2026-03-02").await), (json!("Roma"), json!("Milano")));
+    client.get(&format!("{path}?as_of=2026-02-28")).await.problem(404, "contact_unknown");
+    let feed = async |day: &str| texts(&client.read(&format!("{path}/feed?as_of={day}")).await, "type").len();
+    assert_eq!((feed("2026-03-01").await, feed("2026-03-02").await), (2, 3));
+    client.get(&format!("{path}?known_at=2026-03-01")).await.problem(404, "contact_unknown");
+    for wrong in ["2026-03", "2026-02-30", "2026-03-01T10:00:00", "yesterday"] {
+        let problem = client.get(&format!("{path}?as_of={wrong}")).await.json();
+        assert_eq!(problem["code"], "as_of_invalid", "{wrong}: {problem}");
+    }
 }

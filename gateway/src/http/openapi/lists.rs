@@ -5,7 +5,7 @@ use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, 
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::lists::Moment,
+    super::moment::Moment,
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
@@ -271,8 +271,8 @@ fn single(document: &mut Document, about: &About, view: &Value) {
     });
     let record = document.schemas.add(&format!("{owner}Record"), json!({ "allOf": [view, links] }));
     let description = format!(
-        "Reads a {plain}, now or as it was: what had happened by an instant or a position (`as_of`), or what was known \
-         here by an instant (`known_at`)."
+        "Reads a {plain}, now or as it was: what had happened by an instant, a day or a position (`as_of`), or what was \
+         known here by an instant or a day (`known_at`)."
     );
     let moment = document.schemas.properties::<Moment>("");
     Operation::new(format!("{}_read", about.path), about.path, description)

@@ -74,8 +74,11 @@ pub(super) const QUERY: Codes = &[
 ];
 
 /// The codes that a single read may meet.
-pub(super) const MOMENT: Codes =
-    &[("as_of_invalid", 400, "`as_of` is an instant or a position, `known_at` an instant; only one of them is given.")];
+pub(super) const MOMENT: Codes = &[(
+    "as_of_invalid",
+    400,
+    "`as_of` is an instant, a day or a position, `known_at` an instant or a day; only one of them is given.",
+)];
 
 /// The codes that pages may meet.
 pub(super) const PAGE: Codes = &[("limit_invalid", 400, "The page size is out of range.")];
