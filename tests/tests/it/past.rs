@@ -110,8 +110,8 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             vec![
                 ("", json!({ "price": { "amount": "1.50", "currency": "EUR" }, "features": null })),
                 ("add_media", json!({ "url": "https://pictures.example/2.jpg", "kind": "plan" })),
-                ("publish_to_portal", json!({ "portal": "a" })),
-                ("mark_portal_rejected", json!({ "portal": "a", "error": "No" })),
+                ("publish_to_portal", json!({ "portal": "immo" })),
+                ("mark_portal_rejected", json!({ "portal": "immo", "error": "No" })),
             ],
         ),
         (

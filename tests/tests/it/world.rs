@@ -276,7 +276,7 @@ async fn sold(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
     let flat = all["properties"][0].clone();
     let picture = json!({ "url": "https://pictures.example/1.jpg", "caption": text("Kitchen") });
     client.run(&format!("/v1/properties/{flat}/add_media"), picture).await;
-    client.run(&format!("/v1/properties/{flat}/publish_to_portal"), json!({ "portal": text("casa") })).await;
+    client.run(&format!("/v1/properties/{flat}/publish_to_portal"), json!({ "portal": "casa" })).await;
     for (name, rooms, price) in [("A flat", json!(2), json!(euros("350000"))), ("A house", json!(null), json!(null))] {
         let criteria = json!({ "kinds": ["apartment"], "cities": ["Roma"], "rooms_from": rooms, "price_to": price,
             "text": text("Near a park") });
