@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time,
+    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time, all,
     custom::Changes,
-    record,
+    must, record,
     reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
 };
 
@@ -88,14 +88,12 @@ const IN_FUTURE: Rejection = Rejection::invalid("activity_in_future", "It cannot
 
 impl New {
     fn check(&self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
-        if self.kind.trim().is_empty() || self.kind.chars().count() > 64 {
-            return Err(KIND_INVALID.at("/kind"));
-        }
-        if self.text.trim().is_empty() {
-            return Err(TEXT_INVALID.at("/text"));
-        }
-        let future = self.occurred_at.is_some_and(|at| at > ctx.now);
-        if future { Err(IN_FUTURE.at("/occurred_at")) } else { Ok(()) }
+        let kind = !self.kind.trim().is_empty() && self.kind.chars().count() <= 64;
+        all([
+            must(kind, KIND_INVALID, "/kind"),
+            must(!self.text.trim().is_empty(), TEXT_INVALID, "/text"),
+            must(self.occurred_at.is_none_or(|at| at <= ctx.now), IN_FUTURE, "/occurred_at"),
+        ])
     }
 }
 
@@ -109,8 +107,7 @@ impl Aggregate for Activity {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         match (&self.logged, command) {
             (None, Command::Log(new)) => {
-                new.check(ctx)?;
-                reference::check_subjects(&new.subjects, ctx)?;
+                all([new.check(ctx), reference::check_subjects(&new.subjects, ctx)])?;
                 Ok(vec![Event::Logged(New { occurred_at: new.occurred_at.or(Some(ctx.now)), ..new })])
             }
             (None, _) => Err(UNKNOWN),

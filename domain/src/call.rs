@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection,
+    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
     contact::Contact,
     reference::{self, REFERENCE_UNFIT, Reference},
     user::User,
@@ -133,8 +133,10 @@ impl Aggregate for Call {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let Some(received) = &self.received else {
             let Command::Receive(new) = command else { return Err(UNKNOWN) };
-            valid::phone(Some(&new.from)).map_err(|_| valid::PHONE_INVALID.at("/from"))?;
-            reference::check(&caller(new.contact), ctx)?;
+            all([
+                valid::phone(Some(&new.from)).map_err(|_| valid::PHONE_INVALID.at("/from")),
+                reference::check(&caller(new.contact), ctx),
+            ])?;
             return Ok(vec![Event::Received(new)]);
         };
         match (command, self.status) {

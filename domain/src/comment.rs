@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection,
+    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
     reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
 };
 
@@ -85,8 +85,7 @@ impl Aggregate for Comment {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         match (&self.added, command) {
             (None, Command::Add(new)) => {
-                check_text(&new.text)?;
-                reference::check_subjects(&new.subjects, ctx)?;
+                all([check_text(&new.text), reference::check_subjects(&new.subjects, ctx)])?;
                 Ok(vec![Event::Added(new)])
             }
             (None, _) => Err(UNKNOWN),

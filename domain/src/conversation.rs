@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     contact::{Contact, Identity},
     label::{self, Label},
     named::Either,
@@ -824,9 +824,10 @@ impl Conversation {
                 Err(EXISTS)
             };
         }
-        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &new.medium, MEDIUM_INVALID, "/medium")?;
+        let media = ctx.fact::<Tenant>(ctx.tenant).media();
+        let medium = settings::check_name(&media, &new.medium, MEDIUM_INVALID, "/medium");
         let contact = new.contact.map(|contact| Reference::to::<Contact>("/contact", contact));
-        reference::check(&contact.into_iter().collect::<Vec<_>>(), ctx)?;
+        all([medium, reference::check(&contact.into_iter().collect::<Vec<_>>(), ctx)])?;
         Ok(vec![Event::Started(new)])
     }
 

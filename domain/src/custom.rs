@@ -117,6 +117,11 @@ pub fn difference(current: &Custom, changes: &CustomChanges) -> Changes {
         .collect()
 }
 
+/// The changes that clear every field.
+pub fn all_cleared(current: &Custom) -> CustomChanges {
+    current.keys().map(|key| (key.clone(), Value::Null)).collect()
+}
+
 /// Applies recorded changes.
 pub fn apply(custom: &mut Custom, changes: &Changes) {
     for (key, change) in changes {

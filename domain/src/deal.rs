@@ -171,8 +171,7 @@ impl record::Spec for Spec {
         Ok(match (command, deal.state.won) {
             (Command::Record(sale), _) if deal.state.sale.as_ref() == Some(&sale) => vec![],
             (Command::Record(sale), _) => {
-                valid::amount(Some(&sale.price), "/price")?;
-                reference::check(&named_in(&sale), ctx)?;
+                all([valid::amount(Some(&sale.price), "/price"), reference::check(&named_in(&sale), ctx)])?;
                 vec![Event::Recorded(sale)]
             }
             (Command::Win { reason }, None) => vec![Event::Won { reason }],

@@ -11,6 +11,7 @@ use crate::{
     Ctx, Decision, Id, Money, Personal, Rejection, all,
     contact::Contact,
     custom::{self, Changes},
+    must,
     property::{Kind, Purpose},
     record::{self, Record},
     reference::Reference,
@@ -199,9 +200,14 @@ impl record::Spec for Spec {
                     Some(known) if *known == (text.clone(), url.clone()) => return Ok(vec![]),
                     Some(_) => return Err(NOTE_EXISTS.at("/note_id")),
                     None if state.closed => return Err(CLOSED),
-                    None if text.trim().is_empty() => return Err(TEXT_INVALID.at("/text")),
-                    None if !url.as_deref().is_none_or(custom::is_url) => return Err(valid::URL_INVALID.at("/url")),
-                    None => vec![Event::ExternalOfferNoted { note_id, text, url }],
+                    None => {
+                        let address = url.as_deref().is_none_or(custom::is_url);
+                        all([
+                            must(!text.trim().is_empty(), TEXT_INVALID, "/text"),
+                            must(address, valid::URL_INVALID, "/url"),
+                        ])?;
+                        vec![Event::ExternalOfferNoted { note_id, text, url }]
+                    }
                 }
             }
         })

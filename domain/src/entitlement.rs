@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Party, Rejection, Time,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Party, Rejection, Time, all,
     custom::{self, Changes, Custom},
     external::{EXTERNAL_ID_INVALID, ExternalId},
     field::Field,
+    must,
     product::Product,
     record::{self, FIELD_INVALID},
     valid,
@@ -104,14 +105,12 @@ pub struct Details {
 
 impl Details {
     fn check(&self) -> Result<(), Rejection> {
-        valid::price(self.price.as_ref())?;
-        if self.quantity == Some(0) {
-            return Err(QUANTITY_INVALID.at("/quantity"));
-        }
-        match (self.valid_from, self.valid_to) {
-            (Some(from), Some(to)) if to <= from => Err(PERIOD_INVALID.at("/valid_to")),
-            _ => Ok(()),
-        }
+        let ends_first = self.valid_from.zip(self.valid_to).is_some_and(|(from, to)| to <= from);
+        all([
+            valid::price(self.price.as_ref()),
+            must(self.quantity != Some(0), QUANTITY_INVALID, "/quantity"),
+            must(!ends_first, PERIOD_INVALID, "/valid_to"),
+        ])
     }
 }
 
@@ -240,15 +239,17 @@ fn grant(entitlement: &Entitlement, grant: Grant, ctx: &Ctx<'_>) -> Decision<Eve
     if let Some(granted) = &entitlement.granted {
         return if *granted == grant { Ok(vec![]) } else { Err(EXISTS) };
     }
-    grant.details().check()?;
-    match (&grant.source, grant.external()) {
-        (_, Some(external)) => external.check()?,
-        (None, None) if grant.external_id.is_some() => return Err(EXTERNAL_ID_INVALID.at("/source")),
-        _ => {}
-    }
-    check_product(grant.product, ctx)?;
-    check_holder(grant.holder, ctx, "/holder")?;
-    custom::check_new(&definitions(ctx).definitions, &grant.custom)?;
+    let external = match (&grant.source, grant.external()) {
+        (_, Some(external)) => external.check(),
+        (source, None) => must(source.is_some() || grant.external_id.is_none(), EXTERNAL_ID_INVALID, "/source"),
+    };
+    all([
+        grant.details().check(),
+        external,
+        check_product(grant.product, ctx),
+        check_holder(grant.holder, ctx, "/holder"),
+        custom::check_new(&definitions(ctx).definitions, &grant.custom),
+    ])?;
     let custom = grant.custom.into_iter().filter(|(_, value)| !value.is_null()).collect();
     Ok(vec![Event::Granted(Grant { custom, ..grant })])
 }
@@ -274,6 +275,7 @@ impl Aggregate for Entitlement {
     const KIND: &'static str = "entitlement";
     const PLURAL: &'static str = "entitlements";
     const CREATE: &'static str = "grant";
+    const FIXED: &'static [&'static str] = &["product", "holder", "source", "external_id"];
     const CUSTOM: bool = true;
     type Command = Command;
     type Event = Event;

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Rejection,
+    Aggregate, Ctx, Decision, Id, Rejection, all,
     custom::{Change, Changes, Definition, Definitions, FieldType},
+    must,
 };
 
 /// What an administrator may do.
@@ -124,10 +125,11 @@ fn define(fields: &Field, new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     }
     let mut letters = new.key.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_lowercase());
-    if !starts || new.key.len() > 64 || !letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
-        return Err(KEY_INVALID.at("/key"));
-    }
-    check_options(new.field_type, &new.options)?;
+    let plain = letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    all([
+        must(starts && new.key.len() <= 64 && plain, KEY_INVALID, "/key"),
+        check_options(new.field_type, &new.options),
+    ])?;
     match fields.definitions.get(&new.key) {
         None => Ok(vec![Event::Defined(new)]),
         Some(old) if !old.retired && old.field_type == new.field_type && old.options == new.options => Ok(vec![]),

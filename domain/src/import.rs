@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Ctx, Decision, Rejection, valid};
+use crate::{Aggregate, Ctx, Decision, Rejection, all, must, valid};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -138,11 +138,12 @@ const COUNTS_INVALID: Rejection =
     Rejection::invalid("import_counts_invalid", "Rows are applied, unchanged or rejected, and nothing else.");
 
 fn start(import: &Import, new: Start) -> Decision<Event> {
-    valid::name(&new.source, "/source")?;
-    valid::name(&new.file_name, "/file_name")?;
-    if new.digest.len() != 64 || !new.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(DIGEST_INVALID.at("/digest"));
-    }
+    let digest = new.digest.len() == 64 && new.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    all([
+        valid::name(&new.source, "/source"),
+        valid::name(&new.file_name, "/file_name"),
+        must(digest, DIGEST_INVALID, "/digest"),
+    ])?;
     match (import.status, &import.start) {
         (Status::Missing, _) => Ok(vec![Event::Started(new)]),
         (_, Some(old)) if *old != new => Err(EXISTS),

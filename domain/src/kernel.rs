@@ -32,6 +32,8 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const CREATE: &'static str;
     /// Whether its records take custom fields.
     const CUSTOM: bool = false;
+    /// What a new one is told and a merge patch of it does not change: that has commands of its own.
+    const FIXED: &'static [&'static str] = &[];
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
     /// What may be asked of it.

@@ -168,6 +168,81 @@ pub fn located(path: &str, message: &str) -> Undecodable {
     Undecodable { pointer, code, detail }
 }
 
+/// Most faults of one body that are told.
+const MOST_FAULTS: usize = 64;
+
+/// Everything that keeps a body from decoding, and what it decodes to without that: each fault gives way to what stands in
+/// its place in `like`, a body that decodes, or to nothing, and the rest is read again.
+pub fn faults<T>(
+    body: &Value,
+    like: &Value,
+    decode: impl Fn(Value) -> Result<T, Undecodable>,
+) -> (Vec<Undecodable>, Option<T>) {
+    let mut rest = body.clone();
+    let mut found: Vec<Undecodable> = Vec::new();
+    while found.len() < MOST_FAULTS {
+        let fault = match decode(rest.clone()) {
+            Ok(value) => return (found, Some(value)),
+            Err(fault) => fault,
+        };
+        let mended = if found.iter().any(|known| known.pointer == fault.pointer) {
+            // What it was replaced by does not fit either: what it is a part of has to go.
+            mended_above(&mut rest, like, &fault.pointer)
+        } else {
+            let pointer = fault.pointer.clone();
+            let stand_in = like.pointer(&of_first_items(&pointer)).filter(|_| fault.code != "unknown_field").cloned();
+            found.push(fault);
+            replaced(&mut rest, &pointer, stand_in)
+        };
+        if !mended {
+            break;
+        }
+    }
+    (found, None)
+}
+
+/// Replaces the innermost part around a place that can be replaced. Whether anything changed.
+fn mended_above(body: &mut Value, like: &Value, pointer: &str) -> bool {
+    let mut around = pointer;
+    while let Some((above, _)) = around.rsplit_once('/') {
+        if above.is_empty() {
+            return false;
+        }
+        let stand_in = like.pointer(&of_first_items(above)).cloned();
+        if body.pointer(above) != stand_in.as_ref() && replaced(body, above, stand_in) {
+            return true;
+        }
+        around = above;
+    }
+    false
+}
+
+/// Puts a value where a pointer leads, or takes out what is there. Whether anything changed.
+fn replaced(body: &mut Value, pointer: &str, value: Option<Value>) -> bool {
+    let Some((above, last)) = pointer.rsplit_once('/') else { return false };
+    let name = last.replace("~1", "/").replace("~0", "~");
+    match (body.pointer_mut(above), value) {
+        (Some(Value::Object(members)), Some(value)) => {
+            members.insert(name, value);
+            true
+        }
+        (Some(Value::Object(members)), None) => members.remove(&name).is_some(),
+        (Some(Value::Array(items)), Some(value)) => {
+            let item = name.parse().ok().and_then(|index: usize| items.get_mut(index));
+            item.map(|item| *item = value).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The same place in lists of one: what stands first there stands for every item.
+fn of_first_items(pointer: &str) -> String {
+    let part = |part: &str| if part.bytes().all(|b| b.is_ascii_digit()) { "0".to_owned() } else { part.to_owned() };
+    let parts: Vec<String> =
+        pointer.split('/').map(|text| if text.is_empty() { String::new() } else { part(text) }).collect();
+    parts.join("/")
+}
+
 /// Presents (name, data) to serde as an externally tagged enum.
 struct Called<'a, D> {
     name: &'a str,
@@ -331,6 +406,60 @@ mod tests {
         assert_eq!(error("shout", "{}").code, "unknown_name");
         let found = error("stop", r#"{"now":true}"#);
         assert_eq!((found.pointer.as_str(), found.code), ("/now", "unknown_field"));
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Basket {
+        owner: String,
+        paid: bool,
+        #[serde(default)]
+        note: Option<String>,
+        #[serde(default)]
+        items: Vec<Item>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Item {
+        name: String,
+        number: u8,
+    }
+
+    #[test]
+    fn every_fault_of_a_body_is_found_and_the_rest_decodes() {
+        use serde_json::json;
+        let decode = |value: Value| {
+            serde_path_to_error::deserialize::<_, Basket>(value)
+                .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))
+        };
+        let like = json!({ "owner": "x", "paid": true, "items": [{ "name": "y", "number": 1 }] });
+        let body = json!({
+            "colour": 1, "note": 7, "paid": "no", "size": 2,
+            "items": [{ "name": 3, "number": 300 }, { "name": "b", "number": 2 }, { "number": 4, "more": 5 }],
+        });
+        let (found, rest) = faults(&body, &like, decode);
+        let mut places: Vec<_> = found.iter().map(|fault| (fault.pointer.as_str(), fault.code)).collect();
+        places.sort_unstable();
+        assert_eq!(
+            places,
+            [
+                ("/colour", "unknown_field"),
+                ("/items/0/name", "invalid"),
+                ("/items/0/number", "invalid"),
+                ("/items/2/more", "unknown_field"),
+                ("/items/2/name", "required"),
+                ("/note", "invalid"),
+                ("/owner", "required"),
+                ("/paid", "invalid"),
+                ("/size", "unknown_field"),
+            ]
+        );
+        let rest = rest.unwrap();
+        assert_eq!((rest.owner.as_str(), rest.note), ("x", None));
+        assert_eq!(rest.items[1], Item { name: "b".into(), number: 2 });
+        assert_eq!(faults(&like, &like, decode).0, []);
+        assert_eq!(faults(&json!({}), &json!({}), decode).0.len(), 1, "nothing stands in for what is missing");
     }
 
     #[test]

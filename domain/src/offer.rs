@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Personal, Rejection, all,
     contact::{self, Contact},
     enquiry::{self, Enquiry},
+    must,
     named::Either,
     property::Property,
     reference::{self, REFERENCE_UNFIT, Reference},
@@ -213,10 +214,12 @@ fn everybody(contact: Id, ctx: &Ctx<'_>) -> Vec<Id> {
 
 fn draft(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let enquiry = ctx.fact::<Enquiry>(new.enquiry);
-    let Some(fields) = enquiry.fields.as_ref().filter(|_| enquiry.is_live()) else {
-        return Err(REFERENCE_UNFIT.at("/enquiry"));
-    };
-    check_properties(&new.properties, ctx)?;
+    let fields = enquiry.fields.as_ref().filter(|_| enquiry.is_live()).ok_or_else(|| REFERENCE_UNFIT.at("/enquiry"));
+    let mut faults = Faults::default();
+    let fields = faults.check(fields);
+    faults.check(check_properties(&new.properties, ctx));
+    faults.done()?;
+    let Some(fields) = fields else { return Ok(vec![]) };
     let New { enquiry, properties, text } = new;
     Ok(vec![Event::Drafted { enquiry, contact: fields.contact, properties, text }])
 }
@@ -236,10 +239,12 @@ fn references(properties: &[Id]) -> Vec<Reference> {
 
 impl Offer {
     fn send(&self, medium: String, repeat_reason: Option<String>, ctx: &Ctx<'_>) -> Decision<Event> {
-        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &medium, MEDIUM_INVALID, "/medium")?;
-        if repeat_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-            return Err(REASON_INVALID.at("/repeat_reason"));
-        }
+        let media = ctx.fact::<Tenant>(ctx.tenant).media();
+        let reasoned = repeat_reason.as_ref().is_none_or(|reason| !reason.trim().is_empty());
+        all([
+            settings::check_name(&media, &medium, MEDIUM_INVALID, "/medium"),
+            must(reasoned, REASON_INVALID, "/repeat_reason"),
+        ])?;
         let to = survivor(self.contact, ctx);
         let enquiry = ctx.fact::<Enquiry>(self.enquiry);
         if enquiry.state.closed {

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Personal, Rejection,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Personal, Rejection, all,
     company::Company,
     contact::Contact,
     conversation::Conversation,
     custom::Changes,
-    record,
+    must, record,
     reference::{self, REFERENCE_UNFIT, Reference},
     valid,
 };
@@ -216,21 +216,20 @@ const PAYMENT_EXISTS: Rejection =
 impl Details {
     fn check(&self) -> Result<(), Rejection> {
         let source = self.source.trim();
-        if source.is_empty() || self.source.chars().count() > 64 || source.contains('/') {
-            return Err(SOURCE_INVALID.at("/source"));
-        }
-        valid::email(self.email.as_ref().map(|email| email.as_str()))?;
-        valid::phone(self.phone.as_ref().map(|phone| phone.as_str()))?;
-        valid::amount(self.discount.as_ref(), "/discount")?;
-        valid::amount(self.shipping.as_ref(), "/shipping")?;
-        valid::amount(self.total.as_ref(), "/total")?;
+        let named = !source.is_empty() && self.source.chars().count() <= 64 && !source.contains('/');
         let sound = |item: &Item| {
             !item.name.trim().is_empty() && item.quantity > Decimal::ZERO && !item.price.amount.is_sign_negative()
         };
-        match self.items.iter().position(|item| !sound(item)) {
-            Some(index) => Err(ITEM_INVALID.at(format!("/items/{index}"))),
-            None => Ok(()),
-        }
+        let items = self.items.iter().enumerate();
+        all([
+            must(named, SOURCE_INVALID, "/source"),
+            valid::email(self.email.as_ref().map(|email| email.as_str())),
+            valid::phone(self.phone.as_ref().map(|phone| phone.as_str())),
+            valid::amount(self.discount.as_ref(), "/discount"),
+            valid::amount(self.shipping.as_ref(), "/shipping"),
+            valid::amount(self.total.as_ref(), "/total"),
+            all(items.map(|(index, item)| must(sound(item), ITEM_INVALID, format!("/items/{index}")))),
+        ])
     }
 
     /// The same with its total, which must be what the parts add up to.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Ctx, Decision, Id, Need, Rejection, valid};
+use crate::{Aggregate, Ctx, Decision, Id, Need, Rejection, all, valid};
 
 /// What may be asked of a product category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,8 +117,7 @@ impl Aggregate for ProductCategory {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let Some(name) = &self.name else {
             let Command::Create(new) = command else { return Err(UNKNOWN) };
-            valid::name(&new.name, "/name")?;
-            check_parent(new.parent, ctx)?;
+            all([valid::name(&new.name, "/name"), check_parent(new.parent, ctx)])?;
             return Ok(vec![Event::Created(new)]);
         };
         match command {

@@ -481,15 +481,35 @@ pub fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// `fields` after a merge patch, and the changes that it really makes.
+/// `fields` after a merge patch, and the changes that it really makes. Null clears what may be without a value and is
+/// refused for what must have one. Refuses with everything that does not fit.
 pub fn patched<F: Serialize + DeserializeOwned>(
     fields: &F,
     patch: Map<String, Value>,
 ) -> Result<(F, Changes), Rejection> {
-    let mut after = object(fields);
+    let before = object(fields);
+    let mut after = before.clone();
+    let mut faults = Faults::default();
     for (key, value) in patch {
-        merge(after.entry(key).or_insert(Value::Null), value);
+        // Each change by itself: what does not fit in one must not hide the next.
+        let mut alone = before.clone();
+        merge(alone.entry(&key).or_insert(Value::Null), value.clone());
+        match serde_path_to_error::deserialize::<_, F>(Value::Object(alone)) {
+            Ok(_) => merge(after.entry(key).or_insert(Value::Null), value),
+            Err(error) => {
+                let found = named::located(&error.path().to_string(), &error.inner().to_string());
+                let clears = value.is_null() && found.code != "unknown_field";
+                if clears && is_blank_without::<F>(&before, &key) {
+                    after.remove(&key);
+                } else if clears {
+                    faults.add(must_have_a_value(&key));
+                } else {
+                    faults.add(FIELD_INVALID.because(found.detail).at(found.pointer));
+                }
+            }
+        }
     }
+    faults.done()?;
     after.retain(|_, value| !value.is_null());
     let edited: F = serde_path_to_error::deserialize(Value::Object(after)).map_err(|error| {
         let found = named::located(&error.path().to_string(), &error.inner().to_string());
@@ -497,6 +517,30 @@ pub fn patched<F: Serialize + DeserializeOwned>(
     })?;
     let changes = difference(fields, &edited);
     Ok((edited, changes))
+}
+
+/// Whether an attribute that does not take null is empty, as a list is, once it has been taken out.
+fn is_blank_without<F: Serialize + DeserializeOwned>(attributes: &Map<String, Value>, key: &str) -> bool {
+    let mut rest = attributes.clone();
+    rest.remove(key);
+    let without: Option<F> = serde_json::from_value(Value::Object(rest)).ok();
+    without.is_some_and(|without| object(&without).get(key).is_none_or(is_blank))
+}
+
+/// Whether a value says nothing: null, or an empty text, list or object.
+pub fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_blank),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The refusal of a null for an attribute that is never without a value.
+pub fn must_have_a_value(name: &str) -> Rejection {
+    FIELD_INVALID.because(format!("{name} must have a value.")).at(format!("/{name}"))
 }
 
 /// Every attribute that differs, with its old and new value.
@@ -512,8 +556,11 @@ pub fn difference(before: &impl Serialize, after: &impl Serialize) -> Changes {
 
 /// The changes that a patch of the custom fields really makes; refuses values that do not fit their definitions.
 pub fn patched_custom(field: &Field, current: &Custom, patch: Value) -> Result<Changes, Rejection> {
-    let wanted: CustomChanges = serde_json::from_value(patch)
-        .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?;
+    let wanted: CustomChanges = match patch {
+        Value::Null => custom::all_cleared(current),
+        patch => serde_json::from_value(patch)
+            .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?,
+    };
     custom::check_changes(&field.definitions, &wanted)?;
     Ok(custom::difference(current, &wanted))
 }
@@ -564,6 +611,7 @@ impl<S: Spec> Aggregate for Record<S> {
     const PLURAL: &'static str = S::PLURAL;
     const CREATE: &'static str = "create";
     const CUSTOM: bool = true;
+    const FIXED: &'static [&'static str] = &["owner", "stage", "tags", "copied_from"];
     type Command = Command<S>;
     type Event = Event<S>;
 

@@ -127,8 +127,7 @@ impl Faults {
                 }
                 let errors = if fault.errors.is_empty() { vec![fault.whole()] } else { fault.errors };
                 for error in errors {
-                    if !first.errors.iter().any(|known| (&known.pointer, &known.code) == (&error.pointer, &error.code))
-                    {
+                    if !first.errors.contains(&error) {
                         first.errors.push(error);
                     }
                 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Rejection,
+    Aggregate, Ctx, Decision, Id, Need, Rejection, all, must,
     reference::{self, REFERENCE_UNFIT, Reference, Subject},
 };
 
@@ -80,19 +80,16 @@ impl Aggregate for Relation {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         match (command, &self.ends) {
             (Command::Add(ends), _) => {
-                if ends.role.trim().is_empty() || ends.role.chars().count() > 64 {
-                    return Err(ROLE_INVALID.at("/role"));
-                }
+                let named = !ends.role.trim().is_empty() && ends.role.chars().count() <= 64;
+                let role = must(named, ROLE_INVALID, "/role");
                 if ctx.id != ends.id(ctx.tenant) {
-                    return Err(ID_UNFIT);
+                    return Err(role.err().unwrap_or(ID_UNFIT));
                 }
                 if self.ends.is_some() && !self.removed {
                     return Ok(vec![]);
                 }
-                if ends.from == ends.to {
-                    return Err(SAME_RECORD.at("/to"));
-                }
-                reference::check(&ends.references(), ctx)?;
+                let apart = must(ends.from != ends.to, SAME_RECORD, "/to");
+                all([role, apart, reference::check(&ends.references(), ctx)])?;
                 Ok(vec![Event::Added(Ends { role: ends.role.trim().to_owned(), ..ends })])
             }
             (Command::Remove, None) => Err(UNKNOWN),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Rejection, catalogue, valid};
+use crate::{Aggregate, Claim, Ctx, Decision, Rejection, all, catalogue, must, valid};
 
 /// What may be asked of a role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -109,12 +109,11 @@ impl Role {
 }
 
 fn check_permissions(patterns: &BTreeSet<String>, pointer: &str) -> Result<(), Rejection> {
-    patterns.iter().try_for_each(|pattern| {
-        if catalogue::permissions().iter().any(|permission| covers(pattern, permission)) {
-            return Ok(());
-        }
-        Err(PERMISSION_UNKNOWN.because(format!("Nothing is permitted by {pattern}.")).at(pointer))
-    })
+    all(patterns.iter().map(|pattern| {
+        let known = catalogue::permissions().iter().any(|permission| covers(pattern, permission));
+        let refusal = PERMISSION_UNKNOWN.because(format!("Nothing is permitted by {pattern}."));
+        must(known, refusal, pointer)
+    }))
 }
 
 impl Aggregate for Role {
@@ -127,8 +126,7 @@ impl Aggregate for Role {
     fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
         let Some(name) = &self.name else {
             let Command::Create(new) = command else { return Err(UNKNOWN) };
-            valid::name(&new.name, "/name")?;
-            check_permissions(&new.permissions, "/permissions")?;
+            all([valid::name(&new.name, "/name"), check_permissions(&new.permissions, "/permissions")])?;
             return Ok(vec![Event::Created(new)]);
         };
         match command {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Rejection,
+    Aggregate, Ctx, Decision, Faults, Id, Need, Rejection,
     automation::{self, CustomTypes, Problem, Vocabulary},
     catalogue,
     custom::FieldType,
@@ -371,28 +371,33 @@ pub fn kinds_with_custom_fields(trigger: &str) -> Vec<&'static str> {
 
 /// Refuses a definition that makes no sense, naming every place at fault below `/definition` or the body itself.
 fn check(trigger: &str, definition: &Definition, below: &str, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+    let mut faults = Faults::default();
     let problems = automation::check(trigger, definition, custom_types(trigger, ctx));
     if let Some(Problem { detail, .. }) = problems.first() {
         let refusal = INVALID.because(detail.clone());
         let errors = problems.into_iter().map(|problem| problem.below(below)).collect();
-        return Err(Rejection { errors, ..refusal });
+        faults.add(Rejection { errors, ..refusal });
     }
-    reference::check(&definition.references(), ctx).map_err(|refusal| {
+    faults.check(reference::check(&definition.references(), ctx).map_err(|refusal| {
         let errors = refusal.errors.iter().cloned();
         let errors = errors.map(|error| crate::FieldError { pointer: format!("{below}{}", error.pointer), ..error });
         Rejection { errors: errors.collect(), ..refusal }
-    })
+    }));
+    faults.done()
 }
 
 fn create(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let New { name, trigger, rank, definition, enabled } = new;
-    valid::name(&name, "/name")?;
+    let mut faults = Faults::default();
+    faults.check(valid::name(&name, "/name"));
     if !catalogue::has_event(&trigger) {
-        return Err(TRIGGER_UNKNOWN.because(format!("There is no type of event {trigger}.")).at("/trigger"));
+        faults.add(TRIGGER_UNKNOWN.because(format!("There is no type of event {trigger}.")).at("/trigger"));
+    } else if let Some(definition) = &definition {
+        faults.check(check(&trigger, definition, "/definition", ctx));
     }
+    faults.done()?;
     let mut events = vec![Event::Created { name, trigger: trigger.clone(), rank }];
     if let Some(definition) = definition {
-        check(&trigger, &definition, "/definition", ctx)?;
         events.push(Event::VersionPublished { version: 1, definition });
         events.extend(enabled.then_some(Event::Enabled));
     }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time,
+    Aggregate, Ctx, Decision, Faults, Id, Need, Personal, Rejection, Time, all,
     custom::Changes,
+    must,
     project::Project,
     record::{self, FIELD_INVALID},
     reference::{self, REFERENCE_UNFIT, Reference, SUBJECTS_INVALID, Subject},
@@ -225,18 +226,24 @@ const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title ha
 const DUE_UNCLEAR: Rejection =
     Rejection::invalid("task_due_unclear", "Say when it is due or within how many seconds, one of the two.");
 
+/// The attributes that an edit changes; who, when and about what have commands of their own.
+const EDITED: &[&str] = &["title", "text", "priority", "project"];
+
 impl Task {
     fn create(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
-        let due_at = match (new.due_at, new.due_in_s) {
-            (Some(_), Some(_)) => return Err(DUE_UNCLEAR.at("/due_in_s")),
-            (due_at, None) => due_at,
-            (None, Some(seconds)) => ctx.now.checked_add(jiff::SignedDuration::from_secs(seconds.into())).ok(),
-        };
+        let in_time = |seconds: u32| ctx.now.checked_add(jiff::SignedDuration::from_secs(seconds.into())).ok();
+        let due_at = new.due_at.or_else(|| new.due_in_s.and_then(in_time));
         let New { title, text, priority, project, subjects, rule_run, .. } = new;
         let details = Details { title, text, priority, project, subjects, due_at, rule_run };
-        details.check()?;
-        reference::check(&details.references(), ctx)?;
-        let assigned = new.assignee.map(|user| Task::assign(None, user, new.method, rule_run, ctx)).transpose()?;
+        let mut faults = Faults::default();
+        if new.due_at.is_some() && new.due_in_s.is_some() {
+            faults.add(DUE_UNCLEAR.at("/due_in_s"));
+        }
+        faults.check(details.check());
+        faults.check(reference::check(&details.references(), ctx));
+        let assign = |user| Task::assign(None, user, new.method, rule_run, ctx);
+        let assigned = new.assignee.and_then(|user| faults.check(assign(user)));
+        faults.done()?;
         Ok([Event::Created(details)].into_iter().chain(assigned).collect())
     }
 
@@ -251,30 +258,33 @@ impl Task {
         Ok(Event::Assigned { from, to, method, rule_run })
     }
 
-    /// What an edit changes; who, when and about what have commands of their own.
     fn edit(&self, patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event> {
-        if let Some(other) = patch.keys().find(|key| !["title", "text", "priority", "project"].contains(&key.as_str()))
-        {
-            return Err(FIELD_INVALID.because(format!("{other} is not edited.")).at(format!("/{other}")));
+        let (plain, others): (Map<_, _>, Map<_, _>) =
+            patch.into_iter().partition(|(key, _)| EDITED.contains(&key.as_str()));
+        let mut faults = Faults::default();
+        for key in others.keys() {
+            faults.add(FIELD_INVALID.because(format!("{key} is not edited.")).at(format!("/{key}")));
         }
-        let (edited, changes) = record::patched(&self.details, patch)?;
-        edited.check()?;
-        if changes.contains_key("project") {
-            reference::check(&edited.references(), ctx)?;
+        let patched = faults.check(record::patched(&self.details, plain));
+        if let Some((edited, changes)) = &patched {
+            faults.check(edited.check());
+            if changes.contains_key("project") {
+                faults.check(reference::check(&edited.references(), ctx));
+            }
         }
+        faults.done()?;
+        let changes = patched.map(|(_, changes)| changes).unwrap_or_default();
         Ok(if changes.is_empty() { vec![] } else { vec![Event::DetailsChanged { changes }] })
     }
 }
 
 impl Details {
     fn check(&self) -> Result<(), Rejection> {
-        if self.title.trim().is_empty() || self.title.chars().count() > 500 {
-            return Err(TITLE_INVALID.at("/title"));
-        }
-        if self.subjects.len() > reference::MAX_SUBJECTS {
-            return Err(SUBJECTS_INVALID.at("/subjects"));
-        }
-        Ok(())
+        let titled = !self.title.trim().is_empty() && self.title.chars().count() <= 500;
+        all([
+            must(titled, TITLE_INVALID, "/title"),
+            must(self.subjects.len() <= reference::MAX_SUBJECTS, SUBJECTS_INVALID, "/subjects"),
+        ])
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -287,6 +297,7 @@ impl Aggregate for Task {
     const KIND: &'static str = "task";
     const PLURAL: &'static str = "tasks";
     const CREATE: &'static str = "create";
+    const FIXED: &'static [&'static str] = &["subjects", "due_at", "due_in_s", "assignee", "method", "rule_run"];
     const INTERNAL: &'static [&'static str] = &["mark_overdue"];
     type Command = Command;
     type Event = Event;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, user::User, valid};
+use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, all, user::User, valid};
 
 /// A way in which tickets reach a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -223,8 +223,7 @@ impl Aggregate for Team {
         use Command::*;
         let Some(name) = &self.name else {
             let Create(new) = command else { return Err(UNKNOWN) };
-            valid::name(&new.name, "/name")?;
-            check_alias(new.alias.as_deref())?;
+            all([valid::name(&new.name, "/name"), check_alias(new.alias.as_deref())])?;
             return Ok(vec![Event::Created(new)]);
         };
         if self.archived && !matches!(command, Create(_) | Archive { .. } | Restore) {

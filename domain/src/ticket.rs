@@ -7,7 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     custom::{self, Changes, Custom, CustomChanges},
     entitlement::Entitlement,
     field::Field,
-    record::{TAG_INVALID, check_tag},
+    record::{self, TAG_INVALID, check_tag},
     settings,
     team::Team,
     tenant::Tenant,
@@ -397,28 +397,39 @@ fn related() -> LinkKind {
     LinkKind::Related
 }
 
-/// The plain attributes that `edit` (HTTP `PATCH`) may change; what is absent stays.
+/// The plain attributes that `edit` (HTTP `PATCH`) may change: what is absent stays, null clears.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edit {
     /// The new title.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<Personal<String>>,
-    /// The new description.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<Personal<String>>,
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Personal<String>")]
+    pub title: Option<Option<Personal<String>>>,
+    /// The new description; null clears it.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Personal<String>>")]
+    pub description: Option<Option<Personal<String>>>,
     /// 0 (low) to 3 (urgent).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<Priority>,
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Priority")]
+    pub priority: Option<Option<Priority>>,
     /// A stage of its team.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stage: Option<String>,
-    /// A code from the general list of categories.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-    /// Custom fields; null clears one.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub custom: CustomChanges,
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub stage: Option<Option<String>>,
+    /// A code from the general list of categories; null clears it.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub category: Option<Option<String>>,
+    /// Custom fields; null clears one, or all of them.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<CustomChanges>")]
+    pub custom: Option<Option<CustomChanges>>,
+}
+
+/// Tells null from absent: only what is there is read.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// What opening a ticket recorded.
@@ -482,6 +493,11 @@ pub enum Event {
         from: Option<Personal<String>>,
         /// After.
         to: Personal<String>,
+    },
+    /// It has no description any more.
+    DescriptionCleared {
+        /// Before.
+        from: Personal<String>,
     },
     /// It is more or less urgent.
     PriorityChanged {
@@ -958,15 +974,21 @@ impl Aggregate for Ticket {
         match command {
             Open(_) => Err(EXISTS),
             Edit(edit) => self.edit(opened, edit, ctx),
-            ChangeTitle { title } => self.edit(opened, self::Edit { title: Some(title), ..Default::default() }, ctx),
+            ChangeTitle { title } => {
+                self.edit(opened, self::Edit { title: Some(Some(title)), ..Default::default() }, ctx)
+            }
             ChangeDescription { description } => {
-                self.edit(opened, self::Edit { description: Some(description), ..Default::default() }, ctx)
+                self.edit(opened, self::Edit { description: Some(Some(description)), ..Default::default() }, ctx)
             }
             ChangePriority { priority } => {
-                self.edit(opened, self::Edit { priority: Some(priority), ..Default::default() }, ctx)
+                self.edit(opened, self::Edit { priority: Some(Some(priority)), ..Default::default() }, ctx)
             }
-            MoveStage { stage } => self.edit(opened, self::Edit { stage: Some(stage), ..Default::default() }, ctx),
-            SetCustom { custom } => self.edit(opened, self::Edit { custom, ..Default::default() }, ctx),
+            MoveStage { stage } => {
+                self.edit(opened, self::Edit { stage: Some(Some(stage)), ..Default::default() }, ctx)
+            }
+            SetCustom { custom } => {
+                self.edit(opened, self::Edit { custom: Some(Some(custom)), ..Default::default() }, ctx)
+            }
             SetCategory { category } if category == opened.category => Ok(vec![]),
             SetCategory { category } => Ok(vec![Event::CategorySet { from: opened.category.clone(), to: category }]),
             ChangeRequester { requester } => self.change_requester(opened, requester, ctx),
@@ -1081,6 +1103,7 @@ impl Aggregate for Ticket {
             Opened(_) => {}
             TitleChanged { to, .. } => opened.title.clone_from(to),
             DescriptionChanged { to, .. } => opened.description = Some(to.clone()),
+            DescriptionCleared { .. } => opened.description = None,
             PriorityChanged { to, .. } => opened.priority = *to,
             StageChanged { to, .. } => opened.stage.clone_from(to),
             CategorySet { to, .. } => opened.category.clone_from(to),
@@ -1162,7 +1185,7 @@ impl Aggregate for Ticket {
             SetCustom { .. } => vec![fields()],
             Edit(edit) => {
                 let mut needs = Vec::new();
-                if !edit.custom.is_empty() {
+                if edit.custom.is_some() {
                     needs.push(fields());
                 }
                 if edit.stage.is_some() {
@@ -1226,11 +1249,15 @@ impl Aggregate for Ticket {
         let Command::Edit(edit) = command else { return false };
         since.iter().all(|event| match event {
             Event::TitleChanged { .. } => edit.title.is_none(),
-            Event::DescriptionChanged { .. } => edit.description.is_none(),
+            Event::DescriptionChanged { .. } | Event::DescriptionCleared { .. } => edit.description.is_none(),
             Event::PriorityChanged { .. } => edit.priority.is_none(),
             Event::StageChanged { .. } | Event::TeamChanged { .. } => edit.stage.is_none(),
             Event::CategorySet { .. } => edit.category.is_none(),
-            Event::CustomChanged { changes } => changes.keys().all(|key| !edit.custom.contains_key(key)),
+            Event::CustomChanged { changes } => match &edit.custom {
+                None => true,
+                Some(None) => false,
+                Some(Some(custom)) => changes.keys().all(|key| !custom.contains_key(key)),
+            },
             Event::Closed | Event::Merged { .. } => false,
             _ => true,
         })
@@ -1260,6 +1287,7 @@ impl Aggregate for Ticket {
             LINK_INVALID,
             SCORE_INVALID,
             TAG_INVALID,
+            record::FIELD_INVALID,
             custom::UNKNOWN_FIELD,
             custom::INVALID_VALUE,
             custom::REQUIRED_FIELD,

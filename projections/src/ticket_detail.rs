@@ -111,6 +111,7 @@ impl ReadModel for TicketDetail {
         let Some(mut row) = row else { return Ok(None) };
         match &mut happened {
             Event::DescriptionChanged { to, .. } => row.description = Some(std::mem::take(&mut to.0)),
+            Event::DescriptionCleared { .. } => row.description = None,
             Event::FollowerAdded { user } => drop(row.follower_ids.insert(*user)),
             Event::FollowerRemoved { user } => drop(row.follower_ids.remove(user)),
             Event::Linked { ticket, kind } => {
@@ -191,6 +192,8 @@ mod tests {
             link(LinkKind::Related),
             Event::Unlinked { ticket: id(9), kind: LinkKind::Blocks },
             Event::FollowerAdded { user: id(3) },
+            Event::DescriptionChanged { from: None, to: "All of it".into() },
+            Event::DescriptionCleared { from: "All of it".into() },
             Event::DescriptionChanged { from: None, to: "Half of it".into() },
             Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: BTreeSet::new() },
             Event::Resolved { outcome: Some("Water".into()) },

@@ -228,6 +228,7 @@ impl Row {
             Event::Rated { score, .. } => row.rating = Some(score),
             Event::Opened(_)
             | Event::DescriptionChanged { .. }
+            | Event::DescriptionCleared { .. }
             | Event::ReplyFailed { .. }
             | Event::NoteAdded { .. }
             | Event::MessageRedacted { .. }

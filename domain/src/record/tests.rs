@@ -244,3 +244,35 @@ fn personal_data_is_that_of_the_record_when_it_is_a_person() {
     let restored = happened::<crate::company::Spec>(Happened::Restored);
     assert_eq!(Company::default().subject(&restored, &ctx), None);
 }
+
+/// Attributes that may and may not be empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Room {
+    name: String,
+    #[serde(default)]
+    floor: Option<u8>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default = "one")]
+    doors: u8,
+}
+
+fn one() -> u8 {
+    1
+}
+
+#[test]
+fn a_patch_clears_what_may_be_empty_and_tells_every_fault() {
+    let room = Room { name: "Attic".into(), floor: Some(3), features: vec!["lift".into()], doors: 2 };
+    let patch = |patch: Value| patched(&room, patch.as_object().unwrap().clone());
+    let (cleared, changes) = patch(json!({ "floor": null, "features": null })).unwrap();
+    assert_eq!(cleared, Room { name: "Attic".into(), floor: None, features: vec![], doors: 2 });
+    assert_eq!(changes.keys().collect::<Vec<_>>(), ["features", "floor"]);
+    let refused = patch(json!({ "name": null, "doors": null, "floor": "top", "colour": null, "features": [] }));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused, FIELD_INVALID);
+    let places: Vec<_> = refused.errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(places, ["/colour", "/doors", "/floor", "/name"]);
+    assert_eq!(refused.errors[3].detail, "name must have a value.");
+}

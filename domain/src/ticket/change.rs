@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// The new value of an attribute that is never without one.
+fn had<T>(faults: &mut Faults, name: &str, value: Option<Option<T>>) -> Option<T> {
+    if matches!(value, Some(None)) {
+        faults.add(record::must_have_a_value(name));
+    }
+    value.flatten()
+}
+
 impl Ticket {
     /// What a ticket that is over, or a part of another, still takes.
     pub(super) fn check_status(&self, command: &Command) -> Result<(), Rejection> {
@@ -36,36 +44,41 @@ impl Ticket {
     }
 
     pub(super) fn edit(&self, opened: &Opened, edit: Edit, ctx: &Ctx<'_>) -> Decision<Event> {
+        let Edit { title, description, priority, stage, category, custom } = edit;
+        let mut faults = Faults::default();
         let mut events = Vec::new();
-        if let Some(to) = edit.title.filter(|title| *title != opened.title) {
-            check_title(&to)?;
+        if let Some(to) = had(&mut faults, "title", title).filter(|to| *to != opened.title) {
+            faults.check(check_title(&to));
             events.push(Event::TitleChanged { from: opened.title.clone(), to });
         }
-        if let Some(to) = edit.description.filter(|to| opened.description.as_ref() != Some(to)) {
-            events.push(Event::DescriptionChanged { from: opened.description.clone(), to });
+        if let Some(to) = description.filter(|to| *to != opened.description) {
+            events.extend(match (opened.description.clone(), to) {
+                (from, Some(to)) => Some(Event::DescriptionChanged { from, to }),
+                (from, None) => from.map(|from| Event::DescriptionCleared { from }),
+            });
         }
-        if let Some(to) = edit.priority.filter(|to| *to != opened.priority) {
+        if let Some(to) = had(&mut faults, "priority", priority).filter(|to| *to != opened.priority) {
             events.push(Event::PriorityChanged { from: opened.priority, to });
         }
-        if let Some(to) = edit.stage.filter(|to| *to != opened.stage) {
+        if let Some(to) = had(&mut faults, "stage", stage).filter(|to| *to != opened.stage) {
             let team = opened.team.map(|team| ctx.fact::<Team>(team));
-            let stages = stages_of(team.as_deref());
-            if !stages.contains(&to) {
-                return Err(STAGE_UNKNOWN.because(format!("{to} is not one of {}.", stages.join(", "))).at("/stage"));
+            if let Some(to) = faults.check(first_stage(Some(to), team.as_deref())) {
+                events.push(Event::StageChanged { from: opened.stage.clone(), to });
             }
-            events.push(Event::StageChanged { from: opened.stage.clone(), to });
         }
-        if let Some(to) = edit.category.filter(|to| opened.category.as_ref() != Some(to)) {
-            events.push(Event::CategorySet { from: opened.category.clone(), to: Some(to) });
+        if let Some(to) = category.filter(|to| *to != opened.category) {
+            events.push(Event::CategorySet { from: opened.category.clone(), to });
         }
-        if !edit.custom.is_empty() {
+        if let Some(custom) = custom {
+            let custom = custom.unwrap_or_else(|| custom::all_cleared(&opened.custom));
             let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
-            custom::check_changes(&definitions.definitions, &edit.custom)?;
-            let changes = custom::difference(&opened.custom, &edit.custom);
+            faults.check(custom::check_changes(&definitions.definitions, &custom));
+            let changes = custom::difference(&opened.custom, &custom);
             if !changes.is_empty() {
                 events.push(Event::CustomChanged { changes });
             }
         }
+        faults.done()?;
         Ok(events)
     }
 
@@ -224,7 +237,11 @@ pub(super) fn examples() -> Vec<Command> {
             tags: ["display".to_owned()].into(),
             custom: Custom::new(),
         }),
-        Edit(super::Edit { priority: Some(Priority::URGENT), category: Some("firmware".into()), ..Default::default() }),
+        Edit(super::Edit {
+            priority: Some(Some(Priority::URGENT)),
+            category: Some(Some("firmware".into())),
+            ..Default::default()
+        }),
         ChangeTitle { title: "Display stays dark after update".into() },
         ChangeDescription { description: body() },
         ChangePriority { priority: Priority(2) },

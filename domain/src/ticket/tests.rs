@@ -60,7 +60,7 @@ fn message(last: u128) -> Event {
 }
 
 fn carol() -> [<Contact as Aggregate>::Event; 2] {
-    let (fields, _) = <crate::contact::Spec as crate::record::Spec>::examples();
+    let (fields, _) = <crate::contact::Spec as record::Spec>::examples();
     let new =
         NewRecord { fields, custom: Custom::new(), owner: None, stage: None, tags: BTreeSet::new(), copied_from: None };
     let linked = crate::contact::Event::CompanyLinked { company: ACME, role: None };
@@ -161,12 +161,12 @@ fn an_edit_records_only_real_changes() {
         personal: false,
     };
     let edit = Edit {
-        title: Some(text("Dark display")),
-        description: Some(text("Since Monday.")),
-        priority: Some(Priority::URGENT),
-        stage: Some("waiting".into()),
-        category: Some("hardware".into()),
-        custom: [("size".to_owned(), json!("s"))].into(),
+        title: Some(Some(text("Dark display"))),
+        description: Some(Some(text("Since Monday."))),
+        priority: Some(Some(Priority::URGENT)),
+        stage: Some(Some("waiting".into())),
+        category: Some(Some("hardware".into())),
+        custom: Some(Some([("size".to_owned(), json!("s"))].into())),
     };
     let changed = [
         Event::TitleChanged { from: text("Display stays dark"), to: text("Dark display") },
@@ -187,6 +187,23 @@ fn an_edit_records_only_real_changes() {
         .with::<Field>(id, fields())
         .when(Command::SetCustom { custom: bad })
         .rejected(custom::INVALID_VALUE);
+}
+
+#[test]
+fn null_clears_what_may_be_empty_and_is_refused_otherwise() {
+    let edit = |patch: Value| <Command as crate::named::Named>::decode("edit", patch.to_string().as_bytes()).unwrap();
+    let described = || Event::DescriptionChanged { from: None, to: text("x") };
+    let sorted = || Event::CategorySet { from: None, to: Some("hardware".into()) };
+    given::<Ticket>([opened(), described(), sorted()])
+        .when(edit(json!({ "description": null, "category": null })))
+        .then([
+            Event::DescriptionCleared { from: text("x") },
+            Event::CategorySet { from: Some("hardware".into()), to: None },
+        ]);
+    given::<Ticket>([opened()]).when(edit(json!({ "description": null, "category": null }))).nothing();
+    for name in ["title", "priority", "stage"] {
+        given::<Ticket>([opened()]).when(edit(json!({ name: null }))).rejected(record::FIELD_INVALID);
+    }
 }
 
 #[test]
@@ -483,7 +500,7 @@ fn tags_come_and_go() {
 
 #[test]
 fn a_stale_edit_merges_when_it_touches_other_attributes() {
-    let edit = Command::Edit(Edit { title: Some(text("Dark")), ..Default::default() });
+    let edit = Command::Edit(Edit { title: Some(Some(text("Dark"))), ..Default::default() });
     let priority = Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT };
     let title = Event::TitleChanged { from: text("a"), to: text("b") };
     assert!(Ticket::merges(&edit, &[priority, message(0x30)]));
