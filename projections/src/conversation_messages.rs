@@ -270,7 +270,7 @@ pub async fn conversation_messages(
         .bind(limit)
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(list::raw).collect::<Result<_, _>>()?)
+    Ok(list::raws::<ConversationMessages>(rows)?)
 }
 
 /// The messages of a conversation at a point in the past, all of them.

@@ -63,5 +63,5 @@ pub async fn entitlement_picker(
         .bind(limit.clamp(1, MAX_OFFERED))
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(list::raw).collect::<Result<_, _>>()?)
+    Ok(list::raws::<ProductHolders>(rows)?)
 }

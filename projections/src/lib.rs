@@ -50,6 +50,7 @@ pub mod ticket_list;
 pub mod ticket_thread;
 pub mod tickets_by_product;
 pub mod timers;
+mod times;
 pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};

@@ -13,6 +13,7 @@ use crate::{
     ReadModel,
     cursor::Cursor,
     sql::{self, Sql},
+    times,
 };
 
 /// A column of a list.
@@ -389,7 +390,7 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
         Count::Exact => Some(count::<M>(pool, tenant, &request.filter).await?),
         Count::Estimate => Some(estimate::<M>(pool, tenant, &request.filter).await?),
     };
-    let data = rows.into_iter().map(|(json, _)| raw(json)).collect::<Result<_, _>>()?;
+    let data = raws::<M>(rows.into_iter().map(|(json, _)| json))?;
     Ok(Page { data, next, total })
 }
 
@@ -408,8 +409,15 @@ fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Curso
     Ok((page::<M>(tenant, &request.filter, &steps, after.as_deref(), rows), cursor))
 }
 
-pub(crate) fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
-    RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+/// Rows of a list as they are told.
+pub(crate) fn raws<M: Listed>(rows: impl IntoIterator<Item = String>) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let names = times::names::<M>();
+    let raw = |json| RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)));
+    rows.into_iter().map(|row| raw(times::told(row, &names))).collect()
+}
+
+fn raw<M: Listed>(row: String) -> Result<Box<RawValue>, sqlx::Error> {
+    raws::<M>([row])?.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The statement of one page: its rows by index alone, joined and made JSON afterwards.
@@ -541,7 +549,7 @@ pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<
         .bind(id.to_string())
         .fetch_optional(pool)
         .await?;
-    found.map(|(json, version, position)| Ok(Record { data: raw(json)?, version, position })).transpose()
+    found.map(|(json, version, position)| Ok(Record { data: raw::<M>(json)?, version, position })).transpose()
 }
 
 /// A row that is not in the table, shown as one that is.
@@ -553,5 +561,5 @@ pub(crate) async fn shown<M: Listed>(pool: &PgPool, row: &Value) -> Result<Box<R
         M::NAME,
         M::JOINS
     );
-    raw(sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).fetch_one(pool).await?)
+    raw::<M>(sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).fetch_one(pool).await?)
 }

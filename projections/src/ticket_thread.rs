@@ -293,7 +293,7 @@ pub async fn thread(
         .bind(limit.clamp(1, MAX_ENTRIES + 1))
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(list::raw).collect::<Result<_, _>>()?)
+    Ok(list::raws::<TicketThread>(rows)?)
 }
 
 /// The thread of a ticket at a point in the past, whole.
