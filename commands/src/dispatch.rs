@@ -63,6 +63,8 @@ pub struct Order {
     pub expected: Option<i64>,
     /// The record must not exist yet.
     pub must_be_new: bool,
+    /// The record must exist.
+    pub must_exist: bool,
     /// Says what would be written, and writes nothing.
     pub dry_run: bool,
     /// A set-wide mark that is taken with the events and never given back: (scope, key). Taken before means done before.
@@ -101,6 +103,7 @@ impl Order {
             occurred_at: None,
             expected: None,
             must_be_new: false,
+            must_exist: false,
             dry_run: false,
             mark: None,
         }
@@ -160,6 +163,9 @@ pub enum Refused {
         /// What is there; -1 for nothing.
         actual: i64,
     },
+    /// The record should exist and does not.
+    #[error("there is no such record")]
+    Absent,
     /// The command id belongs to another command.
     #[error("the command id was used for something else")]
     Reused,
@@ -226,7 +232,7 @@ pub struct Commands {
 impl Refused {
     /// Whether a newer state could have led to another answer.
     fn may_be_outdated(&self) -> bool {
-        matches!(self, Refused::Rejected(_) | Refused::Stale { .. })
+        matches!(self, Refused::Rejected(_) | Refused::Stale { .. } | Refused::Absent)
     }
 }
 
@@ -348,7 +354,7 @@ impl Commands {
             let plan = match plan {
                 Ok(plan) => plan,
                 Err(refused) => {
-                    return self.answer_of_before(order).await?.ok_or(refused).inspect_err(|refused| {
+                    return self.answer_of_before::<A>(order).await?.ok_or(refused).inspect_err(|refused| {
                         if matches!(refused, Refused::Rejected(_)) {
                             self.metrics.rejections.inc();
                         }
@@ -372,7 +378,7 @@ impl Commands {
                 // The first try was committed although its answer was lost, or the client asks again.
                 Ok(appended) if appended.duplicate && order.remember => {
                     let gone = || Refused::Broken("a stored command is gone".into());
-                    return self.answer_of_before(order).await?.ok_or_else(gone);
+                    return self.answer_of_before::<A>(order).await?.ok_or_else(gone);
                 }
                 Ok(appended) => return self.accept(order, plan, &appended),
                 Err(AppendError::Conflict { stream, .. }) => {
@@ -380,7 +386,7 @@ impl Commands {
                 }
                 Err(AppendError::Claimed { scope, key, owner_stream }) => {
                     // By this very command, perhaps: another process may have carried it out meanwhile.
-                    if let Some(answer) = self.answer_of_before(order).await? {
+                    if let Some(answer) = self.answer_of_before::<A>(order).await? {
                         return Ok(answer);
                     }
                     if order.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
@@ -556,6 +562,9 @@ impl Commands {
         version: i64,
         commands: &[A::Command],
     ) -> Result<(), Refused> {
+        if order.must_exist && version < 0 {
+            return Err(Refused::Absent);
+        }
         if order.must_be_new && version >= 0 {
             return Err(Refused::Stale { expected: None, actual: version });
         }
@@ -598,7 +607,7 @@ impl Commands {
     }
 
     /// The answer that this command got when it was carried out before, if it was.
-    async fn answer_of_before(&self, order: &Order) -> Result<Option<Accepted>, Refused> {
+    async fn answer_of_before<A: Aggregate>(&self, order: &Order) -> Result<Option<Accepted>, Refused> {
         if !order.remember {
             return Ok(None);
         }
@@ -628,9 +637,22 @@ impl Commands {
         }
         let version = match version {
             Some(version) => version,
-            None => order.expected.unwrap_or(-1),
+            None => self.version_at(order.tenant, A::stream(id), stored.last_position).await?,
         };
         Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
+    }
+
+    /// The version that a stream had at a position of the log; -1 when it had no event.
+    async fn version_at(&self, tenant: Id, stream: String, position: i64) -> Result<i64, Refused> {
+        let query = Query {
+            tenant: Some(tenant.to_string()),
+            stream: Some(stream),
+            after: Some(position + 1),
+            direction: Direction::Backward,
+            limit: 1,
+            ..Query::default()
+        };
+        Ok(self.log.read_all(&query).await.map_err(unavailable)?.first().map_or(-1, |event| event.version))
     }
 
     /// The state of a record of whatever kind, as [`Commands::load_current`].

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
     Aggregate, Id, Rejection, catalogue,
-    named::{Named, Undecodable},
+    named::{Named, Undecodable, faults},
 };
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -72,6 +72,18 @@ impl AnyCommand {
         }
     }
 
+    /// As [`AnyCommand::decode`], but finds everything that is wrong with a body.
+    ///
+    /// # Errors
+    /// Each fault, the first one first, and the command that the rest of the body is.
+    pub fn read(kind: &str, name: &str, body: &Value) -> Result<AnyCommand, Undecoded<AnyCommand>> {
+        let decode = |body| AnyCommand::decode(kind, name, body);
+        decode(body.clone()).map_err(|first| match example(kind, name) {
+            Some(like) => Undecoded::of(body, &like, decode),
+            None => Undecoded { faults: vec![first], rest: None },
+        })
+    }
+
     /// The id of the record that it brings into being, where it follows from the command.
     pub fn id_for_new(&self, tenant: Id) -> Option<Id> {
         self.0.id_for_new(tenant)
@@ -81,6 +93,45 @@ impl AnyCommand {
     pub fn requires(&self) -> Vec<(String, String)> {
         self.0.requires()
     }
+}
+
+/// Why a body is no command, and the command that it would be without that.
+pub struct Undecoded<C> {
+    /// Each fault; at least one.
+    pub faults: Vec<Undecodable>,
+    /// What the rest says, examples standing in for what is needed; absent when even so it says nothing.
+    pub rest: Option<C>,
+}
+
+impl<C> Undecoded<C> {
+    /// Of a body that does not decode as `like` does.
+    pub fn of(body: &Value, like: &Value, decode: impl Fn(Value) -> Result<C, Undecodable>) -> Undecoded<C> {
+        let (faults, rest) = faults(body, like, decode);
+        Undecoded { faults, rest }
+    }
+}
+
+/// The body of an example of a command.
+pub fn example(kind: &str, name: &str) -> Option<Value> {
+    type Examples = HashMap<(&'static str, String), Value>;
+    struct Collect(Examples);
+    impl catalogue::Visitor for Collect {
+        fn visit<A: Aggregate>(&mut self) {
+            for example in A::examples() {
+                let (name, data) = example.encode();
+                if let Ok(body) = serde_json::from_slice(&data) {
+                    self.0.entry((A::KIND, name)).or_insert(body);
+                }
+            }
+        }
+    }
+    static EXAMPLES: LazyLock<Examples> = LazyLock::new(|| {
+        let mut examples = Collect(HashMap::new());
+        catalogue::visit_all(&mut examples);
+        examples.0
+    });
+    let kind = catalogue::kind(kind)?.name;
+    EXAMPLES.get(&(kind, name.to_owned())).cloned()
 }
 
 impl Commands {

@@ -1,6 +1,6 @@
 //! How a tenant begins: its roles, its first admin and the admin's key.
 
-use commands::{Commands, Order, Refused};
+use commands::{Accepted, Commands, Order, Refused};
 use domain::{
     Id, Personal, Time, Via, api_key, api_key::ApiKey, role, role::Role, tenant, tenant::Tenant, user, user::User,
 };
@@ -77,19 +77,79 @@ pub(crate) async fn create_tenant(
     admin_email: &str,
     now: Time,
 ) -> Result<FirstAdmin, Refused> {
-    let fresh = || Id::derived(u64::try_from(now.as_millisecond()).unwrap_or_default(), &[&Uuid::now_v7().to_string()]);
-    let tenant = fresh();
-    let order = |id| Order::new(tenant, id, auth::SYSTEM, Via::Api, now);
-    commands.dispatch::<Tenant>(&order(tenant), tenant::Command::Create { name: name.to_owned() }).await?;
+    let order = Order::new(Id::NIL, Id::NIL, auth::SYSTEM, Via::Api, now);
+    let founded = found_tenant(commands, &order, name, admin_email).await?;
+    let gone = || Refused::Broken("a new tenant has no key".into());
+    Ok(FirstAdmin { tenant: founded.accepted.id, user: founded.admin, key: founded.key.ok_or_else(gone)? })
+}
+
+/// A tenant with what it starts with.
+pub(crate) struct Founded {
+    /// The tenant, with all that was written.
+    pub(crate) accepted: Accepted,
+    /// Its first admin.
+    pub(crate) admin: Id,
+    /// The admin's API key; absent when it was issued before, or is not issued at all.
+    pub(crate) key: Option<String>,
+}
+
+/// Creates a tenant under an order that names none yet. All ids follow from the order's own, so that a retry finds what the
+/// first try made, and adds what it was kept from making.
+pub(crate) async fn found_tenant(
+    commands: &Commands,
+    order: &Order,
+    name: &str,
+    admin_email: &str,
+) -> Result<Founded, Refused> {
+    let seed = order.command_id.to_string();
+    let derived = |begun: u64, what: &str| Id::derived(begun, &[&seed, what]);
+    let begun = u64::try_from(order.now.as_millisecond()).unwrap_or_default();
+    let under = |tenant: Id, id: Id, what: &str| Order {
+        tenant,
+        id,
+        command_id: Uuid::new_v5(&order.command_id, what.as_bytes()),
+        expected: None,
+        must_be_new: false,
+        must_exist: false,
+        ..order.clone()
+    };
+
+    // The first command is the order's own: whoever comes later with the same id finds the tenant it made.
+    let create = tenant::Command::Create { name: name.to_owned() };
+    let tenant = derived(begun, "tenant");
+    let own = Order { tenant, id: tenant, ..order.clone() };
+    let mut accepted = match made_before(commands, order).await? {
+        Some(tenant) => commands.dispatch::<Tenant>(&Order { tenant, id: tenant, ..order.clone() }, create).await?,
+        None => match commands.dispatch::<Tenant>(&own, create.clone()).await {
+            // Another process was faster with the same id, and made another tenant under it.
+            Err(Refused::Reused) => match made_before(commands, order).await? {
+                Some(tenant) => {
+                    commands.dispatch::<Tenant>(&Order { tenant, id: tenant, ..order.clone() }, create).await?
+                }
+                None => return Err(Refused::Reused),
+            },
+            outcome => outcome?,
+        },
+    };
+    let tenant = accepted.id;
+    let begun = tenant.millisecond();
+    let mut also = |mut more: Accepted| {
+        accepted.position = accepted.position.max(more.position);
+        for event in &mut more.events {
+            let (category, _) = event.kind.split_once('.').unwrap_or_default();
+            event.stream.get_or_insert_with(|| format!("{category}-{}", more.id));
+        }
+        accepted.events.append(&mut more.events);
+    };
     let mut admin_role = None;
     for (name, permissions) in ROLES {
-        let id = fresh();
+        let id = derived(begun, name);
         admin_role.get_or_insert(id);
         let permissions = permissions.iter().map(|permission| (*permission).to_owned()).collect();
         let new = role::New { name: (*name).to_owned(), permissions };
-        commands.dispatch::<Role>(&order(id), role::Command::Create(new)).await?;
+        also(commands.dispatch::<Role>(&under(tenant, id, name), role::Command::Create(new)).await?);
     }
-    let user = fresh();
+    let admin = derived(begun, "first admin");
     let name = admin_email.split('@').next().unwrap_or(admin_email);
     let profile = user::Profile {
         email: Personal(admin_email.to_owned()),
@@ -97,10 +157,32 @@ pub(crate) async fn create_tenant(
         ..Default::default()
     };
     let mut invitation = vec![user::Command::Invite(profile), user::Command::Activate];
-    invitation.extend(admin_role.map(|role| user::Command::GrantRole { role }));
-    commands.dispatch_all::<User>(&order(user), invitation).await?;
-    let (key, _) = issue_key(commands, &order(fresh()), "first admin", user, None, None).await?;
-    Ok(FirstAdmin { tenant, user, key })
+    // A rehearsal has made no role that could be granted.
+    invitation.extend(admin_role.filter(|_| !order.dry_run).map(|role| user::Command::GrantRole { role }));
+    also(commands.dispatch_all::<User>(&under(tenant, admin, "first admin"), invitation).await?);
+    if order.dry_run {
+        return Ok(Founded { accepted, admin, key: None });
+    }
+    let key = under(tenant, derived(begun, "key"), "key");
+    let (secret, issued) = issue_key(commands, &key, "first admin", admin, None, None).await?;
+    // The secret is new each time; of a key that was issued before it is not known any more.
+    let key = (!issued.repeated).then_some(secret);
+    also(issued);
+    Ok(Founded { accepted, admin, key })
+}
+
+/// The tenant that was created by an order with this id.
+async fn made_before(commands: &Commands, order: &Order) -> Result<Option<Id>, Refused> {
+    if !order.remember {
+        return Ok(None);
+    }
+    let unavailable = |error: eventstore::Error| Refused::Unavailable(error.to_string());
+    let stored = commands.log().stored_command(order.command_id).await.map_err(unavailable)?;
+    let Some(stored) = stored else { return Ok(None) };
+    if stored.fingerprint != order.fingerprint {
+        return Err(Refused::Reused);
+    }
+    Ok(stored.tenant.parse().ok())
 }
 
 /// Issues an API key under `order`'s id and returns its secret, which is known only now, with what was written.
@@ -114,7 +196,7 @@ pub async fn issue_key(
     user: Id,
     role: Option<Id>,
     expires_at: Option<Time>,
-) -> Result<(String, commands::Accepted), Refused> {
+) -> Result<(String, Accepted), Refused> {
     let (secret, digest) = auth::new_secret().map_err(|error| Refused::Broken(error.to_string()))?;
     let prefix = secret.chars().take(12).collect();
     let issue = api_key::Issue { name: name.to_owned(), user, role, expires_at, digest, prefix };

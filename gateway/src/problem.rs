@@ -138,15 +138,33 @@ impl Problem {
         )
     }
 
-    /// A body or parameter that does not decode.
-    pub(crate) fn undecodable(error: Undecodable) -> Problem {
-        let detail = if error.pointer.is_empty() {
-            error.detail.clone()
-        } else {
-            format!("{}: {}", error.pointer, error.detail)
+    /// A body that does not decode, with everything that is wrong with it.
+    pub(crate) fn undecodable(faults: Vec<Undecodable>) -> Problem {
+        let detail = match faults.first() {
+            Some(first) if !first.pointer.is_empty() => format!("{}: {}", first.pointer, first.detail),
+            first => first.map(|first| first.detail.clone()).unwrap_or_default(),
         };
-        let field = FieldError { pointer: error.pointer, code: error.code.into(), detail: error.detail };
-        Problem::invalid("body_invalid", detail).with(vec![field])
+        let error =
+            |fault: Undecodable| FieldError { pointer: fault.pointer, code: fault.code.into(), detail: fault.detail };
+        Problem::invalid("body_invalid", detail).with(faults.into_iter().map(error).collect())
+    }
+
+    /// Points elsewhere: a field that has another name in the body that was sent.
+    pub(crate) fn renamed(&mut self, from: &str, to: &str) {
+        self.errors.iter_mut().filter(|error| error.pointer == from).for_each(|error| error.pointer = to.to_owned());
+    }
+
+    /// The same with the fields at fault of another one.
+    #[must_use]
+    pub(crate) fn beside(self, other: Problem) -> Problem {
+        self.and(other.errors)
+    }
+
+    /// The same with more fields at fault.
+    #[must_use]
+    pub(crate) fn and(mut self, more: Vec<FieldError>) -> Problem {
+        self.errors.extend(more);
+        self
     }
 }
 
@@ -201,6 +219,9 @@ impl From<Refused> for Problem {
             Refused::Stale { expected: Some(expected), actual } => {
                 let detail = format!("The record is at version {actual}, not {expected}. Read it again, then decide.");
                 Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
+            }
+            Refused::Absent => {
+                Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", "There is no such record yet.")
             }
             Refused::Reused => Problem::invalid(
                 "idempotency_key_reused",

@@ -34,6 +34,7 @@ async fn messages(
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
+    let wanted = request::min_position(&app, &headers, options.min_position).await?;
     if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
@@ -43,7 +44,6 @@ async fn messages(
         return Ok(respond(data, None, position));
     }
     let (after, limit) = options.part()?;
-    let wanted = request::min_position(&headers, options.min_position)?;
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.read_models.position(ConversationMessages::NAME).await?;
     let data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     commands::id_of,
-    request::{POSITION, Params},
+    request::{self, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -62,6 +62,12 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// The parameter that a stream cannot heed, if one is given.
+    pub(super) fn not_followed(&self) -> Option<&'static str> {
+        let given = [("limit", self.limit.is_some()), ("from", self.from.is_some()), ("to", self.to.is_some())];
+        given.into_iter().chain([("backwards", self.backwards)]).find(|(_, given)| *given).map(|(name, _)| name)
+    }
+
     /// The types and categories asked for; unknown ones are an error that names them.
     pub(super) fn names(&self) -> Result<(Vec<String>, Vec<String>), Problem> {
         let split = |text: &Option<String>| -> Vec<String> {
@@ -72,12 +78,12 @@ impl Filter {
         let known = known_types();
         if let Some(unknown) = types.iter().find(|name| !known.contains(*name)) {
             let detail = format!("There is no event type {unknown}. GET /v1/openapi.json lists them.");
-            return Err(Problem::bad_request("event_type_unknown", detail));
+            return Err(Problem::invalid("event_type_unknown", detail).at("/types"));
         }
         let prefix = |category: &str| known.iter().any(|name| name.split('.').next() == Some(category));
         if let Some(unknown) = categories.iter().find(|category| !prefix(category)) {
             let detail = format!("There is no category {unknown}.");
-            return Err(Problem::bad_request("category_unknown", detail));
+            return Err(Problem::invalid("category_unknown", detail).at("/category"));
         }
         Ok((types, categories))
     }
@@ -117,8 +123,14 @@ async fn list(
     caller: Caller,
     Params(filter): Params<Filter>,
     OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
+    // The log itself is read, so that every position it has is there.
+    request::min_position(&app, &headers, None).await?;
+    if let (Some(after), false) = (filter.after, filter.backwards) {
+        request::must_exist(&app, after, "/after").await?;
+    }
     let (types, categories) = filter.names()?;
     let limit = page_size(filter.limit)?;
     let direction = if filter.backwards { Direction::Backward } else { Direction::Forward };
@@ -146,7 +158,7 @@ async fn list(
 pub(super) fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     match limit.unwrap_or(PAGE) {
         limit if (1..=MOST).contains(&limit) => Ok(limit),
-        limit => Err(Problem::bad_request("limit_invalid", format!("limit is 1 to {MOST}, not {limit}."))),
+        limit => Err(Problem::invalid("limit_invalid", format!("limit is 1 to {MOST}, not {limit}.")).at("/limit")),
     }
 }
 
@@ -168,9 +180,11 @@ async fn history<A: Aggregate>(
     Path(id): Path<String>,
     Params(options): Params<HistoryOptions>,
     OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", A::KIND))?;
     let id = id_of::<A>(&caller, &id)?;
+    request::min_position(&app, &headers, None).await?;
     let tenant = caller.tenant.to_string();
     let limit = page_size(options.limit)?;
     let (direction, from) = match (options.backwards, options.after) {

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use super::{
     events::{page_size, shown, with_parameter},
-    request::{self, POSITION, Params},
+    request::{self, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -97,8 +97,15 @@ fn metadata(event: &Recorded) -> Result<Metadata, Problem> {
         .map_err(|error| Problem::broken(&format!("event {}: {error}", event.position)))
 }
 
-async fn why(State(app): State<App>, caller: Caller, Path(position): Path<String>) -> Result<Response, Problem> {
+async fn why(
+    State(app): State<App>,
+    caller: Caller,
+    Path(position): Path<String>,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     caller.must("event.read")?;
+    request::min_position(&app, &headers, None).await?;
     let first = find(&app, caller.tenant, position_of(&position)?).await?.ok_or_else(event_unknown)?;
     let mut last = metadata(&first)?;
     let mut events = vec![first];
@@ -192,11 +199,12 @@ async fn effects_of(
         steps if (1..=MOST_STEPS).contains(&steps) => steps,
         steps => {
             let detail = format!("steps is 1 to {MOST_STEPS}, not {steps}.");
-            return Err(Problem::bad_request("parameter_invalid", detail));
+            return Err(request::parameter_invalid("/steps", detail));
         }
     };
+    let wanted = request::min_position(&app, &headers, options.min_position).await?;
     find(&app, caller.tenant, of).await?.ok_or_else(event_unknown)?;
-    request::reach(&app, Causation::NAME, request::min_position(&headers, options.min_position)?).await?;
+    request::reach(&app, Causation::NAME, wanted).await?;
     let known = app.read_models.position(Causation::NAME).await?;
     let after = options.after.unwrap_or(of);
     let mut found = effects(&app.pool, caller.tenant, of, steps, after, limit + 1).await?;

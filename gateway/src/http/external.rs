@@ -3,15 +3,15 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use commands::{Accepted, Order, Refused};
+use commands::{Accepted, Refused, Undecoded};
 use domain::{
     Aggregate, Id, PartyKind, Rejection, company, contact,
     entitlement::{Command, Entitlement, Status},
     external::ExternalId,
-    named::Named,
+    named::{Named, Undecodable},
     product,
     record::{Record, Spec},
 };
@@ -19,9 +19,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    commands::{InFlight, answer},
-    request::{self, Body, POSITION},
+    request::{self, Body, Nothing, POSITION, Params},
     routes::Routes,
+    write::{Write, answer, is_new},
 };
 use crate::{
     app::App,
@@ -75,20 +75,19 @@ const BESIDES: &[&str] = &["owner", "stage", "tags"];
 
 async fn put<S: Spec>(
     State(app): State<App>,
-    caller: Caller,
     Path(path): Called,
-    uri: Uri,
-    headers: HeaderMap,
+    write: Write,
     body: Body,
 ) -> Result<Response, Problem> {
     let called = called(path)?;
+    let caller = &write.caller;
     let Value::Object(said) = &body.value else {
         return Err(Problem::invalid("body_invalid", "The body is a JSON object."));
     };
-    let what = format!("{} {}", Method::PUT, uri.path());
+    let new = import::id_of(caller.tenant, &called.source, S::KIND, &called.external_id);
+    let mut order = write.order(&app, new, &body.bytes)?;
     for attempt in 1.. {
-        let found = find::<Record<S>>(&app, &caller, &called).await?;
-        let id = found.unwrap_or_else(|| import::id_of(caller.tenant, &called.source, S::KIND, &called.external_id));
+        let found = find::<Record<S>>(&app, caller, &called).await?;
         let named = match found {
             Some(_) => edits(said),
             None => vec![
@@ -102,18 +101,26 @@ async fn put<S: Spec>(
             if name != "add_external_id" {
                 caller.must(&format!("{}.{name}", S::KIND))?;
             }
-            let command = <Record<S> as Aggregate>::Command::from_value(name, data);
-            commands.push(command.map_err(Problem::undecodable)?);
+            let command = decoded::<Record<S>>(name, &data)?;
+            for (place, permission) in Record::<S>::requires(&command) {
+                caller.must(&permission).map_err(|problem| problem.at(place))?;
+            }
+            commands.push(command);
         }
-        let order = request::order(&app, &headers, &caller, id, &what, &body.bytes)?;
-        let _in_flight = InFlight::enter(&app, &order)?;
-        match app.commands.dispatch_all::<Record<S>>(&order, commands).await {
+        match app.commands.dispatch_all::<Record<S>>(order.about(found.unwrap_or(new)), commands).await {
             Err(Refused::Rejected(refused)) if found.is_none() && attempt < ATTEMPTS && lost::<Record<S>>(&refused) => {
             }
-            outcome => return Ok(upserted::<Record<S>>(&outcome?, found.is_none())),
+            outcome => return Ok(upserted(&outcome?, S::PLURAL)),
         }
     }
     Err(Problem::unavailable("busy", "Too many others are changing this record. Try again."))
+}
+
+/// A command by its name, or everything that is wrong with its body.
+fn decoded<A: Aggregate>(name: &str, body: &Value) -> Result<A::Command, Problem> {
+    let decode = |body| <A::Command as Named>::from_value(name, body);
+    let like = commands::example(A::KIND, name).unwrap_or_default();
+    decode(body.clone()).map_err(|_| Problem::undecodable(Undecoded::of(body, &like, decode).faults))
 }
 
 fn owned((key, value): (&String, &Value)) -> (String, Value) {
@@ -142,9 +149,8 @@ fn lost<A: Aggregate>(refused: &Rejection) -> bool {
     code == "_exists" || code == "_external_id_taken"
 }
 
-fn upserted<A: Aggregate>(accepted: &Accepted, creates: bool) -> Response {
-    let created = creates && !accepted.events.is_empty();
-    answer(accepted, created.then(|| format!("/v1/{}/{}", A::PLURAL, accepted.id)))
+fn upserted(accepted: &Accepted, plural: &str) -> Response {
+    answer(accepted, is_new(accepted).then_some(plural))
 }
 
 /// A record's state as the log has it, and its version as ETag.
@@ -163,8 +169,15 @@ fn shown<A: Aggregate>(app: &App, id: Id, version: i64, mut body: Map<String, Va
     (headers, Json(body)).into_response()
 }
 
-async fn get<S: Spec>(State(app): State<App>, caller: Caller, Path(path): Called) -> Result<Response, Problem> {
+async fn get<S: Spec>(
+    State(app): State<App>,
+    caller: Caller,
+    Path(path): Called,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", S::KIND))?;
+    request::min_position(&app, &headers, None).await?;
     let called = called(path)?;
     let id = find::<Record<S>>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Record<S>>(&called))?;
     let (record, version) = app.commands.load_current::<Record<S>>(caller.tenant, id).await?;
@@ -180,8 +193,15 @@ async fn get<S: Spec>(State(app): State<App>, caller: Caller, Path(path): Called
     Ok(shown::<Record<S>>(&app, id, version, body))
 }
 
-async fn entitlement(State(app): State<App>, caller: Caller, Path(path): Called) -> Result<Response, Problem> {
+async fn entitlement(
+    State(app): State<App>,
+    caller: Caller,
+    Path(path): Called,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     caller.must("entitlement.read")?;
+    request::min_position(&app, &headers, None).await?;
     let called = called(path)?;
     let id = find::<Entitlement>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
     let (state, version) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
@@ -225,24 +245,23 @@ struct Holder {
 
 async fn put_entitlement(
     State(app): State<App>,
-    caller: Caller,
     Path(path): Called,
-    uri: Uri,
-    headers: HeaderMap,
+    write: Write,
     body: Body,
 ) -> Result<Response, Problem> {
     let called = called(path)?;
-    let bytes = body.bytes.clone();
-    let told: Told = body.read()?;
+    let caller = &write.caller;
+    let new = import::id_of(caller.tenant, &called.source, Entitlement::KIND, &called.external_id);
+    let mut order = write.order(&app, new, &body.bytes)?;
+    let told: Told = body.read(&json!({}))?;
     let lookup = Lookup::new(app.log.clone(), caller.tenant);
+    let mut faults = Vec::new();
     let product = match &told.product {
-        Some(product) => Some(lookup.product(product).await.map_err(|error| not_found(error, "/product"))?),
+        Some(product) => unless_missing(lookup.product(product).await, "/product", &mut faults)?,
         None => None,
     };
     let holder = match &told.holder {
-        Some(holder) => {
-            Some(lookup.holder(holder.kind, &holder.id).await.map_err(|error| not_found(error, "/holder/id"))?)
-        }
+        Some(holder) => unless_missing(lookup.holder(holder.kind, &holder.id).await, "/holder/id", &mut faults)?,
         None => None,
     };
     let standing = match told.status.as_deref() {
@@ -250,14 +269,16 @@ async fn put_entitlement(
         Some("revoked") => Standing::Revoked,
         Some(other) => {
             let detail = format!("status is active or revoked, not {other}.");
-            return Err(Problem::invalid("status_invalid", detail).at("/status"));
+            faults.push(Problem::invalid("status_invalid", detail).at("/status"));
+            Standing::Active
         }
     };
-    let what = format!("{} {}", Method::PUT, uri.path());
+    if let Some(first) = faults.into_iter().reduce(Problem::beside) {
+        return Err(first);
+    }
     for attempt in 1.. {
-        let found = find::<Entitlement>(&app, &caller, &called).await?;
-        let id = found
-            .unwrap_or_else(|| import::id_of(caller.tenant, &called.source, Entitlement::KIND, &called.external_id));
+        let found = find::<Entitlement>(&app, caller, &called).await?;
+        let id = found.unwrap_or(new);
         let (state, _) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
         let wanted = Wanted {
             product,
@@ -268,26 +289,45 @@ async fn put_entitlement(
         };
         let commands = import::upsert(&state, wanted).map_err(|unfit| match unfit {
             Unfit::Rejected(rejection) => rejection.into(),
-            Unfit::Undecodable(error) => Problem::undecodable(error),
+            Unfit::Undecodable(error) => undecodable(&told.details, error),
         })?;
         for command in &commands {
             caller.must(&format!("{}.{}", Entitlement::KIND, command.encode().0))?;
         }
         let creates = state.status == Status::Missing;
-        let order = request::order(&app, &headers, &caller, id, &what, &bytes)?;
-        let _in_flight = InFlight::enter(&app, &order)?;
-        match app.commands.dispatch_all::<Entitlement>(&order, commands).await {
+        match app.commands.dispatch_all::<Entitlement>(order.about(id), commands).await {
             Err(Refused::Rejected(refused)) if creates && attempt < ATTEMPTS && lost::<Entitlement>(&refused) => {}
-            outcome => return Ok(upserted::<Entitlement>(&outcome?, creates)),
+            outcome => return Ok(upserted(&outcome?, Entitlement::PLURAL)),
         }
     }
     Err(Problem::unavailable("busy", "Too many others are changing this record. Try again."))
 }
 
-fn not_found(error: LookupError, pointer: &str) -> Problem {
-    match error {
-        LookupError::None(fault) => Problem::invalid(fault.code, fault.reason).at(pointer),
-        LookupError::Log(error) => error.into(),
+/// Everything that is wrong with the details of a new entitlement.
+fn undecodable(details: &Map<String, Value>, first: Undecodable) -> Problem {
+    let like = commands::example(Entitlement::KIND, Entitlement::CREATE).unwrap_or_default();
+    let mut body = details.clone();
+    for name in ["product", "holder"] {
+        body.insert(name.to_owned(), like[name].clone());
+    }
+    let decode = |body| Command::from_value(Entitlement::CREATE, body);
+    let faults = Undecoded::of(&Value::Object(body), &like, decode).faults;
+    Problem::undecodable(if faults.is_empty() { vec![first] } else { faults })
+}
+
+/// What was found, or one more fault when there is no such thing.
+fn unless_missing<T>(
+    found: Result<T, LookupError>,
+    pointer: &str,
+    faults: &mut Vec<Problem>,
+) -> Result<Option<T>, Problem> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(LookupError::None(fault)) => {
+            faults.push(Problem::invalid(fault.code, fault.reason).at(pointer));
+            Ok(None)
+        }
+        Err(LookupError::Log(error)) => Err(error.into()),
     }
 }
 
@@ -299,21 +339,12 @@ pub(super) struct Why {
     reason: Option<String>,
 }
 
-async fn revoke(
-    State(app): State<App>,
-    caller: Caller,
-    Path(path): Called,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    caller.must("entitlement.revoke")?;
+async fn revoke(State(app): State<App>, Path(path): Called, write: Write, body: Body) -> Result<Response, Problem> {
+    write.caller.must("entitlement.revoke")?;
     let called = called(path)?;
-    let id = find::<Entitlement>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
-    let what = format!("{} {}", Method::DELETE, uri.path());
-    let order: Order = request::order(&app, &headers, &caller, id, &what, &body.bytes)?;
-    let Why { reason } = body.read()?;
-    let _in_flight = InFlight::enter(&app, &order)?;
+    let id = find::<Entitlement>(&app, &write.caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
+    let order = write.order(&app, id, &body.bytes)?;
+    let Why { reason } = body.read(&json!({}))?;
     let accepted = app.commands.dispatch::<Entitlement>(&order, Command::Revoke { reason }).await?;
     Ok(answer(&accepted, None))
 }

@@ -155,16 +155,16 @@ async fn read(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let (after, before) = (options.after.as_deref(), options.before.as_deref());
-    let both = || Problem::invalid("cursor_invalid", "Give after or before, not both.");
+    let both = || Problem::invalid("cursor_invalid", "Give after or before, not both.").at("/before");
     let (backwards, beyond) = match (after, before) {
         (Some(_), Some(_)) => return Err(both()),
-        (None, Some(before)) => (true, Some(cursor(before)?)),
-        (after, None) => (false, after.map(cursor).transpose()?),
+        (None, Some(before)) => (true, Some(cursor(before, "/before")?)),
+        (after, None) => (false, after.map(|after| cursor(after, "/after")).transpose()?),
     };
     let (kinds, types) = names(options.types.as_deref())?;
     let may = |kind: &&&str| !caller.may(&format!("{kind}.read"));
     let hidden: Vec<String> = feed::KINDS.iter().filter(may).map(|kind| (*kind).to_owned()).collect();
-    let wanted = request::min_position(headers, options.min_position)?;
+    let wanted = request::min_position(app, headers, options.min_position).await?;
     for read_model in [Feed::NAME, TicketThread::NAME] {
         request::reach(app, read_model, wanted).await?;
     }
@@ -215,7 +215,7 @@ fn names(types: Option<&str>) -> Result<(Vec<String>, Vec<String>), Problem> {
                  There are: {}.",
                 feed::KINDS.join(", ")
             );
-            return Err(Problem::bad_request("feed_type_unknown", detail));
+            return Err(Problem::invalid("feed_type_unknown", detail).at("/types"));
         }
         let list = if name == kind { &mut kinds } else { &mut events };
         if !list.iter().any(|known| known == name) {
@@ -230,10 +230,11 @@ fn cursor_of(entry: &Entry) -> String {
     format!("{}-{}", entry.occurred_at.as_microsecond(), entry.position)
 }
 
-fn cursor(text: &str) -> Result<(Time, i64), Problem> {
+fn cursor(text: &str, place: &str) -> Result<(Time, i64), Problem> {
     let read = || {
         let (micros, position) = text.rsplit_once('-')?;
         Some((Time::from_microsecond(micros.parse().ok()?).ok()?, position.parse().ok()?))
     };
-    read().ok_or_else(|| Problem::invalid("cursor_invalid", "after and before are cursors of pages of a feed."))
+    let invalid = || Problem::invalid("cursor_invalid", "after and before are cursors of pages of a feed.").at(place);
+    read().ok_or_else(invalid)
 }

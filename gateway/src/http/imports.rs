@@ -27,9 +27,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    commands::{Answer, InFlight, answer, answer_with, id_of},
-    request::{self, POSITION, Params},
+    commands::id_of,
+    request::{self, Body, Nothing, POSITION, Params},
     routes::Routes,
+    write::{Answer, Write, answer, answer_with},
 };
 use crate::{
     app::App,
@@ -95,26 +96,24 @@ struct Started<'a> {
     links: Value,
 }
 
-async fn upload(
-    State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    request: Request,
-) -> Result<Response, Problem> {
-    caller.must("import.run")?;
+async fn upload(State(app): State<App>, write: Write, request: Request) -> Result<Response, Problem> {
+    write.caller.must("import.run")?;
     if app.log.room().is_full() {
         return Err(Problem::storage_full());
     }
     let form = Multipart::from_request(request, &app).await;
     let form = form.map_err(|error| Problem::bad_request("body_unreadable", error.body_text()))?;
-    let import = app.new_id();
-    store::begin(&app.pool, caller.tenant, import, &caller.actor).await?;
-    let started = start(&app, &caller, &headers, import, form).await;
-    if !started.as_ref().is_ok_and(|accepted| accepted.id == import) {
-        store::discard(&app.pool, caller.tenant, import).await?;
+    let (import, tenant) = (app.new_id(), write.caller.tenant);
+    store::begin(&app.pool, tenant, import, &write.caller.actor).await?;
+    let started = start(&app, &write, import, form).await;
+    if write.dry_run || !started.as_ref().is_ok_and(|accepted| accepted.id == import) {
+        store::discard(&app.pool, tenant, import).await?;
     }
     let accepted = started?;
-    store::ready(&app.pool, caller.tenant, accepted.id).await?;
+    if write.dry_run {
+        return Ok(answer(&accepted, None));
+    }
+    store::ready(&app.pool, tenant, accepted.id).await?;
     app.imports.notify_one();
     let own = place(accepted.id);
     let links = json!({
@@ -124,7 +123,7 @@ async fn upload(
         "cancel": format!("{own}/cancel"),
     });
     let body = Json(Started { answer: Answer::from(&accepted), links });
-    let mut response = answer_with(&accepted, Some(own), body);
+    let mut response = answer_with(&accepted, Some(Import::PLURAL), body);
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }
@@ -133,14 +132,9 @@ fn place(import: Id) -> String {
     format!("/v1/{}/{import}", Import::PLURAL)
 }
 
-async fn start(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    import: Id,
-    form: Multipart,
-) -> Result<Accepted, Problem> {
-    let form = read(app, caller.tenant, import, form).await?;
+async fn start(app: &App, write: &Write, import: Id, form: Multipart) -> Result<Accepted, Problem> {
+    let tenant = write.caller.tenant;
+    let form = read(app, tenant, import, form).await?;
     let Asked { start, columns, bytes } = check(form)?;
     let uploaded = store::Uploaded {
         kind: start.kind,
@@ -154,10 +148,8 @@ async fn start(
     };
     // The digest of what is asked stands for the body, which is too large to be kept.
     let said = serde_json::to_vec(&start).map_err(|error| Problem::broken(&error))?;
-    let mut order = request::order(app, headers, caller, import, "POST /v1/imports", &said)?;
-    order.via = Via::Import;
-    let _in_flight = InFlight::enter(app, &order)?;
-    store::describe(&app.pool, caller.tenant, import, &uploaded).await?;
+    let order = write.order(app, import, &said)?.through(Via::Import);
+    store::describe(&app.pool, tenant, import, &uploaded).await?;
     Ok(app.commands.dispatch::<Import>(&order, Command::Start(start)).await?)
 }
 
@@ -295,14 +287,12 @@ fn check(form: Form) -> Result<Asked, Problem> {
 }
 
 /// Takes an import that failed or was cancelled up again where it stopped.
-async fn resume(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+async fn resume(State(app): State<App>, Path(id): Path<String>, write: Write, body: Body) -> Result<Response, Problem> {
+    let caller = &write.caller;
     caller.must("import.run")?;
-    let id = id_of::<Import>(&caller, &id)?;
+    let id = id_of::<Import>(caller, &id)?;
+    let bytes = body.bytes.clone();
+    let Nothing {} = body.read(&json!({}))?;
     let (import, _) = app.commands.load::<Import>(caller.tenant, id).await?;
     let Some(start) = import.start.clone() else { return Err(unknown()) };
     let ended = matches!(import.status, Status::Failed | Status::Cancelled);
@@ -310,11 +300,9 @@ async fn resume(
         let detail = "The file is no longer kept: import it again, what is there already is passed over.";
         return Err(Problem::new(StatusCode::GONE, "import_file_gone", detail));
     }
-    let mut order = request::order(&app, &headers, &caller, id, &format!("POST {}/resume", place(id)), &[])?;
-    order.via = Via::Import;
-    let _in_flight = InFlight::enter(&app, &order)?;
+    let order = write.order(&app, id, &bytes)?.through(Via::Import);
     let accepted = app.commands.dispatch::<Import>(&order, Command::Start(start)).await?;
-    if import.status != Status::Completed {
+    if import.status != Status::Completed && !write.dry_run {
         store::ready(&app.pool, caller.tenant, id).await?;
         app.imports.notify_one();
     }
@@ -407,7 +395,12 @@ async fn progress(
 }
 
 /// The refused rows as CSV: number, line, code and reason, then the row's own cells.
-async fn report(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn report(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Response, Problem> {
     caller.must("import.read")?;
     let id = id_of::<Import>(&caller, &id)?;
     let columns = store::columns(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
@@ -498,7 +491,8 @@ async fn export(
         Problem::invalid(code, detail).with(errors)
     })?;
     let request = ListRequest { sort: vec![Sort::ascending("id")], limit: projections::MAX_LIMIT, ..request };
-    request::reach(&app, ProductHolders::NAME, request::min_position(&headers, wanted.min_position)?).await?;
+    let position = request::min_position(&app, &headers, wanted.min_position).await?;
+    request::reach(&app, ProductHolders::NAME, position).await?;
     let keys: Vec<String> = definitions.keys().cloned().collect();
     let mut names: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     names.extend(keys.iter().map(|key| format!("{CUSTOM}{key}")));

@@ -1,11 +1,6 @@
 //! API keys: issuing one makes a secret that is shown once.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, Method},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use domain::{
     Aggregate, Id, Time,
     api_key::ApiKey,
@@ -16,11 +11,12 @@ use domain::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
-    commands::{Answer, InFlight, answer_with},
-    request::{self, Body},
+    request::{Body, Nothing, Params},
     routes::Routes,
+    write::{Answer, Write, answer_with, is_new},
 };
 use crate::{app::App, auth::Caller, bootstrap::issue_key, problem::Problem};
 
@@ -51,22 +47,24 @@ pub(super) struct New {
 struct Issued<'a> {
     #[serde(flatten)]
     answer: Answer<'a>,
-    /// The key itself; it is shown this once. A retry with the same Idempotency-Key does not show it again.
+    /// The key itself; it is shown this once. Only its digest is kept, so a retry with the same Idempotency-Key cannot show
+    /// it again, and a rehearsal has none to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
 
-async fn issue(State(app): State<App>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    caller.must("api_key.issue")?;
-    let what = format!("{} /v1/api_keys", Method::POST);
-    let order = request::order(&app, &headers, &caller, app.new_id(), &what, &body.bytes)?;
-    let new: New = body.read()?;
-    let user = new.user.unwrap_or_else(|| caller.actor.principal());
-    let _in_flight = InFlight::enter(&app, &order)?;
+async fn issue(State(app): State<App>, write: Write, body: Body) -> Result<Response, Problem> {
+    write.caller.must("api_key.issue")?;
+    let order = write.order(&app, app.new_id(), &body.bytes)?;
+    let new: New = body.read(&json!({ "name": "key" }))?;
+    let user = new.user.unwrap_or_else(|| write.caller.actor.principal());
     let (secret, accepted) = issue_key(&app.commands, &order, &new.name, user, new.role, new.expires_at).await?;
-    let key = (!accepted.repeated).then_some(secret);
-    let location = format!("/v1/{}/{}", ApiKey::PLURAL, accepted.id);
-    Ok(answer_with(&accepted, Some(location), Json(Issued { answer: Answer::from(&accepted), key })))
+    let key = (!accepted.repeated && !write.dry_run).then_some(secret);
+    Ok(answer_with(
+        &accepted,
+        is_new(&accepted).then_some(ApiKey::PLURAL),
+        Json(Issued { answer: Answer::from(&accepted), key }),
+    ))
 }
 
 /// Who the key belongs to.
@@ -98,7 +96,7 @@ pub(super) struct Me {
     permissions: Vec<String>,
 }
 
-async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, Problem> {
+async fn me(State(app): State<App>, caller: Caller, Params(Nothing {}): Params<Nothing>) -> Result<Json<Me>, Problem> {
     let permissions = catalogue::permissions().iter().filter(|permission| caller.may(permission)).cloned().collect();
     let (tenant, key, actor) = (caller.tenant, caller.key, caller.actor);
     let (organisation, _) = app.commands.load::<Tenant>(tenant, tenant).await?;
@@ -131,7 +129,7 @@ pub(super) struct Permissions {
     data: Vec<String>,
 }
 
-async fn permissions(caller: Caller) -> Result<Json<Permissions>, Problem> {
+async fn permissions(caller: Caller, Params(Nothing {}): Params<Nothing>) -> Result<Json<Permissions>, Problem> {
     caller.must("role.read")?;
     let offered = |permission: &&String| caller.missing_feature(permission).is_none();
     Ok(Json(Permissions { data: catalogue::permissions().iter().filter(offered).cloned().collect() }))

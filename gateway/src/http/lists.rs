@@ -18,7 +18,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     events::with_parameter,
     moment::{Moment, past},
-    request::{self, Body, POSITION, Params},
+    request::{self, Body, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -105,10 +105,11 @@ async fn list<M: Listed>(
 async fn search<M: Listed>(
     State(app): State<App>,
     caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked: Asked<Value> = body.read()?;
+    let asked: Asked<Value> = body.read(&json!({}))?;
     let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
     let next = page.next.take();
     Ok(respond(page, totals, next, position))
@@ -156,7 +157,10 @@ async fn read_page<M: Listed>(
     caller.must(&format!("{}.read", M::READ))?;
     let limit = match asked.limit.unwrap_or(DEFAULT_LIMIT) {
         limit if (1..=MAX_LIMIT).contains(&limit) => limit,
-        limit => return Err(Problem::bad_request("limit_invalid", format!("limit is 1 to {MAX_LIMIT}, not {limit}."))),
+        limit => {
+            let detail = format!("limit is 1 to {MAX_LIMIT}, not {limit}.");
+            return Err(Problem::invalid("limit_invalid", detail).at("/limit"));
+        }
     };
     let custom = custom_fields::<M>(app, caller.tenant).await?;
     let parsed = ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom).map_err(invalid)?;
@@ -175,7 +179,7 @@ async fn read_page<M: Listed>(
         None => parsed.filter,
     };
     let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, ..parsed };
-    let wanted = request::min_position(headers, asked.min_position)?;
+    let wanted = request::min_position(app, headers, asked.min_position).await?;
     let mut position = i64::MAX;
     for name in [M::NAME].iter().chain(M::FOLLOWS) {
         request::reach(app, name, wanted).await?;
@@ -232,11 +236,12 @@ async fn read<M: Listed>(
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
+    let wanted = request::min_position(&app, &headers, moment.min_position).await?;
     if let Some(past) = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await? {
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
         return one(&record, record.position, &uri);
     }
-    request::reach(&app, M::NAME, request::min_position(&headers, moment.min_position)?).await?;
+    request::reach(&app, M::NAME, wanted).await?;
     let position = app.read_models.position(M::NAME).await?;
     let record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
     one(&record, position, &uri)

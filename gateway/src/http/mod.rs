@@ -5,6 +5,7 @@ mod conversations;
 mod events;
 mod explained;
 mod external;
+mod faults;
 mod feeds;
 mod health;
 mod imports;
@@ -19,6 +20,7 @@ mod settings;
 mod stream;
 mod tenants;
 mod tickets;
+mod write;
 
 use std::{any::Any, time::Instant};
 

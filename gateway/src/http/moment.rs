@@ -30,30 +30,30 @@ pub(super) async fn past(
 ) -> Result<Option<AsOf>, Problem> {
     Ok(match (as_of, known_at) {
         (None, None) => None,
-        (None, Some(text)) => Some(AsOf::KnownAt(instant(app, caller, text).await?)),
+        (None, Some(text)) => Some(AsOf::KnownAt(instant(app, caller, text, "/known_at").await?)),
         (Some(text), None) => match text.parse() {
             Ok(position) => Some(AsOf::Position(position)),
-            Err(_) => Some(AsOf::Instant(instant(app, caller, text).await?)),
+            Err(_) => Some(AsOf::Instant(instant(app, caller, text, "/as_of").await?)),
         },
-        (Some(_), Some(_)) => return Err(invalid()),
+        (Some(_), Some(_)) => return Err(invalid("/known_at")),
     })
 }
 
-fn invalid() -> Problem {
+fn invalid(place: &str) -> Problem {
     let detail = "as_of is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log; known_at is an instant \
                   or a day; give one of them.";
-    Problem::bad_request("as_of_invalid", detail)
+    Problem::invalid("as_of_invalid", detail).at(place)
 }
 
 /// An instant as it stands, or the end of a day where the tenant is.
-async fn instant(app: &App, caller: &Caller, text: &str) -> Result<Time, Problem> {
+async fn instant(app: &App, caller: &Caller, text: &str, place: &str) -> Result<Time, Problem> {
     if let Ok(instant) = text.parse() {
         return Ok(instant);
     }
     // A longer text would be a date with a time of day and no zone.
-    let day: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or_else(invalid)?;
+    let day: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or_else(|| invalid(place))?;
     let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
     let zone = TimeZone::get(&tenant.time_zone()).unwrap_or(TimeZone::UTC);
-    let after = day.tomorrow().and_then(|next| next.to_zoned(zone)).map_err(|_| invalid())?;
-    after.timestamp().checked_sub(1.microsecond()).map_err(|_| invalid())
+    let after = day.tomorrow().and_then(|next| next.to_zoned(zone)).map_err(|_| invalid(place))?;
+    after.timestamp().checked_sub(1.microsecond()).map_err(|_| invalid(place))
 }

@@ -7,28 +7,16 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
 };
-use commands::Order;
-use domain::{Id, Time, Via};
-use serde::de::DeserializeOwned;
+use domain::named::{faults, located};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{app::App, problem::Problem};
 
 /// The log's position that an answer reflects or has reached.
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("deskfold-position");
 /// The position that a query waits for.
 const MIN_POSITION: &str = "deskfold-min-position";
-/// Makes a command safe to retry (draft-ietf-httpapi-idempotency-key-header).
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// When something happened in the world, if not now.
-const OCCURRED_AT: &str = "deskfold-occurred-at";
-/// The permission to say so.
-const BACKDATE: &str = "event.backdate";
-/// Under which command ids are derived from Idempotency-Keys.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6465_736b_666f_6c64_0000_0000_0000_0001);
-
 /// A JSON object; an empty body is an empty one.
 pub(crate) struct Body {
     pub(crate) value: Value,
@@ -66,11 +54,13 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 impl Body {
-    /// The body as a typed value; errors point at the field.
-    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, Problem> {
-        serde_path_to_error::deserialize(self.value).map_err(|error| {
-            Problem::undecodable(domain::named::located(&error.path().to_string(), &error.inner().to_string()))
-        })
+    /// The body as a typed value; errors point at the fields. `like` is a body that would do.
+    pub(crate) fn read<T: DeserializeOwned>(self, like: &Value) -> Result<T, Problem> {
+        let decode = |value: Value| {
+            serde_path_to_error::deserialize::<_, T>(value)
+                .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))
+        };
+        decode(self.value.clone()).map_err(|_| Problem::undecodable(faults(&self.value, like, decode).0))
     }
 }
 
@@ -84,9 +74,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         axum::extract::Query::<T>::try_from_uri(&parts.uri).map(|query| Params(query.0)).map_err(|error| {
             let text = error.body_text();
             let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
-            Problem::bad_request("parameter_invalid", reason)
+            // A value that does not fit is told behind its name.
+            let (name, reason) = match reason.split_once(": ") {
+                Some((name, reason)) if !name.contains([' ', '`']) => (name, reason),
+                _ => (".", reason),
+            };
+            let found = located(name, reason);
+            let name = found.pointer.trim_start_matches('/');
+            let detail = match found.code {
+                "invalid" if !name.is_empty() => format!("{name}: {}", found.detail),
+                _ => found.detail.replacen("field", "parameter", 1),
+            };
+            parameter_invalid(&found.pointer, detail)
         })
     }
+}
+
+/// No query parameters: any is an error.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// A query parameter that is unknown or has a value that does not fit; `pointer` is `/` and its name.
+pub(crate) fn parameter_invalid(pointer: &str, detail: impl Into<String>) -> Problem {
+    Problem::invalid("parameter_invalid", detail).at(pointer)
 }
 
 /// A header's text.
@@ -95,72 +106,38 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
     value.to_str().map(Some).map_err(|_| Problem::bad_request("header_invalid", format!("{name} is not plain text.")))
 }
 
-/// The command id and digest that a request's Idempotency-Key stands for.
-pub(crate) fn idempotency(
-    headers: &HeaderMap,
-    caller: &Caller,
-    what: &str,
-    body: &[u8],
-) -> Result<Option<(Uuid, i64)>, Problem> {
-    let Some(key) = text(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
-    if key.is_empty() || key.len() > 255 {
-        let detail = "An Idempotency-Key has 1 to 255 characters.";
-        return Err(Problem::bad_request("idempotency_key_invalid", detail));
-    }
-    let id = Uuid::new_v5(&NAMESPACE, format!("{}/{}/{key}", caller.tenant, caller.key).as_bytes());
-    let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(body).finalize();
-    let mut first = [0u8; 8];
-    first.copy_from_slice(&digest[..8]);
-    Ok(Some((id, i64::from_be_bytes(first))))
-}
-
-/// The order that a request's headers describe, for the record `id`; `what` is its method and path.
-pub(crate) fn order(
+/// The position that a query waits for: a header, or a parameter. One that the log has not come to is refused: no waiting
+/// would bring it about.
+pub(crate) async fn min_position(
     app: &App,
     headers: &HeaderMap,
-    caller: &Caller,
-    id: Id,
-    what: &str,
-    body: &[u8],
-) -> Result<Order, Problem> {
-    let mut order = Order::new(caller.tenant, id, caller.actor.clone(), Via::Api, app.now());
-    if let Some((command_id, fingerprint)) = idempotency(headers, caller, what, body)? {
-        order.command_id = command_id;
-        order.fingerprint = fingerprint;
-        order.remember = true;
-    }
-    order.expected = match text(headers, "if-match")? {
-        None | Some("*") => None,
-        Some(tag) => Some(tag.trim().trim_matches('"').parse().map_err(|_| {
-            Problem::bad_request("if_match_invalid", "If-Match takes one ETag as this API gives it, such as \"7\".")
+    parameter: Option<i64>,
+) -> Result<Option<i64>, Problem> {
+    let wanted = match text(headers, MIN_POSITION)? {
+        None => parameter,
+        Some(value) => Some(value.parse().map_err(|_| {
+            Problem::bad_request("min_position_invalid", "Deskfold-Min-Position is a position in the log.")
         })?),
     };
-    order.must_be_new = text(headers, "if-none-match")? == Some("*");
-    if let Some(at) = text(headers, OCCURRED_AT)? {
-        caller.must(BACKDATE)?;
-        let invalid = || {
-            Problem::bad_request(
-                "occurred_at_invalid",
-                "Deskfold-Occurred-At is an RFC 3339 instant, not in the future.",
-            )
-        };
-        let at: Time = at.parse().map_err(|_| invalid())?;
-        if at > order.now {
-            return Err(invalid());
-        }
-        order.occurred_at = Some(at);
+    let place = if headers.contains_key(MIN_POSITION) { "" } else { "/min_position" };
+    if let Some(position) = wanted {
+        must_exist(app, position, place).await?;
     }
-    Ok(order)
+    Ok(wanted)
 }
 
-/// The position that a query waits for: a header, or a parameter.
-pub(crate) fn min_position(headers: &HeaderMap, parameter: Option<i64>) -> Result<Option<i64>, Problem> {
-    match text(headers, MIN_POSITION)? {
-        None => Ok(parameter),
-        Some(value) => value.parse().map(Some).map_err(|_| {
-            Problem::bad_request("min_position_invalid", "Deskfold-Min-Position is a position in the log.")
-        }),
+/// Refuses a position that the log has not come to. What this process knows of the log may be behind: the database says.
+pub(crate) async fn must_exist(app: &App, position: i64, place: &str) -> Result<(), Problem> {
+    if position <= *app.log.tail().watch().borrow() {
+        return Ok(());
     }
+    let head = app.log.head().await?;
+    if position <= head {
+        return Ok(());
+    }
+    let detail = format!("The log ends at position {head}; there is no position {position} yet.");
+    let problem = Problem::invalid("position_ahead", detail);
+    Err(if place.is_empty() { problem } else { problem.at(place) })
 }
 
 /// Waits until a read model has reached the position that a query asks for.

@@ -16,12 +16,13 @@ use jiff::SignedDuration;
 use projections::rule_runs::RuleRuns;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     commands::id_of,
     events::page_size,
     lists::{self, Asked},
-    request::{Body, POSITION, Params},
+    request::{Body, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -93,18 +94,30 @@ fn rehearsing(app: &App, caller: &Caller) -> Result<Order, Problem> {
     Ok(Order::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now()))
 }
 
-async fn dry_run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, Problem> {
+async fn dry_run(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+    body: Body,
+) -> Result<Response, Problem> {
     let order = rehearsing(&app, &caller)?;
-    let OneEvent { draft, position } = body.read()?;
+    let like = json!({ "draft": { "trigger": "", "definition": commands::example("rule", "publish") }, "position": 1 });
+    let OneEvent { draft, position } = body.read(&like)?;
     let trigger = draft.trigger.clone();
     let done = app.commands.dry_run(&order, draft, position).await;
     let done = done.map_err(|error| below_draft(error, &trigger))?;
     Ok(Json(done).into_response())
 }
 
-async fn backtest(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, Problem> {
+async fn backtest(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+    body: Body,
+) -> Result<Response, Problem> {
     let order = rehearsing(&app, &caller)?;
-    let ManyEvents { draft, from, to, after, until, limit, cursor } = body.read()?;
+    let like = json!({ "draft": { "trigger": "", "definition": commands::example("rule", "publish") } });
+    let ManyEvents { draft, from, to, after, until, limit, cursor } = body.read(&like)?;
     let trigger = draft.trigger.clone();
     let limit = page_size(limit)?;
     let before = |instant: Time| instant.saturating_sub(SignedDuration::from_micros(1)).unwrap_or(Time::MIN);

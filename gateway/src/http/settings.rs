@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::routes::Routes;
+use super::{
+    request::{Nothing, Params},
+    routes::Routes,
+};
 use crate::{app::App, auth::Caller, problem::Problem};
 
 /// `GET /settings` and `GET /features`.
@@ -42,7 +45,11 @@ pub(super) struct Settings {
     data: Vec<Setting>,
 }
 
-async fn settings(State(app): State<App>, caller: Caller) -> Result<Json<Settings>, Problem> {
+async fn settings(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Settings>, Problem> {
     let tenant = own(&app, &caller).await?;
     let data = SETTINGS.iter().map(|setting| Setting {
         key: setting.key,
@@ -75,7 +82,11 @@ pub(super) struct Features {
     data: Vec<Feature>,
 }
 
-async fn features(State(app): State<App>, caller: Caller) -> Result<Json<Features>, Problem> {
+async fn features(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Features>, Problem> {
     let tenant = own(&app, &caller).await?;
     let data = FEATURES.iter().map(|feature| Feature {
         feature: feature.name,

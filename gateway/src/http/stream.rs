@@ -45,14 +45,22 @@ async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
+    if let Some(name) = filter.not_followed() {
+        return Err(request::parameter_invalid(&format!("/{name}"), format!("A stream knows no {name}.")));
+    }
     let (types, categories) = filter.names()?;
     let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
     let resume = last.map(str::parse).transpose().map_err(|_| {
         Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
     })?;
     let head = app.log.tail().watch();
+    request::min_position(&app, &headers, None).await?;
     let position = match resume.or(filter.after) {
-        Some(position) => position,
+        // Of another log, or of one that has been set back: waiting for it would miss what comes before.
+        Some(position) => {
+            request::must_exist(&app, position, if resume.is_some() { "" } else { "/after" }).await?;
+            position
+        }
         None => app.log.head().await?,
     };
     let follower = Follower {

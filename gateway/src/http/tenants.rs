@@ -1,12 +1,18 @@
 //! New tenants, created by whoever operates the deployment.
 
-use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
-use domain::Id;
+use axum::{Json, extract::State, response::Response};
+use commands::Refused;
+use domain::{Aggregate, Id, tenant::Tenant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{request::Body, routes::Routes};
-use crate::{app::App, auth::Caller, bootstrap, problem::Problem};
+use super::{
+    request::Body,
+    routes::Routes,
+    write::{Answer, Write, answer_with, is_new},
+};
+use crate::{app::App, bootstrap, problem::Problem};
 
 /// `POST /tenants`.
 pub(super) fn routes() -> Routes {
@@ -23,27 +29,45 @@ pub(super) struct New {
     admin_email: String,
 }
 
-/// A tenant that has just been created.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Created {
-    /// The tenant.
-    id: Id,
-    /// Its admin.
+/// A tenant that has just been created: the answer of every command, its admin, and the admin's key.
+#[derive(Serialize)]
+struct Created<'a> {
+    #[serde(flatten)]
+    answer: Answer<'a>,
     admin: Id,
-    /// The admin's API key; it is shown this once.
-    key: String,
+    /// The admin's API key; it is shown this once, and not again to a retry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
-async fn create(State(app): State<App>, caller: Caller, body: Body) -> Result<impl IntoResponse, Problem> {
-    caller.must("tenant.operate")?;
+async fn create(State(app): State<App>, write: Write, body: Body) -> Result<Response, Problem> {
+    write.caller.must("tenant.operate")?;
     // Only the first tenant's people operate the deployment: everybody else is a guest in it.
-    if app.operator().await? != Some(caller.tenant) {
+    if app.operator().await? != Some(write.caller.tenant) {
         return Err(Problem::forbidden("tenant.operate"));
     }
-    let new: New = body.read()?;
-    let first = bootstrap::create_tenant(&app.commands, &new.name, &new.admin_email, app.now()).await?;
-    let created = Created { id: first.tenant, admin: first.user, key: first.key };
-    Ok((StatusCode::CREATED, Json(created)))
+    if write.caller.actor.on_behalf_of.is_some() {
+        let detail = "In a tenant that is yet to be made nobody acts for others: leave Deskfold-On-Behalf-Of out.";
+        return Err(Problem::bad_request("header_unfit", detail));
+    }
+    let mut order = write.order(&app, app.new_id(), &body.bytes)?;
+    let New { name, admin_email } = body.read(&json!({ "name": "name", "admin_email": "admin@example.com" }))?;
+    // In a tenant of its own nobody of this one is known.
+    order.by(crate::auth::SYSTEM);
+    let founded = bootstrap::found_tenant(&app.commands, &order, &name, &admin_email).await.map_err(in_body)?;
+    let bootstrap::Founded { accepted, admin, key } = founded;
+    Ok(answer_with(
+        &accepted,
+        is_new(&accepted).then_some(Tenant::PLURAL),
+        Json(Created { answer: Answer::from(&accepted), admin, key }),
+    ))
+}
+
+/// The admin's address stands under another name here than in a user's profile.
+fn in_body(refused: Refused) -> Problem {
+    let mut problem = Problem::from(refused);
+    problem.renamed("/email", "/admin_email");
+    problem
 }
 
 impl App {

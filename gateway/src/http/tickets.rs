@@ -74,6 +74,7 @@ async fn thread(
     let id = id_of::<Ticket>(&caller, &id)?;
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
+    let wanted = request::min_position(&app, &headers, options.min_position).await?;
     if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
@@ -83,7 +84,6 @@ async fn thread(
         return Ok(respond(data, None, position));
     }
     let (after, limit) = options.part()?;
-    let wanted = request::min_position(&headers, options.min_position)?;
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
@@ -119,7 +119,8 @@ fn cursor(text: &str) -> Result<(Time, i64), Problem> {
         let (micros, position) = text.split_once('-')?;
         Some((Time::from_microsecond(micros.parse().ok()?).ok()?, position.parse().ok()?))
     };
-    read().ok_or_else(|| Problem::invalid("cursor_invalid", "after is the cursor of a page of this thread."))
+    read()
+        .ok_or_else(|| Problem::invalid("cursor_invalid", "after is the cursor of a page of this thread.").at("/after"))
 }
 
 pub(super) fn respond(data: Vec<Box<RawValue>>, next: Option<String>, position: i64) -> Response {
@@ -153,7 +154,7 @@ async fn picker(
     caller.must(&format!("{}.read", Entitlement::KIND))?;
     let requester = Party { kind: options.requester_kind.unwrap_or(PartyKind::Contact), id: options.requester_id };
     let limit = page_size(options.limit)?;
-    let wanted = request::min_position(&headers, options.min_position)?;
+    let wanted = request::min_position(&app, &headers, options.min_position).await?;
     for read_model in [ProductHolders::NAME, "product_catalogue", "contacts"] {
         request::reach(&app, read_model, wanted).await?;
     }
@@ -198,7 +199,8 @@ async fn tickets_by_product(
     if let Some(feature) = ["ticket.read", "product.read"].iter().find_map(|read| caller.missing_feature(read)) {
         return Err(feature.disabled().into());
     }
-    request::reach(&app, TicketList::NAME, request::min_position(&headers, options.min_position)?).await?;
+    let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;
     let data = projections::tickets_by_product(&app.pool, caller.tenant, from, to, interval).await?;

@@ -3,21 +3,16 @@
 use domain::{
     Aggregate, Id,
     named::{Named, Variant},
+    record::is_blank,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::commands::Options,
     Document,
     operation::{Operation, in_path},
-    problems::{self, Code},
+    problems::Code,
     schemas::{pascal, refer},
 };
-
-/// What beside the attributes a new record may start with, and an edit does not touch.
-const ONLY_WHEN_NEW: &[&str] = &["owner", "stage", "tags", "copied_from"];
-/// The headers of every command.
-const HEADERS: &[&str] = &["Idempotency-Key", "If-Match", "Deskfold-Occurred-At", "Deskfold-On-Behalf-Of"];
 
 /// Adds the commands of a kind.
 pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Variant>) {
@@ -25,10 +20,8 @@ pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Vari
     let examples = examples::<A>();
     let create = commands.iter().find(|command| command.name == A::CREATE).map(|command| command.schema.clone());
     for mut command in commands {
-        if command.name == "edit"
-            && let Some(create) = &create
-        {
-            patch_from_create(document, &mut command, create.as_value());
+        if let Some(create) = &create {
+            patch_from_create(document, &mut command, create.as_value(), A::FIXED);
         }
         let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
         let required = required.is_some_and(|required| !required.is_empty());
@@ -64,10 +57,9 @@ impl<A: Aggregate> Described<A> {
     fn operation(&self, document: &mut Document, id: &str, description: &str) -> Operation {
         let operation = Operation::new(id, A::PLURAL, description)
             .permission(format!("{}.{}", A::KIND, self.name))
-            .problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]))
-            .problems(pascal(A::KIND), self.refusals.clone())
-            .query(document.schemas.properties::<Options>(""))
-            .shared(HEADERS);
+            .write(document)
+            .shared(&["Deskfold-On-Behalf-Of"])
+            .problems(pascal(A::KIND), self.refusals.clone());
         let done = "Done. `events` is empty when it was so already.";
         let headers = ["ETag", "Deskfold-Position", "Idempotency-Replayed"];
         operation.answer(200, done, refer("Accepted"), &headers)
@@ -87,7 +79,7 @@ impl<A: Aggregate> Described<A> {
             create(self.operation(document, &own_id, &self.description)).at(document, "post", &collection);
             let description = format!("{} The client chooses the id.", self.description);
             let operation = self.operation(document, &format!("{own_id}_at"), &description).parameter(id);
-            create(operation).shared(&["If-None-Match-Any"]).at(document, "put", &record);
+            create(operation).at(document, "put", &record);
         } else if self.name == "edit" {
             let operation = self.operation(document, &own_id, &self.description).parameter(id);
             let media_types = ["application/merge-patch+json", "application/json"];
@@ -123,30 +115,45 @@ pub(super) fn described(variant: &Variant) -> Value {
     schema
 }
 
-/// An edit whose body says nothing of its own takes the attributes of a new record: each may be left out, and null clears.
-fn patch_from_create(document: &Document, edit: &mut Variant, create: &Value) {
-    if edit.schema.get("properties").is_some() || edit.schema.get("$ref").is_some() {
+/// A merge patch, whose body says nothing of its own, takes the attributes of a new record: each may be left out, and null clears
+/// those that may be without a value.
+fn patch_from_create(document: &Document, edit: &mut Variant, create: &Value, fixed: &[&str]) {
+    let free = edit.schema.get("additionalProperties").is_some_and(|more| more == true);
+    if !free || edit.schema.get("properties").is_some() {
         return;
     }
     let create = document.schemas.resolve(create);
     let Some(properties) = create["properties"].as_object() else { return };
-    let nullable = |schema: &Value| match &schema["type"] {
+    let properties: Map<String, Value> = properties
+        .iter()
+        .filter(|(name, _)| !fixed.contains(&name.as_str()))
+        .map(|(name, schema)| {
+            let required = create["required"].as_array().is_some_and(|required| required.iter().any(|one| one == name));
+            // Without null an attribute falls back to its default, which clears it only if that is empty.
+            let fixed = schema.get("default").is_some_and(|default| !is_blank(default));
+            (name.clone(), if required || fixed { without_default(schema) } else { nullable(schema) })
+        })
+        .collect();
+    let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    edit.schema = schema.try_into().unwrap_or_default();
+}
+
+fn without_default(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    schema.as_object_mut().map(|schema| schema.remove("default"));
+    schema
+}
+
+fn nullable(schema: &Value) -> Value {
+    match &schema["type"] {
         Value::String(name) if schema.get("enum").is_none() => {
-            let mut schema = schema.clone();
+            let mut schema = without_default(schema);
             schema["type"] = json!([name, "null"]);
-            schema.as_object_mut().map(|schema| schema.remove("default"));
             schema
         }
         Value::Array(_) => schema.clone(),
         _ => json!({ "anyOf": [schema, { "type": "null" }] }),
-    };
-    let properties: Map<String, Value> = properties
-        .iter()
-        .filter(|(name, _)| !ONLY_WHEN_NEW.contains(&name.as_str()))
-        .map(|(name, schema)| (name.clone(), nullable(schema)))
-        .collect();
-    let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    edit.schema = schema.try_into().unwrap_or_default();
+    }
 }
 
 /// Examples by command: each a map of OpenAPI examples.

@@ -48,9 +48,10 @@ pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant])
         .permission(format!("{}.read", A::KIND))
         .parameter(id_of::<A>(document))
         .query(options)
-        .shared(&["Deskfold-On-Behalf-Of"])
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "Its events in order.", page, &["Deskfold-Position"])
-        .problems("History", Code::of(&[problems::PARAMETERS, problems::PAGE]))
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("History", Code::of(&[problems::PAGE]))
         .problems(format!("{}Read", pascal(A::KIND)), Code::unknown(A::KIND))
         .at(document, "get", &path);
 }
@@ -102,9 +103,10 @@ pub(super) fn log(document: &mut Document) {
     Operation::new("events_list", "events", description)
         .permission("event.read")
         .query(parameters.clone())
-        .shared(&["Deskfold-On-Behalf-Of"])
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "Events in the direction of reading.", page, &["Deskfold-Position"])
-        .problems("Events", Code::of(&[problems::PARAMETERS, problems::PAGE, problems::EVENTS]))
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("Events", Code::of(&[problems::PAGE, problems::EVENTS]))
         .at(document, "get", "/v1/events");
 
     let description = "Follows the log as it grows, as server-sent events. Each message has the event's position as \
@@ -118,9 +120,10 @@ pub(super) fn log(document: &mut Document) {
     Operation::new("events_follow", "events", description)
         .permission("event.read")
         .query(parameters)
-        .shared(&["Last-Event-ID", "Deskfold-On-Behalf-Of"])
+        .shared(&["Last-Event-ID", "Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer_as(200, "Messages until the client leaves or the server stops.", content, &[])
-        .problems("Stream", Code::of(&[problems::PARAMETERS, problems::EVENTS, problems::STREAM]))
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("Stream", Code::of(&[problems::EVENTS, problems::STREAM]))
         .at(document, "get", "/v1/events/stream");
 }
 

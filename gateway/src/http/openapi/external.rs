@@ -19,7 +19,7 @@ pub(super) fn record<A: Aggregate>(document: &mut Document) {
     body["description"] = json!("What another system tells of it: what is absent stays, what is null is cleared.");
     let body = document.schemas.add(&format!("{kind}Upsert"), body);
     get::<A>(document);
-    put::<A>(document, body);
+    put::<A>(document, body, Code::refusals::<A>());
 }
 
 /// Adds those of entitlements, whose product and holder may be named as the other system names them.
@@ -49,20 +49,20 @@ pub(super) fn entitlements(document: &mut Document) {
     }
     let body = document.schemas.add("EntitlementUpsert", body);
     get::<Entitlement>(document);
-    put::<Entitlement>(document, body);
+    let codes = [Code::of(&[problems::UPSERT_ENTITLEMENT]), Code::refusals::<Entitlement>()].concat();
+    put::<Entitlement>(document, body, codes);
     let why = refer("EntitlementRevokeCommand");
     operation::<Entitlement>("revoke", "Revokes an entitlement that another system no longer tells of.")
         .permission("entitlement.revoke")
-        .shared(HEADERS)
+        .write(document)
+        .shared(&["Deskfold-On-Behalf-Of"])
         .body(why, false, serde_json::Map::new())
         .answer(200, "Done. `events` is empty when it was so already.", refer("Accepted"), WRITTEN)
-        .problems("Body", Code::of(&[problems::BODY]))
-        .problems("Upsert", Code::of(&[problems::COMMAND]))
-        .problems("Entitlement", Code::refusals::<Entitlement>())
+        .problems("Upsert", Code::of(&[problems::EXTERNAL]))
+        .problems("EntitlementRevoke", Code::refusals::<Entitlement>())
         .at(document, "delete", &path::<Entitlement>());
 }
 
-const HEADERS: &[&str] = &["Idempotency-Key", "If-Match", "Deskfold-Occurred-At", "Deskfold-On-Behalf-Of"];
 const WRITTEN: &[&str] = &["ETag", "Deskfold-Position", "Idempotency-Replayed"];
 
 fn path<A: Aggregate>() -> String {
@@ -93,14 +93,15 @@ fn get<A: Aggregate>(document: &mut Document) {
     let schema = document.schemas.add("ExternallyKnown", schema);
     operation::<A>("read", &format!("Reads a {kind} by what another system calls it, as the log has it."))
         .permission(format!("{}.read", A::KIND))
-        .shared(&["Deskfold-On-Behalf-Of"])
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "The record.", schema, &["ETag", "Deskfold-Position"])
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
         .problems("External", Code::of(&[problems::EXTERNAL]))
         .problems(format!("{}Read", pascal(A::KIND)), Code::unknown(A::KIND))
         .at(document, "get", &path::<A>());
 }
 
-fn put<A: Aggregate>(document: &mut Document, body: Value) {
+fn put<A: Aggregate>(document: &mut Document, body: Value, codes: Vec<Code>) {
     let kind = A::KIND.replace('_', " ");
     let description = format!(
         "Creates a {kind} under what another system calls it, or brings it up to date. What is so already is no change."
@@ -108,12 +109,12 @@ fn put<A: Aggregate>(document: &mut Document, body: Value) {
     let created = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
     operation::<A>("put", &description)
         .permission(format!("{}.{}", A::KIND, A::CREATE))
-        .shared(HEADERS)
+        .write(document)
+        .shared(&["Deskfold-On-Behalf-Of"])
         .body(body, true, serde_json::Map::new())
         .answer(201, "Created, and where it is.", refer("Accepted"), &created)
         .answer(200, "Brought up to date. `events` is empty when it was so already.", refer("Accepted"), WRITTEN)
-        .problems("Body", Code::of(&[problems::BODY]))
-        .problems("Upsert", Code::of(&[problems::COMMAND, problems::EXTERNAL]))
-        .problems(format!("{}Upsert", pascal(A::KIND)), Code::refusals::<A>())
+        .problems("Upsert", Code::of(&[problems::EXTERNAL]))
+        .problems(format!("{}Upsert", pascal(A::KIND)), codes)
         .at(document, "put", &path::<A>());
 }

@@ -49,15 +49,22 @@ fn upload(document: &mut Document) {
         background. The same file twice adds nothing.";
     Operation::new("import_start", TAG, description)
         .permission("import.run")
-        .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+        .write(document)
+        .shared(&["Deskfold-On-Behalf-Of"])
         .body_as(&["multipart/form-data"], form, true, Map::new())
         .answer(
             202,
             "It runs; `links` lead to its progress and its report.",
             started,
-            &["Location", "ETag", "Deskfold-Position"],
+            &["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"],
         )
-        .problems("Upload", Code::of(&[problems::UPLOAD, problems::COMMAND]))
+        .answer(
+            200,
+            "What a rehearsal of the request itself would write; to rehearse the import, send `dry_run` in the form.",
+            refer("Accepted"),
+            &["ETag", "Deskfold-Position"],
+        )
+        .problems("Upload", Code::of(&[problems::UPLOAD]))
         .problems("StartImport", Code::refusals::<Import>())
         .at(document, "post", "/v1/imports");
 }
@@ -80,14 +87,17 @@ fn following(document: &mut Document) {
         .parameter(id.clone())
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer_as(200, "For each row its number, its line, a code, the reason, and its own cells.", csv(), &[])
+        .problems("Progress", Code::of(&[problems::PARAMETERS]))
         .problems("ImportRead", Code::unknown("import"))
         .at(document, "get", "/v1/imports/{id}/report");
     Operation::new("import_resume", TAG, "Takes an import that failed or was cancelled up again where it stopped.")
         .permission("import.run")
         .parameter(id)
-        .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
-        .answer(200, "It runs.", refer("Accepted"), &["ETag", "Deskfold-Position"])
-        .problems("Resume", Code::of(&[problems::COMMAND, problems::RESUME]))
+        .write(document)
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .body(json!({ "type": "object", "additionalProperties": false }), false, Map::new())
+        .answer(200, "It runs.", refer("Accepted"), &["ETag", "Deskfold-Position", "Idempotency-Replayed"])
+        .problems("Resume", Code::of(&[problems::RESUME]))
         .problems("ResumeImport", Code::refusals::<Import>())
         .at(document, "post", "/v1/imports/{id}/resume");
 }

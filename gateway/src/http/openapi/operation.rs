@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Document, problems::Code, schemas::refer};
+use super::{
+    super::write::Options,
+    Document,
+    problems::{self, Code},
+    schemas::refer,
+};
 
 /// An operation as it is put together.
 pub(super) struct Operation {
@@ -56,6 +61,13 @@ impl Operation {
     pub(super) fn shared(mut self, names: &[&str]) -> Operation {
         self.parameters.extend(names.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })));
         self
+    }
+
+    /// What every write takes besides its body, and the problems that go with it.
+    pub(super) fn write(self, document: &mut Document) -> Operation {
+        self.problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]))
+            .query(document.schemas.properties::<Options>(""))
+            .shared(&["Idempotency-Key", "If-Match", "If-None-Match-Any", "Deskfold-Occurred-At"])
     }
 
     /// Query parameters: name, schema, whether required.

@@ -43,7 +43,7 @@ pub(super) const KEYED: Codes = &[
 
 /// The codes that parameters in an address may meet.
 pub(super) const PARAMETERS: Codes =
-    &[("parameter_invalid", 400, "A query parameter is unknown or has no value that fits; the detail names it.")];
+    &[("parameter_invalid", 422, "A query parameter is unknown or has no value that fits; `errors` names it.")];
 
 /// The codes that a request with a JSON body may meet.
 pub(super) const BODY: Codes = &[
@@ -57,12 +57,15 @@ pub(super) const BODY: Codes = &[
 /// The codes that any command may meet, besides its kind's refusals.
 pub(super) const COMMAND: Codes = &[
     ("idempotency_key_invalid", 400, "An `Idempotency-Key` has 1 to 255 characters."),
-    ("if_match_invalid", 400, "`If-Match` takes one ETag as this API gives it, such as `\"7\"`."),
+    ("if_match_invalid", 400, "`If-Match` takes one ETag as this API gives it, such as `\"7\"`, or `*`."),
+    ("if_none_match_invalid", 400, "`If-None-Match` takes `*` on a write."),
     ("occurred_at_invalid", 400, "`Deskfold-Occurred-At` is an RFC 3339 instant, not in the future."),
     ("command_unknown", 404, "The kind of record has no such command; the detail lists what there is."),
     ("idempotency_key_in_flight", 409, "The first request with this `Idempotency-Key` is still being carried out."),
     ("version_mismatch", 412, "The record is not at the version that `If-Match` names."),
     ("already_exists", 412, "`If-None-Match: *` was sent and a record with this id exists."),
+    ("text_invalid", 422, "A text holds the character U+0000, or is not UTF-8."),
+    ("not_storable", 422, "The log cannot hold what would be written; the detail says why."),
     ("idempotency_key_reused", 422, "The `Idempotency-Key` was used for a different request."),
     ("busy", 503, "Too many others are changing the record."),
 ];
@@ -70,18 +73,19 @@ pub(super) const COMMAND: Codes = &[
 /// The codes that a query may meet.
 pub(super) const QUERY: Codes = &[
     ("min_position_invalid", 400, "`Deskfold-Min-Position` is a position in the log."),
+    ("position_ahead", 422, "The log has not come to this position; it will not by waiting."),
     ("position_not_reached", 503, "The read model has not reached the position that was asked for."),
 ];
 
 /// The codes that a single read may meet.
 pub(super) const MOMENT: Codes = &[(
     "as_of_invalid",
-    400,
+    422,
     "`as_of` is an instant, a day or a position, `known_at` an instant or a day; only one of them is given.",
 )];
 
 /// The codes that pages may meet.
-pub(super) const PAGE: Codes = &[("limit_invalid", 400, "The page size is out of range.")];
+pub(super) const PAGE: Codes = &[("limit_invalid", 422, "The page size is out of range.")];
 
 /// The codes that reading a thread may meet.
 pub(super) const THREAD: Codes = &[("cursor_invalid", 422, "`after` is no cursor of this thread.")];
@@ -89,7 +93,7 @@ pub(super) const THREAD: Codes = &[("cursor_invalid", 422, "`after` is no cursor
 /// The codes that reading a feed may meet.
 pub(super) const FEED: Codes = &[
     ("cursor_invalid", 422, "`after` or `before` is no cursor of a feed, or both are given."),
-    ("feed_type_unknown", 400, "`types` names neither a kind of record nor a type of event that feeds show."),
+    ("feed_type_unknown", 422, "`types` names neither a kind of record nor a type of event that feeds show."),
 ];
 
 /// The codes that a list may meet.
@@ -107,8 +111,8 @@ pub(super) const LIST: Codes = &[
 
 /// The codes that a list of events may meet.
 pub(super) const EVENTS: Codes = &[
-    ("event_type_unknown", 400, "There is no such event type."),
-    ("category_unknown", 400, "There is no such category."),
+    ("event_type_unknown", 422, "There is no such event type."),
+    ("category_unknown", 422, "There is no such category."),
 ];
 
 /// The codes that asking about one event may meet.
@@ -131,6 +135,17 @@ pub(super) const EXTERNAL: Codes = &[
     ("status_invalid", 422, "A status is `active` or `revoked`."),
 ];
 
+/// The codes that an entitlement as another system tells of it may meet.
+pub(super) const UPSERT_ENTITLEMENT: Codes = &[
+    ("entitlement_product_differs", 409, "An entitlement keeps its product."),
+    ("entitlement_product_missing", 422, "A new entitlement names its product."),
+    ("entitlement_holder_missing", 422, "A new entitlement names its holder."),
+];
+
+/// The codes that creating a tenant may meet.
+pub(super) const TENANT: Codes =
+    &[("header_unfit", 400, "`Deskfold-On-Behalf-Of` is sent with what nobody can do for others.")];
+
 /// The codes that an upload may meet.
 pub(super) const UPLOAD: Codes = &[
     ("body_unreadable", 400, "The form could not be received."),
@@ -139,7 +154,6 @@ pub(super) const UPLOAD: Codes = &[
     ("required", 422, "A field of the form is missing."),
     ("kind_invalid", 422, "A kind is `history` or `entitlements`."),
     ("dry_run_invalid", 422, "`dry_run` is `true` or `false`."),
-    ("text_invalid", 422, "A field is not UTF-8."),
     ("file_twice", 422, "An import brings in one file."),
     ("file_invalid", 422, "The file cannot be read, or lacks a column that is needed."),
     ("mapping_invalid", 422, "The mapping makes no sense; `errors` says where."),
@@ -203,8 +217,27 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
     }
     let mut all = Refusals(BTreeMap::new());
     let api = Code::of(&[
-        ANY, KEYED, PARAMETERS, BODY, COMMAND, QUERY, MOMENT, PAGE, LIST, FEED, EVENTS, EVENT, REHEARSAL, STREAM,
-        EXTERNAL, UPLOAD, RESUME, OWN, NOWHERE,
+        ANY,
+        KEYED,
+        PARAMETERS,
+        BODY,
+        COMMAND,
+        QUERY,
+        MOMENT,
+        PAGE,
+        LIST,
+        FEED,
+        EVENTS,
+        EVENT,
+        REHEARSAL,
+        STREAM,
+        EXTERNAL,
+        UPSERT_ENTITLEMENT,
+        TENANT,
+        UPLOAD,
+        RESUME,
+        OWN,
+        NOWHERE,
     ]);
     for code in api {
         all.0.entry((code.code.clone(), code.status)).or_insert_with(|| (code, BTreeSet::new()));

@@ -61,7 +61,7 @@ fn example(value: Value) -> Map<String, Value> {
 }
 
 fn rehearsals(document: &mut Document) {
-    let codes = || [Code::of(&[problems::BODY]), Code::refusals::<Rule>()].concat();
+    let codes = || [Code::of(&[problems::PARAMETERS, problems::BODY]), Code::refusals::<Rule>()].concat();
     let body = document.schemas.of::<OneEvent>("RuleDryRun");
     let answer = document.schemas.of::<DryRun>("RuleDryRun");
     let description = "Asks a rule that is not published about one past event: whether it matches and why, who would be \
@@ -121,8 +121,9 @@ fn explained(document: &mut Document) {
     Operation::new("event_why", "events", description)
         .permission("event.read")
         .parameter(position())
-        .shared(&["Deskfold-On-Behalf-Of"])
+        .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "The chain of causes.", why, &["Deskfold-Position"])
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
         .problems("EventRead", Code::of(&[problems::EVENT]))
         .at(document, "get", "/v1/events/{position}/why");
 

@@ -38,43 +38,64 @@ fn api_keys(document: &mut Document) {
     Operation::new(
         "api_key_issue",
         "api_keys",
-        "Issues an API key. Its secret is shown this once: only a digest is kept.",
+        "Issues an API key. Its secret is shown this once: only a digest is kept. A retry with the same `Idempotency-Key` is \
+         answered without it and makes no second key: if the answer was lost, revoke the key and issue another.",
     )
     .permission("api_key.issue")
-    .shared(&["Idempotency-Key", "Deskfold-On-Behalf-Of"])
+    .write(document)
+    .shared(&["Deskfold-On-Behalf-Of"])
     .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
     .answer(201, "The key.", issued, &headers)
-    .problems("Body", Code::of(&[problems::BODY]))
-    .problems("Issue", Code::of(&[problems::COMMAND]))
+    .answer(200, "What a rehearsal would write; there is no key then.", refer("Accepted"), &headers[1..])
     .problems("IssueApiKey", Code::refusals::<domain::api_key::ApiKey>())
     .at(document, "post", "/v1/api_keys");
     let me = document.schemas.of::<keys::Me>("");
     Operation::new("me", "api_keys", "Tells whom the key belongs to and what it may do.")
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "You.", me, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/me");
     let permissions = document.schemas.of::<keys::Permissions>("");
     Operation::new("permissions_list", "roles", "Lists everything that a role can permit.")
         .permission("role.read")
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "Permissions by name.", permissions, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/permissions");
 }
 
 fn tenants(document: &mut Document) {
     let new = document.schemas.of::<tenants::New>("Tenant");
-    let created = document.schemas.of::<tenants::Created>("Tenant");
+    let created = json!({
+        "allOf": [refer("Accepted"), {
+            "type": "object",
+            "required": ["admin"],
+            "properties": {
+                "admin": refer("Id"),
+                "key": {
+                    "type": "string",
+                    "description": "The admin's API key; it is shown this once, and not again to a retry.",
+                },
+            },
+        }],
+    });
+    let created = document.schemas.add("CreatedTenant", created);
+    let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
     let mut codes = Code::refusals::<domain::tenant::Tenant>();
     codes.extend(Code::refusals::<domain::user::User>().into_iter().filter(|code| code.status == 422));
+    codes.extend(Code::of(&[problems::TENANT]));
     Operation::new(
         "tenant_create",
         "tenants",
-        "Creates a tenant with its roles and its first admin. Only people of the first tenant of a deployment can.",
+        "Creates a tenant with its roles and its first admin. Only people of the first tenant of a deployment can. A retry \
+         with the same `Idempotency-Key` finds the tenant that was made, and makes what is missing of it; the admin's key \
+         is shown once. If that answer was lost, `deskfold key issue` makes another.",
     )
     .permission("tenant.operate")
+    .write(document)
     .body(new, true, example(json!({ "name": "Acme", "admin_email": "ada@acme.example" })))
-    .answer(201, "The tenant, and its admin's key.", created, &[])
-    .problems("Body", Code::of(&[problems::BODY]))
+    .answer(201, "The tenant, and its admin's key.", created.clone(), &headers)
+    .answer(200, "What a rehearsal would write; there is no key then.", created, &headers[1..])
     .problems("CreateTenant", codes)
     .at(document, "post", "/v1/tenants");
     let settings = document.schemas.of::<settings::Settings>("");
@@ -82,12 +103,14 @@ fn tenants(document: &mut Document) {
         .permission("tenant.read")
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "The settings.", settings, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/settings");
     let features = document.schemas.of::<settings::Features>("");
     Operation::new("features_list", "tenants", "Lists the features, and which of them are on.")
         .permission("tenant.read")
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "The features.", features, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/features");
 }
 

@@ -20,7 +20,7 @@ pub(super) fn parameters(document: &mut Document) -> Value {
         "If-Match": header(
             "If-Match",
             "The version you have seen, as an ETag such as `\"7\"`. If the record has moved on in a way that disturbs the \
-             command, nothing is written (412).",
+             command, nothing is written (412). `*`: only if there is such a record.",
             text(),
         ),
         "If-None-Match": header("If-None-Match", "The ETag of what you have: answers 304 when it still stands.", text()),
@@ -38,7 +38,7 @@ pub(super) fn parameters(document: &mut Document) -> Value {
         "Deskfold-Min-Position": header(
             "Deskfold-Min-Position",
             "The position that the answer must reflect, such as the `Deskfold-Position` of your last command. The query \
-             waits for it a while, then answers 503.",
+             waits for it a while, then answers 503. A position that the log has not come to is refused at once (422).",
             json!({ "type": "integer", "minimum": 0 }),
         ),
         "Last-Event-ID": header(
@@ -110,7 +110,7 @@ pub(super) fn schemas(document: &mut Document) {
         "description": "What is wrong with one field.",
         "required": ["pointer", "code", "detail"],
         "properties": {
-            "pointer": { "type": "string", "description": "JSON pointer (RFC 6901) into the request's body." },
+            "pointer": { "type": "string", "description": "JSON pointer (RFC 6901) into the request's body; of a query parameter `/` and its name." },
             "code": { "type": "string", "description": "A stable code." },
             "detail": { "type": "string", "description": "One sentence for a person." },
         },
