@@ -5,6 +5,7 @@
     reason = "a set-up that fails is a test that fails, and the message is its report"
 )]
 
+pub mod document;
 mod nats;
 mod server;
 

@@ -10,7 +10,7 @@ use gateway::{
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::{Database, database};
+use crate::{Database, database, document};
 
 /// A running server.
 pub struct Server {
@@ -139,12 +139,17 @@ impl Client {
         request
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole answer, which must be one that the document describes.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
-        let response = request.send().await.expect("the server answers");
+        let request = request.build().expect("a request");
+        let method = request.method().clone();
+        let response = self.http.execute(request).await.expect("the server answers");
         let (status, headers) = (response.status(), response.headers().clone());
+        let path = response.url().path().to_owned();
         let text = response.text().await.expect("a whole answer");
-        Reply { status, headers, text }
+        let reply = Reply { status, headers, text };
+        document::hold(&method, &path, &reply);
+        reply
     }
 
     /// `GET`.

@@ -167,7 +167,7 @@ async fn a_dry_run_says_what_would_be_written_and_writes_nothing() {
     assert_eq!(would["events"][0]["type"], "ticket.opened");
     assert_eq!(server.admin.read("/v1/events").await["position"], head);
     server.admin.post("/v1/tickets?dry_run=true", json!({ "title": "" })).await.problem(422, "title_invalid");
-    server.admin.post("/v1/tickets?dryrun=true", json!({ "title": "x" })).await.problem(400, "parameter_invalid");
+    server.admin.post("/v1/tickets?dryrun=true", json!({ "title": "x" })).await.problem(422, "parameter_invalid");
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn from_a_task_one_comes_to_the_rule_the_order_and_the_person_and_back() {
     for path in ["/v1/events/1000000/why", "/v1/events/1000000/effects", "/v1/events/x/why"] {
         client.get(path).await.problem(404, "event_unknown");
     }
-    client.get(&format!("{path}?steps=0")).await.problem(400, "parameter_invalid");
+    client.get(&format!("{path}?steps=0")).await.problem(422, "parameter_invalid");
     let stranger = server.another_tenant("Quagga").await;
     stranger.get(&path).await.problem(404, "event_unknown");
     let bare = client.create("/v1/roles", json!({ "name": "bare", "permissions": ["order.read"] })).await;

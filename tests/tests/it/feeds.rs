@@ -229,9 +229,9 @@ async fn offers_stand_in_the_feeds_of_enquiry_and_client() {
     assert_eq!(both, ["Comment: Is happy", "Offer sent: 2 properties"]);
     let both = said(&server, client, &types("offer,offer.sent,%20comment")).await;
     assert_eq!((both.len(), both[0].as_str()), (5, "Comment: Is happy"));
-    client.get(&types("offers")).await.problem(400, "feed_type_unknown");
-    client.get(&types("offer.teleported")).await.problem(400, "feed_type_unknown");
-    client.get(&types("api_key")).await.problem(400, "feed_type_unknown");
+    client.get(&types("offers")).await.problem(422, "feed_type_unknown");
+    client.get(&types("offer.teleported")).await.problem(422, "feed_type_unknown");
+    client.get(&types("api_key")).await.problem(422, "feed_type_unknown");
 }
 
 #[tokio::test]
@@ -278,15 +278,15 @@ async fn a_feed_is_read_both_ways() {
         ("after=1-1&before=1-1", 422, "cursor_invalid"),
         ("after=soon", 422, "cursor_invalid"),
         ("before=1", 422, "cursor_invalid"),
-        ("order=random", 400, "parameter_invalid"),
-        ("as_of=then", 400, "as_of_invalid"),
+        ("order=random", 422, "parameter_invalid"),
+        ("as_of=then", 422, "as_of_invalid"),
     ] {
         client.get(&format!("{path}&{more}")).await.problem(status, code);
     }
-    client.get(&format!("/v1/contacts/{maria}/feed?limit=0")).await.problem(400, "limit_invalid");
+    client.get(&format!("/v1/contacts/{maria}/feed?limit=0")).await.problem(422, "limit_invalid");
     let head = client.read("/v1/events").await["position"].as_i64().unwrap();
     let late = client.header("deskfold-min-position", head + 1000).get(&path).await;
-    late.problem(503, "position_not_reached");
+    late.problem(422, "position_ahead");
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ async fn messages_go_both_ways_and_show_how_far_they_have_come() {
     let now = client.read(&format!("{path}?as_of={}", i64::MAX)).await;
     assert_eq!(now["data"], thread["data"]);
     client.get(&format!("{path}?as_of=1")).await.problem(404, "conversation_unknown");
-    client.get(&format!("{path}?as_of=soon")).await.problem(400, "as_of_invalid");
+    client.get(&format!("{path}?as_of=soon")).await.problem(422, "as_of_invalid");
     client.get(&format!("{path}?after=x")).await.problem(422, "cursor_invalid");
     client.get(&at(NOBODY, "messages")).await.problem(404, "conversation_unknown");
     let failed = filtered("/v1/conversation_messages", &condition("delivery", "eq", "failed"));

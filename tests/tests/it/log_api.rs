@@ -50,10 +50,10 @@ async fn auditors_read_the_log_in_pages_both_ways() {
     assert_eq!(before["data"].as_array().unwrap().len(), 3, "to is exclusive");
     let since = server.admin.read(&format!("/v1/events?category=ticket&from={recorded}")).await;
     assert_eq!(since["data"].as_array().unwrap().len(), 1);
-    server.admin.get("/v1/events?types=ticket.exploded").await.problem(400, "event_type_unknown");
-    server.admin.get("/v1/events?category=spaceship").await.problem(400, "category_unknown");
-    server.admin.get("/v1/events?limit=0").await.problem(400, "limit_invalid");
-    server.admin.get("/v1/events?color=red").await.problem(400, "parameter_invalid");
+    server.admin.get("/v1/events?types=ticket.exploded").await.problem(422, "event_type_unknown");
+    server.admin.get("/v1/events?category=spaceship").await.problem(422, "category_unknown");
+    server.admin.get("/v1/events?limit=0").await.problem(422, "limit_invalid");
+    server.admin.get("/v1/events?color=red").await.problem(422, "parameter_invalid");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_listener_hears_what_happens_and_resumes_where_it_left_off() {
     };
     let (heard, ()) = tokio::join!(live, act);
     assert_eq!(heard.iter().map(|(_, kind)| kind.as_str()).collect::<Vec<_>>(), ["ticket.opened", "ticket.resolved"]);
-    server.admin.get("/v1/events/stream?types=nope.nope").await.problem(400, "event_type_unknown");
+    server.admin.get("/v1/events/stream?types=nope.nope").await.problem(422, "event_type_unknown");
     server.admin.header("last-event-id", "abc").get(path).await.problem(400, "last_event_id_invalid");
 }
 

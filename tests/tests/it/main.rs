@@ -32,3 +32,4 @@ mod tickets;
 mod timers;
 mod work;
 mod world;
+mod writes;

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fs};
 
-use deskfold_tests::{Client, Reply, Server, root};
+use deskfold_tests::{
+    Client, Reply, Server,
+    document::{references, validator},
+    root,
+};
 use domain::{Aggregate, catalogue};
 use gateway::openapi;
 use jsonschema::Validator;
@@ -14,36 +18,6 @@ use crate::world::{everything, field};
 fn official() -> Validator {
     let text = fs::read_to_string(root().join("tests/data/openapi/schema-3.1.json")).unwrap();
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
-}
-
-/// A validator of one schema of the document, with whatever it refers to.
-fn validator(document: &Value, schema: &Value) -> Validator {
-    let (mut needed, mut open) = (Map::new(), vec![schema]);
-    while let Some(schema) = open.pop() {
-        let mut found = BTreeSet::new();
-        references(schema, &mut found);
-        for path in found {
-            let name = path.strip_prefix("#/components/schemas/").unwrap();
-            if !needed.contains_key(name) {
-                needed.insert(name.to_owned(), document["components"]["schemas"][name].clone());
-                open.push(&document["components"]["schemas"][name]);
-            }
-        }
-    }
-    let mut whole = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "allOf": [schema] });
-    whole["components"] = json!({ "schemas": needed });
-    jsonschema::validator_for(&whole).unwrap()
-}
-
-fn references(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            found.extend(members.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
-            members.values().for_each(|member| references(member, found));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-        _ => {}
-    }
 }
 
 #[track_caller]
@@ -196,44 +170,27 @@ fn every_command_of_the_catalogue_has_an_example() {
     }
 }
 
-/// A client that holds every answer against the document.
+/// A client of routes as the document writes them: it holds every answer against the document, as all clients of tests do.
 struct Checked<'a> {
     document: Value,
     client: &'a Client,
 }
 
 impl Checked<'_> {
-    async fn ask(&self, method: Method, template: &str, path: &str, body: Option<Value>) -> Reply {
-        let mut request = self.client.request(method.clone(), path);
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+        let mut request = self.client.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let reply = self.client.send(request).await;
-        let what = format!("{method} {path}: {}", reply.status);
-        let operation = &self.document["paths"][template][method.as_str().to_lowercase()];
-        let response = &operation["responses"][reply.status.as_str()];
-        assert!(response.is_object(), "{what} is not described: {}", reply.text);
-        let response = follow(&self.document, response);
-        let media_type = reply.header("content-type").split(';').next().unwrap();
-        let content = &response["content"][media_type];
-        assert!(content.is_object(), "{what} with {media_type} is not described");
-        assert_fits(&validator(&self.document, &content["schema"]), &reply.json(), &what);
-        for name in response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
-            // Limits are off in tests; the others depend on the request.
-            let sometimes =
-                name.to_lowercase().contains("ratelimit") || name == "Idempotency-Replayed" || name == "Retry-After";
-            assert!(sometimes || reply.headers.contains_key(name), "{what}: no {name}");
-        }
-        reply
+        self.client.send(request).await
     }
 
     async fn get(&self, template: &str, id: &str) -> Value {
-        let reply = self.ask(Method::GET, template, &template.replace("{id}", id), None).await;
-        reply.expect(StatusCode::OK)
+        self.ask(Method::GET, &template.replace("{id}", id), None).await.expect(StatusCode::OK)
     }
 
     async fn post(&self, template: &str, id: &str, body: Value) -> Value {
-        self.ask(Method::POST, template, &template.replace("{id}", id), Some(body)).await.json()
+        self.ask(Method::POST, &template.replace("{id}", id), Some(body)).await.json()
     }
 }
 
@@ -261,12 +218,11 @@ async fn what_the_server_answers_is_what_the_document_says() {
     });
     let ticket = id(&api.post("/v1/tickets", "", open).await);
     api.post("/v1/tickets/{id}/reply", &ticket, json!({ "body": "Is it plugged in?" })).await;
-    api.ask(Method::PATCH, "/v1/tickets/{id}", &format!("/v1/tickets/{ticket}"), Some(json!({ "priority": 2 }))).await;
-    api.ask(Method::PATCH, "/v1/contacts/{id}", &format!("/v1/contacts/{contact}"), Some(json!({ "email": null })))
-        .await;
+    api.ask(Method::PATCH, &format!("/v1/tickets/{ticket}"), Some(json!({ "priority": 2 }))).await;
+    api.ask(Method::PATCH, &format!("/v1/contacts/{contact}"), Some(json!({ "email": null }))).await;
     let new = "01KAE4T0000000000000000009";
     let create = Some(json!({ "name": "Other" }));
-    api.ask(Method::PUT, "/v1/companies/{id}", &format!("/v1/companies/{new}"), create).await;
+    api.ask(Method::PUT, &format!("/v1/companies/{new}"), create).await;
     api.post("/v1/api_keys", "", json!({ "name": "test" })).await;
     api.post("/v1/tenants", "", json!({ "name": "Other", "admin_email": "admin@other.example" })).await;
     server.settle().await;
@@ -284,7 +240,7 @@ async fn what_the_server_answers_is_what_the_document_says() {
     }
     api.get("/v1/tickets/{id}/thread", &ticket).await;
     let picker = format!("/v1/entitlements/picker?requester_id={contact}");
-    let picked = api.ask(Method::GET, "/v1/entitlements/picker", &picker, None).await.expect(StatusCode::OK);
+    let picked = api.ask(Method::GET, &picker, None).await.expect(StatusCode::OK);
     assert_eq!(picked["data"][0]["id"], *entitlement, "{picked}");
     for (collection, id) in [
         ("tickets", &ticket),
@@ -308,11 +264,11 @@ async fn what_the_server_answers_is_what_the_document_says() {
         ("/v1/tickets", json!({ "title": "" })),
         ("/v1/tickets/search", json!({ "filter": { "field": "nothing", "op": "eq", "value": 1 } })),
     ] {
-        let reply = api.ask(Method::POST, path, path, Some(body)).await;
+        let reply = api.ask(Method::POST, path, Some(body)).await;
         assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", reply.text);
     }
     let nobody = Checked { document: api.document, client: &server.client("") };
-    nobody.ask(Method::GET, "/v1/tickets", "/v1/tickets", None).await.problem(401, "key_missing");
+    nobody.ask(Method::GET, "/v1/tickets", None).await.problem(401, "key_missing");
 }
 
 #[tokio::test]
@@ -382,8 +338,8 @@ async fn every_query_parameter_that_is_described_is_taken() {
         }
         let query = [needed, vec![("nothing", "1".to_owned())]].concat();
         let reply = server.admin.send(server.admin.request(Method::GET, &path).query(&query)).await;
-        let strict = operation["x-permission"].is_string() && path != "/v1/permissions";
-        assert!(!strict || reply.status == StatusCode::BAD_REQUEST, "{path} takes any parameter");
+        let keyed = operation.get("security").is_none();
+        assert!(!keyed || reply.status == StatusCode::UNPROCESSABLE_ENTITY, "{path} takes any parameter");
     }
     assert!(taken > 50, "parameters are tried: {taken}");
 }

@@ -390,8 +390,8 @@ async fn tickets_are_counted_by_product_and_over_time() {
     let january = report("?from=2026-01-05&to=2026-01-20&interval=month").await;
     assert_eq!(of_hosting(&january), expect(&[("2026-01-01", 3)]));
     assert_eq!(report("?from=2027-01-01").await["data"], json!([]));
-    client.get("/v1/reports/tickets_by_product?interval=year").await.problem(400, "parameter_invalid");
-    client.get("/v1/reports/tickets_by_product?from=soon").await.problem(400, "parameter_invalid");
+    client.get("/v1/reports/tickets_by_product?interval=year").await.problem(422, "parameter_invalid");
+    client.get("/v1/reports/tickets_by_product?from=soon").await.problem(422, "parameter_invalid");
 
     // The list tells the same.
     let of_product = filtered("/v1/tickets?count=exact", &condition("product_id", "eq", &*customer.product));

@@ -206,7 +206,7 @@ async fn a_long_thread_comes_in_pages() {
     }
     assert_eq!(client.read(&at(&id, "thread?limit=7")).await["next"], Value::Null, "the last page knows that it is");
     client.get(&at(&id, "thread?after=here")).await.problem(422, "cursor_invalid");
-    client.get(&at(&id, "thread?limit=0")).await.problem(400, "limit_invalid");
+    client.get(&at(&id, "thread?limit=0")).await.problem(422, "limit_invalid");
     client.get(&at(NOBODY, "thread")).await.problem(404, "ticket_unknown");
 }
 

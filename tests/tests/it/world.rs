@@ -290,7 +290,7 @@ async fn sold(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "enquiry": enquiry, "properties": [property], "text": text("One for you") });
         all.entry("offers").or_default().push(client.create("/v1/offers", body).await);
     }
-    client.run(&format!("/v1/offers/{}/send", all["offers"][1]), json!({ "medium": text("email") })).await;
+    client.run(&format!("/v1/offers/{}/send", all["offers"][1]), json!({ "medium": "email" })).await;
     for (name, amount, expected) in
         [("Flat", json!(euros("305000")), json!("2027-03-31")), ("House", json!(euros("99000.25")), json!(null))]
     {

@@ -1,0 +1,677 @@
+//! Every write goes one way: what a request says besides its command is heeded alike by each write route of the document;
+//! null clears by one rule; faults are all told; positions, parameters and times follow one rule each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deskfold_tests::{Client, Reply, Server};
+use gateway::openapi;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::world::{NOBODY, contact, encoded, everything, pages};
+
+/// What is asked by POST for the length of its body and writes nothing, so that there is nothing to rehearse or repeat.
+const READS: &[&str] = &["/search", "/v1/rules/dry_run", "/v1/rules/backtest"];
+
+/// A write route of the document, with a request that it takes.
+struct Route {
+    method: Method,
+    /// As the document writes it.
+    template: String,
+    path: String,
+    body: Value,
+}
+
+impl Route {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
+
+    /// Sends it, with the body as this text.
+    async fn send(&self, client: &Client, query: &str, body: &str) -> Reply {
+        let path = format!("{}{query}", self.path);
+        let request = client.request(self.method.clone(), &path);
+        if self.template == "/v1/imports" {
+            let request = request.header("content-type", "multipart/form-data; boundary=X").body(form(body));
+            return client.send(request).await;
+        }
+        client.send(request.header("content-type", "application/json").body(body.to_owned())).await
+    }
+
+    fn text(&self) -> String {
+        self.body.to_string()
+    }
+}
+
+/// An import whose source is a text.
+fn form(text: &str) -> String {
+    let part = |head: &str, value: &str| format!("--X\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+    let source = format!("s{}", text.len());
+    let file = "product,holder_kind,holder\n";
+    part("name=\"kind\"", "entitlements")
+        + &part("name=\"dry_run\"", "true")
+        + &part("name=\"source\"", &source)
+        + &part("name=\"file\"; filename=\"new.csv\"", file)
+        + "--X--\r\n"
+}
+
+/// The collection of what is named so in bodies.
+fn collection(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "contact" | "customer" | "contacts" => "contacts",
+        "company" => "companies",
+        "product" => "products",
+        "user" | "owner" | "assignee" | "grantee" | "member" | "to_user" => "users",
+        "role" => "roles",
+        "team" => "teams",
+        "ticket" => "tickets",
+        "entitlement" => "entitlements",
+        "enquiry" => "enquiries",
+        "property" | "properties" => "properties",
+        "deal" => "deals",
+        "order" => "orders",
+        "conversation" => "conversations",
+        "project" => "projects",
+        "label" => "labels",
+        "quick_reply" => "quick_replies",
+        "category" | "parent" => "product_categories",
+        "rule" => "rules",
+        _ => return None,
+    })
+}
+
+/// An example with ids of records that there are.
+fn filled(body: &Value, name: &str, own: &str, all: &BTreeMap<&'static str, Vec<String>>) -> Value {
+    match body {
+        Value::Object(members) => {
+            let kind = members.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let fill = |(key, value): (&String, &Value)| {
+                let name = if key == "id" && !kind.is_empty() { &kind } else { key };
+                (key.clone(), filled(value, name, own, all))
+            };
+            Value::Object(members.iter().map(fill).collect())
+        }
+        Value::Array(items) => {
+            let ids =
+                |item: &Value| item.as_str().is_some_and(|text| text.parse::<domain::Id>().is_ok() && text.len() == 26);
+            let known = collection(name).map(|collection| &all[collection]);
+            match known {
+                Some(known) if items.iter().all(ids) => known.iter().take(items.len().max(1)).cloned().collect(),
+                _ => items.iter().map(|item| filled(item, name, own, all)).collect(),
+            }
+        }
+        Value::String(text) if text.len() == 26 && text.parse::<domain::Id>().is_ok() => {
+            let collection = collection(name).or_else(|| all.keys().find(|known| **known == own).copied());
+            // What a record is joined with is another one of its kind.
+            let place = usize::from(collection == Some(own) && ["into", "with", own].contains(&name));
+            let known = collection.and_then(|collection| all[collection].get(place).or(all[collection].first()));
+            json!(known.filter(|_| !name.ends_with("_id")).unwrap_or(text))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Every write route of the document, each with a request that fits the world.
+fn routes(all: &BTreeMap<&'static str, Vec<String>>, word: &str) -> Vec<Route> {
+    let document = openapi::document();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(method, _)| *method != "get") {
+            if READS.iter().any(|read| path.ends_with(read)) {
+                continue;
+            }
+            let own = operation["tags"][0].as_str().unwrap();
+            let (method, template) = (method.to_uppercase().parse::<Method>().unwrap(), path.clone());
+            let content = operation["requestBody"]["content"].as_object();
+            let example = content.and_then(|content| content.values().next()?["examples"].as_object()?.values().next());
+            let mut body = example.map_or_else(|| json!({}), |example| filled(&example["value"], "", own, all));
+            let mut path = path.clone();
+            if let Some(collection) = path.strip_suffix("/by/external/{source}/{id}") {
+                let known = format!("{collection}/by/external/{word}/{word}-5");
+                path = if method == Method::DELETE { known } else { format!("{collection}/by/external/shop/new-1") };
+                let holder = json!({ "kind": "contact", "id": all["contacts"][0] });
+                body = match (own, method.as_str()) {
+                    (_, "DELETE") => json!({ "reason": "Returned" }),
+                    ("entitlements", _) => json!({ "product": all["products"][0], "holder": holder }),
+                    _ => json!({ "name": "Rossi of the shop" }),
+                };
+            } else if template == format!("/v1/{own}/{{id}}") && method == Method::PUT {
+                path = path.replace("{id}", NOBODY);
+            } else {
+                let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
+                path = path.replace("{id}", if own == "fields" { "ticket" } else { id });
+            }
+            routes.push(Route { method, template, path, body });
+        }
+    }
+    assert!(routes.len() > 250, "write routes: {}", routes.len());
+    routes
+}
+
+async fn head(server: &Server) -> i64 {
+    sqlx::query_scalar("select coalesce(max(position), 0) from log_event")
+        .fetch_one(&server.database.pool)
+        .await
+        .unwrap()
+}
+
+/// Everything in the database but what only says how far background work is and when a key was used.
+async fn contents(server: &Server) -> BTreeMap<String, String> {
+    let pool = &server.database.pool;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'
+         and table_name not like 'log_subscription%' and table_name not in ('auth_key_use', '_sqlx_migrations')",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let mut contents = BTreeMap::new();
+    for table in tables {
+        let digest = format!("select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t");
+        let digest: String = sqlx::query_scalar(sqlx::AssertSqlSafe(digest)).fetch_one(pool).await.unwrap();
+        contents.insert(table, digest);
+    }
+    contents
+}
+
+/// What an answer says, without the secret that is shown once.
+fn said(reply: &Reply) -> Value {
+    let mut said = reply.json();
+    if let Some(said) = said.as_object_mut() {
+        said.remove("key");
+        said.remove("trace_id");
+    }
+    said
+}
+
+#[tokio::test]
+async fn each_write_route_rehearses_and_refuses_what_it_cannot_heed() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let (before, first) = (contents(&server).await, head(&server).await);
+    let (mut taken, mut refused) = (0, Vec::new());
+    for route in routes(&all, "Word") {
+        let (name, body) = (route.name(), route.text());
+        let would = route.send(&server.admin, "?dry_run=true", &body).await;
+        assert!(would.status.as_u16() < 500, "{name}: {}", would.text);
+        if would.status.is_success() {
+            assert_eq!(would.status, StatusCode::OK, "{name}: nothing is created");
+            assert!(would.json()["events"].is_array() && would.json().get("key").is_none(), "{name}: {}", would.text);
+            taken += 1;
+        } else {
+            refused.push(format!("{name}: {}", would.json()["code"]));
+        }
+        assert_eq!(head(&server).await, first, "{name} wrote although it was rehearsed");
+
+        let unknown = route.send(&server.admin, "?colour=red", &body).await;
+        unknown.problem(422, "parameter_invalid");
+        route.send(&server.admin, "?dry_run=maybe", &body).await.problem(422, "parameter_invalid");
+
+        let stale = server.admin.header("if-match", "\"9999\"");
+        route.send(&stale, "", &body).await.problem(412, "version_mismatch");
+        let other = server.admin.header("if-match", "yesterday");
+        route.send(&other, "", &body).await.problem(400, "if_match_invalid");
+        let other = server.admin.header("if-none-match", "\"7\"");
+        route.send(&other, "", &body).await.problem(400, "if_none_match_invalid");
+        let future = server.admin.header("deskfold-occurred-at", "2999-01-01T00:00:00Z");
+        route.send(&future, "", &body).await.problem(400, "occurred_at_invalid");
+        let nobody = server.admin.header("deskfold-on-behalf-of", NOBODY);
+        route.send(&nobody, "", &body).await.problem(422, "on_behalf_of_unknown");
+        assert_eq!(head(&server).await, first, "{name} wrote although it was refused");
+    }
+    let after = contents(&server).await;
+    let changed: Vec<_> = after.iter().filter(|(table, digest)| before.get(*table) != Some(*digest)).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+    assert!(taken > 4 * refused.len(), "most examples make sense here: {taken}, but not {refused:#?}");
+}
+
+#[tokio::test]
+async fn each_write_route_answers_a_repeated_key_as_the_first_time_and_writes_once() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let (mut taken, mut refused) = (0, Vec::new());
+    for route in routes(&all, "Word") {
+        let (name, body) = (route.name(), route.text());
+        let client = server.admin.header("idempotency-key", &name);
+        // A rehearsal leaves the key to the request that is meant.
+        route.send(&client, "?dry_run=true", &body).await;
+        let first = route.send(&client, "", &body).await;
+        if !first.status.is_success() {
+            refused.push(format!("{name}: {}", first.json()["code"]));
+            continue;
+        }
+        taken += 1;
+        if first.json()["events"] != json!([]) {
+            server.settle().await;
+        }
+        let before = head(&server).await;
+        let again = route.send(&client, "", &body).await;
+        assert_eq!((again.status, said(&again)), (first.status, said(&first)), "{name}");
+        assert_eq!(again.header("idempotency-replayed"), "true", "{name}");
+        assert_eq!(again.header("location"), first.header("location"), "{name}");
+        assert!(again.json().get("key").is_none(), "{name} shows a secret twice");
+        route.send(&client, "", &format!("{body} ")).await.problem(422, "idempotency_key_reused");
+        assert_eq!(head(&server).await, before, "{name} wrote twice");
+    }
+    assert!(taken > 2 * refused.len(), "most examples make sense here: {taken}, but not {refused:#?}");
+}
+
+#[tokio::test]
+async fn a_retry_finds_the_tenant_and_the_key_that_were_made() {
+    let server = Server::start().await;
+    let retrying = server.admin.header("idempotency-key", "acme");
+    let body = json!({ "name": "Acme", "admin_email": "ada@acme.example" });
+    let would = server.admin.post("/v1/tenants?dry_run=true", body.clone()).await.expect(StatusCode::OK);
+    let types: Vec<_> =
+        would["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(types.starts_with(&["tenant.created"]) && types.contains(&"user.invited"), "{types:?}");
+    let first = retrying.post("/v1/tenants", body.clone()).await.expect(StatusCode::CREATED);
+    let again = retrying.post("/v1/tenants", body.clone()).await.expect(StatusCode::CREATED);
+    assert_eq!((&first["id"], &first["admin"]), (&again["id"], &again["admin"]));
+    assert!(first["key"].is_string() && again.get("key").is_none(), "the secret is shown once");
+    let acme = server.client(first["key"].as_str().unwrap());
+    assert_eq!(acme.read("/v1/me").await["tenant"], first["id"]);
+    let other = json!({ "name": "Other", "admin_email": "ada@acme.example" });
+    retrying.post("/v1/tenants", other.clone()).await.problem(422, "idempotency_key_reused");
+    let problem = server.admin.post("/v1/tenants", json!({ "name": "", "admin_email": "ada" })).await;
+    let problem = problem.problem(422, "name_invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/name", "{problem}");
+
+    let before = server.admin.read("/v1/events").await["position"].clone();
+    let would = server.admin.post("/v1/api_keys?dry_run=true", json!({ "name": "shop" })).await.expect(StatusCode::OK);
+    assert!(would.get("key").is_none(), "{would}");
+    assert_eq!(server.admin.read("/v1/events").await["position"], before);
+    let retrying = server.admin.header("idempotency-key", "shop");
+    let first = retrying.post("/v1/api_keys", json!({ "name": "shop" })).await.expect(StatusCode::CREATED);
+    let again = retrying.post("/v1/api_keys", json!({ "name": "shop" })).await.expect(StatusCode::CREATED);
+    assert_eq!(first["id"], again["id"]);
+    assert!(first["key"].is_string() && again.get("key").is_none());
+}
+
+#[tokio::test]
+async fn if_match_with_a_star_needs_the_record() {
+    let server = Server::start().await;
+    let there = server.admin.header("if-match", "*");
+    there.put(&format!("/v1/companies/{NOBODY}"), json!({ "name": "Rossi" })).await.problem(412, "version_mismatch");
+    let id = server.admin.create("/v1/companies", json!({ "name": "Rossi" })).await;
+    there.patch(&format!("/v1/companies/{id}"), json!({ "city": "Roma" })).await.expect(StatusCode::OK);
+    let new = server.admin.header("if-none-match", "*");
+    let (at, body) = ("/v1/companies/by/external/shop/7", json!({ "name": "Bianchi" }));
+    new.put(at, body.clone()).await.expect(StatusCode::CREATED);
+    new.put(at, body).await.problem(412, "already_exists");
+}
+
+#[tokio::test]
+async fn a_position_beyond_the_head_is_refused_at_once() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let document = openapi::document();
+    let ahead = head(&server).await + 1_000_000;
+    let mut asked = BTreeSet::new();
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let Some(operation) = item.get("get") else { continue };
+        let own = operation["tags"][0].as_str().unwrap();
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<_> = parameters
+            .map(|parameter| match parameter["$ref"].as_str() {
+                Some(path) => document.pointer(&path[1..]).unwrap()["name"].as_str().unwrap().to_owned(),
+                None => parameter["name"].as_str().unwrap().to_owned(),
+            })
+            .collect();
+        let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
+        let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
+        let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
+        let needed = if parameters.iter().any(|name| name == "requester_id") {
+            format!("requester_id={}&", all["contacts"][0])
+        } else {
+            String::new()
+        };
+        let started = std::time::Instant::now();
+        for name in parameters.iter().map(String::as_str) {
+            match name {
+                "Deskfold-Min-Position" => {
+                    let client = server.admin.header("deskfold-min-position", ahead);
+                    client.get(&format!("{path}?{needed}")).await.problem(422, "position_ahead");
+                }
+                "min_position" => {
+                    let reply = server.admin.get(&format!("{path}?{needed}{name}={ahead}")).await;
+                    let problem = reply.problem(422, "position_ahead");
+                    assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"), "{path}");
+                }
+                _ => continue,
+            }
+            asked.insert(name.to_owned());
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(4), "{template} waited");
+    }
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let search = json!({ "min_position": ahead });
+    server.admin.post("/v1/tickets/search", search).await.problem(422, "position_ahead");
+    server.admin.get(&format!("/v1/events?after={ahead}")).await.problem(422, "position_ahead");
+    server.admin.get(&format!("/v1/events/stream?after={ahead}")).await.problem(422, "position_ahead");
+    let resuming = server.admin.header("last-event-id", ahead);
+    resuming.get("/v1/events/stream").await.problem(422, "position_ahead");
+
+    // Another process's write is one of this log, although this process may not have heard of it yet.
+    let (app, other) = server.beside(&["--roles", "api"]).await;
+    let opened = other.post("/v1/tickets", json!({ "title": "x" })).await.expect(StatusCode::CREATED);
+    let (id, position) = (opened["id"].as_str().unwrap(), opened["position"].as_i64().unwrap());
+    let shown = server.admin.read(&format!("/v1/tickets/{id}?min_position={position}")).await;
+    assert_eq!(shown["id"], *id);
+    app.stop().await;
+}
+
+/// The attributes that a merge patch takes, by whether null clears them.
+fn patched(document: &Value, operation: &Value) -> Vec<(String, bool)> {
+    let content = operation["requestBody"]["content"].as_object().unwrap().values().next().unwrap();
+    let follow = |schema: &Value| match schema["$ref"].as_str() {
+        Some(path) => document.pointer(&path[1..]).unwrap().clone(),
+        None => schema.clone(),
+    };
+    let schema = follow(&follow(&content["schema"]));
+    let null = |schema: &Value| {
+        let types = schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
+        let choices = ["anyOf", "oneOf"].iter().filter_map(|key| schema[*key].as_array()).flatten();
+        types || choices.into_iter().any(|choice| choice["type"] == "null")
+    };
+    let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    properties.iter().map(|(name, schema)| (name.clone(), null(schema))).collect()
+}
+
+#[tokio::test]
+async fn null_clears_an_optional_attribute_of_any_kind_and_is_refused_for_one_that_must_have_a_value() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let document = openapi::document();
+    let (mut cleared, mut kept) = (0, 0);
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = template.rsplit('/').next().unwrap();
+            let merge_patch = ["change_profile", "change_details", "amend"].contains(&name) || method == "patch";
+            // A comment's text is all that there is to edit of it.
+            if !merge_patch || template == "/v1/comments/{id}" {
+                continue;
+            }
+            let own = operation["tags"][0].as_str().unwrap();
+            let path = template.replace("{id}", &all[own][0]);
+            let attributes = patched(&document, operation);
+            assert!(!attributes.is_empty(), "{template} says nothing of its attributes");
+            let must: Vec<_> = attributes.iter().filter(|(name, null)| !null && name != "custom").collect();
+            let send = async |patch: Value| {
+                let request = server.admin.request(method.to_uppercase().parse().unwrap(), &path);
+                server.admin.send(request.json(&patch)).await
+            };
+            for (name, _) in &must {
+                let problem = send(json!({ name.as_str(): null })).await.problem(422, "field_invalid");
+                assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"), "{template}: {problem}");
+                kept += 1;
+            }
+            let together: Map<_, _> = must.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
+            if must.len() > 1 {
+                let problem = send(together.into()).await.problem(422, "field_invalid");
+                assert_eq!(problem["errors"].as_array().unwrap().len(), must.len(), "{template}: {problem}");
+            }
+            for (name, _) in attributes.iter().filter(|(_, null)| *null) {
+                let reply = send(json!({ name.as_str(): null })).await;
+                // An order has a total or items, a quick reply a text or attachments: that is another rule.
+                if ["order_empty", "quick_reply_text_invalid"].iter().any(|code| reply.json()["code"] == *code) {
+                    continue;
+                }
+                let accepted = reply.expect(StatusCode::OK);
+                cleared += usize::from(!accepted["events"].as_array().unwrap().is_empty());
+                let again = send(json!({ name.as_str(): null })).await.expect(StatusCode::OK);
+                assert_eq!(again["events"], json!([]), "{template}: {name} is cleared already");
+            }
+            let problem = send(json!({ "colour": null })).await;
+            assert_eq!(problem.json()["errors"][0]["pointer"], "/colour", "{template}: {}", problem.text);
+        }
+    }
+    assert!(cleared > 20 && kept > 20, "{cleared} cleared, {kept} kept");
+}
+
+#[tokio::test]
+async fn null_clears_a_tickets_description_and_category_but_not_its_priority() {
+    let server = Server::start().await;
+    let body = json!({ "title": "x", "description": "y", "category": "hardware", "priority": 2 });
+    let path = format!("/v1/tickets/{}", server.admin.create("/v1/tickets", body).await);
+    let problem =
+        server.admin.patch(&path, json!({ "priority": null, "title": null })).await.problem(422, "field_invalid");
+    let places: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(places, ["/title", "/priority"]);
+    let edited = server.admin.patch(&path, json!({ "description": null, "category": null })).await;
+    let edited = edited.expect(StatusCode::OK);
+    let types: Vec<_> = edited["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["ticket.description_cleared", "ticket.category_set"]);
+    server.settle().await;
+    let ticket = server.admin.read(&path).await;
+    assert_eq!(
+        (&ticket["description"], &ticket["category"], &ticket["priority"]),
+        (&json!(null), &json!(null), &json!(2))
+    );
+}
+
+/// The faults that an answer tells, by place and code.
+#[track_caller]
+fn faults(problem: &Value) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let errors = problem["errors"].as_array().unwrap().iter();
+    errors.map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+}
+
+#[track_caller]
+fn assert_faults(problem: &Value, wanted: &[(&str, &str)]) {
+    let wanted: BTreeSet<_> = wanted.iter().map(|(place, code)| ((*place).to_owned(), (*code).to_owned())).collect();
+    assert_eq!(faults(problem), wanted, "{problem}");
+}
+
+#[tokio::test]
+async fn a_body_with_several_faults_is_answered_with_all_of_them() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    // What does not decode, and what would be refused of the rest.
+    let body = json!({ "colour": 1, "nick": "e", "kind": "robot", "email": "no address", "locale": "German" });
+    let problem = client.post("/v1/contacts", body).await.problem(422, "body_invalid");
+    assert_faults(
+        &problem,
+        &[
+            ("/colour", "unknown_field"),
+            ("/nick", "unknown_field"),
+            ("/kind", "invalid"),
+            ("/name", "required"),
+            ("/email", "email_invalid"),
+            ("/locale", "locale_invalid"),
+        ],
+    );
+    // What decodes and makes no sense.
+    let body = json!({ "name": " ", "email": "no address", "country": "Italy", "tags": [""], "custom": { "size": 1 } });
+    let problem = client.post("/v1/contacts", body).await.problem(422, "name_invalid");
+    assert_faults(
+        &problem,
+        &[
+            ("/name", "name_invalid"),
+            ("/email", "email_invalid"),
+            ("/country", "country_invalid"),
+            ("/tags", "tag_invalid"),
+            ("/custom/size", "custom_field_unknown"),
+        ],
+    );
+    let id = contact(client, "Ada").await;
+    let patch = json!({ "name": null, "email": "no", "colour": "red", "kind": 7, "custom": { "size": 1 } });
+    let problem = client.patch(&format!("/v1/contacts/{id}"), patch).await.problem(422, "field_invalid");
+    let places: BTreeSet<_> = faults(&problem).into_iter().map(|(place, _)| place).collect();
+    for place in ["/name", "/colour", "/kind"] {
+        assert!(places.contains(place), "{place}: {problem}");
+    }
+    // A reference that leads nowhere, a title that is too long, a stage that there is not.
+    let body = json!({ "title": "x".repeat(501), "team": NOBODY, "assignee": NOBODY, "requester": { "kind": "contact", "id": NOBODY } });
+    let problem = client.post("/v1/tickets", body).await.problem(422, "title_invalid");
+    let places: BTreeSet<_> = faults(&problem).into_iter().map(|(place, _)| place).collect();
+    for place in ["/title", "/team", "/requester/id", "/assignee"] {
+        assert!(places.contains(place), "{place}: {problem}");
+    }
+    // Several of a kind, deep in a body.
+    let items = json!([{ "name": "a", "quantity": "none" }, { "quantity": "1", "price": { "amount": "1", "currency": "EUR" }, "size": 1 }]);
+    let problem =
+        client.post("/v1/orders", json!({ "source": "shop", "items": items })).await.problem(422, "body_invalid");
+    let places: BTreeSet<_> = faults(&problem).into_iter().map(|(place, _)| place).collect();
+    for place in ["/items/0/quantity", "/items/0/price", "/items/1/name", "/items/1/size"] {
+        assert!(places.contains(place), "{place}: {problem}");
+    }
+    // Bodies that are no commands of the catalogue.
+    let problem =
+        client.post("/v1/tenants", json!({ "title": "x", "admin_email": 7 })).await.problem(422, "body_invalid");
+    assert_faults(&problem, &[("/title", "unknown_field"), ("/admin_email", "invalid"), ("/name", "required")]);
+    let problem =
+        client.post("/v1/tickets/search", json!({ "limit": "x", "colour": 1 })).await.problem(422, "body_invalid");
+    assert_faults(&problem, &[("/limit", "invalid"), ("/colour", "unknown_field")]);
+    let told = json!({ "product": "nothing", "holder": { "kind": "contact", "id": "nobody" }, "status": "odd" });
+    let problem = client.put("/v1/entitlements/by/external/shop/1", told).await.problem(422, "product_unknown");
+    let places: BTreeSet<_> = faults(&problem).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(places, ["/holder/id", "/product", "/status"].map(ToOwned::to_owned).into());
+}
+
+/// Each create command of the document is sent a body of faults alone: every required field is missing, and an unknown
+/// one is there.
+#[tokio::test]
+async fn every_create_command_tells_all_missing_fields_at_once() {
+    let server = Server::start().await;
+    let document = openapi::document();
+    let mut several = 0;
+    for kind in domain::catalogue::kinds().filter(|kind| kind.commands.contains(kind.create)) {
+        let path = format!("/v1/{}", kind.plural);
+        let content = &document["paths"][&path]["post"]["requestBody"]["content"]["application/json"]["schema"];
+        let mut schema = document.pointer(&content["$ref"].as_str().unwrap()[1..]).unwrap();
+        if let Some(reference) = schema["$ref"].as_str() {
+            schema = document.pointer(&reference[1..]).unwrap();
+        }
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let reply = server.admin.post(&path, json!({ "colour_": 1 })).await;
+        let told = faults(&reply.problem(422, "body_invalid"));
+        for name in &required {
+            assert!(
+                told.contains(&(format!("/{}", name.as_str().unwrap()), "required".to_owned())),
+                "{path}: {told:?}"
+            );
+        }
+        assert!(told.contains(&("/colour_".to_owned(), "unknown_field".to_owned())), "{path}: {told:?}");
+        several += usize::from(required.len() > 1);
+    }
+    assert!(several > 8, "{several} kinds need several fields");
+}
+
+#[tokio::test]
+async fn errors_of_query_parameters_follow_one_rule_on_every_route() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let document = openapi::document();
+    let mut asked = BTreeSet::new();
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let Some(operation) = item.get("get").filter(|operation| operation.get("security").is_none()) else { continue };
+        let own = operation["tags"][0].as_str().unwrap();
+        let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
+        let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
+        let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
+        let refused = async |name: &str, value: &str| {
+            let needed = format!("requester_id={}&", all["contacts"][0]);
+            let needed = if template.ends_with("/picker") && name != "requester_id" { needed } else { String::new() };
+            let reply = server.admin.get(&format!("{path}?{needed}{name}={}", encoded(value))).await;
+            assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {name}={value}: {}", reply.text);
+            let pointer = reply.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned();
+            let place = format!("/{name}");
+            assert!(pointer == place || pointer.starts_with(&format!("{place}/")), "{path}: {}", reply.text);
+        };
+        refused("colour", "red").await;
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+            let name = parameter["name"].as_str().unwrap();
+            let wrong = match name {
+                "search" | "stream" | "position" => continue,
+                "filter" => "{\"field\": \"nothing\", \"op\": \"eq\", \"value\": 1}",
+                _ => "-no such-",
+            };
+            refused(name, wrong).await;
+            if name == "limit" {
+                refused(name, "0").await;
+            }
+            asked.insert(name.to_owned());
+        }
+    }
+    for name in
+        ["filter", "sort", "limit", "after", "before", "count", "as_of", "known_at", "types", "min_position", "from"]
+    {
+        assert!(asked.contains(name), "{name} is asked: {asked:?}");
+    }
+}
+
+/// Every text in an answer that looks like a time, with its place.
+fn times(value: &Value, place: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| times(member, &format!("{place}/{name}"), found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| times(item, place, found)),
+        Value::String(text) if text.len() > 18 && text.parse::<jiff::Timestamp>().is_ok() => {
+            found.push((place.to_owned(), text.clone()));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn times_end_in_z_in_every_list_and_record_as_in_events() {
+    let server = Server::start().await;
+    let all = everything(&server, &server.admin, "Word").await;
+    let form = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$").unwrap();
+    let document = openapi::document();
+    let mut count = 0;
+    let mut check = |answer: &Value, path: &str| {
+        let mut found = Vec::new();
+        times(answer, "", &mut found);
+        for (place, text) in &found {
+            let trailing = text.contains('.') && text.ends_with("0Z");
+            assert!(form.is_match(text) && !trailing, "{path}{place}: {text}");
+        }
+        count += found.len();
+    };
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let Some(operation) = item.get("get") else { continue };
+        if !operation["responses"]["200"]["content"]["application/json"].is_object() || template.ends_with("/picker") {
+            continue;
+        }
+        let own = operation["tags"][0].as_str().unwrap();
+        let ids = all.get(own).cloned().unwrap_or_default();
+        let path =
+            template.replace("{position}", "1").replace("/by/external/{source}/{id}", "/by/external/Word/Word-5");
+        if path.contains("{id}") {
+            for id in &ids {
+                let reply = server.admin.get(&path.replace("{id}", id)).await;
+                check(&reply.json(), &path);
+                if reply.status.is_success() && path.ends_with("/{id}") {
+                    let now = head(&server).await;
+                    let then = server.admin.get(&format!("{}?as_of={now}", path.replace("{id}", id))).await;
+                    check(&then.json(), &path);
+                    let (mut then, mut now) = (then.json(), reply.json());
+                    // What is only in the position of the answer differs.
+                    for answer in [&mut then, &mut now] {
+                        answer.as_object_mut().unwrap().remove("position");
+                    }
+                    assert_eq!(then, now, "{path} as of now");
+                }
+            }
+        } else if path.ends_with("/events") || !path.contains("/v1/") {
+            continue;
+        } else {
+            check(&server.admin.get(&path).await.json(), &path);
+        }
+    }
+    assert!(count > 500, "{count} times are looked at");
+
+    // The same instant is the same text in the event and in the list.
+    let due = "2999-01-01T10:00:00.25Z";
+    let id = server.admin.create("/v1/tasks", json!({ "title": "x", "due_at": due })).await;
+    server.settle().await;
+    let event = &pages(&server.admin, &format!("/v1/tasks/{id}/history")).await[0];
+    let task = server.admin.read(&format!("/v1/tasks/{id}")).await;
+    assert_eq!((&event["data"]["due_at"], &task["due_at"]), (&json!(due), &json!(due)));
+    assert_eq!(event["occurred_at"], task["created_at"]);
+}
