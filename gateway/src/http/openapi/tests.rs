@@ -134,7 +134,7 @@ fn every_code_that_is_answered_is_in_the_tables_and_the_other_way_round() {
     }
     assert!(count > 20, "the code is searched: {count}");
     let mut all = gateway;
-    for room in ["domain", "projections"] {
+    for room in ["domain", "projections", "commands"] {
         sources(&root().join(room).join("src"), &mut all);
     }
     for ((code, _), (_, kinds)) in tables.iter().filter(|(_, (_, kinds))| kinds.is_empty()) {
