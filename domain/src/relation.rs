@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Aggregate, Ctx, Decision, Id, Need, Rejection, all, must,
     reference::{self, REFERENCE_UNFIT, Reference, Subject},
+    user::User,
 };
 
 /// Two records and what the first is to the second.
@@ -54,6 +55,10 @@ pub struct Relation {
 const UNKNOWN: Rejection = Rejection::missing("relation_unknown", "There is no such relation.");
 const ROLE_INVALID: Rejection =
     Rejection::invalid("relation_role_invalid", "A role has 1 to 64 characters, such as owner.");
+const END_UNFIT: Rejection = Rejection::invalid(
+    "relation_end_unfit",
+    "Relations join records, not colleagues: owners and assignees say who works on what.",
+);
 const SAME_RECORD: Rejection = Rejection::invalid("relation_same_record", "A record is not related to itself.");
 const ID_UNFIT: Rejection = Rejection::invalid("relation_id_unfit", "A relation's id follows from its ends and role.");
 
@@ -63,6 +68,12 @@ impl Ends {
         let Ends { from, to, role } = self;
         let ends = [from.id.to_string(), to.id.to_string()];
         Id::named(&["relation", &tenant.to_string(), &from.kind, &ends[0], &to.kind, &ends[1], role.trim()])
+    }
+
+    /// A colleague is no end: what he does on other records is none of this one's business.
+    fn check(&self) -> Result<(), Rejection> {
+        let ends = [("/from", &self.from), ("/to", &self.to)];
+        all(ends.map(|(pointer, end)| must(end.kind != User::KIND, END_UNFIT, pointer)))
     }
 
     fn references(&self) -> [Reference; 2] {
@@ -85,6 +96,7 @@ impl Aggregate for Relation {
                 if ctx.id != ends.id(ctx.tenant) {
                     return Err(role.err().unwrap_or(ID_UNFIT));
                 }
+                ends.check()?;
                 if self.ends.is_some() && !self.removed {
                     return Ok(vec![]);
                 }
@@ -119,7 +131,7 @@ impl Aggregate for Relation {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![UNKNOWN, ROLE_INVALID, SAME_RECORD, ID_UNFIT, REFERENCE_UNFIT]
+        vec![UNKNOWN, ROLE_INVALID, END_UNFIT, SAME_RECORD, ID_UNFIT, REFERENCE_UNFIT]
     }
 
     fn examples() -> Vec<Command> {
@@ -156,6 +168,11 @@ mod tests {
         between(&twice, []).when(Command::Add(twice.clone())).rejected(SAME_RECORD);
         let blank = Ends { role: " ".into(), ..owner() };
         between(&blank, []).when(Command::Add(blank.clone())).rejected(ROLE_INVALID);
+        let colleague = Ends { to: Subject::new("user", FLAT), ..owner() };
+        between(&colleague, []).alive("user", FLAT).when(Command::Add(colleague.clone())).rejected(END_UNFIT);
+        // What was related before that was refused is so until it is removed.
+        let related = || [Event::Added(colleague.clone())];
+        between(&colleague, related()).when(Command::Remove).then([Event::Removed(colleague.clone())]);
         let others =
             [Ends { role: "tenant".into(), ..owner() }, Ends { from: owner().to, to: owner().from, ..owner() }];
         others.iter().for_each(|other| assert_ne!(other.id(TENANT), owner().id(TENANT)));
