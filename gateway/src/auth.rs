@@ -114,6 +114,8 @@ pub(crate) struct Caller {
     pub(crate) tenant: Id,
     pub(crate) key: Id,
     pub(crate) actor: Actor,
+    /// Whether it is done for a contact, who sees what colleagues keep to themselves as little as anybody outside.
+    for_contact: bool,
     roles: Arc<Vec<Arc<Role>>>,
     settings: Arc<Tenant>,
 }
@@ -132,6 +134,11 @@ impl Caller {
     /// Whether nothing is switched off.
     pub(crate) fn has_every_feature(&self) -> bool {
         FEATURES.iter().all(|feature| self.settings.has_feature(feature.name))
+    }
+
+    /// Whether what is answered is for somebody who is no colleague.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.for_contact || matches!(self.actor.kind, ActorKind::Customer | ActorKind::Visitor)
     }
 
     /// Refuses a caller without this permission.
@@ -202,25 +209,28 @@ impl App {
         }
         self.uses.record(tenant, key, now);
         let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
-        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), roles: Arc::new(roles), settings };
+        let mut caller =
+            Caller { tenant, key, actor: Actor::user(user_id), for_contact: false, roles: Arc::new(roles), settings };
         if let Some(other) = headers.get(ON_BEHALF_OF) {
-            caller.actor.on_behalf_of = Some(self.acted_for(&caller, other.to_str().unwrap_or_default()).await?);
+            let (id, is_contact) = self.acted_for(&caller, other.to_str().unwrap_or_default()).await?;
+            caller.actor.on_behalf_of = Some(id);
+            caller.for_contact = is_contact;
         }
         Ok(caller)
     }
 
-    /// The user or contact that a caller acts for.
-    async fn acted_for(&self, caller: &Caller, id: &str) -> Result<Id, Problem> {
+    /// The user or contact that a caller acts for, and whether it is a contact.
+    async fn acted_for(&self, caller: &Caller, id: &str) -> Result<(Id, bool), Problem> {
         caller.must(ACT_FOR_OTHERS)?;
         let unknown =
             || Problem::invalid("on_behalf_of_unknown", "Deskfold-On-Behalf-Of names no active user and no contact.");
         let id: Id = id.parse().map_err(|_| unknown())?;
         let (user, _) = self.commands.load::<User>(caller.tenant, id).await?;
         if user.is_active() {
-            return Ok(id);
+            return Ok((id, false));
         }
         let (contact, _) = self.commands.load::<domain::contact::Contact>(caller.tenant, id).await?;
-        if contact.is_live() { Ok(id) } else { Err(unknown()) }
+        if contact.is_live() { Ok((id, true)) } else { Err(unknown()) }
     }
 }
 

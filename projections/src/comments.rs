@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Aggregate, Id, Personal, Time,
     comment::{Comment, Event},
+    filter::{Condition, FieldKind, Filter, Scalar, Test},
     reference::Subject,
 };
 use eventstore::Recorded;
@@ -127,6 +128,12 @@ impl Listed for Comments {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("written_at")];
+
+    fn outside() -> Option<Filter> {
+        let test = Test::Eq(Scalar::Bool(false));
+        Some(Filter::Condition(Condition { field: "internal".into(), kind: FieldKind::Bool, test }))
+    }
+
     const SELECT: &'static str = "t.id, t.version, t.position, t.subjects, t.subject_ids, \
         read_names(t.tenant_id, t.subjects) as subject_names, t.text, t.internal, t.author_kind, t.author_id, \
         read_name(t.tenant_id, t.author_kind, t.author_id) as author_name, t.deleted, t.delete_reason, t.written_at, \

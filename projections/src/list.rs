@@ -150,6 +150,10 @@ pub trait Listed: ReadModel {
     const CUSTOM: Option<&'static str> = None;
     /// What a record must fulfil to be in the list at all: SQL on `t`, and the same in words.
     const ONLY: Option<(&'static str, &'static str)> = None;
+    /// What a record must fulfil to be shown to others than colleagues.
+    fn outside() -> Option<Filter> {
+        None
+    }
     /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
     const FOLLOWS: &'static [&'static str] = &[];
     /// The order unless another is asked for; `id` follows.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Aggregate, Id, PartyKind, Personal, Time,
+    filter::{Condition, FieldKind, Filter, Scalar, Test},
     ticket::{Attachment, Event, LinkKind, Ticket},
 };
 use eventstore::{Log, Recorded};
@@ -239,6 +240,12 @@ impl Listed for TicketThread {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("written_at"), Sort::ascending("written_position")];
+
+    fn outside() -> Option<Filter> {
+        let test = Test::Ne(Scalar::Text("note".into()));
+        Some(Filter::Condition(Condition { field: "kind".into(), kind: FieldKind::Text, test }))
+    }
+
     const SELECT: &'static str = "t.id, t.version, t.position, t.ticket_id, t.message_id, t.kind, t.body, t.author_kind, \
         t.author_id, coalesce(contact.name, company.name, colleague.name) as author_name, t.attachments, t.delivery, \
         t.delivery_error, t.external_id, t.redacted, t.redaction_reason, t.moved_from, t.written_at, t.written_position";

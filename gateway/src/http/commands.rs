@@ -96,6 +96,7 @@ async fn carry_out(
         caller.must(&permission).map_err(|problem| problem.at(place))?;
     }
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
+    app.must_show(caller, kind.name, id).await?;
     let order = write.order(app, id, &body.bytes)?;
     let accepted = app.commands.dispatch_any(&order, command).await?;
     let created = name == kind.create && !accepted.events.is_empty() && !write.dry_run;

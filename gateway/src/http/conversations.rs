@@ -47,5 +47,5 @@ async fn messages(
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.read_models.position(ConversationMessages::NAME).await?;
     let data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
-    page_of(data, limit, &uri, position)
+    page_of(data, limit, &uri, position, |_| true)
 }

@@ -151,7 +151,7 @@ async fn list(
     let more = events.len() as i64 > limit;
     events.truncate(usize::try_from(limit).unwrap_or_default());
     let next = events.last().filter(|_| more).map(|last| with_parameter(&uri, "after", &last.position.to_string()));
-    respond(&events, next, head)
+    respond(&app.visible(&caller, events).await?, next, head)
 }
 
 /// The page size asked for, or an error that says what is allowed.
@@ -185,6 +185,7 @@ async fn history<A: Aggregate>(
     caller.must(&format!("{}.read", A::KIND))?;
     let id = id_of::<A>(&caller, &id)?;
     request::min_position(&app, &headers, None).await?;
+    app.must_show(&caller, A::KIND, id).await?;
     let tenant = caller.tenant.to_string();
     let limit = page_size(options.limit)?;
     let (direction, from) = match (options.backwards, options.after) {
@@ -204,7 +205,7 @@ async fn history<A: Aggregate>(
     let more = events.len() as i64 > limit;
     events.truncate(usize::try_from(limit).unwrap_or_default());
     let next = events.last().filter(|_| more).map(|last| with_parameter(&uri, "after", &last.version.to_string()));
-    respond(&events, next, head)
+    respond(&app.visible(&caller, events).await?, next, head)
 }
 
 fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<Response, Problem> {

@@ -107,6 +107,9 @@ async fn why(
     caller.must("event.read")?;
     request::min_position(&app, &headers, None).await?;
     let first = find(&app, caller.tenant, position_of(&position)?).await?.ok_or_else(event_unknown)?;
+    if app.hides_event(&caller, &first).await? {
+        return Err(event_unknown());
+    }
     let mut last = metadata(&first)?;
     let mut events = vec![first];
     while let Some(cause) = last.causation_position
@@ -127,7 +130,7 @@ async fn why(
     let Metadata { actor, via, command_id, .. } = last;
     let origin = Origin { actor, name, via, command_id, occurred_at };
     let mut chain = Vec::new();
-    for event in &events {
+    for event in &app.visible(&caller, events).await? {
         chain.push(Step { event: shown(event)?, rule: rule_of(&app, caller.tenant, event).await? });
     }
     let head = app.log.head().await?;
@@ -203,7 +206,10 @@ async fn effects_of(
         }
     };
     let wanted = request::min_position(&app, &headers, options.min_position).await?;
-    find(&app, caller.tenant, of).await?.ok_or_else(event_unknown)?;
+    let cause = find(&app, caller.tenant, of).await?.ok_or_else(event_unknown)?;
+    if app.hides_event(&caller, &cause).await? {
+        return Err(event_unknown());
+    }
     request::reach(&app, Causation::NAME, wanted).await?;
     let known = app.read_models.position(Causation::NAME).await?;
     let after = options.after.unwrap_or(of);
@@ -216,6 +222,9 @@ async fn effects_of(
     let mut data = Vec::new();
     // Both are in the order of positions, and every position found has its event.
     for (effect, event) in found.iter().zip(&events) {
+        if app.hides_event(&caller, event).await? {
+            continue;
+        }
         data.push(Effect { steps: effect.steps, cause: effect.cause, event: shown(event)? });
     }
     let mut headers = HeaderMap::new();

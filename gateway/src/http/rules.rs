@@ -88,6 +88,10 @@ pub(super) struct ManyEvents {
 
 /// Who rehearses: whoever may create rules or publish versions of them.
 fn rehearsing(app: &App, caller: &Caller) -> Result<Order, Problem> {
+    // Rules see what only colleagues may see.
+    if caller.is_outside() {
+        return Err(Problem::forbidden("rule.create"));
+    }
     if !caller.may("rule.publish") {
         caller.must("rule.create")?;
     }

@@ -65,6 +65,7 @@ async fn follow(
     };
     let follower = Follower {
         tenant: caller.tenant.to_string(),
+        caller,
         types,
         categories,
         stream: filter.stream,
@@ -92,6 +93,7 @@ fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -
 /// One client's place in the log.
 struct Follower {
     app: App,
+    caller: Caller,
     tenant: String,
     types: Vec<String>,
     categories: Vec<String>,
@@ -114,6 +116,11 @@ impl Follower {
                 return None;
             }
             if let Some(event) = self.ready.pop_front() {
+                match self.app.hides_event(&self.caller, &event).await {
+                    Ok(false) => {}
+                    Ok(true) => continue,
+                    Err(_) => return None,
+                }
                 self.said = event.position;
                 let shown = shown(&event).ok()?;
                 let sse = Event::default().id(event.position.to_string()).event(&*event.kind);

@@ -9,7 +9,11 @@ use axum::{
 use domain::{Aggregate, Id, Party, PartyKind, Time, entitlement::Entitlement, ticket::Ticket};
 use jiff::civil::Date;
 use projections::{Interval, ReadModel, TicketsOfProduct, product_holders::ProductHolders};
-use projections::{ticket_detail::TicketDetail, ticket_list::TicketList, ticket_thread::TicketThread};
+use projections::{
+    ticket_detail::TicketDetail,
+    ticket_list::TicketList,
+    ticket_thread::{Kind, TicketThread},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -80,7 +84,8 @@ async fn thread(
             return Err(missing());
         }
         let position = app.log.head().await?;
-        let data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
+        let mut data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
+        data.retain(|entry| !caller.is_outside() || !is_note(entry));
         return Ok(respond(data, None, position));
     }
     let (after, limit) = options.part()?;
@@ -88,17 +93,33 @@ async fn thread(
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
     let data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
-    page_of(data, limit, &uri, position)
+    page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
 }
 
-/// A page of a thread, of which one entry more than fits was read.
-pub(super) fn page_of(mut data: Vec<Box<RawValue>>, limit: i64, uri: &Uri, position: i64) -> Result<Response, Problem> {
+/// Whether an entry of a thread is a note, which only colleagues see.
+fn is_note(entry: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Entry {
+        kind: Kind,
+    }
+    serde_json::from_str(entry.get()).is_ok_and(|Entry { kind }| kind == Kind::Note)
+}
+
+/// A page of a thread, of which one entry more than fits was read; `shows` leaves entries out.
+pub(super) fn page_of(
+    mut data: Vec<Box<RawValue>>,
+    limit: i64,
+    uri: &Uri,
+    position: i64,
+    shows: impl Fn(&RawValue) -> bool,
+) -> Result<Response, Problem> {
     let more = data.len() as i64 > limit;
     data.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match data.last() {
         Some(last) if more => Some(with_parameter(uri, "after", &cursor_of(last)?)),
         _ => None,
     };
+    data.retain(|entry| shows(entry));
     Ok(respond(data, next, position))
 }
 
