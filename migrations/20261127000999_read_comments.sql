@@ -35,6 +35,21 @@ comment on column read_contacts_v2.time_zone is 'Time zone, IANA.';
 comment on column read_contacts_v2.updated_at is 'When anything last happened to it.';
 select read_model_describe('read_contacts', 'read_contacts_v2');
 
+comment on table read_tenants_v2 is 'The organisation whose help desk this is.';
+comment on column read_tenants_v2.tenant_id is 'Whose it is.';
+comment on column read_tenants_v2.id is 'Its id.';
+comment on column read_tenants_v2.version is 'Version of the last event in it, within its stream.';
+comment on column read_tenants_v2.position is 'Position of the last event in it, in the log.';
+comment on column read_tenants_v2.alias_domain is 'Under which domain the teams'' e-mail aliases are; none for the usual one.';
+comment on column read_tenants_v2.created_at is 'When it was created.';
+comment on column read_tenants_v2.features is 'The features that are on.';
+comment on column read_tenants_v2.mail_servers is 'Its own mail servers.';
+comment on column read_tenants_v2.name is 'Its name.';
+comment on column read_tenants_v2.retention is 'For how many days data of each class is kept; what is absent is kept for ever.';
+comment on column read_tenants_v2.settings is 'Its settings that are not at their default.';
+comment on column read_tenants_v2.updated_at is 'When anything last happened to it.';
+select read_model_describe('read_tenants', 'read_tenants_v2');
+
 comment on table read_conversations_v2 is 'A chat with somebody outside.';
 comment on column read_conversations_v2.tenant_id is 'Whose it is.';
 comment on column read_conversations_v2.id is 'Its id.';
@@ -70,3 +85,20 @@ comment on column read_conversations_v2.unread_count is 'How many such messages 
 comment on column read_conversations_v2.updated_at is 'When anything last happened to it.';
 comment on column read_conversations_v2.visitor is 'What is known of the visitor.';
 select read_model_describe('read_conversations', 'read_conversations_v2');
+
+comment on table read_feed_v2 is 'What feeds know of a record.';
+comment on column read_feed_v2.tenant_id is 'Whose it is.';
+comment on column read_feed_v2.id is 'Its id.';
+comment on column read_feed_v2.version is 'Version of the last event in it, within its stream.';
+comment on column read_feed_v2.position is 'Position of the last event in it, in the log.';
+comment on column read_feed_v2.begun_at is 'When it came into being; absent for what only others speak of.';
+comment on column read_feed_v2.entries is 'What happened to it, as long as it may still come into other feeds: of satellites alone.';
+comment on column read_feed_v2.kind is 'Its kind.';
+comment on column read_feed_v2.name is 'What people call it.';
+comment on column read_feed_v2.record_id is 'The record itself; the row''s own id follows from both.';
+comment on column read_feed_v2.refers is 'The records it refers to.';
+comment on column read_feed_v2.remarked is 'Whether somebody has remarked anything about it.';
+comment on column read_feed_v2.rewrites is 'How its only entry was rewritten, in the order of the log: of comments and activities alone.';
+comment on column read_feed_v2.turns is 'How it came to refer to what it refers to, and referred to before, in the order of the log.';
+comment on column read_feed_v2.worth is 'What it is worth: a deal''s or lead''s amount, an order''s total, a property''s price.';
+select read_model_describe('read_feed', 'read_feed_v2');

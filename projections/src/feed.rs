@@ -3,13 +3,14 @@
 //!
 //! An entry stands in the feed of its own record, of the user who did it, and of the records that a *satellite* (a
 //! comment, a deal, an offer, ...) refers to. A link says that the feed of one record gathers that of another: a contact's
-//! feed that of the tickets it asked for. Both are kept with the times from which and until which they hold, so that a
-//! feed can be read as it was. `docs/decisions/0006-feeds.md` says why.
+//! feed that of the tickets it asked for, or what is remarked about a satellite. Both are kept with the positions and the
+//! instants at which they hold, so that a feed can be read as it was. `docs/decisions/0006-feeds.md` says why.
 
 mod page;
+mod spans;
 mod summary;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Actor, ActorKind, Id, Metadata, Time, Via, reference::Subject};
 use eventstore::Recorded;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::page::{Asked, Entry, Named, Page, Who, page};
+use self::spans::Held;
 use crate::{Further, Keys, ReadModel, Unreadable, fold::micros};
 
 /// Feeds of all records.
@@ -33,23 +35,47 @@ pub struct Row {
     pub record_id: Id,
     /// What people call it.
     pub name: Option<String>,
+    /// What it is worth: a deal's or lead's amount, an order's total, a property's price.
+    pub worth: Option<Value>,
     /// The records it refers to.
-    pub refers: Vec<Reference>,
+    pub refers: Vec<Subject>,
+    /// When it came into being; absent for what only others speak of.
+    pub begun_at: Option<Time>,
+    /// Whether somebody has remarked anything about it.
+    pub remarked: bool,
+    /// How it came to refer to what it refers to, and referred to before, in the order of the log.
+    pub turns: Vec<Turn>,
     /// What happened to it, as long as it may still come into other feeds: of satellites alone.
     pub entries: Vec<Kept>,
+    /// How its only entry was rewritten, in the order of the log: of comments and activities alone.
+    pub rewrites: Vec<Rewrite>,
 }
 
-/// A record that another refers to.
+/// A change of what a record refers to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Reference {
-    /// The record.
-    pub record: Subject,
-    /// By which of its attributes.
-    pub roles: BTreeSet<String>,
-    /// Since which event.
-    pub since_position: i64,
+pub struct Turn {
+    /// The position of its event.
+    pub position: i64,
     /// When that happened.
-    pub since_at: Time,
+    pub at: Time,
+    /// By which of its attributes.
+    pub role: String,
+    /// What becomes of it.
+    pub way: Way,
+    /// The records.
+    pub records: Vec<Subject>,
+}
+
+/// What a turn makes of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It refers to these records and no others.
+    Set,
+    /// It refers to these records too.
+    Add,
+    /// It no longer refers to these records.
+    Remove,
 }
 
 /// An entry that may still come into other feeds.
@@ -62,17 +88,31 @@ pub struct Kept {
     pub event_type: String,
     /// When it happened.
     pub occurred_at: Time,
-    /// Since which event it reads as it does.
-    pub since_position: i64,
-    /// When that happened.
-    pub since_at: Time,
+    /// Whether only colleagues may see it.
+    pub internal: bool,
     /// The users who did it.
     pub users: BTreeSet<Id>,
+}
+
+/// An event that lets an entry read differently, or takes it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rewrite {
+    /// The position of the event.
+    pub position: i64,
+    /// When that happened.
+    pub at: Time,
+    /// When the entry happened, if that is what was corrected.
+    pub occurred_at: Option<Time>,
+    /// Whether it is taken out.
+    pub gone: bool,
 }
 
 /// The further tables.
 const ENTRIES: &str = "feed_entry";
 const LINKS: &str = "feed_link";
+
+/// By which role a record refers to the one that it became a part of.
+const MERGED: &str = "merged_into";
 
 /// The kinds of records whose events are entries.
 pub const KINDS: &[&str] = &[
@@ -101,6 +141,9 @@ const SATELLITES: &[&str] =
 
 /// Records whose whole feed, with what others remark about them, is gathered by what they refer to.
 const GATHERED: &[&str] = &["ticket", "conversation", "enquiry", "deal", "order", "lead", "contact"];
+
+/// Records that remark about others: whatever a feed shows, it shows what is remarked about it.
+const REMARKS: &[&str] = &["comment", "activity"];
 
 /// The attributes by which records refer to others, and the kind of the other where the attribute does not say it.
 fn attributes(kind: &str) -> &'static [(&'static str, &'static str)] {
@@ -155,56 +198,68 @@ fn records(value: &Value, kind: &str) -> Vec<Subject> {
     }
 }
 
-/// A change of what a record refers to.
-enum Change {
-    /// By this attribute to these and no others.
-    Set(&'static str, Vec<Subject>),
-    /// To this one too.
-    Add(&'static str, Vec<Subject>),
-    /// No longer to this one.
-    Remove(&'static str, Vec<Subject>),
-}
+/// A change of what a record refers to: by which attribute, how, to which records.
+type Change = (&'static str, Way, Vec<Subject>);
 
 /// What an event changes of what its record refers to.
 fn changes(kind: &str, event: &str, data: &Value, is_first: bool) -> Vec<Change> {
-    use Change::{Add, Remove, Set};
+    use Way::{Add, Remove, Set};
     let own = |attribute: &str, other: &str| records(&data[attribute], other);
     match (kind, event) {
-        (_, "owner_changed") => vec![Set("owner", own("to", "user"))],
-        (_, "assigned") => vec![Set("assignee", own("to", "user"))],
-        (_, "unassigned") => vec![Set("assignee", Vec::new())],
-        (_, "follower_added") => vec![Add("follower", own("user", "user"))],
-        (_, "follower_removed") => vec![Remove("follower", own("user", "user"))],
-        (_, "merged") => vec![Set("merged_into", own("into", kind))],
-        (_, "unmerged") => vec![Set("merged_into", Vec::new())],
-        (_, "contact_linked") => vec![Set("contact", own("contact", "contact"))],
-        (_, "contact_unlinked") => vec![Set("contact", Vec::new())],
-        ("contact", "company_linked") => vec![Add("company", own("company", "company"))],
-        ("contact", "company_unlinked") => vec![Remove("company", own("company", "company"))],
+        (_, "owner_changed") => vec![("owner", Set, own("to", "user"))],
+        (_, "assigned") => vec![("assignee", Set, own("to", "user"))],
+        (_, "unassigned") => vec![("assignee", Set, Vec::new())],
+        (_, "follower_added") => vec![("follower", Add, own("user", "user"))],
+        (_, "follower_removed") => vec![("follower", Remove, own("user", "user"))],
+        (_, "merged") => vec![(MERGED, Set, own("into", kind))],
+        (_, "unmerged") => vec![(MERGED, Set, Vec::new())],
+        (_, "contact_linked") => vec![("contact", Set, own("contact", "contact"))],
+        (_, "contact_unlinked") => vec![("contact", Set, Vec::new())],
+        ("contact", "company_linked") => vec![("company", Add, own("company", "company"))],
+        ("contact", "company_unlinked") => vec![("company", Remove, own("company", "company"))],
         ("ticket", "requester_changed") => {
-            vec![Set("requester", own("to", "")), Set("company", own("company", "company"))]
+            vec![("requester", Set, own("to", "")), ("company", Set, own("company", "company"))]
         }
-        ("call", "answered") => vec![Set("answered_by", own("user", "user"))],
+        ("call", "answered") => vec![("answered_by", Set, own("user", "user"))],
         ("deal", "recorded") => {
-            vec![Set("sold", own("property", "property")), Set("parties", own("contacts", "contact"))]
+            vec![("sold", Set, own("property", "property")), ("parties", Set, own("contacts", "contact"))]
         }
-        ("lead", "converted") => vec![Set("converted_to", [own("contact", "contact"), own("deal", "deal")].concat())],
-        ("offer", "revised") => vec![Set("properties", own("properties", "property"))],
+        ("lead", "converted") => {
+            vec![("converted_to", Set, [own("contact", "contact"), own("deal", "deal")].concat())]
+        }
+        ("offer", "revised") => vec![("properties", Set, own("properties", "property"))],
         ("offer", "sent") => {
-            vec![Set("properties", own("properties", "property")), Set("contact", own("to", "contact"))]
+            vec![("properties", Set, own("properties", "property")), ("contact", Set, own("to", "contact"))]
         }
-        ("entitlement", "transferred") => vec![Set("holder", own("to", ""))],
-        ("relation", "removed") => vec![Set("from", Vec::new()), Set("to", Vec::new())],
+        ("entitlement", "transferred") => vec![("holder", Set, own("to", ""))],
+        ("relation", "removed") => vec![("from", Set, Vec::new()), ("to", Set, Vec::new())],
         _ if is_first || kind == "relation" => {
-            attributes(kind).iter().map(|(attribute, other)| Set(attribute, own(attribute, other))).collect()
+            let named = attributes(kind).iter().map(|(attribute, other)| (*attribute, Set, own(attribute, other)));
+            named.filter(|(.., records)| !is_first || !records.is_empty()).collect()
         }
         _ => {
             let changed = |attribute: &str| data["changes"].get(attribute).map(|change| &change["to"]);
             let changed = attributes(kind)
                 .iter()
-                .filter_map(|(attribute, other)| changed(attribute).map(|to| Set(attribute, records(to, other))));
+                .filter_map(|(attribute, other)| changed(attribute).map(|to| (*attribute, Set, records(to, other))));
             changed.collect()
         }
+    }
+}
+
+/// What the record is worth from now on, if the event says so.
+fn worth(kind: &str, event: &str, data: &Value, is_first: bool) -> Option<Value> {
+    let (attribute, event_of) = match kind {
+        "deal" | "lead" => ("amount", "amount_changed"),
+        "property" => ("price", "price_changed"),
+        "order" => ("total", ""),
+        _ => return None,
+    };
+    match event {
+        _ if is_first => data.get(attribute).cloned(),
+        "recorded" => data.get("price").cloned(),
+        event if event == event_of => data.get("to").cloned(),
+        _ => data["changes"].get(attribute).and_then(|change| change.get("to")).cloned(),
     }
 }
 
@@ -245,7 +300,6 @@ struct EntryKey<'a> {
     subject_id: Id,
     occurred_at: Time,
     event_position: i64,
-    since_position: i64,
 }
 
 #[derive(Serialize)]
@@ -254,9 +308,10 @@ struct EntryRest<'a> {
     #[serde(rename = "type")]
     event_type: &'a str,
     record_id: Id,
-    since_at: Time,
-    until_position: Option<i64>,
-    until_at: Option<Time>,
+    internal: bool,
+    holds: bool,
+    positions: Option<String>,
+    instants: Option<String>,
 }
 
 /// The key of a row of `read_feed_link`, besides its tenant.
@@ -264,203 +319,289 @@ struct EntryRest<'a> {
 struct LinkKey<'a> {
     record_kind: &'a str,
     record_id: Id,
+    gathers: Gathers,
     other_kind: &'a str,
     other_id: Id,
     source_id: Id,
-    since_position: i64,
 }
 
 #[derive(Serialize)]
 struct LinkRest {
-    is_part: bool,
-    since_at: Time,
-    until_position: Option<i64>,
-    until_at: Option<Time>,
+    holds: bool,
+    positions: String,
+    instants: String,
 }
+
+/// What the feed of one record gathers of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Gathers {
+    /// Its feed.
+    Feed,
+    /// Its feed and whatever that gathers: it became a part of the record.
+    Part,
+    /// What is remarked about it.
+    Remarks,
+}
+
+/// A record that is referred to, and whether as the one of which the other became a part.
+type Referred = (Subject, bool);
 
 impl Row {
     fn new(record: &Subject) -> Row {
-        Row { kind: record.kind.clone(), record_id: record.id, name: None, refers: Vec::new(), entries: Vec::new() }
+        Row {
+            kind: record.kind.clone(),
+            record_id: record.id,
+            name: None,
+            worth: None,
+            refers: Vec::new(),
+            begun_at: None,
+            remarked: false,
+            turns: Vec::new(),
+            entries: Vec::new(),
+            rewrites: Vec::new(),
+        }
+    }
+
+    fn record(&self) -> Subject {
+        Subject::new(&self.kind, self.record_id)
     }
 
     fn is_satellite(&self) -> bool {
         SATELLITES.contains(&&*self.kind)
     }
 
-    /// Takes in changes; returns the records that it no longer refers to, and those that it refers to anew.
-    fn refer(&mut self, changes: Vec<Change>, now: Moment) -> (Vec<Reference>, Vec<Reference>) {
-        if changes.is_empty() {
-            return (Vec::new(), Vec::new());
-        }
-        let before = self.refers.clone();
-        for change in changes {
-            match change {
-                Change::Set(role, records) => {
-                    for known in &mut self.refers {
-                        known.roles.remove(role);
-                    }
-                    self.add(role, records, now);
-                }
-                Change::Add(role, records) => self.add(role, records, now),
-                Change::Remove(role, records) => {
-                    for known in self.refers.iter_mut().filter(|known| records.contains(&known.record)) {
-                        known.roles.remove(role);
-                    }
-                }
-            }
-        }
-        self.refers.retain(|known| !known.roles.is_empty());
-        let lacks = |all: &[Reference], one: &Reference| all.iter().all(|other| other.record != one.record);
-        let anew = self.refers.iter().filter(|now| lacks(&before, now)).cloned().collect();
-        (before.into_iter().filter(|past| lacks(&self.refers, past)).collect(), anew)
+    /// At which positions and instants the record refers to which others: at an instant to those that follow from the
+    /// events that had occurred by then, in the order of the log.
+    fn referred(&self) -> BTreeMap<Referred, Held> {
+        let Some(begun_at) = self.begun_at else { return BTreeMap::new() };
+        let positions = self.turns.iter().map(|turn| (turn.position, turn)).collect::<Vec<_>>();
+        // What happened before the record came into being counts from then on.
+        let instants = self.turns.iter().map(|turn| (turn.at.max(begun_at), turn)).collect::<Vec<_>>();
+        spans::held(&positions, &instants, References::turn, |references| {
+            let is_part = |role: &str| role == MERGED;
+            let referred = references.0.iter().flat_map(|(record, roles)| {
+                let of = |part: bool| roles.iter().any(|role| is_part(role) == part).then(|| (record.clone(), part));
+                [of(false), of(true)].into_iter().flatten()
+            });
+            referred.collect()
+        })
     }
 
-    fn add(&mut self, role: &str, records: Vec<Subject>, now: Moment) {
-        for record in records {
-            let known = self.refers.iter_mut().find(|known| known.record == record);
-            match known {
-                Some(known) => known.roles.extend([role.to_owned()]),
-                None => self.refers.push(Reference {
-                    record,
-                    roles: [role.to_owned()].into(),
-                    since_position: now.position,
-                    since_at: now.at,
-                }),
-            }
-        }
-    }
-
-    /// Puts the links that follow from a reference, as they are until `until`.
-    fn link(&self, reference: &Reference, until: Option<Moment>, further: &mut Further) -> Result<(), Unreadable> {
-        let own = Subject::new(&self.kind, self.record_id);
-        let other = &reference.record;
-        let mut put = |record: &Subject, other: &Subject, is_part: bool| {
-            let key = LinkKey {
-                record_kind: &record.kind,
-                record_id: record.id,
-                other_kind: &other.kind,
-                other_id: other.id,
-                source_id: self.record_id,
-                since_position: reference.since_position,
-            };
-            let (until_position, until_at) = (until.map(|until| until.position), until.map(|until| until.at));
-            further.put(LINKS, &key, &LinkRest { is_part, since_at: reference.since_at, until_position, until_at })
+    /// When its only entry stands where, if at all: it may be corrected and taken out.
+    fn told(&self, entry: &Kept) -> BTreeMap<Time, Held> {
+        let first = Rewrite {
+            position: entry.position,
+            at: entry.occurred_at,
+            occurred_at: Some(entry.occurred_at),
+            gone: false,
         };
-        if reference.roles.contains("merged_into") {
-            put(other, &own, true)
+        let all: Vec<&Rewrite> = [&first].into_iter().chain(&self.rewrites).collect();
+        let positions = all.iter().map(|rewrite| (rewrite.position, *rewrite)).collect::<Vec<_>>();
+        let instants = all.iter().map(|rewrite| (rewrite.at.max(first.at), *rewrite)).collect::<Vec<_>>();
+        let step = |now: &mut (Option<Time>, bool), rewrite: &Rewrite| {
+            *now = (rewrite.occurred_at.or(now.0), now.1 || rewrite.gone);
+        };
+        spans::held(&positions, &instants, step, |(occurred_at, gone)| {
+            occurred_at.filter(|_| !gone).into_iter().collect()
+        })
+    }
+
+    /// Takes in what changes of its references, and puts the links and past entries that follow.
+    fn refer(&mut self, changes: Vec<Change>, now: Moment, further: &mut Further) -> Result<(), Unreadable> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let before = self.referred();
+        self.turns.extend(changes.into_iter().map(|(role, way, records)| Turn {
+            position: now.position,
+            at: now.at,
+            role: role.to_owned(),
+            way,
+            records,
+        }));
+        let mut references = References::default();
+        self.turns.iter().for_each(|turn| references.turn(turn));
+        self.refers = references.0.into_iter().map(|(record, _)| record).collect();
+        let after = self.referred();
+        let all: BTreeSet<&Referred> = before.keys().chain(after.keys()).collect();
+        for referred in all {
+            let (then, held) = (before.get(referred), after.get(referred).cloned().unwrap_or_default());
+            if then.cloned().unwrap_or_default() == held {
+                continue;
+            }
+            self.link(referred, &held, further)?;
+            if self.is_carried_to(referred) {
+                for entry in &self.entries {
+                    for (occurred_at, told) in self.told(entry) {
+                        self.put(entry, &referred.0, occurred_at, &told.both(&held), further)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its entries also stand in the feed of a record that it refers to. A relation's stand with both ends anyway.
+    fn is_carried_to(&self, (other, is_part): &Referred) -> bool {
+        self.is_satellite() && self.kind != "relation" && other.kind != "user" && !is_part
+    }
+
+    /// Puts the links that follow from a reference.
+    fn link(&self, referred: &Referred, held: &Held, further: &mut Further) -> Result<(), Unreadable> {
+        let own = self.record();
+        let (other, is_part) = referred;
+        if *is_part {
+            self.put_link(other, &own, Gathers::Part, held, further)?;
+        } else if self.kind == "relation" {
+            // Its ends gather each other's feeds. A colleague's own feed is nobody else's.
+            let other_end = self.ends().into_iter().find(|end| end != other);
+            if let Some(end) = other_end.filter(|end| end.kind != "user" && other.kind != "user") {
+                self.put_link(other, &end, Gathers::Feed, held, further)?;
+            }
         } else if self.kind == "contact" && other.kind == "company" {
             // A company's feed gathers that of its people, theirs that of the company.
-            put(other, &own, false)?;
-            put(&own, other, false)
+            self.put_link(other, &own, Gathers::Feed, held, further)?;
+            self.put_link(&own, other, Gathers::Feed, held, further)?;
         } else if other.kind == "user" || GATHERED.contains(&&*self.kind) {
-            put(other, &own, false)
-        } else {
-            Ok(())
+            self.put_link(other, &own, Gathers::Feed, held, further)?;
         }
+        if self.remarked && self.is_carried_to(referred) {
+            self.put_link(other, &own, Gathers::Remarks, held, further)?;
+        }
+        Ok(())
     }
 
-    /// Puts an entry into one feed, as it stands there until `until`. `since` is when it came there, if not at once.
+    /// Both ends of a relation: its first turns name them, and they stay the same.
+    fn ends(&self) -> Vec<Subject> {
+        self.turns.iter().take(2).flat_map(|turn| &turn.records).cloned().collect()
+    }
+
+    fn put_link(
+        &self,
+        record: &Subject,
+        other: &Subject,
+        gathers: Gathers,
+        held: &Held,
+        further: &mut Further,
+    ) -> Result<(), Unreadable> {
+        let key = LinkKey {
+            record_kind: &record.kind,
+            record_id: record.id,
+            gathers,
+            other_kind: &other.kind,
+            other_id: other.id,
+            source_id: self.record_id,
+        };
+        let (positions, instants) = (spans::text(&held.positions), spans::text(&held.instants));
+        further.put(LINKS, &key, &LinkRest { holds: held.now(), positions, instants })
+    }
+
+    /// Puts an entry into one feed, as it stands there when `held` says.
     fn put(
         &self,
         entry: &Kept,
         feed: &Subject,
-        since: Option<&Reference>,
-        until: Option<Moment>,
+        occurred_at: Time,
+        held: &Held,
         further: &mut Further,
     ) -> Result<(), Unreadable> {
-        let later = since.filter(|since| since.since_position > entry.since_position);
-        let (since_position, since_at) =
-            later.map_or((entry.since_position, entry.since_at), |since| (since.since_position, since.since_at));
-        let key = EntryKey {
-            subject_kind: &feed.kind,
-            subject_id: feed.id,
-            occurred_at: entry.occurred_at,
-            event_position: entry.position,
-            since_position,
-        };
+        let key =
+            EntryKey { subject_kind: &feed.kind, subject_id: feed.id, occurred_at, event_position: entry.position };
+        let usual = Held::since(entry.position, occurred_at);
         let rest = EntryRest {
             kind: &self.kind,
             event_type: &entry.event_type,
             record_id: self.record_id,
-            since_at,
-            until_position: until.map(|until| until.position),
-            until_at: until.map(|until| until.at),
+            internal: entry.internal,
+            holds: held.now(),
+            positions: (held.positions != usual.positions).then(|| spans::text(&held.positions)),
+            instants: (held.instants != usual.instants).then(|| spans::text(&held.instants)),
         };
         further.put(ENTRIES, &key, &rest)
     }
 
-    /// Puts an entry into every feed it belongs to.
-    fn put_everywhere(&self, entry: &Kept, until: Option<Moment>, further: &mut Further) -> Result<(), Unreadable> {
-        let own = Subject::new(&self.kind, self.record_id);
-        self.put(entry, &own, None, until, further)?;
-        for user in &entry.users {
-            self.put(entry, &Subject::new("user", *user), None, until, further)?;
-        }
-        if self.is_satellite() {
-            for reference in self.refers.iter().filter(|reference| reference.record.kind != "user") {
-                self.put(entry, &reference.record, Some(reference), until, further)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the links and past entries where they belong once the record refers to others.
-    fn moved(
+    /// Puts an entry into every feed it belongs to, at one of the times at which it is told to have happened.
+    fn put_everywhere(
         &self,
-        (gone, anew): (Vec<Reference>, Vec<Reference>),
-        now: Moment,
+        entry: &Kept,
+        occurred_at: Time,
+        told: &Held,
         further: &mut Further,
     ) -> Result<(), Unreadable> {
-        let carried = |references: &[Reference]| -> Vec<Reference> {
-            let feeds = references.iter().filter(|reference| reference.record.kind != "user" && self.is_satellite());
-            feeds.cloned().collect()
-        };
-        if self.kind == "relation" {
-            self.relate(&gone, Some(now), further)?;
-            self.relate(&anew, None, further)?;
-        } else {
-            gone.iter().try_for_each(|reference| self.link(reference, Some(now), further))?;
-            anew.iter().try_for_each(|reference| self.link(reference, None, further))?;
+        self.put(entry, &self.record(), occurred_at, told, further)?;
+        for user in &entry.users {
+            self.put(entry, &Subject::new("user", *user), occurred_at, told, further)?;
         }
-        for (references, until) in [(carried(&gone), Some(now)), (carried(&anew), None)] {
-            for reference in references {
-                for entry in &self.entries {
-                    self.put(entry, &reference.record, Some(&reference), until, further)?;
+        if self.kind == "relation" {
+            for end in self.ends().iter().filter(|end| end.kind != "user") {
+                self.put(entry, end, occurred_at, told, further)?;
+            }
+        } else if self.is_satellite() {
+            for (referred, held) in self.referred().into_iter().filter(|(referred, _)| self.is_carried_to(referred)) {
+                let held = told.both(&held);
+                // What was never there leaves nothing to be taken out.
+                if !held.is_empty() || !self.rewrites.is_empty() {
+                    self.put(entry, &referred.0, occurred_at, &held, further)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The two ends of a relation gather each other's feeds.
-    fn relate(&self, ends: &[Reference], until: Option<Moment>, further: &mut Further) -> Result<(), Unreadable> {
-        let [one, other] = ends else { return Ok(()) };
-        for (record, other) in [(one, other), (other, one)] {
-            let key = LinkKey {
-                record_kind: &record.record.kind,
-                record_id: record.record.id,
-                other_kind: &other.record.kind,
-                other_id: other.record.id,
-                source_id: self.record_id,
-                since_position: record.since_position,
-            };
-            let (until_position, until_at) = (until.map(|until| until.position), until.map(|until| until.at));
-            let rest = LinkRest { is_part: false, since_at: record.since_at, until_position, until_at };
-            further.put(LINKS, &key, &rest)?;
+    /// Lets the record's only entry read differently, stand elsewhere or not at all.
+    fn rewrite(&mut self, rewrite: Rewrite, further: &mut Further) -> Result<(), Unreadable> {
+        let Some(entry) = self.entries.first().cloned() else { return Ok(()) };
+        let before = self.told(&entry);
+        self.rewrites.push(rewrite);
+        let after = self.told(&entry);
+        let times: BTreeSet<&Time> = before.keys().chain(after.keys()).collect();
+        for time in times {
+            let (then, told) = (before.get(time), after.get(time).cloned().unwrap_or_default());
+            if then == Some(&told) {
+                continue;
+            }
+            self.put_everywhere(&entry, *time, &told, further)?;
         }
         Ok(())
     }
 
-    /// Lets the record's only entry read differently from now on, or not at all.
-    fn rewrite(&mut self, now: Moment, after: Option<Time>, further: &mut Further) -> Result<(), Unreadable> {
-        let Some(entry) = self.entries.pop() else { return Ok(()) };
-        self.put_everywhere(&entry, Some(now), further)?;
-        if let Some(occurred_at) = after {
-            let entry = Kept { occurred_at, since_position: now.position, since_at: now.at, ..entry };
-            self.put_everywhere(&entry, None, further)?;
-            self.entries.push(entry);
+    /// Somebody remarked about the record: where its entries stand, the remarks do too.
+    fn remark(&mut self, further: &mut Further) -> Result<(), Unreadable> {
+        if !std::mem::replace(&mut self.remarked, true) {
+            for (referred, held) in self.referred().iter().filter(|(referred, _)| self.is_carried_to(referred)) {
+                self.put_link(&referred.0, &self.record(), Gathers::Remarks, held, further)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// What a record refers to, and by which attributes, in the order in which it came to.
+#[derive(Clone, Default)]
+struct References(Vec<(Subject, BTreeSet<String>)>);
+
+impl References {
+    fn turn(&mut self, turn: &Turn) {
+        for (record, roles) in &mut self.0 {
+            let goes = match turn.way {
+                Way::Set => true,
+                Way::Add => false,
+                Way::Remove => turn.records.contains(record),
+            };
+            if goes {
+                roles.remove(&turn.role);
+            }
+        }
+        if turn.way != Way::Remove {
+            for record in &turn.records {
+                match self.0.iter_mut().find(|(known, _)| known == record) {
+                    Some((_, roles)) => drop(roles.insert(turn.role.clone())),
+                    None => self.0.push((record.clone(), [turn.role.clone()].into())),
+                }
+            }
+        }
+        self.0.retain(|(_, roles)| !roles.is_empty());
     }
 }
 
@@ -475,9 +616,29 @@ fn users(event: &Recorded) -> Result<BTreeSet<Id>, Unreadable> {
     Ok([Some(id), on_behalf_of].into_iter().flatten().collect())
 }
 
+/// The satellites that an event remarks about.
+fn remarked(event: &Recorded) -> Vec<Subject> {
+    if !matches!(&*event.kind, "comment.added" | "activity.logged") {
+        return Vec::new();
+    }
+    // What cannot be read is refused where it is folded.
+    let data: Value = event.decode().unwrap_or_default();
+    let subjects: BTreeSet<Subject> = records(&data["subjects"], "").into_iter().collect();
+    subjects.into_iter().filter(|subject| SATELLITES.contains(&&*subject.kind)).collect()
+}
+
+/// Whether only colleagues may see what an event tells: an internal comment, a note in a ticket.
+fn is_internal(event_type: &str, data: &Value) -> bool {
+    match event_type {
+        "comment.added" => data["internal"] == true,
+        "ticket.note_added" => true,
+        _ => false,
+    }
+}
+
 impl ReadModel for Feed {
     const NAME: &'static str = "feed";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[
         "contact",
         "company",
@@ -499,60 +660,70 @@ impl ReadModel for Feed {
         // For their names alone.
         "user",
         "team",
+        "role",
         "rule",
         "product",
+        "product_category",
         "label",
+        "quick_reply",
         "api_key",
     ];
     const FURTHER: &'static [&'static str] = &[ENTRIES, LINKS];
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {
-        record_of(event).map_or(Keys::None, |record| Keys::One(row_id(&record)))
+        let Some(record) = record_of(event) else { return Keys::None };
+        let remarked = remarked(event);
+        if remarked.is_empty() {
+            return Keys::One(row_id(&record));
+        }
+        Keys::Many([record].iter().chain(&remarked).map(row_id).collect())
     }
 
     fn apply(id: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         Self::fold(id, row, event, &mut Further::default())
     }
 
-    fn fold(_: Id, row: Option<Row>, event: &Recorded, further: &mut Further) -> Result<Option<Row>, Unreadable> {
+    fn fold(id: Id, row: Option<Row>, event: &Recorded, further: &mut Further) -> Result<Option<Row>, Unreadable> {
         let record = record_of(event).ok_or_else(|| Unreadable("the stream is no record's".into()))?;
+        if let Some(other) = remarked(event).iter().find(|other| row_id(other) == id) {
+            let mut row = row.unwrap_or_else(|| Row::new(other));
+            row.remark(further)?;
+            return Ok(Some(row));
+        }
         let data: Value = event.decode().map_err(|error| Unreadable(error.to_string()))?;
+        let kind = &*record.kind;
         let name = event.kind.split_once('.').map_or(&*event.kind, |(_, name)| name);
-        let now = Moment { position: event.position, at: micros(event.occurred_at) };
-        let is_first = row.is_none();
         let mut row = row.unwrap_or_else(|| Row::new(&record));
-        row.name = renamed(&record.kind, name, &data).or(row.name);
+        let is_first = row.begun_at.is_none();
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).map(micros);
-        let moved = row.refer(changes(&record.kind, name, &data, is_first), now);
-        let ends = (record.kind == "relation" && name == "removed").then(|| moved.0.clone());
-        row.moved(moved, now, further)?;
-        match (&*record.kind, name) {
-            ("comment", "edited") => {
-                let occurred_at = row.entries.last().map(|entry| entry.occurred_at);
-                row.rewrite(now, occurred_at, further)?;
-            }
+        // An activity happened when it says so, however late it was logged.
+        let logged = if kind == "activity" && is_first { time(&data["occurred_at"]) } else { None };
+        let now = Moment { position: event.position, at: logged.unwrap_or_else(|| micros(event.occurred_at)) };
+        row.begun_at = row.begun_at.or(Some(now.at));
+        row.name = renamed(kind, name, &data).or(row.name);
+        if let Some(worth) = worth(kind, name, &data, is_first) {
+            row.worth = Some(worth).filter(|worth| !worth.is_null());
+        }
+        row.refer(changes(kind, name, &data, is_first), now, further)?;
+        let rewrite =
+            |occurred_at: Option<Time>, gone: bool| Rewrite { position: now.position, at: now.at, occurred_at, gone };
+        match (kind, name) {
+            ("comment", "edited") => row.rewrite(rewrite(None, false), further)?,
             ("activity", "corrected") => {
-                let occurred_at = row.entries.last().map(|entry| entry.occurred_at);
-                row.rewrite(now, time(&data["changes"]["occurred_at"]["to"]).or(occurred_at), further)?;
+                row.rewrite(rewrite(time(&data["changes"]["occurred_at"]["to"]), false), further)?;
             }
-            ("comment", "deleted") | ("activity", "withdrawn") => row.rewrite(now, None, further)?,
+            ("comment", "deleted") | ("activity", "withdrawn") => row.rewrite(rewrite(None, true), further)?,
             (kind, name) if is_noise(kind, name, &data) => {}
-            (kind, _) => {
-                let told = if kind == "activity" { time(&data["occurred_at"]) } else { None };
-                let occurred_at = told.unwrap_or(now.at);
+            _ => {
                 let entry = Kept {
                     position: event.position,
                     event_type: event.kind.to_string(),
-                    occurred_at,
-                    since_position: event.position,
-                    since_at: occurred_at,
+                    occurred_at: now.at,
+                    internal: is_internal(&event.kind, &data),
                     users: users(event)?,
                 };
-                row.put_everywhere(&entry, None, further)?;
-                for end in ends.into_iter().flatten() {
-                    row.put(&entry, &end.record, None, None, further)?;
-                }
+                row.put_everywhere(&entry, now.at, &Held::since(now.position, now.at), further)?;
                 // What happened to a relation stays in the feeds of both ends, whatever comes after.
                 if row.is_satellite() && kind != "relation" {
                     row.entries.push(entry);

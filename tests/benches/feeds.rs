@@ -80,6 +80,7 @@ async fn main() {
         kinds: Vec::new(),
         types: Vec::new(),
         hidden: Vec::new(),
+        outside: false,
         as_of: None,
     };
     for (name, types, as_of) in [

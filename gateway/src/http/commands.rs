@@ -86,6 +86,9 @@ async fn carry_out(
         None => None,
     };
     caller.must(&format!("{}.{name}", kind.name))?;
+    if let Some(id) = id {
+        app.must_show(caller, kind.name, id).await?;
+    }
     let command = match AnyCommand::read(kind.name, name, &body.value) {
         Ok(command) => command,
         Err(undecoded) => {
@@ -96,7 +99,6 @@ async fn carry_out(
         caller.must(&permission).map_err(|problem| problem.at(place))?;
     }
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
-    app.must_show(caller, kind.name, id).await?;
     let order = write.order(app, id, &body.bytes)?;
     let accepted = app.commands.dispatch_any(&order, command).await?;
     let created = name == kind.create && !accepted.events.is_empty() && !write.dry_run;

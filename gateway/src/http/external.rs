@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    lists,
     request::{self, Body, Nothing, POSITION, Params},
     routes::Routes,
     write::{Write, answer, is_new},
@@ -160,7 +161,7 @@ fn shown<A: Aggregate>(app: &App, id: Id, version: i64, mut body: Map<String, Va
     body.insert("id".into(), json!(id));
     body.insert("version".into(), version.into());
     body.insert("position".into(), position.into());
-    body.insert("links".into(), json!({ "self": own, "history": format!("{own}/history") }));
+    body.insert("links".into(), lists::links(A::KIND, &own));
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
-use domain::{Aggregate, Id, Time, catalogue, reference::Subject};
+use domain::{Aggregate, Id, Time, catalogue, reference::Subject, user::User};
 use eventstore::Direction;
 use projections::{
     ReadModel,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
-/// The kinds of records that have a feed of their own.
+/// The kinds of records that have a feed of their own: whatever may be remarked about.
 pub(super) const KINDS: &[&str] = &[
     "contact",
     "company",
@@ -41,14 +41,30 @@ pub(super) const KINDS: &[&str] = &[
     "task",
     "conversation",
     "call",
+    "offer",
+    "entitlement",
+    "product",
+    "product_category",
+    "user",
+    "team",
+    "role",
+    "rule",
+    "rule_run",
+    "label",
+    "quick_reply",
 ];
+
+/// Whether records of this kind have a feed.
+pub(super) fn has_feed(kind: &str) -> bool {
+    KINDS.contains(&kind)
+}
 
 /// `GET /{kind}/{id}/feed` for every kind that has one, and `GET /me/feed`.
 pub(super) fn routes() -> Routes {
     struct Mount(Routes);
     impl catalogue::Visitor for Mount {
         fn visit<A: Aggregate>(&mut self) {
-            if KINDS.contains(&A::KIND) {
+            if has_feed(A::KIND) {
                 let routes = std::mem::take(&mut self.0);
                 self.0 = routes.get(&format!("/{}/{{id}}/feed", A::PLURAL), of_record::<A>);
             }
@@ -108,8 +124,9 @@ pub(super) struct FeedPage {
     data: Vec<Shown>,
     /// The page that follows; null on the last.
     next: Option<String>,
-    /// The page before this one, what is yet to come included; null when this one is empty.
-    previous: Option<String>,
+    /// The page before this one, what is yet to come included. What is told late, or brought in by a new reference, may stand
+    /// elsewhere.
+    previous: String,
     /// The position that the page reflects.
     position: i64,
 }
@@ -124,6 +141,10 @@ async fn of_record<A: Aggregate>(
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", A::KIND))?;
     let id = id_of::<A>(&caller, &id)?;
+    // What a colleague did is the auditor's to know.
+    if A::KIND == User::KIND && id != caller.actor.principal() {
+        caller.must("event.read")?;
+    }
     let first = app.log.read_stream(&caller.tenant.to_string(), &A::stream(id), 0, Direction::Forward, 1).await?;
     let as_of = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await?;
     if !first.first().is_some_and(|first| as_of.is_none_or(|as_of| as_of.includes(first))) {
@@ -177,16 +198,28 @@ async fn read(
         kinds,
         types,
         hidden,
+        outside: caller.is_outside(),
         as_of: past(app, caller, options.as_of.as_deref(), options.known_at.as_deref()).await?,
     };
     let feed::Page { mut entries, more } = feed::page(&app.log, caller.tenant, &asked).await?;
     if backwards {
         entries.reverse();
     }
-    let link = |name: &str, other: &str, entry: &Entry| with_parameter_instead(uri, name, &cursor_of(entry), other);
+    let newest = options.order == Order::Newest;
+    let link =
+        |name: &str, other: &str, place: (Time, i64)| with_parameter_instead(uri, name, &cursor_of(place), other);
+    let place = |entry: &Entry| (entry.occurred_at, entry.position);
     // Whoever came back from somewhere can go on to there.
-    let next = entries.last().filter(|_| more || backwards).map(|last| link("after", "before", last));
-    let previous = entries.first().map(|first| link("before", "after", first));
+    let next = entries.last().filter(|_| more || backwards).map(|last| link("after", "before", place(last)));
+    // An empty page lies behind all there is: behind the entry after which it was to begin, if there was one.
+    let behind = match asked.beyond {
+        Some(beyond) if backwards => beyond,
+        Some((at, position)) if newest => (at, position.saturating_sub(1)),
+        Some((at, position)) => (at, position.saturating_add(1)),
+        None if newest => FIRST,
+        None => LAST,
+    };
+    let previous = link("before", "after", entries.first().map_or(behind, place));
     let data = entries.into_iter().map(show).collect();
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
@@ -226,8 +259,12 @@ fn names(types: Option<&str>) -> Result<(Vec<String>, Vec<String>), Problem> {
     Ok((kinds, events))
 }
 
-fn cursor_of(entry: &Entry) -> String {
-    format!("{}-{}", entry.occurred_at.as_microsecond(), entry.position)
+/// Before all entries, and after all of them, as far as times reach in the database.
+const FIRST: (Time, i64) = (Time::constant(-62_135_596_800, 0), 0);
+const LAST: (Time, i64) = (Time::constant(253_370_764_800, 0), i64::MAX);
+
+fn cursor_of((at, position): (Time, i64)) -> String {
+    format!("{}-{position}", at.as_microsecond())
 }
 
 fn cursor(text: &str, place: &str) -> Result<(Time, i64), Problem> {

@@ -17,6 +17,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     events::with_parameter,
+    feeds,
     moment::{Moment, past},
     request::{self, Body, Nothing, POSITION, Params},
     routes::Routes,
@@ -174,9 +175,10 @@ async fn read_page<M: Listed>(
         Some(Counted::Exact) => Count::Exact,
         Some(Counted::Estimate) => Count::Estimate,
     };
-    let filter = match only {
-        Some(only) => Filter::All(vec![only, parsed.filter]),
-        None => parsed.filter,
+    let outside = if caller.is_outside() { M::outside() } else { None };
+    let filter = match (only, outside) {
+        (None, None) => parsed.filter,
+        (only, outside) => Filter::All([only, outside].into_iter().flatten().chain([parsed.filter]).collect()),
     };
     let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, ..parsed };
     let wanted = request::min_position(app, headers, asked.min_position).await?;
@@ -236,21 +238,30 @@ async fn read<M: Listed>(
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
+    app.must_show(&caller, kind, id).await?;
     let wanted = request::min_position(&app, &headers, moment.min_position).await?;
     if let Some(past) = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await? {
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
-        return one(&record, record.position, &uri);
+        return one::<M>(&record, record.position, &uri);
     }
     request::reach(&app, M::NAME, wanted).await?;
     let position = app.read_models.position(M::NAME).await?;
     let record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
-    one(&record, position, &uri)
+    one::<M>(&record, position, &uri)
+}
+
+/// Where to go from a record of this kind.
+pub(super) fn links(kind: &str, path: &str) -> Value {
+    let mut links = json!({ "self": path, "history": format!("{path}/history") });
+    if feeds::has_feed(kind) {
+        links["feed"] = format!("{path}/feed").into();
+    }
+    links
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.
-fn one(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
-    let path = uri.path();
-    let links = json!({ "self": path, "history": format!("{path}/history") });
+fn one<M: Listed>(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
+    let links = links(M::READ, uri.path());
     let text = record.data.get();
     let fields = text.trim_end().strip_suffix('}').ok_or_else(|| Problem::broken(&"a record is no object"))?;
     let body = format!("{fields},\"links\":{links}}}");

@@ -9,6 +9,7 @@ mod faults;
 mod feeds;
 mod health;
 mod imports;
+mod internal;
 mod keys;
 mod lists;
 mod moment;

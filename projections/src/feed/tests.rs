@@ -18,6 +18,13 @@ struct World {
 }
 
 impl World {
+    /// Something happens to a record, so many seconds after the beginning.
+    #[allow(clippy::needless_pass_by_value)]
+    fn tell_at<A: Aggregate>(&mut self, second: i64, record: Id, name: &str, data: Value) -> &mut Self {
+        let actor = json!({ "kind": "user", "id": id(10) });
+        self.record::<A>(at(second), record, name, &data, &actor, "api")
+    }
+
     /// Something happens to a record, a second after what happened before.
     #[allow(clippy::needless_pass_by_value)] // Written in place at every call.
     fn tell<A: Aggregate>(&mut self, record: Id, name: &str, data: Value) -> &mut Self {
@@ -26,6 +33,18 @@ impl World {
 
     #[allow(clippy::needless_pass_by_value)]
     fn tell_by<A: Aggregate>(&mut self, record: Id, name: &str, data: Value, actor: Value, via: &str) -> &mut Self {
+        self.record::<A>(at(self.position + 1), record, name, &data, &actor, via)
+    }
+
+    fn record<A: Aggregate>(
+        &mut self,
+        occurred_at: Time,
+        record: Id,
+        name: &str,
+        data: &Value,
+        actor: &Value,
+        via: &str,
+    ) -> &mut Self {
         self.position += 1;
         let kind = format!("{}.{name}", A::KIND);
         A::decode(&kind, data.to_string().as_bytes()).unwrap();
@@ -37,15 +56,16 @@ impl World {
             version: 0,
             id: Default::default(),
             kind: kind.into(),
-            occurred_at: at(self.position),
+            occurred_at,
             recorded_at: at(self.position),
             is_json: true,
             data: data.to_string().into(),
             metadata: metadata.to_string().into(),
         };
-        let Keys::One(key) = Feed::keys(&event) else { panic!("an event of a record has one row") };
-        let row = Feed::fold(key, self.rows.remove(&key), &event, &mut self.further).unwrap().unwrap();
-        self.rows.insert(key, serde_json::from_value(serde_json::to_value(row).unwrap()).unwrap());
+        for key in Feed::keys(&event).as_slice() {
+            let row = Feed::fold(*key, self.rows.remove(key), &event, &mut self.further).unwrap().unwrap();
+            self.rows.insert(*key, serde_json::from_value(serde_json::to_value(row).unwrap()).unwrap());
+        }
         self
     }
 
@@ -55,9 +75,23 @@ impl World {
 
     /// The positions of the entries in one feed after some event; the latest position for now.
     fn feed(&self, kind: &str, record: Id, then: i64) -> Vec<i64> {
-        let holds = |row: &Value| {
-            let until = row["until_position"].as_i64();
-            row["since_position"].as_i64().unwrap() <= then && until.is_none_or(|until| until > then)
+        let holds = |row: &Value| match row["positions"].as_str() {
+            None => row["event_position"].as_i64().unwrap() <= then,
+            Some(spans) => covers(spans, |bound| bound.parse::<i64>().unwrap() <= then),
+        };
+        let rows = self.rows(ENTRIES).into_iter();
+        let own = rows.filter(|row| row["subject_kind"] == kind && row["subject_id"] == json!(record) && holds(row));
+        let mut positions: Vec<_> = own.map(|row| row["event_position"].as_i64().unwrap()).collect();
+        positions.sort_unstable();
+        positions
+    }
+
+    /// The positions of the entries in one feed at an instant, so many seconds after the beginning.
+    fn feed_at(&self, kind: &str, record: Id, second: i64) -> Vec<i64> {
+        let by = |text: &str| text.parse::<Time>().unwrap() <= at(second);
+        let holds = |row: &Value| match row["instants"].as_str() {
+            None => by(row["occurred_at"].as_str().unwrap()),
+            Some(spans) => covers(spans, by),
         };
         let rows = self.rows(ENTRIES).into_iter();
         let own = rows.filter(|row| row["subject_kind"] == kind && row["subject_id"] == json!(record) && holds(row));
@@ -69,7 +103,8 @@ impl World {
     /// Whose feeds the feed of a record gathers now.
     fn gathers(&self, record: Id) -> Vec<String> {
         let rows = self.rows(LINKS).into_iter();
-        let own = rows.filter(|row| row["record_id"] == json!(record) && row["until_position"].is_null());
+        let own = rows.filter(|row| row["record_id"] == json!(record) && row["holds"] == true);
+        let own = own.filter(|row| row["gathers"] != "remarks");
         own.map(|row| format!("{} {}", row["other_kind"].as_str().unwrap(), row["other_id"].as_str().unwrap()))
             .collect()
     }
@@ -77,6 +112,13 @@ impl World {
     fn row(&self, kind: &str, record: Id) -> &Row {
         &self.rows[&row_id(&Subject::new(kind, record))]
     }
+}
+
+/// Whether one of the spans of a multirange holds something, by what tells whether a bound does not lie behind it.
+fn covers(spans: &str, reached: impl Fn(&str) -> bool) -> bool {
+    let spans = spans.trim_matches(['{', '}']).split("),");
+    let mut spans = spans.filter_map(|span| span.trim_matches(['[', ')']).split_once(','));
+    spans.any(|(since, until)| reached(since) && (until.is_empty() || !reached(until)))
 }
 
 const MARIA: Id = id(0xC);
@@ -98,8 +140,8 @@ fn a_comment_stands_with_all_its_subjects_until_it_is_deleted() {
     }
     world.tell::<Comment>(id(1), "edited", json!({ "from": "Nice", "to": "Very nice" }));
     assert_eq!(world.feed("contact", MARIA, 2), [1]);
-    let rewritten = world.rows(ENTRIES).into_iter().filter(|row| row["since_position"] == 2).count();
-    assert_eq!(rewritten, 4, "in each feed it reads as it does since the second event");
+    let rewrites: Vec<i64> = world.row("comment", id(1)).rewrites.iter().map(|rewrite| rewrite.position).collect();
+    assert_eq!(rewrites, [2], "it reads differently and stands where it stood");
     world.tell::<Comment>(id(1), "deleted", json!({}));
     for (kind, record) in [("contact", MARIA), ("property", FLAT), ("comment", id(1)), ("user", id(10))] {
         assert_eq!(world.feed(kind, record, 3), Vec::<i64>::new(), "{kind}");
@@ -115,7 +157,7 @@ fn an_activity_stands_where_it_occurred_also_once_that_is_corrected() {
     world.tell::<Activity>(id(1), "logged", logged);
     let times = |world: &World| -> Vec<Value> {
         let rows = world.rows(ENTRIES).into_iter();
-        let own = rows.filter(|row| row["subject_kind"] == "contact" && row["until_position"].is_null());
+        let own = rows.filter(|row| row["subject_kind"] == "contact" && row["holds"] == true);
         own.map(|row| row["occurred_at"].clone()).collect()
     };
     assert_eq!(times(&world), [json!(at(-500))]);
@@ -167,9 +209,77 @@ fn a_relation_links_both_ways_while_it_lasts() {
     // Adding, removing and adding again are news to both.
     assert_eq!(world.feed("contact", MARIA, 3), [1, 2, 3]);
     assert_eq!(world.feed("property", FLAT, 3), [1, 2, 3]);
-    let spans: Vec<_> = world.rows(LINKS).iter().map(|row| row["until_position"].as_i64()).collect();
-    assert_eq!(spans.iter().filter(|until| until.is_none()).count(), 2);
-    assert_eq!(spans.iter().filter(|until| **until == Some(2)).count(), 2);
+    let spans: Vec<_> = world.rows(LINKS).iter().map(|row| row["positions"].clone()).collect();
+    assert_eq!(spans, ["{[1,2),[3,)}", "{[1,2),[3,)}"]);
+}
+
+#[test]
+fn a_colleagues_own_feed_is_gathered_by_no_record() {
+    let mut world = World::default();
+    let ends = json!({ "from": subject("user", id(11)), "to": subject("contact", MARIA), "role": "friend" });
+    world.tell::<Relation>(id(1), "added", ends.clone());
+    assert!(world.rows(LINKS).is_empty());
+    assert_eq!((world.feed("contact", MARIA, 1), world.feed("user", id(11), 1)), (vec![1], vec![]));
+    world.tell::<Relation>(id(1), "removed", ends);
+    assert_eq!(world.feed("contact", MARIA, 2), [1, 2]);
+    // Whatever refers to a colleague: the links lead from him, not to him.
+    let opened = json!({
+        "number": 1, "title": "Dark", "requester": subject("user", id(11)), "channel": "api", "priority": 0, "stage": "new",
+    });
+    world.tell::<Ticket>(id(2), "opened", opened);
+    world.tell::<Comment>(
+        id(3),
+        "added",
+        json!({ "subjects": [subject("user", id(11))], "text": "x", "internal": false }),
+    );
+    assert!(world.rows(LINKS).iter().all(|row| row["other_kind"] != "user"));
+    assert_eq!(world.gathers(id(11)).len(), 2);
+}
+
+#[test]
+fn what_is_told_late_holds_when_it_had_happened() {
+    let mut world = World::default();
+    let to = |from: Id, to: Id| json!({ "changes": { "property": { "from": from, "to": to } } });
+    world.tell_at::<Deal>(8, id(1), "created", json!({ "name": "Flat", "pipeline": "sales", "property": FLAT }));
+    world.tell_at::<Deal>(20, id(1), "details_changed", to(FLAT, HOUSE));
+    world.tell_at::<Deal>(12, id(1), "details_changed", to(HOUSE, FLAT));
+    assert_eq!(world.feed_at("property", FLAT, 7), Vec::<i64>::new());
+    assert_eq!(world.feed_at("property", FLAT, 9), [1]);
+    assert_eq!(world.feed_at("property", FLAT, 15), [1, 3]);
+    assert_eq!(world.feed_at("property", FLAT, 25), [1, 2, 3], "the log has its return last");
+    assert_eq!(world.feed_at("property", HOUSE, 25), Vec::<i64>::new());
+    assert_eq!((world.feed("property", HOUSE, 2), world.feed("property", HOUSE, 3)), (vec![1, 2], vec![]));
+
+    // Recorded again with another party, and that before the first time.
+    let sale = |parties: &[Id]| json!({ "property": FLAT, "contacts": parties, "price": { "amount": "1", "currency": "EUR" } });
+    world.tell_at::<Deal>(30, id(1), "recorded", sale(&[MARIA]));
+    world.tell_at::<Deal>(25, id(1), "recorded", sale(&[MARIA, OLEG]));
+    for whose in [MARIA, OLEG] {
+        assert_eq!(world.feed_at("contact", whose, 35), [1, 2, 3, 4, 5]);
+        assert_eq!(world.feed_at("contact", whose, 27), [1, 2, 3, 5]);
+    }
+}
+
+#[test]
+fn what_is_remarked_about_a_satellite_is_gathered_where_that_stands() {
+    let mut world = World::default();
+    let gathered = |world: &World, whose: Id| {
+        let rows = world.rows(LINKS).into_iter();
+        let own =
+            rows.filter(|row| row["record_id"] == json!(whose) && row["gathers"] == "remarks" && row["holds"] == true);
+        own.map(|row| row["other_id"].clone()).collect::<Vec<_>>()
+    };
+    world.tell::<Offer>(id(1), "drafted", json!({ "enquiry": id(30), "contact": MARIA, "properties": [FLAT] }));
+    assert_eq!(gathered(&world, MARIA), Vec::<Value>::new(), "nothing is remarked yet");
+    let about = json!([subject("offer", id(1)), subject("ticket", id(5))]);
+    world.tell::<Comment>(id(2), "added", json!({ "subjects": about, "text": "Dear", "internal": true }));
+    for whose in [MARIA, FLAT, id(30)] {
+        assert_eq!(gathered(&world, whose), [json!(id(1))]);
+    }
+    world.tell::<Offer>(id(1), "revised", json!({ "properties": [HOUSE] }));
+    assert_eq!((gathered(&world, FLAT), gathered(&world, HOUSE)), (vec![], vec![json!(id(1))]));
+    let internal = |row: &Value| (row["event_position"] == 2, row["internal"] == true);
+    assert!(world.rows(ENTRIES).iter().map(internal).all(|(is_comment, is_internal)| is_comment == is_internal));
 }
 
 #[test]
@@ -199,8 +309,7 @@ fn whom_a_ticket_concerns_gathers_its_feed() {
     assert_eq!(world.gathers(id(11)), Vec::<String>::new());
     world.tell::<Ticket>(id(1), "merged", json!({ "into": id(2) }));
     assert_eq!(world.gathers(id(2)), ticket);
-    let part =
-        |world: &World| world.rows(LINKS).iter().any(|row| row["is_part"] == true && row["until_position"].is_null());
+    let part = |world: &World| world.rows(LINKS).iter().any(|row| row["gathers"] == "part" && row["holds"] == true);
     assert!(part(&world));
     world.tell::<Ticket>(id(1), "unmerged", json!({ "from": id(2) }));
     assert!(!part(&world));

@@ -1,12 +1,13 @@
 //! Feeds: what stands in whose feed, since when, until when, in what order and in what words.
 
 use deskfold_tests::{Client, Server};
-use reqwest::StatusCode;
+use domain::{Aggregate, catalogue};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     auth::user_with,
-    world::{contact, each, encoded, instant, party, texts},
+    world::{colleague, contact, each, encoded, euros, everything, instant, party, product, texts},
 };
 
 /// A feed with everything in it that was done before.
@@ -212,10 +213,10 @@ async fn offers_stand_in_the_feeds_of_enquiry_and_client() {
     client.run(&format!("/v1/offers/{first}/accept"), json!({ "properties": [house] })).await;
     comment(client, json!([party("contact", &maria)]), "Is happy").await;
     let told = [
-        "Offer accepted: House by the river",
-        "Offer opened by the customer",
-        "Offer sent: 2 properties",
-        "Offer drafted: 2 properties",
+        "Offer accepted by Maria Rossi: House by the river",
+        "Offer opened by Maria Rossi: Flat on Via Roma, House by the river",
+        "Offer sent to Maria Rossi: Flat on Via Roma, House by the river",
+        "Offer drafted for Maria Rossi: Flat on Via Roma, House by the river",
     ];
     for path in [format!("enquiries/{enquiry}"), format!("contacts/{maria}"), format!("properties/{flat}")] {
         let path = format!("/v1/{path}/feed?types=offer");
@@ -226,7 +227,7 @@ async fn offers_stand_in_the_feeds_of_enquiry_and_client() {
     let types = |types: &str| format!("/v1/contacts/{maria}/feed?types={types}");
     assert_eq!(said(&server, client, &types("comment")).await, ["Comment: Is happy"]);
     let both = said(&server, client, &types("offer.sent,comment")).await;
-    assert_eq!(both, ["Comment: Is happy", "Offer sent: 2 properties"]);
+    assert_eq!(both, ["Comment: Is happy", told[2]]);
     let both = said(&server, client, &types("offer,offer.sent,%20comment")).await;
     assert_eq!((both.len(), both[0].as_str()), (5, "Comment: Is happy"));
     client.get(&types("offers")).await.problem(422, "feed_type_unknown");
@@ -261,7 +262,7 @@ async fn a_feed_is_read_both_ways() {
     assert_eq!(texts(&first, "text"), ["g", "f", "e"]);
     assert_eq!(texts(&client.read(first["next"].as_str().unwrap()).await, "text"), ["d", "c", "b"]);
     let newer = client.read(first["previous"].as_str().unwrap()).await;
-    assert_eq!((&newer["data"], &newer["previous"]), (&json!([]), &Value::Null));
+    assert_eq!((&newer["data"], &newer["previous"]), (&json!([]), &first["previous"]));
     // What comes in later is newer than the first page.
     let body = json!({ "kind": "call", "subjects": [party("contact", &maria)], "text": "h" });
     client.create("/v1/activities", body).await;
@@ -465,11 +466,338 @@ async fn feeds_can_be_made_anew_from_the_log() {
     for statement in [
         "update read_feed set name = 'x' where kind = 'contact'",
         "delete from read_feed_entry where type = 'relation.added'",
-        "update read_feed_link set until_position = null",
+        "update read_feed_link set holds = true",
     ] {
         let before = projections::compare(&log, "feed").await.unwrap().len();
         sqlx::raw_sql(statement).execute(pool).await.unwrap();
         assert!(projections::compare(&log, "feed").await.unwrap().len() > before, "{statement}");
     }
     log.close().await;
+}
+
+#[tokio::test]
+async fn a_relation_with_a_colleague_is_refused_and_an_old_one_gathers_nothing() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let maria = contact(client, "Maria Rossi").await;
+    let anna = colleague(client, "Anna", "agent").await;
+    let ends = |from: &Value, to: &Value| json!({ "from": from, "to": to, "role": "friend" });
+    let (user, person) = (party("user", &anna), party("contact", &maria));
+    for (body, pointer) in [(ends(&user, &person), "/from"), (ends(&person, &user), "/to")] {
+        let refused = client.post("/v1/relations", body).await.problem(422, "relation_end_unfit");
+        assert_eq!(refused["errors"][0]["pointer"], pointer);
+    }
+    // One that was made when that was not refused yet.
+    let role = "friend";
+    let ends = domain::relation::Ends {
+        from: serde_json::from_value(person).unwrap(),
+        to: serde_json::from_value(user).unwrap(),
+        role: role.into(),
+    };
+    let relation = ends.id(server.tenant.parse().unwrap());
+    let added = domain::relation::Event::Added(ends);
+    let (kind, data) = domain::relation::Relation::encode(&added);
+    let me = client.read("/v1/me").await;
+    let metadata = json!({
+        "actor": { "kind": "user", "id": me["user"] }, "via": "api",
+        "command_id": uuid::Uuid::nil(), "correlation_id": uuid::Uuid::nil(),
+    });
+    let log = eventstore::Log::open(server.database.pool.clone(), eventstore::Options::default()).await.unwrap();
+    log.append(eventstore::Append {
+        tenant: server.tenant.clone(),
+        writes: vec![eventstore::StreamWrite {
+            stream: domain::relation::Relation::stream(relation),
+            expected: eventstore::Expected::NoStream,
+            events: vec![eventstore::NewEvent {
+                id: uuid::Uuid::now_v7(),
+                kind,
+                occurred_at: None,
+                is_json: true,
+                data: data.into(),
+                metadata: metadata.to_string().into(),
+                number: None,
+            }],
+        }],
+        command_id: uuid::Uuid::now_v7(),
+        fingerprint: 0,
+        claims: Vec::new(),
+    })
+    .await
+    .unwrap();
+    log.close().await;
+    client.create("/v1/contacts", json!({ "name": "Her own", "owner": anna })).await;
+    server.settle().await;
+    let relation = client.read(&format!("/v1/relations/{relation}")).await;
+    assert_eq!(relation["role"], role, "it stays readable");
+    let now = said(&server, client, &format!("/v1/contacts/{maria}/feed")).await;
+    assert_eq!(now, ["Related: Maria Rossi, friend of Anna", "Contact created: Maria Rossi"]);
+    let anna_feed = said(&server, client, &format!("/v1/users/{anna}/feed")).await;
+    assert_eq!(anna_feed, ["Contact created: Her own"], "nor does her own feed gather that of Maria");
+}
+
+#[tokio::test]
+async fn a_remark_stands_wherever_what_it_is_about_stands() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let Agency { maria, oleg, flat, enquiry, .. } = Agency::new(client).await;
+    let anna = colleague(client, "Anna", "agent").await;
+    relate(client, party("contact", &oleg), party("property", &flat), "owner").await;
+    let offer = client.create("/v1/offers", json!({ "enquiry": enquiry, "properties": [flat] })).await;
+    let deal = client.create("/v1/deals", json!({ "name": "Via Roma", "property": flat, "contact": maria })).await;
+    let task = json!({ "title": "Call her", "subjects": [party("contact", &maria)], "assignee": anna });
+    let task = client.create("/v1/tasks", task).await;
+    let call = json!({ "from": "+39 06 555 0101", "to": "main", "contact": maria });
+    let call = client.create("/v1/calls", call).await;
+    for (kind, id) in [("offer", &offer), ("deal", &deal), ("task", &task), ("call", &call)] {
+        comment(client, json!([party(kind, id)]), &format!("On the {kind}")).await;
+        let visit = json!({ "kind": "visit", "subjects": [party(kind, id)], "text": format!("For the {kind}") });
+        client.create("/v1/activities", visit).await;
+    }
+    let remarks = async |path: &str| said(&server, client, &format!("/v1/{path}/feed?types=comment,activity")).await;
+    let on = |kinds: &[&str]| -> Vec<String> {
+        kinds.iter().flat_map(|kind| [format!("Visit: For the {kind}"), format!("Comment: On the {kind}")]).collect()
+    };
+    for (path, kinds) in [
+        (format!("contacts/{maria}"), vec!["call", "task", "deal", "offer"]),
+        // The flat is his: what is offered and sold of it stands in his feed, and so does what is remarked about that.
+        (format!("contacts/{oleg}"), vec!["deal", "offer"]),
+        (format!("properties/{flat}"), vec!["deal", "offer"]),
+        (format!("enquiries/{enquiry}"), vec!["offer"]),
+        (format!("offers/{offer}"), vec!["offer"]),
+        (format!("tasks/{task}"), vec!["task"]),
+        (format!("users/{anna}"), vec!["task"]),
+    ] {
+        assert_eq!(remarks(&path).await, on(&kinds), "{path}");
+    }
+    let whole = said(&server, client, &format!("/v1/contacts/{oleg}/feed")).await;
+    assert!(has(&whole, "Comment: On the offer"), "without types too: {whole:?}");
+    // They go where it goes, and the past stays as it was.
+    let before = client.read("/v1/events?limit=1").await["position"].clone();
+    client.patch(&format!("/v1/deals/{deal}"), json!({ "property": null })).await.expect(StatusCode::OK);
+    client.run(&format!("/v1/calls/{call}/link_contact"), json!({ "contact": oleg })).await;
+    assert_eq!(remarks(&format!("contacts/{oleg}")).await, on(&["call", "offer"]));
+    assert_eq!(remarks(&format!("contacts/{maria}")).await, on(&["task", "deal", "offer"]));
+    let path = format!("/v1/contacts/{oleg}/feed?types=comment,activity&as_of={before}");
+    assert_eq!(said(&server, client, &path).await, on(&["deal", "offer"]));
+}
+
+#[tokio::test]
+async fn whatever_can_be_remarked_about_has_a_feed_that_its_links_name() {
+    struct Kinds(Vec<(&'static str, &'static str)>);
+    impl catalogue::Visitor for Kinds {
+        fn visit<A: Aggregate>(&mut self) {
+            self.0.push((A::KIND, A::PLURAL));
+        }
+    }
+    let server = Server::start().await;
+    let client = &server.admin;
+    let mut all = everything(&server, client, "Word").await;
+    let fresh = colleague(client, "Fresh", "agent").await;
+    all.insert("users", vec![fresh]);
+    let mut kinds = Kinds(Vec::new());
+    catalogue::visit_all(&mut kinds);
+    let mut count = 0;
+    for (kind, plural) in kinds.0 {
+        for id in all.get(plural).into_iter().flatten() {
+            let text = format!("On {kind} {id}");
+            let body = json!({ "subjects": [party(kind, id)], "text": text });
+            let reply = client.post("/v1/comments", body).await;
+            let feed_path = format!("/v1/{plural}/{id}/feed");
+            if reply.status == StatusCode::CREATED {
+                let said = said(&server, client, &format!("{feed_path}?types=comment")).await;
+                assert!(has(&said, &format!("Comment: {text}")), "{feed_path}: {said:?}");
+                let links = &client.read(&format!("/v1/{plural}/{id}")).await["links"];
+                assert_eq!(links["feed"], feed_path, "{links}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "{count}");
+    let comment = &all["comments"][0];
+    assert_eq!(client.read(&format!("/v1/comments/{comment}")).await["links"]["feed"], Value::Null);
+}
+
+#[tokio::test]
+async fn internal_comments_are_shown_to_no_contact_and_on_no_contacts_behalf() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let Agency { maria, enquiry, .. } = Agency::new(client).await;
+    let ticket = client.create("/v1/tickets", json!({ "title": "Keys", "requester": party("contact", &maria) })).await;
+    let about = json!([party("contact", &maria), party("enquiry", &enquiry)]);
+    let secret = json!({ "subjects": about, "text": "Whisper one", "internal": true });
+    let hidden = client.create("/v1/comments", secret).await;
+    client.run(&format!("/v1/comments/{hidden}/edit"), json!({ "text": "Whisper two" })).await;
+    comment(client, about, "Spoken aloud").await;
+    let note = client.post(&format!("/v1/tickets/{ticket}/add_note"), json!({ "body": "Whisper three" })).await;
+    client.run(&format!("/v1/tickets/{ticket}/reply"), json!({ "body": "Good day" })).await;
+    server.settle().await;
+    let for_maria = client.header("deskfold-on-behalf-of", &maria);
+    let (note, first) = (&note.json()["position"], client.read(&format!("/v1/comments/{hidden}/history")).await);
+    let first = &first["data"][0]["position"];
+    let all = "{\"field\": \"internal\", \"op\": \"eq\", \"value\": true}";
+    let paths = [
+        format!("/v1/contacts/{maria}/feed"),
+        format!("/v1/contacts/{maria}/feed?types=comment"),
+        format!("/v1/enquiries/{enquiry}/feed"),
+        format!("/v1/tickets/{ticket}/feed"),
+        "/v1/me/feed".to_owned(),
+        "/v1/comments".to_owned(),
+        format!("/v1/comments?filter={}&count=exact", encoded(all)),
+        "/v1/messages".to_owned(),
+        format!("/v1/comments/{hidden}"),
+        format!("/v1/comments/{hidden}?as_of={first}"),
+        format!("/v1/comments/{hidden}/history"),
+        format!("/v1/tickets/{ticket}/history"),
+        format!("/v1/tickets/{ticket}/thread"),
+        format!("/v1/tickets/{ticket}/thread?as_of={note}"),
+        "/v1/events?limit=1000".to_owned(),
+        format!("/v1/events?stream=comment-{hidden}"),
+        format!("/v1/events/{first}/why"),
+        format!("/v1/events/{first}/effects"),
+        format!("/v1/events/{note}/why"),
+    ];
+    let mut seen = 0;
+    for path in &paths {
+        let shown = for_maria.get(path).await;
+        assert!(!shown.text.contains("Whisper"), "{path}: {}", shown.text);
+        assert!(shown.status == StatusCode::OK || shown.status == StatusCode::NOT_FOUND, "{path}: {}", shown.text);
+        assert!(!shown.text.contains("\"total\":1"), "{path}: not even their number: {}", shown.text);
+        seen += usize::from(client.get(path).await.text.contains("Whisper"));
+    }
+    assert!(seen >= paths.len() - 2, "colleagues see them: {seen} of {}", paths.len());
+    assert!(has(&said(&server, &for_maria, &format!("/v1/contacts/{maria}/feed")).await, "Comment: Spoken aloud"));
+    // Nor are they answered with when something is done to them.
+    for (command, body) in [("edit", json!({ "text": "x" })), ("delete", json!({}))] {
+        for more in ["", "?dry_run=true"] {
+            let path = format!("/v1/comments/{hidden}/{command}{more}");
+            for_maria.post(&path, body.clone()).await.problem(404, "comment_unknown");
+        }
+    }
+    let draft = json!({ "name": "x", "trigger": "comment.added", "definition": { "actions": [] } });
+    let rehearsed = for_maria.post("/v1/rules/dry_run", json!({ "draft": draft, "position": first })).await;
+    rehearsed.problem(403, "permission_denied");
+    // The stream of events.
+    let request = for_maria.request(Method::GET, "/v1/events/stream?after=0");
+    let mut stream = request.send().await.unwrap();
+    let mut read = String::new();
+    while !read.contains("Good day") {
+        read += &String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap());
+    }
+    assert!(read.contains("Spoken aloud") && !read.contains("Whisper"), "{read}");
+}
+
+#[tokio::test]
+async fn told_out_of_order_a_feed_as_of_an_instant_is_what_the_log_says() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let on = |day: u32| client.header("deskfold-occurred-at", format!("2025-10-{day:02}T00:00:00Z"));
+    let property = async |name: &str| on(1).create("/v1/properties", json!({ "name": name })).await;
+    let (p, q) = (property("P").await, property("Q").await);
+    let deal = on(8).create("/v1/deals", json!({ "name": "Sale", "property": p })).await;
+    on(20).patch(&format!("/v1/deals/{deal}"), json!({ "property": q })).await.expect(StatusCode::OK);
+    on(12).patch(&format!("/v1/deals/{deal}"), json!({ "property": p })).await.expect(StatusCode::OK);
+    let path = format!("/v1/properties/{p}/feed?as_of=2025-10-15T00:00:00Z");
+    let expected = ["Property changed from Q to P", "Deal created: Sale", "Property created: P"];
+    for limit in [100, 1, 2, 3] {
+        let (mut all, mut next) = (Vec::new(), Some(format!("{path}&limit={limit}")));
+        while let Some(path) = next {
+            let page = feed(&server, client, &path).await;
+            all.extend(texts(&page, "summary"));
+            next = page["next"].as_str().map(ToOwned::to_owned);
+        }
+        assert_eq!(all, expected, "limit {limit}");
+    }
+
+    let (a, b) = (contact(&on(1), "A").await, contact(&on(1), "B").await);
+    let deal = on(8).create("/v1/deals", json!({ "name": "Other sale" })).await;
+    let sale = |contacts: &[&String]| json!({ "property": p, "contacts": contacts, "price": euros("1") });
+    on(20).run(&format!("/v1/deals/{deal}/record"), sale(&[&a])).await;
+    on(12).run(&format!("/v1/deals/{deal}/record"), sale(&[&a, &b])).await;
+    for day in [15, 25] {
+        let as_of = format!("as_of=2025-10-{day}T00:00:00Z");
+        let record = client.read(&format!("/v1/deals/{deal}?{as_of}")).await;
+        for who in [&a, &b] {
+            assert!(record.to_string().contains(who.as_str()), "{record}");
+            let said = said(&server, client, &format!("/v1/contacts/{who}/feed?{as_of}")).await;
+            assert!(has(&said, "Deal created: Other sale"), "{day}: {said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn summaries_name_what_they_speak_of() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let Agency { maria, oleg, flat, house, enquiry } = Agency::new(client).await;
+    let anna = colleague(client, "Anna", "agent").await;
+    let deal = json!({ "name": "Via Roma", "contact": maria, "property": flat, "amount": euros("305000") });
+    let deal = client.create("/v1/deals", deal).await;
+    let at = |command: &str| format!("/v1/deals/{deal}/{command}");
+    client.patch(&format!("/v1/deals/{deal}"), json!({ "contact": oleg })).await.expect(StatusCode::OK);
+    client.run(&at("change_owner"), json!({ "owner": anna })).await;
+    client.run(&at("win"), json!({})).await;
+    client.run(&at("reopen"), json!({})).await;
+    client.run(&at("lose"), json!({ "reason": "Too dear" })).await;
+    client.run(&at("archive"), json!({})).await;
+    let now = said(&server, client, &format!("/v1/deals/{deal}/feed")).await;
+    for expected in [
+        "Deal archived: Via Roma, 305,000.00 EUR",
+        "Deal lost: Via Roma, 305,000.00 EUR (Too dear)",
+        "Deal won: Via Roma, 305,000.00 EUR",
+        "Contact changed from Maria Rossi to Oleg Ivanov",
+        "Deal created: Via Roma, 305,000.00 EUR",
+    ] {
+        assert!(has(&now, expected), "{expected}: {now:#?}");
+    }
+    assert!(now.iter().any(|said| said.starts_with("Owner ") && said.ends_with("Anna")), "{now:#?}");
+    let router = product(client, "Router").await;
+    let entitlement = json!({ "product": router, "holder": party("contact", &maria) });
+    let entitlement = client.create("/v1/entitlements", entitlement).await;
+    client.run(&format!("/v1/entitlements/{entitlement}/revoke"), json!({})).await;
+    let offer = client.create("/v1/offers", json!({ "enquiry": enquiry, "properties": [flat, house] })).await;
+    client.run(&format!("/v1/offers/{offer}/send"), json!({ "medium": "email" })).await;
+    client.run(&format!("/v1/offers/{offer}/decline"), json!({ "reason": "Too far out" })).await;
+    let task = json!({ "title": "Call back", "subjects": [party("contact", &maria)] });
+    let task = client.create("/v1/tasks", task).await;
+    client.run(&format!("/v1/tasks/{task}/complete"), json!({})).await;
+    let now = said(&server, client, &format!("/v1/contacts/{maria}/feed")).await;
+    let expected = [
+        "Task completed: Call back",
+        "Task created: Call back",
+        "Offer declined by Maria Rossi: Flat on Via Roma, House by the river (Too far out)",
+        "Offer sent to Maria Rossi: Flat on Via Roma, House by the river",
+        "Offer drafted for Maria Rossi: Flat on Via Roma, House by the river",
+        "Entitlement revoked: Router",
+        "Owns Router",
+    ];
+    assert_eq!(now[..7], expected);
+}
+
+#[tokio::test]
+async fn previous_is_never_null() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let maria = contact(client, "Maria Rossi").await;
+    let path = format!("/v1/contacts/{maria}/feed?types=comment");
+    for order in ["newest", "oldest"] {
+        let empty = feed(&server, client, &format!("{path}&order={order}")).await;
+        assert_eq!((&empty["data"], &empty["next"]), (&json!([]), &Value::Null));
+        assert!(empty["previous"].is_string(), "{empty}");
+    }
+    let before_all = feed(&server, client, &format!("{path}&order=newest")).await;
+    comment(client, json!([party("contact", &maria)]), "First").await;
+    comment(client, json!([party("contact", &maria)]), "Second").await;
+    let came_in = feed(&server, client, before_all["previous"].as_str().unwrap()).await;
+    assert_eq!(texts(&came_in, "text"), ["Second", "First"]);
+    // Behind the end, either way, the page before has the last entry again.
+    for (order, last) in [("newest", "First"), ("oldest", "Second")] {
+        let page = feed(&server, client, &format!("{path}&order={order}&limit=2")).await;
+        let end = page["data"][1].clone();
+        let micros = instant(&end["occurred_at"]).as_microsecond();
+        let behind = format!("{path}&order={order}&limit=1&after={micros}-{}", end["position"]);
+        let behind = feed(&server, client, &behind).await;
+        assert_eq!(behind["data"], json!([]));
+        let back = feed(&server, client, behind["previous"].as_str().unwrap()).await;
+        assert_eq!(texts(&back, "text"), [last], "{order}");
+    }
 }

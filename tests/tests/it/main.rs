@@ -6,6 +6,7 @@ mod comforts;
 mod commands;
 mod crash;
 mod explained;
+mod feed_worlds;
 mod feeds;
 mod ground;
 mod harness;

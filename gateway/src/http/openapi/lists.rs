@@ -5,7 +5,7 @@ use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, 
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::moment::Moment,
+    super::{feeds::has_feed, moment::Moment},
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
@@ -263,9 +263,10 @@ fn example(about: &About) -> Value {
 fn single(document: &mut Document, about: &About, view: &Value) {
     let plain = about.read.replace('_', " ");
     let owner = pascal(about.path);
+    let feed = if has_feed(about.read) { ", `feed` is what happened to it and to what belongs to it" } else { "" };
     let links = json!({
         "type": "object",
-        "description": "Where to go from here.",
+        "description": format!("Where to go from here: `history` is its events{feed}."),
         "required": ["links"],
         "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
     });
