@@ -786,7 +786,7 @@ async fn agrees(seed: u64, steps: usize, late: usize) {
             let excess: Vec<String> = found.iter().filter(|one| !expected.contains(one)).map(told).collect();
             assert_eq!(found, expected, "seed {seed}: {path} ({then:?}) lacks {lacks:#?} and has {excess:#?} too much");
             // Small pages of some of them, both ways.
-            if expected.len() < 60 && dice.one_in(3) {
+            if expected.len() < 60 && dice.one_in(5) {
                 let limit = 1 + dice.below(3);
                 let order = *dice.pick(&["newest", "oldest"]);
                 if order == "oldest" {
