@@ -86,6 +86,36 @@ comment on column read_conversations_v2.updated_at is 'When anything last happen
 comment on column read_conversations_v2.visitor is 'What is known of the visitor.';
 select read_model_describe('read_conversations', 'read_conversations_v2');
 
+comment on table read_holdings_v1 is 'A record and who is responsible for it.';
+comment on column read_holdings_v1.tenant_id is 'Whose it is.';
+comment on column read_holdings_v1.id is 'Its id.';
+comment on column read_holdings_v1.version is 'Version of the last event in it, within its stream.';
+comment on column read_holdings_v1.position is 'Position of the last event in it, in the log.';
+comment on column read_holdings_v1.closed is 'Whether it is closed, done or put away.';
+comment on column read_holdings_v1.kind is 'Kind of record, such as `ticket`.';
+comment on column read_holdings_v1.merged is 'Whether it is merged into another.';
+comment on column read_holdings_v1.open is 'Whether there is anything to do about it: it is neither closed, done, put away nor a part of another.';
+comment on column read_holdings_v1.record_id is 'The record.';
+comment on column read_holdings_v1.responsibility is 'How.';
+comment on column read_holdings_v1.since is 'Since when.';
+comment on column read_holdings_v1.user_id is 'Who is responsible.';
+select read_model_describe('read_holdings', 'read_holdings_v1');
+
+comment on table read_timer_v2 is 'Something that is to happen at a certain time.';
+comment on column read_timer_v2.tenant_id is 'Whose it is.';
+comment on column read_timer_v2.id is 'Its id.';
+comment on column read_timer_v2.version is 'Version of the last event in it, within its stream.';
+comment on column read_timer_v2.position is 'Position of the last event in it, in the log.';
+comment on column read_timer_v2.cause_id is 'The event that made it due then.';
+comment on column read_timer_v2.cause_position is 'The position of that event.';
+comment on column read_timer_v2.correlation_id is 'The story that the event is part of.';
+comment on column read_timer_v2.depth is 'How many rules lie between the event and what a person or another program did.';
+comment on column read_timer_v2.due_at is 'When; absent while the record is closed or merged and might come back.';
+comment on column read_timer_v2.held_until is 'When it is due should the record come back.';
+comment on column read_timer_v2.kind is 'What is due.';
+comment on column read_timer_v2.record_id is 'The record it is about.';
+select read_model_describe('read_timer', 'read_timer_v2');
+
 comment on table read_feed_v2 is 'What feeds know of a record.';
 comment on column read_feed_v2.tenant_id is 'Whose it is.';
 comment on column read_feed_v2.id is 'Its id.';

@@ -96,7 +96,8 @@ impl Cache {
         if known.version >= event.version {
             return;
         }
-        let folded = (known.fold)(Some(&known.state), &mut std::iter::once((&*event.kind, &*event.data)));
+        let folded =
+            (known.fold)(Some(&known.state), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
         match folded {
             Ok(state) if known.version + 1 == event.version => {
                 self.put(key, Known { version: event.version, state, fold: known.fold });

@@ -4,7 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use bytes::Bytes;
 use domain::{
-    Actor, Aggregate, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
+    Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
+    administration::{self, Administration},
     kernel::{AnyState, fold},
     named::Named,
     reference::Subject,
@@ -39,6 +40,8 @@ pub struct Order {
     pub id: Id,
     /// Who asks.
     pub actor: Actor,
+    /// What whoever asks may do.
+    pub authority: Authority,
     /// Through which channel.
     pub via: Via,
     /// Applied once.
@@ -85,12 +88,20 @@ impl Order {
         }
     }
 
-    /// A plain command: decided at `now`, with an id of its own and no conditions.
+    /// What decisions over it are told.
+    pub fn ctx<'a>(&'a self, now: Time, seed: &'a str, facts: &'a Facts) -> Ctx<'a> {
+        Ctx { tenant: self.tenant, id: self.id, now, actor: &self.actor, authority: &self.authority, seed, facts }
+    }
+
+    /// A plain command: decided at `now`, with an id of its own and no conditions. Deskfold itself may do everything;
+    /// whoever else asks has the rights that the order is given.
     pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Order {
+        let authority = if actor.kind == ActorKind::System { Authority::full() } else { Authority::none() };
         Order {
             tenant,
             id,
             actor,
+            authority,
             via,
             command_id: Uuid::now_v7(),
             fingerprint: 0,
@@ -436,9 +447,11 @@ impl Commands {
 
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
+            for (place, permission) in A::requires(&command) {
+                order.ctx(now, &seed, &facts).must(&permission).map_err(|refusal| refusal.at(place))?;
+            }
             loop {
-                let ctx =
-                    Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+                let ctx = order.ctx(now, &seed, &facts);
                 let mut needs = state.needs(&command, &ctx);
                 needs.retain(|need| !facts.has(need.kind, need.id));
                 if needs.is_empty() {
@@ -450,12 +463,16 @@ impl Commands {
                     {
                         return Err(feature.disabled().at(place).into());
                     }
+                    if need.kind == administration::KIND {
+                        facts.insert(need.kind, need.id, self.administration(order.tenant).await?);
+                        continue;
+                    }
                     let known = self.known(&need, order.tenant, sight).await?;
                     facts.insert(need.kind, need.id, known.state.clone());
                     relied.push((need, known));
                 }
             }
-            let ctx = Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+            let ctx = order.ctx(now, &seed, &facts);
             for event in state.decide(command, &ctx)? {
                 let subject = state.subject(&event, &ctx);
                 claims.extend(state.claims(&event, &ctx));
@@ -470,6 +487,7 @@ impl Commands {
                 }
                 drafts.push((kind, data, A::counter(&event), subject));
                 state.evolve(&event);
+                state.attribute(&event, &order.actor);
             }
         }
 
@@ -502,7 +520,7 @@ impl Commands {
             };
             let event = maker.event(echo.event_type, echo.data, echo.counter, None, written.len());
             if let Some((_, known)) = others.iter_mut().find(|(other, _)| *other == key) {
-                let added = &mut std::iter::once((event.kind.as_str(), &*event.data));
+                let added = &mut std::iter::once((event.kind.as_str(), &*event.data, &*event.metadata));
                 known.state =
                     (known.fold)(Some(&known.state), added).map_err(|error| Refused::Broken(error.to_string()))?;
                 known.version += 1;
@@ -581,7 +599,7 @@ impl Commands {
     }
 
     fn accept<A: Aggregate>(&self, order: &Order, plan: Plan<A>, appended: &Appended) -> Result<Accepted, Refused> {
-        let Plan { mut written, after, others, numbered, .. } = plan;
+        let Plan { append, mut written, after, others, numbered, .. } = plan;
         for (at, number) in numbered.iter().zip(&appended.numbers) {
             let rest = &written[*at].data.get()[UNNUMBERED.len()..];
             let numbered = format!("{{\"number\":{number}{rest}");
@@ -593,7 +611,9 @@ impl Commands {
         let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
         let own = || written.iter().filter(|event| event.stream.is_none());
         if drawn(None) {
-            let mut events = own().map(|event| (event.kind.as_str(), event.data.get().as_bytes()));
+            let metadata = append.writes.iter().flat_map(|write| &write.events).map(|event| &*event.metadata);
+            let mut events =
+                own().zip(metadata).map(|(event, by)| (event.kind.as_str(), event.data.get().as_bytes(), by));
             if let (Ok(state), true) = (fold::<A>(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
                 self.cache.put(key, Known { version, state, fold: fold::<A> });
             }
@@ -660,6 +680,12 @@ impl Commands {
         Ok(self.known(need, tenant, Sight::Current).await?.state)
     }
 
+    /// The same with its version.
+    pub(crate) async fn state_at(&self, need: &Need, tenant: Id) -> Result<(AnyState, i64), Refused> {
+        let known = self.known(need, tenant, Sight::Current).await?;
+        Ok((known.state, known.version))
+    }
+
     async fn known(&self, need: &Need, tenant: Id, sight: Sight) -> Result<Known, Refused> {
         let key = Key { tenant, kind: need.kind, id: need.id };
         let remembered = self.cache.get(&key);
@@ -675,11 +701,37 @@ impl Commands {
         let events = self.read_from(tenant, &stream, from).await?;
         let version = events.last().map_or(from - 1, |event| event.version);
         let before = remembered.as_ref().map(|known| &known.state);
-        let state = (need.fold)(before, &mut events.iter().map(|event| (&*event.kind, &*event.data)))
+        let state = (need.fold)(before, &mut events.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata)))
             .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
         let known = Known { version, state, fold: need.fold };
         self.cache.put(key, known.clone());
         Ok(known)
+    }
+
+    /// Who may do what in a tenant, as the log has it. It is read whenever somebody who can do everything loses a right,
+    /// which is seldom.
+    async fn administration(&self, tenant: Id) -> Result<AnyState, Refused> {
+        let mut known = Administration::default();
+        let mut query = Query {
+            tenant: Some(tenant.to_string()),
+            limit: PAGE,
+            categories: administration::CATEGORIES.map(ToOwned::to_owned).to_vec(),
+            types: administration::TYPES.map(ToOwned::to_owned).to_vec(),
+            ..Query::default()
+        };
+        loop {
+            let page = self.log.read_all(&query).await.map_err(unavailable)?;
+            for event in &page {
+                let Ok(id) = event.key().parse() else { continue };
+                known
+                    .take_in(event.category(), id, &event.kind, &event.data)
+                    .map_err(|error| Refused::Broken(format!("{} does not decode: {error}", event.stream)))?;
+            }
+            query.after = page.last().map(|event| event.position);
+            if (page.len() as i64) < PAGE {
+                return Ok(Arc::new(known));
+            }
+        }
     }
 
     async fn read_from(&self, tenant: Id, stream: &str, mut from: i64) -> Result<Vec<Recorded>, Refused> {

@@ -21,7 +21,6 @@ pub struct AnyCommand(Box<dyn Erased>);
 
 trait Erased: Send + Sync {
     fn id_for_new(&self, tenant: Id) -> Option<Id>;
-    fn requires(&self) -> Vec<(String, String)>;
     fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a>;
 }
 
@@ -30,10 +29,6 @@ struct Typed<A: Aggregate>(A::Command);
 impl<A: Aggregate> Erased for Typed<A> {
     fn id_for_new(&self, tenant: Id) -> Option<Id> {
         A::id_for_new(tenant, &self.0)
-    }
-
-    fn requires(&self) -> Vec<(String, String)> {
-        A::requires(&self.0)
     }
 
     fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a> {
@@ -87,11 +82,6 @@ impl AnyCommand {
     /// The id of the record that it brings into being, where it follows from the command.
     pub fn id_for_new(&self, tenant: Id) -> Option<Id> {
         self.0.id_for_new(tenant)
-    }
-
-    /// What whoever issues it must be permitted besides the command itself: [`Aggregate::requires`].
-    pub fn requires(&self) -> Vec<(String, String)> {
-        self.0.requires()
     }
 }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod directory;
 mod dispatch;
+mod hand_over;
 mod issue;
 mod reactor;
 mod rehearsal;

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{
-    Actor, ActorKind, Aggregate, Id, Time, Via,
+    Actor, ActorKind, Aggregate, Authority, Id, Time, Via,
     automation::{Compiled, CustomTypes, Dispatch, Preparation, Scene, Trigger},
     field::Field,
     reference::Subject,
@@ -42,6 +42,7 @@ pub(crate) struct Runs {
     directories: Mutex<HashMap<Id, Arc<tokio::sync::Mutex<Directory>>>>,
     /// A version of a rule never changes.
     versions: quick_cache::sync::Cache<(Id, Id, u32), Arc<Compiled>>,
+    authorities: quick_cache::sync::Cache<(Id, Id, u32), Authority>,
 }
 
 /// Why a run does not go on.
@@ -94,7 +95,8 @@ struct Sight {
 }
 
 impl Commands {
-    /// What a version of a rule says, whatever became of the rule since: its trigger and its definition.
+    /// What a version of a rule says, whatever became of the rule since: its trigger, its definition, and what its commands
+    /// may do.
     ///
     /// # Errors
     /// When the log cannot be read, or the rule cannot be understood.
@@ -103,15 +105,16 @@ impl Commands {
         tenant: Id,
         rule: Id,
         version: u32,
-    ) -> Result<Option<(String, Definition)>, Refused> {
+    ) -> Result<Option<(String, Definition, Authority)>, Refused> {
         let stream = Rule::stream(rule);
         let events = self.log().read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, i64::MAX).await;
         let mut trigger = String::new();
         for event in events.map_err(|error| Refused::Unavailable(error.to_string()))? {
             match Rule::decode(&event.kind, &event.data) {
                 Ok(rule::Event::Created { trigger: named, .. }) => trigger = named,
-                Ok(rule::Event::VersionPublished { version: number, definition }) if number == version => {
-                    return Ok(Some((trigger, definition)));
+                Ok(rule::Event::VersionPublished { version: number, definition, authority }) if number == version => {
+                    let authority = definition.authority(authority.as_ref());
+                    return Ok(Some((trigger, definition, authority)));
                 }
                 Ok(_) => {}
                 Err(error) => return Err(Refused::Broken(format!("{stream} does not decode: {error}"))),
@@ -123,8 +126,9 @@ impl Commands {
 
 impl Runs {
     pub(crate) fn new(commands: Commands, shared: Arc<Shared>) -> Runs {
-        let versions = quick_cache::sync::Cache::new(VERSIONS);
-        Runs { commands, shared, directories: Mutex::default(), versions }
+        let (versions, authorities) =
+            (quick_cache::sync::Cache::new(VERSIONS), quick_cache::sync::Cache::new(VERSIONS));
+        Runs { commands, shared, directories: Mutex::default(), versions, authorities }
     }
 
     /// Carries out runs of one tenant; what came of each, in their order.
@@ -213,7 +217,7 @@ impl Runs {
         }
         let published = self.commands.rule_version(tenant, rule, version).await?;
         let missing = || Halt::Failed("the version of the rule is not there".into());
-        let (trigger, definition) = published.ok_or_else(missing)?;
+        let (trigger, definition, _) = published.ok_or_else(missing)?;
         // Fields may have been retired since; what they hold is still there.
         let mut custom = CustomTypes::new();
         for kind in rule::kinds_with_custom_fields(&trigger) {
@@ -227,6 +231,17 @@ impl Runs {
         let compiled = Arc::new(compiled);
         self.versions.insert((tenant, rule, version), Arc::clone(&compiled));
         Ok(compiled)
+    }
+
+    /// What the commands of a version of a rule may do.
+    async fn authority(&self, tenant: Id, rule: Id, version: u32) -> Result<Authority, Halt> {
+        if let Some(known) = self.authorities.get(&(tenant, rule, version)) {
+            return Ok(known);
+        }
+        let published = self.commands.rule_version(tenant, rule, version).await?;
+        let authority = published.map_or_else(Authority::none, |(_, _, authority)| authority);
+        self.authorities.insert((tenant, rule, version), authority.clone());
+        Ok(authority)
     }
 
     fn directory(&self, tenant: Id) -> Arc<tokio::sync::Mutex<Directory>> {
@@ -315,7 +330,7 @@ impl Runs {
         let Run { due, asked, attempts, stage } = run;
         let outcome = match stage {
             Stage::Prepared(preparation, cause) => {
-                self.issue_all(tenant, due.record, asked.rule, &preparation.actions, &cause).await
+                self.issue_all(tenant, due.record, &asked, &preparation.actions, &cause).await
             }
             Stage::Halted(halt) => Err(halt),
             Stage::Asked(_) => Err(Halt::Later("not prepared yet".into())),
@@ -342,14 +357,16 @@ impl Runs {
         &self,
         tenant: Id,
         run: Id,
-        rule: Id,
+        asked: &Asked,
         actions: &[Dispatch],
         cause: &Cause,
     ) -> Result<Vec<Subject>, Halt> {
+        let authority = self.authority(tenant, asked.rule, asked.version).await?;
         let mut produced: Vec<Subject> = Vec::new();
         for (index, action) in actions.iter().enumerate() {
-            let order = Order::new(tenant, action.id, in_the_name_of(rule), Via::Rule, (self.shared.clock)());
+            let order = Order::new(tenant, action.id, in_the_name_of(asked.rule), Via::Rule, (self.shared.clock)());
             let order = Order {
+                authority: authority.clone(),
                 command_id: Uuid::from_u128(Dispatch::command_id(run, index).bits()),
                 remember: true,
                 ..order.caused_by(cause)

@@ -129,7 +129,8 @@ impl World {
         if seen.version >= event.version {
             return;
         }
-        let folded = (seen.fold)(Some(&seen.state), &mut std::iter::once((&*event.kind, &*event.data)));
+        let folded =
+            (seen.fold)(Some(&seen.state), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
         match folded {
             Ok(state) if seen.version + 1 == event.version => {
                 let seen = Seen { version: event.version, state, document: None, ..seen.clone() };
@@ -146,7 +147,7 @@ impl World {
             return;
         };
         let fold = kind.need(subject.id).fold;
-        if let Ok(state) = fold(None, &mut std::iter::once((&*event.kind, &*event.data))) {
+        if let Ok(state) = fold(None, &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata))) {
             self.records.insert(key, Seen { kind, fold, version: 0, state, document: None });
         }
     }
@@ -168,8 +169,9 @@ impl World {
             let full = page.len() as i64 == PAGE;
             let past: Vec<&Recorded> = page.iter().take_while(|event| event.position <= until).collect();
             if let Some(last) = past.last() {
-                state = fold(Some(&state), &mut past.iter().map(|event| (&*event.kind, &*event.data)))
-                    .map_err(unreadable)?;
+                state =
+                    fold(Some(&state), &mut past.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata)))
+                        .map_err(unreadable)?;
                 version = last.version;
             }
             if !full || past.len() < page.len() {

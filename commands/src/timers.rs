@@ -1,4 +1,4 @@
-//! Fires what is due: runs of rules, overdue tasks, tickets that wake.
+//! Fires what is due: runs of rules, overdue tasks, tickets that wake, work that is handed over.
 //!
 //! Due rows come from the read model of timers and are shared out among processes with `skip locked`. The lock only
 //! divides the work: that a second firing changes nothing follows from the ids of the commands.
@@ -26,7 +26,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    Cause, Commands, Order, Refused,
+    Cause, Commands, Order, Refused, hand_over,
     reactor::Shared,
     rules::command_id,
     runs::{Runs, at_once},
@@ -56,16 +56,18 @@ pub(crate) enum Kind {
     RuleRun,
     TaskOverdue,
     TicketWake,
+    HandOver,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake];
+    const ALL: [Kind; 4] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::RuleRun => "rule_run",
             Kind::TaskOverdue => "task_overdue",
             Kind::TicketWake => "ticket_wake",
+            Kind::HandOver => "hand_over",
         }
     }
 }
@@ -75,7 +77,7 @@ impl Kind {
 pub(crate) struct Due {
     /// Tenant, row and cause: a timer that is set anew is another one.
     key: (String, String, String),
-    tenant: Id,
+    pub(crate) tenant: Id,
     pub(crate) kind: Kind,
     pub(crate) record: Id,
     due_at: Time,
@@ -292,7 +294,7 @@ impl Worker {
         for due in due {
             match due.kind {
                 Kind::RuleRun => runs.entry(due.tenant).or_default().push(due),
-                Kind::TaskOverdue | Kind::TicketWake => others.push(due),
+                Kind::TaskOverdue | Kind::TicketWake | Kind::HandOver => others.push(due),
             }
         }
         let worker = &*self;
@@ -332,6 +334,14 @@ impl Worker {
 
     async fn fire_one(&self, due: &Due) -> Fired {
         let now = (self.shared.clock)();
+        if due.kind == Kind::HandOver {
+            return hand_over::carry_out(&self.commands, &self.shared.reach, due, now).await.unwrap_or_else(
+                |refused| {
+                    tracing::debug!(user = %due.record, %refused, "work is handed over later");
+                    Fired::Later
+                },
+            );
+        }
         let order = Order::new(due.tenant, due.record, Actor::SYSTEM, Via::Timer, now).caused_by(&due.cause);
         let name = ["timer", due.kind.name(), &due.record.to_string(), &due.cause.event.to_string()];
         let order = Order { command_id: command_id(&name), ..order };

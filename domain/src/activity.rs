@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time, all,
+    Actor, Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time, all,
+    authority::DENIED,
     custom::Changes,
     must, record,
     reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
@@ -76,6 +77,7 @@ pub struct Activity {
     /// What was logged, as it stands.
     pub logged: Option<New>,
     withdrawn: bool,
+    author: Option<Id>,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("activity_unknown", "There is no such activity.");
@@ -101,10 +103,17 @@ impl Aggregate for Activity {
     const KIND: &'static str = "activity";
     const PLURAL: &'static str = "activities";
     const CREATE: &'static str = "log";
+    const OWN: &'static [&'static str] = &["correct", "withdraw"];
+    const ATTRIBUTED: bool = true;
     type Command = Command;
     type Event = Event;
 
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        match (&self.logged, &command) {
+            (Some(_), Command::Correct { .. }) => ctx.must_own(self.author, "activity.correct")?,
+            (Some(_), Command::Withdraw { .. }) => ctx.must_own(self.author, "activity.withdraw")?,
+            _ => {}
+        }
         match (&self.logged, command) {
             (None, Command::Log(new)) => {
                 all([new.check(ctx), reference::check_subjects(&new.subjects, ctx)])?;
@@ -142,6 +151,12 @@ impl Aggregate for Activity {
         }
     }
 
+    fn attribute(&mut self, event: &Event, actor: &Actor) {
+        if let Event::Logged(_) = event {
+            self.author = Some(actor.principal());
+        }
+    }
+
     fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Log(new) => reference::needs(&reference::subjects(&new.subjects)),
@@ -158,7 +173,7 @@ impl Aggregate for Activity {
 
     fn refusals() -> Vec<Rejection> {
         let own = [UNKNOWN, EXISTS, WITHDRAWN, KIND_INVALID, TEXT_INVALID, IN_FUTURE];
-        own.into_iter().chain([SUBJECTS_INVALID, REFERENCE_UNFIT]).collect()
+        own.into_iter().chain([SUBJECTS_INVALID, REFERENCE_UNFIT, DENIED]).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -177,7 +192,7 @@ impl Aggregate for Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::given::{at, given};
+    use crate::given::{BORIS, at, given};
 
     const MARIA: Id = Id::from_bits(0xC);
 
@@ -201,6 +216,16 @@ mod tests {
         there().when(Command::Log(New { kind: " ".into(), ..visit(None) })).rejected(KIND_INVALID);
         there().when(Command::Log(New { text: " ".into(), ..visit(None) })).rejected(TEXT_INVALID);
         there().when(Command::Log(New { subjects: vec![], ..visit(None) })).rejected(SUBJECTS_INVALID);
+    }
+
+    #[test]
+    fn it_is_its_author_s_to_correct_and_withdraw() {
+        for command in [correct(at(-5)), Command::Withdraw { reason: None }] {
+            let logged = || given::<Activity>([Event::Logged(visit(Some(at(-9))))]);
+            logged().may(&["activity.*"]).when(command.clone()).events();
+            logged().by(BORIS).may(&["activity.*"]).when(command.clone()).rejected(DENIED);
+            logged().by(BORIS).may(&["activity.correct_any", "activity.withdraw_any"]).when(command).events();
+        }
     }
 
     #[test]

@@ -3,7 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all, must, role::Role, user::User, valid};
+use crate::{
+    Aggregate, Authority, Claim, Ctx, Decision, Id, Need, Rejection, Time,
+    administration::{self, LAST_ADMIN, Seen},
+    all,
+    authority::DENIED,
+    must,
+    role::Role,
+    user::{self, User},
+    valid,
+};
 
 /// What may be asked of an API key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +115,10 @@ const USER_UNFIT: Rejection = Rejection::invalid("api_key_user_unfit", "There is
 const ROLE_UNFIT: Rejection = Rejection::invalid("api_key_role_unfit", "There is no such role, or it is deleted.");
 
 impl ApiKey {
+    fn revoked(&self) -> ApiKey {
+        ApiKey { status: Status::Revoked, ..self.clone() }
+    }
+
     /// Whether it opens doors at that time.
     pub fn is_valid_at(&self, now: Time) -> bool {
         self.status == Status::Active && self.expires_at.is_none_or(|at| now < at)
@@ -126,6 +139,15 @@ fn issue(key: &ApiKey, new: Issue, ctx: &Ctx<'_>) -> Decision<Event> {
         must(ctx.fact::<User>(new.user).is_active(), USER_UNFIT, "/user"),
         must(new.role.is_none_or(|role| ctx.fact::<Role>(role).exists()), ROLE_UNFIT, "/role"),
     ])?;
+    // In a colleague's name one does what the colleague may, however little the key permits.
+    let in_whose_name = |refusal: Rejection| refusal.at("/user");
+    if new.user != ctx.actor.id {
+        ctx.must_have(&user::authority(new.user, ctx)).map_err(in_whose_name)?;
+    }
+    match new.role {
+        Some(role) => ctx.must_have(&Authority::new([ctx.fact(role)])).map_err(|refusal| refusal.at("/role"))?,
+        None => ctx.must_have(&user::authority(new.user, ctx)).map_err(in_whose_name)?,
+    }
     Ok(vec![Event::Issued(new)])
 }
 
@@ -138,11 +160,20 @@ impl Aggregate for ApiKey {
     type Event = Event;
 
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        if let (Status::Active, Some(user), Command::Rename { .. } | Command::Revoke { .. }) =
+            (self.status, self.user, &command)
+        {
+            let bound = self.role.map(|role| Authority::new([ctx.fact(role)]));
+            ctx.must_have(&bound.unwrap_or_else(|| user::authority(user, ctx)))?;
+        }
         match (command, self.status) {
             (Command::Issue(new), _) => issue(self, new, ctx),
             (_, Status::Missing) => Err(UNKNOWN),
             (Command::Revoke { .. }, Status::Revoked) => Ok(vec![]),
-            (Command::Revoke { reason }, Status::Active) => Ok(vec![Event::Revoked { reason }]),
+            (Command::Revoke { reason }, Status::Active) => {
+                administration::check(Seen::Key(self), Seen::Key(&self.revoked()), ctx)?;
+                Ok(vec![Event::Revoked { reason }])
+            }
             (Command::Rename { .. }, Status::Revoked) => Err(REVOKED),
             (Command::Rename { name: to }, Status::Active) => {
                 valid::name(&to, "/name")?;
@@ -162,10 +193,17 @@ impl Aggregate for ApiKey {
         }
     }
 
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
-        let Command::Issue(new) = command else { return vec![] };
-        let role = new.role.map(Need::guarded::<Role>);
-        [Need::guarded::<User>(new.user)].into_iter().chain(role).collect()
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        let (user, role) = match command {
+            Command::Issue(new) => (Some(new.user), new.role),
+            Command::Rename { .. } | Command::Revoke { .. } => (self.user, self.role),
+        };
+        let mut needs: Vec<Need> = role.map(Need::guarded::<Role>).into_iter().collect();
+        needs.extend(user.into_iter().flat_map(|user| user::needs_of_authority(user, ctx)));
+        if matches!((command, self.status), (Command::Revoke { .. }, Status::Active)) {
+            needs.extend(administration::needs(Seen::Key(&self.revoked()), ctx));
+        }
+        needs
     }
 
     /// A revoked key keeps its digest: the same secret never opens doors again.
@@ -178,7 +216,7 @@ impl Aggregate for ApiKey {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, REVOKED, DIGEST_INVALID, DIGEST_TAKEN, EXPIRY_INVALID];
-        refusals.extend([USER_UNFIT, ROLE_UNFIT, valid::NAME_INVALID]);
+        refusals.extend([USER_UNFIT, ROLE_UNFIT, valid::NAME_INVALID, DENIED, LAST_ADMIN]);
         refusals
     }
 
@@ -204,11 +242,12 @@ impl Aggregate for ApiKey {
 mod tests {
     use super::*;
     use crate::{
-        given::{ANNA, Given, at, given},
-        role, user,
+        given::{ANNA, BORIS, Given, at, given},
+        role,
     };
 
     const AGENT: Id = Id::from_bits(0xC);
+    const BOSS: Id = Id::from_bits(0xD);
 
     fn new() -> Issue {
         let Some(Command::Issue(issue)) = ApiKey::examples().into_iter().next() else { unreachable!() };
@@ -247,6 +286,35 @@ mod tests {
         refused(Issue { digest: "F".repeat(64), ..new() }, DIGEST_INVALID);
         refused(Issue { prefix: "x".repeat(17), ..new() }, DIGEST_INVALID);
         refused(Issue { expires_at: Some(at(0)), ..new() }, EXPIRY_INVALID);
+    }
+
+    #[test]
+    fn nobody_issues_renames_or_revokes_a_key_that_may_do_more_than_he() {
+        let role = |patterns: &[&str]| {
+            let permissions = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            role::Event::Created(role::New { name: "Role".into(), permissions })
+        };
+        let boss = [invited(), user::Event::RoleGranted { role: BOSS }];
+        let world = |events: &[Event], patterns: &[&str]| {
+            given::<ApiKey>(events.iter().cloned())
+                .with::<User>(ANNA, boss.clone())
+                .with::<Role>(BOSS, [role(&["*"])])
+                .with::<Role>(AGENT, [role(&["ticket.*"])])
+                .may(patterns)
+        };
+        let unbound = Issue { role: None, ..new() };
+        let less = ["api_key.*", "ticket.*"];
+        world(&[], &["*"]).by(BORIS).when(Command::Issue(unbound.clone())).events();
+        world(&[], &less).by(BORIS).when(Command::Issue(unbound.clone())).rejected(DENIED);
+        world(&[], &less).by(BORIS).when(Command::Issue(new())).rejected(DENIED);
+        // Anna herself, with a key that is bound to less: no more than that key has.
+        world(&[], &less).when(Command::Issue(unbound.clone())).rejected(DENIED);
+        world(&[], &less).when(Command::Issue(new())).events();
+        for command in [Command::Revoke { reason: None }, Command::Rename { name: "Mine".into() }] {
+            world(&[Event::Issued(unbound.clone())], &less).when(command.clone()).rejected(DENIED);
+            world(&[Event::Issued(new())], &less).when(command.clone()).events();
+            world(&[Event::Issued(new())], &["api_key.*"]).when(command).rejected(DENIED);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
-use crate::{Aggregate, Id, Need, kernel::AnyState};
+use crate::{Aggregate, Id, Need, kernel::AnyState, role::OF_OTHERS};
 
 /// Something that does the same for every aggregate.
 pub trait Visitor {
@@ -159,8 +159,8 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "search.read",
 ];
 
-/// Everything that can be permitted: `{kind}.{command}` for every command, `{kind}.read` for every kind, and what belongs
-/// to no single kind.
+/// Everything that can be permitted: `{kind}.{command}` for every command, `{kind}.{command}_any` for those of
+/// [`Aggregate::OWN`], `{kind}.read` for every kind, and what belongs to no single kind.
 pub fn permissions() -> &'static BTreeSet<String> {
     struct Permissions(BTreeSet<String>);
     impl Visitor for Permissions {
@@ -168,6 +168,7 @@ pub fn permissions() -> &'static BTreeSet<String> {
             let commands = A::commands(&mut SchemaGenerator::default());
             self.0.extend(commands.iter().map(|command| format!("{}.{}", A::KIND, command.name)));
             self.0.insert(format!("{}.read", A::KIND));
+            self.0.extend(A::OWN.iter().map(|name| format!("{}.{name}{OF_OTHERS}", A::KIND)));
         }
     }
     static ALL: LazyLock<BTreeSet<String>> = LazyLock::new(|| {

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
+    Actor, Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
+    authority::DENIED,
     reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
 };
 
@@ -68,6 +69,7 @@ pub struct Comment {
     pub added: Option<New>,
     /// Whether it is out of sight.
     pub deleted: bool,
+    author: Option<Id>,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("comment_unknown", "There is no such comment.");
@@ -79,10 +81,17 @@ impl Aggregate for Comment {
     const KIND: &'static str = "comment";
     const PLURAL: &'static str = "comments";
     const CREATE: &'static str = "add";
+    const OWN: &'static [&'static str] = &["edit", "delete"];
+    const ATTRIBUTED: bool = true;
     type Command = Command;
     type Event = Event;
 
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        match (&self.added, &command) {
+            (Some(_), Command::Edit { .. }) => ctx.must_own(self.author, "comment.edit")?,
+            (Some(_), Command::Delete { .. }) => ctx.must_own(self.author, "comment.delete")?,
+            _ => {}
+        }
         match (&self.added, command) {
             (None, Command::Add(new)) => {
                 all([check_text(&new.text), reference::check_subjects(&new.subjects, ctx)])?;
@@ -112,6 +121,12 @@ impl Aggregate for Comment {
         }
     }
 
+    fn attribute(&mut self, event: &Event, actor: &Actor) {
+        if let Event::Added(_) = event {
+            self.author = Some(actor.principal());
+        }
+    }
+
     fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Add(new) => reference::needs(&reference::subjects(&new.subjects)),
@@ -127,7 +142,7 @@ impl Aggregate for Comment {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![UNKNOWN, EXISTS, DELETED, TEXT_INVALID, SUBJECTS_INVALID, REFERENCE_UNFIT]
+        vec![UNKNOWN, EXISTS, DELETED, TEXT_INVALID, SUBJECTS_INVALID, REFERENCE_UNFIT, DENIED]
     }
 
     fn examples() -> Vec<Command> {
@@ -148,7 +163,7 @@ fn check_text(text: &str) -> Result<(), Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::given::given;
+    use crate::given::{BORIS, given};
 
     const MARIA: Id = Id::from_bits(0xC);
     const FLAT: Id = Id::from_bits(0xD);
@@ -173,6 +188,16 @@ mod tests {
         there().when(about("unicorn")).rejected(REFERENCE_UNFIT);
         there().when(Command::Add(New { subjects: vec![], ..new() })).rejected(SUBJECTS_INVALID);
         there().when(Command::Add(New { text: " ".into(), ..new() })).rejected(TEXT_INVALID);
+    }
+
+    #[test]
+    fn it_is_its_author_s_to_rewrite_and_delete() {
+        for command in [Command::Edit { text: "On Tuesday.".into() }, Command::Delete { reason: None }] {
+            let written = || given::<Comment>([Event::Added(new())]);
+            written().may(&["comment.*"]).when(command.clone()).events();
+            written().by(BORIS).may(&["comment.*"]).when(command.clone()).rejected(DENIED);
+            written().by(BORIS).may(&["comment.edit_any", "comment.delete_any"]).when(command).events();
+        }
     }
 
     #[test]

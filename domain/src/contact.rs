@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
+    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     company::Company,
     external::{self, EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
@@ -324,6 +324,7 @@ pub struct State {
     pub offered: BTreeMap<Id, Id>,
     roles: BTreeMap<Id, String>,
     notes: BTreeMap<Id, Personal<String>>,
+    note_authors: BTreeMap<Id, Id>,
     absorbed: BTreeMap<Id, BTreeSet<String>>,
     consents: BTreeMap<String, Consent>,
     erasure_requested: bool,
@@ -384,12 +385,19 @@ impl Contact {
     fn note(&self, note_id: Id) -> Result<&Personal<String>, Rejection> {
         self.state.notes.get(&note_id).ok_or(NOTE_UNKNOWN)
     }
+
+    fn must_own_note(&self, note_id: Id, permission: &str, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        self.note(note_id)?;
+        ctx.must_own(self.state.note_authors.get(&note_id).copied(), permission)
+    }
 }
 
 impl record::Spec for Spec {
     const KIND: &'static str = "contact";
     const PLURAL: &'static str = "contacts";
     const PERSON: bool = true;
+    const OWN: &'static [&'static str] = &["edit_note", "delete_note"];
+    const ATTRIBUTED: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
@@ -461,11 +469,13 @@ impl record::Spec for Spec {
                 }
             }
             Command::EditNote { note_id, text } => {
+                contact.must_own_note(note_id, "contact.edit_note", ctx)?;
                 not_blank(&text, "/text")?;
                 let from = contact.note(note_id)?.clone();
                 if from == text { vec![] } else { vec![Event::NoteEdited { note_id, from, to: text }] }
             }
             Command::DeleteNote { note_id } if state.notes.contains_key(&note_id) => {
+                contact.must_own_note(note_id, "contact.delete_note", ctx)?;
                 vec![Event::NoteDeleted { note_id }]
             }
             Command::DeleteNote { .. } => vec![],
@@ -493,6 +503,12 @@ impl record::Spec for Spec {
         })
     }
 
+    fn attribute(contact: &mut Contact, event: &Event, actor: &Actor) {
+        if let Event::NoteAdded { note_id, .. } = event {
+            contact.state.note_authors.insert(*note_id, actor.principal());
+        }
+    }
+
     fn evolve(contact: &mut Contact, event: &Event) {
         let state = &mut contact.state;
         match event {
@@ -514,7 +530,10 @@ impl record::Spec for Spec {
             Event::NoteAdded { note_id, text } | Event::NoteEdited { note_id, to: text, .. } => {
                 state.notes.insert(*note_id, text.clone());
             }
-            Event::NoteDeleted { note_id } => drop(state.notes.remove(note_id)),
+            Event::NoteDeleted { note_id } => {
+                state.notes.remove(note_id);
+                state.note_authors.remove(note_id);
+            }
             Event::Merged { into, .. } => state.merged_into = Some(*into),
             Event::Unmerged { .. } => state.merged_into = None,
             Event::Absorbed { contact, redirects } => {

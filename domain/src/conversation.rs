@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
+    authority::DENIED,
     contact::{Contact, Identity},
     label::{self, Label},
     named::Either,
@@ -566,6 +567,7 @@ impl Aggregate for Conversation {
     const KIND: &'static str = "conversation";
     const PLURAL: &'static str = "conversations";
     const CREATE: &'static str = "start";
+    const OWN: &'static [&'static str] = &["mark_read"];
     type Command = Command;
     type Event = Event;
 
@@ -612,7 +614,9 @@ impl Aggregate for Conversation {
                 return self.moved_on(message_id, Delivery::Failed, Event::MessageFailed { message_id, error });
             }
             (MarkRead { user, up_to }, _) => {
-                return self.mark_read(user.unwrap_or_else(|| ctx.actor.principal()), up_to);
+                let user = user.unwrap_or_else(|| ctx.actor.principal());
+                ctx.must_own(Some(user), "conversation.mark_read")?;
+                return self.mark_read(user, up_to);
             }
             (Claim, _) => {
                 let user = ctx.actor.principal();
@@ -757,7 +761,7 @@ impl Aggregate for Conversation {
     fn refusals() -> Vec<Rejection> {
         let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, MESSAGE_EXISTS];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
-        let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID];
+        let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         states.into_iter().chain(fields).chain(shared).collect()
     }
 

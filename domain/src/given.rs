@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    Actor, Aggregate, Ctx, Decision, Facts, Id, Rejection, Time,
+    Actor, Aggregate, Authority, Ctx, Decision, Facts, Id, Rejection, Time,
     kernel::AnyState,
     named::Either,
     record::{self, Happened, New, Spec},
@@ -33,15 +33,18 @@ pub(crate) fn at(seconds: i64) -> Time {
 pub(crate) fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
     let mut state = A::default();
     for event in events {
-        state.evolve(&stored::<A>(&event));
+        let event = stored::<A>(&event);
+        state.evolve(&event);
+        state.attribute(&event, &Actor::user(ANNA));
     }
-    Given { state, facts: Facts::default(), actor: Actor::user(ANNA), id: SUBJECT }
+    Given { state, facts: Facts::default(), actor: Actor::user(ANNA), authority: Authority::full(), id: SUBJECT }
 }
 
 pub(crate) struct Given<A> {
     pub(crate) state: A,
     facts: Facts,
     actor: Actor,
+    authority: Authority,
     id: Id,
 }
 
@@ -59,16 +62,38 @@ impl<A: Aggregate> Given<A> {
         self
     }
 
+    /// Whoever asks may do this and no more.
+    pub(crate) fn may(mut self, patterns: &[&str]) -> Self {
+        self.authority = Authority::of(&patterns.iter().map(|pattern| (*pattern).to_owned()).collect());
+        self
+    }
+
+    /// It happens in this colleague's name.
+    pub(crate) fn by(mut self, user: Id) -> Self {
+        self.actor = Actor::user(user);
+        self
+    }
+
+    /// A fact that is no aggregate's state.
+    pub(crate) fn knowing(mut self, kind: &'static str, id: Id, state: AnyState) -> Self {
+        self.facts.insert(kind, id, state);
+        self
+    }
+
     /// The record has this id.
     pub(crate) fn at(mut self, id: Id) -> Self {
         self.id = id;
         self
     }
 
+    fn ctx(&self) -> Ctx<'_> {
+        let Given { facts, actor, authority, id, .. } = self;
+        Ctx { tenant: TENANT, id: *id, now: at(0), actor, authority, seed: "command", facts }
+    }
+
     /// The names that an event takes (`+`) or gives back (`-`): `+user.email anna@example.com`.
     pub(crate) fn claims(&self, event: &A::Event) -> Vec<String> {
-        let ctx =
-            Ctx { tenant: TENANT, id: self.id, now: at(0), actor: &self.actor, seed: "command", facts: &self.facts };
+        let ctx = self.ctx();
         let claims = self.state.claims(&stored::<A>(event), &ctx).into_iter();
         claims
             .map(|claim| {
@@ -84,30 +109,24 @@ impl<A: Aggregate> Given<A> {
 
     /// What an event means in other streams of the same kind.
     pub(crate) fn echoes(&self, event: &A::Event) -> Vec<(Id, A::Event)> {
-        let ctx =
-            Ctx { tenant: TENANT, id: self.id, now: at(0), actor: &self.actor, seed: "command", facts: &self.facts };
+        let ctx = self.ctx();
         let echoes = self.state.echoes(&stored::<A>(event), &ctx).into_iter();
         echoes.map(|echo| (echo.id, stored::<A>(&A::decode(&echo.event_type, &echo.data).unwrap()))).collect()
     }
 
-    pub(crate) fn when(self, command: A::Command) -> Then<A> {
-        let mut facts = self.facts;
-        let (actor, id) = (&self.actor, self.id);
-        fn ctx<'a>(id: Id, actor: &'a Actor, facts: &'a Facts) -> Ctx<'a> {
-            Ctx { tenant: TENANT, id, now: at(0), actor, seed: "command", facts }
-        }
+    pub(crate) fn when(mut self, command: A::Command) -> Then<A> {
         loop {
-            let mut needs = self.state.needs(&command, &ctx(id, actor, &facts));
-            needs.retain(|need| !facts.has(need.kind, need.id));
+            let mut needs = self.state.needs(&command, &self.ctx());
+            needs.retain(|need| !self.facts.has(need.kind, need.id));
             if needs.is_empty() {
                 break;
             }
             for need in needs {
                 let missing = (need.fold)(None, &mut std::iter::empty()).unwrap();
-                facts.insert(need.kind, need.id, missing);
+                self.facts.insert(need.kind, need.id, missing);
             }
         }
-        let decision = self.state.decide(command, &ctx(id, actor, &facts));
+        let decision = self.state.decide(command, &self.ctx());
         if let Err(rejection) = &decision {
             assert!(A::refusals().contains(rejection), "{rejection} is missing from {}'s refusals()", A::KIND);
         }

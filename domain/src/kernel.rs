@@ -12,7 +12,8 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{
-    Actor, Id, Rejection, Time,
+    Actor, ActorKind, Id, Metadata, Rejection, Time,
+    authority::{Authority, DENIED},
     named::{Named, Undecodable, Variant},
 };
 
@@ -36,6 +37,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const FIXED: &'static [&'static str] = &[];
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
+    /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
+    /// that one may do it to a colleague's too: [`Ctx::must_own`].
+    const OWN: &'static [&'static str] = &[];
+    /// Whether its decisions depend on who did what before, which [`Aggregate::attribute`] then is told.
+    const ATTRIBUTED: bool = false;
     /// What may be asked of it.
     type Command: Named + Clone + Send + Sync;
     /// What may have happened to it.
@@ -46,6 +52,9 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// Takes in what has happened.
     fn evolve(&mut self, event: &Self::Event);
+
+    /// Takes in who did it, after [`Aggregate::evolve`], where [`Aggregate::ATTRIBUTED`] says so.
+    fn attribute(&mut self, _event: &Self::Event, _actor: &Actor) {}
 
     /// Whether others may refer to it: it exists and is neither put away nor merged. Kinds that nobody refers to leave it
     /// false.
@@ -174,6 +183,8 @@ pub struct Ctx<'a> {
     pub now: Time,
     /// Who asks.
     pub actor: &'a Actor,
+    /// What whoever asks may do.
+    pub authority: &'a Authority,
     /// What new ids are derived from: the command's id, so that a retry makes the same ones.
     pub seed: &'a str,
     /// What was loaded for [`Aggregate::needs`].
@@ -189,6 +200,32 @@ impl Ctx<'_> {
     /// The state of another aggregate, in its initial state when it does not exist.
     pub fn fact<A: Aggregate>(&self, id: Id) -> Arc<A> {
         self.facts.get::<A>(id)
+    }
+
+    /// Refuses whoever lacks a permission.
+    pub fn must(&self, permission: &str) -> Result<(), Rejection> {
+        if self.authority.allows(permission) {
+            return Ok(());
+        }
+        Err(DENIED.because(format!("This needs the permission {permission}.")))
+    }
+
+    /// Refuses whoever has less than this: nobody gives what he does not have, nor touches who has more.
+    pub fn must_have(&self, other: &Authority) -> Result<(), Rejection> {
+        self.authority.lacks(other).map_or(Ok(()), |permission| {
+            let detail =
+                format!("Nobody gives, nor changes what has, rights that he does not have: this needs {permission}.");
+            Err(DENIED.because(detail))
+        })
+    }
+
+    /// Refuses whoever does this to a colleague's, and not to his own, without the permission for any (`comment.edit_any`
+    /// for `comment.edit`). What nobody known owns is not one's own.
+    pub fn must_own(&self, owner: Option<Id>, permission: &str) -> Result<(), Rejection> {
+        if self.actor.kind == ActorKind::System || owner == Some(self.actor.principal()) {
+            return Ok(());
+        }
+        self.must(&format!("{permission}_any"))
     }
 }
 
@@ -208,17 +245,26 @@ pub struct Need {
 /// A state whose type is known to its aggregate alone.
 pub type AnyState = Arc<dyn Any + Send + Sync>;
 
-/// Folds stored events (type, data) onto a state of some aggregate, `None` being its initial one.
-pub type Fold = fn(Option<&AnyState>, &mut dyn Iterator<Item = (&str, &[u8])>) -> Result<AnyState, Undecodable>;
+/// A stored event: its type, its data, its metadata.
+pub type Stored<'a> = (&'a str, &'a [u8], &'a [u8]);
+
+/// Folds stored events onto a state of some aggregate, `None` being its initial one.
+pub type Fold = fn(Option<&AnyState>, &mut dyn Iterator<Item = Stored<'_>>) -> Result<AnyState, Undecodable>;
 
 /// The [`Fold`] of aggregate `A`.
 pub fn fold<A: Aggregate>(
     state: Option<&AnyState>,
-    events: &mut dyn Iterator<Item = (&str, &[u8])>,
+    events: &mut dyn Iterator<Item = Stored<'_>>,
 ) -> Result<AnyState, Undecodable> {
     let mut state = state.and_then(|state| state.downcast_ref::<A>()).cloned().unwrap_or_default();
-    for (kind, data) in events {
-        state.evolve(&A::decode(kind, data)?);
+    for (kind, data, metadata) in events {
+        let event = A::decode(kind, data)?;
+        state.evolve(&event);
+        if A::ATTRIBUTED
+            && let Ok(metadata) = serde_json::from_slice::<Metadata>(metadata)
+        {
+            state.attribute(&event, &metadata.actor);
+        }
     }
     Ok(Arc::new(state))
 }
@@ -250,10 +296,14 @@ impl Facts {
         self.0.contains_key(&(kind, id))
     }
 
+    /// A state by its kind's name, when it has been loaded.
+    pub fn state<T: Any + Send + Sync>(&self, kind: &'static str, id: Id) -> Option<Arc<T>> {
+        self.0.get(&(kind, id)).cloned().and_then(|state| state.downcast().ok())
+    }
+
     fn get<A: Aggregate>(&self, id: Id) -> Arc<A> {
-        let state = self.0.get(&(A::KIND, id)).cloned();
-        debug_assert!(state.is_some(), "{} {id} is not among the facts: name it in `needs`", A::KIND);
-        state.and_then(|state| state.downcast().ok()).unwrap_or_default()
+        debug_assert!(self.has(A::KIND, id), "{} {id} is not among the facts: name it in `needs`", A::KIND);
+        self.state(A::KIND, id).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Deskfold's pure core: aggregates, events and rules as data; no async, no I/O, no clock, no randomness.
 
 pub mod activity;
+pub mod administration;
 pub mod api_key;
+pub mod authority;
 pub mod automation;
 pub mod call;
 pub mod catalogue;
@@ -51,6 +53,7 @@ pub mod ticket;
 pub mod user;
 pub mod valid;
 
+pub use authority::Authority;
 pub use envelope::{Actor, ActorKind, Metadata, Via};
 pub use id::{Id, Time};
 pub use kernel::{Aggregate, Claim, Ctx, Decision, Echo, Facts, Need};

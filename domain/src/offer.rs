@@ -494,8 +494,15 @@ mod tests {
         world([drafted()], [], []).when(send(None)).then([sent()]);
         world([drafted(), sent()], [], []).when(send(None)).nothing();
         let (actor, facts) = (crate::Actor::SYSTEM, crate::Facts::default());
-        let ctx =
-            Ctx { tenant: Id::NIL, id: SUBJECT, now: crate::given::at(0), actor: &actor, seed: "x", facts: &facts };
+        let ctx = Ctx {
+            tenant: Id::NIL,
+            id: SUBJECT,
+            now: crate::given::at(0),
+            actor: &actor,
+            authority: &crate::Authority::full(),
+            seed: "x",
+            facts: &facts,
+        };
         let told: Vec<_> = given::<Offer>([drafted()])
             .state
             .echoes(&sent(), &ctx)

@@ -49,10 +49,15 @@ const TEXT_INVALID: Rejection =
 impl record::Spec for Spec {
     const KIND: &'static str = "quick_reply";
     const PLURAL: &'static str = "quick_replies";
+    const OWN: &'static [&'static str] = &["edit"];
     type Fields = Fields;
     type Command = Never;
     type Event = Never;
     type State = ();
+
+    fn private_to(fields: &Fields) -> Option<Id> {
+        fields.user
+    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         let empty = fields.text.trim().is_empty() && fields.attachments.is_empty();

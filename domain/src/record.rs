@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Faults, Id, Need, Rejection, all,
+    Actor, Aggregate, Claim, Ctx, Decision, Faults, Id, Need, Rejection, all,
+    authority::DENIED,
     custom::{self, Changes, Custom, CustomChanges},
     field::Field,
     named::{self, Either, Named},
@@ -32,6 +33,20 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     type Event: Named + Clone + std::fmt::Debug + PartialEq + Send + Sync;
     /// What its own commands must remember besides the record; `()` when nothing.
     type State: Clone + Default + Send + Sync;
+
+    /// As [`Aggregate::OWN`].
+    const OWN: &'static [&'static str] = &[];
+    /// As [`Aggregate::ATTRIBUTED`].
+    const ATTRIBUTED: bool = false;
+
+    /// As [`Aggregate::attribute`], for its own events.
+    fn attribute(_record: &mut Record<Self>, _event: &Self::Event, _actor: &Actor) {}
+
+    /// The one user whose it is: nobody else changes it without the permission `{kind}.edit_any`, which
+    /// [`Spec::OWN`] then has.
+    fn private_to(_fields: &Self::Fields) -> Option<Id> {
+        None
+    }
 
     /// Refuses attributes that make no sense.
     fn check(_fields: &Self::Fields) -> Result<(), Rejection> {
@@ -390,6 +405,22 @@ impl<S: Spec> Record<S> {
         Ok(events)
     }
 
+    /// Refuses to change what is another user's alone, or to make it so.
+    fn check_private(&self, command: &Common<S::Fields>, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let after = match (command, &self.fields) {
+            (Common::Create(new), None) => S::private_to(&new.fields),
+            (Common::Edit(patch), Some(fields)) => {
+                let mut patch = patch.clone();
+                patch.remove("custom");
+                patched(fields, patch).ok().and_then(|(after, _)| S::private_to(&after))
+            }
+            _ => None,
+        };
+        let before = self.fields.as_ref().and_then(S::private_to);
+        let mut owners = before.into_iter().chain(after);
+        owners.try_for_each(|owner| ctx.must_own(Some(owner), &format!("{}.edit", S::KIND)))
+    }
+
     fn decide_common(&self, command: Common<S::Fields>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         use Common::*;
         let fields = match (&self.fields, &command) {
@@ -402,6 +433,7 @@ impl<S: Spec> Record<S> {
         if let (Some(ended), false) = (S::ended(self), matches!(command, Create(_))) {
             return Err(ended);
         }
+        self.check_private(&command, ctx)?;
         let events = match (command, fields) {
             (Create(new), _) => self.create(new, ctx)?,
             (Edit(patch), Some(fields)) => return self.edit(fields, patch, ctx),
@@ -612,6 +644,8 @@ impl<S: Spec> Aggregate for Record<S> {
     const CREATE: &'static str = "create";
     const CUSTOM: bool = true;
     const FIXED: &'static [&'static str] = &["owner", "stage", "tags", "copied_from"];
+    const OWN: &'static [&'static str] = S::OWN;
+    const ATTRIBUTED: bool = S::ATTRIBUTED;
     type Command = Command<S>;
     type Event = Event<S>;
 
@@ -631,6 +665,22 @@ impl<S: Spec> Aggregate for Record<S> {
             Either::Common(event) => self.evolve_common(event),
             Either::Own(event) => S::evolve(self, event),
         }
+    }
+
+    fn attribute(&mut self, event: &Event<S>, actor: &Actor) {
+        if let Either::Own(event) = event {
+            S::attribute(self, event, actor);
+        }
+    }
+
+    /// Nobody shares what he may not do himself.
+    fn requires(command: &Command<S>) -> Vec<(String, String)> {
+        let Either::Common(Common::Share { level, .. }) = command else { return Vec::new() };
+        let permission = match level {
+            Level::Read => "read",
+            Level::Write => "edit",
+        };
+        vec![("/level".to_owned(), format!("{}.{permission}", S::KIND))]
     }
 
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
@@ -712,6 +762,7 @@ impl<S: Spec> Aggregate for Record<S> {
         let mut refusals = vec![Self::unknown(), Self::exists(), Self::put_away(), FIELD_INVALID, TAG_INVALID];
         refusals.extend([REFERENCE_UNFIT, STAGE_UNKNOWN]);
         refusals.extend([custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
+        refusals.extend((!S::OWN.is_empty()).then_some(DENIED));
         refusals.extend(S::refusals());
         refusals
     }

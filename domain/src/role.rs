@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Rejection, all, catalogue, must, valid};
+use crate::{
+    Aggregate, Claim, Ctx, Decision, Need, Rejection,
+    administration::{self, LAST_ADMIN, Seen},
+    all,
+    authority::{Authority, DENIED},
+    catalogue, must, valid,
+};
 
 /// What may be asked of a role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,7 +72,7 @@ pub enum Event {
 }
 
 /// A named set of permissions.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Role {
     /// Its name; absent before it is created.
     pub name: Option<String>,
@@ -83,11 +89,17 @@ const NAME_TAKEN: Rejection = Rejection::conflict("role_name_taken", "Another ro
 const PERMISSION_UNKNOWN: Rejection =
     Rejection::invalid("role_permission_unknown", "A permission must match something that can be permitted.");
 
-/// Whether the pattern (`*`, `ticket.*`, `*.read`, `ticket.assign`) covers the permission (`ticket.assign`).
+/// How a permission ends that says that one may do to a colleague's what others do to their own: `comment.edit_any`.
+pub const OF_OTHERS: &str = "_any";
+
+/// Whether the pattern (`*`, `ticket.*`, `*.read`, `ticket.assign`) covers the permission (`ticket.assign`). All of one kind
+/// (`comment.*`) is all that one does to one's own: what may be done to a colleague's (`comment.edit_any`) is named.
 pub fn covers(pattern: &str, permission: &str) -> bool {
-    let part = |pattern: &str, name: &str| pattern == "*" || pattern == name;
     match (pattern.split_once('.'), permission.split_once('.')) {
-        (Some((kind, action)), Some((of, what))) => part(kind, of) && part(action, what),
+        (Some((kind, action)), Some((of, what))) => {
+            let every = action == "*" && (kind == "*" || !what.ends_with(OF_OTHERS));
+            (kind == "*" || kind == of) && (every || action == what)
+        }
         _ => pattern == "*",
     }
 }
@@ -101,6 +113,34 @@ impl Role {
     /// Whether it permits this, such as `ticket.assign`.
     pub fn allows(&self, permission: &str) -> bool {
         self.exists() && self.permissions.iter().any(|pattern| covers(pattern, permission))
+    }
+
+    /// What whoever has it alone may do.
+    fn authority(&self) -> Authority {
+        Authority::of(&self.permissions)
+    }
+
+    /// The event by which it permits more and less.
+    fn permissions_changed(&self, add: &BTreeSet<String>, remove: &BTreeSet<String>) -> Option<Event> {
+        let added: BTreeSet<_> = add.difference(&self.permissions).cloned().collect();
+        let removed = remove.intersection(&self.permissions).filter(|pattern| !add.contains(*pattern));
+        let removed: BTreeSet<_> = removed.cloned().collect();
+        let same = added.is_empty() && removed.is_empty();
+        (!same).then_some(Event::PermissionsChanged { added, removed })
+    }
+
+    /// As it would be after a command by which it permits less.
+    fn narrowed(&self, command: &Command) -> Option<Role> {
+        let event = match command {
+            Command::ChangePermissions { add, remove } if !remove.is_empty() => {
+                self.permissions_changed(add, remove)?
+            }
+            Command::Delete => Event::Deleted,
+            _ => return None,
+        };
+        let mut after = self.clone();
+        after.evolve(&event);
+        self.exists().then_some(after)
     }
 
     fn name_key(&self) -> BTreeSet<String> {
@@ -123,12 +163,22 @@ impl Aggregate for Role {
     type Command = Command;
     type Event = Event;
 
-    fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        let may_give = |patterns: &BTreeSet<String>, pointer: &str| {
+            ctx.must_have(&Authority::of(patterns)).map_err(|refusal| refusal.at(pointer))
+        };
         let Some(name) = &self.name else {
             let Command::Create(new) = command else { return Err(UNKNOWN) };
             all([valid::name(&new.name, "/name"), check_permissions(&new.permissions, "/permissions")])?;
+            may_give(&new.permissions, "/permissions")?;
             return Ok(vec![Event::Created(new)]);
         };
+        if self.exists() && !matches!(command, Command::Create(_)) {
+            ctx.must_have(&self.authority())?;
+        }
+        if let Some(after) = self.narrowed(&command) {
+            administration::check(Seen::Role(self), Seen::Role(&after), ctx)?;
+        }
         match command {
             Command::Create(new) if *name == new.name && self.permissions == new.permissions => Ok(vec![]),
             Command::Create(_) => Err(EXISTS),
@@ -136,11 +186,8 @@ impl Aggregate for Role {
             _ if self.deleted => Err(DELETED),
             Command::ChangePermissions { add, remove } => {
                 check_permissions(&add, "/add")?;
-                let added: BTreeSet<_> = add.difference(&self.permissions).cloned().collect();
-                let removed: BTreeSet<_> =
-                    remove.intersection(&self.permissions).filter(|pattern| !add.contains(*pattern)).cloned().collect();
-                let same = added.is_empty() && removed.is_empty();
-                Ok(if same { vec![] } else { vec![Event::PermissionsChanged { added, removed }] })
+                may_give(&add, "/add")?;
+                Ok(self.permissions_changed(&add, &remove).into_iter().collect())
             }
             Command::Rename { name: to } => {
                 valid::name(&to, "/name")?;
@@ -168,6 +215,10 @@ impl Aggregate for Role {
         }
     }
 
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        self.narrowed(command).map(|after| administration::needs(Seen::Role(&after), ctx)).unwrap_or_default()
+    }
+
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = self.clone();
         after.evolve(event);
@@ -175,7 +226,7 @@ impl Aggregate for Role {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![UNKNOWN, EXISTS, DELETED, NAME_TAKEN, PERMISSION_UNKNOWN, valid::NAME_INVALID]
+        vec![UNKNOWN, EXISTS, DELETED, NAME_TAKEN, PERMISSION_UNKNOWN, valid::NAME_INVALID, DENIED, LAST_ADMIN]
     }
 
     fn examples() -> Vec<Command> {
@@ -217,6 +268,11 @@ mod tests {
             ("ticket.assign", "ticket.assign", true),
             ("ticket.assign", "ticket.assigned", false),
             ("ticket", "ticket.assign", false),
+            ("comment.*", "comment.edit", true),
+            ("comment.*", "comment.edit_any", false),
+            ("comment.edit_any", "comment.edit_any", true),
+            ("*.edit_any", "comment.edit_any", true),
+            ("*", "comment.edit_any", true),
         ];
         for (pattern, permission, expected) in cases {
             assert_eq!(covers(pattern, permission), expected, "{pattern} {permission}");
@@ -240,6 +296,24 @@ mod tests {
         agent([changed]).when(change(&["contact.edit"], &["*.read"])).nothing();
         agent([]).when(change(&["ticket.*"], &["ticket.*"])).nothing();
         agent([]).when(change(&["ticket.fly"], &[])).rejected(PERMISSION_UNKNOWN);
+    }
+
+    #[test]
+    fn nobody_gives_or_touches_a_role_that_permits_more_than_he_may() {
+        let less = ["role.*", "ticket.*", "*.read"];
+        let create = |patterns: &[&str]| given::<Role>([]).may(&less).when(Command::Create(new(patterns)));
+        create(&["ticket.*"]).then([Event::Created(new(&["ticket.*"]))]);
+        for more in [&["*"][..], &["ticket.*", "contact.edit"], &["comment.edit_any"], &["*.assign"]] {
+            create(more).rejected(DENIED);
+        }
+        let change = |add: &[&str], remove: &[&str]| Command::ChangePermissions { add: set(add), remove: set(remove) };
+        agent([]).may(&less).when(change(&["user.invite"], &[])).rejected(DENIED);
+        agent([]).may(&less).when(change(&["role.create"], &["*.read"])).events();
+        let admin = || given::<Role>([Event::Created(new(&["*"]))]).may(&less);
+        admin().when(change(&[], &["*"])).rejected(DENIED);
+        admin().when(change(&["ticket.open"], &[])).rejected(DENIED);
+        admin().when(Command::Rename { name: "Nobody".into() }).rejected(DENIED);
+        admin().when(Command::Delete).rejected(DENIED);
     }
 
     #[test]

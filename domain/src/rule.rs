@@ -2,12 +2,15 @@
 //!
 //! What a rule does is published as whole versions that never change, so that any run can be explained years later.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Ctx, Decision, Faults, Id, Need, Rejection,
+    Aggregate, Authority, Ctx, Decision, Faults, Id, Need, Rejection,
+    authority::DENIED,
     automation::{self, CustomTypes, Problem, Vocabulary},
     catalogue,
     custom::FieldType,
@@ -245,6 +248,10 @@ pub enum Event {
         version: u32,
         /// What it does.
         definition: Definition,
+        /// What whoever published it was permitted, as patterns: its commands are issued with these rights. Versions of
+        /// old say nothing, and have the permissions that their actions take.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authority: Option<BTreeSet<String>>,
     },
     /// It has another name.
     Renamed {
@@ -322,6 +329,12 @@ impl Definition {
         actions.map(|(index, action)| (format!("/actions/{index}"), name(action))).collect()
     }
 
+    /// What its commands may do: what whoever published it might, as the event says.
+    pub fn authority(&self, recorded: Option<&BTreeSet<String>>) -> Authority {
+        let needed = || self.permissions().into_iter().map(|(_, permission)| permission).collect();
+        Authority::of(&recorded.cloned().unwrap_or_else(needed))
+    }
+
     /// The people and projects it names.
     fn references(&self) -> Vec<Reference> {
         let groups = self.selector.iter().enumerate().flat_map(|(index, group)| {
@@ -386,6 +399,15 @@ fn check(trigger: &str, definition: &Definition, below: &str, ctx: &Ctx<'_>) -> 
     faults.done()
 }
 
+fn published(version: u32, definition: Definition, ctx: &Ctx<'_>) -> Event {
+    Event::VersionPublished { version, definition, authority: Some(ctx.authority.patterns()) }
+}
+
+/// Refuses whoever lacks a permission that the actions take.
+fn check_permitted(definition: &Definition, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+    definition.permissions().iter().try_for_each(|(_, permission)| ctx.must(permission))
+}
+
 fn create(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let New { name, trigger, rank, definition, enabled } = new;
     let mut faults = Faults::default();
@@ -398,7 +420,7 @@ fn create(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     faults.done()?;
     let mut events = vec![Event::Created { name, trigger: trigger.clone(), rank }];
     if let Some(definition) = definition {
-        events.push(Event::VersionPublished { version: 1, definition });
+        events.push(published(1, definition, ctx));
         events.extend(enabled.then_some(Event::Enabled));
     }
     Ok(events)
@@ -429,7 +451,7 @@ impl Aggregate for Rule {
             Publish(definition) if self.definition.as_ref() == Some(&definition) => vec![],
             Publish(definition) => {
                 check(&self.trigger, &definition, "", ctx)?;
-                vec![Event::VersionPublished { version: self.version + 1, definition }]
+                vec![published(self.version + 1, definition, ctx)]
             }
             Rename { name } => {
                 valid::name(&name, "/name")?;
@@ -437,8 +459,11 @@ impl Aggregate for Rule {
                 if name == from { vec![] } else { vec![Event::Renamed { from, to: name }] }
             }
             ChangeRank { rank } if rank != self.rank => vec![Event::RankChanged { from: self.rank, to: rank }],
-            Enable if self.definition.is_none() => return Err(UNPUBLISHED),
-            Enable if !self.enabled => vec![Event::Enabled],
+            Enable if !self.enabled => {
+                // Whoever lets it work has it do what he may do himself.
+                check_permitted(self.definition.as_ref().ok_or(UNPUBLISHED)?, ctx)?;
+                vec![Event::Enabled]
+            }
             Disable { reason } if self.enabled => vec![Event::Disabled { reason }],
             ChangeRank { .. } | Enable | Disable { .. } => vec![],
         })
@@ -451,7 +476,7 @@ impl Aggregate for Rule {
                 self.trigger.clone_from(trigger);
                 self.rank = *rank;
             }
-            Event::VersionPublished { version, definition } => {
+            Event::VersionPublished { version, definition, .. } => {
                 self.version = *version;
                 self.definition = Some(definition.clone());
             }
@@ -491,7 +516,7 @@ impl Aggregate for Rule {
 
     fn refusals() -> Vec<Rejection> {
         let own = [UNKNOWN, EXISTS, DELETED, UNPUBLISHED, TRIGGER_UNKNOWN, INVALID];
-        own.into_iter().chain([REFERENCE_UNFIT, valid::NAME_INVALID]).collect()
+        own.into_iter().chain([REFERENCE_UNFIT, valid::NAME_INVALID, DENIED]).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -571,7 +596,7 @@ mod tests {
     }
 
     fn published(version: u32) -> Event {
-        Event::VersionPublished { version, definition: definition() }
+        Event::VersionPublished { version, definition: definition(), authority: Some(["*".to_owned()].into()) }
     }
 
     fn bare(actions: &Value) -> Definition {
@@ -610,7 +635,8 @@ mod tests {
         let publish = |definition| Command::Publish(definition);
         world([created(), published(1)]).when(publish(definition())).nothing();
         let other = Definition { on_match: OnMatch::Continue, ..definition() };
-        let second = Event::VersionPublished { version: 2, definition: other.clone() };
+        let authority = Some(["*".to_owned()].into());
+        let second = Event::VersionPublished { version: 2, definition: other.clone(), authority };
         world([created(), published(1)]).when(publish(other)).then([second]);
         given::<Rule>([created()]).when(publish(bare(&task()))).events();
     }
@@ -638,7 +664,15 @@ mod tests {
         for kind in kinds_with_custom_fields("order.placed") {
             facts.insert("field", Field::id_for(tenant, kind), std::sync::Arc::new(known.clone()));
         }
-        let ctx = Ctx { tenant, id: tenant, now: crate::given::at(0), actor: &actor, seed: "x", facts: &facts };
+        let ctx = Ctx {
+            tenant,
+            id: tenant,
+            now: crate::given::at(0),
+            actor: &actor,
+            authority: &Authority::full(),
+            seed: "x",
+            facts: &facts,
+        };
         let refusal = check("order.placed", &definition, "/definition", &ctx).unwrap_err();
         assert_eq!(refusal, INVALID);
         let places: Vec<_> = refusal.errors.iter().map(|error| (error.pointer.as_str(), &*error.code)).collect();
@@ -692,6 +726,20 @@ mod tests {
         for stopped in [disabled(), Event::Deleted] {
             assert!(given::<Rule>(after(stopped)).state.compile(id, CustomTypes::new()).is_none());
         }
+    }
+
+    #[test]
+    fn it_works_with_the_rights_of_whoever_published_it() {
+        let may = ["rule.*", "task.create", "contact.tag"];
+        let events = world([created()]).may(&may).when(Command::Publish(definition())).events();
+        let Event::VersionPublished { definition, authority, .. } = &events[0] else { panic!("{events:?}") };
+        let authority = definition.authority(authority.as_ref());
+        assert!(authority.allows("task.create") && !authority.allows("user.grant_role"));
+        let of_old = definition.authority(None);
+        assert!(of_old.allows("contact.tag") && !of_old.allows("rule.publish"));
+        let disabled = || [created(), published(1)];
+        given::<Rule>(disabled()).may(&may).when(Command::Enable).then([Event::Enabled]);
+        given::<Rule>(disabled()).may(&["rule.*", "task.create"]).when(Command::Enable).rejected(DENIED);
     }
 
     #[test]

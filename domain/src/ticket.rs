@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Party, PartyKind, Personal, Rejection, Time, all,
+    Actor, Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Party, PartyKind, Personal, Rejection, Time, all,
+    authority::DENIED,
     contact::Contact,
     custom::{self, Changes, Custom, CustomChanges},
     entitlement::Entitlement,
@@ -745,6 +746,8 @@ pub struct Ticket {
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
     messages: BTreeSet<Id>,
+    /// Which colleague wrote those that a colleague wrote.
+    authors: BTreeMap<Id, Id>,
     /// Those of them that a split moved away: they are still redacted here, where they were written.
     moved: BTreeSet<Id>,
     redacted: BTreeSet<Id>,
@@ -952,6 +955,8 @@ impl Aggregate for Ticket {
     const KIND: &'static str = "ticket";
     const PLURAL: &'static str = "tickets";
     const CREATE: &'static str = "open";
+    const OWN: &'static [&'static str] = &["redact_message"];
+    const ATTRIBUTED: bool = true;
     const CUSTOM: bool = true;
     type Command = Command;
     type Event = Event;
@@ -1034,6 +1039,10 @@ impl Aggregate for Ticket {
                 Ok(if known { vec![] } else { vec![Event::NoteAdded { message_id, body, attachments }] })
             }
             RedactMessage { message_id, reason } if self.messages.contains(&message_id) => {
+                // What a customer wrote is nobody's own; what a colleague wrote is the colleague's.
+                if let Some(author) = self.authors.get(&message_id) {
+                    ctx.must_own(Some(*author), "ticket.redact_message")?;
+                }
                 let done = self.redacted.contains(&message_id);
                 Ok(if done { vec![] } else { vec![Event::MessageRedacted { message_id, reason }] })
             }
@@ -1090,6 +1099,12 @@ impl Aggregate for Ticket {
 
     fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
         Some(Document::json_schema(generator))
+    }
+
+    fn attribute(&mut self, event: &Event, actor: &Actor) {
+        if let Event::ReplyQueued { message_id, .. } | Event::NoteAdded { message_id, .. } = event {
+            self.authors.insert(*message_id, actor.principal());
+        }
     }
 
     fn evolve(&mut self, event: &Event) {
@@ -1267,6 +1282,7 @@ impl Aggregate for Ticket {
         vec![
             UNKNOWN,
             EXISTS,
+            DENIED,
             CLOSED,
             MERGED,
             TITLE_INVALID,

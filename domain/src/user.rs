@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Need, Personal, Rejection, all,
+    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Id, Need, Personal, Rejection,
+    administration::{self, LAST_ADMIN, Seen},
+    all,
+    authority::DENIED,
     custom::Changes,
     record::{self, FIELD_INVALID},
     role::Role,
@@ -92,6 +95,19 @@ pub enum Command {
         /// Why.
         #[serde(default)]
         reason: Option<String>,
+        /// Who takes over whatever he is responsible for; nobody when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hand_over_to: Option<Id>,
+    },
+    /// Gives whatever the colleague is responsible for to another one.
+    HandOver {
+        /// Who takes it over.
+        to: Id,
+    },
+    /// Records that everything that could be has been handed over.
+    FinishHandOver {
+        /// Who took it over.
+        to: Id,
     },
     /// Changes the profile by JSON merge patch (RFC 7396). Only real changes are recorded.
     ChangeProfile(Map<String, Value>),
@@ -150,6 +166,16 @@ pub enum Event {
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+    /// What the user is responsible for goes to a colleague, piece by piece.
+    HandOverBegun {
+        /// Who takes it over.
+        to: Id,
+    },
+    /// Whatever could be has been handed over.
+    HandedOver {
+        /// Who took it over.
+        to: Id,
     },
     /// The profile changed.
     ProfileChanged {
@@ -228,6 +254,8 @@ pub struct User {
     pub presence: Presence,
     /// The channels in which the user may answer.
     pub channels: BTreeSet<Id>,
+    /// Who is taking over what the user is responsible for, until that is done.
+    pub handing_over_to: Option<Id>,
     calendar: Option<Id>,
     capacity: BTreeMap<String, u32>,
 }
@@ -237,6 +265,10 @@ const EXISTS: Rejection = Rejection::conflict("user_exists", "A user with this i
 const EMAIL_TAKEN: Rejection = Rejection::conflict("user_email_taken", "Another user has this e-mail address.");
 const DEACTIVATED: Rejection = Rejection::conflict("user_deactivated", "The user is deactivated.");
 const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no such role, or it is deleted.");
+const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
+    "user_successor_unfit",
+    "Work is handed over to another colleague, who is active and has a role.",
+);
 const CAPACITY_INVALID: Rejection =
     Rejection::invalid("user_capacity_invalid", "A kind of work has 1 to 64 characters, such as ticket.");
 
@@ -252,7 +284,80 @@ pub fn can_work(user: Id, ctx: &Ctx<'_>) -> bool {
     ctx.fact::<User>(user).can_work(|role| ctx.fact::<Role>(role).exists())
 }
 
+/// What must be known to say what a user may do: the user, and then the user's roles. None of it may change meanwhile.
+pub fn needs_of_authority(user: Id, ctx: &Ctx<'_>) -> Vec<Need> {
+    let roles = if ctx.facts.has(User::KIND, user) { ctx.fact::<User>(user).needs_of_roles() } else { Vec::new() };
+    [Need::guarded::<User>(user)].into_iter().chain(roles).collect()
+}
+
+/// What a user may do once let in, as far as the facts go.
+pub fn authority(user: Id, ctx: &Ctx<'_>) -> Authority {
+    ctx.fact::<User>(user).authority(ctx)
+}
+
 impl User {
+    fn needs_of_roles(&self) -> Vec<Need> {
+        self.roles.iter().copied().map(Need::guarded::<Role>).collect()
+    }
+
+    /// What the user may do once let in: whether let in or not, so that nobody lets in who may do more.
+    fn authority(&self, ctx: &Ctx<'_>) -> Authority {
+        Authority::new(self.roles.iter().map(|role| ctx.fact::<Role>(*role)))
+    }
+
+    /// As the user would be after a command that takes rights away.
+    fn narrowed(&self, command: &Command) -> Option<User> {
+        let event = match command {
+            Command::Deactivate { reason, .. } => Event::Deactivated { reason: reason.clone() },
+            Command::RevokeRole { role } => Event::RoleRevoked { role: *role },
+            _ => return None,
+        };
+        let mut after = self.clone();
+        after.evolve(&event);
+        self.is_active().then_some(after)
+    }
+
+    /// Whether a command leaves rights, name and standing of the user alone.
+    fn touches_nothing(command: &Command) -> bool {
+        matches!(command, Command::Invite(_) | Command::SetPresence { .. } | Command::FinishHandOver { .. })
+    }
+
+    /// Who is to take over what the user is responsible for.
+    fn successor(command: &Command) -> Option<Id> {
+        match command {
+            Command::Deactivate { hand_over_to, .. } => *hand_over_to,
+            Command::HandOver { to } => Some(*to),
+            _ => None,
+        }
+    }
+
+    /// The event by which a colleague begins to take over, unless that is so already.
+    fn hand_over(&self, to: Option<Id>) -> Option<Event> {
+        to.filter(|to| self.handing_over_to != Some(*to)).map(|to| Event::HandOverBegun { to })
+    }
+
+    /// Refuses whoever may not do this to this user: a colleague who has more is touched by nobody with less, and nobody
+    /// gives what he does not have.
+    fn check_rights(&self, command: &Command, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        if !Self::touches_nothing(command) {
+            ctx.must_have(&self.authority(ctx))?;
+        }
+        match command {
+            Command::SetPresence { .. } => ctx.must_own(Some(ctx.id), "user.set_presence"),
+            Command::GrantRole { role } => {
+                let role = ctx.fact::<Role>(*role);
+                ctx.must_have(&Authority::new([role])).map_err(|refusal| refusal.at("/role"))
+            }
+            Command::GrantChannelAccess { channel } | Command::RevokeChannelAccess { channel } => {
+                let own =
+                    if ctx.id == ctx.actor.id { self.channels.contains(channel) } else { has_channel(*channel, ctx) };
+                let detail = "Nobody gives, nor takes, access to a channel in which he may not answer himself.";
+                if own || ctx.authority.is_full() { Ok(()) } else { Err(DENIED.because(detail).at("/channel")) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the user can be given work: active, and not merely invited, with at least one role that `exists`.
     pub fn can_work(&self, exists: impl Fn(Id) -> bool) -> bool {
         self.status == Status::Active && self.roles.iter().any(|role| exists(*role))
@@ -269,6 +374,11 @@ impl User {
             _ => BTreeSet::from([self.profile.email.to_lowercase()]),
         }
     }
+}
+
+/// Whether whoever asks may answer in a channel.
+fn has_channel(channel: Id, ctx: &Ctx<'_>) -> bool {
+    ctx.actor.kind == ActorKind::User && ctx.fact::<User>(ctx.actor.id).channels.contains(&channel)
 }
 
 fn invite(user: &User, profile: Profile) -> Decision<Event> {
@@ -292,6 +402,8 @@ impl Aggregate for User {
     const KIND: &'static str = "user";
     const PLURAL: &'static str = "users";
     const CREATE: &'static str = "invite";
+    const INTERNAL: &'static [&'static str] = &["finish_hand_over"];
+    const OWN: &'static [&'static str] = &["set_presence"];
     type Command = Command;
     type Event = Event;
 
@@ -303,16 +415,39 @@ impl Aggregate for User {
             // Whoever is shut out may still be let in again, corrected and stripped of rights.
             (
                 Status::Deactivated,
-                Activate | Deactivate { .. } | ChangeProfile(_) | RevokeRole { .. } | RevokeChannelAccess { .. },
+                Activate
+                | Deactivate { .. }
+                | HandOver { .. }
+                | FinishHandOver { .. }
+                | ChangeProfile(_)
+                | RevokeRole { .. }
+                | RevokeChannelAccess { .. },
             ) => {}
             (Status::Deactivated, _) => return Err(DEACTIVATED),
             _ => {}
+        }
+        if self.status != Status::Missing {
+            self.check_rights(&command, ctx)?;
+        }
+        if let Some(after) = self.narrowed(&command) {
+            administration::check(Seen::User(self), Seen::User(&after), ctx)?;
+        }
+        if let Some(to) = Self::successor(&command)
+            && (to == ctx.id || !can_work(to, ctx))
+        {
+            let place = if matches!(command, HandOver { .. }) { "/to" } else { "/hand_over_to" };
+            return Err(SUCCESSOR_UNFIT.at(place));
         }
         Ok(match command {
             Invite(profile) => return invite(self, profile),
             ChangeProfile(patch) => return change_profile(self, patch),
             Activate if self.status != Status::Active => vec![Event::Activated],
-            Deactivate { reason } if self.status != Status::Deactivated => vec![Event::Deactivated { reason }],
+            Deactivate { reason, hand_over_to } => {
+                let left = (self.status != Status::Deactivated).then_some(Event::Deactivated { reason });
+                left.into_iter().chain(self.hand_over(hand_over_to)).collect()
+            }
+            HandOver { to } => self.hand_over(Some(to)).into_iter().collect(),
+            FinishHandOver { to } if self.handing_over_to == Some(to) => vec![Event::HandedOver { to }],
             GrantRole { role } if !self.roles.contains(&role) => {
                 if !ctx.fact::<Role>(role).exists() {
                     return Err(ROLE_UNFIT.at("/role"));
@@ -357,6 +492,8 @@ impl Aggregate for User {
                 self.status = Status::Deactivated;
                 self.presence = Presence::Offline;
             }
+            Event::HandOverBegun { to } => self.handing_over_to = Some(*to),
+            Event::HandedOver { .. } => self.handing_over_to = None,
             Event::ProfileChanged { changes } => record::apply_changes(&mut self.profile, changes),
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
@@ -369,11 +506,29 @@ impl Aggregate for User {
         }
     }
 
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        let mut needs = if User::touches_nothing(command) { Vec::new() } else { self.needs_of_roles() };
         match command {
-            Command::GrantRole { role } => vec![Need::guarded::<Role>(*role)],
-            _ => vec![],
+            Command::GrantRole { role } => needs.push(Need::guarded::<Role>(*role)),
+            Command::GrantChannelAccess { .. } | Command::RevokeChannelAccess { .. }
+                if ctx.actor.kind == ActorKind::User && ctx.actor.id != ctx.id =>
+            {
+                needs.push(Need::of::<User>(ctx.actor.id));
+            }
+            _ => {}
         }
+        if let Some(to) = Self::successor(command).filter(|to| *to != ctx.id) {
+            needs.extend(needs_to_work(to, ctx));
+        }
+        // Only of somebody who can do everything can the last way in be taken.
+        let known = || self.roles.iter().all(|role| ctx.facts.has(Role::KIND, *role));
+        if let Some(after) = self.narrowed(command)
+            && known()
+            && self.authority(ctx).is_full()
+        {
+            needs.extend(administration::needs(Seen::User(&after), ctx));
+        }
+        needs
     }
 
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
@@ -389,6 +544,7 @@ impl Aggregate for User {
     fn refusals() -> Vec<Rejection> {
         let mut refusals = valid::refusals();
         refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
+        refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN]);
         refusals
     }
 
@@ -415,23 +571,29 @@ impl Aggregate for User {
             Command::RevokeChannelAccess { channel: other },
             Command::AssignCalendar { calendar: Some(other) },
             Command::SetCapacity { kind: "ticket".into(), max: Some(20) },
-            Command::Deactivate { reason: Some("Left the company".into()) },
+            Command::HandOver { to: other },
+            Command::FinishHandOver { to: other },
+            Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
         ]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
     use crate::{
+        api_key::{self, ApiKey},
         custom::Change,
-        given::{Given, given},
+        given::{ANNA, BORIS, Given, TENANT, given},
         role,
     };
 
     const AGENT: Id = Id::from_bits(0xC);
+    const BOSS: Id = Id::from_bits(0xD);
 
     fn profile() -> Profile {
         let Some(Command::Invite(profile)) = User::examples().into_iter().next() else { unreachable!() };
@@ -444,6 +606,10 @@ mod tests {
 
     fn agent() -> role::Event {
         role::Event::Created(role::New { name: "Agent".into(), permissions: ["*".to_owned()].into() })
+    }
+
+    fn narrow() -> role::Event {
+        role::Event::Created(role::New { name: "Agent".into(), permissions: ["ticket.*".to_owned()].into() })
     }
 
     fn gone() -> Event {
@@ -491,7 +657,7 @@ mod tests {
     #[test]
     fn who_is_shut_out_gets_nothing_new_and_may_be_let_in_again() {
         leads_to([], &Command::Activate, Event::Activated);
-        leads_to([Event::Activated], &Command::Deactivate { reason: Some("Left".into()) }, gone());
+        leads_to([Event::Activated], &Command::Deactivate { reason: Some("Left".into()), hand_over_to: None }, gone());
         leads_to([gone()], &Command::Activate, Event::Activated);
         assert!(anna([]).state.is_active() && !anna([gone()]).state.is_active());
         let online = Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual };
@@ -525,6 +691,121 @@ mod tests {
         anna([]).when(grant()).rejected(ROLE_UNFIT);
         anna([]).with::<Role>(AGENT, [agent(), role::Event::Deleted]).when(grant()).rejected(ROLE_UNFIT);
         leads_to([granted()], &Command::RevokeRole { role: AGENT }, Event::RoleRevoked { role: AGENT });
+    }
+
+    #[test]
+    fn who_has_more_is_touched_by_nobody_with_less() {
+        let boss = || {
+            let everything = role::New { name: "Boss".into(), permissions: ["*".to_owned()].into() };
+            anna([Event::Activated, Event::RoleGranted { role: BOSS }])
+                .with::<Role>(BOSS, [role::Event::Created(everything)])
+                .with::<Role>(AGENT, [narrow()])
+        };
+        let boris = || anna([Event::Activated]).with::<Role>(AGENT, [narrow()]);
+        let patch = json!({ "email": "mine@example.com" }).as_object().unwrap().clone();
+        let touching = [
+            Command::Deactivate { reason: None, hand_over_to: None },
+            Command::Activate,
+            Command::ChangeProfile(patch),
+            Command::GrantRole { role: AGENT },
+            Command::RevokeRole { role: BOSS },
+            Command::AssignCalendar { calendar: Some(AGENT) },
+            Command::SetCapacity { kind: "ticket".into(), max: Some(1) },
+        ];
+        for command in touching {
+            boss().may(&["user.*", "ticket.*"]).by(BORIS).when(command.clone()).rejected(DENIED);
+            boris().may(&["user.*", "ticket.*"]).by(BORIS).when(command).events();
+        }
+        let grant = |role| Command::GrantRole { role };
+        boris().may(&["user.*", "ticket.open"]).when(grant(AGENT)).rejected(DENIED);
+        boris().with::<Role>(BOSS, [agent()]).may(&["user.*", "ticket.*"]).when(grant(BOSS)).rejected(DENIED);
+    }
+
+    #[test]
+    fn nobody_gives_a_channel_in_which_he_may_not_answer() {
+        let grant = || Command::GrantChannelAccess { channel: AGENT };
+        let granted = || Event::ChannelAccessGranted { channel: AGENT };
+        let may = ["user.*"];
+        anna([]).may(&may).by(BORIS).when(grant()).rejected(DENIED);
+        anna([]).may(&may).at(ANNA).when(grant()).rejected(DENIED);
+        anna([])
+            .may(&may)
+            .by(BORIS)
+            .with::<User>(BORIS, [Event::Invited(profile()), granted()])
+            .when(grant())
+            .then([granted()]);
+        anna([]).by(BORIS).when(grant()).then([granted()]);
+    }
+
+    #[test]
+    fn only_one_s_own_presence_is_switched() {
+        let online = || Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual };
+        anna([]).at(ANNA).may(&["user.set_presence"]).when(online()).events();
+        anna([]).at(BORIS).may(&["user.*"]).when(online()).rejected(DENIED);
+        anna([]).at(BORIS).may(&["user.set_presence_any"]).when(online()).events();
+    }
+
+    #[test]
+    fn the_last_administrator_stays() {
+        let boss = || given::<User>([Event::Invited(profile()), Event::RoleGranted { role: BOSS }]).at(ANNA);
+        let world = |mut given: Given<User>, keys: &[(Id, Id)]| {
+            let mut known = administration::Administration::default();
+            let everything =
+                role::Event::Created(role::New { name: "Boss".into(), permissions: ["*".to_owned()].into() });
+            let mut take =
+                |category, id, (kind, data): (String, Vec<u8>)| known.take_in(category, id, &kind, &data).unwrap();
+            take(Role::KIND, BOSS, Role::encode(&everything));
+            given = given.with::<Role>(BOSS, [everything]);
+            for (key, user) in keys {
+                let Some(api_key::Command::Issue(new)) = ApiKey::examples().into_iter().next() else { unreachable!() };
+                let issued =
+                    api_key::Event::Issued(api_key::Issue { user: *user, role: None, expires_at: None, ..new });
+                take(ApiKey::KIND, *key, ApiKey::encode(&issued));
+                given = given.with::<ApiKey>(*key, [issued]);
+                let of = [Event::Invited(profile()), Event::RoleGranted { role: BOSS }];
+                of.iter().for_each(|event| take(User::KIND, *user, User::encode(event)));
+                if *user != ANNA {
+                    given = given.with::<User>(*user, of);
+                }
+            }
+            given.knowing(administration::KIND, TENANT, Arc::new(known))
+        };
+        let (first, second) = (Id::from_bits(0xE1), Id::from_bits(0xE2));
+        let leave = || Command::Deactivate { reason: None, hand_over_to: None };
+        let revoke = || Command::RevokeRole { role: BOSS };
+        world(boss(), &[(first, ANNA)]).when(leave()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA)]).when(revoke()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA), (second, ANNA)]).when(leave()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA), (second, BORIS)]).when(leave()).events();
+        world(boss(), &[(first, ANNA), (second, BORIS)]).when(revoke()).events();
+        world(boss(), &[(first, BORIS)]).when(leave()).events();
+        world(boss(), &[]).when(leave()).events();
+    }
+
+    #[test]
+    fn what_somebody_is_responsible_for_is_handed_over_to_a_colleague_who_can_do_it() {
+        let able = || [Event::Invited(profile()), Event::Activated, Event::RoleGranted { role: AGENT }];
+        let world = |events: &[Event]| {
+            anna(events.iter().cloned()).at(ANNA).with::<User>(BORIS, able()).with::<Role>(AGENT, [agent()])
+        };
+        let leave = || Command::Deactivate { reason: Some("Left".into()), hand_over_to: Some(BORIS) };
+        let begun = || Event::HandOverBegun { to: BORIS };
+        world(&[]).when(leave()).then([gone(), begun()]);
+        world(&[gone(), begun()]).when(leave()).nothing();
+        world(&[gone()]).when(leave()).then([begun()]);
+        let hand_over = |to| Command::HandOver { to };
+        world(&[]).when(hand_over(BORIS)).then([begun()]);
+        world(&[begun()]).when(hand_over(BORIS)).nothing();
+        let done = || Event::HandedOver { to: BORIS };
+        world(&[begun()]).when(Command::FinishHandOver { to: BORIS }).then([done()]);
+        world(&[begun(), done()]).when(Command::FinishHandOver { to: BORIS }).nothing();
+        world(&[begun()]).when(Command::FinishHandOver { to: ANNA }).nothing();
+        world(&[begun(), done()]).when(hand_over(BORIS)).then([begun()]);
+        world(&[]).when(hand_over(ANNA)).rejected(SUCCESSOR_UNFIT);
+        for unfit in [&able()[..1], &able()[..2], &[]] {
+            let world = anna([]).at(ANNA).with::<User>(BORIS, unfit.iter().cloned());
+            world.when(leave()).rejected(SUCCESSOR_UNFIT);
+        }
     }
 
     #[test]

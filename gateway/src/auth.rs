@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{
-    Actor, ActorKind, Aggregate, Id, Time,
+    Actor, ActorKind, Aggregate, Authority, Id, Time,
     api_key::ApiKey,
     role::Role,
     settings::{FEATURES, Feature},
@@ -116,14 +116,15 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// Whether it is done for a contact, who sees what colleagues keep to themselves as little as anybody outside.
     for_contact: bool,
-    roles: Arc<Vec<Arc<Role>>>,
+    /// What the caller may do: what the key's role permits, or the user's roles if it is bound to none.
+    pub(crate) authority: Authority,
     settings: Arc<Tenant>,
 }
 
 impl Caller {
     /// Whether the caller has this permission.
     pub(crate) fn may(&self, permission: &str) -> bool {
-        self.missing_feature(permission).is_none() && self.roles.iter().any(|role| role.allows(permission))
+        self.missing_feature(permission).is_none() && self.authority.allows(permission)
     }
 
     /// The feature that a permission belongs to, when the tenant has switched it off: nobody has that permission then.
@@ -201,16 +202,14 @@ impl App {
         if !user.is_active() {
             return Err(Problem::unauthorized("user_inactive", "The user of this API key is deactivated."));
         }
-        let mut roles = Vec::new();
-        // A key bound to a role is bounded by it; one without has whatever its user has.
-        let ids = state.role.map_or_else(|| user.roles.iter().copied().collect::<Vec<_>>(), |role| vec![role]);
-        for role in ids {
-            roles.push(self.commands.load::<Role>(tenant, role).await?.0);
-        }
+        // A key bound to a role has what the role permits; one without has whatever its user has.
+        let authority = match state.role {
+            Some(role) => Authority::new([self.commands.load::<Role>(tenant, role).await?.0]),
+            None => self.authority(tenant, &user).await?,
+        };
         self.uses.record(tenant, key, now);
         let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
-        let mut caller =
-            Caller { tenant, key, actor: Actor::user(user_id), for_contact: false, roles: Arc::new(roles), settings };
+        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), for_contact: false, authority, settings };
         if let Some(other) = headers.get(ON_BEHALF_OF) {
             let (id, is_contact) = self.acted_for(&caller, other.to_str().unwrap_or_default()).await?;
             caller.actor.on_behalf_of = Some(id);
@@ -219,7 +218,17 @@ impl App {
         Ok(caller)
     }
 
-    /// The user or contact that a caller acts for, and whether it is a contact.
+    /// What a user's roles permit.
+    async fn authority(&self, tenant: Id, user: &User) -> Result<Authority, Problem> {
+        let mut roles = Vec::with_capacity(user.roles.len());
+        for role in &user.roles {
+            roles.push(self.commands.load::<Role>(tenant, *role).await?.0);
+        }
+        Ok(Authority::new(roles))
+    }
+
+    /// The user or contact that a caller acts for, and whether it is a contact. Nobody acts for a colleague who may do more
+    /// than he.
     async fn acted_for(&self, caller: &Caller, id: &str) -> Result<(Id, bool), Problem> {
         caller.must(ACT_FOR_OTHERS)?;
         let unknown =
@@ -227,7 +236,9 @@ impl App {
         let id: Id = id.parse().map_err(|_| unknown())?;
         let (user, _) = self.commands.load::<User>(caller.tenant, id).await?;
         if user.is_active() {
-            return Ok((id, false));
+            let theirs = self.authority(caller.tenant, &user).await?;
+            let more = caller.authority.lacks(&theirs);
+            return more.map_or(Ok((id, false)), |permission| Err(Problem::forbidden(permission)));
         }
         let (contact, _) = self.commands.load::<domain::contact::Contact>(caller.tenant, id).await?;
         if contact.is_live() { Ok((id, true)) } else { Err(unknown()) }

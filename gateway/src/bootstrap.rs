@@ -42,7 +42,7 @@ const ROLES: &[(&str, &[&str])] = &[
 /// Held while the first tenant is created, so that two processes never create two.
 const FIRST_TENANT: i64 = 7_813_887_467;
 
-/// The first admin of a tenant.
+/// An admin who has just been let in: the first one of a tenant, or one who was restored.
 #[derive(Clone, Debug)]
 pub struct FirstAdmin {
     /// The tenant.
@@ -183,6 +183,42 @@ async fn made_before(commands: &Commands, order: &Order) -> Result<Option<Id>, R
         return Err(Refused::Reused);
     }
     Ok(stored.tenant.parse().ok())
+}
+
+/// Lets a user do everything: one there is, or a new one with this address; by a role there is, or a new one of this name.
+///
+/// # Errors
+/// When the log refuses or cannot be reached.
+pub(crate) async fn restore_admin(
+    commands: &Commands,
+    tenant: Id,
+    user: Result<Id, &str>,
+    role: Result<Id, &str>,
+    now: Time,
+) -> Result<FirstAdmin, Refused> {
+    let order = |id| Order::new(tenant, id, auth::SYSTEM, Via::Api, now);
+    let role = match role {
+        Ok(role) => role,
+        Err(name) => {
+            let new = role::New { name: name.to_owned(), permissions: ["*".to_owned()].into() };
+            commands.dispatch::<Role>(&order(fresh(now)), role::Command::Create(new)).await?.id
+        }
+    };
+    let mut steps = vec![user::Command::Activate, user::Command::GrantRole { role }];
+    let user = user.unwrap_or_else(|email| {
+        let name = email.split('@').next().unwrap_or(email);
+        let profile =
+            user::Profile { email: Personal(email.to_owned()), name: Personal(name.to_owned()), ..Default::default() };
+        steps.insert(0, user::Command::Invite(profile));
+        fresh(now)
+    });
+    commands.dispatch_all::<User>(&order(user), steps).await?;
+    let (key, _) = issue_key(commands, &order(fresh(now)), "admin", user, None, None).await?;
+    Ok(FirstAdmin { tenant, user, key })
+}
+
+fn fresh(now: Time) -> Id {
+    Id::derived(u64::try_from(now.as_millisecond()).unwrap_or_default(), &[&Uuid::now_v7().to_string()])
 }
 
 /// Issues an API key under `order`'s id and returns its secret, which is known only now, with what was written.

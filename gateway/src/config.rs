@@ -37,6 +37,9 @@ pub enum Command {
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Let somebody do everything again when nobody can.
+    #[command(subcommand)]
+    Admin(Admin),
     /// Create tenants.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -315,6 +318,24 @@ pub enum Key {
         database: Database,
         /// The key's id.
         id: String,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+/// What can be done with administrators.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Give a user every permission and a key, and print the key; whatever became of users, roles and keys. A user who is
+    /// deactivated is let in again, one who does not exist is created, and so is a role that permits everything.
+    Restore {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// E-mail address of the user.
+        #[arg(long)]
+        user: String,
         /// The tenant's id; needed only when there are several.
         #[arg(long)]
         tenant: Option<String>,

@@ -27,6 +27,7 @@ pub mod enquiries;
 pub mod entitlement_picker;
 pub mod feed;
 pub mod fields;
+pub mod holdings;
 pub mod imports;
 pub mod labels;
 pub mod leads;
@@ -119,6 +120,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
     visitor.visit::<rule_runs::RuleRuns>();
+    visitor.visit::<holdings::Holdings>();
     visitor.visit::<timers::Timers>();
     visitor.visit::<causation::Causation>();
     visitor.visit::<feed::Feed>();
@@ -159,4 +161,5 @@ pub fn visit_lists(visitor: &mut impl ListVisitor) {
     visitor.visit::<tasks::Tasks>();
     visitor.visit::<rules::Rules>();
     visitor.visit::<rule_runs::RuleRuns>();
+    visitor.visit::<holdings::Holdings>();
 }

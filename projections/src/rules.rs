@@ -83,7 +83,7 @@ impl ReadModel for Rules {
         raise(&mut row.updated_at, at);
         match happened {
             Event::Created { .. } => {}
-            Event::VersionPublished { version, definition } => {
+            Event::VersionPublished { version, definition, .. } => {
                 row.rule_version = version;
                 row.definition = Some(definition);
                 row.published_at = Some(at);

@@ -1,8 +1,11 @@
-//! What is due when: runs of rules, tasks that become overdue, tickets that wake. Table: `read_timer`.
+//! What is due when: runs of rules, tasks that become overdue, tickets that wake, work that is handed over. Table: `read_timer`.
 //!
 //! Whoever fires timers takes due rows from here; that a second firing changes nothing is the commands' business.
 
-use domain::{Aggregate, Id, Metadata, Time, rule_run, rule_run::RuleRun, task, task::Task, ticket, ticket::Ticket};
+use domain::{
+    Aggregate, Id, Metadata, Time, rule_run, rule_run::RuleRun, task, task::Task, ticket, ticket::Ticket, user,
+    user::User,
+};
 use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +26,8 @@ pub enum Kind {
     TaskOverdue,
     /// A snoozed ticket wakes.
     TicketWake,
+    /// What a colleague is responsible for goes to another one.
+    HandOver,
 }
 
 /// Something that is to happen at a certain time.
@@ -121,10 +126,19 @@ fn of_ticket(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadab
     }
 }
 
+fn of_user(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    use user::Event::*;
+    match decode::<User>(event)? {
+        HandOverBegun { .. } => Row::new(Kind::HandOver, event.recorded_at, event),
+        HandedOver { .. } => Ok(None),
+        _ => Ok(row),
+    }
+}
+
 impl ReadModel for Timers {
     const NAME: &'static str = "timer";
-    const VERSION: i32 = 1;
-    const KINDS: &'static [&'static str] = &[RuleRun::KIND, Task::KIND, Ticket::KIND];
+    const VERSION: i32 = 2;
+    const KINDS: &'static [&'static str] = &[RuleRun::KIND, Task::KIND, Ticket::KIND, User::KIND];
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {
@@ -132,6 +146,7 @@ impl ReadModel for Timers {
         let name = event.kind.split_once('.').map_or("", |(_, name)| name);
         let touches = match event.category() {
             Ticket::KIND => matches!(name, "snoozed" | "woken" | "resolved" | "closed" | "merged" | "unmerged"),
+            User::KIND => matches!(name, "hand_over_begun" | "handed_over"),
             Task::KIND => !matches!(name, "details_changed" | "assigned" | "unassigned" | "started"),
             _ => !matches!(name, "skipped" | "prepared"),
         };
@@ -143,6 +158,7 @@ impl ReadModel for Timers {
         match event.category() {
             Ticket::KIND => of_ticket(row, event),
             Task::KIND => of_task(row, event),
+            User::KIND => of_user(row, event),
             _ => of_run(row, event),
         }
     }
@@ -227,6 +243,15 @@ mod tests {
         assert_eq!(due::<Ticket>([snoozed(), merged()]), None);
         let unmerged = ticket::Event::Unmerged { from: Id::from_bits(9) };
         assert_eq!(due::<Ticket>([snoozed(), merged(), unmerged]), Some(at(60)));
+    }
+
+    #[test]
+    fn what_is_handed_over_is_due_at_once_until_it_is_done() {
+        let begun = || user::Event::HandOverBegun { to: Id::from_bits(9) };
+        let done = || user::Event::HandedOver { to: Id::from_bits(9) };
+        assert_eq!(due::<User>([user::Event::Activated, begun()]), Some(at(1)));
+        assert_eq!(folded::<User>([begun(), done()]), None);
+        assert_eq!(due::<User>([begun(), done(), begun()]), Some(at(2)));
     }
 
     #[test]

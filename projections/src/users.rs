@@ -108,7 +108,7 @@ impl ReadModel for Users {
         let Some(mut row) = row else { return Ok(None) };
         raise(&mut row.updated_at, at);
         match happened {
-            Event::Invited(_) => {}
+            Event::Invited(_) | Event::HandOverBegun { .. } | Event::HandedOver { .. } => {}
             Event::Activated => {
                 row.status = Status::Active;
                 row.deactivated_reason = None;

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    Actor, Ctx, Decision, Facts, Id, Time,
+    Actor, Authority, Ctx, Decision, Facts, Id, Time,
     given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
-    kernel::{AnyState, Fold},
+    kernel::{AnyState, Fold, fold},
     named::{Named, Variant},
 };
 
@@ -161,7 +161,14 @@ impl World {
             let mut before = World { now: at(0), born: std::mem::take(&mut self.born), ..World::default() };
             let mut birth = Birth(&mut before, kind, None);
             visit_all(&mut birth);
-            let state = birth.2.unwrap();
+            let mut state = birth.2.unwrap();
+            if kind == crate::user::User::KIND {
+                // A colleague who can be given work.
+                let role = crate::user::Event::RoleGranted { role: SUBJECT };
+                let events = [crate::user::Event::Activated, role].map(|event| crate::user::User::encode(&event));
+                let mut events = events.iter().map(|(kind, data)| (kind.as_str(), data.as_slice(), &b""[..]));
+                state = fold::<crate::user::User>(Some(&state), &mut events).unwrap();
+            }
             self.born = before.born;
             self.born.insert(kind, state);
         }
@@ -172,7 +179,7 @@ impl World {
     fn other(&mut self, kind: &'static str, id: Id, fold: Fold) -> AnyState {
         match self.told.get(&(kind, id)) {
             Some(told) => Arc::clone(told),
-            None if self.empty => fold(None, &mut std::iter::empty()).unwrap(),
+            None if self.empty || kind == crate::administration::KIND => fold(None, &mut std::iter::empty()).unwrap(),
             None => self.born(kind),
         }
     }
@@ -199,9 +206,14 @@ impl World {
 
 const ACTOR: Actor = Actor::user(ANNA);
 
+fn full() -> &'static Authority {
+    static FULL: LazyLock<Authority> = LazyLock::new(Authority::full);
+    &FULL
+}
+
 fn ctx<'a, A: Aggregate>(now: Time, seed: &'a str, facts: &'a Facts) -> Ctx<'a> {
     let id = A::examples().first().and_then(|command| A::id_for_new(TENANT, command)).unwrap_or(SUBJECT);
-    Ctx { tenant: TENANT, id, now, actor: &ACTOR, seed, facts }
+    Ctx { tenant: TENANT, id, now, actor: &ACTOR, authority: full(), seed, facts }
 }
 
 /// Numbers that look like chance and are the same in every run (xorshift64).
@@ -253,12 +265,13 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
                         state.claims(event, &ctx);
                         for echo in state.echoes(event, &ctx) {
                             let known = self.0.other(echo.kind, echo.id, echo.fold);
-                            let told = [(echo.event_type.as_str(), echo.data.as_slice())];
+                            let told = [(echo.event_type.as_str(), echo.data.as_slice(), &b""[..])];
                             let told = (echo.fold)(Some(&known), &mut told.into_iter()).unwrap();
                             self.0.told.insert((echo.kind, echo.id), told);
                         }
                         state.subject(event, &ctx);
                         state.evolve(&stored::<A>(event));
+                        state.attribute(event, &ACTOR);
                     }
                     if !events.is_empty() {
                         let repeated = self.0.decide(&state, again(), &seed);

@@ -199,7 +199,15 @@ fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened
     facts.insert("contact", MARIA, std::sync::Arc::new(contact));
     let actor = crate::Actor::user(ANNA);
     let now = crate::given::at(0);
-    let ctx = Ctx { tenant: TENANT, id: SUBJECT, now, actor: &actor, seed: "x", facts: &facts };
+    let ctx = Ctx {
+        tenant: TENANT,
+        id: SUBJECT,
+        now,
+        actor: &actor,
+        authority: &crate::Authority::full(),
+        seed: "x",
+        facts: &facts,
+    };
     let echoes = before.state.echoes(&linked(), &ctx);
     echoes.first().map(|echo| match Contact::decode(&echo.event_type, &echo.data).unwrap() {
         Either::Common(happened) => happened,
@@ -259,7 +267,15 @@ fn a_label_typed_is_found_or_created() {
         let state = given::<Label>(known.iter().cloned()).state;
         facts.insert("label", vip, std::sync::Arc::new(state));
         let (actor, now) = (crate::Actor::user(ANNA), crate::given::at(0));
-        let ctx = Ctx { tenant: TENANT, id: SUBJECT, now, actor: &actor, seed: "x", facts: &facts };
+        let ctx = Ctx {
+            tenant: TENANT,
+            id: SUBJECT,
+            now,
+            actor: &actor,
+            authority: &crate::Authority::full(),
+            seed: "x",
+            facts: &facts,
+        };
         chat([]).state.echoes(&labelled(vip, Some("VIP")), &ctx).len()
     };
     assert_eq!(echoed(&[]), 1);

@@ -237,8 +237,16 @@ fn edits_of_different_fields_do_not_disturb_each_other() {
 
 #[test]
 fn personal_data_is_that_of_the_record_when_it_is_a_person() {
-    let (actor, facts) = (crate::Actor::user(ANNA), crate::Facts::default());
-    let ctx = Ctx { tenant: BORIS, id: SUBJECT, now: crate::given::at(0), actor: &actor, seed: "x", facts: &facts };
+    let (actor, facts) = (Actor::user(ANNA), crate::Facts::default());
+    let ctx = Ctx {
+        tenant: BORIS,
+        id: SUBJECT,
+        now: crate::given::at(0),
+        actor: &actor,
+        authority: &crate::Authority::full(),
+        seed: "x",
+        facts: &facts,
+    };
     let restored = happened::<crate::contact::Spec>(Happened::Restored);
     assert_eq!(crate::contact::Contact::default().subject(&restored, &ctx), Some(SUBJECT));
     let restored = happened::<crate::company::Spec>(Happened::Restored);

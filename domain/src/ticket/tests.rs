@@ -431,8 +431,16 @@ fn a_merge_is_shown_on_both_and_can_be_undone() {
 /// What an event of an open ticket means in the other ticket's stream.
 fn echoed(event: &Event) -> Event {
     let state = given::<Ticket>([opened()]).state;
-    let (actor, facts) = (crate::Actor::user(ANNA), crate::Facts::default());
-    let ctx = Ctx { tenant: TENANT, id: SUBJECT, now: at(0), actor: &actor, seed: "command", facts: &facts };
+    let (actor, facts) = (Actor::user(ANNA), crate::Facts::default());
+    let ctx = Ctx {
+        tenant: TENANT,
+        id: SUBJECT,
+        now: at(0),
+        actor: &actor,
+        authority: &crate::Authority::full(),
+        seed: "command",
+        facts: &facts,
+    };
     let [echo] = state.echoes(event, &ctx).try_into().ok().unwrap();
     assert_eq!(echo.id, OTHER);
     Ticket::decode(&echo.event_type, &echo.data).unwrap()

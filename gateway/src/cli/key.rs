@@ -1,9 +1,10 @@
-//! `deskfold key` and `deskfold tenant`: straight on the database, so that an operator who lost every key gets in.
+//! `deskfold key`, `deskfold admin` and `deskfold tenant`: straight on the database, so that an operator who lost every key
+//! gets in.
 
 use std::collections::BTreeSet;
 
-use commands::{Commands, Order};
-use domain::{Id, Time, Via, api_key, api_key::ApiKey};
+use commands::{Commands, Order, Refused};
+use domain::{Authority, Id, Time, Via, api_key, api_key::ApiKey, role::Role};
 use eventstore::Log;
 use prometheus::Registry;
 
@@ -11,8 +12,8 @@ use super::{Failure, print};
 use crate::{
     app::Connected,
     auth::SYSTEM,
-    bootstrap::{create_tenant, issue_key},
-    config::{Database, Key, Tenant},
+    bootstrap::{FirstAdmin, create_tenant, issue_key, restore_admin},
+    config::{Admin, Database, Key, Tenant},
 };
 
 pub(super) async fn run(key: Key) -> Result<(), Failure> {
@@ -31,6 +32,15 @@ pub(super) async fn run(key: Key) -> Result<(), Failure> {
             print(&format!("{id} is revoked."))
         }
     }
+}
+
+pub(super) async fn admin(admin: Admin) -> Result<(), Failure> {
+    let Admin::Restore { database, user, tenant } = admin;
+    let bench = Bench::open(&database).await?;
+    let restored = bench.restore(&user, tenant.as_deref()).await;
+    bench.close().await;
+    let restored = restored?;
+    print(&format!("tenant {}\nadmin  {}\nkey    {}", restored.tenant, restored.user, restored.key))
 }
 
 pub(super) async fn tenant(tenant: Tenant) -> Result<(), Failure> {
@@ -100,8 +110,9 @@ impl Bench {
     ) -> Result<String, Failure> {
         let tenant = self.tenant(tenant).await?;
         let email = user.to_lowercase();
-        let user =
-            self.claimed(tenant, "user.email", &email).await?.ok_or(format!("no user has the address {email}"))?;
+        let restore = format!("`deskfold admin restore --user {email}` makes one an administrator");
+        let missing = || format!("no user has the address {email}; {restore}");
+        let user = self.claimed(tenant, "user.email", &email).await?.ok_or_else(missing)?;
         let role = match role {
             Some(role) => Some(
                 self.claimed(tenant, "role.name", &role.trim().to_lowercase())
@@ -114,8 +125,38 @@ impl Bench {
         let expires_at = days.map(|days| now + std::time::Duration::from_secs(u64::from(days) * 24 * 60 * 60));
         let id = Id::derived(u64::try_from(now.as_millisecond())?, &[&uuid::Uuid::now_v7().to_string()]);
         let order = Order::new(tenant, id, SYSTEM, Via::Api, now);
-        let (secret, _) = issue_key(&self.commands, &order, name, user, role, expires_at).await?;
-        Ok(secret)
+        match issue_key(&self.commands, &order, name, user, role, expires_at).await {
+            Ok((secret, _)) => Ok(secret),
+            Err(Refused::Rejected(refusal)) if refusal.code == "api_key_user_unfit" => {
+                Err(format!("{email} is deactivated; {restore} again").into())
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Lets a user do everything, and makes the user, a role and a key for it as far as they are missing.
+    async fn restore(&self, email: &str, tenant: Option<&str>) -> Result<FirstAdmin, Failure> {
+        let (tenant, now) = (self.tenant(tenant).await?, Time::now());
+        let user = self.claimed(tenant, "user.email", &email.to_lowercase()).await?;
+        let mut role = None;
+        for name in ["admin".to_owned()].into_iter().chain((1..).map(|nth| format!("restored admin {nth}"))) {
+            let found = match self.claimed(tenant, "role.name", &name).await? {
+                None => (name, None),
+                Some(id) => {
+                    let (state, _) = self.commands.load_current::<Role>(tenant, id).await?;
+                    let full = Authority::new([state]).is_full();
+                    if !full {
+                        // What others have is not made more by this.
+                        continue;
+                    }
+                    (name, Some(id))
+                }
+            };
+            role = Some(found);
+            break;
+        }
+        let (name, role) = role.ok_or("there is no name left for a role")?;
+        Ok(restore_admin(&self.commands, tenant, user.ok_or(email), role.ok_or(&name), now).await?)
     }
 
     async fn revoke(&self, id: &str, tenant: Option<&str>) -> Result<(), Failure> {

@@ -47,6 +47,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         }
         Command::Relay(command) => relay::run(command).await,
         Command::Key(key) => key::run(key).await,
+        Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
     }

@@ -95,9 +95,6 @@ async fn carry_out(
             return Err(faults::of_command(app, write, id.unwrap_or_else(|| app.new_id()), undecoded).await);
         }
     };
-    for (place, permission) in command.requires() {
-        caller.must(&permission).map_err(|problem| problem.at(place))?;
-    }
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
     let order = write.order(app, id, &body.bytes)?;
     let accepted = app.commands.dispatch_any(&order, command).await?;

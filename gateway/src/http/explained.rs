@@ -150,7 +150,7 @@ async fn rule_of(app: &App, tenant: Id, event: &Recorded) -> Result<Option<RuleV
     };
     let (rule, _) = app.commands.load::<Rule>(tenant, asked.rule).await?;
     let published = app.commands.rule_version(tenant, asked.rule, asked.version).await?;
-    Ok(published.map(|(trigger, definition)| RuleVersion {
+    Ok(published.map(|(trigger, definition, _)| RuleVersion {
         id: asked.rule,
         name: rule.name.clone(),
         trigger,

@@ -8,6 +8,7 @@ mod external;
 mod faults;
 mod feeds;
 mod health;
+mod holdings;
 mod imports;
 mod internal;
 mod keys;
@@ -97,6 +98,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(tickets::routes())
         .merge(conversations::routes())
         .merge(rules::routes())
+        .merge(holdings::routes())
         .merge(feeds::routes())
         .merge(explained::routes())
         .merge(external::routes())

@@ -7,6 +7,7 @@ mod conversations;
 mod events;
 mod external;
 mod feeds;
+mod holdings;
 mod imports;
 mod lists;
 mod operation;
@@ -167,6 +168,7 @@ pub fn document() -> Value {
     conversations::describe(&mut document);
     feeds::describe(&mut document);
     rules::describe(&mut document);
+    holdings::describe(&mut document);
     let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
     json!({
         "openapi": "3.1.0",

@@ -95,7 +95,8 @@ fn rehearsing(app: &App, caller: &Caller) -> Result<Order, Problem> {
     if !caller.may("rule.publish") {
         caller.must("rule.create")?;
     }
-    Ok(Order::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now()))
+    let order = Order::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now());
+    Ok(Order { authority: caller.authority.clone(), ..order })
 }
 
 async fn dry_run(

@@ -53,7 +53,7 @@ async fn create(State(app): State<App>, write: Write, body: Body) -> Result<Resp
     let mut order = write.order(&app, app.new_id(), &body.bytes)?;
     let New { name, admin_email } = body.read(&json!({ "name": "name", "admin_email": "admin@example.com" }))?;
     // In a tenant of its own nobody of this one is known.
-    order.by(crate::auth::SYSTEM);
+    order.by_deskfold();
     let founded = bootstrap::found_tenant(&app.commands, &order, &name, &admin_email).await.map_err(in_body)?;
     let bootstrap::Founded { accepted, admin, key } = founded;
     Ok(answer_with(

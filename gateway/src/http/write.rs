@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::{Accepted, Order};
-use domain::{Actor, Id, Time, Via};
+use domain::{Authority, Id, Time, Via};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,7 +18,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::request::{POSITION, Params, text};
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{
+    app::App,
+    auth::{Caller, SYSTEM},
+    problem::Problem,
+};
 
 /// Makes a command safe to retry (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -62,6 +66,7 @@ impl Write {
     /// is dropped. `body` is what the key stands for besides method and path.
     pub(super) fn order<'a>(&self, app: &'a App, id: Id, body: &[u8]) -> Result<Turn<'a>, Problem> {
         let mut order = Order::new(self.caller.tenant, id, self.caller.actor.clone(), Via::Api, app.now());
+        order.authority = self.caller.authority.clone();
         order.dry_run = self.dry_run;
         let key = self.idempotency(body)?;
         // A rehearsal leaves the key to the request that is meant.
@@ -141,9 +146,10 @@ impl Turn<'_> {
         &self.order
     }
 
-    /// Another one asks.
-    pub(super) fn by(&mut self, actor: Actor) {
-        self.order.actor = actor;
+    /// Deskfold itself asks.
+    pub(super) fn by_deskfold(&mut self) {
+        self.order.actor = SYSTEM;
+        self.order.authority = Authority::full();
     }
 
     /// The same through another channel.

@@ -7,7 +7,7 @@ use std::{
 
 use commands::Order;
 use domain::{
-    Aggregate, Id, PartyKind, Time, Via,
+    Aggregate, Authority, Id, PartyKind, Time, Via,
     custom::Definitions,
     entitlement::{Entitlement, Status},
     external::ExternalId,
@@ -384,6 +384,8 @@ impl Entitlements {
             return Ok(0);
         }
         let mut order = Order::new(tenant, id, self.run.actor.clone(), Via::Import, Time::now());
+        // It tells what happened elsewhere: `import.run` is the right to do so.
+        order.authority = Authority::full();
         order.command_id = self.run.command_id(row.number);
         order.correlation_id = Some(self.run.correlation());
         Ok(self.target.carry_out::<Entitlement>(&order, commands).await?)

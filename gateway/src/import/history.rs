@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use commands::{Order, Refused};
 use domain::{
-    Actor, Aggregate, Id, Party, Time, Via,
+    Actor, Aggregate, Authority, Id, Party, Time, Via,
     company::Company,
     contact::Contact,
     custom::FieldType,
@@ -313,6 +313,8 @@ impl History {
     /// A command of the importing user for a record that a row speaks of.
     fn order(&self, id: Id, said: &Said) -> Order {
         let mut order = Order::new(self.run.tenant, id, self.run.actor.clone(), Via::Import, Time::now());
+        // It tells what happened elsewhere: `import.run` is the right to do so.
+        order.authority = Authority::full();
         order.correlation_id = Some(self.run.correlation());
         order.occurred_at = Some(said.time);
         order

@@ -3,7 +3,7 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use commands::{Commands, Order, Refused};
-use domain::{Aggregate, Ctx, Facts, Id, Need, kernel::AnyState};
+use domain::{Aggregate, Facts, Id, Need, kernel::AnyState};
 use eventstore::{Direction, Log};
 use parking_lot::Mutex;
 
@@ -112,7 +112,7 @@ impl Rehearsal {
                 .read_stream(&tenant, &stream, from, Direction::Forward, PAGE)
                 .await
                 .map_err(|error| unavailable(&error))?;
-            let mut events = page.iter().map(|event| (&*event.kind, &*event.data));
+            let mut events = page.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
             let folded = (need.fold)(state.as_ref(), &mut events);
             let folded = folded.map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
             if (page.len() as i64) < PAGE {
@@ -137,8 +137,7 @@ impl Rehearsal {
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = format!("{}-{turn}", order.command_id);
             loop {
-                let ctx =
-                    Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+                let ctx = order.ctx(now, &seed, &facts);
                 let mut needs = state.needs(&command, &ctx);
                 needs.retain(|need| !facts.has(need.kind, need.id));
                 if needs.is_empty() {
@@ -148,11 +147,12 @@ impl Rehearsal {
                     facts.insert(need.kind, need.id, self.state(log, order.tenant, &need).await?);
                 }
             }
-            let ctx = Ctx { tenant: order.tenant, id: order.id, now, actor: &order.actor, seed: &seed, facts: &facts };
+            let ctx = order.ctx(now, &seed, &facts);
             for event in state.decide(command, &ctx)? {
                 claims.extend(state.claims(&event, &ctx));
                 events += 1 + state.echoes(&event, &ctx).len();
                 state.evolve(&event);
+                state.attribute(&event, &order.actor);
             }
         }
         for claim in claims.iter().filter(|claim| claim.take) {

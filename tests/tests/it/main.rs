@@ -23,6 +23,7 @@ mod postgres;
 mod products;
 mod program;
 mod replies;
+mod rights;
 mod rooms;
 mod rules;
 mod sales;

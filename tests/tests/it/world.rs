@@ -241,7 +241,7 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     said(client, word, &mut all).await;
     to_do(server, client, word, &mut all).await;
     server.settle().await;
-    for read_model in ["messages", "conversation_messages", "fields"] {
+    for read_model in ["messages", "conversation_messages", "fields", "holdings"] {
         all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
     }
     all
