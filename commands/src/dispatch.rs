@@ -20,7 +20,10 @@ use serde_json::value::RawValue;
 use tokio::{sync::watch, task::JoinHandle};
 use uuid::Uuid;
 
-use crate::cache::{Cache, Key, Known};
+use crate::{
+    cache::{Cache, Key, Known},
+    lists::Lists,
+};
 
 /// How often a command that lost a race is decided again before the caller is asked to come back.
 const ATTEMPTS: usize = 12;
@@ -236,6 +239,7 @@ pub struct Commands {
     log: Log,
     cache: Cache,
     metrics: Metrics,
+    lists: Lists,
     stop: Arc<watch::Sender<bool>>,
     follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -284,7 +288,18 @@ impl Commands {
         let cache = Cache::new(capacity);
         let follower = cache.clone().follow(log.clone(), stopped);
         let follower = Arc::new(parking_lot::Mutex::new(Some(follower)));
-        Commands { log, cache, metrics, stop: Arc::new(stop), follower }
+        Commands { log, cache, metrics, lists: Lists::default(), stop: Arc::new(stop), follower }
+    }
+
+    /// The same with what lists tell of records: without it rules find nothing there.
+    #[must_use]
+    pub fn with_lists(self, lists: Lists) -> Commands {
+        Commands { lists, ..self }
+    }
+
+    /// What lists tell of records.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// The log below.
@@ -676,7 +691,10 @@ impl Commands {
     }
 
     /// The state of a record of whatever kind, as [`Commands::load_current`].
-    pub(crate) async fn state(&self, need: &Need, tenant: Id) -> Result<AnyState, Refused> {
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn state(&self, need: &Need, tenant: Id) -> Result<AnyState, Refused> {
         Ok(self.known(need, tenant, Sight::Current).await?.state)
     }
 

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
-    Aggregate, Id, Rejection, catalogue,
+    Aggregate, Id, Rejection,
+    automation::Deprecated,
+    catalogue,
     named::{Named, Undecodable, faults},
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -21,6 +23,8 @@ pub struct AnyCommand(Box<dyn Erased>);
 
 trait Erased: Send + Sync {
     fn id_for_new(&self, tenant: Id) -> Option<Id>;
+    fn known_as(&self, id: Id) -> Id;
+    fn deprecated(&self) -> Vec<Deprecated>;
     fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a>;
 }
 
@@ -29,6 +33,14 @@ struct Typed<A: Aggregate>(A::Command);
 impl<A: Aggregate> Erased for Typed<A> {
     fn id_for_new(&self, tenant: Id) -> Option<Id> {
         A::id_for_new(tenant, &self.0)
+    }
+
+    fn known_as(&self, id: Id) -> Id {
+        A::known_as(id, &self.0)
+    }
+
+    fn deprecated(&self) -> Vec<Deprecated> {
+        A::deprecated(&self.0)
     }
 
     fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a> {
@@ -82,6 +94,16 @@ impl AnyCommand {
     /// The id of the record that it brings into being, where it follows from the command.
     pub fn id_for_new(&self, tenant: Id) -> Option<Id> {
         self.0.id_for_new(tenant)
+    }
+
+    /// The id under which clients know what it is for: [`Aggregate::known_as`].
+    pub fn known_as(&self, id: Id) -> Id {
+        self.0.known_as(id)
+    }
+
+    /// Names in it that are called otherwise now: [`Aggregate::deprecated`].
+    pub fn deprecated(&self) -> Vec<Deprecated> {
+        self.0.deprecated()
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 use domain::{
     Aggregate, Id, Time, automation,
     automation::{
-        Answer, Compiled, CustomTypes, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger, TriggerRef, Verdict,
-        Vocabulary, concerned,
+        Answer, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger,
+        TriggerRef, Verdict, Vocabulary, concerned,
     },
     field::Field,
     filter::Check,
@@ -130,6 +130,8 @@ pub struct DryRun {
     pub preparation: Option<Preparation>,
     /// What the tenant's other rules say, in the order in which they are asked.
     pub others: Vec<Opinion>,
+    /// Names in the draft that are called otherwise now; they still mean the same.
+    pub deprecated: Vec<Deprecated>,
 }
 
 /// Events by what the draft says about them.
@@ -200,6 +202,8 @@ pub struct Backtest {
     pub runs: Vec<RehearsedRun>,
     /// The position of the trigger of the last of these runs, when there are more.
     pub next: Option<i64>,
+    /// Names in the draft that are called otherwise now; they still mean the same.
+    pub deprecated: Vec<Deprecated>,
 }
 
 /// Which part of the log a backtest goes over, and which runs it tells.
@@ -232,12 +236,13 @@ impl Commands {
         }
         let trigger = scene::metadata(event).and_then(|metadata| scene::trigger(event, &metadata));
         let trigger = trigger.ok_or(Unrehearsed::NoEvent)?;
-        let mut world = World::new(self.log(), RECORDS);
-        let scene = scene::scene(&mut world.at(&tenant, position), &trigger).await?;
+        let mut world = World::new(self, RECORDS);
         let others = match draft.with_others {
             true => others(&mut RuleBook::load(self.log(), &tenant, position).await?, order.tenant, &draft),
             false => Vec::new(),
         };
+        let lists = others.iter().chain([&rule]).any(Compiled::asks_lists);
+        let scene = scene::scene(&mut world.at(&tenant, position), &trigger, lists).await?;
         let answers = automation::ask(others.iter().chain([&rule]), &trigger, &scene);
         let (own, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| std::ptr::eq(answer.rule, &rule));
         let own = own.first().ok_or(Unrehearsed::NoEvent)?;
@@ -253,7 +258,8 @@ impl Commands {
         };
         let opinion = Opinion { rule: draft.rule, ..Opinion::of(own) };
         let others = others.into_iter().map(Opinion::of).collect();
-        Ok(DryRun { trigger: trigger.reference(&scene), opinion, preparation, others })
+        let deprecated = automation::deprecated(&rule.definition);
+        Ok(DryRun { trigger: trigger.reference(&scene), opinion, preparation, others, deprecated })
     }
 
     /// What a draft would have made of a part of the log: the tasks that would have been created, for whom and when.
@@ -292,7 +298,7 @@ impl Commands {
             tenant_id: order.tenant,
             tenant: Arc::clone(&tenant),
             log: log.clone(),
-            world: World::new(log, RECORDS),
+            world: World::new(self, RECORDS).with_rows(rule.asks_lists()),
             directory,
             book,
             draft,
@@ -429,11 +435,12 @@ impl Rehearsal {
     }
 
     async fn ask(&mut self, trigger: Trigger, event: &Recorded) -> Result<(), Refused> {
-        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger).await?;
         let others = match &mut self.book {
             Some(book) => others(book, self.tenant_id, &self.draft),
             None => Vec::new(),
         };
+        let lists = others.iter().chain([&self.rule]).any(Compiled::asks_lists);
+        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger, lists).await?;
         let verdict = if others.is_empty() && !self.rule.matches(&scene) {
             // The usual case, without saying why.
             Some(Verdict::Skipped { reason: SkipReason::NotMatched, stopped_by: None })
@@ -485,7 +492,8 @@ impl Rehearsal {
     async fn fire_until(&mut self, time: Time, position: i64) -> Result<(), Refused> {
         while let Some(first) = self.waiting.first_entry().filter(|first| first.key().0 <= time) {
             let ((due_at, _), Waiting { trigger, .. }) = first.remove_entry();
-            let scene = scene::scene(&mut self.world.at(&self.tenant, position), &trigger).await?;
+            let scene =
+                scene::scene(&mut self.world.at(&self.tenant, position), &trigger, self.rule.asks_lists()).await?;
             if self.rule.definition.recheck && !self.rule.matches(&scene) {
                 self.totals.cancelled_by_recheck += 1;
             } else {
@@ -545,6 +553,7 @@ impl Rehearsal {
             totals: self.totals,
             by_user,
             next: last.filter(|_| self.more),
+            deprecated: automation::deprecated(&self.rule.definition),
             runs: self.runs,
         })
     }

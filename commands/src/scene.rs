@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     Id, Metadata,
-    automation::{Scene, Trigger, concerned},
+    automation::{Scene, Sight, Trigger, concerned},
     catalogue::{self, Kind},
     kernel::{AnyState, Fold},
     reference::Subject,
@@ -14,7 +14,7 @@ use quick_cache::unsync::Cache;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Cause, Commands, Refused};
+use crate::{Cause, Commands, Refused, lists::Lists};
 
 /// Events of a stream that are read at once.
 const PAGE: i64 = 1000;
@@ -23,15 +23,19 @@ const PAGE: i64 = 1000;
 pub(crate) trait Eyes {
     /// The record as rules see it; `None` when there is none, or none that rules see.
     fn see(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Arc<Value>>, Refused>> + Send;
+
+    /// What the list of its kind tells of it.
+    fn row(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Arc<Value>>, Refused>> + Send;
 }
 
-/// Sets the scene of an event.
-pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger) -> Result<Scene, Refused> {
+/// Sets the scene of an event, with what lists tell where that is asked for.
+pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, lists: bool) -> Result<Scene, Refused> {
     let own = eyes.see(&trigger.subject).await?;
     let mut records = Vec::new();
     for subject in concerned(&trigger.subject, &trigger.data, own.as_deref()) {
-        if let Some(record) = eyes.see(&subject).await? {
-            records.push((subject, record));
+        if let Some(document) = eyes.see(&subject).await? {
+            let row = if lists { eyes.row(&subject).await? } else { None };
+            records.push((subject, Sight { document, row }));
         }
     }
     Ok(Scene::new(trigger, records))
@@ -79,6 +83,30 @@ impl Eyes for Now<'_> {
         let state = self.commands.state(&kind.need(subject.id), self.tenant).await?;
         Ok(kind.see(&state).map(Arc::new))
     }
+
+    async fn row(&mut self, subject: &Subject) -> Result<Option<Arc<Value>>, Refused> {
+        let (tenant, stream) = (self.tenant.to_string(), format!("{}-{}", subject.kind, subject.id));
+        let events = read(self.commands.log(), &tenant, &stream, i64::MAX).await?;
+        let lists = self.commands.lists();
+        let row = lists.fold(&subject.kind, subject.id, None, &events).map_err(Refused::Broken)?;
+        Ok(row.and_then(|row| lists.show(&subject.kind, subject.id, &row)))
+    }
+}
+
+/// The events of a stream up to a position.
+async fn read(log: &Log, tenant: &str, stream: &str, until: i64) -> Result<Vec<Recorded>, Refused> {
+    let mut events = Vec::new();
+    loop {
+        let from = events.last().map_or(0, |last: &Recorded| last.version + 1);
+        let page = log.read_stream(tenant, stream, from, Direction::Forward, PAGE).await;
+        let page = page.map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let full = page.len() as i64 == PAGE;
+        let beyond = page.last().is_some_and(|last| last.position > until);
+        events.extend(page.into_iter().filter(|event| event.position <= until));
+        if !full || beyond {
+            return Ok(events);
+        }
+    }
 }
 
 /// The kind of a record that rules see.
@@ -89,6 +117,9 @@ fn visible(subject: &Subject) -> Option<&'static Kind> {
 /// Records as they were at a position of the log, which moves forward event by event.
 pub(crate) struct World {
     log: Log,
+    lists: Lists,
+    /// Whether new records are remembered with what lists tell of them.
+    rows: bool,
     records: Cache<Key, Seen>,
 }
 
@@ -104,12 +135,20 @@ struct Seen {
     state: AnyState,
     /// What rules see of that state, once somebody has looked.
     document: Option<Option<Arc<Value>>>,
+    /// Its row in the list of its kind, once somebody has looked.
+    row: Option<AnyState>,
 }
 
 impl World {
     /// With room for this many records; others are read again from the log.
-    pub(crate) fn new(log: &Log, most: usize) -> World {
-        World { log: log.clone(), records: Cache::new(most) }
+    pub(crate) fn new(commands: &Commands, most: usize) -> World {
+        let (log, lists) = (commands.log().clone(), commands.lists().clone());
+        World { log, lists, rows: false, records: Cache::new(most) }
+    }
+
+    /// The same for whoever is going to ask for rows of most records.
+    pub(crate) fn with_rows(self, rows: bool) -> World {
+        World { rows, ..self }
     }
 
     /// Forgets everything: it may be at another position from now on.
@@ -133,7 +172,14 @@ impl World {
             (seen.fold)(Some(&seen.state), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
         match folded {
             Ok(state) if seen.version + 1 == event.version => {
-                let seen = Seen { version: event.version, state, document: None, ..seen.clone() };
+                let row = match (&seen.row, subject(event)) {
+                    // What cannot be folded is read anew by whoever looks, who learns why.
+                    (Some(row), Some(of)) => {
+                        self.lists.fold(&of.kind, of.id, Some(Arc::clone(row)), [event]).ok().flatten()
+                    }
+                    _ => None,
+                };
+                let seen = Seen { version: event.version, state, document: None, row, ..seen.clone() };
                 self.records.insert(key, seen);
             }
             // Whoever looks reads it anew, and learns what is wrong with it.
@@ -148,7 +194,8 @@ impl World {
         };
         let fold = kind.need(subject.id).fold;
         if let Ok(state) = fold(None, &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata))) {
-            self.records.insert(key, Seen { kind, fold, version: 0, state, document: None });
+            let row = self.rows.then(|| self.lists.fold(kind.name, subject.id, None, [event]).ok().flatten()).flatten();
+            self.records.insert(key, Seen { kind, fold, version: 0, state, document: None, row });
         }
     }
 
@@ -175,7 +222,7 @@ impl World {
                 version = last.version;
             }
             if !full || past.len() < page.len() {
-                return Ok(Seen { kind, fold, version, state, document: None });
+                return Ok(Seen { kind, fold, version, state, document: None, row: None });
             }
         }
     }
@@ -201,5 +248,22 @@ impl Eyes for At<'_> {
         seen.document = Some(document.clone());
         self.world.records.insert(key, seen);
         Ok(document)
+    }
+
+    async fn row(&mut self, subject: &Subject) -> Result<Option<Arc<Value>>, Refused> {
+        let key = (Arc::clone(self.tenant), Arc::<str>::from(format!("{}-{}", subject.kind, subject.id)));
+        let known = self.world.records.get(&key).and_then(|seen| seen.row.clone());
+        let row = match known {
+            Some(row) => Some(row),
+            None => {
+                let events = read(&self.world.log, &key.0, &key.1, self.position).await?;
+                let row = self.world.lists.fold(&subject.kind, subject.id, None, &events).map_err(Refused::Broken)?;
+                if let (Some(mut seen), Some(row)) = (self.world.records.get_mut(&key), &row) {
+                    seen.row = Some(Arc::clone(row));
+                }
+                row
+            }
+        };
+        Ok(row.and_then(|row| self.world.lists.show(&subject.kind, subject.id, &row)))
     }
 }

@@ -24,9 +24,63 @@ use crate::{
 };
 
 pub use people::{Candidate, Person};
-pub use scene::{Scene, Trigger, TriggerRef, concerned};
+pub use scene::{Scene, Sight, Trigger, TriggerRef, concerned};
 pub use template::{Context, render};
 pub use vocabulary::{CustomTypes, Vocabulary};
+
+/// A name that a definition uses and that is called otherwise now; it still means the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Deprecated {
+    /// The place in the definition (JSON pointer).
+    pub place: String,
+    /// The name.
+    pub name: String,
+    /// What to use instead.
+    pub instead: String,
+}
+
+/// The names in a definition that are called otherwise now.
+pub fn deprecated(definition: &Definition) -> Vec<Deprecated> {
+    let mut found = Vec::new();
+    named(definition, &mut |place, name| {
+        if let Some(instead) = vocabulary::deprecated(name) {
+            found.push(Deprecated { place, name: name.to_owned(), instead });
+        }
+    });
+    found
+}
+
+/// Shows every name of a field in a definition, with its place.
+fn named(definition: &Definition, show: &mut impl FnMut(String, &str)) {
+    texts(&Value::Object(definition.when.clone()), "/when", &mut |place, text| {
+        if place.ends_with("/field") {
+            show(place, text);
+        }
+    });
+    for (index, group) in definition.selector.iter().enumerate() {
+        let city = group.city.as_ref().and_then(|city| city.field()).map(|field| ("city", field));
+        let user = group.user.as_ref().and_then(|user| user.field()).map(|field| ("user", field));
+        for (name, field) in city.into_iter().chain(user) {
+            show(format!("/selector/{index}/{name}/equals"), field);
+        }
+    }
+    let mut template = |place: String, source: &str| {
+        template::names(source).iter().for_each(|name| show(place.clone(), name));
+    };
+    for (index, action) in definition.actions.iter().enumerate() {
+        let place = format!("/actions/{index}");
+        match action {
+            Action::CreateTask(task) => {
+                template(format!("{place}/create_task/title"), &task.title);
+                template(format!("{place}/create_task/text"), task.text.as_deref().unwrap_or_default());
+            }
+            Action::Command(command) => {
+                template(format!("{place}/command/id"), command.id.as_deref().unwrap_or_default());
+                texts(&Value::Object(command.body.clone()), &format!("{place}/command/body"), &mut template);
+            }
+        }
+    }
+}
 
 /// How long a chain of events that rules cause may become: an event this deep triggers no rule any more.
 pub const MAX_CAUSATION_DEPTH: u32 = 8;
@@ -212,6 +266,8 @@ pub struct Compiled {
     /// What it does.
     pub definition: Definition,
     filter: Filter,
+    /// Whether it asks for anything that lists alone tell.
+    asks_lists: bool,
 }
 
 /// What a rule says about an event.
@@ -299,7 +355,17 @@ impl Compiled {
         custom: CustomTypes,
     ) -> Result<Compiled, Vec<Problem>> {
         let filter = compile(trigger, &definition, custom)?;
-        Ok(Compiled { rule, version, rank, trigger: trigger.to_owned(), definition, filter })
+        let mut asks_lists = false;
+        if let Some(vocabulary) = Vocabulary::of(trigger, CustomTypes::new()) {
+            asks_lists |= vocabulary.listed_only().any(|field| filter.mentions(field));
+            named(&definition, &mut |_, name| asks_lists |= vocabulary.is_listed_only(name));
+        }
+        Ok(Compiled { rule, version, rank, trigger: trigger.to_owned(), definition, filter, asks_lists })
+    }
+
+    /// Whether it asks for anything that lists alone tell: what rules see of records is not enough then.
+    pub fn asks_lists(&self) -> bool {
+        self.asks_lists
     }
 
     /// Whether its conditions hold, without saying why: for backtests over many events.

@@ -70,6 +70,7 @@ pub struct Kind {
     id_of: fn(Id, &str) -> Option<Id>,
     need: fn(Id) -> Need,
     see: fn(&AnyState) -> Option<Value>,
+    part: fn(&AnyState, Id, Id) -> Option<Map<String, Value>>,
 }
 
 impl Kind {
@@ -81,6 +82,11 @@ impl Kind {
     /// The state of a record of this kind, as a need.
     pub fn need(&self, id: Id) -> Need {
         (self.need)(id)
+    }
+
+    /// What a part of a stream adds to a command's body: [`Aggregate::part`].
+    pub fn part(&self, state: &AnyState, whole: Id, part: Id) -> Option<Map<String, Value>> {
+        (self.part)(state, whole, part)
     }
 
     /// What rules see of a record in this state: [`Aggregate::document`].
@@ -110,6 +116,7 @@ impl Visitor for Kinds {
             id_of: A::id_of,
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
+            part: |state, whole, part| state.downcast_ref::<A>().and_then(|state| state.part(whole, part)),
         };
         self.0.insert(A::KIND, kind);
     }

@@ -10,7 +10,6 @@ use crate::{
     Aggregate, Claim, Ctx, Decision, Id, Money, Need, Party, Rejection, Time, all,
     custom::{self, Changes, Custom},
     external::{EXTERNAL_ID_INVALID, ExternalId},
-    field::Field,
     must,
     product::Product,
     record::{self, FIELD_INVALID},
@@ -223,10 +222,6 @@ impl Entitlement {
     }
 }
 
-fn definitions(ctx: &Ctx<'_>) -> std::sync::Arc<Field> {
-    ctx.fact::<Field>(Field::id_for(ctx.tenant, Entitlement::KIND))
-}
-
 fn check_product(product: Id, ctx: &Ctx<'_>) -> Result<(), Rejection> {
     if ctx.fact::<Product>(product).is_on_offer() { Ok(()) } else { Err(PRODUCT_UNFIT.at("/product")) }
 }
@@ -248,7 +243,7 @@ fn grant(entitlement: &Entitlement, grant: Grant, ctx: &Ctx<'_>) -> Decision<Eve
         external,
         check_product(grant.product, ctx),
         check_holder(grant.holder, ctx, "/holder"),
-        custom::check_new(&definitions(ctx).definitions, &grant.custom),
+        custom::check_new(Entitlement::KIND, &grant.custom, ctx),
     ])?;
     let custom = grant.custom.into_iter().filter(|(_, value)| !value.is_null()).collect();
     Ok(vec![Event::Granted(Grant { custom, ..grant })])
@@ -263,7 +258,7 @@ fn change_details(entitlement: &Entitlement, mut patch: Map<String, Value>, ctx:
         events.push(Event::DetailsChanged { changes });
     }
     if let Some(custom) = custom {
-        let changes = record::patched_custom(&definitions(ctx), &entitlement.custom, custom)?;
+        let changes = record::patched_custom(Entitlement::KIND, &entitlement.custom, custom, ctx)?;
         if !changes.is_empty() {
             events.push(Event::CustomChanged { changes });
         }
@@ -332,12 +327,16 @@ impl Aggregate for Entitlement {
 
     /// Guarded, so that nothing is given at the moment when product or holder go.
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
-        let fields = Need::of::<Field>(Field::id_for(ctx.tenant, Self::KIND));
         match command {
             Command::Grant(grant) => {
-                vec![fields, Need::guarded::<Product>(grant.product), grant.holder.need()]
+                let mut needs = custom::needs(Self::KIND, &grant.custom, ctx);
+                needs.extend([Need::guarded::<Product>(grant.product), grant.holder.need()]);
+                needs
             }
-            Command::ChangeDetails(_) => vec![fields],
+            Command::ChangeDetails(patch) => {
+                let custom = patch.get("custom").cloned().and_then(|custom| serde_json::from_value(custom).ok());
+                custom::needs(Self::KIND, &custom.unwrap_or_default(), ctx)
+            }
             Command::Transfer { to } => vec![to.need()],
             Command::Reinstate => {
                 let product = self.product.map(Need::guarded::<Product>);
@@ -359,7 +358,7 @@ impl Aggregate for Entitlement {
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, EXTERNAL_ID_TAKEN, EXTERNAL_ID_INVALID, PRODUCT_UNFIT, HOLDER_UNFIT];
         refusals.extend([QUANTITY_INVALID, PERIOD_INVALID, NOT_ACTIVE, NOT_OVER, FIELD_INVALID, valid::PRICE_INVALID]);
-        refusals.extend([custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
+        refusals.extend(custom::refusals());
         refusals
     }
 

@@ -98,7 +98,9 @@ impl From<FieldType> for FieldKind {
         match field_type {
             FieldType::Text | FieldType::Select | FieldType::Url | FieldType::Email | FieldType::Phone => Self::Text,
             FieldType::Number => Self::Integer,
-            FieldType::Decimal => Self::Decimal,
+            // Of money the amount; a filter asks about its parts.
+            FieldType::Decimal | FieldType::Money => Self::Decimal,
+            FieldType::Reference => Self::Id,
             FieldType::Date => Self::Date,
             FieldType::Datetime => Self::Time,
             FieldType::Bool => Self::Bool,
@@ -196,6 +198,12 @@ pub trait Fields {
 
     /// Their names, for error messages.
     fn names(&self) -> Vec<String>;
+
+    /// What a field is called here, where it may be called otherwise.
+    fn called(&self, field: &str) -> Option<String> {
+        let _ = field;
+        None
+    }
 }
 
 /// One value.
@@ -568,6 +576,8 @@ impl<F: Fields> Parser<'_, F> {
         let Some(field) = members.get("field").and_then(Value::as_str) else {
             return self.malformed(&at("field"), "A condition names its field.");
         };
+        let called = self.fields.called(field);
+        let field = called.as_deref().unwrap_or(field);
         let Some(op) = members.get("op").and_then(Value::as_str) else {
             return self.malformed(&at("op"), format!("A condition names its op: {}.", listed(Op::ALL)));
         };

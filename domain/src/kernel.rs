@@ -9,11 +9,12 @@ use std::{
 };
 
 use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     Actor, ActorKind, Id, Metadata, Rejection, Time,
     authority::{Authority, DENIED},
+    automation::Deprecated,
     named::{Named, Undecodable, Variant},
 };
 
@@ -106,6 +107,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Names in a command that are called otherwise now: they still mean the same.
+    fn deprecated(_command: &Self::Command) -> Vec<Deprecated> {
+        Vec::new()
+    }
+
     /// Whether a command meant for an older version still means the same after `since` has happened: true lets a stale
     /// `If-Match` pass.
     fn merges(_command: &Self::Command, _since: &[Self::Event]) -> bool {
@@ -120,6 +126,17 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The id that a path segment means. Kinds with one record per name (custom fields of tickets) accept the name.
     fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
         segment.parse().ok()
+    }
+
+    /// What is to be added to a command's body, when a path names by `part` something in the stream of `whole` rather than
+    /// the whole of it; `None` when there is no such part.
+    fn part(&self, _whole: Id, _part: Id) -> Option<Map<String, Value>> {
+        None
+    }
+
+    /// The id under which clients know what a command is for; its stream's, unless the stream holds several.
+    fn known_as(id: Id, _command: &Self::Command) -> Id {
+        id
     }
 
     /// Every refusal it knows, for documents; the test harness checks that none is forgotten.

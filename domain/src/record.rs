@@ -10,9 +10,8 @@ use crate::{
     Actor, Aggregate, Claim, Ctx, Decision, Faults, Id, Need, Rejection, all,
     authority::DENIED,
     custom::{self, Changes, Custom, CustomChanges},
-    field::Field,
     named::{self, Either, Named},
-    reference::{self, REFERENCE_UNFIT, Reference},
+    reference::{self, Reference},
 };
 
 /// What one descriptive kind adds to [`Record`].
@@ -367,10 +366,6 @@ impl<S: Spec> Record<S> {
         ARCHIVED.of(S::KIND)
     }
 
-    fn custom_definitions(ctx: &Ctx<'_>) -> std::sync::Arc<Field> {
-        ctx.fact::<Field>(Field::id_for(ctx.tenant, S::KIND))
-    }
-
     fn create(&self, new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
         if let Some(fields) = &self.fields {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
@@ -378,7 +373,7 @@ impl<S: Spec> Record<S> {
         all([
             S::check(&new.fields),
             reference::check(&S::references(&new.fields), ctx),
-            custom::check_new(&Self::custom_definitions(ctx).definitions, &new.custom),
+            custom::check_new(S::KIND, &new.custom, ctx),
             new.stage.as_deref().map_or(Ok(()), stage_of::<S>),
             all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))),
         ])?;
@@ -392,8 +387,7 @@ impl<S: Spec> Record<S> {
         let mut faults = Faults::default();
         faults.check(S::check(&edited));
         faults.check(reference::check(&new_references::<S>(fields, &edited), ctx));
-        let definitions = || Self::custom_definitions(ctx);
-        let custom = custom.and_then(|patch| faults.check(patched_custom(&definitions(), &self.custom, patch)));
+        let custom = custom.and_then(|patch| faults.check(patched_custom(S::KIND, &self.custom, patch, ctx)));
         faults.done()?;
         let mut events: Vec<_> = S::named(fields, &edited, &mut changes).into_iter().map(Either::Own).collect();
         if !changes.is_empty() {
@@ -586,14 +580,14 @@ pub fn difference(before: &impl Serialize, after: &impl Serialize) -> Changes {
         .collect()
 }
 
-/// The changes that a patch of the custom fields really makes; refuses values that do not fit their definitions.
-pub fn patched_custom(field: &Field, current: &Custom, patch: Value) -> Result<Changes, Rejection> {
+/// The changes that a patch of the custom fields of a kind really makes; refuses values that do not fit their definitions.
+pub fn patched_custom(kind: &str, current: &Custom, patch: Value, ctx: &Ctx<'_>) -> Result<Changes, Rejection> {
     let wanted: CustomChanges = match patch {
         Value::Null => custom::all_cleared(current),
         patch => serde_json::from_value(patch)
             .map_err(|_| FIELD_INVALID.because("custom is an object of field values.").at("/custom"))?,
     };
-    custom::check_changes(&field.definitions, &wanted)?;
+    custom::check_changes(kind, current, &wanted, ctx)?;
     Ok(custom::difference(current, &wanted))
 }
 
@@ -686,15 +680,17 @@ impl<S: Spec> Aggregate for Record<S> {
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = S::needs(self, command, ctx);
         let Either::Common(command) = command else { return needs };
-        let references = match (command, &self.fields) {
-            (Common::Create(new), _) => S::references(&new.fields),
+        let (references, custom) = match (command, &self.fields) {
+            (Common::Create(new), _) => (S::references(&new.fields), new.custom.clone()),
             (Common::Edit(patch), Some(fields)) => {
                 let edited = patched(fields, patch.clone()).map(|(edited, _)| edited);
-                edited.map(|edited| new_references::<S>(fields, &edited)).unwrap_or_default()
+                let references = edited.map(|edited| new_references::<S>(fields, &edited)).unwrap_or_default();
+                let custom = patch.get("custom").cloned().and_then(|custom| serde_json::from_value(custom).ok());
+                (references, custom.unwrap_or_default())
             }
             _ => return needs,
         };
-        needs.push(Need::of::<Field>(Field::id_for(ctx.tenant, S::KIND)));
+        needs.extend(custom::needs(S::KIND, &custom, ctx));
         needs.extend(reference::needs(&references));
         needs
     }
@@ -760,8 +756,8 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![Self::unknown(), Self::exists(), Self::put_away(), FIELD_INVALID, TAG_INVALID];
-        refusals.extend([REFERENCE_UNFIT, STAGE_UNKNOWN]);
-        refusals.extend([custom::UNKNOWN_FIELD, custom::INVALID_VALUE, custom::REQUIRED_FIELD]);
+        refusals.push(STAGE_UNKNOWN);
+        refusals.extend(custom::refusals());
         refusals.extend((!S::OWN.is_empty()).then_some(DENIED));
         refusals.extend(S::refusals());
         refusals

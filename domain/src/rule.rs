@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Authority, Ctx, Decision, Faults, Id, Need, Rejection,
     authority::DENIED,
-    automation::{self, CustomTypes, Problem, Vocabulary},
+    automation::{self, CustomTypes, Deprecated, Problem, Vocabulary},
     catalogue,
     custom::FieldType,
     field::Field,
@@ -510,6 +510,17 @@ impl Aggregate for Rule {
                 permissions.map(|(place, permission)| (format!("/definition{place}"), permission)).collect()
             }
             Command::Publish(definition) => definition.permissions(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn deprecated(command: &Command) -> Vec<Deprecated> {
+        match command {
+            Command::Create(New { definition: Some(definition), .. }) => automation::deprecated(definition)
+                .into_iter()
+                .map(|found| Deprecated { place: format!("/definition{}", found.place), ..found })
+                .collect(),
+            Command::Publish(definition) => automation::deprecated(definition),
             _ => Vec::new(),
         }
     }

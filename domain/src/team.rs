@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, all, user::User, valid};
+use crate::{
+    Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, all,
+    stage::{self, Means, Named, STAGES_INVALID, Stage},
+    user::User,
+    valid,
+};
 
 /// A way in which tickets reach a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -55,10 +60,12 @@ pub enum Command {
         /// Which one.
         kind: ChannelKind,
     },
-    /// Says which stages its tickets pass through, first to last.
+    /// Says which stages its tickets pass through, first to last, and what each means: `{"name": "on the bench", "means":
+    /// "open"}`, or `waiting`, `resolved` or `closed`. A plain word means what it usually means; where none is said to
+    /// resolve, the last one does. A ticket that moves to a stage that means resolved is resolved, and the other way round.
     ChangeStages {
         /// The stages; none for the usual ones.
-        stages: Vec<String>,
+        stages: Vec<Named>,
     },
     /// Says by which calendar it works.
     AssignCalendar {
@@ -136,6 +143,9 @@ pub enum Event {
         from: Vec<String>,
         /// After; none for the usual ones.
         to: Vec<String>,
+        /// What each of the stages after means; nothing where that was not recorded yet.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        means: Vec<Means>,
     },
     /// It works by another calendar.
     CalendarAssigned {
@@ -170,7 +180,7 @@ pub struct Team {
     /// Its open channels.
     pub channels: BTreeSet<ChannelKind>,
     /// The stages of its tickets; empty for the usual ones.
-    pub stages: Vec<String>,
+    pub stages: Vec<Stage>,
     /// Whether it is put away.
     pub archived: bool,
     calendar: Option<Id>,
@@ -187,8 +197,6 @@ const ALIAS_INVALID: Rejection = Rejection::invalid(
     "An alias has 1 to 64 small letters, digits, dots, hyphens and underscores, a letter or digit at both ends.",
 );
 const USER_UNFIT: Rejection = Rejection::invalid("team_user_unfit", "There is no such user, or it is deactivated.");
-const STAGES_INVALID: Rejection =
-    Rejection::invalid("team_stages_invalid", "At most 50 stages, each with another name of 1 to 64 characters.");
 
 impl Team {
     fn name_key(&self) -> BTreeSet<String> {
@@ -206,10 +214,11 @@ fn check_alias(alias: Option<&str>) -> Result<(), Rejection> {
     if alias.is_none_or(sound) { Ok(()) } else { Err(ALIAS_INVALID.at("/alias")) }
 }
 
-fn check_stages(stages: &[String]) -> Result<(), Rejection> {
-    let names: BTreeSet<&str> = stages.iter().map(|stage| stage.trim()).collect();
-    let sound = stages.iter().all(|stage| !stage.trim().is_empty() && stage.chars().count() <= 64);
-    if sound && names.len() == stages.len() && stages.len() <= 50 { Ok(()) } else { Err(STAGES_INVALID.at("/stages")) }
+/// The stages of these names, each with what it means, or usually means.
+pub fn stages(names: &[String], means: &[Means]) -> Vec<Stage> {
+    let named = names.iter().enumerate();
+    let named = named.map(|(index, name)| Named { name: name.clone(), means: means.get(index).copied() });
+    stage::understood(&named.collect::<Vec<_>>())
 }
 
 impl Aggregate for Team {
@@ -249,9 +258,15 @@ impl Aggregate for Team {
             RemoveMember { user } if self.members.contains(&user) => vec![Event::MemberRemoved { user }],
             EnableChannel { kind } if !self.channels.contains(&kind) => vec![Event::ChannelEnabled { kind }],
             DisableChannel { kind } if self.channels.contains(&kind) => vec![Event::ChannelDisabled { kind }],
-            ChangeStages { stages: to } => {
-                check_stages(&to)?;
-                if self.stages == to { vec![] } else { vec![Event::StagesChanged { from: self.stages.clone(), to }] }
+            ChangeStages { stages } => {
+                let stages = stage::understood(&stages);
+                stage::check(&stages)?;
+                if self.stages == stages {
+                    return Ok(vec![]);
+                }
+                let from = self.stages.iter().map(|stage| stage.name.clone()).collect();
+                let (to, means) = stages.into_iter().map(|stage| (stage.name, stage.means)).unzip();
+                vec![Event::StagesChanged { from, to, means }]
             }
             AssignCalendar { calendar: to } if self.calendar != to => {
                 vec![Event::CalendarAssigned { from: self.calendar, to }]
@@ -280,7 +295,7 @@ impl Aggregate for Team {
             Event::MemberRemoved { user } => drop(self.members.remove(user)),
             Event::ChannelEnabled { kind } => drop(self.channels.insert(*kind)),
             Event::ChannelDisabled { kind } => drop(self.channels.remove(kind)),
-            Event::StagesChanged { to, .. } => self.stages.clone_from(to),
+            Event::StagesChanged { to, means, .. } => self.stages = stages(to, means),
             Event::CalendarAssigned { to, .. } => self.calendar = *to,
             Event::HelpCentrePublished => self.help_centre = true,
             Event::HelpCentreUnpublished => self.help_centre = false,
@@ -322,7 +337,13 @@ impl Aggregate for Team {
             Command::RemoveMember { user: other },
             Command::EnableChannel { kind: ChannelKind::LiveChat },
             Command::DisableChannel { kind: ChannelKind::LiveChat },
-            Command::ChangeStages { stages: vec!["new".into(), "in progress".into(), "done".into()] },
+            Command::ChangeStages {
+                stages: vec![
+                    "new".into(),
+                    Named { name: "at the works".into(), means: Some(Means::Waiting) },
+                    "done".into(),
+                ],
+            },
             Command::AssignCalendar { calendar: Some(other) },
             Command::PublishHelpCentre,
             Command::UnpublishHelpCentre,
@@ -414,9 +435,14 @@ mod tests {
     #[test]
     fn stages_have_names_of_their_own() {
         let change = |stages: &[&str]| Command::ChangeStages { stages: stages.iter().map(|s| (*s).into()).collect() };
-        let changed = Event::StagesChanged { from: vec![], to: vec!["new".into(), "done".into()] };
-        leads_to([], &change(&["new", "done"]), changed.clone());
-        assert_eq!(care([changed]).state.stages, ["new", "done"]);
+        let to = || vec!["new".to_owned(), "at home".into()];
+        let changed = |means: &[Means]| Event::StagesChanged { from: vec![], to: to(), means: means.to_vec() };
+        leads_to([], &change(&["new", "at home"]), changed(&[Means::Open, Means::Resolved]));
+        let meant = |means: &[Means]| care([changed(means)]).state.stages.iter().map(|s| s.means).collect::<Vec<_>>();
+        assert_eq!(meant(&[]), [Means::Open, Means::Resolved], "from before stages had meanings");
+        assert_eq!(meant(&[Means::Open, Means::Closed]), [Means::Open, Means::Closed]);
+        let shelf = Command::ChangeStages { stages: vec![Named { name: "shelf".into(), means: Some(Means::Waiting) }] };
+        care([]).when(shelf).rejected(STAGES_INVALID);
         for stages in [&["new", " new"][..], &[" "], &[&"x".repeat(65)], &["x"; 51]] {
             care([]).when(change(stages)).rejected(STAGES_INVALID);
         }

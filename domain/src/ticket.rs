@@ -16,16 +16,14 @@ use crate::{
     contact::Contact,
     custom::{self, Changes, Custom, CustomChanges},
     entitlement::Entitlement,
-    field::Field,
     record::{self, TAG_INVALID, check_tag},
+    reference::REFERENCE_UNFIT,
     settings,
+    stage::{self, Means, Stage},
     team::Team,
     tenant::Tenant,
     user::User,
 };
-
-/// The stages of a ticket whose team has none of its own.
-pub const STAGES: &[&str] = &["new", "in_progress", "waiting", "solved"];
 
 /// How urgent a ticket is: 0 low, 1 medium, 2 high, 3 urgent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -204,7 +202,8 @@ pub enum Command {
         /// 0 (low) to 3 (urgent).
         priority: Priority,
     },
-    /// Moves it to another stage of its team.
+    /// Moves it to another stage of its team. A stage that means resolved or closed resolves or closes it, one that means
+    /// open or waiting opens it again.
     MoveStage {
         /// The stage to move to.
         stage: String,
@@ -339,7 +338,7 @@ pub enum Command {
     },
     /// Brings a snoozed one back.
     Wake,
-    /// Says that it is solved; the requester may still answer.
+    /// Says that it is solved; the requester may still answer. It moves to the first stage that means so.
     Resolve {
         /// What came of it.
         #[serde(default)]
@@ -461,6 +460,9 @@ pub struct Opened {
     pub priority: Priority,
     /// Its first stage.
     pub stage: String,
+    /// What that stage means, where that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_means: Option<Means>,
     /// Its category.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
@@ -473,6 +475,17 @@ pub struct Opened {
     /// The ticket it was split off from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_from: Option<Id>,
+}
+
+/// A move to another stage that came with something else: a ticket that is resolved is in a stage that means so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageMove {
+    /// Before.
+    pub from: String,
+    /// After.
+    pub to: String,
+    /// What the stage after means.
+    pub means: Means,
 }
 
 /// What may have happened to a ticket.
@@ -513,6 +526,9 @@ pub enum Event {
         from: String,
         /// After.
         to: String,
+        /// What the stage after means, where that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        means: Option<Means>,
     },
     /// It has another category.
     CategorySet {
@@ -652,21 +668,38 @@ pub enum Event {
     Snoozed {
         /// When it comes back.
         until: Time,
+        /// The stage that it moved to with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageMove>,
     },
     /// It came back.
-    Woken,
+    Woken {
+        /// The stage that it moved to with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageMove>,
+    },
     /// It is solved.
     Resolved {
         /// What came of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<String>,
+        /// The stage that it moved to with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageMove>,
     },
     /// It is over.
-    Closed,
+    Closed {
+        /// The stage that it moved to with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageMove>,
+    },
     /// It is open again.
     Reopened {
         /// Why.
         cause: ReopenCause,
+        /// The stage that it moved to with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageMove>,
     },
     /// It is now a part of another ticket.
     Merged {
@@ -742,6 +775,8 @@ pub struct Ticket {
     /// Where it stands.
     pub status: Status,
     opened: Option<Box<Opened>>,
+    /// The stage to go back to when it is open again: the last one that meant so.
+    last_open_stage: Option<String>,
     assignee: Option<Id>,
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
@@ -769,6 +804,21 @@ struct Document {
     assignee: Option<Id>,
     entitlement: Option<Id>,
     product: Option<Id>,
+}
+
+impl Event {
+    /// The stage that a ticket moved to with this, and what it means, where that was recorded.
+    pub fn stage(&self) -> Option<(&str, Option<Means>)> {
+        match self {
+            Event::StageChanged { to, means, .. } => Some((to, *means)),
+            Event::Snoozed { stage, .. }
+            | Event::Woken { stage }
+            | Event::Resolved { stage, .. }
+            | Event::Closed { stage }
+            | Event::Reopened { stage, .. } => stage.as_ref().map(|moved| (moved.to.as_str(), Some(moved.means))),
+            _ => None,
+        }
+    }
 }
 
 impl Ticket {
@@ -825,8 +875,7 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         (team, stage) => faults.check(first_stage(stage, team.iter().flatten().next().map(AsRef::as_ref))),
     };
     faults.check(check_requester(new.requester, ctx));
-    let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
-    faults.check(custom::check_new(&definitions.definitions, &new.custom));
+    faults.check(custom::check_new(Ticket::KIND, &new.custom, ctx));
     faults.check(all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))));
     let channel = new.channel.unwrap_or_else(|| "api".into());
     let media = ctx.fact::<Tenant>(ctx.tenant).media();
@@ -845,7 +894,8 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         channel,
         origin: new.origin,
         priority: new.priority,
-        stage: stage.unwrap_or_default(),
+        stage_means: stage.as_ref().map(|stage| stage.means),
+        stage: stage.as_ref().map(|stage| stage.name.clone()).unwrap_or_default(),
         category: new.category,
         tags: new.tags,
         custom: new.custom.into_iter().filter(|(_, value)| !value.is_null()).collect(),
@@ -853,7 +903,12 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     });
     let selected =
         new.entitlement.zip(product).map(|(entitlement, product)| Event::ProductSelected { entitlement, product });
-    Ok([Some(opened), selected, assigned].into_iter().flatten().collect())
+    let over = stage.and_then(|stage| match stage.means {
+        Means::Resolved => Some(Event::Resolved { outcome: None, stage: None }),
+        Means::Closed => Some(Event::Closed { stage: None }),
+        Means::Open | Means::Waiting => None,
+    });
+    Ok([Some(opened), selected, assigned, over].into_iter().flatten().collect())
 }
 
 fn check_title(title: &str) -> Result<(), Rejection> {
@@ -866,20 +921,28 @@ fn team_of(id: Id, ctx: &Ctx<'_>) -> Result<std::sync::Arc<Team>, Rejection> {
     if team.is_live() { Ok(team) } else { Err(TEAM_UNKNOWN.at("/team")) }
 }
 
-fn stages_of(team: Option<&Team>) -> Vec<String> {
+fn stages_of(team: Option<&Team>) -> Vec<Stage> {
     match team {
         Some(team) if !team.stages.is_empty() => team.stages.clone(),
-        _ => STAGES.iter().map(|stage| (*stage).to_owned()).collect(),
+        _ => stage::usual(),
     }
 }
 
-/// The stage that a new ticket starts at: the one asked for, or the first.
-fn first_stage(asked: Option<String>, team: Option<&Team>) -> Result<String, Rejection> {
+/// The stage of this name.
+fn stage_of(name: &str, stages: &[Stage]) -> Result<Stage, Rejection> {
+    let found = stages.iter().find(|stage| stage.name == name).cloned();
+    found.ok_or_else(|| STAGE_UNKNOWN.because(format!("{name} is not one of {}.", stage::names(stages))).at("/stage"))
+}
+
+/// The stage that a new ticket starts at: the one asked for, or the first that means open.
+fn first_stage(asked: Option<String>, team: Option<&Team>) -> Result<Stage, Rejection> {
     let mut stages = stages_of(team);
     match asked {
-        Some(stage) if stages.contains(&stage) => Ok(stage),
-        Some(stage) => Err(STAGE_UNKNOWN.because(format!("{stage} is not one of {}.", stages.join(", "))).at("/stage")),
-        None => Ok(stages.swap_remove(0)),
+        Some(stage) => stage_of(&stage, &stages),
+        None => {
+            let open = stages.iter().position(|stage| stage.means == Means::Open);
+            Ok(stages.swap_remove(open.unwrap_or_default()))
+        }
     }
 }
 
@@ -937,8 +1000,9 @@ pub(crate) fn check_body(body: &str, attachments: &[Attachment]) -> Result<(), R
 }
 
 /// The ticket that takes messages of `opened` over: same requester, same place, its own number.
-fn split_off(opened: &Opened, title: Personal<String>, from: Id) -> Opened {
-    Opened { number: 0, title, description: None, split_from: Some(from), ..opened.clone() }
+fn split_off(opened: &Opened, title: Personal<String>, from: Id, stage: Stage) -> Opened {
+    let (stage, stage_means) = (stage.name, Some(stage.means));
+    Opened { number: 0, title, description: None, stage, stage_means, split_from: Some(from), ..opened.clone() }
 }
 
 /// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
@@ -1064,14 +1128,28 @@ impl Aggregate for Ticket {
             }
             Snooze { until } if self.snoozed_until == Some(until) => Ok(vec![]),
             Snooze { until } if until <= ctx.now => Err(UNTIL_PAST.at("/until")),
-            Snooze { until } => Ok(vec![Event::Snoozed { until }]),
-            Wake => Ok(self.snoozed_until.map(|_| Event::Woken).into_iter().collect()),
+            Snooze { until } => {
+                let stage = self.stage_for(opened, Means::Waiting, ctx);
+                Ok(vec![Event::Snoozed { until, stage }])
+            }
+            Wake if self.snoozed_until.is_none() => Ok(vec![]),
+            Wake => {
+                let waits = self.means(opened, ctx) == Means::Waiting;
+                let stage = if waits { self.stage_for(opened, Means::Open, ctx) } else { None };
+                Ok(vec![Event::Woken { stage }])
+            }
             Resolve { .. } if self.status == Status::Resolved => Ok(vec![]),
-            Resolve { outcome } => Ok(vec![Event::Resolved { outcome }]),
+            Resolve { outcome } => {
+                let stage = self.stage_for(opened, Means::Resolved, ctx);
+                Ok(vec![Event::Resolved { outcome, stage }])
+            }
             Close if self.status == Status::Closed => Ok(vec![]),
-            Close => Ok(vec![Event::Closed]),
+            Close => Ok(vec![Event::Closed { stage: self.stage_for(opened, Means::Closed, ctx) }]),
             Reopen if self.status == Status::Open => Ok(vec![]),
-            Reopen => Ok(vec![Event::Reopened { cause: ReopenCause::Request }]),
+            Reopen => {
+                let stage = self.stage_for(opened, Means::Open, ctx);
+                Ok(vec![Event::Reopened { cause: ReopenCause::Request, stage }])
+            }
             Merge { into } => self.merge(into, ctx),
             Unmerge => Ok(self.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect()),
             Split { messages, title, new_ticket } => self.split(opened, messages, title, new_ticket, ctx),
@@ -1114,13 +1192,20 @@ impl Aggregate for Ticket {
             self.opened = Some(Box::new(opened.clone()));
         }
         let Some(opened) = &mut self.opened else { return };
+        if let Some((to, means)) = event.stage() {
+            let (from, from_means) = (std::mem::replace(&mut opened.stage, to.to_owned()), opened.stage_means);
+            if from_means.unwrap_or_else(|| Means::usual(&from)) == Means::Open {
+                self.last_open_stage = Some(from);
+            }
+            opened.stage_means = means;
+        }
         match event {
             Opened(_) => {}
             TitleChanged { to, .. } => opened.title.clone_from(to),
             DescriptionChanged { to, .. } => opened.description = Some(to.clone()),
             DescriptionCleared { .. } => opened.description = None,
             PriorityChanged { to, .. } => opened.priority = *to,
-            StageChanged { to, .. } => opened.stage.clone_from(to),
+            StageChanged { .. } => {}
             CategorySet { to, .. } => opened.category.clone_from(to),
             RequesterChanged { to, company, .. } => {
                 opened.requester = *to;
@@ -1148,13 +1233,13 @@ impl Aggregate for Ticket {
             MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
             FollowerAdded { user } => drop(self.followers.insert(*user)),
             FollowerRemoved { user } => drop(self.followers.remove(user)),
-            Snoozed { until } => self.snoozed_until = Some(*until),
-            Woken => self.snoozed_until = None,
+            Snoozed { until, .. } => self.snoozed_until = Some(*until),
+            Woken { .. } => self.snoozed_until = None,
             Resolved { .. } => {
                 self.status = Status::Resolved;
                 self.snoozed_until = None;
             }
-            Closed => {
+            Closed { .. } => {
                 self.status = Status::Closed;
                 self.snoozed_until = None;
             }
@@ -1178,7 +1263,7 @@ impl Aggregate for Ticket {
         use Command::*;
         let requester = self.opened.as_ref().and_then(|opened| opened.requester);
         let team = self.opened.as_ref().and_then(|opened| opened.team);
-        let fields = || Need::of::<Field>(Field::id_for(ctx.tenant, Self::KIND));
+        let fields = |custom: &CustomChanges| custom::needs(Self::KIND, custom, ctx);
         let party = |party: Option<Party>| {
             party.and_then(|party| match party.kind {
                 PartyKind::Contact => Some(Need::of::<Contact>(party.id)),
@@ -1190,25 +1275,28 @@ impl Aggregate for Ticket {
         let owner = |owner: Option<Party>| party(owner).map(|need| Need { guarded: true, ..need });
         match command {
             Open(new) => {
-                let mut needs = vec![fields(), Need::of::<Tenant>(ctx.tenant)];
+                let mut needs = fields(&new.custom);
+                needs.push(Need::of::<Tenant>(ctx.tenant));
                 needs.extend(new.team.map(Need::of::<Team>));
                 needs.extend(new.assignee.map(Need::of::<User>));
                 needs.extend(new.entitlement.map(Need::guarded::<Entitlement>));
                 needs.extend(if new.entitlement.is_some() { owner(new.requester) } else { party(new.requester) });
                 needs
             }
-            SetCustom { .. } => vec![fields()],
+            SetCustom { custom } => fields(custom),
             Edit(edit) => {
                 let mut needs = Vec::new();
-                if edit.custom.is_some() {
-                    needs.push(fields());
+                if let Some(custom) = &edit.custom {
+                    needs.extend(fields(custom.as_ref().unwrap_or(&CustomChanges::new())));
                 }
                 if edit.stage.is_some() {
                     needs.extend(team.map(Need::of::<Team>));
                 }
                 needs
             }
-            MoveStage { .. } => team.map(Need::of::<Team>).into_iter().collect(),
+            MoveStage { .. } | ReceiveMessage { .. } | Snooze { .. } | Wake | Resolve { .. } | Close | Reopen => {
+                team.map(Need::of::<Team>).into_iter().collect()
+            }
             SelectProduct { entitlement } => {
                 [Some(Need::guarded::<Entitlement>(*entitlement)), owner(requester)].into_iter().flatten().collect()
             }
@@ -1221,7 +1309,10 @@ impl Aggregate for Ticket {
             ChangeTeam { team } => team.map(Need::of::<Team>).into_iter().collect(),
             Merge { into } => vec![Need::guarded::<Ticket>(*into)],
             Unmerge => self.merged_into.map(Need::guarded::<Ticket>).into_iter().collect(),
-            Split { new_ticket, .. } => vec![Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split")))],
+            Split { new_ticket, .. } => {
+                let new_ticket = Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split")));
+                team.map(Need::of::<Team>).into_iter().chain([new_ticket]).collect()
+            }
             Link { ticket, .. } | Unlink { ticket, .. } => vec![Need::guarded::<Ticket>(*ticket)],
             _ => Vec::new(),
         }
@@ -1240,7 +1331,10 @@ impl Aggregate for Ticket {
                 echo(*ticket, Event::Unlinked { ticket: here, kind: kind.seen_from_the_other() })
             }
             Event::Split { new_ticket, title, .. } => match &self.opened {
-                Some(opened) => echo(*new_ticket, Event::Opened(split_off(opened, title.clone(), here))),
+                Some(opened) => {
+                    let stage = self.open_stage(opened, ctx);
+                    echo(*new_ticket, Event::Opened(split_off(opened, title.clone(), here, stage)))
+                }
                 None => Vec::new(),
             },
             _ => Vec::new(),
@@ -1273,7 +1367,7 @@ impl Aggregate for Ticket {
                 Some(None) => false,
                 Some(Some(custom)) => changes.keys().all(|key| !custom.contains_key(key)),
             },
-            Event::Closed | Event::Merged { .. } => false,
+            Event::Closed { .. } | Event::Merged { .. } => false,
             _ => true,
         })
     }
@@ -1305,8 +1399,11 @@ impl Aggregate for Ticket {
             TAG_INVALID,
             record::FIELD_INVALID,
             custom::UNKNOWN_FIELD,
+            custom::RETIRED_FIELD,
             custom::INVALID_VALUE,
+            custom::OPTION_RETIRED,
             custom::REQUIRED_FIELD,
+            REFERENCE_UNFIT,
         ]
     }
 

@@ -347,6 +347,7 @@ impl App {
         };
         let log = Log::open(pool.clone(), log_options).await?;
         let commands = Commands::new(log.clone(), config.cached_aggregates, commands::Metrics::new(&registry)?);
+        let commands = commands.with_lists(http::row_folds());
         let clock = Arc::new(Clock::default());
         let first = bootstrap::first_tenant(&commands, &config, clock.now()).await?;
         let options = projections::Options::default();

@@ -5,7 +5,7 @@ use eventstore::{Direction, Log, Recorded};
 use serde_json::{Value, value::RawValue};
 use sqlx::PgPool;
 
-use crate::{Error, Listed, ReadModel, Record, engine::fold_row, list};
+use crate::{Error, Keys, Listed, ReadModel, Record, engine::fold_row, list};
 
 /// A point in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,13 @@ pub async fn row_as_of<M: ReadModel>(
 /// # Errors
 /// When the database fails, or an event cannot be understood.
 pub async fn get_as_of<M: Listed>(log: &Log, tenant: Id, id: Id, as_of: AsOf) -> Result<Option<Record>, Error> {
-    let Some((row, version, position)) = row_as_of::<M>(log, tenant, id, as_of).await? else { return Ok(None) };
+    let Some(kind) = M::KINDS.first() else { return Ok(None) };
+    let mut events = events(log, tenant, kind, M::stream_of(tenant, id), as_of).await?;
+    if M::stream_of(tenant, id) != id {
+        // The stream tells of others too.
+        events.retain(|event| matches!(M::keys(event), Keys::One(key) if key == id));
+    }
+    let Some((row, version, position)) = fold_row::<M>(id, &events)? else { return Ok(None) };
     let data = show::<M>(log.pool(), tenant, id, &row, version, position).await?;
     Ok(Some(Record { data, version, position }))
 }

@@ -34,7 +34,7 @@ pub trait ReadModel: Send + Sync + 'static {
     const FURTHER: &'static [&'static str] = &[];
     /// A row. Its serde fields are the table's columns, besides `tenant_id`, `id`, `version` and `position`, which the
     /// engine keeps.
-    type Row: Serialize + DeserializeOwned + Clone + Send + Sync + JsonSchema;
+    type Row: Serialize + DeserializeOwned + Clone + Send + Sync + JsonSchema + 'static;
 
     /// The rows an event touches: by default the record it happened to.
     fn keys(event: &Recorded) -> Keys {

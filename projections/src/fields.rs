@@ -2,8 +2,9 @@
 
 use domain::{
     Aggregate, Id, Time,
-    custom::FieldType,
-    field::{Event, Field},
+    choice::{self, Choice},
+    custom::{FieldType, Target},
+    field::{self, Event, Field},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -27,8 +28,10 @@ pub struct Row {
     /// Its type.
     #[serde(rename = "type")]
     pub field_type: FieldType,
-    /// The choices of a select.
-    pub options: Vec<String>,
+    /// The choices of a select, retired ones included.
+    pub options: Vec<Choice>,
+    /// The kind of record that a reference names.
+    pub target: Option<Target>,
     /// Whether a new record must have it.
     pub required: bool,
     /// Whether its values are personal data.
@@ -44,7 +47,7 @@ pub struct Row {
 /// A custom field.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct View {
-    /// Follows from kind and key.
+    /// Follows from kind and key; its commands take it.
     pub id: Id,
     /// How many events its kind's fields had had when it last changed, less one.
     pub version: i64,
@@ -63,13 +66,15 @@ struct Which {
 
 impl ReadModel for Fields {
     const NAME: &'static str = "fields";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Field::KIND];
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {
         match event.decode::<Which>() {
-            Ok(which) => Keys::One(Id::named(&["field", event.key(), &which.key])),
+            Ok(which) => {
+                event.key().parse().map_or_else(|_| Keys::own(event), |all| Keys::One(Field::of(all, &which.key)))
+            }
             // `apply` finds out what is wrong with it.
             Err(_) => Keys::own(event),
         }
@@ -84,7 +89,11 @@ impl ReadModel for Fields {
                 entity: new.entity,
                 key: new.key,
                 field_type: new.field_type,
-                options: new.options,
+                options: choice::after(
+                    row.as_ref().map(|row| row.options.as_slice()).unwrap_or_default(),
+                    &new.options,
+                ),
+                target: new.target,
                 required: new.required,
                 personal: new.personal,
                 retired: false,
@@ -100,7 +109,7 @@ impl ReadModel for Fields {
                 for (what, change) in changes {
                     match what.as_str() {
                         "label" => row.label = change.to.as_str().unwrap_or(&row.key).to_owned(),
-                        "options" => row.options = serde_json::from_value(change.to).unwrap_or_default(),
+                        "options" => row.options = field::options_after(&row.options, &change.to),
                         "required" => row.required = change.to == true,
                         _ => {}
                     }
@@ -114,7 +123,10 @@ impl ReadModel for Fields {
 
 impl Listed for Fields {
     const PATH: &'static str = Field::PLURAL;
-    const SINGLE: bool = false;
+    /// One field by its id. Those of a whole kind are no single record.
+    fn stream_of(tenant: Id, id: Id) -> Id {
+        Field::id_of(tenant, &id.to_string()).unwrap_or(id)
+    }
     const READ: &'static str = Field::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
@@ -122,6 +134,7 @@ impl Listed for Fields {
         Column::text("key"),
         Column::text("label"),
         Column::text("type"),
+        Column::text("target").nullable(),
         Column::bool("required"),
         Column::bool("personal"),
         Column::bool("retired"),
@@ -130,7 +143,8 @@ impl Listed for Fields {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("entity"), Sort::ascending("key")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.entity, t.key, t.label, t.type, t.options, t.required, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.entity, t.key, t.label, t.type, t.options, t.target, \
+        t.required, \
         t.personal, t.retired, t.defined_at, t.updated_at";
 }
 

@@ -87,7 +87,7 @@ fn of_ticket(event: &Recorded) -> Result<Said, Unreadable> {
         Opened(_) => Said::Begun(None),
         Assigned { to, .. } => Said::Responsible(Some(to)),
         Unassigned { .. } => Said::Responsible(None),
-        Resolved { .. } | Closed => Said::Closed(true),
+        Resolved { .. } | Closed { .. } => Said::Closed(true),
         Reopened { .. } => Said::Closed(false),
         Merged { .. } => Said::Merged(true),
         Unmerged { .. } => Said::Merged(false),

@@ -2,6 +2,7 @@
 
 mod as_of;
 mod cursor;
+mod custom_names;
 mod engine;
 mod fold;
 mod list;
@@ -56,6 +57,7 @@ pub mod users;
 
 pub use as_of::{AsOf, get_as_of, row_as_of};
 pub use conversation_messages::{conversation_messages, conversation_messages_as_of};
+pub use custom_names::name_custom;
 pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{

@@ -2,8 +2,9 @@
 
 use domain::{
     FieldError, Id,
-    custom::Definitions,
+    custom::{self, Definitions},
     filter::{FieldKind, Fields, Filter, Scalar},
+    listed,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, value::RawValue};
@@ -144,6 +145,10 @@ pub trait Listed: ReadModel {
     fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
         segment.parse().ok()
     }
+    /// The record whose stream tells of the one with this id, where it is not its own.
+    fn stream_of(_tenant: Id, id: Id) -> Id {
+        id
+    }
     /// The columns by which it is filtered and sorted; `id` is among them.
     const COLUMNS: &'static [Column];
     /// The kind whose custom fields its `custom` column holds.
@@ -260,10 +265,12 @@ fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
 
 /// The fields by which a list is filtered: its columns, and its kind's custom fields.
 pub fn columns_of<M: Listed>(custom: &Definitions) -> impl Fields + use<'_, M> {
-    ListFields { columns: M::COLUMNS, custom: if M::CUSTOM.is_some() { Some(custom) } else { None } }
+    ListFields { of: M::READ, columns: M::COLUMNS, custom: if M::CUSTOM.is_some() { Some(custom) } else { None } }
 }
 
 struct ListFields<'a> {
+    /// The kind of its records.
+    of: &'static str,
     columns: &'static [Column],
     custom: Option<&'a Definitions>,
 }
@@ -271,14 +278,27 @@ struct ListFields<'a> {
 impl Fields for ListFields<'_> {
     fn kind(&self, field: &str) -> Option<FieldKind> {
         match field.strip_prefix("custom.") {
-            Some(key) => Some(self.custom?.get(key)?.field_type.into()),
+            Some(path) => {
+                let custom = self.custom?;
+                custom::filtered(path, |key| custom.get(key).map(|field| field.field_type))
+            }
             None => self.columns.iter().find(|column| column.name == field).map(|column| column.kind),
         }
     }
 
     fn names(&self) -> Vec<String> {
-        let custom = self.custom.iter().flat_map(|custom| custom.keys().map(|key| format!("custom.{key}")));
+        let custom = self.custom.iter().flat_map(|custom| custom.iter());
+        let custom = custom.flat_map(|(key, field)| custom::filter_names(key, field.field_type));
+        let custom = custom.map(|path| format!("custom.{path}"));
         self.columns.iter().map(|column| column.name.to_owned()).chain(custom).collect()
+    }
+
+    /// As rules call it: with the kind before it, or under its former name.
+    fn called(&self, field: &str) -> Option<String> {
+        let own = field.strip_prefix(self.of).and_then(|rest| rest.strip_prefix('.')).unwrap_or(field);
+        let is_column = |name: &str| self.columns.iter().any(|column| column.name == name);
+        let present = if is_column(own) { own } else { listed::present(self.of, own).unwrap_or(own) };
+        (present != field && (is_column(present) || present.starts_with("custom."))).then(|| present.to_owned())
     }
 }
 

@@ -241,8 +241,12 @@ fn member(column: &str, path: &str, kind: FieldKind) -> String {
 /// A custom field. A value that is none of its kind counts as no value.
 fn custom(key: &str, kind: FieldKind) -> String {
     // Keys are small letters, digits and underscores: whoever made `Fields` has looked the key up.
-    let key: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    let text = format!("t.custom->>'{key}'");
+    let plain = |name: &str| name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let (key, text) = match key.split_once('.') {
+        // A part of money: its kinds are text and decimal alone.
+        Some((key, part)) => (plain(key), format!("t.custom->'{}'->>'{}'", plain(key), plain(part))),
+        None => (plain(key), format!("t.custom->>'{}'", plain(key))),
+    };
     match kind {
         FieldKind::Text | FieldKind::Id => format!("({text}) collate \"C\""),
         FieldKind::Integer => format!("(case jsonb_typeof(t.custom->'{key}') when 'number' then ({text})::bigint end)"),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use domain::{
     Aggregate, Id, Time,
-    team::{ChannelKind, Event, Team},
+    stage::Stage,
+    team::{self, ChannelKind, Event, Team},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -27,8 +28,8 @@ pub struct Row {
     pub member_ids: BTreeSet<Id>,
     /// Its open channels.
     pub channels: BTreeSet<ChannelKind>,
-    /// The stages of its tickets, first to last; none for the usual ones.
-    pub stages: Vec<String>,
+    /// The stages of its tickets, first to last, and what each means; none for the usual ones.
+    pub stages: Vec<Stage>,
     /// By which calendar it works.
     pub calendar_id: Option<Id>,
     /// Whether customers see its help centre.
@@ -59,7 +60,7 @@ pub struct View {
 
 impl ReadModel for Teams {
     const NAME: &'static str = "teams";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Team::KIND];
     type Row = Row;
 
@@ -90,7 +91,7 @@ impl ReadModel for Teams {
             Event::MemberRemoved { user } => drop(row.member_ids.remove(&user)),
             Event::ChannelEnabled { kind } => drop(row.channels.insert(kind)),
             Event::ChannelDisabled { kind } => drop(row.channels.remove(&kind)),
-            Event::StagesChanged { to, .. } => row.stages = to,
+            Event::StagesChanged { to, means, .. } => row.stages = team::stages(&to, &means),
             Event::CalendarAssigned { to, .. } => row.calendar_id = to,
             Event::HelpCentrePublished => row.help_centre = true,
             Event::HelpCentreUnpublished => row.help_centre = false,
@@ -141,7 +142,7 @@ mod tests {
             Event::MemberAdded { user: id(2) },
             Event::MemberRemoved { user: id(1) },
             Event::ChannelEnabled { kind: ChannelKind::Form },
-            Event::StagesChanged { from: vec![], to: vec!["new".into(), "done".into()] },
+            Event::StagesChanged { from: vec![], to: vec!["new".into(), "done".into()], means: vec![] },
             Event::AliasChanged { from: Some("help".into()), to: None },
             Event::HelpCentrePublished,
             Event::Archived { reason: None },

@@ -86,7 +86,7 @@ pub struct LinkedTicket {
 
 impl ReadModel for TicketDetail {
     const NAME: &'static str = "ticket_detail";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     type Row = Row;
 
@@ -121,7 +121,7 @@ impl ReadModel for TicketDetail {
                 row.ticket_links.remove(&Link { ticket_id: *ticket, kind: *kind });
             }
             Event::Split { new_ticket, .. } => drop(row.split_into.insert(*new_ticket)),
-            Event::Resolved { outcome } => row.outcome = outcome.take(),
+            Event::Resolved { outcome, .. } => row.outcome = outcome.take(),
             Event::Reopened { .. } => row.outcome = None,
             Event::Rated { text, .. } => row.rating_text = text.take().map(|text| text.0),
             _ => {}
@@ -196,7 +196,7 @@ mod tests {
             Event::DescriptionCleared { from: "All of it".into() },
             Event::DescriptionChanged { from: None, to: "Half of it".into() },
             Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: BTreeSet::new() },
-            Event::Resolved { outcome: Some("Water".into()) },
+            Event::Resolved { outcome: Some("Water".into()), stage: None },
             Event::Rated { score: 4, text: Some("Wet".into()) },
         ];
         let row = folded::<TicketDetail, Ticket>(events.clone()).unwrap();
@@ -205,8 +205,8 @@ mod tests {
         assert_eq!((row.follower_ids, row.split_into), ([id(3)].into(), [id(8)].into()));
         assert_eq!((row.outcome.as_deref(), row.rating_text.as_deref()), (Some("Water"), Some("Wet")));
         assert_eq!(Some(row.ticket), folded::<TicketList, Ticket>(events));
-        let reopened = [opened(), Event::Resolved { outcome: Some("Water".into()) }];
-        let reopened = reopened.into_iter().chain([Event::Reopened { cause: Default::default() }]);
+        let reopened = [opened(), Event::Resolved { outcome: Some("Water".into()), stage: None }];
+        let reopened = reopened.into_iter().chain([Event::Reopened { cause: Default::default(), stage: None }]);
         assert_eq!(folded::<TicketDetail, Ticket>(reopened).unwrap().outcome, None);
         refuses_strangers::<TicketDetail, Ticket>(&opened());
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     Aggregate, Id, PartyKind, Time,
     custom::{self, Custom},
+    stage::Means,
     ticket::{Event, Opened, Status, Ticket},
 };
 use eventstore::Recorded;
@@ -34,6 +35,8 @@ pub struct Row {
     pub status: Status,
     /// Where it stands in its team's work.
     pub stage: String,
+    /// What that stage means.
+    pub stage_means: Means,
     /// How urgent: 0 (low) to 3 (urgent).
     pub priority: u8,
     /// A code from the general list of categories.
@@ -125,6 +128,7 @@ impl Row {
             number: opened.number,
             title: opened.title.0,
             status: Status::Open,
+            stage_means: opened.stage_means.unwrap_or_else(|| Means::usual(&opened.stage)),
             stage: opened.stage,
             priority: opened.priority.level(),
             category: opened.category,
@@ -164,10 +168,13 @@ impl Row {
         }
         let mut row = row?;
         raise(&mut row.updated_at, at);
+        if let Some((to, means)) = happened.stage() {
+            row.stage_means = means.unwrap_or_else(|| Means::usual(to));
+            to.clone_into(&mut row.stage);
+        }
         match happened {
             Event::TitleChanged { to, .. } => row.title = to.0,
             Event::PriorityChanged { to, .. } => row.priority = to.level(),
-            Event::StageChanged { to, .. } => row.stage = to,
             Event::CategorySet { to, .. } => row.category = to,
             Event::RequesterChanged { to, company, .. } => {
                 row.requester_kind = to.map(|party| party.kind);
@@ -199,14 +206,14 @@ impl Row {
                 row.last_message_at = row.last_message_at.max(Some(at));
             }
             Event::ReplySent { .. } => row.first_reply_at = Some(row.first_reply_at.map_or(at, |first| first.min(at))),
-            Event::Snoozed { until } => row.snoozed_until = Some(micros(until)),
-            Event::Woken => row.snoozed_until = None,
+            Event::Snoozed { until, .. } => row.snoozed_until = Some(micros(until)),
+            Event::Woken { .. } => row.snoozed_until = None,
             Event::Resolved { .. } => {
                 row.status = Status::Resolved;
                 row.resolved_at = Some(at);
                 row.snoozed_until = None;
             }
-            Event::Closed => {
+            Event::Closed { .. } => {
                 row.status = Status::Closed;
                 row.closed_at = Some(at);
                 row.snoozed_until = None;
@@ -227,6 +234,7 @@ impl Row {
             }
             Event::Rated { score, .. } => row.rating = Some(score),
             Event::Opened(_)
+            | Event::StageChanged { .. }
             | Event::DescriptionChanged { .. }
             | Event::DescriptionCleared { .. }
             | Event::ReplyFailed { .. }
@@ -255,7 +263,7 @@ fn status_name(status: Status) -> &'static str {
 
 impl ReadModel for TicketList {
     const NAME: &'static str = "ticket_list";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     const TALLY: Option<&'static str> = Some("tickets_by_product");
     const FURTHER: &'static [&'static str] = &[UPDATED];
@@ -303,6 +311,7 @@ impl Listed for TicketList {
         Column::text("title"),
         Column::text("status"),
         Column::text("stage"),
+        Column::text("stage_means"),
         Column::integer("priority"),
         Column::text("category").nullable(),
         Column::text("requester_kind").nullable(),
@@ -337,7 +346,7 @@ impl Listed for TicketList {
 }
 
 /// The columns of [`View`].
-pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title, t.status, t.stage, t.priority, \
+pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title, t.status, t.stage, t.stage_means, t.priority, \
     t.category, t.requester_kind, t.requester_id, coalesce(contact.name, requesting.name) as requester_name, \
     t.company_id, company.name as company_name, t.team_id, team.name as team_name, t.assignee_id, \
     assignee.name as assignee_name, t.product_id, product.name as product_name, product.color as product_color, \
@@ -384,23 +393,24 @@ pub(crate) mod tests {
         assert_eq!((row.requester_kind, row.requester_id), (Some(PartyKind::Contact), Some(id(1))));
         assert_eq!((row.opened_at, row.updated_at), (at(0), at(0)));
         refuses_strangers::<TicketList, Ticket>(&opened());
-        assert_eq!(folded::<TicketList, Ticket>([Event::Closed]), None);
+        assert_eq!(folded::<TicketList, Ticket>([Event::Closed { stage: None }]), None);
     }
 
     #[test]
     fn it_is_resolved_closed_and_reopened() {
-        let snoozed = || Event::Snoozed { until: at(1_000) };
-        let solved = row([snoozed(), Event::Resolved { outcome: None }]);
+        let snoozed = || Event::Snoozed { until: at(1_000), stage: None };
+        let solved = row([snoozed(), Event::Resolved { outcome: None, stage: None }]);
         assert_eq!((solved.status, solved.resolved_at, solved.snoozed_until), (Status::Resolved, Some(at(2)), None));
-        let reopened = Event::Reopened { cause: Default::default() };
-        let again = row([Event::Resolved { outcome: None }, Event::Closed, reopened, snoozed()]);
+        let reopened = Event::Reopened { cause: Default::default(), stage: None };
+        let again =
+            row([Event::Resolved { outcome: None, stage: None }, Event::Closed { stage: None }, reopened, snoozed()]);
         assert_eq!((again.status, again.resolved_at, again.closed_at), (Status::Open, None, None));
         assert_eq!((again.reopened_count, again.snoozed_until, again.updated_at), (1, Some(at(1_000)), at(4)));
     }
 
     #[test]
     fn a_merge_taken_back_leaves_it_as_it_was() {
-        let merged = [Event::Resolved { outcome: None }, Event::Merged { into: id(9) }];
+        let merged = [Event::Resolved { outcome: None, stage: None }, Event::Merged { into: id(9) }];
         let parted = row(merged.clone());
         assert_eq!((parted.status, parted.merged_into), (Status::Merged, Some(id(9))));
         let back = row(merged.into_iter().chain([Event::Unmerged { from: id(9) }]));
@@ -424,7 +434,10 @@ pub(crate) mod tests {
             |row: &Row| TicketList::tally(row)[0].key.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
         assert_eq!(tally(&row([])), ["", "2026-01-01", "open"]);
         let selected = Event::ProductSelected { entitlement: id(5), product: id(6) };
-        assert_eq!(tally(&row([selected.clone(), Event::Closed])), [&id(6).to_string(), "2026-01-01", "closed"]);
+        assert_eq!(
+            tally(&row([selected.clone(), Event::Closed { stage: None }])),
+            [&id(6).to_string(), "2026-01-01", "closed"]
+        );
         let cleared = row([selected, Event::ProductCleared]);
         assert_eq!((cleared.product_id, cleared.entitlement_id), (None, None));
     }

@@ -379,9 +379,9 @@ mod tests {
     #[test]
     fn events_touch_the_messages_they_are_about() {
         let keys = |event: &Event| TicketThread::keys(&recorded::<Ticket>(0, event));
-        let row = |message: Id| row_id(&recorded::<Ticket>(0, &Event::Closed), message);
+        let row = |message: Id| row_id(&recorded::<Ticket>(0, &Event::Closed { stage: None }), message);
         assert_eq!(keys(&reply()), Keys::One(row(id(3))));
-        assert_eq!(keys(&Event::Closed), Keys::None);
+        assert_eq!(keys(&Event::Closed { stage: None }), Keys::None);
         let split = Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: [id(3), id(4)].into() };
         assert_eq!(keys(&split), Keys::Many(vec![row(id(3)), row(id(4))]));
         // The same message id in another ticket is another message.

@@ -118,8 +118,8 @@ fn of_task(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable
 fn of_ticket(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
     use ticket::Event::*;
     match decode::<Ticket>(event)? {
-        Snoozed { until } => Row::new(Kind::TicketWake, until, event),
-        Woken | Resolved { .. } | Closed => Ok(None),
+        Snoozed { until, .. } => Row::new(Kind::TicketWake, until, event),
+        Woken { .. } | Resolved { .. } | Closed { .. } => Ok(None),
         Merged { .. } => Ok(row.map(Row::hold)),
         Unmerged { .. } => Ok(row.map(|row| row.resume(event))),
         _ => Ok(row),
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn a_snoozed_ticket_wakes_unless_it_is_closed_or_a_part_of_another() {
-        let snoozed = || ticket::Event::Snoozed { until: at(60) };
+        let snoozed = || ticket::Event::Snoozed { until: at(60), stage: None };
         let merged = || ticket::Event::Merged { into: Id::from_bits(9) };
         assert_eq!(due::<Ticket>([snoozed()]), Some(at(60)));
-        assert_eq!(folded::<Ticket>([snoozed(), ticket::Event::Woken]), None);
-        assert_eq!(folded::<Ticket>([snoozed(), ticket::Event::Closed]), None);
+        assert_eq!(folded::<Ticket>([snoozed(), ticket::Event::Woken { stage: None }]), None);
+        assert_eq!(folded::<Ticket>([snoozed(), ticket::Event::Closed { stage: None }]), None);
         assert_eq!(due::<Ticket>([snoozed(), merged()]), None);
         let unmerged = ticket::Event::Unmerged { from: Id::from_bits(9) };
         assert_eq!(due::<Ticket>([snoozed(), merged(), unmerged]), Some(at(60)));

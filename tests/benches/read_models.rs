@@ -16,6 +16,7 @@ use domain::{
     Aggregate, Id, Party, Time,
     custom::{Definitions, FieldType},
     field::{self, Field},
+    stage::Means,
     ticket::{AssignMethod, Event, Opened, Priority, Ticket},
 };
 use eventstore::{Log, StreamWrite};
@@ -263,6 +264,7 @@ impl Desk {
             label: None,
             field_type: FieldType::Select,
             options,
+            target: None,
             required: false,
             personal: false,
         };
@@ -309,6 +311,7 @@ impl Desk {
             origin: None,
             priority: Priority::try_from(random.random_range(0..4)).unwrap(),
             stage: "new".into(),
+            stage_means: None,
             category: None,
             tags: [format!("tag {}", random.random_range(0..30))].into(),
             custom: [("site".to_owned(), json!(format!("site {site}")))].into(),
@@ -334,10 +337,10 @@ impl Desk {
             events.push(Event::ReplyQueued { message_id, body: body(), attachments: vec![], again: false });
         }
         events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![] });
-        events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into() });
+        events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into(), means: Some(Means::Open) });
         match random.random_range(0..STATUSES) {
-            0 => events.push(Event::Resolved { outcome: None }),
-            1 => events.push(Event::Closed),
+            0 => events.push(Event::Resolved { outcome: None, stage: None }),
+            1 => events.push(Event::Closed { stage: None }),
             _ => {}
         }
         let by = self.users[number % self.users.len()];

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::vocabulary::kind_meant;
-use crate::{Actor, Id, Time, Via, catalogue, filter::Lookup, reference::Subject};
+use crate::{Actor, Id, Time, Via, catalogue, filter::Lookup, listed, reference::Subject};
 
 /// An event that rules are asked about.
 #[derive(Clone, Debug)]
@@ -81,27 +81,46 @@ pub fn concerned(subject: &Subject, data: &Value, document: Option<&Value>) -> V
     all
 }
 
+/// What is seen of a record.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// What its kind tells rules of it.
+    pub document: Arc<Value>,
+    /// What its list tells, where anybody has asked for that.
+    pub row: Option<Arc<Value>>,
+}
+
 /// An event and the records that it concerns, under the names that conditions and templates use: `event`, `order`, ...
 #[derive(Clone, Debug)]
 pub struct Scene {
     event: Value,
     subjects: Vec<Subject>,
-    records: BTreeMap<String, Arc<Value>>,
+    records: BTreeMap<String, Sight>,
+    /// The ids of the records, as filters compare them.
+    ids: BTreeMap<String, Value>,
+}
+
+impl From<Arc<Value>> for Sight {
+    fn from(document: Arc<Value>) -> Sight {
+        Sight { document, row: None }
+    }
 }
 
 impl Scene {
     /// Sets the scene: the event, and what rules see of each record it concerns (see [`concerned`]).
-    pub fn new(trigger: &Trigger, records: impl IntoIterator<Item = (Subject, Arc<Value>)>) -> Scene {
+    pub fn new(trigger: &Trigger, records: impl IntoIterator<Item = (Subject, Sight)>) -> Scene {
         let mut event = Map::new();
         event.insert("type".into(), trigger.event_type.clone().into());
         event.insert("occurred_at".into(), json!(trigger.occurred_at));
         event.insert("via".into(), json!(trigger.via));
         event.insert("actor".into(), json!(trigger.actor));
         event.extend(trigger.data.as_object().cloned().unwrap_or_default());
-        let mut scene = Scene { event: Value::Object(event), subjects: Vec::new(), records: BTreeMap::new() };
+        let event = Value::Object(event);
+        let mut scene = Scene { event, subjects: Vec::new(), records: BTreeMap::new(), ids: BTreeMap::new() };
         for (subject, record) in records {
             if !scene.records.contains_key(&subject.kind) {
                 scene.records.insert(subject.kind.clone(), record);
+                scene.ids.insert(subject.kind.clone(), json!(subject.id));
                 scene.subjects.push(subject);
             }
         }
@@ -115,31 +134,55 @@ impl Scene {
 
     /// The records that are not archived: what a task that comes of it is about.
     pub fn subjects(&self) -> Vec<&Subject> {
-        let live = |kind: &str| self.records.get(kind).is_some_and(|record| record["archived"] != true);
+        let live = |kind: &str| self.records.get(kind).is_some_and(|record| record.document["archived"] != true);
         self.subjects.iter().filter(|subject| live(&subject.kind)).collect()
     }
 
     /// A value by its dotted path: `order.total.amount`.
     pub fn get(&self, path: &str) -> Option<&Value> {
         let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-        let root = if name == "event" { &self.event } else { self.records.get(name)?.as_ref() };
-        rest.split('.').filter(|part| !part.is_empty()).try_fold(root, |value, part| match value {
-            Value::Array(values) => values.get(part.parse::<usize>().ok()?),
-            value => value.get(part),
-        })
+        if rest == "id" && name != "event" {
+            return self.ids.get(name);
+        }
+        let Some(record) = self.records.get(name).filter(|_| name != "event") else {
+            return if name == "event" { inside(&self.event, rest) } else { None };
+        };
+        match &record.row {
+            Some(row) if listed::kind_of(name, rest).is_some() => inside(row, rest),
+            _ => inside(&record.document, rest).or_else(|| inside(&record.document, listed::former(name, rest)?)),
+        }
     }
 
     /// Everything, for templates; every record with its id.
     pub(super) fn values(&self) -> Map<String, Value> {
         let mut values = Map::from_iter([("event".to_owned(), self.event.clone())]);
         for subject in &self.subjects {
-            let Some(record) = self.records.get(&subject.kind) else { continue };
-            let mut record = Value::clone(record);
+            let Some(seen) = self.records.get(&subject.kind) else { continue };
+            let mut record = Value::clone(&seen.document);
             record["id"] = json!(subject.id);
+            if let Some(record) = record.as_object_mut() {
+                // What both tell is as it was before lists were asked, so that old templates say the same.
+                for (field, value) in seen.row.as_deref().and_then(Value::as_object).into_iter().flatten() {
+                    record.entry(field.clone()).or_insert_with(|| value.clone());
+                }
+                for (before, now) in listed::former_names(&subject.kind).filter(|(_, now)| !now.contains('.')) {
+                    if let Some(value) = inside(&seen.document, before).cloned() {
+                        record.entry(now).or_insert(value);
+                    }
+                }
+            }
             values.insert(subject.kind.clone(), record);
         }
         values
     }
+}
+
+/// A value inside another by its dotted path.
+fn inside<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').filter(|part| !part.is_empty()).try_fold(root, |value, part| match value {
+        Value::Array(values) => values.get(part.parse::<usize>().ok()?),
+        value => value.get(part),
+    })
 }
 
 impl Lookup for Scene {

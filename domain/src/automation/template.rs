@@ -59,6 +59,12 @@ impl Context {
     }
 }
 
+/// The names that a template uses; none where it is no template.
+pub(super) fn names(source: &str) -> BTreeSet<String> {
+    let template = ENGINE.template_from_str(source);
+    template.map(|template| template.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
+}
+
 /// Refuses what is no template, saying why.
 pub(super) fn check(source: &str) -> Result<(), String> {
     let every = Map::new();

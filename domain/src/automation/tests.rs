@@ -44,7 +44,7 @@ fn maria() -> Value {
 
 fn scene_of(trigger: &Trigger, order: Value) -> Scene {
     let records = [(Subject::new("order", ORDER), order), (Subject::new("contact", MARIA), maria())];
-    Scene::new(trigger, records.map(|(subject, record)| (subject, Arc::new(record))))
+    Scene::new(trigger, records.map(|(subject, record)| (subject, Arc::new(record).into())))
 }
 
 fn large_order() -> Scene {
@@ -188,7 +188,7 @@ fn priority_and_assignee_of_a_ticket_follow_its_product() {
         ..placed()
     };
     let ticket = json!({ "number": 5, "product": PRINTER, "requester": { "kind": "contact", "id": MARIA } });
-    let scene = Scene::new(&trigger, [(Subject::new("ticket", TICKET), Arc::new(ticket))]);
+    let scene = Scene::new(&trigger, [(Subject::new("ticket", TICKET), Arc::new(ticket).into())]);
     let definition = json!({
         "when": { "field": "ticket.product", "op": "eq", "value": PRINTER },
         "selector": [{ "role": SALES }],
@@ -283,7 +283,7 @@ fn archived_records_are_seen_but_no_task_is_about_them() {
         (Subject::new("order", ORDER), order("1", "x")),
         (Subject::new("contact", MARIA), json!({ "archived": true })),
     ];
-    let scene = Scene::new(&placed(), records.map(|(subject, record)| (subject, Arc::new(record))));
+    let scene = Scene::new(&placed(), records.map(|(subject, record)| (subject, Arc::new(record).into())));
     assert_eq!(scene.subjects().len(), 1);
     assert_eq!(scene.id_of("contact"), Some(MARIA));
 }

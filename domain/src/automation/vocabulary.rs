@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     catalogue::{self, Kind},
-    custom::FieldType,
+    custom::{self, FieldType},
     filter::{FieldKind, Fields},
+    listed,
 };
 
 /// How deep fields of fields are offered: `order.total.amount`.
@@ -27,6 +28,10 @@ pub type CustomTypes = BTreeMap<(String, String), FieldType>;
 /// What the conditions of a rule with a certain trigger may ask about.
 pub struct Vocabulary {
     fields: BTreeMap<String, FieldKind>,
+    /// The fields that only lists tell: what rules see of a record has them neither so nor under a former name.
+    listed: BTreeSet<String>,
+    /// The kind of record that the trigger happens to.
+    own: &'static str,
     custom: CustomTypes,
     kinds: BTreeSet<&'static str>,
 }
@@ -47,7 +52,31 @@ impl Vocabulary {
         for other in meant(&fields) {
             add_kind(other, &mut fields, &mut kinds);
         }
-        Some(Vocabulary { fields, custom, kinds })
+        let mut only = BTreeSet::new();
+        for kind in &kinds {
+            for (field, field_kind) in listed::fields(kind) {
+                let path = format!("{kind}.{field}");
+                let former = listed::former(kind, field).map(|before| format!("{kind}.{before}"));
+                // What is counted or summed up is so in a list of its own way.
+                let named = matches!(field_kind, FieldKind::Id | FieldKind::Set | FieldKind::Text);
+                let known = named && former.is_some_and(|former| fields.contains_key(&former));
+                if !known && !fields.contains_key(&path) {
+                    only.insert(path.clone());
+                }
+                fields.insert(path, field_kind);
+            }
+        }
+        Some(Vocabulary { fields, listed: only, own: kind.name, custom, kinds })
+    }
+
+    /// Whether a field is told by the list of its kind alone.
+    pub(super) fn is_listed_only(&self, field: &str) -> bool {
+        self.listed.contains(field)
+    }
+
+    /// The fields that lists alone tell.
+    pub(super) fn listed_only(&self) -> impl Iterator<Item = &str> {
+        self.listed.iter().map(String::as_str)
     }
 
     /// The kinds of record that the trigger may concern.
@@ -149,16 +178,35 @@ impl Fields for Vocabulary {
             return Some(*kind);
         }
         let (kind, rest) = field.split_once('.')?;
-        let key = rest.strip_prefix("custom.")?;
-        let known = self.kinds.contains(kind);
-        self.custom.get(&(kind.to_owned(), key.to_owned())).copied().filter(|_| known).map(FieldKind::from)
+        let path = rest.strip_prefix("custom.").filter(|_| self.kinds.contains(kind))?;
+        custom::filtered(path, |key| self.custom.get(&(kind.to_owned(), key.to_owned())).copied())
     }
 
     fn names(&self) -> Vec<String> {
-        let custom = self.custom.keys().filter(|(kind, _)| self.kinds.contains(kind.as_str()));
-        let custom = custom.map(|(kind, key)| format!("{kind}.custom.{key}"));
-        self.fields.keys().cloned().chain(custom).collect()
+        let custom = self.custom.iter().filter(|((kind, _), _)| self.kinds.contains(kind.as_str()));
+        let custom = custom.flat_map(|((kind, key), field_type)| {
+            let names = custom::filter_names(key, *field_type).into_iter();
+            names.map(move |path| format!("{kind}.custom.{path}"))
+        });
+        let present = |field: &&String| deprecated(field).is_none();
+        self.fields.keys().filter(present).cloned().chain(custom).collect()
     }
+
+    /// A filter of the list of the trigger's own kind means the same here.
+    fn called(&self, field: &str) -> Option<String> {
+        let first = field.split('.').next().unwrap_or_default();
+        if first == "event" || self.kinds.contains(first) && field.contains('.') {
+            return None;
+        }
+        let own = listed::kind_of(self.own, field).is_some() || first == "custom" && self.kinds.contains(self.own);
+        own.then(|| format!("{}.{field}", self.own))
+    }
+}
+
+/// What a field with the name of its kind before it is called now, if it was called so before.
+pub(super) fn deprecated(field: &str) -> Option<String> {
+    let (kind, rest) = field.split_once('.')?;
+    listed::present(kind, rest).map(|now| format!("{kind}.{now}"))
 }
 
 #[cfg(test)]
@@ -183,6 +231,10 @@ mod tests {
                     ("order.source", Some(Text)),
                     ("order.cancelled", Some(Bool)),
                     ("order.paid", Some(Decimal)),
+                    ("order.customer_id", Some(Id)),
+                    ("order.paid.amount", Some(Decimal)),
+                    ("order.placed_at", Some(Time)),
+                    ("contact.company_ids", Some(Set)),
                     ("order.id", Some(Id)),
                     ("contact.city", Some(Text)),
                     ("contact.tags", Some(Set)),

@@ -7,7 +7,7 @@ use crate::{
     company,
     contact::{self, Contact},
     custom::{Change, FieldType},
-    field,
+    field::{self, Field},
     given::{Given, SUBJECT, TENANT, at, given, map},
     named::Either,
     product,
@@ -38,6 +38,7 @@ fn size() -> field::Event {
         label: None,
         field_type: FieldType::Number,
         options: vec![],
+        target: None,
         required: true,
         personal: false,
     })

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     company::Company,
     custom::{Change, FieldType},
-    field,
+    field::{self, Field},
     given::{ANNA, BORIS, Given, SUBJECT, given, map},
     named::Never,
 };
@@ -50,6 +50,7 @@ fn size(required: bool) -> field::Event {
         label: None,
         field_type: FieldType::Number,
         options: vec![],
+        target: None,
         required,
         personal: false,
     })

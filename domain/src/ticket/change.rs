@@ -19,6 +19,7 @@ impl Ticket {
             || matches!(
                 command,
                 Reopen
+                    | MoveStage { .. }
                     | Close
                     | ReceiveMessage { .. }
                     | AddNote { .. }
@@ -60,19 +61,19 @@ impl Ticket {
         if let Some(to) = had(&mut faults, "priority", priority).filter(|to| *to != opened.priority) {
             events.push(Event::PriorityChanged { from: opened.priority, to });
         }
-        if let Some(to) = had(&mut faults, "stage", stage).filter(|to| *to != opened.stage) {
-            let team = opened.team.map(|team| ctx.fact::<Team>(team));
-            if let Some(to) = faults.check(first_stage(Some(to), team.as_deref())) {
-                events.push(Event::StageChanged { from: opened.stage.clone(), to });
-            }
+        if let Some(to) = had(&mut faults, "stage", stage).filter(|to| *to != opened.stage)
+            && let Some(to) = faults.check(stage_of(&to, &own_stages(opened, ctx)))
+        {
+            let means = to.means;
+            events.push(moved(opened, to));
+            events.extend(self.follows_from(means));
         }
         if let Some(to) = category.filter(|to| *to != opened.category) {
             events.push(Event::CategorySet { from: opened.category.clone(), to });
         }
         if let Some(custom) = custom {
             let custom = custom.unwrap_or_else(|| custom::all_cleared(&opened.custom));
-            let definitions = ctx.fact::<Field>(Field::id_for(ctx.tenant, Ticket::KIND));
-            faults.check(custom::check_changes(&definitions.definitions, &custom));
+            faults.check(custom::check_changes(Ticket::KIND, &opened.custom, &custom, ctx));
             let changes = custom::difference(&opened.custom, &custom);
             if !changes.is_empty() {
                 events.push(Event::CustomChanged { changes });
@@ -95,7 +96,53 @@ impl Ticket {
         Ok(events)
     }
 
-    /// A stage that the new team does not have gives way to the new team's first.
+    /// What being in a stage means for a ticket that is not so yet.
+    fn follows_from(&self, means: Means) -> Option<Event> {
+        match (means, self.status) {
+            (Means::Resolved, Status::Open | Status::Closed) => Some(Event::Resolved { outcome: None, stage: None }),
+            (Means::Closed, Status::Open | Status::Resolved) => Some(Event::Closed { stage: None }),
+            (Means::Open | Means::Waiting, Status::Resolved | Status::Closed) => {
+                Some(Event::Reopened { cause: ReopenCause::Request, stage: None })
+            }
+            (Means::Open, Status::Open) => self.snoozed_until.map(|_| Event::Woken { stage: None }),
+            _ => None,
+        }
+    }
+
+    /// What its stage means.
+    pub(super) fn means(&self, opened: &Opened, ctx: &Ctx<'_>) -> Means {
+        let known = own_stages(opened, ctx).into_iter().find(|stage| stage.name == opened.stage);
+        known.map(|stage| stage.means).or(opened.stage_means).unwrap_or_else(|| Means::usual(&opened.stage))
+    }
+
+    /// The stage that it goes to when it is to be worked on: its own if that means so, the last one that did, or the first.
+    pub(super) fn open_stage(&self, opened: &Opened, ctx: &Ctx<'_>) -> Stage {
+        let stages = own_stages(opened, ctx);
+        let open = |name: &str| stages.iter().find(|stage| stage.name == name && stage.means == Means::Open);
+        let last = self.last_open_stage.as_deref().and_then(open);
+        let first = || stages.iter().find(|stage| stage.means == Means::Open);
+        let stage = open(&opened.stage).or(last).or_else(first).cloned();
+        stage.unwrap_or_else(|| Stage { name: opened.stage.clone(), means: self.means(opened, ctx) })
+    }
+
+    /// The move to a stage that means this, where it is in none and there is one.
+    pub(super) fn stage_for(&self, opened: &Opened, means: Means, ctx: &Ctx<'_>) -> Option<StageMove> {
+        let (stages, now) = (own_stages(opened, ctx), self.means(opened, ctx));
+        let first = |means| stages.iter().find(|stage| stage.means == means).cloned();
+        let to = match means {
+            _ if now == means => None,
+            Means::Open => Some(self.open_stage(opened, ctx)).filter(|stage| stage.means == Means::Open),
+            // What is resolved does not wait, though it may be put aside.
+            Means::Waiting if now != Means::Open => None,
+            Means::Closed => first(Means::Closed).or_else(|| first(Means::Resolved).filter(|_| now != Means::Resolved)),
+            means => first(means),
+        };
+        let to = to.filter(|to| to.name != opened.stage)?;
+        Some(StageMove { from: opened.stage.clone(), to: to.name, means: to.means })
+    }
+
+    /// A stage that the new team does not have, or by which it means something else, gives way to the new team's first that
+    /// means the same.
     pub(super) fn change_team(&self, opened: &Opened, to: Option<Id>, ctx: &Ctx<'_>) -> Decision<Event> {
         if to == opened.team {
             return Ok(vec![]);
@@ -103,8 +150,21 @@ impl Ticket {
         let team = to.map(|team| team_of(team, ctx)).transpose()?;
         let stages = stages_of(team.as_deref());
         let mut events = vec![Event::TeamChanged { from: opened.team, to }];
-        if !stages.contains(&opened.stage) {
-            events.push(Event::StageChanged { from: opened.stage.clone(), to: stages[0].clone() });
+        let here = stages.iter().find(|stage| stage.name == opened.stage);
+        let means = match self.status {
+            Status::Resolved => Means::Resolved,
+            Status::Closed => Means::Closed,
+            _ if here.is_none_or(|stage| stage.means == Means::Waiting)
+                && opened.stage_means == Some(Means::Waiting) =>
+            {
+                Means::Waiting
+            }
+            _ => Means::Open,
+        };
+        if here.is_none_or(|stage| stage.means != means) {
+            let first = |means| stages.iter().find(|stage| stage.means == means);
+            let to = first(means).or(here).or_else(|| first(Means::Open));
+            events.extend(to.filter(|to| to.name != opened.stage).map(|to| moved(opened, to.clone())));
         }
         Ok(events)
     }
@@ -127,12 +187,15 @@ impl Ticket {
         }
         let from = from.or(opened.requester);
         let mut events = vec![Event::MessageReceived { message_id, external_id, from, body, attachments }];
+        // Whoever waited for the requester waits no longer.
+        let mut stage = self.stage_for(opened, Means::Open, ctx);
         if matches!(self.status, Status::Resolved | Status::Closed) {
-            events.push(Event::Reopened { cause: ReopenCause::CustomerMessage });
+            events.push(Event::Reopened { cause: ReopenCause::CustomerMessage, stage: stage.take() });
         }
         if self.snoozed_until.is_some() {
-            events.push(Event::Woken);
+            events.push(Event::Woken { stage: stage.take() });
         }
+        events.extend(stage.map(|StageMove { from, to, means }| Event::StageChanged { from, to, means: Some(means) }));
         Ok(events)
     }
 
@@ -204,6 +267,15 @@ impl Ticket {
         other(ticket, ctx)?;
         Ok(vec![Event::Linked { ticket, kind }])
     }
+}
+
+/// The stages of its team.
+fn own_stages(opened: &Opened, ctx: &Ctx<'_>) -> Vec<Stage> {
+    stages_of(opened.team.map(|team| ctx.fact::<Team>(team)).as_deref())
+}
+
+fn moved(opened: &Opened, to: Stage) -> Event {
+    Event::StageChanged { from: opened.stage.clone(), to: to.name, means: Some(to.means) }
 }
 
 fn other(ticket: Id, ctx: &Ctx<'_>) -> Result<std::sync::Arc<Ticket>, Rejection> {

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     custom::{Change, FieldType},
+    field::Field,
     given::{ANNA, BORIS, SUBJECT, TENANT, at, given},
     named::Either,
     record::{Happened, New as NewRecord},
@@ -34,6 +35,7 @@ fn opened() -> Event {
         origin: None,
         priority: Priority::LOW,
         stage: "new".into(),
+        stage_means: Some(Means::Open),
         category: None,
         tags: BTreeSet::new(),
         custom: Custom::new(),
@@ -79,6 +81,10 @@ fn user() -> [<User as Aggregate>::Event; 1] {
 
 fn team_created() -> <Team as Aggregate>::Event {
     crate::team::Event::Created(serde_json::from_value(json!({ "name": "Support" })).unwrap())
+}
+
+fn moved(from: &str, to: &str, means: Means) -> Event {
+    Event::StageChanged { from: from.into(), to: to.into(), means: Some(means) }
 }
 
 fn text(text: &str) -> Personal<String> {
@@ -157,6 +163,7 @@ fn an_edit_records_only_real_changes() {
         label: None,
         field_type: FieldType::Text,
         options: vec![],
+        target: None,
         required: false,
         personal: false,
     };
@@ -172,7 +179,7 @@ fn an_edit_records_only_real_changes() {
         Event::TitleChanged { from: text("Display stays dark"), to: text("Dark display") },
         Event::DescriptionChanged { from: None, to: text("Since Monday.") },
         Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT },
-        Event::StageChanged { from: "new".into(), to: "waiting".into() },
+        Event::StageChanged { from: "new".into(), to: "waiting".into(), means: Some(Means::Waiting) },
         Event::CategorySet { from: None, to: Some("hardware".into()) },
         Event::CustomChanged { changes: [("size".to_owned(), Change { from: json!(null), to: json!("s") })].into() },
     ];
@@ -217,10 +224,7 @@ fn one_attribute_at_a_time_works_too() {
     );
     let urgent = Event::PriorityChanged { from: Priority::LOW, to: Priority::URGENT };
     changed(Command::ChangePriority { priority: Priority::URGENT }, urgent);
-    changed(
-        Command::MoveStage { stage: "solved".into() },
-        Event::StageChanged { from: "new".into(), to: "solved".into() },
-    );
+    changed(Command::MoveStage { stage: "in_progress".into() }, moved("new", "in_progress", Means::Open));
     changed(
         Command::SetCategory { category: Some("a".into()) },
         Event::CategorySet { from: None, to: Some("a".into()) },
@@ -230,13 +234,66 @@ fn one_attribute_at_a_time_works_too() {
 }
 
 #[test]
+fn moving_to_a_stage_is_to_be_what_it_means() {
+    let stage = |stage: &str| Command::MoveStage { stage: stage.into() };
+    let named = |(name, means)| stage::Named { name: String::from(name), means: Some(means) };
+    let stages = [
+        ("inbox", Means::Open),
+        ("bench", Means::Open),
+        ("shop", Means::Waiting),
+        ("ready", Means::Resolved),
+        ("gone", Means::Closed),
+    ];
+    let stages = stage::understood(&stages.map(named));
+    let (to, means) = stages.into_iter().map(|stage| (stage.name, stage.means)).unzip();
+    let changed = crate::team::Event::StagesChanged { from: vec![], to, means };
+    let team = || [team_created(), changed.clone()];
+    let there = Event::Opened(Opened { team: Some(TEAM), stage: "inbox".into(), ..unwrap_opened(opened()) });
+    let given =
+        |events: Vec<Event>| given::<Ticket>([there.clone()].into_iter().chain(events)).with::<Team>(TEAM, team());
+    let resolved = |stage| Event::Resolved { outcome: None, stage };
+    let reopened = |stage| Event::Reopened { cause: ReopenCause::Request, stage };
+    let closed = |stage| Event::Closed { stage };
+    let with = |from: &str, to: &str, means| Some(StageMove { from: from.into(), to: to.into(), means });
+    let bench = || moved("inbox", "bench", Means::Open);
+    let ready = || moved("bench", "ready", Means::Resolved);
+    given(vec![bench()]).when(stage("ready")).then([ready(), resolved(None)]);
+    given(vec![bench()]).when(stage("gone")).then([moved("bench", "gone", Means::Closed), closed(None)]);
+    let there = || resolved(with("bench", "ready", Means::Resolved));
+    given(vec![bench()]).when(Command::Resolve { outcome: None }).then([there()]);
+    given(vec![bench()]).when(Command::Close).then([closed(with("bench", "gone", Means::Closed))]);
+    let over = || vec![bench(), there()];
+    given(over()).when(Command::Resolve { outcome: None }).nothing();
+    given(over()).when(Command::Reopen).then([reopened(with("ready", "bench", Means::Open))]);
+    given(over()).when(stage("inbox")).then([moved("ready", "inbox", Means::Open), reopened(None)]);
+    let gone = || moved("ready", "gone", Means::Closed);
+    given(over()).when(stage("gone")).then([gone(), closed(None)]);
+    let end = || over().into_iter().chain([gone(), closed(None)]).collect::<Vec<_>>();
+    given(end()).when(stage("ready")).then([moved("gone", "ready", Means::Resolved), resolved(None)]);
+    given(end()).when(stage("bench")).then([moved("gone", "bench", Means::Open), reopened(None)]);
+    given(vec![bench()]).when(stage("shop")).then([moved("bench", "shop", Means::Waiting)]);
+    let snoozed = || Event::Snoozed { until: at(60), stage: with("bench", "shop", Means::Waiting) };
+    given(vec![bench()]).when(Command::Snooze { until: at(60) }).then([snoozed()]);
+    let aside = || vec![bench(), snoozed()];
+    given(aside()).when(Command::Wake).then([Event::Woken { stage: with("shop", "bench", Means::Open) }]);
+    let awake = Event::Woken { stage: None };
+    given(aside()).when(stage("inbox")).then([moved("shop", "inbox", Means::Open), awake]);
+    let left = Event::TeamChanged { from: Some(TEAM), to: None };
+    let solved = moved("ready", "solved", Means::Resolved);
+    given(over()).when(Command::ChangeTeam { team: None }).then([left, solved]);
+}
+
+#[test]
 fn a_team_brings_its_own_stages() {
     let team = || {
-        [team_created(), crate::team::Event::StagesChanged { from: vec![], to: vec!["inbox".into(), "done".into()] }]
+        [
+            team_created(),
+            crate::team::Event::StagesChanged { from: vec![], to: vec!["inbox".into(), "done".into()], means: vec![] },
+        ]
     };
     let moved = [
         Event::TeamChanged { from: None, to: Some(TEAM) },
-        Event::StageChanged { from: "new".into(), to: "inbox".into() },
+        Event::StageChanged { from: "new".into(), to: "inbox".into(), means: Some(Means::Open) },
     ];
     given::<Ticket>([opened()])
         .with::<Team>(TEAM, team())
@@ -292,7 +349,7 @@ fn an_active_user_can_be_made_responsible() {
     given_boris().when(Command::Unassign).then([Event::Unassigned { from: BORIS }]);
     given::<Ticket>([opened()]).when(Command::Unassign).nothing();
     given::<Ticket>([opened()]).when(assign(BORIS)).rejected(ASSIGNEE_UNKNOWN);
-    given::<Ticket>([opened(), Event::Closed]).when(assign(BORIS)).rejected(CLOSED);
+    given::<Ticket>([opened(), Event::Closed { stage: None }]).when(assign(BORIS)).rejected(CLOSED);
 }
 
 #[test]
@@ -313,12 +370,14 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
     };
     given::<Ticket>([opened(), message(0x30)]).when(receive("x1")).nothing();
     given::<Ticket>([opened()]).when(receive("x2")).then([received("x2")]);
-    let reopened = Event::Reopened { cause: ReopenCause::CustomerMessage };
-    given::<Ticket>([opened(), Event::Closed]).when(receive("x2")).then([received("x2"), reopened.clone()]);
-    let resolved = Event::Resolved { outcome: Some("Replaced".into()) };
+    let reopened = Event::Reopened { cause: ReopenCause::CustomerMessage, stage: None };
+    given::<Ticket>([opened(), Event::Closed { stage: None }])
+        .when(receive("x2"))
+        .then([received("x2"), reopened.clone()]);
+    let resolved = Event::Resolved { outcome: Some("Replaced".into()), stage: None };
     given::<Ticket>([opened(), resolved]).when(receive("x2")).then([received("x2"), reopened]);
-    let snoozed = Event::Snoozed { until: at(60) };
-    given::<Ticket>([opened(), snoozed]).when(receive("x2")).then([received("x2"), Event::Woken]);
+    let snoozed = Event::Snoozed { until: at(60), stage: None };
+    given::<Ticket>([opened(), snoozed]).when(receive("x2")).then([received("x2"), Event::Woken { stage: None }]);
     let empty = Command::ReceiveMessage {
         message_id: None,
         external_id: None,
@@ -361,7 +420,7 @@ fn notes_are_added_and_texts_redacted() {
     let message_id = Id::from_bits(0x22);
     let note = || Command::AddNote { message_id: Some(message_id), body: text("Third one."), attachments: vec![] };
     let added = || Event::NoteAdded { message_id, body: text("Third one."), attachments: vec![] };
-    given::<Ticket>([opened(), Event::Closed]).when(note()).then([added()]);
+    given::<Ticket>([opened(), Event::Closed { stage: None }]).when(note()).then([added()]);
     given::<Ticket>([opened(), added()]).when(note()).nothing();
     let redact = || Command::RedactMessage { message_id, reason: "A password".into() };
     let redacted = || Event::MessageRedacted { message_id, reason: "A password".into() };
@@ -385,26 +444,34 @@ fn users_follow_and_stop_following() {
 #[test]
 fn it_is_put_aside_and_comes_back() {
     let snooze = |seconds| Command::Snooze { until: at(seconds) };
-    let snoozed = || Event::Snoozed { until: at(60) };
+    let with = |from: &str, to: &str, means| Some(StageMove { from: from.into(), to: to.into(), means });
+    let snoozed = || Event::Snoozed { until: at(60), stage: with("new", "waiting", Means::Waiting) };
     given::<Ticket>([opened()]).when(snooze(60)).then([snoozed()]);
     given::<Ticket>([opened(), snoozed()]).when(snooze(60)).nothing();
     given::<Ticket>([opened()]).when(snooze(-60)).rejected(UNTIL_PAST);
-    given::<Ticket>([opened(), snoozed()]).when(Command::Wake).then([Event::Woken]);
-    given::<Ticket>([opened(), snoozed(), Event::Woken]).when(Command::Wake).nothing();
+    let woken = || Event::Woken { stage: with("waiting", "new", Means::Open) };
+    given::<Ticket>([opened(), snoozed()]).when(Command::Wake).then([woken()]);
+    given::<Ticket>([opened(), snoozed(), woken()]).when(Command::Wake).nothing();
 }
 
 #[test]
 fn it_is_resolved_closed_and_reopened() {
     let resolve = || Command::Resolve { outcome: None };
-    let resolved = || Event::Resolved { outcome: None };
-    let reopened = || Event::Reopened { cause: ReopenCause::Request };
+    let with = |from: &str, to: &str, means| Some(StageMove { from: from.into(), to: to.into(), means });
+    let resolved = || Event::Resolved { outcome: None, stage: with("new", "solved", Means::Resolved) };
+    let reopened = |stage| Event::Reopened { cause: ReopenCause::Request, stage };
+    let closed = |stage| Event::Closed { stage };
     given::<Ticket>([opened()]).when(resolve()).then([resolved()]);
     given::<Ticket>([opened(), resolved()]).when(resolve()).nothing();
-    given::<Ticket>([opened(), resolved()]).when(Command::Close).then([Event::Closed]);
-    given::<Ticket>([opened(), Event::Closed]).when(Command::Close).nothing();
-    given::<Ticket>([opened(), Event::Closed]).when(resolve()).rejected(CLOSED);
-    given::<Ticket>([opened(), Event::Closed]).when(Command::Reopen).then([reopened()]);
-    given::<Ticket>([opened(), Event::Closed, reopened()]).when(Command::Reopen).nothing();
+    given::<Ticket>([opened(), resolved()]).when(Command::Close).then([closed(None)]);
+    given::<Ticket>([opened()]).when(Command::Close).then([closed(with("new", "solved", Means::Resolved))]);
+    let back = || reopened(with("solved", "new", Means::Open));
+    given::<Ticket>([opened(), resolved()]).when(Command::Reopen).then([back()]);
+    given::<Ticket>([opened(), resolved(), back()]).when(Command::Reopen).nothing();
+    // From before stages went along.
+    given::<Ticket>([opened(), closed(None)]).when(Command::Close).nothing();
+    given::<Ticket>([opened(), closed(None)]).when(resolve()).rejected(CLOSED);
+    given::<Ticket>([opened(), closed(None)]).when(Command::Reopen).then([reopened(None)]);
 }
 
 #[test]
@@ -419,8 +486,10 @@ fn a_merge_is_shown_on_both_and_can_be_undone() {
     let elsewhere = [opened(), Event::Merged { into: PRINTER }];
     given::<Ticket>([opened()]).with::<Ticket>(OTHER, elsewhere).when(merge()).rejected(MERGED);
     let unmerged = Event::Unmerged { from: OTHER };
-    given::<Ticket>([opened(), Event::Closed, merged()]).when(Command::Unmerge).then([unmerged.clone()]);
-    let back = given::<Ticket>([opened(), Event::Closed, merged(), unmerged]);
+    given::<Ticket>([opened(), Event::Closed { stage: None }, merged()])
+        .when(Command::Unmerge)
+        .then([unmerged.clone()]);
+    let back = given::<Ticket>([opened(), Event::Closed { stage: None }, merged(), unmerged]);
     assert_eq!(back.state.status, Status::Closed, "as it was before the merge");
     given::<Ticket>([opened()]).when(Command::Unmerge).nothing();
     assert_eq!(echoed(&merged()), Event::Linked { ticket: SUBJECT, kind: LinkKind::MergedFrom });
@@ -489,7 +558,7 @@ fn links_show_on_both_sides() {
 fn the_requester_rates_it() {
     let rate = |score| Command::Rate { score, text: Some(text("Quick!")) };
     let rated = || Event::Rated { score: 5, text: Some(text("Quick!")) };
-    given::<Ticket>([opened(), Event::Closed]).when(rate(5)).then([rated()]);
+    given::<Ticket>([opened(), Event::Closed { stage: None }]).when(rate(5)).then([rated()]);
     given::<Ticket>([opened(), rated()]).when(rate(5)).nothing();
     given::<Ticket>([opened()]).when(rate(6)).rejected(SCORE_INVALID);
 }

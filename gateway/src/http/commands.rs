@@ -1,6 +1,9 @@
 //! Every command of the catalogue as an endpoint.
 
+use std::borrow::Cow;
+
 use axum::{
+    Json,
     extract::{Path, State},
     response::Response,
 };
@@ -9,12 +12,13 @@ use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
 };
+use serde_json::Value;
 
 use super::{
     faults,
     request::Body,
     routes::Routes,
-    write::{Write, answer},
+    write::{Answer, Write, answer_with},
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
@@ -66,6 +70,30 @@ fn no_id(kind: &str, segment: &str) -> Problem {
     Problem::missing(format!("{kind}_unknown"), format!("{segment} is no id: an id is a ULID of 26 characters."))
 }
 
+/// Says in a command's body which part of a stream the path names.
+async fn name_part(
+    kind: &'static Kind,
+    app: &App,
+    caller: &Caller,
+    whole: Id,
+    part: Id,
+    body: &mut Value,
+) -> Result<(), Problem> {
+    let state = app.commands.state(&kind.need(whole), caller.tenant).await?;
+    let missing = || {
+        Problem::missing(format!("{}_unknown", kind.name), format!("There is no such {}.", kind.name.replace('_', " ")))
+    };
+    let named = kind.part(&state, whole, part).ok_or_else(missing)?;
+    let Some(body) = body.as_object_mut() else { return Ok(()) };
+    for (field, value) in named {
+        if *body.entry(field.clone()).or_insert_with(|| value.clone()) != value {
+            let detail = format!("The path names another {}: {field} is {value} there.", kind.name.replace('_', " "));
+            return Err(Problem::invalid("body_invalid", detail).at(format!("/{field}")));
+        }
+    }
+    Ok(())
+}
+
 /// Carries out the command that is called `name` for the record that a path names, or for a new one.
 async fn carry_out(
     kind: &'static Kind,
@@ -89,7 +117,14 @@ async fn carry_out(
     if let Some(id) = id {
         app.must_show(caller, kind.name, id).await?;
     }
-    let command = match AnyCommand::read(kind.name, name, &body.value) {
+    let mut said = Cow::Borrowed(&body.value);
+    if let (Some(part), Some(id)) = (segment.and_then(|segment| segment.parse::<Id>().ok()), id)
+        && part != id
+        && name != kind.create
+    {
+        name_part(kind, app, caller, id, part, said.to_mut()).await?;
+    }
+    let command = match AnyCommand::read(kind.name, name, &said) {
         Ok(command) => command,
         Err(undecoded) => {
             return Err(faults::of_command(app, write, id.unwrap_or_else(|| app.new_id()), undecoded).await);
@@ -97,7 +132,12 @@ async fn carry_out(
     };
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
     let order = write.order(app, id, &body.bytes)?;
-    let accepted = app.commands.dispatch_any(&order, command).await?;
+    let (known_as, deprecated) = (command.known_as(id), command.deprecated());
+    let mut accepted = app.commands.dispatch_any(&order, command).await?;
+    if accepted.id == id {
+        accepted.id = known_as;
+    }
     let created = name == kind.create && !accepted.events.is_empty() && !write.dry_run;
-    Ok(answer(&accepted, created.then_some(kind.plural)))
+    let body = Json(Answer::from(&accepted).telling(deprecated));
+    Ok(answer_with(&accepted, created.then_some(kind.plural), body))
 }

@@ -187,7 +187,8 @@ async fn read_page<M: Listed>(
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
-    let page = projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?;
+    let mut page = projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?;
+    projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
         totals.groups = Some(projections::groups::<M>(&app.pool, caller.tenant, &asked_for.filter, &group).await?);
@@ -241,12 +242,14 @@ async fn read<M: Listed>(
     app.must_show(&caller, kind, id).await?;
     let wanted = request::min_position(&app, &headers, moment.min_position).await?;
     if let Some(past) = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await? {
-        let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
+        let mut record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
+        name_custom::<M>(&app, caller.tenant, &mut record).await?;
         return one::<M>(&record, record.position, &uri);
     }
     request::reach(&app, M::NAME, wanted).await?;
     let position = app.read_models.position(M::NAME).await?;
-    let record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    let mut record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    name_custom::<M>(&app, caller.tenant, &mut record).await?;
     one::<M>(&record, position, &uri)
 }
 
@@ -257,6 +260,12 @@ pub(super) fn links(kind: &str, path: &str) -> Value {
         links["feed"] = format!("{path}/feed").into();
     }
     links
+}
+
+/// Adds the names of the records that the custom fields of one refer to.
+async fn name_custom<M: Listed>(app: &App, tenant: Id, record: &mut Record) -> Result<(), Problem> {
+    let custom = custom_fields::<M>(app, tenant).await?;
+    Ok(projections::name_custom(&app.pool, tenant, &custom, std::slice::from_mut(&mut record.data)).await?)
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.

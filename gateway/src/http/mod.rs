@@ -17,6 +17,7 @@ mod moment;
 pub mod openapi;
 mod request;
 mod routes;
+mod rows;
 mod rules;
 mod settings;
 mod stream;
@@ -33,13 +34,14 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use domain::catalogue;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
-pub(crate) use self::health::Gauges;
 pub use self::routes::Route;
 use self::routes::Routes;
+pub(crate) use self::{health::Gauges, rows::row_folds};
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -147,6 +149,13 @@ async fn counted(app: App, mut request: Request, next: Next) -> Response {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
+    // Before anything of the request is read: what is switched off is not there.
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let collection = path.strip_prefix("/v1/").unwrap_or(path.trim_start_matches('/')).split('/').next();
+    let kind = catalogue::kinds().find(|kind| Some(kind.plural) == collection);
+    if let Some(feature) = kind.and_then(|kind| caller.missing_feature(&format!("{}.read", kind.name))) {
+        return Problem::from(feature.disabled()).into_response();
+    }
     match app.limits.take(caller.key) {
         Ok(allowance) => {
             request.extensions_mut().insert(caller);

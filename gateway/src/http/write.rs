@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::{Accepted, Order};
-use domain::{Authority, Id, Time, Via};
+use domain::{Authority, Id, Time, Via, automation::Deprecated};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -188,6 +188,15 @@ pub(super) struct Answer<'a> {
     version: i64,
     position: i64,
     events: Vec<Written<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deprecated: Vec<Deprecated>,
+}
+
+impl Answer<'_> {
+    /// The same with the names in the request that are called otherwise now.
+    pub(super) fn telling(self, deprecated: Vec<Deprecated>) -> Self {
+        Self { deprecated, ..self }
+    }
 }
 
 #[derive(Serialize)]
@@ -205,7 +214,8 @@ impl<'a> From<&'a Accepted> for Answer<'a> {
         let events = events
             .map(|event| Written { kind: &event.kind, data: &event.data, stream: event.stream.as_deref() })
             .collect();
-        Answer { id: accepted.id, version: accepted.version, position: accepted.position, events }
+        let (id, version, position) = (accepted.id, accepted.version, accepted.position);
+        Answer { id, version, position, events, deprecated: Vec::new() }
     }
 }
 

@@ -415,6 +415,7 @@ mod tests {
             field_type: FieldType::Number,
             label: String::new(),
             options: vec![],
+            target: None,
             required: false,
             personal: false,
             retired: false,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use commands::{Order, Refused};
 use domain::{
-    Actor, Aggregate, Authority, Id, Party, Time, Via,
+    Actor, Aggregate, Authority, Id, Party, Time, Via, choice,
     company::Company,
     contact::Contact,
     custom::FieldType,
@@ -158,15 +158,18 @@ impl History {
                         key: key.clone(),
                         label: wanted.label.clone(),
                         field_type: wanted.field_type,
-                        options,
+                        options: options.iter().map(|option| option.as_str().into()).collect(),
+                        target: None,
                         required: false,
                         personal: false,
                     }));
                 }
                 Some(field) if select && wanted.options.is_empty() && !field.retired => {
-                    let new: Vec<String> = values.filter(|value| !field.options.contains(value)).collect();
+                    let known = |value: &String| field.options.iter().any(|option| option.value == *value);
+                    let new: Vec<String> = values.filter(|value| !known(value)).collect();
                     if !new.is_empty() {
-                        let options = field.options.iter().cloned().chain(new).collect();
+                        let new = new.iter().map(|value| value.as_str().into());
+                        let options = choice::recorded(&field.options).into_iter().chain(new).collect();
                         let (key, label, required) = (key.clone(), None, None);
                         commands.push(field::Command::Change { key, label, options: Some(options), required });
                     }

@@ -726,6 +726,11 @@ pub(crate) fn typed(field_type: FieldType, text: &str) -> Value {
         FieldType::MultiSelect => {
             json!(text.split(';').map(str::trim).filter(|choice| !choice.is_empty()).collect::<Vec<_>>())
         }
+        // `12.50 EUR`
+        FieldType::Money => match text.split_once(' ') {
+            Some((amount, currency)) => json!({ "amount": amount, "currency": currency.trim() }),
+            None => text.into(),
+        },
         _ => text.into(),
     }
 }

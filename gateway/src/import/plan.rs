@@ -414,7 +414,7 @@ commands = [{ command = "close" }]
 
     #[test]
     fn a_closed_ticket_is_opened_for_what_it_does_not_take() {
-        let closed = opened(&[Event::Closed]);
+        let closed = opened(&[Event::Closed { stage: None }]);
         let names = |text: &str| -> Vec<_> {
             let asked = asked(text, &closed);
             asked.commands.iter().map(|command| domain::named::Named::encode(command).0).collect()

@@ -338,7 +338,9 @@ fn noise_echoes_and_imports_stand_in_nobodys_way() {
     assert_eq!(world.feed("user", id(10), 7), [1, 2, 3, 4, 7]);
     assert_eq!(world.feed("user", id(12), 7), [7], "done in another's name, it is the other's doing too");
     // What cannot be read is refused.
-    let broken =
-        Recorded { data: "{".into(), ..crate::fold::tests::recorded::<Ticket>(0, &domain::ticket::Event::Closed) };
+    let broken = Recorded {
+        data: "{".into(),
+        ..crate::fold::tests::recorded::<Ticket>(0, &domain::ticket::Event::Closed { stage: None })
+    };
     assert!(Feed::apply(MARIA, None, &broken).is_err());
 }

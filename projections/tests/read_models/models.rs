@@ -128,7 +128,9 @@ async fn tell_story(world: &World) -> i64 {
         "requester": Party::contact(id(MARIA)), "split_from": id(FIRST) });
     world.tell::<Ticket>(id(THIRD), [ticket("opened", third)]).await;
     let rated = ticket("rated", json!({ "score": 5, "text": "Quick!" }));
-    world.tell::<Ticket>(id(FIRST), [ticket::Event::Resolved { outcome: Some("Put out".into()) }, rated]).await
+    world
+        .tell::<Ticket>(id(FIRST), [ticket::Event::Resolved { outcome: Some("Put out".into()), stage: None }, rated])
+        .await
 }
 
 fn parsed(raw: &RawValue) -> Value {

@@ -202,9 +202,9 @@ async fn a_released_list_gives_way_to_its_next_version() {
     let (progress, _) = watch::channel(Progress::default());
     tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, "ticket_list", progress)).await.unwrap().unwrap();
     let models = world.models().await;
-    let last = world.tell::<Ticket>(id(0), [Event::Closed]).await;
+    let last = world.tell::<Ticket>(id(0), [Event::Closed { stage: None }]).await;
     models.settle(last).await.unwrap();
-    assert_eq!(table(pool, "ticket_list").await, "read_ticket_list_v2");
+    assert_eq!(table(pool, "ticket_list").await, "read_ticket_list_v3");
     let request = ListRequest::parse::<TicketList>(None, Some("-updated_at"), &Definitions::new()).unwrap();
     let page = list::<TicketList>(pool, world.tenant, &request).await.unwrap();
     let numbers: Vec<Value> =

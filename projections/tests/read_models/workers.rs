@@ -91,7 +91,7 @@ async fn poison_is_parked_with_its_stream_and_the_rest_goes_on() {
     let refused = r#"{"from":"A ticket","to":"A\u0000ticket"}"#;
     world.tell_raw(&format!("ticket-{}", id(2)), "ticket.title_changed", refused).await;
     for number in [1, 2, 3] {
-        world.tell::<Ticket>(id(number), [Event::Closed]).await;
+        world.tell::<Ticket>(id(number), [Event::Closed { stage: None }]).await;
     }
     let last = world.tell_raw("ticket-of-nobody", "ticket.closed", "{}").await;
     models.settle(last).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_reader_waits_for_its_own_writes_wherever_the_worker_is() {
     }
     models.stop().await;
     // What is committed while nobody works is folded by who comes next.
-    let last = world.tell::<Ticket>(id(1), [Event::Closed]).await;
+    let last = world.tell::<Ticket>(id(1), [Event::Closed { stage: None }]).await;
     let next = world.models().await;
     next.settle(last).await.unwrap();
     let (row, version, position) =

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Aggregate, Id, Time, ticket};
+use domain::{Aggregate, Id, Time, stage::Means, ticket};
 use eventstore::{Append, Expected, Log, NewEvent, StreamWrite, SubscriptionOptions};
 use projections::{Options, ReadModels};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -123,9 +123,9 @@ pub(crate) fn something(random: &mut StdRng) -> ticket::Event {
         2 => Event::ProductCleared,
         3 => Event::Tagged { tag: format!("tag {}", random.random_range(0..5)) },
         4 => Event::Untagged { tag: format!("tag {}", random.random_range(0..5)) },
-        5 => Event::Resolved { outcome: None },
-        6 => Event::Closed,
-        7 => Event::Reopened { cause: ticket::ReopenCause::Request },
+        5 => Event::Resolved { outcome: None, stage: None },
+        6 => Event::Closed { stage: None },
+        7 => Event::Reopened { cause: ticket::ReopenCause::Request, stage: None },
         8 => Event::NoteAdded { message_id: id(random.next_u64()), body: "noted".into(), attachments: vec![] },
         9 => Event::MessageReceived {
             message_id: id(random.next_u64()),
@@ -134,7 +134,7 @@ pub(crate) fn something(random: &mut StdRng) -> ticket::Event {
             body: "hello".into(),
             attachments: vec![],
         },
-        10 => Event::StageChanged { from: "new".into(), to: "waiting".into() },
-        _ => Event::Snoozed { until: at(random.random_range(0..1_000_000)) },
+        10 => Event::StageChanged { from: "new".into(), to: "waiting".into(), means: Some(Means::Waiting) },
+        _ => Event::Snoozed { until: at(random.random_range(0..1_000_000)), stage: None },
     }
 }

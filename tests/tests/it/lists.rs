@@ -29,6 +29,7 @@ fn definitions() -> Definitions {
         field_type,
         label: String::new(),
         options: Vec::new(),
+        target: None,
         required: false,
         personal: false,
         retired: false,

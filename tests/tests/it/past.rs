@@ -180,6 +180,7 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             vec![("rename", json!({ "name": "Other" })), ("change_rank", json!({ "rank": 5 })), ("disable", json!({}))],
         ),
         ("rule_runs", vec![("cancel", json!({}))]),
+        ("fields", vec![("change", json!({ "label": "Other" })), ("retire", json!({}))]),
         (
             "tenants",
             vec![

@@ -524,7 +524,7 @@ async fn custom_fields_of_every_type_are_kept_and_checked() {
     client
         .post(&at(&id, "set_custom"), json!({ "custom": { "a_url": "https://b.example" } }))
         .await
-        .problem(422, "custom_field_unknown");
+        .problem(422, "custom_field_retired");
     client.run("/v1/fields/ticket/change", json!({ "key": "a_email", "required": true })).await;
     client.post("/v1/tickets", json!({ "title": "y" })).await.problem(422, "custom_field_required");
     server.settle().await;

@@ -95,10 +95,18 @@ impl Schemas {
         let names = self.adopt_as(definitions, |name| {
             shared.get(name).and_then(Value::as_str).map_or_else(|| owned(model, name), ToOwned::to_owned)
         });
+        names.rename(&mut schema);
         if let Some(custom) = custom {
             self.holds_custom_of(&names, custom);
+            let named = json!({
+                "type": "object",
+                "description": "A record with custom fields.",
+                "properties": { "custom_names": {
+                    "type": "object", "additionalProperties": { "type": "string" }, "description": CUSTOM_NAMES,
+                } },
+            });
+            schema = json!({ "allOf": [schema, named] });
         }
-        names.rename(&mut schema);
         schema
     }
 
@@ -160,6 +168,9 @@ impl Schemas {
         names
     }
 }
+
+const CUSTOM_NAMES: &str = "By key, the names of the records that custom fields refer to, as they are now; only where \
+    the kind has such fields.";
 
 /// Marks the property `custom`, wherever in a schema it is a map of values.
 fn mark(schema: &mut Value, kind: &str) {

@@ -93,6 +93,7 @@ pub(super) fn schemas(document: &mut Document) {
         },
     });
     document.schemas.add("WrittenEvent", written);
+    let deprecated = document.schemas.of::<domain::automation::Deprecated>("");
     let accepted = json!({
         "type": "object",
         "description": "A command that was carried out.",
@@ -102,6 +103,10 @@ pub(super) fn schemas(document: &mut Document) {
             "version": { "type": "integer", "description": "The record's version now." },
             "position": { "type": "integer", "description": "The log's position now: for `Deskfold-Min-Position`." },
             "events": { "type": "array", "items": refer("WrittenEvent"), "description": "What was written; empty if it was so already." },
+            "deprecated": {
+                "type": "array", "items": deprecated,
+                "description": "Names in the body that are called otherwise now; they still mean the same.",
+            },
         },
     });
     document.schemas.add("Accepted", accepted);

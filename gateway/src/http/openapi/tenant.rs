@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    custom::{Definition, Definitions, FieldType},
+    custom::{self, Definition, Definitions, FieldType},
     field::Field,
 };
 use serde_json::{Map, Value, json};
@@ -42,7 +42,8 @@ pub(super) fn tell(schema: &mut Value, fields: &Fields) {
             let kind = members.get(CUSTOM_OF).and_then(Value::as_str);
             if let Some(known) = kind.and_then(|kind| fields.get(kind)) {
                 if members.remove("pattern").is_some() {
-                    let names: Vec<_> = known.keys().map(|key| format!("custom.{key}")).collect();
+                    let names = known.iter().flat_map(|(key, field)| custom::filter_names(key, field.field_type));
+                    let names: Vec<_> = names.map(|name| format!("custom.{name}")).collect();
                     members.insert("enum".into(), json!(names));
                 } else {
                     let properties: Map<_, _> = known.iter().map(|(key, field)| (key.clone(), of(field))).collect();
@@ -74,7 +75,7 @@ pub(super) fn leave_out(document: &mut Value, gone: &dyn Fn(&str) -> bool) {
 /// The schema of a field's values; null is "not set".
 fn of(field: &Definition) -> Value {
     let text = |format: &str| json!({ "type": ["string", "null"], "format": format });
-    let options = || field.options.iter().map(|option| json!(option));
+    let options = || field.options.iter().map(|option| json!(option.value));
     let mut schema = match field.field_type {
         FieldType::Text | FieldType::Phone => json!({ "type": ["string", "null"] }),
         FieldType::Number => json!({ "type": ["integer", "null"] }),
@@ -88,6 +89,10 @@ fn of(field: &Definition) -> Value {
         }
         FieldType::Url => text("uri"),
         FieldType::Email => text("email"),
+        FieldType::Money => json!({ "anyOf": [{ "$ref": "#/components/schemas/Money" }, { "type": "null" }] }),
+        FieldType::Reference => {
+            json!({ "type": ["string", "null"], "pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$" })
+        }
     };
     let label = field.label.trim_end_matches('.');
     let required = if field.required && !field.retired { " New records must have it." } else { "" };

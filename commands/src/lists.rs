@@ -1,0 +1,46 @@
+//! What lists tell of records, for rules that ask about it: folds that the read side lends, which this room does not know.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{Id, kernel::AnyState};
+use eventstore::Recorded;
+use serde_json::{Value, json};
+
+/// The row of a record in the list of its kind, as a fold over the events of its stream.
+#[derive(Clone, Copy)]
+pub struct RowFold {
+    /// The row after an event; none when there is none.
+    pub apply: fn(Id, Option<AnyState>, &Recorded) -> Result<Option<AnyState>, String>,
+    /// The row as JSON.
+    pub show: fn(&AnyState) -> Value,
+}
+
+/// The folds by kind of record.
+#[derive(Clone, Default)]
+pub struct Lists(Arc<HashMap<&'static str, RowFold>>);
+
+impl Lists {
+    /// Of these kinds.
+    pub fn new(folds: impl IntoIterator<Item = (&'static str, RowFold)>) -> Lists {
+        Lists(Arc::new(folds.into_iter().collect()))
+    }
+
+    /// The row after further events of a record, whose events so far led to `row`.
+    pub(crate) fn fold<'a>(
+        &self,
+        kind: &str,
+        id: Id,
+        row: Option<AnyState>,
+        events: impl IntoIterator<Item = &'a Recorded>,
+    ) -> Result<Option<AnyState>, String> {
+        let Some(fold) = self.0.get(kind) else { return Ok(None) };
+        events.into_iter().try_fold(row, |row, event| (fold.apply)(id, row, event))
+    }
+
+    /// The row as its list shows it, but for what is joined to it.
+    pub(crate) fn show(&self, kind: &str, id: Id, row: &AnyState) -> Option<Arc<Value>> {
+        let mut shown = (self.0.get(kind)?.show)(row);
+        shown["id"] = json!(id);
+        Some(Arc::new(shown))
+    }
+}

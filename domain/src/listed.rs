@@ -1,0 +1,355 @@
+//! One vocabulary: the names by which lists are filtered, and rules, selectors and templates ask about records.
+//!
+//! The lists of `projections` are held to it by a test: a column that is filtered there has its name here, for the kinds
+//! that rules see.
+
+use crate::filter::FieldKind::{self, Bool, Date, Decimal, Id, Integer, Set, Text, Time};
+
+/// The fields by which the list of a kind is filtered.
+struct Listed {
+    kind: &'static str,
+    fields: &'static [(FieldKind, &'static [&'static str])],
+}
+
+const LISTED: &[Listed] = &[
+    Listed {
+        kind: "call",
+        fields: &[
+            (Text, &["from_number", "to_number", "status"]),
+            (Integer, &["duration_s"]),
+            (Time, &["received_at", "answered_at", "ended_at", "updated_at"]),
+            (Id, &["contact_id", "user_id", "id"]),
+        ],
+    },
+    Listed {
+        kind: "company",
+        fields: &[
+            (
+                Text,
+                &[
+                    "name",
+                    "domain",
+                    "industry",
+                    "email",
+                    "phone",
+                    "website",
+                    "address",
+                    "city",
+                    "country",
+                    "description",
+                ],
+            ),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at"]),
+            (Id, &["owner_id", "merged_into", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "contact",
+        fields: &[
+            (
+                Text,
+                &[
+                    "name",
+                    "kind",
+                    "source",
+                    "email",
+                    "phone",
+                    "address",
+                    "city",
+                    "country",
+                    "locale",
+                    "time_zone",
+                    "description",
+                ],
+            ),
+            (Bool, &["archived"]),
+            (Time, &["erasure_requested_at", "created_at", "updated_at"]),
+            (Id, &["owner_id", "merged_into", "id"]),
+            (Set, &["tags", "company_ids"]),
+        ],
+    },
+    Listed {
+        kind: "conversation",
+        fields: &[
+            (
+                Text,
+                &[
+                    "medium",
+                    "identity.kind",
+                    "identity.value",
+                    "visitor.name",
+                    "visitor.country",
+                    "status",
+                    "last_message",
+                ],
+            ),
+            (Integer, &["unread_count", "message_count", "rating", "reopened_count"]),
+            (Bool, &["unanswered", "unread", "handed_over"]),
+            (Time, &["last_received_at", "last_sent_at", "active_at", "started_at", "closed_at", "updated_at"]),
+            (Id, &["channel_id", "contact_id", "assignee_id", "id"]),
+            (Set, &["label_ids", "read_by_ids"]),
+        ],
+    },
+    Listed {
+        kind: "deal",
+        fields: &[
+            (
+                Text,
+                &[
+                    "name",
+                    "pipeline",
+                    "amount.currency",
+                    "description",
+                    "stage",
+                    "status",
+                    "reason",
+                    "sale.price.currency",
+                ],
+            ),
+            (Decimal, &["amount.amount", "sale.price.amount"]),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at", "closed_at", "sold_at"]),
+            (Date, &["expected_on"]),
+            (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "enquiry",
+        fields: &[
+            (Text, &["name", "criteria.purpose", "source", "stage", "status", "outcome"]),
+            (Integer, &["criteria.rooms_from", "offer_count"]),
+            (Decimal, &["criteria.price_from.amount", "criteria.price_to.amount", "criteria.area_from"]),
+            (Bool, &["archived"]),
+            (Time, &["last_offer_at", "created_at", "updated_at", "closed_at"]),
+            (Id, &["contact_id", "owner_id", "id"]),
+            (Set, &["criteria.kinds", "criteria.cities", "offered_property_ids", "tags"]),
+        ],
+    },
+    Listed {
+        kind: "lead",
+        fields: &[
+            (Text, &["name", "source", "email", "phone", "city", "amount.currency", "description", "stage", "status"]),
+            (Decimal, &["amount.amount"]),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at", "closed_at"]),
+            (Id, &["contact_id", "converted_contact_id", "converted_deal_id", "owner_id", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "offer",
+        fields: &[
+            (Text, &["text", "status", "medium", "repeat_reason"]),
+            (Time, &["drafted_at", "sent_at", "opened_at", "answered_at", "updated_at"]),
+            (Id, &["enquiry_id", "contact_id", "sent_to_id", "id"]),
+            (Set, &["property_ids", "accepted_property_ids"]),
+        ],
+    },
+    Listed {
+        kind: "order",
+        fields: &[
+            (
+                Text,
+                &[
+                    "source",
+                    "external_number",
+                    "name",
+                    "phone",
+                    "email",
+                    "city",
+                    "address",
+                    "status",
+                    "total.currency",
+                    "comment",
+                ],
+            ),
+            (Integer, &["number"]),
+            (Decimal, &["total.amount", "paid.amount"]),
+            (Bool, &["paid_in_full", "cancelled"]),
+            (Time, &["placed_at", "paid_at", "cancelled_at", "updated_at"]),
+            (Id, &["customer_id", "company_id", "conversation_id", "id"]),
+        ],
+    },
+    Listed {
+        kind: "product",
+        fields: &[
+            (Text, &["name", "kind", "description", "color", "icon", "sku"]),
+            (Bool, &["retired", "archived"]),
+            (Time, &["created_at", "updated_at"]),
+            (Id, &["category_id", "owner_id", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "project",
+        fields: &[
+            (Text, &["name", "description"]),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at"]),
+            (Id, &["owner_id", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "property",
+        fields: &[
+            (Text, &["name", "kind", "purpose", "price.currency", "address", "city", "country", "description"]),
+            (Integer, &["rooms", "floor", "floors"]),
+            (Decimal, &["price.amount", "area"]),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at"]),
+            (Id, &["owner_id", "copied_from", "id"]),
+            (Set, &["features", "portals", "tags"]),
+        ],
+    },
+    Listed {
+        kind: "quick_reply",
+        fields: &[
+            (Text, &["name", "text"]),
+            (Bool, &["archived"]),
+            (Time, &["created_at", "updated_at"]),
+            (Id, &["label_id", "user_id", "owner_id", "id"]),
+            (Set, &["tags"]),
+        ],
+    },
+    Listed {
+        kind: "task",
+        fields: &[
+            (Text, &["title", "text", "status", "outcome", "author_kind"]),
+            (Integer, &["priority"]),
+            (Bool, &["open", "overdue"]),
+            (Time, &["due_at", "created_at", "started_at", "closed_at", "updated_at"]),
+            (Id, &["project_id", "assignee_id", "rule_run_id", "author_id", "id"]),
+            (Set, &["subject_ids"]),
+        ],
+    },
+    Listed {
+        kind: "ticket",
+        fields: &[
+            (Text, &["title", "status", "stage", "stage_means", "category", "requester_kind", "channel", "origin"]),
+            (Integer, &["number", "priority", "reopened_count", "message_count", "rating"]),
+            (
+                Time,
+                &[
+                    "opened_at",
+                    "updated_at",
+                    "first_reply_at",
+                    "last_message_at",
+                    "last_customer_message_at",
+                    "resolved_at",
+                    "closed_at",
+                    "snoozed_until",
+                ],
+            ),
+            (
+                Id,
+                &[
+                    "requester_id",
+                    "company_id",
+                    "team_id",
+                    "assignee_id",
+                    "product_id",
+                    "entitlement_id",
+                    "merged_into",
+                    "split_from",
+                    "id",
+                ],
+            ),
+            (Set, &["tags"]),
+        ],
+    },
+];
+
+/// What rules called a field before they called it as lists do: kind, before, now.
+const FORMER: &[(&str, &str, &str)] = &[
+    ("call", "contact", "contact_id"),
+    ("call", "from", "from_number"),
+    ("call", "to", "to_number"),
+    ("call", "user", "user_id"),
+    ("company", "owner", "owner_id"),
+    ("contact", "companies", "company_ids"),
+    ("contact", "owner", "owner_id"),
+    ("conversation", "assignee", "assignee_id"),
+    ("conversation", "channel", "channel_id"),
+    ("conversation", "contact", "contact_id"),
+    ("conversation", "labels", "label_ids"),
+    ("conversation", "messages", "message_count"),
+    ("deal", "company", "company_id"),
+    ("deal", "contact", "contact_id"),
+    ("deal", "enquiry", "enquiry_id"),
+    ("deal", "owner", "owner_id"),
+    ("deal", "property", "property_id"),
+    ("enquiry", "contact", "contact_id"),
+    ("enquiry", "owner", "owner_id"),
+    ("lead", "contact", "contact_id"),
+    ("lead", "owner", "owner_id"),
+    ("offer", "contact", "contact_id"),
+    ("offer", "enquiry", "enquiry_id"),
+    ("offer", "properties", "property_ids"),
+    ("order", "company", "company_id"),
+    ("order", "conversation", "conversation_id"),
+    ("order", "customer", "customer_id"),
+    ("order", "paid", "paid.amount"),
+    ("product", "owner", "owner_id"),
+    ("project", "owner", "owner_id"),
+    ("property", "owner", "owner_id"),
+    ("quick_reply", "label", "label_id"),
+    ("quick_reply", "owner", "owner_id"),
+    ("quick_reply", "user", "user_id"),
+    ("task", "assignee", "assignee_id"),
+    ("task", "project", "project_id"),
+    ("task", "rule_run", "rule_run_id"),
+    ("ticket", "assignee", "assignee_id"),
+    ("ticket", "company", "company_id"),
+    ("ticket", "entitlement", "entitlement_id"),
+    ("ticket", "product", "product_id"),
+    ("ticket", "requester.id", "requester_id"),
+    ("ticket", "requester.kind", "requester_kind"),
+    ("ticket", "team", "team_id"),
+];
+
+/// The fields by which the list of a kind is filtered; none for kinds that rules do not see.
+pub fn fields(kind: &str) -> impl Iterator<Item = (&'static str, FieldKind)> + use<> {
+    let listed = LISTED.iter().find(|listed| listed.kind == kind);
+    let fields = listed.map(|listed| listed.fields).unwrap_or_default();
+    fields.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind)))
+}
+
+/// The kind of values of one of them.
+pub fn kind_of(kind: &str, field: &str) -> Option<FieldKind> {
+    fields(kind).find(|(name, _)| *name == field).map(|(_, kind)| kind)
+}
+
+/// What a field of a kind is called now, if it was called so before.
+pub fn present(kind: &str, field: &str) -> Option<&'static str> {
+    FORMER.iter().find(|(of, before, _)| *of == kind && *before == field).map(|(_, _, now)| *now)
+}
+
+/// What a field of a kind was called before.
+pub fn former(kind: &str, field: &str) -> Option<&'static str> {
+    FORMER.iter().find(|(of, _, now)| *of == kind && *now == field).map(|(_, before, _)| *before)
+}
+
+/// Every name of a kind's fields that is no longer used, with what is used instead.
+pub fn former_names(kind: &str) -> impl Iterator<Item = (&'static str, &'static str)> + use<'_> {
+    FORMER.iter().filter(move |(of, _, _)| *of == kind).map(|(_, before, now)| (*before, *now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_that_rules_see_has_its_fields_and_every_former_name_a_present_one() {
+        for kind in crate::catalogue::kinds().filter(|kind| kind.document.is_some()) {
+            assert!(fields(kind.name).count() > 3, "{}", kind.name);
+        }
+        for (kind, before, now) in FORMER {
+            assert!(kind_of(kind, now).is_some(), "{kind}.{now}");
+            assert!(kind_of(kind, before).is_none(), "{kind}.{before} is a field now");
+        }
+    }
+}
