@@ -112,6 +112,8 @@ comment on column read_contacts_v2.name is 'Full name.';
 comment on column read_contacts_v2.notes is 'Notes about it, oldest first.';
 comment on column read_contacts_v2.owner_id is 'The user who owns it.';
 comment on column read_contacts_v2.phone is 'Primary phone number; no other contact may have it.';
+comment on column read_contacts_v2.phone_e164 is 'The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.';
+comment on column read_contacts_v2.phone_extension is 'The extension in `phone`.';
 comment on column read_contacts_v2.shared is 'With whom it is shared, and how far.';
 comment on column read_contacts_v2.source is 'Where the contact came from, such as `website`.';
 comment on column read_contacts_v2.tags is 'Tags.';

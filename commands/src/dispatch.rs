@@ -71,6 +71,8 @@ pub struct Order {
     pub must_be_new: bool,
     /// The record must exist.
     pub must_exist: bool,
+    /// What it says comes from another system: odd addresses are kept and marked, not refused.
+    pub from_outside: bool,
     /// Says what would be written, and writes nothing.
     pub dry_run: bool,
     /// A set-wide mark that is taken with the events and never given back: (scope, key). Taken before means done before.
@@ -118,6 +120,7 @@ impl Order {
             expected: None,
             must_be_new: false,
             must_exist: false,
+            from_outside: false,
             dry_run: false,
             mark: None,
         }
@@ -451,7 +454,7 @@ impl Commands {
         if let Some(feature) = tenant.missing_feature(A::KIND) {
             return Err(feature.disabled().into());
         }
-        let mut facts = Facts::default();
+        let mut facts = Facts::told(order.from_outside || order.via == Via::Import);
         let mut relied = Vec::new(); // (need, version)
         let mut state: A = (*downcast::<A>(known.state)).clone();
         let mut writes = vec![StreamWrite { stream: A::stream(order.id), expected: exactly(version), events: vec![] }];

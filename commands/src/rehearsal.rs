@@ -19,6 +19,7 @@ use domain::{
     rule::{self, Definition, New, Rule},
     rule_run::{RuleRun, SkipReason},
     task::Task,
+    tenant::Tenant,
 };
 use eventstore::{Log, Query, Recorded};
 use futures::{Stream, StreamExt};
@@ -337,7 +338,8 @@ impl Commands {
         };
         let order = Order { dry_run: true, ..order.clone() };
         self.dispatch::<Rule>(&order, rule::Command::Create(new)).await?;
-        let mut custom = CustomTypes::new();
+        let (settings, _) = self.load::<Tenant>(order.tenant, order.tenant).await?;
+        let mut custom = CustomTypes::of(settings.default_country());
         for kind in rule::kinds_with_custom_fields(&draft.trigger) {
             let (field, _) = self.load::<Field>(order.tenant, Field::id_for(order.tenant, kind)).await?;
             custom.extend(rule::custom_types_of(kind, &field, false));

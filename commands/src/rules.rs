@@ -130,7 +130,7 @@ impl RuleBook {
     }
 
     fn custom_types(&self, tenant: Id, trigger: &str) -> CustomTypes {
-        let mut types = CustomTypes::new();
+        let mut types = CustomTypes::of(self.settings.default_country());
         for kind in rule::kinds_with_custom_fields(trigger) {
             if let Some(field) = self.fields.get(&Field::id_for(tenant, kind)) {
                 types.extend(rule::custom_types_of(kind, field, false));

@@ -12,6 +12,7 @@ use domain::{
     reference::Subject,
     rule::{self, Definition, Rule},
     rule_run::{Asked, CancelReason, Command, RuleRun, Status},
+    tenant::Tenant,
 };
 use eventstore::{Direction, Recorded};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -219,7 +220,8 @@ impl Runs {
         let missing = || Halt::Failed("the version of the rule is not there".into());
         let (trigger, definition, _) = published.ok_or_else(missing)?;
         // Fields may have been retired since; what they hold is still there.
-        let mut custom = CustomTypes::new();
+        let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
+        let mut custom = CustomTypes::of(settings.default_country());
         for kind in rule::kinds_with_custom_fields(&trigger) {
             let (field, _) = self.commands.load::<Field>(tenant, Field::id_for(tenant, kind)).await?;
             custom.extend(rule::custom_types_of(kind, &field, true));

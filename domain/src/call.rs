@@ -7,7 +7,10 @@ use serde_json::Value;
 use crate::{
     Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
     contact::Contact,
+    must, phone,
     reference::{self, REFERENCE_UNFIT, Reference},
+    tenant::Tenant,
+    text::is_blank,
     user::User,
     valid,
 };
@@ -16,10 +19,20 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct New {
-    /// The number that calls.
+    /// The number that calls, or whatever the exchange says of it.
+    #[schemars(extend("format" = "phone"))]
     pub from: Personal<String>,
+    /// That number as it is dialled from anywhere (E.164), worked out from `from`; absent when nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub from_e164: Option<Personal<String>>,
     /// The number that is called.
+    #[schemars(extend("format" = "phone"))]
     pub to: String,
+    /// That number as it is dialled from anywhere (E.164), worked out from `to`; absent when nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub to_e164: Option<String>,
     /// Who calls, as far as known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Id>,
@@ -69,8 +82,10 @@ pub enum Event {
     /// Nobody took it.
     Missed {
         /// The number that called.
+        #[schemars(extend("format" = "phone"))]
         from: Personal<String>,
         /// The number that was called.
+        #[schemars(extend("format" = "phone"))]
         to: String,
         /// Who called, as far as known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +138,20 @@ const EXISTS: Rejection = Rejection::conflict("call_exists", "A call with this i
 const ANSWERED: Rejection = Rejection::conflict("call_answered", "Somebody else has taken the call.");
 const OVER: Rejection = Rejection::conflict("call_over", "The call is over.");
 
+/// A number, or what stands in its place (`anonymous`): what the exchange says is never refused for its looks.
+fn known_by(text: &str, pointer: &str) -> Result<(), Rejection> {
+    must(!text.chars().all(is_blank) && text.chars().count() <= 200, valid::PHONE_INVALID, pointer)
+}
+
+impl New {
+    /// Says what the numbers mean.
+    fn read(self, ctx: &Ctx<'_>) -> New {
+        let country = ctx.fact::<Tenant>(ctx.tenant).default_country();
+        let e164 = |text: &str| phone::number(text, country).map(|number| number.e164);
+        New { from_e164: e164(&self.from).map(Personal), to_e164: e164(&self.to), ..self }
+    }
+}
+
 impl Aggregate for Call {
     const KIND: &'static str = "call";
     const PLURAL: &'static str = "calls";
@@ -133,11 +162,8 @@ impl Aggregate for Call {
     fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let Some(received) = &self.received else {
             let Command::Receive(new) = command else { return Err(UNKNOWN) };
-            all([
-                valid::phone(Some(&new.from)).map_err(|_| valid::PHONE_INVALID.at("/from")),
-                reference::check(&caller(new.contact), ctx),
-            ])?;
-            return Ok(vec![Event::Received(new)]);
+            all([known_by(&new.from, "/from"), known_by(&new.to, "/to"), reference::check(&caller(new.contact), ctx)])?;
+            return Ok(vec![Event::Received(new.read(ctx))]);
         };
         match (command, self.status) {
             (Command::Receive(new), _) if new.from == received.from && new.to == received.to => Ok(vec![]),
@@ -154,7 +180,7 @@ impl Aggregate for Call {
             (Command::Answer { user }, _) if self.user == Some(user) => Ok(vec![]),
             (Command::Answer { .. }, Status::Answered) => Err(ANSWERED),
             (Command::Miss, Status::Ringing) => {
-                let New { from, to, contact } = received.clone();
+                let New { from, to, contact, .. } = received.clone();
                 Ok(vec![Event::Missed { from, to, contact }])
             }
             (Command::Miss, Status::Missed) | (Command::End { .. }, Status::Ended) => Ok(vec![]),
@@ -196,9 +222,13 @@ impl Aggregate for Call {
         Some(Document::json_schema(generator))
     }
 
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
-            Command::Receive(new) => reference::needs(&caller(new.contact)),
+            Command::Receive(new) => {
+                let mut needs = reference::needs(&caller(new.contact));
+                needs.push(phone::need(ctx));
+                needs
+            }
             Command::LinkContact { contact } => reference::needs(&caller(Some(*contact))),
             Command::Answer { user } => vec![Need::of::<User>(*user)],
             _ => Vec::new(),
@@ -221,7 +251,13 @@ impl Aggregate for Call {
         let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 + last);
         let to = "+7 812 555 0100".to_owned();
         vec![
-            Command::Receive(New { from: "+7 921 555 0101".into(), to, contact: Some(id(0xC)) }),
+            Command::Receive(New {
+                from: "+7 921 555 0101".into(),
+                from_e164: None,
+                to,
+                to_e164: None,
+                contact: Some(id(0xC)),
+            }),
             Command::LinkContact { contact: id(0xD) },
             Command::Answer { user: id(0xA) },
             Command::Miss,
@@ -242,7 +278,13 @@ mod tests {
     const MARIA: Id = Id::from_bits(0xC);
 
     fn new() -> New {
-        New { from: "+7 921 555 0101".into(), to: "+7 812 555 0100".into(), contact: Some(MARIA) }
+        New {
+            from: "+7 921 555 0101".into(),
+            from_e164: Some("+79215550101".into()),
+            to: "+7 812 555 0100".into(),
+            to_e164: Some("+78125550100".into()),
+            contact: Some(MARIA),
+        }
     }
 
     #[test]
@@ -251,7 +293,9 @@ mod tests {
         given::<Call>([Event::Received(new())]).when(Command::Receive(new())).nothing();
         let other = New { to: "+7 812 555 0199".into(), ..new() };
         given::<Call>([Event::Received(new())]).when(Command::Receive(other)).rejected(EXISTS);
-        let nobody = New { from: "nobody".into(), ..new() };
+        let hidden = New { from: "anonymous".into(), from_e164: None, contact: None, ..new() };
+        given::<Call>([]).when(Command::Receive(hidden.clone())).then([Event::Received(hidden)]);
+        let nobody = New { from: " ".into(), contact: None, ..new() };
         given::<Call>([]).when(Command::Receive(nobody)).rejected(valid::PHONE_INVALID);
         given::<Call>([]).when(Command::Miss).rejected(UNKNOWN);
     }
@@ -268,7 +312,7 @@ mod tests {
         let ended = || Event::Ended { duration_s: 95 };
         given::<Call>([rings(), answered()]).when(Command::End { duration_s: 95 }).then([ended()]);
         given::<Call>([rings(), answered(), ended()]).when(Command::End { duration_s: 95 }).nothing();
-        let New { from, to, contact } = new();
+        let New { from, to, contact, .. } = new();
         let missed = Event::Missed { from, to, contact };
         given::<Call>([rings()]).when(Command::Miss).then([missed.clone()]);
         given::<Call>([rings(), missed.clone()]).when(Command::Miss).nothing();

@@ -93,6 +93,7 @@ impl JsonSchema for Color {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "format": "word",
             "description": "#rgb, #rrggbb, rgb(r, g, b) or hsl(h, s%, l%); kept as #rrggbb.",
             "examples": ["#00a09d"]
         })

@@ -9,9 +9,12 @@ use serde_json::{Map, Value, json};
 use crate::{
     Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     company::Company,
+    email,
     external::{self, EXTERNAL_ID_INVALID, ExternalId},
     named::Either,
+    phone::{self, Dialled},
     record::{self, Record},
+    text::{self, trimmed},
     valid,
 };
 
@@ -47,10 +50,20 @@ pub struct Fields {
     pub source: Option<String>,
     /// Primary e-mail address; no other contact may have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "email"))]
     pub email: Option<Personal<String>>,
     /// Primary phone number; no other contact may have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "phone"))]
     pub phone: Option<Personal<String>>,
+    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_extension: Option<Personal<String>>,
     /// Postal address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Personal<String>>,
@@ -99,27 +112,87 @@ pub struct Identity {
     pub kind: IdentityKind,
     /// The address, name or number there.
     pub value: Personal<String>,
+    /// A phone number as it is dialled from anywhere (E.164), worked out from `value`; absent when nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true))]
+    pub e164: Option<Personal<String>>,
 }
 
 impl Identity {
+    /// An address as it is given.
+    pub fn new(kind: IdentityKind, value: impl Into<Personal<String>>) -> Identity {
+        Identity { kind, value: value.into(), e164: None }
+    }
+
+    /// Whether it is reached by a phone number.
+    pub(crate) fn is_dialled(&self) -> bool {
+        matches!(self.kind, IdentityKind::Phone | IdentityKind::Whatsapp | IdentityKind::Viber)
+    }
+
+    /// The same with what its number means, if it has one: for what a channel says of somebody. Name [`phone::need`] first.
+    pub(crate) fn read(self, ctx: &Ctx<'_>) -> Identity {
+        self.clone().dialled(ctx).unwrap_or(Identity { e164: None, ..self })
+    }
+
+    /// The same with what its number means.
+    fn dialled(self, ctx: &Ctx<'_>) -> Result<Identity, Rejection> {
+        if !self.is_dialled() {
+            return Ok(Identity { e164: None, ..self });
+        }
+        let dialled = Dialled::of(Some(&self.value), "/value", ctx);
+        let Dialled { e164, .. } = dialled.map_err(|fault| IDENTITY_INVALID.because(fault.detail).at("/value"))?;
+        Ok(Identity { e164: e164.map(Personal), ..self })
+    }
+
     /// The name it claims, the same however it is written: `email:anna@example.com`, `phone:+390612345`.
     pub fn key(&self) -> String {
-        let value = self.value.trim();
+        let value = trimmed(&self.value);
+        let name = || value.trim_start_matches('@').to_lowercase();
         match self.kind {
-            IdentityKind::Email => format!("email:{}", value.to_lowercase()),
-            IdentityKind::Phone => format!("phone:{}", digits(value)),
-            IdentityKind::Whatsapp => format!("whatsapp:{}", digits(value)),
-            IdentityKind::Viber => format!("viber:{}", digits(value)),
-            IdentityKind::Telegram => format!("telegram:{}", value.trim_start_matches('@').to_lowercase()),
-            IdentityKind::Instagram => format!("instagram:{}", value.trim_start_matches('@').to_lowercase()),
+            IdentityKind::Email => format!("email:{}", email::key(value)),
+            IdentityKind::Phone => format!("phone:{}", self.number()),
+            IdentityKind::Whatsapp => format!("whatsapp:{}", self.number()),
+            IdentityKind::Viber => format!("viber:{}", self.number()),
+            IdentityKind::Telegram => format!("telegram:{}", name()),
+            IdentityKind::Instagram => format!("instagram:{}", name()),
             IdentityKind::Messenger => format!("messenger:{value}"),
         }
     }
 
+    /// Every name it claims: [`Identity::key`], and those under which the same address was claimed before numbers and
+    /// domains were read, so that an old contact and a new one meet.
+    pub fn keys(&self) -> BTreeSet<String> {
+        let value = self.value.trim();
+        let key = self.key();
+        let mut keys = BTreeSet::from([key.clone()]);
+        if self.kind == IdentityKind::Email {
+            keys.insert(format!("email:{}", value.to_lowercase()));
+        }
+        if let (true, Some((kind, number))) = (self.is_dialled(), key.split_once(':')) {
+            keys.extend(
+                [number.trim_start_matches('+'), &plain_digits(value)].map(|number| format!("{kind}:{number}")),
+            );
+        }
+        keys
+    }
+
+    /// Whether both are one address.
+    pub fn is_same(&self, other: &Identity) -> bool {
+        !self.keys().is_disjoint(&other.keys())
+    }
+
+    /// The number as it is dialled from anywhere, or what can be known of it.
+    fn number(&self) -> String {
+        let read = || phone::number(&self.value, None).map(|number| number.e164);
+        let known = self.e164.as_ref().map(|e164| e164.0.clone());
+        known.or_else(read).unwrap_or_else(|| plain_digits(self.value.trim()))
+    }
+
     fn check(&self) -> Result<(), Rejection> {
         let sound = match self.kind {
-            IdentityKind::Email => crate::custom::is_email(&self.value),
-            IdentityKind::Phone | IdentityKind::Whatsapp | IdentityKind::Viber => crate::custom::is_phone(&self.value),
+            IdentityKind::Email => email::is_email(&self.value),
+            // Read where the tenant's country is known.
+            IdentityKind::Phone | IdentityKind::Whatsapp | IdentityKind::Viber => true,
             IdentityKind::Telegram | IdentityKind::Instagram | IdentityKind::Messenger => {
                 let name = self.value.trim_start_matches('@');
                 !name.is_empty() && name.len() <= 200 && !name.contains(char::is_whitespace)
@@ -129,10 +202,12 @@ impl Identity {
     }
 }
 
-/// A phone number without its separators; the plus of an international one stays, and `00` means the same.
-fn digits(number: &str) -> String {
+/// A phone number without its separators; the plus of an international one stays, and `00` means the same. What has no
+/// digit stays as it is: something is known by it nevertheless.
+fn plain_digits(number: &str) -> String {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     match digits.strip_prefix("00") {
+        _ if digits.is_empty() => text::typed(number),
         Some(rest) => format!("+{rest}"),
         None if number.starts_with('+') => format!("+{digits}"),
         None => digits,
@@ -354,9 +429,11 @@ const MERGE_UNFIT: Rejection = Rejection::invalid(
 impl Contact {
     /// Every address at which it is reached, the primary ones first.
     pub fn addresses(&self) -> Vec<Identity> {
-        let of = |kind, value: &Option<Personal<String>>| value.clone().map(|value| Identity { kind, value });
+        let of = |kind, value: &Option<Personal<String>>| value.clone().map(|value| Identity::new(kind, value));
         let primary = self.fields.iter().flat_map(|fields| {
-            [of(IdentityKind::Email, &fields.email), of(IdentityKind::Phone, &fields.phone)].into_iter().flatten()
+            let phone = of(IdentityKind::Phone, &fields.phone);
+            let phone = phone.map(|phone| Identity { e164: fields.phone_e164.clone(), ..phone });
+            [of(IdentityKind::Email, &fields.email), phone].into_iter().flatten()
         });
         primary.chain(self.state.identities.iter().cloned()).collect()
     }
@@ -369,7 +446,9 @@ impl Contact {
     /// Where in a command's body the address with this key stands.
     fn place_of(&self, key: &str) -> &'static str {
         let is = |kind, value: &Option<Personal<String>>| {
-            value.clone().is_some_and(|value| Identity { kind, value }.key() == key)
+            let identity = value.clone().map(|value| Identity::new(kind, value));
+            let e164 = self.fields.as_ref().and_then(|fields| fields.phone_e164.clone());
+            identity.is_some_and(|identity| Identity { e164, ..identity }.keys().contains(key))
         };
         match &self.fields {
             Some(fields) if is(IdentityKind::Email, &fields.email) => "/email",
@@ -379,7 +458,7 @@ impl Contact {
     }
 
     fn address_keys(&self) -> BTreeSet<String> {
-        self.addresses().iter().map(Identity::key).collect()
+        self.addresses().iter().flat_map(Identity::keys).collect()
     }
 
     fn note(&self, note_id: Id) -> Result<&Personal<String>, Rejection> {
@@ -398,16 +477,25 @@ impl record::Spec for Spec {
     const PERSON: bool = true;
     const OWN: &'static [&'static str] = &["edit_note", "delete_note"];
     const ATTRIBUTED: bool = true;
+    const PHONE: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
     type State = State;
 
+    fn phone(fields: &Fields) -> Option<&str> {
+        fields.phone.as_ref().map(|phone| phone.as_str())
+    }
+
+    fn dial(fields: &mut Fields, Dialled { e164, extension }: Dialled) {
+        fields.phone_e164 = e164.map(Personal);
+        fields.phone_extension = extension.map(Personal);
+    }
+
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([
             valid::name(&fields.name, "/name"),
             valid::email(fields.email.as_ref().map(|email| email.as_str())),
-            valid::phone(fields.phone.as_ref().map(|phone| phone.as_str())),
             valid::country(fields.country.as_deref()),
             valid::locale(fields.locale.as_deref()),
             valid::time_zone(fields.time_zone.as_deref()),
@@ -427,16 +515,19 @@ impl record::Spec for Spec {
         Ok(match command {
             Command::AddIdentity(identity) => {
                 identity.check()?;
-                let key = identity.key();
-                let known =
-                    contact.address_keys().contains(&key) || state.absorbed.values().any(|keys| keys.contains(&key));
+                let identity = identity.dialled(ctx)?;
+                let keys = identity.keys();
+                let known = !contact.address_keys().is_disjoint(&keys)
+                    || state.absorbed.values().any(|absorbed| !absorbed.is_disjoint(&keys));
                 if known { vec![] } else { vec![Event::IdentityAdded(identity)] }
             }
             Command::RemoveIdentity(identity) => {
-                let key = identity.key();
-                match state.identities.iter().find(|known| known.key() == key) {
+                let identity = identity.clone().dialled(ctx).unwrap_or(identity);
+                match state.identities.iter().find(|known| known.is_same(&identity)) {
                     Some(known) => vec![Event::IdentityRemoved(known.clone())],
-                    None if contact.address_keys().contains(&key) => return Err(IDENTITY_PRIMARY.at("/value")),
+                    None if !contact.address_keys().is_disjoint(&identity.keys()) => {
+                        return Err(IDENTITY_PRIMARY.at("/value"));
+                    }
                     None => vec![],
                 }
             }
@@ -537,7 +628,7 @@ impl record::Spec for Spec {
             Event::Merged { into, .. } => state.merged_into = Some(*into),
             Event::Unmerged { .. } => state.merged_into = None,
             Event::Absorbed { contact, redirects } => {
-                state.absorbed.insert(*contact, redirects.iter().map(Identity::key).collect());
+                state.absorbed.insert(*contact, redirects.iter().flat_map(Identity::keys).collect());
             }
             Event::Released { contact } => drop(state.absorbed.remove(contact)),
             Event::OfferReceived { offer, properties } => {
@@ -552,6 +643,11 @@ impl record::Spec for Spec {
 
     fn needs(_: &Contact, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
+            Either::Own(Command::AddIdentity(identity) | Command::RemoveIdentity(identity))
+                if identity.is_dialled() =>
+            {
+                vec![phone::need(ctx)]
+            }
             Either::Own(Command::LinkCompany { company, .. }) => vec![Need::guarded::<Company>(*company)],
             Either::Own(Command::Merge { into }) if *into != ctx.id => vec![Need::guarded::<Contact>(*into)],
             _ => vec![],
@@ -591,7 +687,7 @@ impl record::Spec for Spec {
     }
 
     fn document_schemas() -> Vec<(&'static str, Value)> {
-        vec![("companies", json!({ "type": "array", "items": { "type": "string" } }))]
+        vec![("companies", json!({ "type": "array", "items": { "type": "string", "format": "word" } }))]
     }
 
     fn refusals() -> Vec<Rejection> {
@@ -604,7 +700,7 @@ impl record::Spec for Spec {
     fn examples() -> (Fields, Vec<Command>) {
         let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
         let note = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000D);
-        let telegram = Identity { kind: IdentityKind::Telegram, value: "@maria_r".into() };
+        let telegram = Identity::new(IdentityKind::Telegram, "@maria_r");
         let customer = ExternalId { source: "shop".into(), external_id: "C-1007".into() };
         let fields = Fields {
             name: "Maria Rossi".into(),
@@ -612,6 +708,8 @@ impl record::Spec for Spec {
             source: Some("website".into()),
             email: Some("maria.rossi@example.com".into()),
             phone: Some("+39 06 555 0101".into()),
+            phone_e164: Some("+39065550101".into()),
+            phone_extension: None,
             address: Some("Via Roma 1".into()),
             city: Some("Roma".into()),
             country: Some("IT".into()),

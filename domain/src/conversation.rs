@@ -30,6 +30,7 @@ pub struct Visitor {
     pub name: Option<Personal<String>>,
     /// Country, ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
     pub country: Option<String>,
     /// The page from which the visitor writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +45,7 @@ pub struct Visitor {
 #[serde(deny_unknown_fields)]
 pub struct New {
     /// By what means: `live_chat`, `whatsapp`, `telegram`, ...
+    #[schemars(extend("format" = "word"))]
     pub medium: String,
     /// Through which of the channels of that sort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -820,13 +822,14 @@ impl Aggregate for Conversation {
 }
 
 impl Conversation {
-    fn start(&self, new: New, ctx: &Ctx<'_>) -> Decision<Event> {
+    fn start(&self, mut new: New, ctx: &Ctx<'_>) -> Decision<Event> {
+        new.identity = new.identity.map(|identity| identity.read(ctx));
         if let Some(started) = &self.started {
-            return if started.medium == new.medium && started.identity == new.identity {
-                Ok(vec![])
-            } else {
-                Err(EXISTS)
+            let same = match (&started.identity, &new.identity) {
+                (Some(started), Some(new)) => started.kind == new.kind && started.is_same(new),
+                (started, new) => started == new,
             };
+            return if started.medium == new.medium && same { Ok(vec![]) } else { Err(EXISTS) };
         }
         let media = ctx.fact::<Tenant>(ctx.tenant).media();
         let medium = settings::check_name(&media, &new.medium, MEDIUM_INVALID, "/medium");

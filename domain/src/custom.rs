@@ -11,8 +11,10 @@ use serde_json::Value;
 use crate::{
     Aggregate, Ctx, Id, Money, Need, Rejection, Time, all,
     choice::Choice,
+    email,
     field::Field,
     filter::FieldKind,
+    phone,
     reference::{self, Reference, Subject},
 };
 
@@ -70,7 +72,7 @@ impl FieldType {
     /// The parts of its values by which records are filtered, when it is not the value itself.
     pub const fn parts(self) -> &'static [(&'static str, FieldKind)] {
         match self {
-            FieldType::Money => &[("amount", FieldKind::Decimal), ("currency", FieldKind::Text)],
+            FieldType::Money => &[("amount", FieldKind::Decimal), ("currency", FieldKind::Word)],
             _ => &[],
         }
     }
@@ -285,11 +287,11 @@ fn check_value(key: &str, field: &Definition, current: Option<&Value>, value: &V
             chosen.iter().try_for_each(|value| option(value, &wanted))
         }
         FieldType::Url => text("an http or https address", is_url),
-        FieldType::Email => text("an e-mail address", is_email),
-        FieldType::Phone => text("a phone number", is_phone),
+        FieldType::Email => text("an e-mail address", email::is_email),
+        FieldType::Phone => text("a phone number", |text| phone::read(text, None).is_ok()),
         FieldType::Money => {
             let wanted = "money, such as {\"amount\": \"12.50\", \"currency\": \"EUR\"}";
-            must(Money::deserialize(value).is_ok(), wanted)
+            must(Money::deserialize(value).is_ok_and(|money| money.check("").is_ok()), wanted)
         }
         FieldType::Reference => {
             let kind = field.target.map_or("record", Target::kind);
@@ -302,22 +304,6 @@ fn check_value(key: &str, field: &Definition, current: Option<&Value>, value: &V
 pub fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
-}
-
-/// Whether a text looks like an e-mail address: one `@`, something on both sides, no white space. Whether it receives
-/// mail only sending shows.
-pub fn is_email(text: &str) -> bool {
-    text.len() <= 254
-        && !text.contains(char::is_whitespace)
-        && text
-            .split_once('@')
-            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-}
-
-/// Whether a text looks like a phone number: at least three digits among the usual separators.
-pub fn is_phone(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_digit() || "+-() ./x".contains(c))
-        && text.chars().filter(char::is_ascii_digit).count() >= 3
 }
 
 #[cfg(test)]

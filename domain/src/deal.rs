@@ -12,6 +12,7 @@ use crate::{
     contact::Contact,
     custom::Changes,
     enquiry::Enquiry,
+    money,
     named::Either,
     property::Property,
     record::{self, Record},
@@ -217,7 +218,7 @@ impl record::Spec for Spec {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![CLOSED, valid::NAME_INVALID, valid::AMOUNT_INVALID]
+        [CLOSED, valid::NAME_INVALID, valid::AMOUNT_INVALID].into_iter().chain(money::REFUSALS).collect()
     }
 
     fn examples() -> (Fields, Vec<Command>) {

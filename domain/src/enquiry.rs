@@ -11,7 +11,7 @@ use crate::{
     Ctx, Decision, Id, Money, Personal, Rejection, all,
     contact::Contact,
     custom::{self, Changes},
-    must,
+    money, must,
     property::{Kind, Purpose},
     record::{self, Record},
     reference::Reference,
@@ -244,7 +244,10 @@ impl record::Spec for Spec {
 
     fn refusals() -> Vec<Rejection> {
         let own = [CLOSED, TEXT_INVALID, NOTE_EXISTS];
-        own.into_iter().chain([valid::NAME_INVALID, valid::AMOUNT_INVALID, valid::URL_INVALID]).collect()
+        own.into_iter()
+            .chain([valid::NAME_INVALID, valid::AMOUNT_INVALID, valid::URL_INVALID])
+            .chain(money::REFUSALS)
+            .collect()
     }
 
     fn examples() -> (Fields, Vec<Command>) {

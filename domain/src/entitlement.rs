@@ -10,7 +10,7 @@ use crate::{
     Aggregate, Claim, Ctx, Decision, Id, Money, Need, Party, Rejection, Time, all,
     custom::{self, Changes, Custom},
     external::{EXTERNAL_ID_INVALID, ExternalId},
-    must,
+    money, must,
     product::Product,
     record::{self, FIELD_INVALID},
     valid,
@@ -357,6 +357,7 @@ impl Aggregate for Entitlement {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, EXTERNAL_ID_TAKEN, EXTERNAL_ID_INVALID, PRODUCT_UNFIT, HOLDER_UNFIT];
+        refusals.extend(money::REFUSALS);
         refusals.extend([QUANTITY_INVALID, PERIOD_INVALID, NOT_ACTIVE, NOT_OVER, FIELD_INVALID, valid::PRICE_INVALID]);
         refusals.extend(custom::refusals());
         refusals

@@ -8,6 +8,8 @@
 //!
 //! Every condition is true or false: on a field without a value `ne`, `not_in` and `is_null` are true, all others
 //! false, and `not` turns the one into the other. A set without elements has no value. `{}` matches everything.
+//!
+//! Text that people type is compared as people read it: see [`crate::text`].
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -17,7 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FieldError, Id, Personal, Time, custom::FieldType};
+use crate::{
+    Country, FieldError, Id, Personal, Time,
+    custom::FieldType,
+    email, phone,
+    text::{composed, loose, searched, typed},
+};
 
 /// How deep `all`, `any` and `not` may be nested.
 pub const MAX_DEPTH: usize = 16;
@@ -30,8 +37,15 @@ pub const MAX_VALUES: usize = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldKind {
-    /// Text, compared byte by byte; `contains` and `starts_with` ignore case.
+    /// Text that people type: names, cities, titles. Compared without regard to case and the blanks around it, accents
+    /// kept; `contains` and `starts_with` ignore accents too, and `exact` compares to the letter.
     Text,
+    /// A word or code that a program chose: statuses, kinds, currencies. Compared to the letter.
+    Word,
+    /// An e-mail address: as text, and the same in every spelling of its domain.
+    Email,
+    /// A phone number: compared and searched by its digits in any spelling.
+    Phone,
     /// A whole number.
     Integer,
     /// An exact decimal, as a number or as text.
@@ -44,8 +58,10 @@ pub enum FieldKind {
     Date,
     /// The id of a record.
     Id,
-    /// A set of texts: `eq` and `contains` ask for an element, `in` for any of several.
+    /// A set of words or ids: `eq` and `contains` ask for an element, `in` for any of several.
     Set,
+    /// A set of texts that people type, such as tags: as a set, its elements compared as text.
+    Tags,
 }
 
 impl FieldKind {
@@ -53,19 +69,24 @@ impl FieldKind {
     pub const fn ops(self) -> &'static [Op] {
         use Op::*;
         match self {
-            FieldKind::Text => &[Eq, Ne, In, NotIn, Lt, Lte, Gt, Gte, Between, Contains, StartsWith, IsNull],
+            FieldKind::Text | FieldKind::Word | FieldKind::Email => {
+                &[Eq, Ne, In, NotIn, Exact, Lt, Lte, Gt, Gte, Between, Contains, StartsWith, IsNull]
+            }
+            FieldKind::Phone => &[Eq, Ne, In, NotIn, Exact, Contains, StartsWith, IsNull],
             FieldKind::Integer | FieldKind::Decimal | FieldKind::Time | FieldKind::Date => {
                 &[Eq, Ne, In, NotIn, Lt, Lte, Gt, Gte, Between, IsNull]
             }
             FieldKind::Bool | FieldKind::Id => &[Eq, Ne, In, NotIn, IsNull],
-            FieldKind::Set => &[Eq, Ne, In, NotIn, Contains, IsNull],
+            FieldKind::Set | FieldKind::Tags => &[Eq, Ne, In, NotIn, Exact, Contains, IsNull],
         }
     }
 
     /// What a value of it looks like, for error messages.
     pub const fn wanted(self) -> &'static str {
         match self {
-            FieldKind::Text | FieldKind::Set => "text",
+            FieldKind::Text | FieldKind::Word | FieldKind::Set | FieldKind::Tags => "text",
+            FieldKind::Email => "an e-mail address or a part of one",
+            FieldKind::Phone => "a phone number or a part of one",
             FieldKind::Integer => "a whole number",
             FieldKind::Decimal => "a decimal such as \"12.50\"",
             FieldKind::Bool => "true or false",
@@ -79,7 +100,7 @@ impl FieldKind {
     pub fn read(self, value: &Value) -> Option<Scalar> {
         let text = || value.as_str().filter(|text| !text.contains('\0'));
         Some(match self {
-            FieldKind::Text | FieldKind::Set => Scalar::Text(text()?.to_owned()),
+            kind if kind.is_text() || kind.is_set() => Scalar::Text(text()?.to_owned()),
             FieldKind::Integer => Scalar::Integer(value.as_i64()?),
             FieldKind::Decimal => Scalar::Decimal(match value {
                 Value::Number(number) => Decimal::from_str(&number.to_string()).ok()?,
@@ -89,14 +110,57 @@ impl FieldKind {
             FieldKind::Time => Scalar::Time(plain_time(text()?)?),
             FieldKind::Date => Scalar::Date(plain_date(text()?)?),
             FieldKind::Id => Scalar::Text(Id::from_str(text()?).ok()?.to_string()),
+            _ => return None,
         })
+    }
+
+    /// Whether its values are texts, one each.
+    pub const fn is_text(self) -> bool {
+        matches!(self, FieldKind::Text | FieldKind::Word | FieldKind::Email | FieldKind::Phone)
+    }
+
+    /// Whether its values are several texts.
+    pub const fn is_set(self) -> bool {
+        matches!(self, FieldKind::Set | FieldKind::Tags)
+    }
+
+    /// The form in which a value that a record has is compared.
+    fn compared(self, value: Scalar) -> Scalar {
+        match (self, value) {
+            (FieldKind::Text | FieldKind::Email | FieldKind::Tags, Scalar::Text(text)) => Scalar::Text(typed(&text)),
+            (FieldKind::Phone, Scalar::Text(text)) => Scalar::Text(phone::digits(&text)),
+            (_, value) => value,
+        }
+    }
+
+    /// The forms in which a value is looked for: more than one where a record may have it in more than one.
+    fn wanted_forms(self, value: Scalar, country: Option<Country>) -> Vec<Scalar> {
+        match (self, value) {
+            (FieldKind::Email, Scalar::Text(text)) => email::forms(&text).into_iter().map(Scalar::Text).collect(),
+            (FieldKind::Phone, Scalar::Text(text)) => {
+                phone::spellings(&text, country).into_iter().map(Scalar::Text).collect()
+            }
+            (kind, value) => vec![kind.compared(value)],
+        }
+    }
+
+    /// The form in which a text is searched, or looked for.
+    fn searched(self, text: &str) -> String {
+        match self {
+            FieldKind::Word => text.to_lowercase(),
+            FieldKind::Phone => phone::digits(text),
+            _ => searched(text),
+        }
     }
 }
 
 impl From<FieldType> for FieldKind {
     fn from(field_type: FieldType) -> Self {
         match field_type {
-            FieldType::Text | FieldType::Select | FieldType::Url | FieldType::Email | FieldType::Phone => Self::Text,
+            FieldType::Text | FieldType::Url => Self::Text,
+            FieldType::Select => Self::Word,
+            FieldType::Email => Self::Email,
+            FieldType::Phone => Self::Phone,
             FieldType::Number => Self::Integer,
             // Of money the amount; a filter asks about its parts.
             FieldType::Decimal | FieldType::Money => Self::Decimal,
@@ -144,6 +208,8 @@ pub enum Op {
     In,
     /// None of several, or without a value.
     NotIn,
+    /// Equal to the letter: case, blanks and spelling count. A set has exactly this element.
+    Exact,
     /// Less than.
     Lt,
     /// Less than or equal.
@@ -154,9 +220,9 @@ pub enum Op {
     Gte,
     /// From the first to the second of two values, both included.
     Between,
-    /// Has this text somewhere in it, case ignored; a set has this element.
+    /// Has this text somewhere in it, case and accents ignored; a set has this element.
     Contains,
-    /// Begins with this text, case ignored.
+    /// Begins with this text, case and accents ignored.
     StartsWith,
     /// Has no value (`true`), or has one (`false`).
     IsNull,
@@ -173,6 +239,7 @@ impl Op {
             Op::Ne => "ne",
             Op::In => "in",
             Op::NotIn => "not_in",
+            Op::Exact => "exact",
             Op::Lt => "lt",
             Op::Lte => "lte",
             Op::Gt => "gt",
@@ -202,6 +269,11 @@ pub trait Fields {
     /// What a field is called here, where it may be called otherwise.
     fn called(&self, field: &str) -> Option<String> {
         let _ = field;
+        None
+    }
+
+    /// The country whose phone numbers are written without its code.
+    fn country(&self) -> Option<Country> {
         None
     }
 }
@@ -263,7 +335,7 @@ pub struct Condition {
     pub test: Test,
 }
 
-/// What is asked of a field, with the values it is held against.
+/// What is asked of a field, with the values it is held against in the form in which they are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// `eq`, and `contains` of a set.
@@ -274,6 +346,8 @@ pub enum Test {
     In(Vec<Scalar>),
     /// `not_in`.
     NotIn(Vec<Scalar>),
+    /// `exact`.
+    Exact(Scalar),
     /// `lt`.
     Lt(Scalar),
     /// `lte`.
@@ -284,9 +358,9 @@ pub enum Test {
     Gte(Scalar),
     /// `between`, both ends included.
     Between(Scalar, Scalar),
-    /// `contains` of a text; the text in lower case.
+    /// `contains` of a text, in the form in which it is searched.
     Contains(String),
-    /// `starts_with`; the text in lower case.
+    /// `starts_with`, likewise.
     StartsWith(String),
     /// `is_null`.
     IsNull(bool),
@@ -423,11 +497,12 @@ impl Test {
     fn parts(&self, kind: FieldKind) -> (Op, Value) {
         let list = |values: &[Scalar]| values.iter().map(Value::from).collect();
         match self {
-            Test::Eq(value) if kind == FieldKind::Set => (Op::Contains, value.into()),
+            Test::Eq(value) if kind.is_set() => (Op::Contains, value.into()),
             Test::Eq(value) => (Op::Eq, value.into()),
             Test::Ne(value) => (Op::Ne, value.into()),
             Test::In(values) => (Op::In, list(values)),
             Test::NotIn(values) => (Op::NotIn, list(values)),
+            Test::Exact(value) => (Op::Exact, value.into()),
             Test::Lt(value) => (Op::Lt, value.into()),
             Test::Lte(value) => (Op::Lte, value.into()),
             Test::Gt(value) => (Op::Gt, value.into()),
@@ -442,25 +517,39 @@ impl Test {
 
 impl Condition {
     fn matches(&self, value: Option<&Value>) -> bool {
-        if self.kind == FieldKind::Set {
+        if self.kind.is_set() {
             let elements = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            let has = |wanted: &Scalar| elements.iter().any(|value| self.kind.read(value).as_ref() == Some(wanted));
+            let read = || elements.iter().filter_map(|value| self.kind.read(value));
+            let has = |wanted: &Scalar| read().any(|value| self.kind.compared(value) == *wanted);
             return match &self.test {
                 Test::Eq(wanted) => has(wanted),
                 Test::Ne(wanted) => !has(wanted),
                 Test::In(wanted) => wanted.iter().any(has),
                 Test::NotIn(wanted) => !wanted.iter().any(has),
+                Test::Exact(wanted) => read().any(|value| value == *wanted),
                 Test::IsNull(wanted) => elements.is_empty() == *wanted,
                 _ => false,
             };
         }
-        let Some(value) = value.and_then(|value| self.kind.read(value)) else {
+        let Some(read) = value.and_then(|value| self.kind.read(value)) else {
             return matches!(self.test, Test::Ne(_) | Test::NotIn(_) | Test::IsNull(true));
         };
-        let lower = || match &value {
-            Scalar::Text(text) => text.to_lowercase(),
+        if let Test::Exact(wanted) = &self.test {
+            return read == *wanted;
+        }
+        let text = || match (self.kind, &read) {
+            (FieldKind::Word, Scalar::Text(text)) => text.to_lowercase(),
+            (FieldKind::Phone, Scalar::Text(text)) => phone::digits(text),
+            (_, Scalar::Text(text)) => loose(text),
             _ => String::new(),
         };
+        if let Test::Contains(part) = &self.test {
+            return text().contains(part);
+        }
+        if let Test::StartsWith(part) = &self.test {
+            return text().starts_with(part);
+        }
+        let value = self.kind.compared(read);
         match &self.test {
             Test::Eq(wanted) => value == *wanted,
             Test::Ne(wanted) => value != *wanted,
@@ -471,9 +560,9 @@ impl Condition {
             Test::Gt(limit) => value > *limit,
             Test::Gte(limit) => value >= *limit,
             Test::Between(from, to) => value >= *from && value <= *to,
-            Test::Contains(text) => lower().contains(text),
-            Test::StartsWith(text) => lower().starts_with(text),
             Test::IsNull(wanted) => !wanted,
+            // Answered above.
+            Test::Exact(_) | Test::Contains(_) | Test::StartsWith(_) => false,
         }
     }
 }
@@ -595,6 +684,7 @@ impl<F: Fields> Parser<'_, F> {
             return self.refuse(&at("op"), "filter_op_unknown", detail);
         };
         let value = members.get("value").unwrap_or(&Value::Null);
+        let kind = by_digits_or_letters(kind, value);
         let test = self.test(field, kind, op, value, &at("value"))?;
         Some(Filter::Condition(Condition { field: field.to_owned(), kind, test }))
     }
@@ -619,43 +709,69 @@ impl<F: Fields> Parser<'_, F> {
                     .enumerate()
                     .map(|(index, value)| self.scalar(field, kind, value, &Place::Element(place, index)))
                     .collect();
-                let values = values.into_iter().collect::<Option<_>>()?;
+                let values: Vec<Scalar> = values.into_iter().collect::<Option<_>>()?;
+                let values = values.into_iter().flat_map(|value| self.forms(kind, value)).collect();
                 if op == Op::In { Test::In(values) } else { Test::NotIn(values) }
             }
             Op::Between => match value.as_array().map(Vec::as_slice) {
                 Some([from, to]) => {
                     let from = self.scalar(field, kind, from, &Place::Element(place, 0));
                     let to = self.scalar(field, kind, to, &Place::Element(place, 1));
-                    Test::Between(from?, to?)
+                    Test::Between(kind.compared(from?), kind.compared(to?))
                 }
                 _ => return self.refuse(place, "filter_value_invalid", "between takes a list of two values."),
             },
             _ => {
                 let value = self.scalar(field, kind, value, place)?;
                 match (op, value) {
-                    (Op::Eq, value) => Test::Eq(value),
-                    (Op::Contains, value) if kind == FieldKind::Set => Test::Eq(value),
-                    (Op::Contains, Scalar::Text(text)) => Test::Contains(text.to_lowercase()),
-                    (Op::StartsWith, Scalar::Text(text)) => Test::StartsWith(text.to_lowercase()),
-                    (Op::Ne, value) => Test::Ne(value),
-                    (Op::Lt, value) => Test::Lt(value),
-                    (Op::Lte, value) => Test::Lte(value),
-                    (Op::Gt, value) => Test::Gt(value),
-                    (Op::Gte, value) => Test::Gte(value),
+                    (Op::Contains, value) if kind.is_set() => Test::Eq(kind.compared(value)),
+                    (Op::Eq, value) => match self.forms(kind, value) {
+                        mut one if one.len() == 1 => Test::Eq(one.remove(0)),
+                        several => Test::In(several),
+                    },
+                    (Op::Ne, value) => match self.forms(kind, value) {
+                        mut one if one.len() == 1 => Test::Ne(one.remove(0)),
+                        several => Test::NotIn(several),
+                    },
+                    (Op::Exact, value) => Test::Exact(value),
+                    (Op::Contains, Scalar::Text(text)) => Test::Contains(kind.searched(&text)),
+                    (Op::StartsWith, Scalar::Text(text)) => Test::StartsWith(kind.searched(&text)),
+                    (Op::Lt, value) => Test::Lt(kind.compared(value)),
+                    (Op::Lte, value) => Test::Lte(kind.compared(value)),
+                    (Op::Gt, value) => Test::Gt(kind.compared(value)),
+                    (Op::Gte, value) => Test::Gte(kind.compared(value)),
                     _ => return self.refuse(place, "filter_value_invalid", format!("{op} takes text.")),
                 }
             }
         })
     }
 
+    fn forms(&self, kind: FieldKind, value: Scalar) -> Vec<Scalar> {
+        kind.wanted_forms(value, self.fields.country())
+    }
+
     fn scalar(&mut self, field: &str, kind: FieldKind, value: &Value, place: &Place<'_>) -> Option<Scalar> {
-        let read = kind.read(value);
+        let read = kind.read(value).map(|read| match read {
+            // As text is kept, however it was typed here.
+            Scalar::Text(text) => Scalar::Text(composed(&text).into_owned()),
+            read => read,
+        });
         if read.is_none() {
             let hint = if value.is_null() { "; use is_null to ask for fields without a value" } else { "" };
             let detail = format!("{field} is compared with {}{hint}.", kind.wanted());
             return self.refuse(place, "filter_value_invalid", detail);
         }
         read
+    }
+}
+
+/// A phone number that is asked for by a text without a digit (`anonymous`) is compared as text.
+fn by_digits_or_letters(kind: FieldKind, value: &Value) -> FieldKind {
+    let has_digits = |value: &Value| value.as_str().is_none_or(|text| !phone::digits(text).is_empty());
+    match (kind, value) {
+        (FieldKind::Phone, Value::Array(values)) if !values.iter().all(has_digits) => FieldKind::Text,
+        (FieldKind::Phone, value) if !has_digits(value) => FieldKind::Text,
+        (kind, _) => kind,
     }
 }
 
@@ -675,10 +791,13 @@ mod tests {
         fn kind(&self, field: &str) -> Option<FieldKind> {
             Some(match field {
                 "title" => FieldKind::Text,
+                "status" => FieldKind::Word,
+                "phone" => FieldKind::Phone,
+                "email" => FieldKind::Email,
                 "priority" => FieldKind::Integer,
                 "opened_at" => FieldKind::Time,
                 "product_id" => FieldKind::Id,
-                "tags" => FieldKind::Set,
+                "tags" => FieldKind::Tags,
                 "archived" => FieldKind::Bool,
                 "custom.price" | "total.amount" => FieldKind::from(FieldType::Decimal),
                 "custom.due" => FieldKind::from(FieldType::Date),
@@ -688,6 +807,10 @@ mod tests {
 
         fn names(&self) -> Vec<String> {
             vec!["title".into(), "priority".into()]
+        }
+
+        fn country(&self) -> Option<Country> {
+            Some("UA".parse().unwrap())
         }
     }
 
@@ -740,11 +863,50 @@ mod tests {
             assert!(!matches(&json!({ "not": filter }), &record), "not {filter}");
         }
         assert!(matches(&json!({}), &record));
-        // Lower case is not case folding: ß is not ss.
-        assert!(!matches(&condition("title", "contains", json!("GRÜSSE")), &record));
+        assert!(matches(&condition("title", "contains", json!("GRUSSE")), &record), "ß is ss in capitals");
         assert!(!matches(&json!({ "any": [] }), &record));
         assert!(matches(&json!({ "any": [condition("priority", "eq", json!(9)), yes[0]] }), &record));
         assert!(!matches(&json!({ "all": [condition("priority", "eq", json!(9)), yes[0]] }), &record));
+    }
+
+    #[test]
+    fn text_is_compared_as_people_read_it_and_words_to_the_letter() {
+        let record = json!({
+            "title": "Санкт-Петербург", "status": "open", "tags": ["VIP", "Žluť"],
+            "phone": "+380 (67) 123-45-67", "email": "Anna@BÜCHER.example"
+        });
+        let yes = [
+            condition("title", "eq", json!(" санкт-петербург\u{a0}")),
+            condition("title", "in", json!(["САНКТ-ПЕТЕРБУРГ"])),
+            condition("title", "exact", json!("Санкт-Петербург")),
+            condition("tags", "eq", json!("vip ")),
+            condition("tags", "contains", json!("žluť")),
+            condition("tags", "exact", json!("VIP")),
+            condition("status", "contains", json!("OPE")),
+            condition("phone", "eq", json!("067 123-45-67")),
+            condition("phone", "eq", json!("00380671234567")),
+            condition("phone", "contains", json!("(67) 123")),
+            condition("phone", "exact", json!("+380 (67) 123-45-67")),
+            condition("phone", "ne", json!("067 123-45-68")),
+            condition("email", "eq", json!("anna@xn--bcher-kva.example")),
+            condition("email", "contains", json!("bucher")),
+        ];
+        for filter in &yes {
+            assert!(matches(filter, &record), "{filter}");
+        }
+        let no = [
+            condition("title", "exact", json!("санкт-петербург")),
+            condition("tags", "exact", json!("vip")),
+            condition("tags", "eq", json!("zlut")),
+            condition("status", "eq", json!("Open")),
+            condition("phone", "exact", json!("380671234567")),
+            condition("phone", "ne", json!("380671234567")),
+            condition("phone", "eq", json!("anonymous")),
+            condition("email", "ne", json!("ANNA@bücher.example")),
+        ];
+        for filter in &no {
+            assert!(!matches(filter, &record), "{filter}");
+        }
     }
 
     #[test]

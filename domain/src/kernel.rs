@@ -244,6 +244,13 @@ impl Ctx<'_> {
         }
         self.must(&format!("{permission}_any"))
     }
+
+    /// Whether what the command says comes from outside (another system, an import, a customer): odd addresses are then
+    /// kept and marked, for whoever typed them cannot be asked.
+    pub fn is_from_outside(&self) -> bool {
+        use crate::ActorKind::{Customer, Integration, Visitor};
+        self.facts.from_outside || matches!(self.actor.kind, Customer | Integration | Visitor)
+    }
 }
 
 /// Another aggregate that a decision depends on.
@@ -300,22 +307,31 @@ impl Need {
 
 /// The states of other aggregates that a decision depends on.
 #[derive(Default)]
-pub struct Facts(HashMap<(&'static str, Id), AnyState>);
+pub struct Facts {
+    states: HashMap<(&'static str, Id), AnyState>,
+    /// Whether what the command says comes from another system or an import.
+    from_outside: bool,
+}
 
 impl Facts {
+    /// None yet, for a command that says what another system told, or not.
+    pub fn told(from_outside: bool) -> Facts {
+        Facts { from_outside, ..Facts::default() }
+    }
+
     /// Adds a loaded state.
     pub fn insert(&mut self, kind: &'static str, id: Id, state: AnyState) {
-        self.0.insert((kind, id), state);
+        self.states.insert((kind, id), state);
     }
 
     /// Whether that state has been loaded.
     pub fn has(&self, kind: &'static str, id: Id) -> bool {
-        self.0.contains_key(&(kind, id))
+        self.states.contains_key(&(kind, id))
     }
 
     /// A state by its kind's name, when it has been loaded.
     pub fn state<T: Any + Send + Sync>(&self, kind: &'static str, id: Id) -> Option<Arc<T>> {
-        self.0.get(&(kind, id)).cloned().and_then(|state| state.downcast().ok())
+        self.states.get(&(kind, id)).cloned().and_then(|state| state.downcast().ok())
     }
 
     fn get<A: Aggregate>(&self, id: Id) -> Arc<A> {

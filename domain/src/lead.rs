@@ -9,6 +9,7 @@ use crate::{
     contact::Contact,
     deal::Deal,
     named::Either,
+    phone::Dialled,
     record::{self, Record},
     reference::{self, Reference},
     valid,
@@ -35,10 +36,20 @@ pub struct Fields {
     pub contact: Option<Id>,
     /// E-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "email"))]
     pub email: Option<Personal<String>>,
     /// Phone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "phone"))]
     pub phone: Option<Personal<String>>,
+    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_extension: Option<Personal<String>>,
     /// City.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub city: Option<String>,
@@ -113,16 +124,26 @@ impl record::Spec for Spec {
     const PLURAL: &'static str = "leads";
     const STAGES: &'static [&'static str] = &["new", "contacted", "qualified"];
     const PERSON: bool = true;
+    const PHONE: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
     type State = Outcome;
 
+    fn phone(fields: &Fields) -> Option<&str> {
+        fields.phone.as_ref().map(|phone| phone.as_str())
+    }
+
+    fn dial(fields: &mut Fields, Dialled { e164, extension }: Dialled) {
+        fields.phone_e164 = e164.map(Personal);
+        fields.phone_extension = extension.map(Personal);
+    }
+
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([
             valid::name(&fields.name, "/name"),
             valid::email(fields.email.as_ref().map(|email| email.as_str())),
-            valid::phone(fields.phone.as_ref().map(|phone| phone.as_str())),
+            valid::amount(fields.amount.as_ref(), "/amount"),
         ])
     }
 
@@ -192,6 +213,8 @@ impl record::Spec for Spec {
             contact: Some(id(0xC)),
             email: Some("oleg@example.com".into()),
             phone: Some("+7 812 555 0101".into()),
+            phone_e164: Some("+78125550101".into()),
+            phone_extension: None,
             city: Some("Saint Petersburg".into()),
             amount: serde_json::from_str(r#"{"amount":"90000","currency":"RUB"}"#).ok(),
             description: Some("Asks for ten chairs.".into()),

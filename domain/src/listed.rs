@@ -3,7 +3,7 @@
 //! The lists of `projections` are held to it by a test: a column that is filtered there has its name here, for the kinds
 //! that rules see.
 
-use crate::filter::FieldKind::{self, Bool, Date, Decimal, Id, Integer, Set, Text, Time};
+use crate::filter::FieldKind::{self, Bool, Date, Decimal, Email, Id, Integer, Phone, Set, Tags, Text, Time, Word};
 
 /// The fields by which the list of a kind is filtered.
 struct Listed {
@@ -15,7 +15,8 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "call",
         fields: &[
-            (Text, &["from_number", "to_number", "status"]),
+            (Word, &["from_e164", "to_e164", "status"]),
+            (Phone, &["from_number", "to_number"]),
             (Integer, &["duration_s"]),
             (Time, &["received_at", "answered_at", "ended_at", "updated_at"]),
             (Id, &["contact_id", "user_id", "id"]),
@@ -24,67 +25,35 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "company",
         fields: &[
-            (
-                Text,
-                &[
-                    "name",
-                    "domain",
-                    "industry",
-                    "email",
-                    "phone",
-                    "website",
-                    "address",
-                    "city",
-                    "country",
-                    "description",
-                ],
-            ),
+            (Text, &["name", "domain", "industry", "website", "address", "city", "country", "description"]),
+            (Word, &["phone_e164", "phone_extension"]),
+            (Email, &["email"]),
+            (Phone, &["phone"]),
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at"]),
             (Id, &["owner_id", "merged_into", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "contact",
         fields: &[
-            (
-                Text,
-                &[
-                    "name",
-                    "kind",
-                    "source",
-                    "email",
-                    "phone",
-                    "address",
-                    "city",
-                    "country",
-                    "locale",
-                    "time_zone",
-                    "description",
-                ],
-            ),
+            (Text, &["name", "source", "address", "city", "country", "locale", "time_zone", "description"]),
+            (Word, &["kind", "phone_e164", "phone_extension"]),
+            (Email, &["email"]),
+            (Phone, &["phone"]),
             (Bool, &["archived"]),
             (Time, &["erasure_requested_at", "created_at", "updated_at"]),
             (Id, &["owner_id", "merged_into", "id"]),
-            (Set, &["tags", "company_ids"]),
+            (Set, &["company_ids"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "conversation",
         fields: &[
-            (
-                Text,
-                &[
-                    "medium",
-                    "identity.kind",
-                    "identity.value",
-                    "visitor.name",
-                    "visitor.country",
-                    "status",
-                    "last_message",
-                ],
-            ),
+            (Text, &["identity.value", "visitor.name", "last_message"]),
+            (Word, &["medium", "identity.kind", "visitor.country", "status"]),
             (Integer, &["unread_count", "message_count", "rating", "reopened_count"]),
             (Bool, &["unanswered", "unread", "handed_over"]),
             (Time, &["last_received_at", "last_sent_at", "active_at", "started_at", "closed_at", "updated_at"]),
@@ -95,54 +64,49 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "deal",
         fields: &[
-            (
-                Text,
-                &[
-                    "name",
-                    "pipeline",
-                    "amount.currency",
-                    "description",
-                    "stage",
-                    "status",
-                    "reason",
-                    "sale.price.currency",
-                ],
-            ),
+            (Text, &["name", "pipeline", "description", "reason"]),
+            (Word, &["amount.currency", "stage", "status", "sale.price.currency"]),
             (Decimal, &["amount.amount", "sale.price.amount"]),
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at", "closed_at", "sold_at"]),
             (Date, &["expected_on"]),
             (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "enquiry",
         fields: &[
-            (Text, &["name", "criteria.purpose", "source", "stage", "status", "outcome"]),
+            (Text, &["name", "source"]),
+            (Word, &["criteria.purpose", "stage", "status", "outcome"]),
             (Integer, &["criteria.rooms_from", "offer_count"]),
             (Decimal, &["criteria.price_from.amount", "criteria.price_to.amount", "criteria.area_from"]),
             (Bool, &["archived"]),
             (Time, &["last_offer_at", "created_at", "updated_at", "closed_at"]),
             (Id, &["contact_id", "owner_id", "id"]),
-            (Set, &["criteria.kinds", "criteria.cities", "offered_property_ids", "tags"]),
+            (Set, &["criteria.kinds", "offered_property_ids"]),
+            (Tags, &["criteria.cities", "tags"]),
         ],
     },
     Listed {
         kind: "lead",
         fields: &[
-            (Text, &["name", "source", "email", "phone", "city", "amount.currency", "description", "stage", "status"]),
+            (Text, &["name", "source", "city", "description"]),
+            (Word, &["phone_e164", "phone_extension", "amount.currency", "stage", "status"]),
+            (Email, &["email"]),
+            (Phone, &["phone"]),
             (Decimal, &["amount.amount"]),
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at", "closed_at"]),
             (Id, &["contact_id", "converted_contact_id", "converted_deal_id", "owner_id", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "offer",
         fields: &[
-            (Text, &["text", "status", "medium", "repeat_reason"]),
+            (Text, &["text", "repeat_reason"]),
+            (Word, &["status", "medium"]),
             (Time, &["drafted_at", "sent_at", "opened_at", "answered_at", "updated_at"]),
             (Id, &["enquiry_id", "contact_id", "sent_to_id", "id"]),
             (Set, &["property_ids", "accepted_property_ids"]),
@@ -151,21 +115,10 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "order",
         fields: &[
-            (
-                Text,
-                &[
-                    "source",
-                    "external_number",
-                    "name",
-                    "phone",
-                    "email",
-                    "city",
-                    "address",
-                    "status",
-                    "total.currency",
-                    "comment",
-                ],
-            ),
+            (Text, &["name", "city", "address", "comment"]),
+            (Word, &["source", "external_number", "phone_e164", "phone_extension", "status", "total.currency"]),
+            (Email, &["email"]),
+            (Phone, &["phone"]),
             (Integer, &["number"]),
             (Decimal, &["total.amount", "paid.amount"]),
             (Bool, &["paid_in_full", "cancelled"]),
@@ -176,11 +129,12 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "product",
         fields: &[
-            (Text, &["name", "kind", "description", "color", "icon", "sku"]),
+            (Text, &["name", "description", "sku"]),
+            (Word, &["kind", "color", "icon"]),
             (Bool, &["retired", "archived"]),
             (Time, &["created_at", "updated_at"]),
             (Id, &["category_id", "owner_id", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
@@ -190,19 +144,21 @@ const LISTED: &[Listed] = &[
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at"]),
             (Id, &["owner_id", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "property",
         fields: &[
-            (Text, &["name", "kind", "purpose", "price.currency", "address", "city", "country", "description"]),
+            (Text, &["name", "address", "city", "country", "description"]),
+            (Word, &["kind", "purpose", "price.currency"]),
             (Integer, &["rooms", "floor", "floors"]),
             (Decimal, &["price.amount", "area"]),
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at"]),
             (Id, &["owner_id", "copied_from", "id"]),
-            (Set, &["features", "portals", "tags"]),
+            (Set, &["portals"]),
+            (Tags, &["features", "tags"]),
         ],
     },
     Listed {
@@ -212,13 +168,14 @@ const LISTED: &[Listed] = &[
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at"]),
             (Id, &["label_id", "user_id", "owner_id", "id"]),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
     Listed {
         kind: "task",
         fields: &[
-            (Text, &["title", "text", "status", "outcome", "author_kind"]),
+            (Text, &["title", "text", "outcome"]),
+            (Word, &["status", "author_kind"]),
             (Integer, &["priority"]),
             (Bool, &["open", "overdue"]),
             (Time, &["due_at", "created_at", "started_at", "closed_at", "updated_at"]),
@@ -229,7 +186,8 @@ const LISTED: &[Listed] = &[
     Listed {
         kind: "ticket",
         fields: &[
-            (Text, &["title", "status", "stage", "stage_means", "category", "requester_kind", "channel", "origin"]),
+            (Text, &["title", "category"]),
+            (Word, &["status", "stage", "stage_means", "requester_kind", "channel", "origin"]),
             (Integer, &["number", "priority", "reopened_count", "message_count", "rating"]),
             (
                 Time,
@@ -258,7 +216,7 @@ const LISTED: &[Listed] = &[
                     "id",
                 ],
             ),
-            (Set, &["tags"]),
+            (Tags, &["tags"]),
         ],
     },
 ];

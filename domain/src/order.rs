@@ -13,7 +13,9 @@ use crate::{
     contact::Contact,
     conversation::Conversation,
     custom::Changes,
-    must, record,
+    money, must,
+    phone::{self, Dialled},
+    record::{self, WORKED_OUT},
     reference::{self, REFERENCE_UNFIT, Reference},
     valid,
 };
@@ -43,9 +45,11 @@ fn one() -> Decimal {
 #[serde(deny_unknown_fields)]
 pub struct Details {
     /// Where it came in: `storefront`, `back_office`, `chat`, `api`, ...
+    #[schemars(extend("format" = "word"))]
     pub source: String,
     /// The number that it has there; no other order from that source may have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
     pub external_number: Option<String>,
     /// The contact who ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,9 +62,19 @@ pub struct Details {
     pub name: Option<Personal<String>>,
     /// Where to call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "phone"))]
     pub phone: Option<Personal<String>>,
+    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_extension: Option<Personal<String>>,
     /// Where to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "email"))]
     pub email: Option<Personal<String>>,
     /// City to deliver to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,6 +113,7 @@ pub enum Command {
     /// Moves it to another status.
     ChangeStatus {
         /// The shop's own word for it, such as `confirmed`.
+        #[schemars(extend("format" = "word"))]
         status: String,
     },
     /// Records a payment.
@@ -148,8 +163,10 @@ pub enum Event {
     /// It has another status.
     StatusChanged {
         /// Before.
+        #[schemars(extend("format" = "word"))]
         from: String,
         /// After.
+        #[schemars(extend("format" = "word"))]
         to: String,
     },
     /// A payment came in.
@@ -224,12 +241,21 @@ impl Details {
         all([
             must(named, SOURCE_INVALID, "/source"),
             valid::email(self.email.as_ref().map(|email| email.as_str())),
-            valid::phone(self.phone.as_ref().map(|phone| phone.as_str())),
             valid::amount(self.discount.as_ref(), "/discount"),
             valid::amount(self.shipping.as_ref(), "/shipping"),
             valid::amount(self.total.as_ref(), "/total"),
-            all(items.map(|(index, item)| must(sound(item), ITEM_INVALID, format!("/items/{index}")))),
+            all(items.map(|(index, item)| {
+                let pointer = format!("/items/{index}");
+                if sound(item) { item.price.check(&format!("{pointer}/price")) } else { Err(ITEM_INVALID.at(pointer)) }
+            })),
         ])
+    }
+
+    /// Says what the phone number means.
+    fn dialled(self, ctx: &Ctx<'_>) -> Result<Details, Rejection> {
+        let typed = self.phone.as_ref().map(|phone| phone.as_str());
+        let Dialled { e164, extension } = Dialled::of(typed, "/phone", ctx)?;
+        Ok(Details { phone_e164: e164.map(Personal), phone_extension: extension.map(Personal), ..self })
     }
 
     /// The same with its total, which must be what the parts add up to.
@@ -246,6 +272,7 @@ impl Details {
             return if self.total.is_some() { Ok(self) } else { Err(EMPTY.at("/items")) };
         }
         let amount = self.sum().ok_or(TOO_LARGE)?;
+        let Money { amount, .. } = Money { amount, currency }.rounded();
         if amount.is_sign_negative() {
             return Err(TOTAL_WRONG.because("The discount is more than the rest.").at("/discount"));
         }
@@ -278,10 +305,20 @@ impl Details {
 
     /// After a merge patch; without a total of its own the patch has it reckoned anew.
     fn amended(&self, patch: &Map<String, Value>) -> Result<Details, Rejection> {
-        let (amended, _) = record::patched(self, patch.clone())?;
-        let stays = patch.contains_key("total") || amended.items.is_empty();
+        let mut patch = patch.clone();
+        WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
+        let stays = patch.contains_key("total");
+        let (amended, _) = record::patched(self, patch)?;
+        let stays = stays || amended.items.is_empty();
         let total = amended.total.filter(|_| stays);
         Details { total, ..amended }.with_total()
+    }
+}
+
+impl Placed {
+    fn is_placed_by(&self, details: &Details, ctx: &Ctx<'_>) -> bool {
+        let details = details.clone().with_total().and_then(|details| details.dialled(ctx));
+        details.is_ok_and(|details| details == self.details)
     }
 }
 
@@ -293,6 +330,7 @@ impl Order {
             Some(_) => return Err(PAYMENT_EXISTS.at("/payment_id")),
             None => {}
         }
+        amount.check("/amount")?;
         let total = placed.details.total.unwrap_or(amount);
         if amount.currency != total.currency {
             return Err(CURRENCY_MIXED.at("/amount/currency"));
@@ -304,9 +342,12 @@ impl Order {
         Ok(vec![Event::Paid { payment_id, amount, in_full: paid >= total.amount }])
     }
 
-    /// What has been paid so far.
+    /// What has been paid so far, in the currency in which it is to be paid.
     fn paid(&self) -> Option<Decimal> {
-        self.payments.values().try_fold(Decimal::ZERO, |sum, payment| sum.checked_add(payment.amount))
+        let total = self.placed.as_ref().and_then(|placed| placed.details.total);
+        let counts = |payment: &&Money| total.is_none_or(|total| total.currency == payment.currency);
+        let mut amounts = self.payments.values().filter(counts).map(|payment| payment.amount);
+        amounts.try_fold(Decimal::ZERO, Decimal::checked_add)
     }
 }
 
@@ -315,6 +356,7 @@ impl Order {
 struct Document {
     #[serde(flatten)]
     placed: Placed,
+    #[schemars(extend("format" = "word"))]
     status: String,
     cancelled: bool,
     paid: Decimal,
@@ -335,7 +377,7 @@ impl Aggregate for Order {
             }
             (None, Some(_), _) => return Err(REJECTED),
             (None, None, Place(details)) => {
-                let details = details.with_total()?;
+                let details = details.with_total()?.dialled(ctx)?;
                 reference::check(&details.references(), ctx)?;
                 return Ok(vec![Event::Placed(Placed { number: 0, details })]);
             }
@@ -344,12 +386,23 @@ impl Aggregate for Order {
             (Some(placed), _, command) => (placed, command),
         };
         match command {
-            Place(details) if details.clone().with_total().is_ok_and(|details| details == placed.details) => Ok(vec![]),
+            Place(details) if placed.is_placed_by(&details, ctx) => Ok(vec![]),
             Place(_) | Reject { .. } => Err(EXISTS),
             Cancel { .. } if self.cancelled => Ok(vec![]),
             _ if self.cancelled => Err(CANCELLED),
             Amend(patch) => {
                 let amended = placed.details.amended(&patch)?;
+                let amended = match amended.phone == placed.details.phone {
+                    true => amended,
+                    false => amended.dialled(ctx)?,
+                };
+                // What was paid in one currency is not paid in another.
+                let paid = self.payments.values().next().map(|payment| payment.currency);
+                if paid.is_some_and(|paid| amended.total.is_some_and(|total| total.currency != paid)) {
+                    return Err(CURRENCY_MIXED
+                        .because("It is paid in another currency already.")
+                        .at("/total/currency"));
+                }
                 let old = placed.details.references();
                 let new = amended.references().into_iter().filter(|new| old.iter().all(|old| !old.is_same(new)));
                 reference::check(&new.collect::<Vec<_>>(), ctx)?;
@@ -398,11 +451,18 @@ impl Aggregate for Order {
         Some(Document::json_schema(generator))
     }
 
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match (command, &self.placed) {
-            (Command::Place(details), _) => reference::needs(&details.references()),
+            (Command::Place(details), _) => {
+                let mut needs = reference::needs(&details.references());
+                needs.extend(details.phone.iter().map(|_| phone::need(ctx)));
+                needs
+            }
             (Command::Amend(patch), Some(placed)) => {
-                placed.details.amended(patch).map(|amended| reference::needs(&amended.references())).unwrap_or_default()
+                let amended = placed.details.amended(patch);
+                let mut needs = amended.map(|amended| reference::needs(&amended.references())).unwrap_or_default();
+                needs.extend(patch.contains_key("phone").then(|| phone::need(ctx)));
+                needs
             }
             _ => Vec::new(),
         }
@@ -445,7 +505,7 @@ impl Aggregate for Order {
         let fields = [SOURCE_INVALID, STATUS_INVALID, ITEM_INVALID, EMPTY, CURRENCY_MIXED, TOTAL_WRONG, TOO_LARGE];
         let shared = [AMOUNT_INVALID, REFERENCE_UNFIT, record::FIELD_INVALID, valid::AMOUNT_INVALID];
         let addresses = [valid::EMAIL_INVALID, valid::PHONE_INVALID];
-        states.into_iter().chain(fields).chain(shared).chain(addresses).collect()
+        states.into_iter().chain(fields).chain(shared).chain(addresses).chain(money::REFUSALS).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -465,6 +525,8 @@ impl Aggregate for Order {
             company: Some(id(0xD)),
             name: Some("Maria Rossi".into()),
             phone: Some("+7 812 555 0101".into()),
+            phone_e164: Some("+78125550101".into()),
+            phone_extension: None,
             email: Some("maria.rossi@example.com".into()),
             city: Some("Saint Petersburg".into()),
             address: Some("Nevsky 1".into()),

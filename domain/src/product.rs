@@ -50,6 +50,7 @@ pub struct Fields {
     pub color: Option<Color>,
     /// The name of its badge's icon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
     pub icon: Option<String>,
     /// Stock keeping unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

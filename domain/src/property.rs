@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     Ctx, Decision, Id, Money, Need, Rejection, all,
     custom::{self, Changes},
+    money,
     named::Either,
     record::{self, Record},
     settings,
@@ -338,6 +339,7 @@ impl record::Spec for Spec {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![MEDIA_INVALID, MEDIA_EXISTS, ORDER_INVALID, PORTAL_INVALID];
+        refusals.extend(money::REFUSALS);
         refusals.extend([valid::NAME_INVALID, valid::COUNTRY_INVALID, valid::PRICE_INVALID]);
         refusals
     }

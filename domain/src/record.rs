@@ -7,11 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Faults, Id, Need, Rejection, all,
+    Actor, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, all,
     authority::DENIED,
     custom::{self, Changes, Custom, CustomChanges},
     named::{self, Either, Named},
+    phone::{self, Dialled},
     reference::{self, Reference},
+    text::{self, trimmed},
 };
 
 /// What one descriptive kind adds to [`Record`].
@@ -24,6 +26,8 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     const STAGES: &'static [&'static str] = &[];
     /// Whether the record describes a person, whose personal data its events then hold.
     const PERSON: bool = false;
+    /// Whether a phone number is among the attributes: `phone`, and beside it what it means.
+    const PHONE: bool = false;
     /// Its plain attributes. Mark them `#[serde(deny_unknown_fields)]`, and every optional one `#[serde(default)]`.
     type Fields: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// Its own commands; [`named::Never`] when it has none.
@@ -61,6 +65,14 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     fn person(_fields: &Self::Fields) -> Option<Id> {
         None
     }
+
+    /// The phone number as it was typed.
+    fn phone(_fields: &Self::Fields) -> Option<&str> {
+        None
+    }
+
+    /// Sets what its number means: the attributes `phone_e164` and `phone_extension`.
+    fn dial(_fields: &mut Self::Fields, _dialled: Dialled) {}
 
     /// The events that an edit means besides `details_changed`: takes the changes out that have a name of their own.
     /// [`Spec::evolve`] must set the attribute then.
@@ -149,6 +161,7 @@ pub struct New<F> {
     pub owner: Option<Id>,
     /// Its stage; the first one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
     pub stage: Option<String>,
     /// Tags.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -260,8 +273,10 @@ pub enum Happened<F> {
     /// It moved to another stage.
     StageChanged {
         /// Before.
+        #[schemars(extend("format" = "word"))]
         from: String,
         /// After.
+        #[schemars(extend("format" = "word"))]
         to: String,
     },
     /// It has another owner.
@@ -340,6 +355,9 @@ impl<S: Spec> Default for Record<S> {
     }
 }
 
+/// The attributes that Deskfold works out from a phone number.
+pub const WORKED_OUT: &[&str] = &["phone_e164", "phone_extension"];
+
 const UNKNOWN: Rejection = Rejection::missing("unknown", "There is no such record.");
 const EXISTS: Rejection = Rejection::conflict("exists", "A record with this id exists already.");
 const ARCHIVED: Rejection = Rejection::conflict("archived", "The record is archived; restore it first.");
@@ -366,12 +384,15 @@ impl<S: Spec> Record<S> {
         ARCHIVED.of(S::KIND)
     }
 
-    fn create(&self, new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+    fn create(&self, mut new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
+        let dialled = Dialled::of(S::phone(&new.fields), "/phone", ctx);
+        S::dial(&mut new.fields, dialled.clone().unwrap_or_default());
         if let Some(fields) = &self.fields {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
         }
         all([
             S::check(&new.fields),
+            dialled.map(drop),
             reference::check(&S::references(&new.fields), ctx),
             custom::check_new(S::KIND, &new.custom, ctx),
             new.stage.as_deref().map_or(Ok(()), stage_of::<S>),
@@ -383,9 +404,18 @@ impl<S: Spec> Record<S> {
 
     fn edit(&self, fields: &S::Fields, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         let custom = patch.remove("custom");
-        let (edited, mut changes) = patched(fields, patch)?;
+        // Deskfold's own words about the number: only the number changes them.
+        if S::PHONE {
+            WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
+        }
+        let (mut edited, mut changes) = patched(fields, patch)?;
         let mut faults = Faults::default();
-        faults.check(S::check(&edited));
+        faults.check(judged(S::check(&edited), S::check(fields), &changes));
+        if S::phone(&edited) != S::phone(fields) {
+            let dialled = faults.check(Dialled::of(S::phone(&edited), "/phone", ctx)).unwrap_or_default();
+            S::dial(&mut edited, dialled);
+            changes = difference(fields, &edited);
+        }
         faults.check(reference::check(&new_references::<S>(fields, &edited), ctx));
         let custom = custom.and_then(|patch| faults.check(patched_custom(S::KIND, &self.custom, patch, ctx)));
         faults.done()?;
@@ -446,11 +476,14 @@ impl<S: Spec> Record<S> {
             (Share { grantee, level }, _) if self.shared.get(&grantee) == Some(&level) => vec![],
             (Share { grantee, level }, _) => vec![Happened::Shared { grantee, level }],
             (Unshare { grantee }, _) if self.shared.contains_key(&grantee) => vec![Happened::Unshared { grantee }],
-            (Tag { tag }, _) if !self.tags.contains(&tag) => {
+            (Tag { tag }, _) if text::find(&self.tags, &tag).is_none() => {
                 check_tag(&tag, "/tag")?;
                 vec![Happened::Tagged { tag }]
             }
-            (Untag { tag }, _) if self.tags.contains(&tag) => vec![Happened::Untagged { tag }],
+            (Untag { tag }, _) => {
+                let known = text::find(&self.tags, &tag).cloned();
+                known.map(|tag| Happened::Untagged { tag }).into_iter().collect()
+            }
             (Archive { reason }, _) if !self.archived => vec![Happened::Archived { reason }],
             (Restore, _) if self.archived => vec![Happened::Restored],
             _ => vec![],
@@ -564,6 +597,27 @@ pub fn is_blank(value: &Value) -> bool {
     }
 }
 
+/// What is wrong with attributes after a change. What was recorded before it was checked, and does not change, stands.
+fn judged(after: Result<(), Rejection>, before: Result<(), Rejection>, changes: &Changes) -> Result<(), Rejection> {
+    let Err(mut fault) = after else { return Ok(()) };
+    let Err(old) = before else { return Err(fault) };
+    let stands = |error: &FieldError| {
+        let attribute = error.pointer.split('/').nth(1).unwrap_or_default();
+        let same = |known: &FieldError| (&known.pointer, &known.code) == (&error.pointer, &error.code);
+        !changes.contains_key(attribute) && old.errors.iter().any(same)
+    };
+    let placed = !fault.errors.is_empty();
+    fault.errors.retain(|error| !stands(error));
+    match fault.errors.first() {
+        Some(first) => {
+            (fault.code, fault.detail) = (first.code.clone(), first.detail.clone().into());
+            Err(fault)
+        }
+        None if placed => Ok(()),
+        None => Err(fault),
+    }
+}
+
 /// The refusal of a null for an attribute that is never without a value.
 pub fn must_have_a_value(name: &str) -> Rejection {
     FIELD_INVALID.because(format!("{name} must have a value.")).at(format!("/{name}"))
@@ -629,7 +683,7 @@ fn stage_of<S: Spec>(stage: &str) -> Result<(), Rejection> {
 
 /// Refuses a tag that is empty or longer than 64 characters. `pointer` is its place in the body.
 pub fn check_tag(tag: &str, pointer: &str) -> Result<(), Rejection> {
-    if tag.trim().is_empty() || tag.chars().count() > 64 { Err(TAG_INVALID.at(pointer)) } else { Ok(()) }
+    if trimmed(tag).is_empty() || tag.chars().count() > 64 { Err(TAG_INVALID.at(pointer)) } else { Ok(()) }
 }
 
 impl<S: Spec> Aggregate for Record<S> {
@@ -691,6 +745,14 @@ impl<S: Spec> Aggregate for Record<S> {
             _ => return needs,
         };
         needs.extend(custom::needs(S::KIND, &custom, ctx));
+        let phone = match command {
+            Common::Create(new) => S::phone(&new.fields).is_some(),
+            Common::Edit(patch) => S::PHONE && patch.contains_key("phone"),
+            _ => false,
+        };
+        if phone {
+            needs.push(phone::need(ctx));
+        }
         needs.extend(reference::needs(&references));
         needs
     }

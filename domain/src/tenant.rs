@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Aggregate, Ctx, Decision, Id, Rejection,
+    Aggregate, Country, Ctx, Decision, Id, Rejection,
     settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
     valid,
 };
@@ -229,8 +229,8 @@ impl Tenant {
     }
 
     /// The country of telephone numbers without a country code.
-    pub fn default_country(&self) -> Option<String> {
-        self.text(settings::DEFAULT_COUNTRY)
+    pub fn default_country(&self) -> Option<Country> {
+        self.text(settings::DEFAULT_COUNTRY)?.parse().ok()
     }
 
     /// The language in whose order texts are sorted; none for the root order.
@@ -423,7 +423,7 @@ mod tests {
         example([]).when(change("Orders!", Value::Null)).rejected(SETTING_UNKNOWN);
         let unfit: [(&str, Value); 7] = [
             ("automatic_order_distribution", "yes".into()),
-            ("default_country", "it".into()),
+            ("default_country", "XX".into()),
             ("language", "german".into()),
             ("time_zone", "Europe/Atlantis".into()),
             ("portals", "immo".into()),
@@ -445,7 +445,7 @@ mod tests {
         assert_eq!((tenant.time_zone().as_str(), tenant.language(), tenant.default_country()), ("UTC", None, None));
         let set = [changed("time_zone", "Europe/Rome".into()), changed("default_country", "IT".into())];
         let tenant = example(set).state;
-        assert_eq!((tenant.time_zone().as_str(), tenant.default_country().as_deref()), ("Europe/Rome", Some("IT")));
+        assert_eq!((tenant.time_zone().as_str(), tenant.default_country()), ("Europe/Rome", "IT".parse().ok()));
         let strange = Event::FeatureDisabled { feature: "mini".into() };
         assert!(example([strange]).state.missing_feature("order").is_none());
     }
@@ -473,7 +473,7 @@ mod tests {
         let alias = |domain: &str| Command::SetAliasDomain { domain: Some(domain.into()) };
         let set = Event::AliasDomainSet { from: None, to: Some("desk.example.com".into()) };
         leads_to([], &alias("desk.example.com"), set);
-        example([]).when(alias("Desk")).rejected(valid::DOMAIN_INVALID);
+        example([]).when(alias("desk")).rejected(valid::DOMAIN_INVALID);
         let direction = Direction::Outgoing;
         let set = |from, to| Event::MailServerSet { direction, from, to };
         let command = |server| Command::SetMailServer { direction, server };

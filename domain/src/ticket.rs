@@ -22,6 +22,7 @@ use crate::{
     stage::{self, Means, Stage},
     team::Team,
     tenant::Tenant,
+    text,
     user::User,
 };
 
@@ -452,13 +453,16 @@ pub struct Opened {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Id>,
     /// Where it came in.
+    #[schemars(extend("format" = "word"))]
     pub channel: String,
     /// Where exactly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
     pub origin: Option<String>,
     /// How urgent.
     pub priority: Priority,
     /// Its first stage.
+    #[schemars(extend("format" = "word"))]
     pub stage: String,
     /// What that stage means, where that was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1069,13 +1073,15 @@ impl Aggregate for Ticket {
                 Ok(vec![Event::ProductSelected { entitlement, product }])
             }
             ClearProduct => Ok(self.product.map(|_| Event::ProductCleared).into_iter().collect()),
-            Tag { tag } if opened.tags.contains(&tag) => Ok(vec![]),
+            Tag { tag } if text::find(&opened.tags, &tag).is_some() => Ok(vec![]),
             Tag { tag } => {
                 check_tag(&tag, "/tag")?;
                 Ok(vec![Event::Tagged { tag }])
             }
-            Untag { tag } if opened.tags.contains(&tag) => Ok(vec![Event::Untagged { tag }]),
-            Untag { .. } => Ok(vec![]),
+            Untag { tag } => {
+                let known = text::find(&opened.tags, &tag).cloned();
+                Ok(known.map(|tag| Event::Untagged { tag }).into_iter().collect())
+            }
             Assign { assignee, .. } if self.assignee == Some(assignee) => Ok(vec![]),
             Assign { assignee, method, rule_run } => Ok(vec![assign(self.assignee, assignee, method, rule_run, ctx)?]),
             Unassign => Ok(self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect()),

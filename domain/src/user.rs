@@ -12,7 +12,9 @@ use crate::{
     all,
     authority::DENIED,
     custom::Changes,
-    record::{self, FIELD_INVALID},
+    email,
+    phone::{self, Dialled},
+    record::{self, FIELD_INVALID, WORKED_OUT},
     role::Role,
     valid,
 };
@@ -22,12 +24,22 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// E-mail address; no other user of the tenant may have it.
+    #[schemars(extend("format" = "email"))]
     pub email: Personal<String>,
     /// Full name.
     pub name: Personal<String>,
     /// Phone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "phone"))]
     pub phone: Option<Personal<String>>,
+    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_extension: Option<Personal<String>>,
     /// City, by which rules choose people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub city: Option<String>,
@@ -43,11 +55,18 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Says what the phone number means.
+    fn dial(&mut self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let dialled = Dialled::of(self.phone.as_ref().map(|phone| phone.as_str()), "/phone", ctx);
+        let Dialled { e164, extension } = dialled.clone().unwrap_or_default();
+        (self.phone_e164, self.phone_extension) = (e164.map(Personal), extension.map(Personal));
+        dialled.map(drop)
+    }
+
     fn check(&self) -> Result<(), Rejection> {
         all([
             valid::name(&self.name, "/name"),
             valid::email(Some(&self.email)),
-            valid::phone(self.phone.as_ref().map(|phone| phone.as_str())),
             valid::locale(self.locale.as_deref()),
             valid::time_zone(self.time_zone.as_deref()),
         ])
@@ -371,7 +390,7 @@ impl User {
     fn email_key(&self) -> BTreeSet<String> {
         match self.status {
             Status::Missing => BTreeSet::new(),
-            _ => BTreeSet::from([self.profile.email.to_lowercase()]),
+            _ => BTreeSet::from([email::key(&self.profile.email), self.profile.email.to_lowercase()]),
         }
     }
 }
@@ -381,10 +400,12 @@ fn has_channel(channel: Id, ctx: &Ctx<'_>) -> bool {
     ctx.actor.kind == ActorKind::User && ctx.fact::<User>(ctx.actor.id).channels.contains(&channel)
 }
 
-fn invite(user: &User, profile: Profile) -> Decision<Event> {
+fn invite(user: &User, profile: Profile, ctx: &Ctx<'_>) -> Decision<Event> {
+    let mut profile = profile;
+    let dialled = profile.dial(ctx);
     match user.status {
         Status::Missing => {
-            profile.check()?;
+            all([profile.check(), dialled])?;
             Ok(vec![Event::Invited(profile)])
         }
         _ if user.profile == profile => Ok(vec![]),
@@ -392,9 +413,12 @@ fn invite(user: &User, profile: Profile) -> Decision<Event> {
     }
 }
 
-fn change_profile(user: &User, patch: Map<String, Value>) -> Decision<Event> {
-    let (changed, changes) = record::patched(&user.profile, patch)?;
-    changed.check()?;
+fn change_profile(user: &User, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event> {
+    WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
+    let (mut changed, _) = record::patched(&user.profile, patch)?;
+    let dialled = if changed.phone == user.profile.phone { Ok(()) } else { changed.dial(ctx) };
+    all([changed.check(), dialled])?;
+    let changes = record::difference(&user.profile, &changed);
     Ok(if changes.is_empty() { vec![] } else { vec![Event::ProfileChanged { changes }] })
 }
 
@@ -439,8 +463,8 @@ impl Aggregate for User {
             return Err(SUCCESSOR_UNFIT.at(place));
         }
         Ok(match command {
-            Invite(profile) => return invite(self, profile),
-            ChangeProfile(patch) => return change_profile(self, patch),
+            Invite(profile) => return invite(self, profile, ctx),
+            ChangeProfile(patch) => return change_profile(self, patch, ctx),
             Activate if self.status != Status::Active => vec![Event::Activated],
             Deactivate { reason, hand_over_to } => {
                 let left = (self.status != Status::Deactivated).then_some(Event::Deactivated { reason });
@@ -509,6 +533,8 @@ impl Aggregate for User {
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = if User::touches_nothing(command) { Vec::new() } else { self.needs_of_roles() };
         match command {
+            Command::Invite(profile) => needs.extend(profile.phone.iter().map(|_| phone::need(ctx))),
+            Command::ChangeProfile(patch) if patch.contains_key("phone") => needs.push(phone::need(ctx)),
             Command::GrantRole { role } => needs.push(Need::guarded::<Role>(*role)),
             Command::GrantChannelAccess { .. } | Command::RevokeChannelAccess { .. }
                 if ctx.actor.kind == ActorKind::User && ctx.actor.id != ctx.id =>
@@ -554,6 +580,8 @@ impl Aggregate for User {
             email: "anna@example.com".into(),
             name: "Anna Bianchi".into(),
             phone: Some("+39 06 555 0102".into()),
+            phone_e164: Some("+39065550102".into()),
+            phone_extension: None,
             city: Some("Roma".into()),
             job_title: Some("Support engineer".into()),
             locale: Some("it".into()),

@@ -3,8 +3,14 @@
 use std::sync::LazyLock;
 
 use jiff::tz::TimeZoneDatabase;
+use language_tags::LanguageTag;
 
-use crate::{Rejection, custom, must};
+use crate::{
+    Country, Rejection, custom, email as address,
+    money::{AMOUNT_TOO_FINE, CURRENCY_UNKNOWN},
+    must,
+    text::is_blank,
+};
 
 /// A name that is blank or too long.
 pub const NAME_INVALID: Rejection = Rejection::invalid("name_invalid", "A name has 1 to 200 characters.");
@@ -16,16 +22,16 @@ pub const PHONE_INVALID: Rejection = Rejection::invalid("phone_invalid", "This i
 pub const URL_INVALID: Rejection = Rejection::invalid("url_invalid", "This is no http or https address.");
 /// Not a domain name.
 pub const DOMAIN_INVALID: Rejection =
-    Rejection::invalid("domain_invalid", "A domain is a host name in small letters, such as example.com.");
+    Rejection::invalid("domain_invalid", "A domain is a host name such as example.com or bücher.example.");
 /// Not a locale.
 pub const LOCALE_INVALID: Rejection =
-    Rejection::invalid("locale_invalid", "A locale is a language tag (BCP 47), such as de or pt-BR.");
+    Rejection::invalid("locale_invalid", "There is no such language: a language tag (BCP 47), such as de or pt-BR.");
 /// Not a time zone.
 pub const TIME_ZONE_INVALID: Rejection =
     Rejection::invalid("time_zone_invalid", "A time zone is a name from the IANA database, such as Europe/Rome.");
 /// Not a country.
 pub const COUNTRY_INVALID: Rejection =
-    Rejection::invalid("country_invalid", "A country is two capital letters (ISO 3166-1), such as IT.");
+    Rejection::invalid("country_invalid", "There is no such country: two letters (ISO 3166-1), such as IT.");
 /// A negative amount of money.
 pub const PRICE_INVALID: Rejection = Rejection::invalid("price_invalid", "A price is not negative.");
 
@@ -45,6 +51,8 @@ pub fn refusals() -> Vec<Rejection> {
         COUNTRY_INVALID,
         PRICE_INVALID,
         AMOUNT_INVALID,
+        CURRENCY_UNKNOWN,
+        AMOUNT_TOO_FINE,
     ]
 }
 
@@ -54,17 +62,12 @@ fn given(value: Option<&str>, holds: fn(&str) -> bool, refusal: Rejection, point
 
 /// A name: not blank, at most 200 characters. `pointer` is its place in the body.
 pub fn name(name: &str, pointer: &str) -> Result<(), Rejection> {
-    must(!name.trim().is_empty() && name.chars().count() <= 200, NAME_INVALID, pointer)
+    must(!name.chars().all(is_blank) && name.chars().count() <= 200, NAME_INVALID, pointer)
 }
 
 /// An e-mail address, if there is one.
 pub fn email(value: Option<&str>) -> Result<(), Rejection> {
-    given(value, custom::is_email, EMAIL_INVALID, "/email")
-}
-
-/// A phone number, if there is one.
-pub fn phone(value: Option<&str>) -> Result<(), Rejection> {
-    given(value, custom::is_phone, PHONE_INVALID, "/phone")
+    given(value, address::is_email, EMAIL_INVALID, "/email")
 }
 
 /// A web site, if there is one.
@@ -89,36 +92,29 @@ pub fn time_zone(value: Option<&str>) -> Result<(), Rejection> {
 
 /// A country, if there is one.
 pub fn country(value: Option<&str>) -> Result<(), Rejection> {
-    given(value, |text| text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()), COUNTRY_INVALID, "/country")
+    given(value, |text| text.parse::<Country>().is_ok(), COUNTRY_INVALID, "/country")
 }
 
 /// A price, if there is one.
 pub fn price(value: Option<&crate::Money>) -> Result<(), Rejection> {
+    value.map_or(Ok(()), |money| money.check("/price"))?;
     must(value.is_none_or(|money| !money.amount.is_sign_negative()), PRICE_INVALID, "/price")
 }
 
 /// An amount of money that is not negative, if there is one.
 pub fn amount(value: Option<&crate::Money>, pointer: &str) -> Result<(), Rejection> {
+    value.map_or(Ok(()), |money| money.check(pointer))?;
     must(value.is_none_or(|money| !money.amount.is_sign_negative()), AMOUNT_INVALID, pointer)
 }
 
-/// Whether a text is a host name in small letters with at least one dot.
+/// Whether a text is a domain name with at least one dot, in whatever script.
 pub fn is_domain(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    text.len() <= 253 && text.contains('.') && text.split('.').all(label)
+    text.contains('.') && !text.ends_with('.') && address::ascii(text).is_some_and(|ascii| ascii.len() <= 253)
 }
 
-/// Whether a text has the shape of a language tag: a language of two or three letters, then subtags.
+/// Whether the registry of languages knows every part of a language tag (BCP 47).
 pub fn is_locale(text: &str) -> bool {
-    let mut tags = text.split('-');
-    let language =
-        tags.next().is_some_and(|tag| (2..=3).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_lowercase()));
-    language && tags.all(|tag| (1..=8).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric()))
+    LanguageTag::parse(text).is_ok_and(|tag| tag.validate().is_ok())
 }
 
 /// Whether the IANA database knows this time zone. The database is part of the program, so that every machine and every
@@ -136,9 +132,21 @@ mod tests {
     fn each_check_takes_the_right_and_refuses_the_wrong() {
         type Case = (fn(&str) -> bool, &'static [&'static str], &'static [&'static str]);
         let cases: [Case; 3] = [
-            (is_domain, &["example.com", "a-b.co.uk"], &["Example.com", "example", "-a.com", "a..b", ""]),
-            (is_locale, &["de", "pt-BR", "zh-Hans-CN"], &["german", "DE", "pt_BR", "de-", ""]),
-            (is_time_zone, &["Europe/Rome", "UTC", "America/Argentina/Ushuaia"], &["Europe/Atlantis", "+02:00", ""]),
+            (
+                is_domain,
+                &["example.com", "a-b.co.uk", "Example.com", "bücher.example", "xn--bcher-kva.example"],
+                &["example", "-a.com", "a..b", "", "a b.com", "a.", "127.0.0.1"],
+            ),
+            (
+                is_locale,
+                &["de", "pt-BR", "zh-Hans-CN", "sr-Latn", "de-at"],
+                &["german", "pt_BR", "de-", "", "qx", "de-YX"],
+            ),
+            (
+                is_time_zone,
+                &["Europe/Rome", "europe/rome", "UTC", "America/Argentina/Ushuaia"],
+                &["Europe/Atlantis", "+02:00", ""],
+            ),
         ];
         for (check, right, wrong) in cases {
             right.iter().for_each(|text| assert!(check(text), "{text}"));
@@ -146,7 +154,11 @@ mod tests {
         }
         assert_eq!(name("  ", "/name"), Err(NAME_INVALID));
         assert_eq!(name(&"x".repeat(201), "/name"), Err(NAME_INVALID));
-        assert_eq!(country(Some("it")), Err(COUNTRY_INVALID));
+        assert_eq!(name("\u{200b}\u{a0}", "/name"), Err(NAME_INVALID));
+        for wrong in ["XX", "ITA", "italy", ""] {
+            assert_eq!(country(Some(wrong)), Err(COUNTRY_INVALID), "{wrong}");
+        }
+        assert_eq!((country(Some("IT")), country(Some("it"))), (Ok(()), Ok(())));
         assert_eq!(country(None), Ok(()));
     }
 }

@@ -124,10 +124,10 @@ impl Listed for Activities {
     const READ: &'static str = Activity::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("kind"),
+        Column::word("kind"),
         Column::set("subject_ids"),
         Column::text("text"),
-        Column::text("author_kind").nullable(),
+        Column::word("author_kind").nullable(),
         Column::id("author_id").nullable(),
         Column::bool("withdrawn").hiding(),
         Column::time("occurred_at"),

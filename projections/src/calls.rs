@@ -19,8 +19,12 @@ pub struct Calls;
 pub struct Row {
     /// The number that calls.
     pub from_number: Personal<String>,
+    /// That number as it is dialled from anywhere (E.164); null when nobody can say what was meant.
+    pub from_e164: Option<Personal<String>>,
     /// The number that is called.
     pub to_number: String,
+    /// That number as it is dialled from anywhere (E.164); null when nobody can say what was meant.
+    pub to_e164: Option<String>,
     /// Who calls, as far as known.
     pub contact_id: Option<Id>,
     /// How far it has come.
@@ -69,7 +73,9 @@ impl ReadModel for Calls {
         if let Event::Received(new) = happened {
             return Ok(Some(Row {
                 from_number: new.from,
+                from_e164: new.from_e164,
                 to_number: new.to,
+                to_e164: new.to_e164,
                 contact_id: new.contact,
                 status: Status::Ringing,
                 user_id: None,
@@ -109,10 +115,12 @@ impl Listed for Calls {
     const READ: &'static str = Call::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("from_number"),
-        Column::text("to_number"),
+        Column::phone("from_number"),
+        Column::phone("to_number"),
+        Column::word("from_e164").nullable(),
+        Column::word("to_e164").nullable(),
         Column::id("contact_id").nullable(),
-        Column::text("status"),
+        Column::word("status"),
         Column::id("user_id").nullable(),
         Column::integer("duration_s").nullable(),
         Column::time("received_at"),
@@ -122,7 +130,7 @@ impl Listed for Calls {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("received_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.from_number, t.to_number, t.contact_id, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.from_number, t.from_e164, t.to_number, t.to_e164, t.contact_id, \
         contact.name as contact_name, t.status, t.user_id, taker.name as user_name, t.duration_s, t.received_at, \
         t.answered_at, t.ended_at, t.updated_at";
     const JOINS: &'static str = "\

@@ -119,7 +119,7 @@ impl Listed for Comments {
         Column::set("subject_ids"),
         Column::text("text").nullable(),
         Column::bool("internal"),
-        Column::text("author_kind").nullable(),
+        Column::word("author_kind").nullable(),
         Column::id("author_id").nullable(),
         Column::bool("deleted").hiding(),
         Column::time("written_at"),

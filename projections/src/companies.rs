@@ -94,15 +94,17 @@ impl Listed for Companies {
         Column::text("name"),
         Column::text("domain").nullable(),
         Column::text("industry").nullable(),
-        Column::text("email").nullable(),
-        Column::text("phone").nullable(),
+        Column::email("email").nullable(),
+        Column::phone("phone").nullable(),
+        Column::word("phone_e164").nullable(),
+        Column::word("phone_extension").nullable(),
         Column::text("website").nullable(),
         Column::text("address").nullable(),
         Column::text("city").nullable(),
         Column::text("country").nullable(),
         Column::text("description").nullable(),
         Column::id("owner_id").nullable(),
-        Column::set("tags"),
+        Column::tags("tags"),
         Column::bool("archived").hiding(),
         Column::id("merged_into").nullable(),
         Column::time("created_at"),
@@ -111,7 +113,7 @@ impl Listed for Companies {
     ];
     const CUSTOM: Option<&'static str> = Some(Company::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.domain, t.industry, t.email, t.phone, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.domain, t.industry, t.email, t.phone, t.phone_e164, t.phone_extension, \
         t.website, t.address, t.city, t.country, t.description, t.owner_id, owner.name as owner_name, t.tags, t.shared, \
         t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, t.merged_into, t.absorbed";
     const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";

@@ -181,10 +181,12 @@ impl Listed for Contacts {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
-        Column::text("kind"),
+        Column::word("kind"),
         Column::text("source").nullable(),
-        Column::text("email").nullable(),
-        Column::text("phone").nullable(),
+        Column::email("email").nullable(),
+        Column::phone("phone").nullable(),
+        Column::word("phone_e164").nullable(),
+        Column::word("phone_extension").nullable(),
         Column::text("address").nullable(),
         Column::text("city").nullable(),
         Column::text("country").nullable(),
@@ -192,7 +194,7 @@ impl Listed for Contacts {
         Column::text("time_zone").nullable(),
         Column::text("description").nullable(),
         Column::id("owner_id").nullable(),
-        Column::set("tags"),
+        Column::tags("tags"),
         Column::set("company_ids"),
         Column::bool("archived").hiding(),
         Column::id("merged_into").nullable(),
@@ -203,12 +205,12 @@ impl Listed for Contacts {
     ];
     const CUSTOM: Option<&'static str> = Some(Contact::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.source, t.email, t.phone, t.address, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.source, t.email, t.phone, t.phone_e164, t.phone_extension, t.address, \
         t.city, t.country, t.locale, t.time_zone, t.description, t.owner_id, owner.name as owner_name, t.tags, \
         t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.identities, t.external_ids, \
         t.company_ids, t.company_roles, \
         array(select json_build_object('id', c.id, 'name', c.name, 'role', t.company_roles->>c.id) from read_companies c \
-            where c.tenant_id = t.tenant_id and c.id = any (t.company_ids) order by c.name, c.id) as companies, \
+            where c.tenant_id = t.tenant_id and c.id = any (t.company_ids) order by c.name collate \"und-x-icu\", c.id) as companies, \
         t.notes, coalesce((select jsonb_object_agg(a.id, coalesce(u.name, c.name)) from ( \
                 select distinct note->>'author_id' as id from jsonb_array_elements(t.notes) note \
                 where note->>'author_id' is not null) a \

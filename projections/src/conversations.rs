@@ -276,14 +276,14 @@ impl Listed for Conversations {
     const READ: &'static str = Conversation::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("medium"),
+        Column::word("medium"),
         Column::id("channel_id").nullable(),
-        Column::text("identity.kind").nullable(),
+        Column::word("identity.kind").nullable(),
         Column::text("identity.value").nullable(),
         Column::text("visitor.name").nullable(),
-        Column::text("visitor.country").nullable(),
+        Column::word("visitor.country").nullable(),
         Column::id("contact_id").nullable(),
-        Column::text("status"),
+        Column::word("status"),
         Column::id("assignee_id").nullable(),
         Column::set("label_ids"),
         Column::bool("unanswered"),
@@ -308,7 +308,7 @@ impl Listed for Conversations {
         t.matched_rule_id, t.contact_id, contact.name as contact_name, t.matched_by, t.status, t.assignee_id, \
         assignee.name as assignee_name, t.label_ids, \
         array(select json_build_object('id', l.id, 'name', l.name, 'color', l.color) from read_labels l \
-            where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) order by l.name, l.id) as labels, \
+            where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) order by l.name collate \"und-x-icu\", l.id) as labels, \
         t.unanswered, t.unread, t.unread_count, t.read_by_ids, t.message_count, t.last_message, t.last_received_at, \
         t.last_sent_at, t.active_at, t.recent_messages, t.bot_step, t.bot_answers, t.handed_over, t.rating, \
         t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";

@@ -1,6 +1,6 @@
 //! Which of its products a ticket may be about: a query over `read_product_holders`.
 
-use domain::{Id, Party, PartyKind, Time};
+use domain::{Id, Party, PartyKind, Time, text::searched};
 use jiff_sqlx::ToSqlx;
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -40,12 +40,12 @@ pub async fn entitlement_picker(
              join read_product_catalogue p
                  on p.tenant_id = t.tenant_id and p.id = t.product_id and not p.retired and not p.archived
              where (t.valid_from is null or t.valid_from <= $4) and (t.valid_to is null or t.valid_to > $4)
-               and ($5::text is null or strpos(lower(
-                   concat_ws(' ', p.name, t.contract_number, t.serial_number) collate \"und-x-icu\"), $5) > 0)
-             order by p.name, t.granted_at, t.id limit $6
+               and ($5::text is null or strpos(text_loose(
+                   concat_ws(' ', p.name, t.contract_number, t.serial_number)), $5) > 0)
+             order by p.name collate \"und-x-icu\", t.granted_at, t.id limit $6
          )
          select (select row_to_json(v) from (select {}) v)::text from page t {}
-         order by t.offered_name, t.granted_at, t.id",
+         order by t.offered_name collate \"und-x-icu\", t.granted_at, t.id",
         ProductHolders::SELECT,
         ProductHolders::JOINS
     );
@@ -59,7 +59,7 @@ pub async fn entitlement_picker(
         .bind(kind)
         .bind(requester.id.to_string())
         .bind(at.to_sqlx())
-        .bind(search.map(str::to_lowercase))
+        .bind(search.map(searched))
         .bind(limit.clamp(1, MAX_OFFERED))
         .fetch_all(pool)
         .await?;

@@ -130,11 +130,11 @@ impl Listed for Fields {
     const READ: &'static str = Field::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("entity"),
-        Column::text("key"),
+        Column::word("entity"),
+        Column::word("key"),
         Column::text("label"),
-        Column::text("type"),
-        Column::text("target").nullable(),
+        Column::word("type"),
+        Column::word("target").nullable(),
         Column::bool("required"),
         Column::bool("personal"),
         Column::bool("retired"),

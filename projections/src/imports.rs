@@ -123,12 +123,12 @@ impl Listed for Imports {
     const READ: &'static str = Import::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("source"),
-        Column::text("kind"),
+        Column::word("source"),
+        Column::word("kind"),
         Column::text("file_name"),
-        Column::text("digest"),
+        Column::word("digest"),
         Column::bool("dry_run"),
-        Column::text("status"),
+        Column::word("status"),
         Column::time("started_at"),
         Column::time("ended_at").nullable(),
         Column::time("updated_at"),

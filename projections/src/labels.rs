@@ -79,7 +79,7 @@ impl Listed for Labels {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
-        Column::text("color").nullable(),
+        Column::word("color").nullable(),
         Column::bool("pinned"),
         Column::time("created_at"),
         Column::time("updated_at"),

@@ -43,6 +43,10 @@ pub struct Attributes {
     pub email: Option<Personal<String>>,
     /// Phone number.
     pub phone: Option<Personal<String>>,
+    /// That number as it is dialled from anywhere (E.164); null when nobody can say what was meant.
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in it.
+    pub phone_extension: Option<Personal<String>>,
     /// City.
     pub city: Option<String>,
     /// What it may be worth.
@@ -57,8 +61,20 @@ impl record::Attributes for Attributes {
 
 impl From<Fields> for Attributes {
     fn from(fields: Fields) -> Attributes {
-        let Fields { name, source, contact, email, phone, city, amount, description } = fields;
-        Attributes { name, source, contact_id: contact, email, phone, city, amount, description }
+        let Fields { name, source, contact, email, phone, phone_e164, phone_extension, city, .. } = fields;
+        let Fields { amount, description, .. } = fields;
+        Attributes {
+            name,
+            source,
+            contact_id: contact,
+            email,
+            phone,
+            phone_e164,
+            phone_extension,
+            city,
+            amount,
+            description,
+        }
     }
 }
 
@@ -169,18 +185,20 @@ impl Listed for Leads {
         Column::text("name"),
         Column::text("source").nullable(),
         Column::id("contact_id").nullable(),
-        Column::text("email").nullable(),
-        Column::text("phone").nullable(),
+        Column::email("email").nullable(),
+        Column::phone("phone").nullable(),
+        Column::word("phone_e164").nullable(),
+        Column::word("phone_extension").nullable(),
         Column::text("city").nullable(),
         Column::decimal("amount.amount").nullable(),
-        Column::text("amount.currency").nullable(),
+        Column::word("amount.currency").nullable(),
         Column::text("description").nullable(),
-        Column::text("stage"),
-        Column::text("status"),
+        Column::word("stage"),
+        Column::word("status"),
         Column::id("converted_contact_id").nullable(),
         Column::id("converted_deal_id").nullable(),
         Column::id("owner_id").nullable(),
-        Column::set("tags"),
+        Column::tags("tags"),
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
@@ -190,7 +208,7 @@ impl Listed for Leads {
     const CUSTOM: Option<&'static str> = Some(Lead::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.source, t.contact_id, \
-        contact.name as contact_name, t.email, t.phone, t.city, t.amount, t.description, t.stage, t.status, \
+        contact.name as contact_name, t.email, t.phone, t.phone_e164, t.phone_extension, t.city, t.amount, t.description, t.stage, t.status, \
         t.converted_contact_id, t.converted_deal_id, t.lost_reason, t.closed_at, t.owner_id, owner.name as owner_name, \
         t.tags, t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\

@@ -18,6 +18,7 @@ pub mod api_keys;
 pub mod author;
 pub mod calls;
 pub mod causation;
+pub mod collation;
 pub mod comments;
 pub mod companies;
 pub mod contacts;

@@ -1,7 +1,9 @@
 //! Lists: filter, sort and pages of any read model, each page a range scan of an index; and single records.
 
+use std::borrow::Cow;
+
 use domain::{
-    FieldError, Id,
+    Country, FieldError, Id,
     custom::{self, Definitions},
     filter::{FieldKind, Fields, Filter, Scalar},
     listed,
@@ -12,6 +14,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
     ReadModel,
+    collation::ROOT,
     cursor::Cursor,
     sql::{self, Sql},
     times,
@@ -39,9 +42,24 @@ impl Column {
         Column { name, kind, nullable: false, sortable: true, hides: false, beside: None }
     }
 
-    /// A column of text.
+    /// A column of text that people type: names, cities, titles.
     pub const fn text(name: &'static str) -> Column {
         Column::new(name, FieldKind::Text)
+    }
+
+    /// A column of words or codes that programs choose: statuses, kinds, currencies.
+    pub const fn word(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Word)
+    }
+
+    /// A column of e-mail addresses.
+    pub const fn email(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Email)
+    }
+
+    /// A column of phone numbers as they were typed.
+    pub const fn phone(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Phone)
     }
 
     /// A column of whole numbers.
@@ -74,9 +92,14 @@ impl Column {
         Column::new(name, FieldKind::Id)
     }
 
-    /// A column of sets of texts; a list cannot be sorted by it.
+    /// A column of sets of words or ids; a list cannot be sorted by it.
     pub const fn set(name: &'static str) -> Column {
         Column { sortable: false, ..Column::new(name, FieldKind::Set) }
+    }
+
+    /// A column of sets of texts that people type.
+    pub const fn tags(name: &'static str) -> Column {
+        Column { sortable: false, ..Column::new(name, FieldKind::Tags) }
     }
 
     /// The same, but records for which it is true are left out unless the filter asks about it.
@@ -205,12 +228,21 @@ pub struct ListRequest {
     pub after: Option<String>,
     /// Whether to count.
     pub count: Count,
+    /// In whose order names are sorted: a collation of the database, as [`crate::collation::of`] finds it.
+    pub collation: Cow<'static, str>,
 }
 
 impl Default for ListRequest {
     fn default() -> Self {
         let limit = DEFAULT_LIMIT;
-        ListRequest { filter: Filter::EVERYTHING, sort: Vec::new(), limit, after: None, count: Count::None }
+        ListRequest {
+            filter: Filter::EVERYTHING,
+            sort: Vec::new(),
+            limit,
+            after: None,
+            count: Count::None,
+            collation: Cow::Borrowed(ROOT),
+        }
     }
 }
 
@@ -224,10 +256,11 @@ impl ListRequest {
         filter: Option<&Value>,
         sort: Option<&str>,
         custom: &Definitions,
+        country: Option<Country>,
     ) -> Result<ListRequest, Vec<FieldError>> {
         let mut errors = Vec::new();
         let filter = match filter {
-            Some(filter) => Filter::parse(filter, &columns_of::<M>(custom)).unwrap_or_else(|faults| {
+            Some(filter) => Filter::parse(filter, &columns_of::<M>(custom, country)).unwrap_or_else(|faults| {
                 errors.extend(faults.into_iter().map(|fault| {
                     let pointer = format!("/filter{}", fault.pointer);
                     FieldError { pointer, ..fault }
@@ -263,9 +296,15 @@ fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
     Ok(sort)
 }
 
-/// The fields by which a list is filtered: its columns, and its kind's custom fields.
-pub fn columns_of<M: Listed>(custom: &Definitions) -> impl Fields + use<'_, M> {
-    ListFields { of: M::READ, columns: M::COLUMNS, custom: if M::CUSTOM.is_some() { Some(custom) } else { None } }
+/// The fields by which a list is filtered: its columns, and its kind's custom fields. Phone numbers of `country` are
+/// written without its code.
+pub fn columns_of<M: Listed>(custom: &Definitions, country: Option<Country>) -> impl Fields + use<'_, M> {
+    ListFields {
+        of: M::READ,
+        columns: M::COLUMNS,
+        custom: if M::CUSTOM.is_some() { Some(custom) } else { None },
+        country,
+    }
 }
 
 struct ListFields<'a> {
@@ -273,6 +312,7 @@ struct ListFields<'a> {
     of: &'static str,
     columns: &'static [Column],
     custom: Option<&'a Definitions>,
+    country: Option<Country>,
 }
 
 impl Fields for ListFields<'_> {
@@ -299,6 +339,10 @@ impl Fields for ListFields<'_> {
         let is_column = |name: &str| self.columns.iter().any(|column| column.name == name);
         let present = if is_column(own) { own } else { listed::present(self.of, own).unwrap_or(own) };
         (present != field && (is_column(present) || present.starts_with("custom."))).then(|| present.to_owned())
+    }
+
+    fn country(&self) -> Option<Country> {
+        self.country
     }
 }
 
@@ -344,24 +388,28 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    fn new(column: &'static Column, descending: bool) -> Step {
-        Step { column, expression: column.expression(), descending }
+    fn new(column: &'static Column, descending: bool, collation: &str) -> Step {
+        let expression = match column.kind {
+            FieldKind::Text => format!("({}) collate \"{collation}\"", column.expression()),
+            _ => column.expression(),
+        };
+        Step { column, expression, descending }
     }
 }
 
 /// The order asked for, with `id` as its last step.
-fn steps<M: Listed>(sort: &[Sort]) -> Vec<Step> {
+fn steps<M: Listed>(sort: &[Sort], collation: &str) -> Vec<Step> {
     let sort = if sort.is_empty() { M::DEFAULT_SORT } else { sort };
     let mut steps: Vec<Step> = sort
         .iter()
         .filter_map(|sort| {
             let column = M::COLUMNS.iter().find(|column| column.name == sort.column && column.sortable)?;
-            Some(Step::new(column, sort.descending))
+            Some(Step::new(column, sort.descending, collation))
         })
         .collect();
     if steps.iter().all(|step| step.column.name != "id") {
         const ID: &Column = &Column::id("id");
-        steps.push(Step::new(ID, false));
+        steps.push(Step::new(ID, false, collation));
     }
     steps
 }
@@ -420,8 +468,10 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
 
 /// The statement of a page, one row more than asked for, and what writes the cursor of the next.
 fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Cursor), ListError> {
-    let steps = steps::<M>(&request.sort);
-    let cursor = Cursor::new(M::NAME, &named(&steps), &request.filter);
+    let steps = steps::<M>(&request.sort, &request.collation);
+    // In another language another row comes next.
+    let order = format!("{} {}", named(&steps), request.collation);
+    let cursor = Cursor::new(M::NAME, &order, &request.filter);
     let after = match &request.after {
         Some(after) => {
             let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();

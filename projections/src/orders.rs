@@ -34,6 +34,10 @@ pub struct Attributes {
     pub name: Option<Personal<String>>,
     /// Where to call.
     pub phone: Option<Personal<String>>,
+    /// That number as it is dialled from anywhere (E.164); null when nobody can say what was meant.
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in it.
+    pub phone_extension: Option<Personal<String>>,
     /// Where to write.
     pub email: Option<Personal<String>>,
     /// City to deliver to.
@@ -62,6 +66,7 @@ impl record::Attributes for Attributes {
 impl From<Details> for Attributes {
     fn from(details: Details) -> Attributes {
         let Details { source, external_number, customer, company, name, phone, email, city, .. } = details;
+        let Details { phone_e164, phone_extension, .. } = details;
         let Details { address, items, discount, shipping, total, conversation, comment, .. } = details;
         Attributes {
             source,
@@ -70,6 +75,8 @@ impl From<Details> for Attributes {
             company_id: company,
             name,
             phone,
+            phone_e164,
+            phone_extension,
             email,
             city,
             address,
@@ -195,12 +202,14 @@ impl ReadModel for Orders {
 impl Row {
     /// What is paid, and whether that is all: the total may have changed since.
     fn reckon(&mut self) {
-        let Some(currency) = self.payments.first().map(|payment| payment.amount.currency) else { return };
-        let amounts = self.payments.iter().map(|payment| payment.amount.amount);
+        let Some(first) = self.payments.first() else { return };
+        // Currencies are never added up: what counts is what is paid in the currency of the total.
+        let currency = self.attributes.total.map_or(first.amount.currency, |total| total.currency);
+        let counts = |payment: &&Payment| payment.amount.currency == currency;
+        let amounts = self.payments.iter().filter(counts).map(|payment| payment.amount.amount);
         let amount = amounts.fold(Decimal::ZERO, Decimal::saturating_add);
         self.paid = Some(Money { amount, currency });
-        self.paid_in_full =
-            self.attributes.total.is_none_or(|total| total.currency == currency && amount >= total.amount);
+        self.paid_in_full = self.attributes.total.is_none_or(|total| amount >= total.amount);
     }
 }
 
@@ -210,18 +219,20 @@ impl Listed for Orders {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::integer("number"),
-        Column::text("source"),
-        Column::text("external_number").nullable(),
+        Column::word("source"),
+        Column::word("external_number").nullable(),
         Column::id("customer_id").nullable(),
         Column::id("company_id").nullable(),
         Column::text("name").nullable(),
-        Column::text("phone").nullable(),
-        Column::text("email").nullable(),
+        Column::phone("phone").nullable(),
+        Column::word("phone_e164").nullable(),
+        Column::word("phone_extension").nullable(),
+        Column::email("email").nullable(),
         Column::text("city").nullable(),
         Column::text("address").nullable(),
-        Column::text("status"),
+        Column::word("status"),
         Column::decimal("total.amount").nullable(),
-        Column::text("total.currency").nullable(),
+        Column::word("total.currency").nullable(),
         Column::decimal("paid.amount").nullable(),
         Column::bool("paid_in_full"),
         Column::bool("cancelled"),
@@ -235,7 +246,7 @@ impl Listed for Orders {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("placed_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.number, t.source, t.external_number, t.customer_id, \
-        customer.name as customer_name, t.company_id, company.name as company_name, t.name, t.phone, t.email, t.city, \
+        customer.name as customer_name, t.company_id, company.name as company_name, t.name, t.phone, t.phone_e164, t.phone_extension, t.email, t.city, \
         t.address, t.items, t.discount, t.shipping, t.total, t.conversation_id, t.comment, t.status, t.payments, \
         t.paid, t.paid_in_full, t.paid_at, t.cancelled, t.cancel_reason, t.cancelled_at, t.placed_at, t.updated_at";
     const JOINS: &'static str = "\

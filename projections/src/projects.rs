@@ -70,7 +70,7 @@ impl Listed for Projects {
         Column::text("name"),
         Column::text("description").nullable(),
         Column::id("owner_id").nullable(),
-        Column::set("tags"),
+        Column::tags("tags"),
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),

@@ -107,7 +107,7 @@ impl Listed for QuickReplies {
         Column::id("label_id").nullable(),
         Column::id("user_id").nullable(),
         Column::id("owner_id").nullable(),
-        Column::set("tags"),
+        Column::tags("tags"),
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),

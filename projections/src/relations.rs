@@ -87,11 +87,11 @@ impl Listed for Relations {
     const READ: &'static str = Relation::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("from_kind"),
+        Column::word("from_kind"),
         Column::id("from_id"),
-        Column::text("to_kind"),
+        Column::word("to_kind"),
         Column::id("to_id"),
-        Column::text("role"),
+        Column::word("role"),
         Column::set("record_ids"),
         Column::bool("removed").hiding(),
         Column::time("added_at"),

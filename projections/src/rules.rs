@@ -113,7 +113,7 @@ impl Listed for Rules {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
-        Column::text("trigger"),
+        Column::word("trigger"),
         Column::integer("rank"),
         Column::bool("enabled"),
         Column::integer("rule_version"),

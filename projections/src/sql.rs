@@ -102,16 +102,20 @@ impl Sql {
 
     fn condition(&mut self, Condition { field, kind, test }: &Condition) -> &mut Self {
         if let Some((column, path)) = field.split_once('.')
-            && (column == "custom" || *kind == FieldKind::Set)
+            && (column == "custom" || kind.is_set())
+            && (matches!(test, Test::Exact(_))
+                || !matches!(kind, FieldKind::Text | FieldKind::Email | FieldKind::Phone | FieldKind::Tags))
             && self.contained(column, path, *kind, test)
         {
             return self;
         }
         let known = self.columns.iter().find(|column| column.name == field);
         let column = known.map_or_else(|| column(field, *kind), Column::expression);
-        if *kind == FieldKind::Set {
-            return self.set(&column, test);
+        if kind.is_set() {
+            return self.set(&column, *kind, test);
         }
+        let plain = column;
+        let column = compared(&plain, *kind);
         match test {
             Test::Eq(value) => self.compare(&column, " = ", value),
             Test::Ne(value) => self.compare(&column, " is distinct from ", value),
@@ -122,10 +126,11 @@ impl Sql {
             Test::Gt(value) => self.compare(&column, " > ", value),
             Test::Gte(value) => self.compare(&column, " >= ", value),
             Test::Between(from, to) => self.compare(&column, " >= ", from).push(" and ").compare(&column, " <= ", to),
-            Test::Contains(text) => self.like(&column, &format!("%{}%", escaped(text))),
-            Test::StartsWith(text) => self.like(&column, &format!("{}%", escaped(text))),
-            Test::IsNull(true) => self.push(&column).push(" is null"),
-            Test::IsNull(false) => self.push(&column).push(" is not null"),
+            Test::Exact(value) => self.compare(&plain, " = ", value),
+            Test::Contains(text) => self.like(&searched(&plain, *kind), &format!("%{}%", escaped(text))),
+            Test::StartsWith(text) => self.like(&searched(&plain, *kind), &format!("{}%", escaped(text))),
+            Test::IsNull(true) => self.push(&plain).push(" is null"),
+            Test::IsNull(false) => self.push(&plain).push(" is not null"),
         }
     }
 
@@ -148,14 +153,18 @@ impl Sql {
         self.push(column).push(" = any (").bind(Bound::Texts(texts)).push(array).push(")")
     }
 
-    /// Lower case as Unicode has it, whatever the locale of the database.
-    fn like(&mut self, column: &str, pattern: &str) -> &mut Self {
-        self.push("lower(").push(column).push(" collate \"und-x-icu\") like ").bind(pattern)
+    fn like(&mut self, searched: &str, pattern: &str) -> &mut Self {
+        self.push(searched).push(" like ").bind(pattern)
     }
 
-    fn set(&mut self, column: &str, test: &Test) -> &mut Self {
+    fn set(&mut self, column: &str, kind: FieldKind, test: &Test) -> &mut Self {
+        let column = match test {
+            Test::Exact(_) | Test::IsNull(_) => column.to_owned(),
+            _ => compared(column, kind),
+        };
+        let column = column.as_str();
         let (op, values, wanted) = match test {
-            Test::Eq(value) => (" @> ", std::slice::from_ref(value), true),
+            Test::Eq(value) | Test::Exact(value) => (" @> ", std::slice::from_ref(value), true),
             Test::Ne(value) => (" @> ", std::slice::from_ref(value), false),
             Test::In(values) => (" && ", values.as_slice(), true),
             Test::NotIn(values) => (" && ", values.as_slice(), false),
@@ -172,12 +181,12 @@ impl Sql {
     /// said so.
     fn contained(&mut self, column: &str, path: &str, kind: FieldKind, test: &Test) -> bool {
         let values = match test {
-            Test::Eq(value) => std::slice::from_ref(value),
+            Test::Eq(value) | Test::Exact(value) => std::slice::from_ref(value),
             Test::In(values) if !values.is_empty() => values,
             _ => return false,
         };
         let wrap = |value: Value| {
-            let value = if kind == FieldKind::Set { json!([value]) } else { value };
+            let value = if kind.is_set() { json!([value]) } else { value };
             path.rsplit('.').fold(value, |value, key| json!({ key: value }))
         };
         let documents: Option<Vec<Value>> = values
@@ -212,6 +221,27 @@ fn text(value: &Scalar) -> String {
     }
 }
 
+/// An expression in the form in which values of its kind are compared: what [`domain::text`] and [`domain::phone`] do to
+/// the values that they are compared with.
+fn compared(expression: &str, kind: FieldKind) -> String {
+    match kind {
+        FieldKind::Text | FieldKind::Email => format!("text_typed({expression})"),
+        FieldKind::Tags => format!("texts_typed({expression})"),
+        FieldKind::Phone => format!("phone_digits({expression})"),
+        _ => expression.to_owned(),
+    }
+}
+
+/// The same for `contains` and `starts_with`.
+fn searched(expression: &str, kind: FieldKind) -> String {
+    match kind {
+        FieldKind::Phone => format!("phone_digits({expression})"),
+        // Lower case as Unicode has it, whatever the locale of the database.
+        FieldKind::Word => format!("lower({expression} collate \"und-x-icu\")"),
+        _ => format!("text_loose({expression})"),
+    }
+}
+
 /// The expression of a field of `t`: a column, a member of a JSON column such as `total.amount`, or a custom field.
 pub(crate) fn column(field: &str, kind: FieldKind) -> String {
     match field.split_once('.') {
@@ -228,13 +258,13 @@ fn member(column: &str, path: &str, kind: FieldKind) -> String {
     let above: String = above.split('.').filter(|key| !key.is_empty()).map(|key| format!("->'{key}'")).collect();
     let text = format!("t.{column}{above}->>'{name}'");
     match kind {
-        FieldKind::Text | FieldKind::Id => format!("({text}) collate \"C\""),
+        kind if kind.is_text() || kind == FieldKind::Id => format!("({text}) collate \"C\""),
         FieldKind::Integer => format!("({text})::bigint"),
         FieldKind::Decimal => format!("({text})::numeric"),
         FieldKind::Bool => format!("({text})::boolean"),
         FieldKind::Date => format!("({text})::date"),
         FieldKind::Time => format!("({text})::timestamptz"),
-        FieldKind::Set => format!("array(select jsonb_array_elements_text(t.{column}{above}->'{name}'))"),
+        _ => format!("array(select jsonb_array_elements_text(t.{column}{above}->'{name}'))"),
     }
 }
 
@@ -248,7 +278,7 @@ fn custom(key: &str, kind: FieldKind) -> String {
         None => (plain(key), format!("t.custom->>'{}'", plain(key))),
     };
     match kind {
-        FieldKind::Text | FieldKind::Id => format!("({text}) collate \"C\""),
+        kind if kind.is_text() || kind == FieldKind::Id => format!("({text}) collate \"C\""),
         FieldKind::Integer => format!("(case jsonb_typeof(t.custom->'{key}') when 'number' then ({text})::bigint end)"),
         FieldKind::Bool => format!("(case jsonb_typeof(t.custom->'{key}') when 'boolean' then ({text})::boolean end)"),
         FieldKind::Decimal => format!("(case when {text} ~ '^-?[0-9]+([.][0-9]+)?$' then ({text})::numeric end)"),
@@ -257,7 +287,7 @@ fn custom(key: &str, kind: FieldKind) -> String {
             "(case when {text} ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?([Zz]|[+-][0-9]{{2}}:[0-9]{{2}})$' \
              then ({text})::timestamptz end)"
         ),
-        FieldKind::Set => format!(
+        _ => format!(
             "(case jsonb_typeof(t.custom->'{key}') when 'array' \
              then array(select jsonb_array_elements_text(t.custom->'{key}')) end)"
         ),
@@ -281,7 +311,11 @@ mod tests {
         fn kind(&self, field: &str) -> Option<FieldKind> {
             Some(match field {
                 "priority" => FieldKind::Integer,
-                "tags" | "criteria.kinds" => FieldKind::Set,
+                "kinds" | "criteria.kinds" => FieldKind::Set,
+                "tags" | "criteria.cities" => FieldKind::Tags,
+                "status" | "custom.size" => FieldKind::Word,
+                "phone" => FieldKind::Phone,
+                "email" => FieldKind::Email,
                 "custom.price" | "area" | "total.amount" | "criteria.price.amount" => FieldKind::Decimal,
                 _ => FieldKind::Text,
             })
@@ -305,7 +339,15 @@ mod tests {
         assert_eq!(sql(&field("status", "eq", json!("open"))), "t.status = $1");
         assert_eq!(sql(&field("status", "in", json!(["open"]))), "t.status = $1");
         assert_eq!(sql(&field("status", "in", json!(["open", "closed"]))), "t.status = any ($1)");
-        assert_eq!(sql(&field("tags", "eq", json!("vip"))), "t.tags @> $1::text[]");
+        assert_eq!(sql(&field("kinds", "eq", json!("house"))), "t.kinds @> $1::text[]");
+        assert_eq!(sql(&field("tags", "eq", json!("vip"))), "texts_typed(t.tags) @> $1::text[]");
+        assert_eq!(sql(&field("tags", "exact", json!("vip"))), "t.tags @> $1::text[]");
+        assert_eq!(sql(&field("name", "eq", json!("Anna"))), "text_typed(t.name) = $1");
+        assert_eq!(sql(&field("name", "exact", json!("Anna"))), "t.name = $1");
+        assert_eq!(sql(&field("name", "contains", json!("Anna"))), "text_loose(t.name) like $1");
+        assert_eq!(sql(&field("phone", "eq", json!("112"))), "phone_digits(t.phone) = $1");
+        assert_eq!(sql(&field("phone", "contains", json!("112"))), "phone_digits(t.phone) like $1");
+        assert_eq!(sql(&field("email", "eq", json!("A@example.com"))), "text_typed(t.email) = $1");
         assert_eq!(sql(&field("custom.size", "eq", json!("m"))), "(t.custom @> $1)");
         assert_eq!(sql(&field("area", "gt", json!("1.5"))), "(t.area)::numeric > $1");
         assert_eq!(sql(&field("total.amount", "gt", json!("1.5"))), "(t.total->>'amount')::numeric > $1");

@@ -121,7 +121,7 @@ impl Listed for Teams {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.alias, t.member_ids, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
-            where u.tenant_id = t.tenant_id and u.id = any (t.member_ids) order by u.name, u.id) as members, \
+            where u.tenant_id = t.tenant_id and u.id = any (t.member_ids) order by u.name collate \"und-x-icu\", u.id) as members, \
         t.channels, t.stages, t.calendar_id, t.help_centre, t.archived, t.created_at, t.updated_at";
 }
 

@@ -107,7 +107,7 @@ impl Listed for Tenants {
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
         Column::set("features"),
-        Column::text("alias_domain").nullable(),
+        Column::word("alias_domain").nullable(),
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::id("id"),

@@ -148,7 +148,7 @@ mod constcat {
 
     const REST: &str = ", t.description, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
-            where u.tenant_id = t.tenant_id and u.id = any (t.follower_ids) order by u.name, u.id) as followers, \
+            where u.tenant_id = t.tenant_id and u.id = any (t.follower_ids) order by u.name collate \"und-x-icu\", u.id) as followers, \
         array(select json_build_object('id', link->>'ticket_id', 'kind', link->>'kind', 'number', l.number, \
                 'title', l.title, 'status', l.status) \
             from jsonb_array_elements(t.ticket_links) link left join read_ticket_list l \

@@ -228,12 +228,12 @@ impl Listed for TicketThread {
     const COLUMNS: &'static [Column] = &[
         Column::id("ticket_id"),
         Column::id("message_id"),
-        Column::text("kind"),
+        Column::word("kind"),
         Column::text("body").nullable(),
-        Column::text("author_kind").nullable(),
+        Column::word("author_kind").nullable(),
         Column::id("author_id").nullable(),
-        Column::text("delivery").nullable(),
-        Column::text("external_id").nullable(),
+        Column::word("delivery").nullable(),
+        Column::word("external_id").nullable(),
         Column::bool("redacted"),
         Column::time("written_at"),
         Column::integer("written_position"),
@@ -243,7 +243,7 @@ impl Listed for TicketThread {
 
     fn outside() -> Option<Filter> {
         let test = Test::Ne(Scalar::Text("note".into()));
-        Some(Filter::Condition(Condition { field: "kind".into(), kind: FieldKind::Text, test }))
+        Some(Filter::Condition(Condition { field: "kind".into(), kind: FieldKind::Word, test }))
     }
 
     const SELECT: &'static str = "t.id, t.version, t.position, t.ticket_id, t.message_id, t.kind, t.body, t.author_kind, \

@@ -73,7 +73,7 @@ pub async fn tickets_by_product(
          select c.product_id, p.name, p.color, p.icon, c.period, c.total::bigint, coalesce(c.open, 0)::bigint,
                 coalesce(c.resolved, 0)::bigint, coalesce(c.closed, 0)::bigint
          from counted c left join read_product_catalogue p on p.tenant_id = $1 and p.id = c.product_id
-         where c.total > 0 order by c.period, c.total desc, p.name, c.product_id",
+         where c.total > 0 order by c.period, c.total desc, p.name collate \"und-x-icu\", c.product_id",
     )
     .bind(tenant.to_string())
     .bind(from.map(ToSqlx::to_sqlx))

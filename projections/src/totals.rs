@@ -71,7 +71,7 @@ fn find<M: Listed>(
     code: &'static str,
     to: &str,
 ) -> Result<Totalled, FieldError> {
-    let fields = columns_of::<M>(custom);
+    let fields = columns_of::<M>(custom, None);
     match fields.kind(name).filter(|kind| fits(*kind)) {
         Some(kind) => Ok(Totalled { name: name.to_owned(), kind }),
         None => {
@@ -103,7 +103,9 @@ pub async fn groups<M: Listed>(
     let value = by.expression();
     // A record without any value of a set counts as one without a value.
     let value = match by.kind {
-        FieldKind::Set => format!("unnest(case when cardinality({value}) > 0 then {value} else array[null] end)"),
+        kind if kind.is_set() => {
+            format!("unnest(case when cardinality({value}) > 0 then {value} else array[null] end)")
+        }
         _ => value,
     };
     sql.push("select to_jsonb(value)::text, count(*) from (select ").push(&value).push(" as value");

@@ -137,15 +137,17 @@ impl Listed for Users {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
-        Column::text("email"),
-        Column::text("phone").nullable(),
+        Column::email("email"),
+        Column::phone("phone").nullable(),
+        Column::word("phone_e164").nullable(),
+        Column::word("phone_extension").nullable(),
         Column::text("city").nullable(),
         Column::text("job_title").nullable(),
         Column::text("locale").nullable(),
         Column::text("time_zone").nullable(),
-        Column::text("status"),
+        Column::word("status"),
         Column::set("role_ids"),
-        Column::text("presence"),
+        Column::word("presence"),
         Column::set("channel_ids"),
         Column::id("calendar_id").nullable(),
         Column::time("invited_at"),
@@ -153,13 +155,13 @@ impl Listed for Users {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.email, t.name, t.phone, t.city, t.job_title, t.locale, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.email, t.name, t.phone, t.phone_e164, t.phone_extension, t.city, t.job_title, t.locale, \
         t.time_zone, t.status, t.deactivated_reason, t.role_ids, \
         array(select json_build_object('id', r.id, 'name', r.name) from read_roles r \
-            where r.tenant_id = t.tenant_id and r.id = any (t.role_ids) order by r.name, r.id) as roles, \
+            where r.tenant_id = t.tenant_id and r.id = any (t.role_ids) order by r.name collate \"und-x-icu\", r.id) as roles, \
         array(select json_build_object('id', m.id, 'name', m.name) from read_teams m \
             where m.tenant_id = t.tenant_id and m.member_ids @> array[t.id] and not m.archived \
-            order by m.name, m.id) as teams, \
+            order by m.name collate \"und-x-icu\", m.id) as teams, \
         t.presence, t.channel_ids, t.calendar_id, t.capacity, t.invited_at, t.updated_at";
 }
 

@@ -181,7 +181,7 @@ struct Pages {
 impl Pages {
     /// Walks the whole list.
     async fn of(desk: &Desk, pool: &PgPool, filter: Option<&Value>) -> Pages {
-        let request = ListRequest::parse::<TicketList>(filter, None, &desk.definitions).unwrap();
+        let request = ListRequest::parse::<TicketList>(filter, None, &desk.definitions, None).unwrap();
         let request = ListRequest { limit: MAX_LIMIT, count: Count::None, ..request };
         let (mut cursors, mut rows, mut after) = (Vec::new(), 0, None);
         loop {

@@ -9,6 +9,7 @@ use super::Scene;
 use crate::{
     Id,
     rule::{Group, Strategy, Wanted},
+    text::typed,
     user::Presence,
 };
 
@@ -71,7 +72,7 @@ pub(super) fn choose(strategy: Strategy, candidates: &[Candidate], last: Option<
 
 impl Group {
     fn fits(&self, person: &Person, scene: &Scene) -> bool {
-        let same = |a: &str, b: &str| a.trim().to_lowercase() == b.trim().to_lowercase();
+        let same = |a: &str, b: &str| typed(a) == typed(b);
         let named = |field: &str| scene.get(field).and_then(|value| value.as_str());
         let city = |wanted: &Wanted<String>| match (wanted, &person.city) {
             (_, None) => false,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::{
+    Country,
     catalogue::{self, Kind},
     custom::{self, FieldType},
     filter::{FieldKind, Fields},
@@ -22,8 +23,31 @@ pub(super) fn kind_meant(field: &str) -> &str {
     }
 }
 
-/// The types of custom fields, by kind of record and key.
-pub type CustomTypes = BTreeMap<(String, String), FieldType>;
+/// What a tenant adds to the vocabulary: the types of its custom fields, by kind of record and key, and its country.
+#[derive(Clone, Debug, Default)]
+pub struct CustomTypes {
+    types: BTreeMap<(String, String), FieldType>,
+    /// The country whose phone numbers are written without its code.
+    country: Option<Country>,
+}
+
+impl CustomTypes {
+    /// Of a tenant that has neither.
+    pub fn new() -> CustomTypes {
+        CustomTypes::default()
+    }
+
+    /// Of a tenant in this country.
+    pub fn of(country: Option<Country>) -> CustomTypes {
+        CustomTypes { country, ..CustomTypes::default() }
+    }
+}
+
+impl Extend<((String, String), FieldType)> for CustomTypes {
+    fn extend<T: IntoIterator<Item = ((String, String), FieldType)>>(&mut self, types: T) {
+        self.types.extend(types);
+    }
+}
 
 /// What the conditions of a rule with a certain trigger may ask about.
 pub struct Vocabulary {
@@ -58,7 +82,7 @@ impl Vocabulary {
                 let path = format!("{kind}.{field}");
                 let former = listed::former(kind, field).map(|before| format!("{kind}.{before}"));
                 // What is counted or summed up is so in a list of its own way.
-                let named = matches!(field_kind, FieldKind::Id | FieldKind::Set | FieldKind::Text);
+                let named = field_kind.is_text() || field_kind.is_set() || field_kind == FieldKind::Id;
                 let known = named && former.is_some_and(|former| fields.contains_key(&former));
                 if !known && !fields.contains_key(&path) {
                     only.insert(path.clone());
@@ -87,10 +111,10 @@ impl Vocabulary {
 
 /// What every event tells about itself besides its data.
 const ENVELOPE: &[(&str, FieldKind)] = &[
-    ("type", FieldKind::Text),
+    ("type", FieldKind::Word),
     ("occurred_at", FieldKind::Time),
-    ("via", FieldKind::Text),
-    ("actor.kind", FieldKind::Text),
+    ("via", FieldKind::Word),
+    ("actor.kind", FieldKind::Word),
     ("actor.id", FieldKind::Id),
 ];
 
@@ -157,16 +181,23 @@ fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
         (["boolean"], _) => Some(FieldKind::Bool),
         (["number"], _) | (["string", "number"] | ["number", "string"], _) => Some(FieldKind::Decimal),
         (["string"], _) if pattern.starts_with("^-?") => Some(FieldKind::Decimal),
+        (["string"], Some("phone")) => Some(FieldKind::Phone),
+        (["string"], Some("email")) => Some(FieldKind::Email),
+        (["string"], Some("word")) => Some(FieldKind::Word),
+        (["string"], _) if !pattern.is_empty() || schema["enum"].is_array() => Some(FieldKind::Word),
         (["string"], _) => Some(FieldKind::Text),
         (["array"], _) => {
             let name = schema["items"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
             let items = name.and_then(|name| definitions.get(name)).unwrap_or(&schema["items"]);
-            let text = matches!(leaf(items, definitions), Some(FieldKind::Text | FieldKind::Id));
-            text.then_some(FieldKind::Set)
+            match leaf(items, definitions) {
+                Some(FieldKind::Text) => Some(FieldKind::Tags),
+                Some(FieldKind::Word | FieldKind::Id) => Some(FieldKind::Set),
+                _ => None,
+            }
         }
         // An enum whose variants are described one by one.
         _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().all(|one| one["const"].is_string())) => {
-            Some(FieldKind::Text)
+            Some(FieldKind::Word)
         }
         _ => None,
     }
@@ -179,11 +210,11 @@ impl Fields for Vocabulary {
         }
         let (kind, rest) = field.split_once('.')?;
         let path = rest.strip_prefix("custom.").filter(|_| self.kinds.contains(kind))?;
-        custom::filtered(path, |key| self.custom.get(&(kind.to_owned(), key.to_owned())).copied())
+        custom::filtered(path, |key| self.custom.types.get(&(kind.to_owned(), key.to_owned())).copied())
     }
 
     fn names(&self) -> Vec<String> {
-        let custom = self.custom.iter().filter(|((kind, _), _)| self.kinds.contains(kind.as_str()));
+        let custom = self.custom.types.iter().filter(|((kind, _), _)| self.kinds.contains(kind.as_str()));
         let custom = custom.flat_map(|((kind, key), field_type)| {
             let names = custom::filter_names(key, *field_type).into_iter();
             names.map(move |path| format!("{kind}.custom.{path}"))
@@ -200,6 +231,10 @@ impl Fields for Vocabulary {
         }
         let own = listed::kind_of(self.own, field).is_some() || first == "custom" && self.kinds.contains(self.own);
         own.then(|| format!("{}.{field}", self.own))
+    }
+
+    fn country(&self) -> Option<Country> {
+        self.custom.country
     }
 }
 
@@ -225,10 +260,12 @@ mod tests {
                     ("event.total.amount", Some(Decimal)),
                     ("event.occurred_at", Some(Time)),
                     ("order.total.amount", Some(Decimal)),
-                    ("order.total.currency", Some(Text)),
+                    ("order.total.currency", Some(Word)),
                     ("order.city", Some(Text)),
                     ("order.customer", Some(Id)),
-                    ("order.source", Some(Text)),
+                    ("order.source", Some(Word)),
+                    ("order.phone", Some(Phone)),
+                    ("order.email", Some(Email)),
                     ("order.cancelled", Some(Bool)),
                     ("order.paid", Some(Decimal)),
                     ("order.customer_id", Some(Id)),
@@ -237,9 +274,10 @@ mod tests {
                     ("contact.company_ids", Some(Set)),
                     ("order.id", Some(Id)),
                     ("contact.city", Some(Text)),
-                    ("contact.tags", Some(Set)),
+                    ("contact.tags", Some(Tags)),
+                    ("contact.companies", Some(Set)),
                     ("contact.custom.size", Some(Integer)),
-                    ("conversation.status", Some(Text)),
+                    ("conversation.status", Some(Word)),
                     ("order.items", None),
                     ("ticket.title", None),
                     ("order.custom.size", None),
@@ -250,8 +288,8 @@ mod tests {
                 &[
                     ("ticket.product", Some(Id)),
                     ("ticket.priority", Some(Integer)),
-                    ("ticket.tags", Some(Set)),
-                    ("ticket.status", Some(Text)),
+                    ("ticket.tags", Some(Tags)),
+                    ("ticket.status", Some(Word)),
                     ("contact.name", Some(Text)),
                     ("product.name", Some(Text)),
                     ("company.name", Some(Text)),
@@ -259,12 +297,13 @@ mod tests {
             ),
             (
                 "order.status_changed",
-                &[("event.from", Some(Text)), ("event.to", Some(Text)), ("order.city", Some(Text))],
+                &[("event.from", Some(Word)), ("event.to", Some(Word)), ("order.city", Some(Text))],
             ),
-            ("call.missed", &[("event.from", Some(Text)), ("contact.city", Some(Text)), ("call.status", Some(Text))]),
+            ("call.missed", &[("event.from", Some(Phone)), ("contact.city", Some(Text)), ("call.status", Some(Word))]),
             ("task.became_overdue", &[("event.due_at", Some(Time)), ("task.due_at", Some(Time))]),
         ];
-        let custom = CustomTypes::from([(("contact".to_owned(), "size".to_owned()), FieldType::Number)]);
+        let mut custom = CustomTypes::new();
+        custom.extend([(("contact".to_owned(), "size".to_owned()), FieldType::Number)]);
         for (trigger, fields) in cases {
             let vocabulary = Vocabulary::of(trigger, custom.clone()).unwrap();
             for (field, kind) in fields {
@@ -292,8 +331,7 @@ mod tests {
                 let vocabulary = Vocabulary::of(&format!("{}.{event}", A::KIND), CustomTypes::new()).unwrap();
                 for (field, value) in document.as_object().unwrap().iter().filter(|(field, _)| *field != "custom") {
                     let path = format!("{}.{field}", A::KIND);
-                    let read =
-                        |kind: FieldKind| kind == FieldKind::Set && value.is_array() || kind.read(value).is_some();
+                    let read = |kind: FieldKind| kind.is_set() && value.is_array() || kind.read(value).is_some();
                     let leaf = value.is_string() || value.is_number() || value.is_boolean();
                     assert!(!leaf || vocabulary.kind(&path).is_some_and(read), "{path} is {value}");
                 }

@@ -44,7 +44,7 @@ fn acme() -> record::Event<crate::company::Spec> {
 }
 
 fn identity(kind: IdentityKind, value: &str) -> Identity {
-    Identity { kind, value: value.into() }
+    Identity::new(kind, value)
 }
 
 /// What `command` leads to after `before`, and that asking again changes nothing.
@@ -73,6 +73,19 @@ fn attributes_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn what_was_recorded_before_it_was_checked_stands_until_it_changes() {
+    let old = || Fields { country: Some("XX".into()), ..fields() };
+    let edit = |patch: serde_json::Value| {
+        let created = Either::Common(Happened::Created(new(old())));
+        let patch = patch.as_object().unwrap().clone();
+        given::<Contact>([created]).when(Either::Common(record::Common::Edit(patch)))
+    };
+    assert_eq!(edit(serde_json::json!({ "city": "Bari" })).events().len(), 1);
+    edit(serde_json::json!({ "country": "YY" })).rejected(valid::COUNTRY_INVALID);
+    edit(serde_json::json!({ "city": "Bari", "email": "maria" })).rejected(valid::EMAIL_INVALID);
+}
+
+#[test]
 fn addresses_come_and_go_and_are_the_same_however_written() {
     let telegram = identity(IdentityKind::Telegram, "@Maria_R");
     let added = Event::IdentityAdded(telegram.clone());
@@ -98,7 +111,11 @@ fn every_address_is_one_contact_s_alone() {
     let nobody = given::<Contact>([]);
     assert_eq!(
         nobody.claims(&created()),
-        ["+contact.identity email:maria.rossi@example.com", "+contact.identity phone:+39065550101"]
+        [
+            "+contact.identity email:maria.rossi@example.com",
+            "+contact.identity phone:+39065550101",
+            "+contact.identity phone:39065550101"
+        ]
     );
     let patch = serde_json::json!({ "email": { "from": "maria.rossi@example.com", "to": "m@example.com" } });
     let changed = Either::Common(Happened::DetailsChanged { changes: serde_json::from_value(patch).unwrap() });
@@ -183,9 +200,33 @@ fn a_merged_contact_leads_to_the_other_until_that_is_taken_back() {
     maria([]).when(Either::Own(Command::Unmerge)).nothing();
 }
 
+/// What was claimed by its digits alone before numbers were read is taken for every spelling of that number.
+#[test]
+fn an_old_address_and_a_new_one_meet() {
+    let old = |value: &str| format!("phone:{}", plain_digits(value));
+    let new = |value: &str| {
+        let e164 = phone::number(value, "UA".parse().ok()).map(|number| number.e164.into());
+        Identity { e164, ..identity(IdentityKind::Phone, value) }.keys()
+    };
+    for (before, after) in [
+        ("380671234567", "+380 (67) 123-45-67"),
+        ("380671234567", "067 123-45-67"),
+        ("+380671234567", "067 123-45-67"),
+        ("00380671234567", "380671234567"),
+        ("067 123-45-67", "0671234567"),
+    ] {
+        assert!(new(after).contains(&old(before)), "{before} and {after}: {:?}", new(after));
+    }
+    assert!(!new("+380 67 123-45-68").contains(&old("380671234567")));
+    let mail = |value| identity(IdentityKind::Email, value);
+    assert!(mail("user@bücher.example").is_same(&mail("USER@xn--bcher-kva.example")));
+    assert!(mail("User@Bücher.example").keys().contains("email:user@bücher.example"), "as it was claimed before");
+}
+
 #[test]
 fn the_contact_that_remains_knows_what_came_to_it() {
-    let moved = vec![identity(IdentityKind::Phone, "+7 900")];
+    let moved = identity(IdentityKind::Phone, "+7 900 555 01 01");
+    let moved = vec![Identity { e164: Some("+79005550101".into()), ..moved }];
     let merged = own(Event::Merged { into: OTHER, redirects: moved.clone() });
     let absorbed = Event::Absorbed { contact: SUBJECT, redirects: moved.clone() };
     assert_eq!(maria([]).echoes(&merged), [(OTHER, own(absorbed.clone()))]);

@@ -16,7 +16,10 @@ const HELLO: Id = Id::from_bits(0x30);
 
 fn new() -> New {
     let Command::Start(new) = Conversation::examples().remove(0) else { unreachable!() };
-    let identity = Identity { kind: contact::IdentityKind::Whatsapp, value: "+39 06 555 0101".into() };
+    let identity = Identity {
+        e164: Some("+39065550101".into()),
+        ..Identity::new(contact::IdentityKind::Whatsapp, "+39 06 555 0101")
+    };
     New { medium: "whatsapp".into(), identity: Some(identity), ..new }
 }
 

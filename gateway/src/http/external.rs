@@ -14,6 +14,7 @@ use domain::{
     named::{Named, Undecodable},
     product,
     record::{Record, Spec},
+    text::composed,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -56,6 +57,7 @@ fn path_of<A: Aggregate>() -> String {
 type Called = Path<(String, String)>;
 
 fn called((source, external_id): (String, String)) -> Result<ExternalId, Problem> {
+    let [source, external_id] = [source, external_id].map(|text| composed(&text).into_owned());
     let id = ExternalId { source, external_id };
     id.check()?;
     Ok(id)
@@ -86,7 +88,7 @@ async fn put<S: Spec>(
         return Err(Problem::invalid("body_invalid", "The body is a JSON object."));
     };
     let new = import::id_of(caller.tenant, &called.source, S::KIND, &called.external_id);
-    let mut order = write.order(&app, new, &body.bytes)?;
+    let mut order = write.order(&app, new, &body.bytes)?.from_outside();
     for attempt in 1.. {
         let found = find::<Record<S>>(&app, caller, &called).await?;
         let named = match found {

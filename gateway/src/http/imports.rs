@@ -484,12 +484,13 @@ async fn export(
     let fields = Field::id_for(caller.tenant, Entitlement::KIND);
     let (fields, _) = app.commands.load::<Field>(caller.tenant, fields).await?;
     let definitions: Definitions = fields.definitions.clone();
-    let request = ListRequest::parse::<ProductHolders>(filter.as_ref(), None, &definitions).map_err(|errors| {
-        let (code, detail) = errors
-            .first()
-            .map_or(("query_invalid".into(), String::new()), |error| (error.code.clone(), error.detail.clone()));
-        Problem::invalid(code, detail).with(errors)
-    })?;
+    let request =
+        ListRequest::parse::<ProductHolders>(filter.as_ref(), None, &definitions, None).map_err(|errors| {
+            let (code, detail) = errors
+                .first()
+                .map_or(("query_invalid".into(), String::new()), |error| (error.code.clone(), error.detail.clone()));
+            Problem::invalid(code, detail).with(errors)
+        })?;
     let request = ListRequest { sort: vec![Sort::ascending("id")], limit: projections::MAX_LIMIT, ..request };
     let position = request::min_position(&app, &headers, wanted.min_position).await?;
     request::reach(&app, ProductHolders::NAME, position).await?;

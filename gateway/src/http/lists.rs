@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, Id, custom::Definitions, field::Field, filter::Filter};
+use domain::{FieldError, Id, custom::Definitions, field::Field, filter::Filter, tenant::Tenant};
 use projections::{
     Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
 };
@@ -164,7 +164,11 @@ async fn read_page<M: Listed>(
         }
     };
     let custom = custom_fields::<M>(app, caller.tenant).await?;
-    let parsed = ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom).map_err(invalid)?;
+    let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
+    let parsed =
+        ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country())
+            .map_err(invalid)?;
+    let collation = projections::collation::of(&app.pool, tenant.language().as_deref()).await?;
     let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom));
     let group = group.transpose().map_err(|fault| invalid(vec![fault]))?;
     let names = asked.sum.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
@@ -180,7 +184,7 @@ async fn read_page<M: Listed>(
         (None, None) => parsed.filter,
         (only, outside) => Filter::All([only, outside].into_iter().flatten().chain([parsed.filter]).collect()),
     };
-    let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, ..parsed };
+    let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, collation, ..parsed };
     let wanted = request::min_position(app, headers, asked.min_position).await?;
     let mut position = i64::MAX;
     for name in [M::NAME].iter().chain(M::FOLLOWS) {

@@ -46,7 +46,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(value @ Value::Object(_)) => Ok(Body { value, bytes }),
+            Ok(mut value @ Value::Object(_)) => {
+                // Whatever comes in is kept composed: `é` is one letter, however it was typed.
+                domain::text::compose(&mut value);
+                Ok(Body { value, bytes })
+            }
             Ok(_) => Err(Problem::invalid("body_invalid", "The body is a JSON object.")),
             Err(error) => Err(Problem::bad_request("body_malformed", format!("The body is no JSON: {error}."))),
         }

@@ -152,6 +152,12 @@ impl Turn<'_> {
         self.order.authority = Authority::full();
     }
 
+    /// The same, as another system tells it.
+    pub(super) fn from_outside(mut self) -> Self {
+        self.order.from_outside = true;
+        self
+    }
+
     /// The same through another channel.
     pub(super) fn through(mut self, via: Via) -> Self {
         self.order.via = via;

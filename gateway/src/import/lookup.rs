@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Aggregate, Id, Party, PartyKind,
     contact::{Identity, IdentityKind},
+    email,
     external::ExternalId,
     named::Either,
     product::Product,
@@ -96,13 +97,20 @@ impl Lookup {
         };
         let found = match (as_id(text), kind) {
             (Some(id), _) => Some(id),
-            (None, PartyKind::User) => claimed(&self.log, self.tenant, "user.email", &text.to_lowercase()).await?,
+            (None, PartyKind::User) => {
+                let now = claimed(&self.log, self.tenant, "user.email", &email::key(text)).await?;
+                let before = claimed(&self.log, self.tenant, "user.email", &text.to_lowercase()).await?;
+                now.or(before)
+            }
             (None, _) => self.external(name, text).await?,
         };
         let found = match (found, kind) {
             (None, PartyKind::Contact) if text.contains('@') => {
-                let identity = Identity { kind: IdentityKind::Email, value: text.into() };
-                claimed(&self.log, self.tenant, "contact.identity", &identity.key()).await?
+                let mut found = None;
+                for key in Identity::new(IdentityKind::Email, text).keys() {
+                    found = found.or(claimed(&self.log, self.tenant, "contact.identity", &key).await?);
+                }
+                found
             }
             (found, _) => found,
         };

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::HashMap, io::Read, sync::Arc};
 
+use domain::text::composed;
+
 /// Most bytes that one row may have: beyond it a quote is not closed, or it is no CSV file.
 const ROW_BYTES: usize = 4 << 20;
 
@@ -125,7 +127,7 @@ impl<R: Read> Rows<R> {
         let source = Bounded { source, since: 0 };
         let mut csv = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(source);
         let names = csv.byte_headers().map_err(|error| unreadable(&error))?.clone();
-        let names = names.iter().map(|name| std::str::from_utf8(name).map(|name| name.trim().to_owned()));
+        let names = names.iter().map(|name| std::str::from_utf8(name).map(|name| composed(name.trim()).into_owned()));
         let names: Vec<String> = names
             .collect::<Result<_, _>>()
             .map_err(|_| FileError::Unfit("the header is not UTF-8: convert the file first".into()))?;
@@ -153,7 +155,7 @@ impl<R: Read> Rows<R> {
             .iter()
             .enumerate()
             .map(|(at, cell)| match std::str::from_utf8(cell) {
-                Ok(cell) => cell.to_owned(),
+                Ok(cell) => composed(cell).into_owned(),
                 Err(_) => {
                     not_utf8.get_or_insert(at);
                     String::from_utf8_lossy(cell).into_owned()

@@ -131,7 +131,7 @@ impl Rehearsal {
     ) -> Result<Decided<A>, Refused> {
         let known = self.state(log, order.tenant, &Need::of::<A>(order.id)).await?;
         let mut state: A = (*downcast::<A>(known)).clone();
-        let mut facts = Facts::default();
+        let mut facts = Facts::told(true);
         let (mut events, mut claims) = (0, Vec::new());
         let now = order.occurred_at.unwrap_or(order.now);
         for (turn, command) in commands.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What happened, in plain words: one general rule, and better words where people expect them.
 
-use domain::{Id, Time, reference::Subject};
+use domain::{Id, Time, record::WORKED_OUT, reference::Subject};
 use serde_json::{Map, Value};
 
 use super::attributes;
@@ -268,10 +268,16 @@ fn general(kind: &str, event: &str, data: &Value, about: &About<'_>, names: Name
 }
 
 fn list_of(changes: &Map<String, Value>, about: &About<'_>, names: Names<'_>) -> String {
-    let mut said: Vec<String> =
-        changes.iter().take(MOST_CHANGES).map(|(attribute, values)| change(attribute, values, about, names)).collect();
-    if changes.len() > MOST_CHANGES {
-        said.push(format!("{} more", changes.len() - MOST_CHANGES));
+    // What a phone number means is said by the number.
+    let told: Vec<_> = changes.iter().filter(|(attribute, _)| !WORKED_OUT.contains(&attribute.as_str())).collect();
+    let more = told.len().saturating_sub(MOST_CHANGES);
+    let mut said: Vec<String> = told
+        .into_iter()
+        .take(MOST_CHANGES)
+        .map(|(attribute, values)| change(attribute, values, about, names))
+        .collect();
+    if more > 0 {
+        said.push(format!("{more} more"));
     }
     said.join("; ")
 }
@@ -559,7 +565,7 @@ mod tests {
             ),
             (
                 "contact.details_changed",
-                json!({ "changes": { "phone": { "from": null, "to": "+7 900" }, "city": { "from": "Roma", "to": "Bari" } } }),
+                json!({ "changes": { "phone": { "from": null, "to": "+7 900" }, "phone_e164": { "from": null, "to": "+7900" }, "city": { "from": "Roma", "to": "Bari" } } }),
                 "City changed from Roma to Bari; Phone set to +7 900",
             ),
             ("property.price_changed", json!({ "from": rub("2"), "to": null }), "Price 2.00 RUB removed"),

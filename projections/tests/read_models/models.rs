@@ -403,7 +403,7 @@ async fn what_is_put_away_leaves_its_list_unless_asked_for() {
     let archived = Either::Common(record::Happened::Archived { reason: None });
     world_tell_and_settle::<Company>(&told, id(ROSSI), archived).await;
     let count = async |filter: Value| {
-        let request = ListRequest::parse::<Companies>(Some(&filter), None, &Default::default()).unwrap();
+        let request = ListRequest::parse::<Companies>(Some(&filter), None, &Default::default(), None).unwrap();
         list::<Companies>(pool, tenant, &request).await.unwrap().data.len()
     };
     assert_eq!(count(json!({})).await, 0);

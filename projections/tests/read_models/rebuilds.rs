@@ -205,7 +205,7 @@ async fn a_released_list_gives_way_to_its_next_version() {
     let last = world.tell::<Ticket>(id(0), [Event::Closed { stage: None }]).await;
     models.settle(last).await.unwrap();
     assert_eq!(table(pool, "ticket_list").await, "read_ticket_list_v3");
-    let request = ListRequest::parse::<TicketList>(None, Some("-updated_at"), &Definitions::new()).unwrap();
+    let request = ListRequest::parse::<TicketList>(None, Some("-updated_at"), &Definitions::new(), None).unwrap();
     let page = list::<TicketList>(pool, world.tenant, &request).await.unwrap();
     let numbers: Vec<Value> =
         page.data.iter().map(|row| serde_json::from_str::<Value>(row.get()).unwrap()["number"].take()).collect();

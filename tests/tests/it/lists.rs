@@ -42,7 +42,7 @@ fn definitions() -> Definitions {
 
 fn matching<M: Listed>(filter: &Value, records: &[Value]) -> BTreeSet<String> {
     let definitions = definitions();
-    let filter = Filter::parse(filter, &columns_of::<M>(&definitions)).unwrap();
+    let filter = Filter::parse(filter, &columns_of::<M>(&definitions, None)).unwrap();
     let matching = records.iter().filter(|record| filter.matches(*record));
     matching.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -65,13 +65,14 @@ fn lists() -> Vec<List> {
 /// A value for a column that no record has a value in.
 fn some(kind: FieldKind) -> Value {
     match kind {
-        FieldKind::Text | FieldKind::Set => json!("x"),
+        FieldKind::Phone => json!("112"),
         FieldKind::Integer => json!(1),
         FieldKind::Decimal => json!("1.5"),
         FieldKind::Bool => json!(true),
         FieldKind::Time => json!("2026-11-21T10:00:00Z"),
         FieldKind::Date => json!("2026-11-21"),
         FieldKind::Id => json!(crate::world::NOBODY),
+        _ => json!("x"),
     }
 }
 
@@ -98,7 +99,7 @@ fn filters(name: &str, kind: FieldKind, records: &[Value]) -> Vec<Value> {
         match op.name() {
             "in" | "not_in" => condition(name, op.name(), json!([first, some(kind)])),
             "between" => condition(name, op.name(), json!([first, middle])),
-            "contains" if kind == FieldKind::Text => condition(name, "contains", part(1..4)),
+            "contains" if kind.is_text() => condition(name, "contains", part(1..4)),
             "starts_with" => condition(name, "starts_with", part(0..3)),
             "is_null" => condition(name, "is_null", last.is_null()),
             op => condition(name, op, middle.clone()),
@@ -200,6 +201,13 @@ async fn every_list_is_sorted_by_every_field_and_read_to_its_end() {
                     let ids: BTreeSet<_> =
                         records.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
                     assert_eq!((&ids, records.len()), (all, all.len()), "{path}: each once");
+                    if column.kind == FieldKind::Text {
+                        // In the order of the alphabet, which the database knows: page by page as at once.
+                        let whole = client.read(&path.replace("limit=2", "limit=200")).await;
+                        let ids: Vec<_> = records.iter().map(|record| record["id"].as_str().unwrap()).collect();
+                        assert_eq!(ids, texts(&whole, "id"), "{path}");
+                        return;
+                    }
                     for pair in records.windows(2) {
                         let value = |record: usize| Lookup::value(&pair[record], column.name).unwrap_or(&Value::Null);
                         let mut order = compare(column.kind, value(0), value(1));

@@ -20,6 +20,7 @@ mod nats;
 mod newcomer;
 mod openapi;
 mod past;
+mod people;
 mod postgres;
 mod products;
 mod program;

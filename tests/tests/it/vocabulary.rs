@@ -48,7 +48,7 @@ async fn a_filter_copied_from_a_list_into_a_rule_decides_the_same() {
             }
             for (name, field_kind) in domain::listed::fields(kind) {
                 let found = value(record, name);
-                let set = field_kind == domain::filter::FieldKind::Set;
+                let set = field_kind.is_set();
                 let filter = match found {
                     Value::Null => condition(name, "is_null", true),
                     Value::Array(values) => match values.first() {
