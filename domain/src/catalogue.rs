@@ -164,6 +164,7 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "tenant.operate",
     "report.read",
     "search.read",
+    crate::conversation::REPLY_ANY,
 ];
 
 /// Everything that can be permitted: `{kind}.{command}` for every command, `{kind}.{command}_any` for those of

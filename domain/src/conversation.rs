@@ -448,6 +448,10 @@ const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is 
 const EXISTS: Rejection = Rejection::conflict("conversation_exists", "A conversation with this id exists already.");
 const CLOSED: Rejection = Rejection::conflict("conversation_closed", "The conversation is closed; reopen it first.");
 const TAKEN: Rejection = Rejection::conflict("conversation_taken", "Somebody else is responsible already.");
+const NOT_RESPONSIBLE: Rejection = Rejection::forbidden(
+    "conversation_not_responsible",
+    "Only whoever is responsible for a chat replies in it, and who may conversation.reply_any.",
+);
 const MEDIUM_INVALID: Rejection = Rejection::invalid(
     "conversation_medium_invalid",
     "A medium is one of those in the setting media, such as live_chat.",
@@ -461,6 +465,9 @@ const MESSAGE_EXISTS: Rejection =
     Rejection::conflict("conversation_message_exists", "The other side wrote a message with this id.");
 const STEP_INVALID: Rejection =
     Rejection::invalid("conversation_step_invalid", "A step of a script has 1 to 200 characters.");
+
+/// The permission to reply where another colleague is responsible, or nobody.
+pub const REPLY_ANY: &str = "conversation.reply_any";
 
 /// Why a contact got another owner.
 pub const LINKED: &str = "chat_link";
@@ -493,6 +500,26 @@ impl Conversation {
         let linker = linker.filter(|user| ctx.fact::<User>(*user).is_active());
         let taken = linker.map(|to| Event::Assigned { from: None, to, method: AssignMethod::Claimed, rule_run: None });
         Ok([unlinked, taken, Some(Event::ContactLinked { contact, matched_by })].into_iter().flatten().collect())
+    }
+
+    /// A colleague replies only where he is responsible. Programs, rules and bots are nobody's colleagues.
+    fn must_be_responsible(&self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let responsible = self.assignee == Some(ctx.actor.principal());
+        if ctx.actor.kind != ActorKind::User || responsible || ctx.authority.allows(REPLY_ANY) {
+            return Ok(());
+        }
+        Err(NOT_RESPONSIBLE.because(match self.assignee {
+            Some(assignee) => {
+                let user = ctx.fact::<User>(assignee);
+                let name = user.profile.name.as_str();
+                format!(
+                    "{name} ({assignee}) is responsible for this chat: only who is replies, and who may {REPLY_ANY}."
+                )
+            }
+            None => {
+                format!("Nobody has taken this chat: claim it first. Without that only who may {REPLY_ANY} replies.")
+            }
+        }))
     }
 
     fn send(
@@ -600,6 +627,7 @@ impl Aggregate for Conversation {
                 [received].into_iter().chain(reopened).collect()
             }
             (SendMessage { message_id, body, attachments, quick_reply }, _) => {
+                self.must_be_responsible(ctx)?;
                 return self.send(message_id, body, attachments, quick_reply, ctx);
             }
             (MarkMessageSent { message_id, external_id }, _) => {
@@ -721,7 +749,10 @@ impl Aggregate for Conversation {
                 let contact = contact.map(Need::of::<Contact>);
                 contact.into_iter().chain([Need::of::<Tenant>(ctx.tenant)]).collect()
             }
-            Command::SendMessage { quick_reply: Some(reply), .. } => vec![Need::of::<QuickReply>(*reply)],
+            Command::SendMessage { quick_reply, .. } => {
+                let responsible = self.assignee.map(Need::of::<User>);
+                quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).collect()
+            }
             Command::Claim => vec![me()],
             Command::Assign { assignee, .. } => vec![Need::of::<User>(*assignee)],
             // The contact gets another owner together with the link, so it must not change meanwhile.
@@ -761,7 +792,7 @@ impl Aggregate for Conversation {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, MESSAGE_EXISTS];
+        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         states.into_iter().chain(fields).chain(shared).collect()

@@ -43,7 +43,7 @@ pub(crate) fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) ->
 pub(crate) struct Given<A> {
     pub(crate) state: A,
     facts: Facts,
-    actor: Actor,
+    pub(crate) actor: Actor,
     authority: Authority,
     id: Id,
 }

@@ -194,6 +194,30 @@ fn one_person_takes_it() {
     chat([]).when(Command::Unassign).nothing();
 }
 
+#[test]
+fn only_whoever_is_responsible_replies() {
+    let say = || Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply: None,
+    };
+    let agent = |events: Vec<Event>| chat(events).by(ANNA).may(&["conversation.*"]);
+    agent(vec![]).when(say()).rejected(NOT_RESPONSIBLE);
+    agent(vec![assigned(ANNA, AssignMethod::Claimed)]).when(say()).then([queued(None)]);
+    let handed_over = || vec![assigned(ANNA, AssignMethod::Claimed), assigned(BORIS, AssignMethod::Manual)];
+    agent(handed_over()).when(say()).rejected(NOT_RESPONSIBLE);
+    agent(handed_over()).by(BORIS).when(say()).then([queued(None)]);
+    agent(handed_over()).may(&["conversation.*", REPLY_ANY]).when(say()).then([queued(None)]);
+    for kind in [ActorKind::Rule, ActorKind::Integration, ActorKind::System] {
+        let mut program = agent(handed_over());
+        program.actor = crate::Actor { kind, id: MARIA, on_behalf_of: None };
+        program.when(say()).then([queued(None)]);
+    }
+    // Everything else that teams do is for everybody.
+    agent(handed_over()).when(Command::Close).then([Event::Closed]);
+}
+
 /// The owner that the contact gets when it is linked, if any.
 fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened<contact::Fields>> {
     let mut facts = Facts::default();

@@ -173,7 +173,7 @@ async fn a_label_is_in_the_list_as_long_as_something_bears_it() {
     let client = &server.admin;
     let (first, second) = (chat(client, "live_chat").await, chat(client, "telegram").await);
     let preset = client.create("/v1/labels", json!({ "name": "VIP", "color": "#00a09d", "preset": true })).await;
-    client.create("/v1/labels", json!({ "name": "Unused" })).await;
+    client.create("/v1/labels", json!({ "name": "Unused", "preset": false })).await;
     let labels = async || {
         server.settle().await;
         let page = client.read("/v1/labels?count=exact").await;

@@ -4,7 +4,7 @@ use deskfold_tests::{Client, Server};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::world::{condition, each, filtered, texts};
+use crate::world::{colleague, condition, each, filtered, texts};
 
 async fn chat(client: &Client) -> String {
     client.create("/v1/conversations", json!({ "medium": "whatsapp", "visitor": { "name": "Maria" } })).await
@@ -34,6 +34,71 @@ async fn reports(client: &Client, chat: &str, message: &str, names: &[&str]) -> 
         written.push(client.run(&at(chat, &format!("mark_message_{name}")), body).await);
     }
     written
+}
+
+/// A colleague with a key of one's own.
+async fn with_key(server: &Server, name: &str, role: &str) -> (String, Client) {
+    let id = colleague(&server.admin, name, role).await;
+    let issued = server.admin.post("/v1/api_keys", json!({ "name": name, "user": id })).await;
+    (id, server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap()))
+}
+
+#[tokio::test]
+async fn only_whoever_is_responsible_replies_in_a_chat() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let ((anna, as_anna), (boris, as_boris)) =
+        (with_key(&server, "Anna", "agent").await, with_key(&server, "Boris", "agent").await);
+    let chat = chat(admin).await;
+    receives(admin, &chat, "Good day").await;
+    let say = json!({ "body": "Good day!" });
+
+    // Nobody has taken it: not even a rehearsal goes through.
+    let refused = as_anna.post(&at(&chat, "send_message"), say.clone()).await;
+    let refused = refused.problem(403, "conversation_not_responsible");
+    assert!(refused["detail"].as_str().unwrap().contains("claim"), "{refused}");
+    let dry = format!("{}?dry_run=true", at(&chat, "send_message"));
+    as_anna.post(&dry, say.clone()).await.problem(403, "conversation_not_responsible");
+
+    as_anna.run(&at(&chat, "claim"), json!({})).await;
+    let first = sends(&as_anna, &chat, "How can we help?").await;
+    let refused = as_boris.post(&at(&chat, "send_message"), say.clone()).await;
+    let refused = refused.problem(403, "conversation_not_responsible");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("Anna") && detail.contains(&anna), "it names who is responsible: {detail}");
+
+    // Handed over: the one before is refused, and what was sent before is still what it was.
+    as_anna.run(&at(&chat, "assign"), json!({ "assignee": boris })).await;
+    let refused = as_anna.post(&at(&chat, "send_message"), say.clone()).await;
+    let detail = refused.problem(403, "conversation_not_responsible")["detail"].to_string();
+    assert!(detail.contains("Boris"), "{detail}");
+    let again = json!({ "body": "How can we help?", "message_id": first });
+    assert!(as_boris.run(&at(&chat, "send_message"), again).await.is_empty(), "sent once");
+    sends(&as_boris, &chat, "I have taken over").await;
+
+    // What is not a reply is everybody's: handing over, tidying up, helping.
+    for (command, body) in [
+        ("mark_read", json!({})),
+        ("label", json!({ "name": "VIP" })),
+        ("mark_message_sent", json!({ "message_id": first })),
+        ("rate", json!({ "score": 5 })),
+        ("close", json!({})),
+        ("reopen", json!({})),
+        ("unassign", json!({})),
+    ] {
+        as_anna.run(&at(&chat, command), body).await;
+    }
+    as_boris.post(&at(&chat, "send_message"), say.clone()).await.problem(403, "conversation_not_responsible");
+
+    // A permission that says so, and only by its name: the agent's role has `conversation.*`.
+    let known = admin.read("/v1/permissions").await;
+    assert!(known.to_string().contains("conversation.reply_any"), "{known}");
+    let role = json!({ "name": "supervisor", "permissions": ["conversation.reply_any"] });
+    let role = admin.create("/v1/roles", role).await;
+    admin.run(&format!("/v1/users/{boris}/grant_role"), json!({ "role": role })).await;
+    sends(&as_boris, &chat, "Somebody will be with you").await;
+    sends(admin, &chat, "Indeed").await;
+    as_anna.post(&at(&chat, "send_message"), say).await.problem(403, "conversation_not_responsible");
 }
 
 #[tokio::test]
