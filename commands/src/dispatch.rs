@@ -7,8 +7,7 @@ use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     administration::{self, Administration},
     kernel::{AnyState, fold},
-    named::Named,
-    reference::Subject,
+    reference::{Ask, Mentions, Redirected, Subject},
     tenant::Tenant,
 };
 use eventstore::{
@@ -162,6 +161,8 @@ pub struct Accepted {
     pub position: i64,
     /// The events written; empty when it was so already.
     pub events: Vec<Written>,
+    /// The merged records that the command names, and those that were taken for them.
+    pub redirected: Vec<Redirected>,
     /// Whether this is the answer of an earlier time.
     pub repeated: bool,
 }
@@ -265,6 +266,8 @@ enum Sight {
 
 /// A decision, ready to be appended.
 struct Plan<A> {
+    id: Id,
+    redirected: Vec<Redirected>,
     append: Append,
     written: Vec<Written>,
     after: A,
@@ -396,10 +399,11 @@ impl Commands {
             if order.dry_run || (plan.is_empty() && !order.remember) {
                 let head = *self.log.tail().watch().borrow();
                 return Ok(Accepted {
-                    id: order.id,
+                    id: plan.id,
                     version: plan.version,
                     position: head,
                     events: plan.written,
+                    redirected: plan.redirected,
                     repeated: false,
                 });
             }
@@ -454,8 +458,9 @@ impl Commands {
         if let Some(feature) = tenant.missing_feature(A::KIND) {
             return Err(feature.disabled().into());
         }
-        let mut facts = Facts::told(order.from_outside || order.via == Via::Import);
-        let mut relied = Vec::new(); // (need, version)
+        let facts = Facts::told(order.from_outside || order.via == Via::Import);
+        let mut world = World { commands: self, tenant: order.tenant, sight, facts, relied: vec![] };
+        let mut redirected = Vec::new();
         let mut state: A = (*downcast::<A>(known.state)).clone();
         let mut writes = vec![StreamWrite { stream: A::stream(order.id), expected: exactly(version), events: vec![] }];
         let mut written = Vec::new();
@@ -466,32 +471,34 @@ impl Commands {
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
             for (place, permission) in A::requires(&command) {
-                order.ctx(now, &seed, &facts).must(&permission).map_err(|refusal| refusal.at(place))?;
+                order.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
             }
-            loop {
-                let ctx = order.ctx(now, &seed, &facts);
-                let mut needs = state.needs(&command, &ctx);
-                needs.retain(|need| !facts.has(need.kind, need.id));
-                if needs.is_empty() {
-                    break;
-                }
-                for need in needs {
-                    if let Some(feature) = tenant.missing_feature(need.kind)
-                        && let Some(place) = place_of(&command.encode().1, need.id)
-                    {
-                        return Err(feature.disabled().at(place).into());
-                    }
-                    if need.kind == administration::KIND {
-                        facts.insert(need.kind, need.id, self.administration(order.tenant).await?);
-                        continue;
-                    }
-                    let known = self.known(&need, order.tenant, sight).await?;
-                    facts.insert(need.kind, need.id, known.state.clone());
-                    relied.push((need, known));
+            let mut mentions = Mentions::of(&state, &command);
+            for (kind, place) in mentions.named() {
+                if let Some(feature) = tenant.missing_feature(kind) {
+                    return Err(feature.disabled().at(place).into());
                 }
             }
-            let ctx = order.ctx(now, &seed, &facts);
-            for event in state.decide(command, &ctx)? {
+            if order.via == Via::Import {
+                mentions = mentions.told_afterwards();
+            }
+            let decision = loop {
+                match mentions.ask(&state, &command, &order.ctx(now, &seed, &world.facts)) {
+                    Ask::Facts(needs) => world.load(needs).await?,
+                    Ask::Elsewhere { id, command, redirected } => {
+                        let order = Order { id, ..order.clone() };
+                        let plan = Box::pin(self.plan::<A>(&order, vec![command], sight)).await?;
+                        return Ok(Plan { redirected, ..plan });
+                    }
+                    Ask::Decided { decision, relied, redirected: records } => {
+                        world.load(relied).await?;
+                        redirected.extend(records);
+                        break decision;
+                    }
+                }
+            };
+            let ctx = order.ctx(now, &seed, &world.facts);
+            for event in decision? {
                 let subject = state.subject(&event, &ctx);
                 claims.extend(state.claims(&event, &ctx));
                 let echoed = state.echoes(&event, &ctx);
@@ -515,6 +522,7 @@ impl Commands {
             written.push(Written { stream: None, kind: event.kind.clone(), data: raw(&event.data)? });
             writes[0].events.push(event);
         }
+        let relied = world.relied;
         let mut others: Vec<(Key, Known)> = Vec::new();
         for echo in echoes {
             let key = Key { tenant: order.tenant, kind: echo.kind, id: echo.id };
@@ -575,7 +583,18 @@ impl Commands {
             claims: appended,
         };
         let after = state;
-        Ok(Plan { append, written, after, version, others, relied: streams, taken: claims, numbered: maker.numbered })
+        Ok(Plan {
+            id: order.id,
+            redirected,
+            append,
+            written,
+            after,
+            version,
+            others,
+            relied: streams,
+            taken: claims,
+            numbered: maker.numbered,
+        })
     }
 
     /// What the append would find, for a command that is only tried.
@@ -617,14 +636,14 @@ impl Commands {
     }
 
     fn accept<A: Aggregate>(&self, order: &Order, plan: Plan<A>, appended: &Appended) -> Result<Accepted, Refused> {
-        let Plan { append, mut written, after, others, numbered, .. } = plan;
+        let Plan { id, redirected, append, mut written, after, others, numbered, .. } = plan;
         for (at, number) in numbered.iter().zip(&appended.numbers) {
             let rest = &written[*at].data.get()[UNNUMBERED.len()..];
             let numbered = format!("{{\"number\":{number}{rest}");
             written[*at].data = RawValue::from_string(numbered).map_err(|error| Refused::Broken(error.to_string()))?;
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
-        let key = Key { tenant: order.tenant, kind: A::KIND, id: order.id };
+        let key = Key { tenant: order.tenant, kind: A::KIND, id };
         // What was decided knew no number yet: such a state is folded anew from what was written.
         let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
         let own = || written.iter().filter(|event| event.stream.is_none());
@@ -641,7 +660,7 @@ impl Commands {
         for (key, known) in others.into_iter().filter(|(key, _)| !drawn(Some(&format!("{}-{}", key.kind, key.id)))) {
             self.cache.put(key, known);
         }
-        Ok(Accepted { id: order.id, version, position: appended.last_position, events: written, repeated: false })
+        Ok(Accepted { id, version, position: appended.last_position, events: written, redirected, repeated: false })
     }
 
     /// The answer that this command got when it was carried out before, if it was.
@@ -677,7 +696,8 @@ impl Commands {
             Some(version) => version,
             None => self.version_at(order.tenant, A::stream(id), stored.last_position).await?,
         };
-        Ok(Some(Accepted { id, version, position: stored.last_position, events: written, repeated: true }))
+        let position = stored.last_position;
+        Ok(Some(Accepted { id, version, position, events: written, redirected: Vec::new(), repeated: true }))
     }
 
     /// The version that a stream had at a position of the log; -1 when it had no event.
@@ -771,6 +791,40 @@ impl Commands {
     }
 }
 
+/// The other records that a decision depends on, as they are loaded.
+struct World<'a> {
+    commands: &'a Commands,
+    tenant: Id,
+    sight: Sight,
+    facts: Facts,
+    relied: Vec<(Need, Known)>,
+}
+
+impl World<'_> {
+    /// Loads what is new among these.
+    async fn load(&mut self, needs: Vec<Need>) -> Result<(), Refused> {
+        for need in needs {
+            if need.kind == administration::KIND {
+                if !self.facts.has(need.kind, need.id) {
+                    let known = self.commands.administration(self.tenant).await?;
+                    self.facts.insert(need.kind, need.id, known);
+                }
+                continue;
+            }
+            if let Some((known, _)) =
+                self.relied.iter_mut().find(|(known, _)| (known.kind, known.id) == (need.kind, need.id))
+            {
+                known.guarded |= need.guarded;
+                continue;
+            }
+            let known = self.commands.known(&need, self.tenant, self.sight).await?;
+            self.facts.insert(need.kind, need.id, known.state.clone());
+            self.relied.push((need, known));
+        }
+        Ok(())
+    }
+}
+
 /// Makes the stored events of one command.
 struct Maker<'a> {
     order: &'a Order,
@@ -819,23 +873,6 @@ impl Maker<'_> {
 /// The id of the event that a command writes first, second, ... (from 1).
 pub(crate) fn event_id(command: Uuid, number: u64) -> Uuid {
     Uuid::new_v5(&command, &number.to_be_bytes())
-}
-
-/// Where in a command's body a record is named (JSON pointer).
-fn place_of(body: &[u8], id: Id) -> Option<String> {
-    fn find(value: &serde_json::Value, id: &str, place: &str) -> Option<String> {
-        match value {
-            serde_json::Value::String(text) => (text == id).then(|| place.to_owned()),
-            serde_json::Value::Array(values) => {
-                values.iter().enumerate().find_map(|(index, value)| find(value, id, &format!("{place}/{index}")))
-            }
-            serde_json::Value::Object(members) => {
-                members.iter().find_map(|(name, value)| find(value, id, &format!("{place}/{name}")))
-            }
-            _ => None,
-        }
-    }
-    find(&serde_json::from_slice(body).ok()?, &id.to_string(), "")
 }
 
 /// Whether JSON text holds an escaped U+0000: an odd number of backslashes before `u0000`.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time, all,
+    Actor, Aggregate, Ctx, Decision, Id, Personal, Rejection, Time, all,
     authority::DENIED,
     custom::Changes,
     must, record,
@@ -116,7 +116,7 @@ impl Aggregate for Activity {
         }
         match (&self.logged, command) {
             (None, Command::Log(new)) => {
-                all([new.check(ctx), reference::check_subjects(&new.subjects, ctx)])?;
+                all([new.check(ctx), reference::check_subjects(&new.subjects)])?;
                 Ok(vec![Event::Logged(New { occurred_at: new.occurred_at.or(Some(ctx.now)), ..new })])
             }
             (None, _) => Err(UNKNOWN),
@@ -154,13 +154,6 @@ impl Aggregate for Activity {
     fn attribute(&mut self, event: &Event, actor: &Actor) {
         if let Event::Logged(_) = event {
             self.author = Some(actor.principal());
-        }
-    }
-
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
-        match command {
-            Command::Log(new) => reference::needs(&reference::subjects(&new.subjects)),
-            _ => Vec::new(),
         }
     }
 
@@ -207,12 +200,11 @@ mod tests {
 
     #[test]
     fn it_happened_before_now_or_just_now() {
-        let there = || given::<Activity>([]).alive("contact", MARIA);
+        let there = || given::<Activity>([]);
         there().when(Command::Log(visit(Some(at(-86_400))))).then([Event::Logged(visit(Some(at(-86_400))))]);
         there().when(Command::Log(visit(None))).then([Event::Logged(visit(Some(at(0))))]);
         given::<Activity>([Event::Logged(visit(Some(at(-9))))]).when(Command::Log(visit(None))).nothing();
         there().when(Command::Log(visit(Some(at(1))))).rejected(IN_FUTURE);
-        given::<Activity>([]).when(Command::Log(visit(None))).rejected(REFERENCE_UNFIT);
         there().when(Command::Log(New { kind: " ".into(), ..visit(None) })).rejected(KIND_INVALID);
         there().when(Command::Log(New { text: " ".into(), ..visit(None) })).rejected(TEXT_INVALID);
         there().when(Command::Log(New { subjects: vec![], ..visit(None) })).rejected(SUBJECTS_INVALID);

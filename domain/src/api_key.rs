@@ -40,9 +40,11 @@ pub struct Issue {
     /// What it is for.
     pub name: String,
     /// In whose name it speaks.
+    #[schemars(extend("x-reference" = "user", "x-refusal" = "api_key_user_unfit"))]
     pub user: Id,
     /// What it may do at most; all that its user may when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "role", "x-refusal" = "api_key_role_unfit"))]
     pub role: Option<Id>,
     /// When it becomes worthless by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -124,6 +124,7 @@ pub struct Unknown {
 
 /// Who was chosen, and what is to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-held-reference" = "any"))]
 pub struct Preparation {
     /// When it was prepared.
     pub at: Time,

@@ -8,7 +8,13 @@ use std::{
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
-use crate::{Aggregate, Id, Need, kernel::AnyState, role::OF_OTHERS};
+use crate::{
+    Aggregate, Id, Need,
+    kernel::AnyState,
+    named::Variant,
+    reference::{self, Place},
+    role::OF_OTHERS,
+};
 
 /// Something that does the same for every aggregate.
 pub trait Visitor {
@@ -64,6 +70,8 @@ pub struct Kind {
     pub events: BTreeMap<String, Schema>,
     /// The JSON schema of what rules see of it; `None` when they see nothing.
     pub document: Option<Schema>,
+    /// Where its commands name other records, by command; those that name none are left out.
+    pub references: BTreeMap<String, Vec<Place>>,
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
@@ -71,6 +79,8 @@ pub struct Kind {
     need: fn(Id) -> Need,
     see: fn(&AnyState) -> Option<Value>,
     part: fn(&AnyState, Id, Id) -> Option<Map<String, Value>>,
+    is_live: fn(&AnyState) -> bool,
+    merged_into: fn(&AnyState) -> Option<Id>,
 }
 
 impl Kind {
@@ -93,6 +103,16 @@ impl Kind {
     pub fn see(&self, state: &AnyState) -> Option<Value> {
         (self.see)(state)
     }
+
+    /// Whether others may refer to a record in this state: [`Aggregate::is_live`].
+    pub fn is_live(&self, state: &AnyState) -> bool {
+        (self.is_live)(state)
+    }
+
+    /// The record that one in this state is merged into: [`Aggregate::merged_into`].
+    pub fn merged_into(&self, state: &AnyState) -> Option<Id> {
+        (self.merged_into)(state)
+    }
 }
 
 struct Kinds(BTreeMap<&'static str, Kind>);
@@ -100,10 +120,15 @@ struct Kinds(BTreeMap<&'static str, Kind>);
 impl Visitor for Kinds {
     fn visit<A: Aggregate>(&mut self) {
         let mut generator = SchemaGenerator::default();
-        let commands = A::commands(&mut generator).into_iter().map(|command| command.name);
-        let commands = commands.filter(|name| !A::INTERNAL.contains(&name.as_str())).collect();
+        let variants = A::commands(&mut generator);
         let events = A::events(&mut generator).into_iter().map(|event| (event.name, event.schema)).collect();
         let document = A::document_schema(&mut generator);
+        let definitions = generator.take_definitions(true);
+        let places = |command: &Variant| reference::places(command.schema.as_value(), &definitions);
+        let references = variants.iter().map(|command| (command.name.clone(), places(command)));
+        let references = references.filter(|(_, places)| !places.is_empty()).collect();
+        let commands = variants.into_iter().map(|command| command.name);
+        let commands = commands.filter(|name| !A::INTERNAL.contains(&name.as_str())).collect();
         let kind = Kind {
             name: A::KIND,
             plural: A::PLURAL,
@@ -111,12 +136,15 @@ impl Visitor for Kinds {
             commands,
             events,
             document,
-            definitions: generator.take_definitions(true),
+            references,
+            definitions,
             custom: A::CUSTOM,
             id_of: A::id_of,
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
             part: |state, whole, part| state.downcast_ref::<A>().and_then(|state| state.part(whole, part)),
+            is_live: |state| state.downcast_ref::<A>().is_some_and(A::is_live),
+            merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
         };
         self.0.insert(A::KIND, kind);
     }

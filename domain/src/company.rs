@@ -77,6 +77,7 @@ pub enum Command {
     /// Merges this company into another, to which everything of it leads from then on.
     Merge {
         /// The company that remains.
+        #[schemars(extend("x-reference" = "company"))]
         into: Id,
     },
     /// Takes a merge back.
@@ -156,6 +157,10 @@ impl record::Spec for Spec {
             valid::website(fields.website.as_deref()),
             valid::country(fields.country.as_deref()),
         ])
+    }
+
+    fn merged_into(company: &Company) -> Option<Id> {
+        company.state.merged_into
     }
 
     fn ended(company: &Company) -> Option<Rejection> {

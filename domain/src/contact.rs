@@ -239,6 +239,7 @@ pub enum Command {
     /// Says that the contact belongs to a company.
     LinkCompany {
         /// The company.
+        #[schemars(extend("x-reference" = "company", "x-refusal" = "contact_company_unfit"))]
         company: Id,
         /// As what, such as `buyer`.
         #[serde(default)]
@@ -247,6 +248,7 @@ pub enum Command {
     /// Says that it belongs to the company no longer.
     UnlinkCompany {
         /// The company.
+        #[schemars(extend("x-held-reference" = "company"))]
         company: Id,
     },
     /// Writes a note about the contact.
@@ -272,6 +274,7 @@ pub enum Command {
     /// Merges this contact into another, to which everything of it leads from then on.
     Merge {
         /// The contact that remains.
+        #[schemars(extend("x-reference" = "contact"))]
         into: Id,
     },
     /// Takes a merge back.
@@ -502,6 +505,10 @@ impl record::Spec for Spec {
         ])
     }
 
+    fn merged_into(contact: &Contact) -> Option<Id> {
+        contact.state.merged_into
+    }
+
     fn ended(contact: &Contact) -> Option<Rejection> {
         contact.state.merged_into.map(|into| MERGED.because(format!("The contact is merged into {into}.")))
     }
@@ -540,9 +547,6 @@ impl record::Spec for Spec {
             Command::LinkCompany { company, role } => {
                 if state.companies.contains(&company) && state.roles.get(&company) == role.as_ref() {
                     return Ok(vec![]);
-                }
-                if !ctx.fact::<Company>(company).is_live() {
-                    return Err(COMPANY_UNFIT.at("/company"));
                 }
                 vec![Event::CompanyLinked { company, role }]
             }

@@ -14,7 +14,7 @@ use crate::{
     named::Either,
     quick_reply::QuickReply,
     record::Happened,
-    reference::{self, REFERENCE_UNFIT, Reference},
+    reference::REFERENCE_UNFIT,
     settings,
     tenant::Tenant,
     ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
@@ -61,6 +61,7 @@ pub struct New {
     pub matched_rule: Option<Id>,
     /// The contact, when it is known already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "contact"))]
     pub contact: Option<Id>,
 }
 
@@ -127,6 +128,7 @@ pub enum Command {
         attachments: Vec<Attachment>,
         /// The quick reply it was made from; its label is attached once the message is sent.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "quick_reply"))]
         quick_reply: Option<Id>,
     },
     /// Records that a message has left through its channel. Reports may come late, twice and in any order.
@@ -158,6 +160,7 @@ pub enum Command {
     MarkRead {
         /// The user; whoever asks by default.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "user"))]
         user: Option<Id>,
         /// The last message read; the last there is by default.
         #[serde(default)]
@@ -168,12 +171,14 @@ pub enum Command {
     /// Makes a user responsible.
     Assign {
         /// The user.
+        #[schemars(extend("x-reference" = "colleague"))]
         assignee: Id,
         /// How the user was found.
         #[serde(default)]
         method: AssignMethod,
         /// The run of the rule that chose.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "rule_run"))]
         rule_run: Option<Id>,
     },
     /// Makes nobody responsible.
@@ -181,6 +186,7 @@ pub enum Command {
     /// Says which contact it is with. The contact then belongs to whoever is responsible here, or to whoever links.
     LinkContact {
         /// The contact.
+        #[schemars(extend("x-reference" = "contact"))]
         contact: Id,
         /// How that is known.
         #[serde(default)]
@@ -192,6 +198,7 @@ pub enum Command {
     Label {
         /// The label.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "label"))]
         label: Option<Id>,
         /// Its name.
         #[serde(default)]
@@ -203,6 +210,7 @@ pub enum Command {
     /// Takes a label off.
     Unlabel {
         /// The label.
+        #[schemars(extend("x-held-reference" = "label"))]
         label: Id,
     },
     /// Records that a chatbot has said something.
@@ -476,10 +484,7 @@ impl Conversation {
     /// The label that a command means; what it leads to when it was renamed.
     fn label_meant(&self, label: Option<Id>, name: Option<&str>, ctx: &Ctx<'_>) -> Result<Id, Rejection> {
         let named = match (label, name) {
-            (Some(label), None) => {
-                reference::check(&[Reference::to::<Label>("/label", label)], ctx)?;
-                return Ok(label);
-            }
+            (Some(label), None) => return Ok(label),
             (None, Some(name)) => {
                 label::check_name(name)?;
                 Label::id_for(ctx.tenant, name)
@@ -493,7 +498,6 @@ impl Conversation {
         if self.contact == Some(contact) {
             return Ok(vec![]);
         }
-        reference::check(&[Reference::to::<Contact>("/contact", contact)], ctx)?;
         let unlinked = self.contact.map(|contact| Event::ContactUnlinked { contact });
         // Nobody is responsible yet: whoever links is.
         let linker = (ctx.actor.kind == ActorKind::User && self.assignee.is_none()).then(|| ctx.actor.principal());
@@ -539,14 +543,8 @@ impl Conversation {
         if before.is_none() && self.messages.contains_key(&message_id) {
             return Err(MESSAGE_EXISTS.at("/message_id"));
         }
-        let reply = quick_reply.map(|reply| (Reference::to::<QuickReply>("/quick_reply", reply), reply));
-        let label = match reply {
-            Some((reference, reply)) => {
-                reference::check(&[reference], ctx)?;
-                ctx.fact::<QuickReply>(reply).fields.as_ref().and_then(|fields| fields.label)
-            }
-            None => None,
-        };
+        let label =
+            quick_reply.and_then(|reply| ctx.fact::<QuickReply>(reply).fields.as_ref().and_then(|fields| fields.label));
         let again = before.is_some();
         Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again }])
     }
@@ -661,7 +659,6 @@ impl Aggregate for Conversation {
             }
             (Assign { assignee, .. }, _) if self.assignee == Some(assignee) => vec![],
             (Assign { assignee, method, rule_run }, _) => {
-                reference::check(&[Reference::to::<User>("/assignee", assignee)], ctx)?;
                 vec![Event::Assigned { from: self.assignee, to: assignee, method, rule_run }]
             }
             (Unassign, _) => self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect(),
@@ -745,16 +742,12 @@ impl Aggregate for Conversation {
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         let me = || Need::of::<User>(ctx.actor.principal());
         match command {
-            Command::Start(New { contact, .. }) => {
-                let contact = contact.map(Need::of::<Contact>);
-                contact.into_iter().chain([Need::of::<Tenant>(ctx.tenant)]).collect()
-            }
+            Command::Start(_) => vec![Need::of::<Tenant>(ctx.tenant)],
             Command::SendMessage { quick_reply, .. } => {
                 let responsible = self.assignee.map(Need::of::<User>);
                 quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).collect()
             }
             Command::Claim => vec![me()],
-            Command::Assign { assignee, .. } => vec![Need::of::<User>(*assignee)],
             // The contact gets another owner together with the link, so it must not change meanwhile.
             Command::LinkContact { contact, .. } => vec![Need::guarded::<Contact>(*contact), me()],
             Command::Label { label, name, .. } => {
@@ -862,10 +855,7 @@ impl Conversation {
             };
             return if started.medium == new.medium && same { Ok(vec![]) } else { Err(EXISTS) };
         }
-        let media = ctx.fact::<Tenant>(ctx.tenant).media();
-        let medium = settings::check_name(&media, &new.medium, MEDIUM_INVALID, "/medium");
-        let contact = new.contact.map(|contact| Reference::to::<Contact>("/contact", contact));
-        all([medium, reference::check(&contact.into_iter().collect::<Vec<_>>(), ctx)])?;
+        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &new.medium, MEDIUM_INVALID, "/medium")?;
         Ok(vec![Event::Started(new)])
     }
 

@@ -23,10 +23,11 @@ pub enum Command {
     /// Gives a product to somebody.
     Grant(Grant),
     /// Changes details by JSON merge patch (RFC 7396); `custom` holds custom fields. Only real changes are recorded.
-    ChangeDetails(Map<String, Value>),
+    ChangeDetails(#[schemars(with = "record::Patch<record::WithCustom<Details>>")] Map<String, Value>),
     /// Hands it over to somebody else.
     Transfer {
         /// The new holder.
+        #[schemars(extend("x-reference" = "any", "x-refusal" = "entitlement_holder_unfit"))]
         to: Party,
     },
     /// Takes it away: tickets that have it keep it, new ones cannot take it.
@@ -46,8 +47,10 @@ pub enum Command {
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Which product.
+    #[schemars(extend("x-reference" = "product", "x-refusal" = "entitlement_product_unfit"))]
     pub product: Id,
     /// Who owns it.
+    #[schemars(extend("x-reference" = "any", "x-refusal" = "entitlement_holder_unfit"))]
     pub holder: Party,
     /// Contract number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,7 +273,6 @@ impl Aggregate for Entitlement {
     const KIND: &'static str = "entitlement";
     const PLURAL: &'static str = "entitlements";
     const CREATE: &'static str = "grant";
-    const FIXED: &'static [&'static str] = &["product", "holder", "source", "external_id"];
     const CUSTOM: bool = true;
     type Command = Command;
     type Event = Event;
@@ -326,6 +328,10 @@ impl Aggregate for Entitlement {
     }
 
     /// Guarded, so that nothing is given at the moment when product or holder go.
+    fn is_live(&self) -> bool {
+        self.status != Status::Missing
+    }
+
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Grant(grant) => {

@@ -34,8 +34,6 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const CREATE: &'static str;
     /// Whether its records take custom fields.
     const CUSTOM: bool = false;
-    /// What a new one is told and a merge patch of it does not change: that has commands of its own.
-    const FIXED: &'static [&'static str] = &[];
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
     /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
@@ -61,6 +59,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// false.
     fn is_live(&self) -> bool {
         false
+    }
+
+    /// The record that goes on in its stead, once it is merged: whoever refers to this one means that one.
+    fn merged_into(&self) -> Option<Id> {
+        None
     }
 
     /// The record as rules and templates see it: a flat JSON object without its id; `None` when there is no such record,
@@ -331,7 +334,12 @@ impl Facts {
 
     /// A state by its kind's name, when it has been loaded.
     pub fn state<T: Any + Send + Sync>(&self, kind: &'static str, id: Id) -> Option<Arc<T>> {
-        self.states.get(&(kind, id)).cloned().and_then(|state| state.downcast().ok())
+        self.any(kind, id).cloned().and_then(|state| state.downcast().ok())
+    }
+
+    /// The same of whatever type.
+    pub fn any(&self, kind: &'static str, id: Id) -> Option<&AnyState> {
+        self.states.get(&(kind, id))
     }
 
     fn get<A: Aggregate>(&self, id: Id) -> Arc<A> {

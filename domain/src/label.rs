@@ -171,6 +171,10 @@ impl Aggregate for Label {
         self.name.is_some()
     }
 
+    fn merged_into(&self) -> Option<Id> {
+        self.redirect
+    }
+
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Rename { name } => vec![Need::guarded::<Label>(Label::id_for(ctx.tenant, name))],

@@ -5,13 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Need, Personal, Rejection, all,
-    contact::Contact,
-    deal::Deal,
-    named::Either,
+    Ctx, Decision, Id, Money, Personal, Rejection, all,
     phone::Dialled,
     record::{self, Record},
-    reference::{self, Reference},
     valid,
 };
 
@@ -33,6 +29,7 @@ pub struct Fields {
     pub source: Option<String>,
     /// The contact, when it is known already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "contact"))]
     pub contact: Option<Id>,
     /// E-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,9 +65,11 @@ pub enum Command {
     /// Says that the lead has become a customer.
     Convert {
         /// The contact that it is now.
+        #[schemars(extend("x-reference" = "contact"))]
         contact: Id,
         /// The deal that came of it.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "deal"))]
         deal: Option<Id>,
     },
     /// Says that nothing will come of it.
@@ -147,23 +146,16 @@ impl record::Spec for Spec {
         ])
     }
 
-    fn references(fields: &Fields) -> Vec<Reference> {
-        fields.contact.map(|contact| Reference::to::<Contact>("/contact", contact)).into_iter().collect()
-    }
-
     fn settled(lead: &Lead) -> Option<Rejection> {
         (lead.state != Outcome::Open).then_some(CLOSED)
     }
 
-    fn decide(lead: &Lead, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+    fn decide(lead: &Lead, command: Command, _: &Ctx<'_>) -> Decision<Event> {
         Ok(match (command, lead.state) {
             (Command::Convert { contact, deal }, Outcome::Converted(to, with)) if (contact, deal) == (to, with) => {
                 vec![]
             }
-            (Command::Convert { contact, deal }, Outcome::Open) => {
-                reference::check(&converted_to(contact, deal), ctx)?;
-                vec![Event::Converted { contact, deal }]
-            }
+            (Command::Convert { contact, deal }, Outcome::Open) => vec![Event::Converted { contact, deal }],
             (Command::Lose { reason }, Outcome::Open) => vec![Event::Lost { reason }],
             (Command::Lose { .. }, Outcome::Lost) | (Command::Reopen, Outcome::Open) => vec![],
             (Command::Reopen, _) => vec![Event::Reopened],
@@ -177,13 +169,6 @@ impl record::Spec for Spec {
             Event::Lost { .. } => Outcome::Lost,
             Event::Reopened => Outcome::Open,
         };
-    }
-
-    fn needs(_: &Lead, command: &record::Command<Spec>, _: &Ctx<'_>) -> Vec<Need> {
-        match command {
-            Either::Own(Command::Convert { contact, deal }) => reference::needs(&converted_to(*contact, *deal)),
-            _ => vec![],
-        }
     }
 
     fn document(lead: &Lead, document: &mut Map<String, Value>) {
@@ -228,18 +213,13 @@ impl record::Spec for Spec {
     }
 }
 
-fn converted_to(contact: Id, deal: Option<Id>) -> Vec<Reference> {
-    let deal = deal.map(|deal| Reference::to::<Deal>("/deal", deal));
-    [Reference::to::<Contact>("/contact", contact)].into_iter().chain(deal).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         given::{Given, created, given},
+        named::Either,
         record::{Common, Happened},
-        reference::REFERENCE_UNFIT,
     };
 
     const MARIA: Id = Id::from_bits(0xC);
@@ -258,10 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn it_becomes_a_customer_that_is_known() {
-        let world = || oleg([]).alive("contact", MARIA).alive("deal", CHAIRS);
-        world().when(convert()).then([Either::Own(converted())]);
-        oleg([]).alive("contact", MARIA).when(convert()).rejected(REFERENCE_UNFIT);
+    fn it_becomes_a_customer() {
+        oleg([]).when(convert()).then([Either::Own(converted())]);
         oleg([converted()]).when(convert()).nothing();
         let lose = || Either::Own(Command::Lose { reason: None });
         oleg([converted()]).when(lose()).rejected(CLOSED);

@@ -16,7 +16,7 @@ use crate::{
     must,
     named::Either,
     property::Property,
-    reference::{self, REFERENCE_UNFIT, Reference},
+    reference::{self, REFERENCE_UNFIT},
     settings,
     tenant::Tenant,
 };
@@ -26,8 +26,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct New {
     /// The enquiry it answers.
+    #[schemars(extend("x-reference" = "enquiry"))]
     pub enquiry: Id,
     /// What it offers.
+    #[schemars(extend("x-reference" = "property"))]
     pub properties: Vec<Id>,
     /// What is written with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +45,7 @@ pub enum Command {
     /// Changes a draft.
     Revise {
         /// What it offers from now on.
+        #[schemars(extend("x-reference" = "property"))]
         properties: Vec<Id>,
         /// What is written with it.
         #[serde(default)]
@@ -62,6 +65,7 @@ pub enum Command {
     Accept {
         /// Which of them; all when empty.
         #[serde(default)]
+        #[schemars(extend("x-held-reference" = "property"))]
         properties: Vec<Id>,
     },
     /// Records that the customer wants none.
@@ -214,27 +218,18 @@ fn everybody(contact: Id, ctx: &Ctx<'_>) -> Vec<Id> {
 
 fn draft(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let enquiry = ctx.fact::<Enquiry>(new.enquiry);
-    let fields = enquiry.fields.as_ref().filter(|_| enquiry.is_live()).ok_or_else(|| REFERENCE_UNFIT.at("/enquiry"));
-    let mut faults = Faults::default();
-    let fields = faults.check(fields);
-    faults.check(check_properties(&new.properties, ctx));
-    faults.done()?;
-    let Some(fields) = fields else { return Ok(vec![]) };
+    let Some(fields) = enquiry.fields.as_ref().filter(|_| enquiry.is_live()) else {
+        return Err(REFERENCE_UNFIT.at("/enquiry"));
+    };
+    check_properties(&new.properties)?;
     let New { enquiry, properties, text } = new;
     Ok(vec![Event::Drafted { enquiry, contact: fields.contact, properties, text }])
 }
 
-fn check_properties(properties: &[Id], ctx: &Ctx<'_>) -> Result<(), Rejection> {
+fn check_properties(properties: &[Id]) -> Result<(), Rejection> {
     let distinct = properties.iter().collect::<BTreeSet<_>>().len() == properties.len();
-    if properties.is_empty() || properties.len() > reference::MAX_SUBJECTS || !distinct {
-        return Err(PROPERTIES_INVALID.at("/properties"));
-    }
-    reference::check(&references(properties), ctx)
-}
-
-fn references(properties: &[Id]) -> Vec<Reference> {
-    let at = |(index, id): (usize, &Id)| Reference::to::<Property>(format!("/properties/{index}"), *id);
-    properties.iter().enumerate().map(at).collect()
+    let sound = distinct && (1..=reference::MAX_SUBJECTS).contains(&properties.len());
+    if sound { Ok(()) } else { Err(PROPERTIES_INVALID.at("/properties")) }
 }
 
 impl Offer {
@@ -253,7 +248,9 @@ impl Offer {
         if !ctx.fact::<Contact>(to).is_live() {
             return Err(REFERENCE_UNFIT.because("The contact who enquired is archived."));
         }
-        check_properties(&self.properties, ctx)?;
+        if let Some(gone) = self.properties.iter().find(|id| !ctx.fact::<Property>(**id).is_live()) {
+            return Err(REFERENCE_UNFIT.because(format!("Property {gone} is archived: revise the offer.")));
+        }
         let contacts: Vec<_> = everybody(self.contact, ctx).into_iter().map(|id| ctx.fact::<Contact>(id)).collect();
         let before = |property: &Id| {
             let known = contacts.iter().find_map(|contact| contact.state.offered.get(property).copied());
@@ -294,7 +291,7 @@ impl Aggregate for Offer {
                 if (&properties, &text) == (&self.properties, &self.text) {
                     return Ok(vec![]);
                 }
-                check_properties(&properties, ctx)?;
+                check_properties(&properties)?;
                 Ok(vec![Event::Revised { properties, text }])
             }
             (_, Command::Revise { .. }) => Err(SENT),
@@ -371,16 +368,12 @@ impl Aggregate for Offer {
     /// Sending waits for nobody who sends the same to the same customer: enquiry and contacts are guarded.
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
-            Command::Draft(new) => {
-                let enquiry = Need::of::<Enquiry>(new.enquiry);
-                [enquiry].into_iter().chain(reference::needs(&references(&new.properties))).collect()
-            }
-            Command::Revise { properties, .. } => reference::needs(&references(properties)),
+            Command::Draft(new) => vec![Need::of::<Enquiry>(new.enquiry)],
             Command::Send { .. } if self.status == Status::Draft => {
                 let chain = [self.contact].into_iter().chain(everybody(self.contact, ctx));
                 let mut needs = vec![Need::guarded::<Enquiry>(self.enquiry), Need::of::<Tenant>(ctx.tenant)];
                 needs.extend(chain.map(Need::guarded::<Contact>));
-                needs.extend(reference::needs(&references(&self.properties)));
+                needs.extend(self.properties.iter().copied().map(Need::of::<Property>));
                 needs
             }
             _ => Vec::new(),
@@ -480,7 +473,6 @@ mod tests {
         world([drafted()], [], []).when(draft(vec![FLAT, HOUSE])).nothing();
         world([], [], []).when(draft(vec![])).rejected(PROPERTIES_INVALID);
         world([], [], []).when(draft(vec![FLAT, FLAT])).rejected(PROPERTIES_INVALID);
-        world([], [], []).when(draft(vec![Id::from_bits(0x99)])).rejected(REFERENCE_UNFIT);
         given::<Offer>([]).when(draft(vec![FLAT])).rejected(REFERENCE_UNFIT);
         let revise = || Command::Revise { properties: vec![HOUSE], text: Some("One".into()) };
         let revised = || Event::Revised { properties: vec![HOUSE], text: Some("One".into()) };

@@ -20,6 +20,7 @@ pub enum PartyKind {
 /// A contact, a company or a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-reference" = "any"))]
 pub struct Party {
     /// Which of them.
     pub kind: PartyKind,

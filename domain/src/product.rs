@@ -67,6 +67,7 @@ pub enum Command {
     /// Puts it into a category, or into none.
     Categorise {
         /// The category; null for none.
+        #[schemars(extend("x-reference" = "product_category", "x-refusal" = "product_category_unfit"))]
         category: Option<Id>,
     },
     /// Takes it out of the range: nobody can be granted it any more, who has it keeps it.

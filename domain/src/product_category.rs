@@ -19,6 +19,7 @@ pub enum Command {
     /// Moves it into another category, or to the top.
     Move {
         /// The category above; null for the top.
+        #[schemars(extend("x-reference" = "product_category", "x-refusal" = "product_category_parent_unfit"))]
         parent: Option<Id>,
     },
     /// Deletes it; what it holds is in no category then.
@@ -33,6 +34,7 @@ pub struct New {
     pub name: String,
     /// The category above; none at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "product_category", "x-refusal" = "product_category_parent_unfit"))]
     pub parent: Option<Id>,
 }
 
@@ -147,6 +149,10 @@ impl Aggregate for ProductCategory {
             Event::Moved { to, .. } => self.parent = *to,
             Event::Deleted => self.deleted = true,
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.exists()
     }
 
     /// The whole chain above, link by link; guarded, since two moves at once could close a circle.

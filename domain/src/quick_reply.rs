@@ -6,12 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Id, Rejection, all,
-    label::Label,
-    must,
+    Aggregate, Claim, Ctx, Id, Rejection, all, must,
     named::Never,
     record::{self, Record},
-    reference::Reference,
     ticket::Attachment,
     valid,
 };
@@ -33,12 +30,14 @@ pub struct Fields {
     pub text: String,
     /// The label that a conversation gets once it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "label"))]
     pub label: Option<Id>,
     /// Files that are sent with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
     /// The user who alone has it; everybody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "user"))]
     pub user: Option<Id>,
 }
 
@@ -62,10 +61,6 @@ impl record::Spec for Spec {
     fn check(fields: &Fields) -> Result<(), Rejection> {
         let empty = fields.text.trim().is_empty() && fields.attachments.is_empty();
         all([valid::name(&fields.name, "/name"), must(!empty, TEXT_INVALID, "/text")])
-    }
-
-    fn references(fields: &Fields) -> Vec<Reference> {
-        fields.label.map(|label| Reference::to::<Label>("/label", label)).into_iter().collect()
     }
 
     /// An archived one gives its word back.

@@ -1,6 +1,10 @@
 //! Descriptive kinds: one generic aggregate that creates, edits, stages, owns, shares, tags and archives a record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
@@ -12,7 +16,7 @@ use crate::{
     custom::{self, Changes, Custom, CustomChanges},
     named::{self, Either, Named},
     phone::{self, Dialled},
-    reference::{self, Reference},
+    reference::PATCH,
     text::{self, trimmed},
 };
 
@@ -56,11 +60,6 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
         Ok(())
     }
 
-    /// The records that the attributes refer to: each must be live when it is first named.
-    fn references(_fields: &Self::Fields) -> Vec<Reference> {
-        Vec::new()
-    }
-
     /// Whose personal data its events hold, when it describes no person itself.
     fn person(_fields: &Self::Fields) -> Option<Id> {
         None
@@ -96,6 +95,11 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// Why the record takes none of the common commands any more, when it has come to an end of its own kind (merged into
     /// another, say). Its own commands judge for themselves.
     fn ended(_record: &Record<Self>) -> Option<Rejection> {
+        None
+    }
+
+    /// As [`Aggregate::merged_into`].
+    fn merged_into(_record: &Record<Self>) -> Option<Id> {
         None
     }
 
@@ -158,6 +162,7 @@ pub struct New<F> {
     pub custom: Custom,
     /// The user who owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "colleague"))]
     pub owner: Option<Id>,
     /// Its stage; the first one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +173,7 @@ pub struct New<F> {
     pub tags: BTreeSet<String>,
     /// The record it is a copy of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "same"))]
     pub copied_from: Option<Id>,
 }
 
@@ -200,6 +206,56 @@ impl<'de, F: DeserializeOwned> Deserialize<'de> for New<F> {
     }
 }
 
+/// The JSON schema of a merge patch of `F`: each attribute may be left out, and null clears.
+pub struct Patch<F>(PhantomData<F>);
+
+/// Attributes with custom fields beside them.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct WithCustom<F> {
+    #[schemars(flatten)]
+    fields: F,
+    /// Custom fields; null clears one.
+    custom: CustomChanges,
+}
+
+impl<F: JsonSchema> JsonSchema for Patch<F> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("PatchOf{}", F::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = F::json_schema(generator);
+        let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        let nullable = |schema: &mut Value| match &schema["type"] {
+            Value::String(name) if schema.get("enum").is_none() => schema["type"] = json!([name, "null"]),
+            Value::Array(_) => {}
+            _ => match schema.as_object_mut().and_then(|members| members.remove("$ref")) {
+                // What is said of a reference stays beside the choice.
+                Some(reference) => schema["anyOf"] = json!([{ "$ref": reference }, { "type": "null" }]),
+                None => *schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+            },
+        };
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, schema) in properties.into_iter().flatten() {
+            let default = schema.as_object_mut().and_then(|members| members.remove("default"));
+            // Without null an attribute falls back to its default, which clears it only if that is empty.
+            let has_value = default.is_some_and(|default| !is_blank(&default));
+            if !has_value && !required.iter().any(|required| required == name) {
+                nullable(schema);
+            }
+        }
+        ["required", "description", "unevaluatedProperties"].into_iter().for_each(|key| drop(schema.remove(key)));
+        schema.insert("additionalProperties".into(), false.into());
+        schema.insert(PATCH.into(), true.into());
+        schema
+    }
+}
+
 /// Commands that every descriptive kind has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields, bound(deserialize = "F: DeserializeOwned"))]
@@ -208,7 +264,7 @@ pub enum Common<F> {
     Create(New<F>),
     /// Changes attributes by JSON merge patch (RFC 7396): what is named changes, null clears. `custom` holds custom
     /// fields. Only real changes are recorded.
-    Edit(Map<String, Value>),
+    Edit(#[schemars(with = "Patch<WithCustom<F>>")] Map<String, Value>),
     /// Moves it to another stage.
     MoveStage {
         /// The stage to move to.
@@ -217,6 +273,7 @@ pub enum Common<F> {
     /// Gives it to a user, or to nobody.
     ChangeOwner {
         /// The new owner; null for nobody.
+        #[schemars(extend("x-reference" = "colleague"))]
         owner: Option<Id>,
         /// Why.
         #[serde(default)]
@@ -225,6 +282,7 @@ pub enum Common<F> {
     /// Shares it with a user or team.
     Share {
         /// With whom.
+        #[schemars(extend("x-reference" = "user_or_team"))]
         grantee: Id,
         /// How far.
         level: Level,
@@ -232,6 +290,7 @@ pub enum Common<F> {
     /// Stops sharing it.
     Unshare {
         /// With whom no longer.
+        #[schemars(extend("x-held-reference" = "user_or_team"))]
         grantee: Id,
     },
     /// Adds a tag.
@@ -393,7 +452,6 @@ impl<S: Spec> Record<S> {
         all([
             S::check(&new.fields),
             dialled.map(drop),
-            reference::check(&S::references(&new.fields), ctx),
             custom::check_new(S::KIND, &new.custom, ctx),
             new.stage.as_deref().map_or(Ok(()), stage_of::<S>),
             all(new.tags.iter().map(|tag| check_tag(tag, "/tags"))),
@@ -416,7 +474,6 @@ impl<S: Spec> Record<S> {
             S::dial(&mut edited, dialled);
             changes = difference(fields, &edited);
         }
-        faults.check(reference::check(&new_references::<S>(fields, &edited), ctx));
         let custom = custom.and_then(|patch| faults.check(patched_custom(S::KIND, &self.custom, patch, ctx)));
         faults.done()?;
         let mut events: Vec<_> = S::named(fields, &edited, &mut changes).into_iter().map(Either::Own).collect();
@@ -587,7 +644,7 @@ fn is_blank_without<F: Serialize + DeserializeOwned>(attributes: &Map<String, Va
 }
 
 /// Whether a value says nothing: null, or an empty text, list or object.
-pub fn is_blank(value: &Value) -> bool {
+fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
@@ -668,12 +725,6 @@ fn object(fields: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// The records that only the edited attributes refer to.
-fn new_references<S: Spec>(before: &S::Fields, after: &S::Fields) -> Vec<Reference> {
-    let old = S::references(before);
-    S::references(after).into_iter().filter(|new| old.iter().all(|old| !old.is_same(new))).collect()
-}
-
 fn stage_of<S: Spec>(stage: &str) -> Result<(), Rejection> {
     if S::STAGES.contains(&stage) {
         return Ok(());
@@ -691,7 +742,6 @@ impl<S: Spec> Aggregate for Record<S> {
     const PLURAL: &'static str = S::PLURAL;
     const CREATE: &'static str = "create";
     const CUSTOM: bool = true;
-    const FIXED: &'static [&'static str] = &["owner", "stage", "tags", "copied_from"];
     const OWN: &'static [&'static str] = S::OWN;
     const ATTRIBUTED: bool = S::ATTRIBUTED;
     type Command = Command<S>;
@@ -734,26 +784,16 @@ impl<S: Spec> Aggregate for Record<S> {
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = S::needs(self, command, ctx);
         let Either::Common(command) = command else { return needs };
-        let (references, custom) = match (command, &self.fields) {
-            (Common::Create(new), _) => (S::references(&new.fields), new.custom.clone()),
-            (Common::Edit(patch), Some(fields)) => {
-                let edited = patched(fields, patch.clone()).map(|(edited, _)| edited);
-                let references = edited.map(|edited| new_references::<S>(fields, &edited)).unwrap_or_default();
+        let (custom, phone) = match command {
+            Common::Create(new) => (new.custom.clone(), S::phone(&new.fields).is_some()),
+            Common::Edit(patch) => {
                 let custom = patch.get("custom").cloned().and_then(|custom| serde_json::from_value(custom).ok());
-                (references, custom.unwrap_or_default())
+                (custom.unwrap_or_default(), S::PHONE && patch.contains_key("phone"))
             }
             _ => return needs,
         };
         needs.extend(custom::needs(S::KIND, &custom, ctx));
-        let phone = match command {
-            Common::Create(new) => S::phone(&new.fields).is_some(),
-            Common::Edit(patch) => S::PHONE && patch.contains_key("phone"),
-            _ => false,
-        };
-        if phone {
-            needs.push(phone::need(ctx));
-        }
-        needs.extend(reference::needs(&references));
+        needs.extend(phone.then(|| phone::need(ctx)));
         needs
     }
 
@@ -778,6 +818,10 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn is_live(&self) -> bool {
         self.fields.is_some() && !self.archived && S::ended(self).is_none()
+    }
+
+    fn merged_into(&self) -> Option<Id> {
+        S::merged_into(self)
     }
 
     fn document(&self) -> Option<Value> {

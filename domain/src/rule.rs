@@ -15,12 +15,9 @@ use crate::{
     catalogue,
     custom::FieldType,
     field::Field,
-    project::Project,
-    reference::{self, REFERENCE_UNFIT, Reference},
-    role::Role,
-    team::Team,
+    reference::REFERENCE_UNFIT,
     ticket::Priority,
-    user::{Presence, User},
+    user::Presence,
     valid,
 };
 
@@ -56,12 +53,15 @@ impl<T> Wanted<T> {
 pub struct Group {
     /// This user, or the one that a field names, such as `contact.owner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "user"))]
     pub user: Option<Wanted<Id>>,
     /// Has this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "role"))]
     pub role: Option<Id>,
     /// Is a member of this team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "team"))]
     pub team: Option<Id>,
     /// Works in this city, or in the one that a field names; upper and lower case are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +103,7 @@ pub struct TaskTemplate {
     pub priority: Priority,
     /// The project it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "project"))]
     pub project: Option<Id>,
 }
 
@@ -334,27 +335,6 @@ impl Definition {
         let needed = || self.permissions().into_iter().map(|(_, permission)| permission).collect();
         Authority::of(&recorded.cloned().unwrap_or_else(needed))
     }
-
-    /// The people and projects it names.
-    fn references(&self) -> Vec<Reference> {
-        let groups = self.selector.iter().enumerate().flat_map(|(index, group)| {
-            let at = |name: &str| format!("/selector/{index}/{name}");
-            let user = match &group.user {
-                Some(Wanted::Is(user)) => Some(Reference::to::<User>(at("user"), *user)),
-                _ => None,
-            };
-            let role = group.role.map(|role| Reference::to::<Role>(at("role"), role));
-            let team = group.team.map(|team| Reference::to::<Team>(at("team"), team));
-            [user, role, team].into_iter().flatten()
-        });
-        let projects = self.actions.iter().enumerate().filter_map(|(index, action)| match action {
-            Action::CreateTask(TaskTemplate { project: Some(project), .. }) => {
-                Some(Reference::to::<Project>(format!("/actions/{index}/create_task/project"), *project))
-            }
-            _ => None,
-        });
-        groups.chain(projects).collect()
-    }
 }
 
 /// The types of the custom fields of a kind of record; those that are retired too if asked.
@@ -391,11 +371,6 @@ fn check(trigger: &str, definition: &Definition, below: &str, ctx: &Ctx<'_>) -> 
         let errors = problems.into_iter().map(|problem| problem.below(below)).collect();
         faults.add(Rejection { errors, ..refusal });
     }
-    faults.check(reference::check(&definition.references(), ctx).map_err(|refusal| {
-        let errors = refusal.errors.iter().cloned();
-        let errors = errors.map(|error| crate::FieldError { pointer: format!("{below}{}", error.pointer), ..error });
-        Rejection { errors: errors.collect(), ..refusal }
-    }));
     faults.done()
 }
 
@@ -493,14 +468,14 @@ impl Aggregate for Rule {
     }
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
-        let (trigger, definition) = match command {
-            Command::Create(New { trigger, definition: Some(definition), .. }) => (trigger, definition),
-            Command::Publish(definition) => (&self.trigger, definition),
+        let trigger = match command {
+            Command::Create(New { trigger, definition: Some(_), .. }) => trigger,
+            Command::Publish(_) => &self.trigger,
             _ => return Vec::new(),
         };
         let kinds = kinds_with_custom_fields(trigger).into_iter();
         let fields = kinds.map(|kind| Need::of::<Field>(Field::id_for(ctx.tenant, kind)));
-        fields.chain(reference::needs(&definition.references())).collect()
+        fields.collect()
     }
 
     fn requires(command: &Command) -> Vec<(String, String)> {
@@ -637,7 +612,6 @@ mod tests {
         world([created()]).when(Command::Create(New { name: "Other".into(), ..new() })).rejected(EXISTS);
         let eaten = New { trigger: "order.eaten".into(), ..new() };
         world([]).when(Command::Create(eaten)).rejected(TRIGGER_UNKNOWN);
-        given::<Rule>([]).when(Command::Create(new())).rejected(REFERENCE_UNFIT);
         given::<Rule>([]).when(Command::Enable).rejected(UNKNOWN);
     }
 

@@ -20,6 +20,7 @@ pub const RETRY_AFTER_S: [u32; 5] = [1, 5, 30, 120, 600];
 /// Which rule was asked about what, and what its conditions said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-held-reference" = "any"))]
 pub struct Asked {
     /// The rule.
     pub rule: Id,
@@ -76,6 +77,7 @@ pub enum Command {
         reason: SkipReason,
         /// The rule that stopped it.
         #[serde(default)]
+        #[schemars(extend("x-held-reference" = "rule"))]
         stopped_by: Option<Id>,
     },
     /// Records who was chosen and what is to be done.
@@ -84,6 +86,7 @@ pub enum Command {
     Execute {
         /// The records it was done to.
         #[serde(default)]
+        #[schemars(extend("x-held-reference" = "any"))]
         produced: Vec<Subject>,
     },
     /// Calls it off before it is carried out.

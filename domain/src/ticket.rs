@@ -144,15 +144,19 @@ pub struct New {
     pub description: Option<Personal<String>>,
     /// Who asks: a contact, or a colleague for internal matters.
     #[serde(default)]
+    #[schemars(extend("x-reference" = "any", "x-refusal" = "requester_unknown"))]
     pub requester: Option<Party>,
     /// The company it concerns; by default the contact's first company.
     #[serde(default)]
+    #[schemars(extend("x-reference" = "company"))]
     pub company: Option<Id>,
     /// The team that handles it.
     #[serde(default)]
+    #[schemars(extend("x-reference" = "team", "x-refusal" = "team_unfit"))]
     pub team: Option<Id>,
     /// The user who handles it.
     #[serde(default)]
+    #[schemars(extend("x-reference" = "colleague", "x-refusal" = "assignee_unknown"))]
     pub assignee: Option<Id>,
     /// Where it came in: `api`, `email`, `chat`, `form`, `phone`, ...
     #[serde(default)]
@@ -171,6 +175,7 @@ pub struct New {
     pub category: Option<String>,
     /// The owned product it is about.
     #[serde(default)]
+    #[schemars(extend("x-reference" = "entitlement"))]
     pub entitlement: Option<Id>,
     /// Tags.
     #[serde(default)]
@@ -217,11 +222,13 @@ pub enum Command {
     /// Says who asks. A product that the new requester does not own leaves the ticket.
     ChangeRequester {
         /// A contact or a colleague; null for nobody.
+        #[schemars(extend("x-reference" = "any", "x-refusal" = "requester_unknown"))]
         requester: Option<Party>,
     },
     /// Says which of the requester's products it is about.
     SelectProduct {
         /// The entitlement by which the requester, or the requester's company, owns the product.
+        #[schemars(extend("x-reference" = "entitlement"))]
         entitlement: Id,
     },
     /// Says that it is about no product.
@@ -244,12 +251,14 @@ pub enum Command {
     /// Makes a user responsible.
     Assign {
         /// The user.
+        #[schemars(extend("x-reference" = "colleague", "x-refusal" = "assignee_unknown"))]
         assignee: Id,
         /// How the user was found.
         #[serde(default)]
         method: AssignMethod,
         /// The run of the rule that chose.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "rule_run"))]
         rule_run: Option<Id>,
     },
     /// Makes nobody responsible.
@@ -257,6 +266,7 @@ pub enum Command {
     /// Hands it to a team, or to none.
     ChangeTeam {
         /// The team; null for none.
+        #[schemars(extend("x-reference" = "team", "x-refusal" = "team_unfit"))]
         team: Option<Id>,
     },
     /// Takes in a message from the requester; a resolved or closed ticket reopens, a snoozed one wakes.
@@ -324,12 +334,14 @@ pub enum Command {
     Follow {
         /// The user; whoever asks by default.
         #[serde(default)]
+        #[schemars(extend("x-reference" = "user", "x-refusal" = "follower_unknown"))]
         user: Option<Id>,
     },
     /// Follows it no longer.
     Unfollow {
         /// The user; whoever asks by default.
         #[serde(default)]
+        #[schemars(extend("x-held-reference" = "user"))]
         user: Option<Id>,
     },
     /// Puts it aside until a time or the requester's next message.
@@ -352,6 +364,7 @@ pub enum Command {
     /// Makes it a part of another ticket: its messages show there, and it takes no more commands.
     Merge {
         /// The ticket that goes on.
+        #[schemars(extend("x-reference" = "ticket", "x-refusal" = "other_ticket_unknown"))]
         into: Id,
     },
     /// Undoes a merge: both are as they were.
@@ -370,6 +383,7 @@ pub enum Command {
     /// Links it with another ticket; the other shows the link too.
     Link {
         /// The other ticket.
+        #[schemars(extend("x-reference" = "ticket", "x-refusal" = "other_ticket_unknown"))]
         ticket: Id,
         /// What this one is to the other.
         #[serde(default = "related")]
@@ -378,6 +392,7 @@ pub enum Command {
     /// Removes a link from both.
     Unlink {
         /// The other ticket.
+        #[schemars(extend("x-held-reference" = "ticket"))]
         ticket: Id,
         /// Which link.
         #[serde(default = "related")]
@@ -885,8 +900,9 @@ fn open(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
     let media = ctx.fact::<Tenant>(ctx.tenant).media();
     faults.check(settings::check_name(&media, &channel, CHANNEL_INVALID, "/channel"));
     let product = new.entitlement.and_then(|id| faults.check(product_of(id, new.requester, ctx)));
-    let assigned = new.assignee.and_then(|user| faults.check(assign(None, user, AssignMethod::Manual, None, ctx)));
     faults.done()?;
+    let assigned =
+        new.assignee.map(|to| Event::Assigned { from: None, to, method: AssignMethod::Manual, rule_run: None });
 
     let opened = Event::Opened(Opened {
         number: 0,
@@ -985,19 +1001,6 @@ fn product_of(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Resul
     owned.product.filter(|_| holds).ok_or_else(|| PRODUCT_NOT_OWNED.at("/entitlement"))
 }
 
-fn assign(
-    from: Option<Id>,
-    to: Id,
-    method: AssignMethod,
-    rule_run: Option<Id>,
-    ctx: &Ctx<'_>,
-) -> Result<Event, Rejection> {
-    if !ctx.fact::<User>(to).is_active() {
-        return Err(ASSIGNEE_UNKNOWN.at("/assignee"));
-    }
-    Ok(Event::Assigned { from, to, method, rule_run })
-}
-
 /// Refuses a message that says nothing.
 pub(crate) fn check_body(body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
     if body.trim().is_empty() && attachments.is_empty() { Err(BODY_EMPTY.at("/body")) } else { Ok(()) }
@@ -1083,7 +1086,9 @@ impl Aggregate for Ticket {
                 Ok(known.map(|tag| Event::Untagged { tag }).into_iter().collect())
             }
             Assign { assignee, .. } if self.assignee == Some(assignee) => Ok(vec![]),
-            Assign { assignee, method, rule_run } => Ok(vec![assign(self.assignee, assignee, method, rule_run, ctx)?]),
+            Assign { assignee, method, rule_run } => {
+                Ok(vec![Event::Assigned { from: self.assignee, to: assignee, method, rule_run }])
+            }
             Unassign => Ok(self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect()),
             ChangeTeam { team } => self.change_team(opened, team, ctx),
             ReceiveMessage { message_id, external_id, from, body, attachments } => {
@@ -1172,6 +1177,10 @@ impl Aggregate for Ticket {
 
     fn is_live(&self) -> bool {
         self.opened.is_some() && self.status != Status::Merged
+    }
+
+    fn merged_into(&self) -> Option<Id> {
+        self.merged_into
     }
 
     fn document(&self) -> Option<Value> {
@@ -1284,7 +1293,6 @@ impl Aggregate for Ticket {
                 let mut needs = fields(&new.custom);
                 needs.push(Need::of::<Tenant>(ctx.tenant));
                 needs.extend(new.team.map(Need::of::<Team>));
-                needs.extend(new.assignee.map(Need::of::<User>));
                 needs.extend(new.entitlement.map(Need::guarded::<Entitlement>));
                 needs.extend(if new.entitlement.is_some() { owner(new.requester) } else { party(new.requester) });
                 needs
@@ -1310,7 +1318,6 @@ impl Aggregate for Ticket {
                 let held = self.product.map(|(entitlement, _)| Need::of::<Entitlement>(entitlement));
                 party(*requester).into_iter().chain(held).collect()
             }
-            Assign { assignee, .. } => vec![Need::of::<User>(*assignee)],
             Follow { user } => vec![Need::of::<User>(user.unwrap_or_else(|| ctx.actor.principal()))],
             ChangeTeam { team } => team.map(Need::of::<Team>).into_iter().collect(),
             Merge { into } => vec![Need::guarded::<Ticket>(*into)],
@@ -1404,6 +1411,7 @@ impl Aggregate for Ticket {
             SCORE_INVALID,
             TAG_INVALID,
             record::FIELD_INVALID,
+            REFERENCE_UNFIT,
             custom::UNKNOWN_FIELD,
             custom::RETIRED_FIELD,
             custom::INVALID_VALUE,

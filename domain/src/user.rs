@@ -129,15 +129,17 @@ pub enum Command {
         to: Id,
     },
     /// Changes the profile by JSON merge patch (RFC 7396). Only real changes are recorded.
-    ChangeProfile(Map<String, Value>),
+    ChangeProfile(#[schemars(with = "record::Patch<Profile>")] Map<String, Value>),
     /// Gives a role.
     GrantRole {
         /// Which role.
+        #[schemars(extend("x-reference" = "role", "x-refusal" = "user_role_unfit"))]
         role: Id,
     },
     /// Takes a role away.
     RevokeRole {
         /// Which role.
+        #[schemars(extend("x-held-reference" = "role"))]
         role: Id,
     },
     /// Says whether the colleague is there.

@@ -33,6 +33,7 @@ pub struct Trigger {
 /// An event, as a run refers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-held-reference" = "any"))]
 pub struct TriggerRef {
     /// Its id, a UUID.
     pub event_id: String,

@@ -153,9 +153,6 @@ fn it_belongs_to_companies_that_exist() {
         .when(Either::Own(link(None)))
         .then([own(linked(None))]);
     assert!(maria([linked(None)]).state.state.companies.contains(&ACME));
-    refused([], link(None), COMPANY_UNFIT);
-    let archived = Either::Common(Happened::Archived { reason: None });
-    maria([]).with::<Company>(ACME, [acme(), archived]).when(Either::Own(link(None))).rejected(COMPANY_UNFIT);
     let unlink = Command::UnlinkCompany { company: ACME };
     leads_to([linked(None)], &unlink, Event::CompanyUnlinked { company: ACME });
 }

@@ -70,11 +70,7 @@ fn rich<S: Spec>() -> New<S::Fields> {
 
 fn record<S: Spec>(events: impl IntoIterator<Item = Happened<S::Fields>>) -> Given<Record<S>> {
     let id = Field::id_for(crate::given::TENANT, S::KIND);
-    let record = given::<Record<S>>(events.into_iter().map(happened::<S>)).with::<Field>(id, [size(false)]);
-    S::references(&S::examples().0).iter().fold(record, |record, reference| {
-        let need = reference::needs(std::slice::from_ref(reference)).remove(0);
-        record.alive(need.kind, need.id)
-    })
+    given::<Record<S>>(events.into_iter().map(happened::<S>)).with::<Field>(id, [size(false)])
 }
 
 /// What `command` leads to after `before`, and that asking again changes nothing.

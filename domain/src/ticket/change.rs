@@ -224,7 +224,7 @@ impl Ticket {
         if self.merged_into == Some(into) {
             return Ok(vec![]);
         }
-        match other(into, ctx)?.status {
+        match other(into, "/into", ctx)?.status {
             Status::Merged => Err(MERGED.because("The other ticket is itself a part of another one.").at("/into")),
             _ => Ok(vec![Event::Merged { into }]),
         }
@@ -264,7 +264,7 @@ impl Ticket {
         if kind == LinkKind::MergedFrom {
             return Err(LINK_INVALID.at("/kind"));
         }
-        other(ticket, ctx)?;
+        other(ticket, "/ticket", ctx)?;
         Ok(vec![Event::Linked { ticket, kind }])
     }
 }
@@ -278,12 +278,12 @@ fn moved(opened: &Opened, to: Stage) -> Event {
     Event::StageChanged { from: opened.stage.clone(), to: to.name, means: Some(to.means) }
 }
 
-fn other(ticket: Id, ctx: &Ctx<'_>) -> Result<std::sync::Arc<Ticket>, Rejection> {
+fn other(ticket: Id, pointer: &str, ctx: &Ctx<'_>) -> Result<std::sync::Arc<Ticket>, Rejection> {
     if ticket == ctx.id {
-        return Err(SAME_TICKET);
+        return Err(SAME_TICKET.at(pointer));
     }
     let other = ctx.fact::<Ticket>(ticket);
-    if other.opened.is_some() { Ok(other) } else { Err(OTHER_UNKNOWN) }
+    if other.opened.is_some() { Ok(other) } else { Err(OTHER_UNKNOWN.at(pointer)) }
 }
 
 /// An example of every command.

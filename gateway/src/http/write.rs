@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::{Accepted, Order};
-use domain::{Authority, Id, Time, Via, automation::Deprecated};
+use domain::{Authority, Id, Time, Via, automation::Deprecated, reference::Redirected};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -194,6 +194,8 @@ pub(super) struct Answer<'a> {
     version: i64,
     position: i64,
     events: Vec<Written<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    redirected: &'a [Redirected],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     deprecated: Vec<Deprecated>,
 }
@@ -220,8 +222,8 @@ impl<'a> From<&'a Accepted> for Answer<'a> {
         let events = events
             .map(|event| Written { kind: &event.kind, data: &event.data, stream: event.stream.as_deref() })
             .collect();
-        let (id, version, position) = (accepted.id, accepted.version, accepted.position);
-        Answer { id, version, position, events, deprecated: Vec::new() }
+        let Accepted { id, version, position, redirected, .. } = accepted;
+        Answer { id: *id, version: *version, position: *position, events, redirected, deprecated: Vec::new() }
     }
 }
 

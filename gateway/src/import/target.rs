@@ -3,7 +3,11 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use commands::{Commands, Order, Refused};
-use domain::{Aggregate, Facts, Id, Need, kernel::AnyState};
+use domain::{
+    Aggregate, Facts, Id, Need,
+    kernel::AnyState,
+    reference::{Ask, Mentions},
+};
 use eventstore::{Direction, Log};
 use parking_lot::Mutex;
 
@@ -136,19 +140,23 @@ impl Rehearsal {
         let now = order.occurred_at.unwrap_or(order.now);
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = format!("{}-{turn}", order.command_id);
-            loop {
-                let ctx = order.ctx(now, &seed, &facts);
-                let mut needs = state.needs(&command, &ctx);
-                needs.retain(|need| !facts.has(need.kind, need.id));
-                if needs.is_empty() {
-                    break;
+            let mentions = Mentions::of(&state, &command).told_afterwards();
+            let decision = loop {
+                match mentions.ask(&state, &command, &order.ctx(now, &seed, &facts)) {
+                    Ask::Facts(needs) => {
+                        for need in needs {
+                            facts.insert(need.kind, need.id, self.state(log, order.tenant, &need).await?);
+                        }
+                    }
+                    Ask::Elsewhere { id, command, .. } => {
+                        let order = Order { id, ..order.clone() };
+                        return Box::pin(self.decide::<A>(log, &order, vec![command])).await;
+                    }
+                    Ask::Decided { decision, .. } => break decision,
                 }
-                for need in needs {
-                    facts.insert(need.kind, need.id, self.state(log, order.tenant, &need).await?);
-                }
-            }
+            };
             let ctx = order.ctx(now, &seed, &facts);
-            for event in state.decide(command, &ctx)? {
+            for event in decision? {
                 claims.extend(state.claims(&event, &ctx));
                 events += 1 + state.echoes(&event, &ctx).len();
                 state.evolve(&event);

@@ -24,6 +24,7 @@ mod people;
 mod postgres;
 mod products;
 mod program;
+mod references;
 mod replies;
 mod rights;
 mod rooms;

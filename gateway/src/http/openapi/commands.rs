@@ -3,7 +3,6 @@
 use domain::{
     Aggregate, Id,
     named::{Named, Variant},
-    record::is_blank,
 };
 use serde_json::{Map, Value, json};
 
@@ -18,11 +17,7 @@ use super::{
 pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Variant>) {
     let refusals = Code::refusals::<A>();
     let examples = examples::<A>();
-    let create = commands.iter().find(|command| command.name == A::CREATE).map(|command| command.schema.clone());
-    for mut command in commands {
-        if let Some(create) = &create {
-            patch_from_create(document, &mut command, create.as_value(), A::FIXED);
-        }
+    for command in commands {
         let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
         let required = required.is_some_and(|required| !required.is_empty());
         let name = format!("{}{}Command", pascal(A::KIND), pascal(&command.name));
@@ -113,47 +108,6 @@ pub(super) fn described(variant: &Variant) -> Value {
         schema["description"] = json!(variant.description);
     }
     schema
-}
-
-/// A merge patch, whose body says nothing of its own, takes the attributes of a new record: each may be left out, and null clears
-/// those that may be without a value.
-fn patch_from_create(document: &Document, edit: &mut Variant, create: &Value, fixed: &[&str]) {
-    let free = edit.schema.get("additionalProperties").is_some_and(|more| more == true);
-    if !free || edit.schema.get("properties").is_some() {
-        return;
-    }
-    let create = document.schemas.resolve(create);
-    let Some(properties) = create["properties"].as_object() else { return };
-    let properties: Map<String, Value> = properties
-        .iter()
-        .filter(|(name, _)| !fixed.contains(&name.as_str()))
-        .map(|(name, schema)| {
-            let required = create["required"].as_array().is_some_and(|required| required.iter().any(|one| one == name));
-            // Without null an attribute falls back to its default, which clears it only if that is empty.
-            let fixed = schema.get("default").is_some_and(|default| !is_blank(default));
-            (name.clone(), if required || fixed { without_default(schema) } else { nullable(schema) })
-        })
-        .collect();
-    let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    edit.schema = schema.try_into().unwrap_or_default();
-}
-
-fn without_default(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    schema.as_object_mut().map(|schema| schema.remove("default"));
-    schema
-}
-
-fn nullable(schema: &Value) -> Value {
-    match &schema["type"] {
-        Value::String(name) if schema.get("enum").is_none() => {
-            let mut schema = without_default(schema);
-            schema["type"] = json!([name, "null"]);
-            schema
-        }
-        Value::Array(_) => schema.clone(),
-        _ => json!({ "anyOf": [schema, { "type": "null" }] }),
-    }
 }
 
 /// Examples by command: each a map of OpenAPI examples.

@@ -1,6 +1,6 @@
 //! What operations share: parameters, headers, the security scheme, and the shapes of answers and problems.
 
-use domain::Id;
+use domain::{Id, reference::Redirected};
 use serde_json::{Value, json};
 
 use super::{Document, schemas::refer};
@@ -82,6 +82,7 @@ pub(super) fn security() -> Value {
 /// Shapes of answers that many operations give.
 pub(super) fn schemas(document: &mut Document) {
     let id = document.schemas.of::<Id>("");
+    let redirected = document.schemas.of::<Redirected>("");
     let written = json!({
         "type": "object",
         "description": "An event that a command wrote.",
@@ -107,6 +108,7 @@ pub(super) fn schemas(document: &mut Document) {
                 "type": "array", "items": deprecated,
                 "description": "Names in the body that are called otherwise now; they still mean the same.",
             },
+            "redirected": { "type": "array", "items": redirected, "description": "The merged records that the command names, and those that were taken for them. Absent when there were none." },
         },
     });
     document.schemas.add("Accepted", accepted);
