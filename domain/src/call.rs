@@ -56,6 +56,7 @@ pub enum Command {
     /// Records that it is over.
     End {
         /// How long it lasted, in seconds.
+        #[schemars(range(min = 0, max = 604800))]
         duration_s: u32,
     },
 }

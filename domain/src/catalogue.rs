@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Id, Need,
     kernel::AnyState,
+    limits::{self, Limit},
     named::Variant,
     reference::{self, Place},
     role::OF_OTHERS,
@@ -72,6 +73,8 @@ pub struct Kind {
     pub document: Option<Schema>,
     /// Where its commands name other records, by command; those that name none are left out.
     pub references: BTreeMap<String, Vec<Place>>,
+    /// What the values of its commands may be at most, by command.
+    pub limits: BTreeMap<String, Vec<Limit>>,
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
@@ -80,6 +83,7 @@ pub struct Kind {
     see: fn(&AnyState) -> Option<Value>,
     part: fn(&AnyState, Id, Id) -> Option<Map<String, Value>>,
     is_live: fn(&AnyState) -> bool,
+    copy: Option<fn(&AnyState) -> Option<Value>>,
     merged_into: fn(&AnyState) -> Option<Id>,
 }
 
@@ -109,6 +113,16 @@ impl Kind {
         (self.is_live)(state)
     }
 
+    /// Whether its records can be copied.
+    pub fn copies(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// The body that creates another record like one in this state: [`Aggregate::copy`].
+    pub fn copy(&self, state: &AnyState) -> Option<Value> {
+        self.copy.and_then(|copy| copy(state))
+    }
+
     /// The record that one in this state is merged into: [`Aggregate::merged_into`].
     pub fn merged_into(&self, state: &AnyState) -> Option<Id> {
         (self.merged_into)(state)
@@ -127,6 +141,8 @@ impl Visitor for Kinds {
         let places = |command: &Variant| reference::places(command.schema.as_value(), &definitions);
         let references = variants.iter().map(|command| (command.name.clone(), places(command)));
         let references = references.filter(|(_, places)| !places.is_empty()).collect();
+        let bounds = |command: &Variant| limits::limits(command.schema.as_value(), &definitions);
+        let limits = variants.iter().map(|command| (command.name.clone(), bounds(command))).collect();
         let commands = variants.into_iter().map(|command| command.name);
         let commands = commands.filter(|name| !A::INTERNAL.contains(&name.as_str())).collect();
         let kind = Kind {
@@ -137,12 +153,14 @@ impl Visitor for Kinds {
             events,
             document,
             references,
+            limits,
             definitions,
             custom: A::CUSTOM,
             id_of: A::id_of,
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
             part: |state, whole, part| state.downcast_ref::<A>().and_then(|state| state.part(whole, part)),
+            copy: A::COPIES.then_some(|state| state.downcast_ref::<A>().and_then(A::copy)),
             is_live: |state| state.downcast_ref::<A>().is_some_and(A::is_live),
             merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
         };

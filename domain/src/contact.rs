@@ -481,6 +481,7 @@ impl record::Spec for Spec {
     const OWN: &'static [&'static str] = &["edit_note", "delete_note"];
     const ATTRIBUTED: bool = true;
     const PHONE: bool = true;
+    const UNIQUE: &'static [&'static str] = &["email", "phone"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
+    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
     authority::DENIED,
     contact::{Contact, Identity},
     label::{self, Label},

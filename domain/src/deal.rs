@@ -7,9 +7,11 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
-    Ctx, Decision, Id, Money, Rejection, all,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, all,
     custom::Changes,
     money,
+    named::Either,
+    property::{Property, Purpose},
     record::{self, Record},
     valid,
 };
@@ -132,6 +134,7 @@ pub struct State {
     pub sale: Option<Sale>,
 }
 
+const SOLD: Rejection = Rejection::conflict("deal_property_sold", "Another deal records the sale of this property.");
 const CLOSED: Rejection = Rejection::conflict("deal_closed", "The deal is won or lost; reopen it first.");
 
 impl record::Spec for Spec {
@@ -189,6 +192,29 @@ impl record::Spec for Spec {
         }
     }
 
+    /// A property that is to let may be let again and again.
+    fn needs(deal: &Deal, command: &record::Command<Spec>, _: &Ctx<'_>) -> Vec<Need> {
+        let sale = match command {
+            Either::Own(Command::Record(sale)) => Some(sale),
+            Either::Own(Command::Reopen) | Either::Common(record::Common::Restore) => deal.state.sale.as_ref(),
+            _ => None,
+        };
+        sale.map(|sale| Need::of::<Property>(sale.property)).into_iter().collect()
+    }
+
+    /// A property is sold once: by the deal that records it, until that is lost or put away.
+    fn claims(deal: &Deal, event: &record::Event<Spec>, ctx: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = deal.clone();
+        Aggregate::evolve(&mut after, event);
+        let mut claims = Claim::moved("deal.sale", &sold(deal), &sold(&after), &SOLD);
+        let is_to_let = |id: Id| {
+            let known = ctx.facts.has(Property::KIND, id).then(|| ctx.fact::<Property>(id));
+            known.is_some_and(|property| property.fields.as_ref().is_some_and(|fields| fields.purpose == Purpose::Rent))
+        };
+        claims.retain(|claim| !claim.take || !claim.key.parse().is_ok_and(is_to_let));
+        claims
+    }
+
     fn document(deal: &Deal, document: &mut Map<String, Value>) {
         let status = match deal.state.won {
             None => "open",
@@ -203,7 +229,7 @@ impl record::Spec for Spec {
     }
 
     fn refusals() -> Vec<Rejection> {
-        [CLOSED, valid::NAME_INVALID, valid::AMOUNT_INVALID].into_iter().chain(money::REFUSALS).collect()
+        [CLOSED, SOLD, valid::NAME_INVALID, valid::AMOUNT_INVALID].into_iter().chain(money::REFUSALS).collect()
     }
 
     fn examples() -> (Fields, Vec<Command>) {
@@ -227,13 +253,18 @@ impl record::Spec for Spec {
     }
 }
 
+/// The property that a deal sells, while that stands.
+fn sold(deal: &Deal) -> BTreeSet<String> {
+    let stands = deal.state.won != Some(false) && !deal.archived;
+    deal.state.sale.iter().filter(|_| stands).map(|sale| sale.property.to_string()).collect()
+}
+
 #[cfg(test)]
 mod tests {
 
     use super::*;
     use crate::{
         given::{Given, created, given},
-        named::Either,
         record::{Common, Happened, Spec as _},
     };
 
@@ -268,6 +299,12 @@ mod tests {
         let recorded = || Event::Recorded(sale.clone());
         flat([]).when(record()).then([Either::Own(recorded())]);
         flat([recorded()]).when(record()).nothing();
+        let property = sale.property;
+        assert_eq!(flat([]).claims(&Either::Own(recorded())), [format!("+deal.sale {property}")]);
+        let lost = || Either::Own(Event::Lost { reason: None });
+        assert_eq!(flat([recorded()]).claims(&lost()), [format!("-deal.sale {property}")]);
+        let archived = Either::Common(Happened::Archived { reason: None });
+        assert_eq!(flat([recorded()]).claims(&archived), [format!("-deal.sale {property}")]);
         let won = || Event::Won { reason: Some("Best price".into()) };
         let lose = || Either::Own(Command::Lose { reason: Some("Too dear".into()) });
         flat([]).when(Either::Own(commands[1].clone())).then([Either::Own(won())]);

@@ -44,13 +44,22 @@ pub struct Criteria {
     pub price_to: Option<Money>,
     /// At least so many rooms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
     pub rooms_from: Option<u16>,
     /// At least so many square metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-minimum" = "0", "x-maximum" = "100000000"))]
     pub area_from: Option<Decimal>,
     /// In the customer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Personal<String>>,
+}
+
+impl Criteria {
+    fn has_sound_range(&self) -> bool {
+        let range = self.price_from.zip(self.price_to);
+        range.is_none_or(|(from, to)| from.currency == to.currency && from.amount <= to.amount)
+    }
 }
 
 /// Attributes of an enquiry.
@@ -148,6 +157,10 @@ pub struct State {
 }
 
 const CLOSED: Rejection = Rejection::conflict("enquiry_closed", "The enquiry is closed; reopen it first.");
+const RANGE_INVALID: Rejection = Rejection::invalid(
+    "enquiry_range_invalid",
+    "The highest price is in the currency of the lowest, and not below it.",
+);
 const TEXT_INVALID: Rejection = Rejection::invalid("enquiry_text_invalid", "A text may not be blank.");
 const NOTE_EXISTS: Rejection = Rejection::conflict("enquiry_note_exists", "A note with this id says something else.");
 
@@ -165,6 +178,7 @@ impl record::Spec for Spec {
             valid::name(&fields.name, "/name"),
             valid::amount(fields.criteria.price_from.as_ref(), "/criteria/price_from"),
             valid::amount(fields.criteria.price_to.as_ref(), "/criteria/price_to"),
+            must(fields.criteria.has_sound_range(), RANGE_INVALID, "/criteria/price_to"),
         ])
     }
 
@@ -238,7 +252,7 @@ impl record::Spec for Spec {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let own = [CLOSED, TEXT_INVALID, NOTE_EXISTS];
+        let own = [CLOSED, RANGE_INVALID, TEXT_INVALID, NOTE_EXISTS];
         own.into_iter()
             .chain([valid::NAME_INVALID, valid::AMOUNT_INVALID, valid::URL_INVALID])
             .chain(money::REFUSALS)

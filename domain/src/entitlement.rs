@@ -63,6 +63,7 @@ pub struct Grant {
     pub price: Option<Money>,
     /// How many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000000000))]
     pub quantity: Option<u32>,
     /// From when on it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +97,7 @@ pub struct Details {
     pub price: Option<Money>,
     /// How many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000000000))]
     pub quantity: Option<u32>,
     /// From when on it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]

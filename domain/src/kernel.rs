@@ -34,6 +34,8 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const CREATE: &'static str;
     /// Whether its records take custom fields.
     const CUSTOM: bool = false;
+    /// Whether its records can be copied: [`Aggregate::copy`].
+    const COPIES: bool = false;
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
     /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
@@ -63,6 +65,12 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// The record that goes on in its stead, once it is merged: whoever refers to this one means that one.
     fn merged_into(&self) -> Option<Id> {
+        None
+    }
+
+    /// The body that creates another one like it: its attributes, tags and custom fields, and nothing that is its own alone
+    /// (numbers, names that no two have, whom it is shared with, what has happened to it).
+    fn copy(&self) -> Option<Value> {
         None
     }
 

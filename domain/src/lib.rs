@@ -30,6 +30,7 @@ pub mod import;
 pub mod kernel;
 pub mod label;
 pub mod lead;
+pub mod limits;
 pub mod listed;
 pub mod money;
 pub mod named;

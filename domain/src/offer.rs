@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Personal, Rejection, all,
+    Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     contact::{self, Contact},
     enquiry::{self, Enquiry},
     must,
@@ -25,9 +25,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct New {
-    /// The enquiry it answers.
+    /// The enquiry it answers; it goes to whoever enquires then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-reference" = "enquiry"))]
-    pub enquiry: Id,
+    pub enquiry: Option<Id>,
+    /// The contact it goes to, when it answers no enquiry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "contact"))]
+    pub contact: Option<Id>,
     /// What it offers.
     #[schemars(extend("x-reference" = "property"))]
     pub properties: Vec<Id>,
@@ -92,7 +97,8 @@ pub enum Event {
     /// It was drafted.
     Drafted {
         /// The enquiry it answers.
-        enquiry: Id,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enquiry: Option<Id>,
         /// Who enquired.
         contact: Id,
         /// What it offers.
@@ -164,8 +170,8 @@ pub struct Offer {
     /// How far it has come.
     pub status: Status,
     /// The enquiry it answers.
-    pub enquiry: Id,
-    /// Who enquired.
+    pub enquiry: Option<Id>,
+    /// Who enquired, or whom it is for.
     pub contact: Id,
     /// What it offers.
     pub properties: Vec<Id>,
@@ -185,6 +191,8 @@ const MEDIUM_INVALID: Rejection =
     Rejection::invalid("offer_medium_invalid", "A medium is one of those in the setting media, such as email.");
 const REASON_INVALID: Rejection = Rejection::invalid("repeat_reason_invalid", "A reason may not be blank.");
 const ENQUIRY_CLOSED: Rejection = Rejection::conflict("enquiry_closed", "The enquiry is closed; reopen it first.");
+const FOR_WHOM: Rejection =
+    Rejection::invalid("offer_for_whom", "Say for which enquiry or for which contact, one of the two.");
 const ALREADY_OFFERED: Rejection = Rejection::conflict(
     "already_offered",
     "This enquiry or its contact was offered the property before; give a repeat_reason to offer it once more.",
@@ -217,13 +225,16 @@ fn everybody(contact: Id, ctx: &Ctx<'_>) -> Vec<Id> {
 }
 
 fn draft(new: New, ctx: &Ctx<'_>) -> Decision<Event> {
-    let enquiry = ctx.fact::<Enquiry>(new.enquiry);
-    let Some(fields) = enquiry.fields.as_ref().filter(|_| enquiry.is_live()) else {
-        return Err(REFERENCE_UNFIT.at("/enquiry"));
+    let contact = match (new.enquiry, new.contact) {
+        (Some(enquiry), None) => ctx.fact::<Enquiry>(enquiry).fields.as_ref().map(|fields| fields.contact),
+        (None, contact) => contact,
+        _ => None,
     };
-    check_properties(&new.properties)?;
-    let New { enquiry, properties, text } = new;
-    Ok(vec![Event::Drafted { enquiry, contact: fields.contact, properties, text }])
+    let unclear = new.enquiry.is_some() == new.contact.is_some();
+    all([must(!unclear, FOR_WHOM, "/enquiry"), check_properties(&new.properties)])?;
+    let contact = contact.ok_or_else(|| REFERENCE_UNFIT.at("/enquiry"))?;
+    let New { enquiry, properties, text, .. } = new;
+    Ok(vec![Event::Drafted { enquiry, contact, properties, text }])
 }
 
 fn check_properties(properties: &[Id]) -> Result<(), Rejection> {
@@ -233,6 +244,13 @@ fn check_properties(properties: &[Id]) -> Result<(), Rejection> {
 }
 
 impl Offer {
+    /// Whom it goes to: whoever enquires now, as far as the facts go, or the contact it was drafted for.
+    fn addressee(&self, ctx: &Ctx<'_>) -> Id {
+        let enquiry = self.enquiry.filter(|id| ctx.facts.has(Enquiry::KIND, *id)).map(|id| ctx.fact::<Enquiry>(id));
+        let enquires = enquiry.and_then(|enquiry| enquiry.fields.as_ref().map(|fields| fields.contact));
+        enquires.unwrap_or(self.contact)
+    }
+
     fn send(&self, medium: String, repeat_reason: Option<String>, ctx: &Ctx<'_>) -> Decision<Event> {
         let media = ctx.fact::<Tenant>(ctx.tenant).media();
         let reasoned = repeat_reason.as_ref().is_none_or(|reason| !reason.trim().is_empty());
@@ -240,21 +258,25 @@ impl Offer {
             settings::check_name(&media, &medium, MEDIUM_INVALID, "/medium"),
             must(reasoned, REASON_INVALID, "/repeat_reason"),
         ])?;
-        let to = survivor(self.contact, ctx);
-        let enquiry = ctx.fact::<Enquiry>(self.enquiry);
-        if enquiry.state.closed {
+        let enquiry = self.enquiry.map(|enquiry| ctx.fact::<Enquiry>(enquiry));
+        if enquiry.as_ref().is_some_and(|enquiry| enquiry.state.closed) {
             return Err(ENQUIRY_CLOSED);
         }
+        if enquiry.as_ref().is_some_and(|enquiry| enquiry.archived) {
+            return Err(REFERENCE_UNFIT.because("The enquiry is archived."));
+        }
+        let contact = self.addressee(ctx);
+        let to = survivor(contact, ctx);
         if !ctx.fact::<Contact>(to).is_live() {
-            return Err(REFERENCE_UNFIT.because("The contact who enquired is archived."));
+            return Err(REFERENCE_UNFIT.because("The contact it would go to is archived."));
         }
         if let Some(gone) = self.properties.iter().find(|id| !ctx.fact::<Property>(**id).is_live()) {
             return Err(REFERENCE_UNFIT.because(format!("Property {gone} is archived: revise the offer.")));
         }
-        let contacts: Vec<_> = everybody(self.contact, ctx).into_iter().map(|id| ctx.fact::<Contact>(id)).collect();
+        let contacts: Vec<_> = everybody(contact, ctx).into_iter().map(|id| ctx.fact::<Contact>(id)).collect();
         let before = |property: &Id| {
             let known = contacts.iter().find_map(|contact| contact.state.offered.get(property).copied());
-            enquiry.state.offered.get(property).copied().or(known)
+            enquiry.as_ref().and_then(|enquiry| enquiry.state.offered.get(property).copied()).or(known)
         };
         let repeated: Vec<Repeated> = self
             .properties
@@ -285,7 +307,12 @@ impl Aggregate for Offer {
         match (self.status, command) {
             (Status::Missing, Command::Draft(new)) => draft(new, ctx),
             (Status::Missing, _) => Err(UNKNOWN),
-            (_, Command::Draft(new)) if new.enquiry == self.enquiry && new.properties == self.properties => Ok(vec![]),
+            (_, Command::Draft(new))
+                if (new.enquiry, &new.properties) == (self.enquiry, &self.properties)
+                    && new.contact.is_none_or(|contact| contact == self.contact) =>
+            {
+                Ok(vec![])
+            }
             (_, Command::Draft(_)) => Err(EXISTS),
             (Status::Draft, Command::Revise { properties, text }) => {
                 if (&properties, &text) == (&self.properties, &self.text) {
@@ -333,7 +360,10 @@ impl Aggregate for Offer {
                 self.properties.clone_from(properties);
                 self.text.clone_from(text);
             }
-            Event::Sent { .. } => self.status = Status::Sent,
+            Event::Sent { to, .. } => {
+                self.status = Status::Sent;
+                self.contact = *to;
+            }
             Event::Opened => self.status = Status::Opened,
             Event::Accepted { properties } => {
                 self.status = Status::Accepted;
@@ -358,7 +388,7 @@ impl Aggregate for Offer {
         #[allow(dead_code)]
         struct Document {
             status: Status,
-            enquiry: Id,
+            enquiry: Option<Id>,
             contact: Id,
             properties: Vec<Id>,
         }
@@ -368,10 +398,12 @@ impl Aggregate for Offer {
     /// Sending waits for nobody who sends the same to the same customer: enquiry and contacts are guarded.
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
-            Command::Draft(new) => vec![Need::of::<Enquiry>(new.enquiry)],
+            Command::Draft(new) => new.enquiry.map(Need::of::<Enquiry>).into_iter().collect(),
             Command::Send { .. } if self.status == Status::Draft => {
-                let chain = [self.contact].into_iter().chain(everybody(self.contact, ctx));
-                let mut needs = vec![Need::guarded::<Enquiry>(self.enquiry), Need::of::<Tenant>(ctx.tenant)];
+                let contact = self.addressee(ctx);
+                let chain = [contact].into_iter().chain(everybody(contact, ctx));
+                let mut needs = vec![Need::of::<Tenant>(ctx.tenant)];
+                needs.extend(self.enquiry.map(Need::guarded::<Enquiry>));
                 needs.extend(chain.map(Need::guarded::<Contact>));
                 needs.extend(self.properties.iter().copied().map(Need::of::<Property>));
                 needs
@@ -385,7 +417,8 @@ impl Aggregate for Offer {
         let (offer, properties) = (ctx.id, properties.clone());
         let received = contact::Event::OfferReceived { offer, properties: properties.clone() };
         let sent = enquiry::Event::OfferSent { offer, properties, to: *to, medium: medium.clone() };
-        vec![Echo::to::<Enquiry>(self.enquiry, &Either::Own(sent)), Echo::to::<Contact>(*to, &Either::Own(received))]
+        let enquiry = self.enquiry.map(|enquiry| Echo::to::<Enquiry>(enquiry, &Either::Own(sent)));
+        enquiry.into_iter().chain([Echo::to::<Contact>(*to, &Either::Own(received))]).collect()
     }
 
     fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
@@ -397,7 +430,7 @@ impl Aggregate for Offer {
 
     fn refusals() -> Vec<Rejection> {
         let states = [UNKNOWN, EXISTS, SENT, NOT_SENT, ANSWERED, ENQUIRY_CLOSED, ALREADY_OFFERED];
-        let fields = [PROPERTIES_INVALID, PROPERTY_UNKNOWN, MEDIUM_INVALID, REASON_INVALID, REFERENCE_UNFIT];
+        let fields = [FOR_WHOM, PROPERTIES_INVALID, PROPERTY_UNKNOWN, MEDIUM_INVALID, REASON_INVALID, REFERENCE_UNFIT];
         states.into_iter().chain(fields).collect()
     }
 
@@ -405,7 +438,7 @@ impl Aggregate for Offer {
         let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 + last);
         let text = || Some(Personal::from("Two flats that may suit you."));
         vec![
-            Command::Draft(New { enquiry: id(0xC), properties: vec![id(1), id(2)], text: text() }),
+            Command::Draft(New { enquiry: Some(id(0xC)), contact: None, properties: vec![id(1), id(2)], text: text() }),
             Command::Revise { properties: vec![id(1)], text: text() },
             Command::Send { medium: "email".into(), repeat_reason: Some("The price has fallen".into()) },
             Command::MarkOpened,
@@ -431,7 +464,12 @@ mod tests {
     }
 
     fn drafted() -> Event {
-        Event::Drafted { enquiry: ENQUIRY, contact: maria(), properties: vec![FLAT, HOUSE], text: Some("Two".into()) }
+        Event::Drafted {
+            enquiry: Some(ENQUIRY),
+            contact: maria(),
+            properties: vec![FLAT, HOUSE],
+            text: Some("Two".into()),
+        }
     }
 
     fn sent() -> Event {
@@ -468,7 +506,9 @@ mod tests {
 
     #[test]
     fn it_is_drafted_for_an_enquiry_and_revised_until_it_is_sent() {
-        let draft = |properties| Command::Draft(New { enquiry: ENQUIRY, properties, text: Some("Two".into()) });
+        let draft = |properties| {
+            Command::Draft(New { enquiry: Some(ENQUIRY), contact: None, properties, text: Some("Two".into()) })
+        };
         world([], [], []).when(draft(vec![FLAT, HOUSE])).then([drafted()]);
         world([drafted()], [], []).when(draft(vec![FLAT, HOUSE])).nothing();
         world([], [], []).when(draft(vec![])).rejected(PROPERTIES_INVALID);

@@ -28,6 +28,7 @@ pub struct Item {
     pub sku: Option<String>,
     /// How much or how many, as text.
     #[serde(default = "one")]
+    #[schemars(extend("x-minimum" = "0", "x-maximum" = "1000000000"))]
     pub quantity: Decimal,
     /// The price of one.
     pub price: Money,

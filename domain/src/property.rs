@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     Ctx, Decision, Id, Money, Need, Rejection, all,
     custom::{self, Changes},
-    money,
+    money, must,
     named::Either,
     record::{self, Record},
     settings,
@@ -62,8 +62,10 @@ pub enum Purpose {
 #[serde(deny_unknown_fields)]
 pub struct Location {
     /// North of the equator, as text: `59.9386`.
+    #[schemars(extend("x-minimum" = "-90", "x-maximum" = "90"))]
     pub latitude: Decimal,
     /// East of Greenwich, as text: `30.3141`.
+    #[schemars(extend("x-minimum" = "-180", "x-maximum" = "180"))]
     pub longitude: Decimal,
 }
 
@@ -96,15 +98,19 @@ pub struct Fields {
     pub location: Option<Location>,
     /// Area in square metres, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-minimum" = "0", "x-maximum" = "100000000"))]
     pub area: Option<Decimal>,
     /// Rooms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
     pub rooms: Option<u16>,
     /// Its floor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -20, max = 300))]
     pub floor: Option<i16>,
     /// Floors of the building.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 300))]
     pub floors: Option<u16>,
     /// What it has: `balcony`, `lift`, ...
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -240,6 +246,8 @@ const MEDIA_INVALID: Rejection =
     Rejection::invalid("property_media_invalid", "A picture is an upload or an http address, one of the two.");
 const MEDIA_EXISTS: Rejection =
     Rejection::conflict("property_media_exists", "A picture with this id shows something else.");
+const FLOOR_INVALID: Rejection =
+    Rejection::invalid("property_floor_invalid", "A floor lies within the building: at most as high as it has floors.");
 const ORDER_INVALID: Rejection =
     Rejection::invalid("property_media_order_invalid", "The order names every picture once.");
 const PORTAL_INVALID: Rejection =
@@ -264,12 +272,26 @@ impl record::Spec for Spec {
             valid::name(&fields.name, "/name"),
             valid::country(fields.country.as_deref()),
             valid::price(fields.price.as_ref()),
+            must(
+                fields.floor.zip(fields.floors).is_none_or(|(at, of)| i32::from(at) <= i32::from(of)),
+                FLOOR_INVALID,
+                "/floor",
+            ),
         ])
     }
 
     fn named(before: &Fields, after: &Fields, changes: &mut Changes) -> Vec<Event> {
         let price = changes.remove("price").map(|_| Event::PriceChanged { from: before.price, to: after.price });
         price.into_iter().collect()
+    }
+
+    /// What is put away is advertised no longer.
+    fn put_away(property: &Property) -> Vec<Event> {
+        property.state.portals.keys().map(|portal| Event::Unpublished { portal: portal.clone() }).collect()
+    }
+
+    fn takes_archived(command: &Command) -> bool {
+        matches!(command, Command::UnpublishFromPortal { .. } | Command::MarkPortalRejected { .. })
     }
 
     fn decide(property: &Property, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
@@ -338,7 +360,7 @@ impl record::Spec for Spec {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let mut refusals = vec![MEDIA_INVALID, MEDIA_EXISTS, ORDER_INVALID, PORTAL_INVALID];
+        let mut refusals = vec![MEDIA_INVALID, MEDIA_EXISTS, FLOOR_INVALID, ORDER_INVALID, PORTAL_INVALID];
         refusals.extend(money::REFUSALS);
         refusals.extend([valid::NAME_INVALID, valid::COUNTRY_INVALID, valid::PRICE_INVALID]);
         refusals
@@ -405,7 +427,7 @@ mod tests {
     use crate::{
         given::{Given, created, given},
         named::Either,
-        record::{Common, Spec as _},
+        record::{Common, Happened, Spec as _},
     };
 
     fn flat(events: impl IntoIterator<Item = Event>) -> Given<Property> {
@@ -471,6 +493,15 @@ mod tests {
         let unpublish = || own(Command::UnpublishFromPortal { portal: portal() });
         flat([published()]).when(unpublish()).then([Either::Own(Event::Unpublished { portal: portal() })]);
         flat([]).when(unpublish()).nothing();
+        // What is put away is advertised no longer; what was put away before may still be taken down.
+        let archive = || Either::Common(Common::Archive { reason: None });
+        let archived = || Either::Common(Happened::Archived { reason: None });
+        flat([published()]).when(archive()).then([Either::Own(Event::Unpublished { portal: portal() }), archived()]);
+        let before = created::<Spec>().into_iter().chain([Either::Own(published()), archived()]);
+        given::<Property>(before.clone())
+            .when(unpublish())
+            .then([Either::Own(Event::Unpublished { portal: portal() })]);
+        given::<Property>(before).when(publish()).rejected(Property::put_away());
         flat([]).when(own(Command::PublishToPortal { portal: " ".into() })).rejected(PORTAL_INVALID);
     }
 }

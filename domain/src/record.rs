@@ -32,6 +32,8 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     const PERSON: bool = false;
     /// Whether a phone number is among the attributes: `phone`, and beside it what it means.
     const PHONE: bool = false;
+    /// Attributes that no two records have alike: a copy is made without them.
+    const UNIQUE: &'static [&'static str] = &[];
     /// Its plain attributes. Mark them `#[serde(deny_unknown_fields)]`, and every optional one `#[serde(default)]`.
     type Fields: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// Its own commands; [`named::Never`] when it has none.
@@ -96,6 +98,16 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// another, say). Its own commands judge for themselves.
     fn ended(_record: &Record<Self>) -> Option<Rejection> {
         None
+    }
+
+    /// What ends when the record is put away, so that nobody outside goes on seeing it.
+    fn put_away(_record: &Record<Self>) -> Vec<Self::Event> {
+        Vec::new()
+    }
+
+    /// Whether one of its own commands is taken by an archived record too: what only ends something.
+    fn takes_archived(_command: &Self::Command) -> bool {
+        false
     }
 
     /// As [`Aggregate::merged_into`].
@@ -541,7 +553,10 @@ impl<S: Spec> Record<S> {
                 let known = text::find(&self.tags, &tag).cloned();
                 known.map(|tag| Happened::Untagged { tag }).into_iter().collect()
             }
-            (Archive { reason }, _) if !self.archived => vec![Happened::Archived { reason }],
+            (Archive { reason }, _) if !self.archived => {
+                let ended = S::put_away(self).into_iter().map(Either::Own);
+                return Ok(ended.chain([Either::Common(Happened::Archived { reason })]).collect());
+            }
             (Restore, _) if self.archived => vec![Happened::Restored],
             _ => vec![],
         };
@@ -742,6 +757,7 @@ impl<S: Spec> Aggregate for Record<S> {
     const PLURAL: &'static str = S::PLURAL;
     const CREATE: &'static str = "create";
     const CUSTOM: bool = true;
+    const COPIES: bool = true;
     const OWN: &'static [&'static str] = S::OWN;
     const ATTRIBUTED: bool = S::ATTRIBUTED;
     type Command = Command<S>;
@@ -751,7 +767,7 @@ impl<S: Spec> Aggregate for Record<S> {
         match command {
             Either::Common(command) => self.decide_common(command, ctx),
             Either::Own(_) if self.fields.is_none() => Err(Self::unknown()),
-            Either::Own(_) if self.archived => Err(Self::put_away()),
+            Either::Own(command) if self.archived && !S::takes_archived(&command) => Err(Self::put_away()),
             Either::Own(command) => {
                 S::decide(self, command, ctx).map(|events| events.into_iter().map(Either::Own).collect())
             }
@@ -822,6 +838,15 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn merged_into(&self) -> Option<Id> {
         S::merged_into(self)
+    }
+
+    fn copy(&self) -> Option<Value> {
+        let mut copy = object(self.fields.as_ref()?);
+        let worked_out = |name: &str| S::PHONE && WORKED_OUT.contains(&name);
+        copy.retain(|name, _| !S::UNIQUE.contains(&name.as_str()) && !worked_out(name));
+        copy.insert("custom".into(), self.custom.clone().into_iter().collect());
+        copy.insert("tags".into(), self.tags.iter().cloned().collect());
+        Some(Value::Object(copy))
     }
 
     fn document(&self) -> Option<Value> {

@@ -325,20 +325,22 @@ pub struct Mentions {
     command: String,
     body: Value,
     references: Vec<Reference>,
+    /// Values beyond what their fields take.
+    faults: Vec<Rejection>,
     afterwards: bool,
 }
 
 impl Mentions {
     /// Those of a command for a record in this state.
     pub fn of<A: Aggregate>(state: &A, command: &A::Command) -> Mentions {
-        let mut mentions =
-            Mentions { command: String::new(), body: Value::Null, references: Vec::new(), afterwards: false };
-        let places = catalogue::kind(A::KIND).map(|kind| &kind.references).filter(|places| !places.is_empty());
-        let Some(places) = places else { return mentions };
-        let (name, data) = command.encode();
-        let Some(places) = places.get(&name) else { return mentions };
-        mentions.command = name;
-        mentions.body = serde_json::from_slice(&data).unwrap_or_default();
+        let (command, data) = command.encode();
+        let body = serde_json::from_slice(&data).unwrap_or_default();
+        let mut mentions = Mentions { command, body, references: Vec::new(), faults: Vec::new(), afterwards: false };
+        let Some(kind) = catalogue::kind(A::KIND) else { return mentions };
+        let limits = kind.limits.get(&mentions.command).filter(|_| !A::INTERNAL.contains(&&*mentions.command));
+        let limits = limits.into_iter().flatten();
+        mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
+        let Some(places) = kind.references.get(&mentions.command) else { return mentions };
         let known = places.iter().any(|place| place.patch).then(|| state.document()).flatten().unwrap_or_default();
         for place in places {
             let mut add = |pointer: String, value: &Value| {
@@ -424,7 +426,10 @@ impl Mentions {
     /// The decision, unless something would happen that names a record which is not there. Whatever else is wrong with the
     /// body is told with it.
     fn judge<E>(&self, decision: Decision<E>, facts: &Facts) -> Decision<E> {
-        let unfit = || self.references.iter().filter(|reference| !reference.is_fit(facts)).map(Reference::fault);
+        let unfit = || {
+            let references = self.references.iter().filter(|reference| !reference.is_fit(facts)).map(Reference::fault);
+            self.faults.iter().cloned().chain(references)
+        };
         match decision {
             Ok(events) if events.is_empty() => Ok(events),
             Ok(events) => all(unfit().map(Err)).map(|()| events),
@@ -453,7 +458,7 @@ fn decide<A: Aggregate>(
 }
 
 /// Shows every value that lies at the end of a path.
-fn find(value: &Value, path: &[String], pointer: String, show: &mut impl FnMut(String, &Value)) {
+pub(crate) fn find(value: &Value, path: &[String], pointer: String, show: &mut impl FnMut(String, &Value)) {
     let Some((step, rest)) = path.split_first() else { return show(pointer, value) };
     match value {
         Value::Array(items) if step == "*" => {

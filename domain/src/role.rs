@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Need, Rejection,
@@ -160,6 +161,7 @@ impl Aggregate for Role {
     const KIND: &'static str = "role";
     const PLURAL: &'static str = "roles";
     const CREATE: &'static str = "create";
+    const COPIES: bool = true;
     type Command = Command;
     type Event = Event;
 
@@ -198,6 +200,12 @@ impl Aggregate for Role {
 
     fn is_live(&self) -> bool {
         self.exists()
+    }
+
+    /// No two roles have one name: a copy is told so until somebody renames it.
+    fn copy(&self) -> Option<Value> {
+        let name = self.name.as_ref().filter(|_| !self.deleted)?;
+        Some(json!({ "name": format!("{name} (copy)"), "permissions": self.permissions }))
     }
 
     fn evolve(&mut self, event: &Event) {

@@ -97,6 +97,7 @@ pub struct TaskTemplate {
     pub text: Option<String>,
     /// Within how many seconds it should be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 315360000))]
     pub due_in_s: Option<u32>,
     /// 0 (low) to 3 (urgent).
     #[serde(default)]
@@ -161,6 +162,7 @@ pub struct Definition {
     pub actions: Vec<Action>,
     /// How many seconds after the trigger.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 34560000))]
     pub delay_s: u32,
     /// Whether the conditions must still hold then.
     #[serde(default)]
@@ -183,6 +185,7 @@ pub struct New {
     pub trigger: String,
     /// Its place among the rules with this trigger: the lowest is asked first.
     #[serde(default = "default_rank")]
+    #[schemars(range(min = -1000000000, max = 1000000000))]
     pub rank: i64,
     /// What it does; it may be published later.
     #[serde(default)]
@@ -216,6 +219,7 @@ pub enum Command {
     /// Gives it another place among the rules with its trigger.
     ChangeRank {
         /// Its new place.
+        #[schemars(range(min = -1000000000, max = 1000000000))]
         rank: i64,
     },
     /// Lets it work.
@@ -405,6 +409,7 @@ impl Aggregate for Rule {
     const KIND: &'static str = "rule";
     const PLURAL: &'static str = "rules";
     const CREATE: &'static str = "create";
+    const COPIES: bool = true;
     type Command = Command;
     type Event = Event;
 
@@ -465,6 +470,18 @@ impl Aggregate for Rule {
 
     fn is_live(&self) -> bool {
         !self.name.is_empty() && !self.deleted
+    }
+
+    /// A copy does not work before somebody has looked at it.
+    fn copy(&self) -> Option<Value> {
+        let copy = New {
+            name: self.name.clone(),
+            trigger: self.trigger.clone(),
+            rank: self.rank,
+            definition: self.definition.clone(),
+            enabled: false,
+        };
+        serde_json::to_value(copy).ok().filter(|_| self.is_live())
     }
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {

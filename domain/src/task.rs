@@ -65,6 +65,7 @@ pub struct New {
     pub due_at: Option<Time>,
     /// Within how many seconds from now it should be done, instead of a time.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 315360000))]
     pub due_in_s: Option<u32>,
     /// Who is to do it.
     #[serde(default)]

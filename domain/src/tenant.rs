@@ -61,6 +61,7 @@ pub enum Command {
         /// Class of data, such as `attachments`.
         class: String,
         /// How many days; null for ever.
+        #[schemars(range(min = 1, max = 36500))]
         days: Option<u32>,
     },
 }

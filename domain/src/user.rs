@@ -116,16 +116,19 @@ pub enum Command {
         reason: Option<String>,
         /// Who takes over whatever he is responsible for; nobody when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("x-reference" = "colleague", "x-refusal" = "user_successor_unfit"))]
         hand_over_to: Option<Id>,
     },
     /// Gives whatever the colleague is responsible for to another one.
     HandOver {
         /// Who takes it over.
+        #[schemars(extend("x-reference" = "colleague", "x-refusal" = "user_successor_unfit"))]
         to: Id,
     },
     /// Records that everything that could be has been handed over.
     FinishHandOver {
         /// Who took it over.
+        #[schemars(extend("x-held-reference" = "user"))]
         to: Id,
     },
     /// Changes the profile by JSON merge patch (RFC 7396). Only real changes are recorded.
@@ -170,6 +173,7 @@ pub enum Command {
         /// Kind of work, such as `ticket` or `conversation`.
         kind: String,
         /// How many at most; null for no limit.
+        #[schemars(range(min = 0, max = 1000000))]
         max: Option<u32>,
     },
 }

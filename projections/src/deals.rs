@@ -195,6 +195,7 @@ impl Listed for Deals {
         Column::word("stage"),
         Column::word("status"),
         Column::text("reason").nullable(),
+        Column::id("sale.property").nullable(),
         Column::decimal("sale.price.amount").nullable(),
         Column::word("sale.price.currency").nullable(),
         Column::id("owner_id").nullable(),

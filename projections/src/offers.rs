@@ -18,7 +18,7 @@ pub struct Offers;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// The enquiry it answers.
-    pub enquiry_id: Id,
+    pub enquiry_id: Option<Id>,
     /// Who enquired.
     pub contact_id: Id,
     /// What it offers.
@@ -141,7 +141,7 @@ impl Listed for Offers {
     const READ: &'static str = Offer::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::id("enquiry_id"),
+        Column::id("enquiry_id").nullable(),
         Column::id("contact_id"),
         Column::set("property_ids"),
         Column::text("text").nullable(),
@@ -176,7 +176,7 @@ mod tests {
     use crate::fold::tests::{at, folded, id, refuses_strangers};
 
     fn drafted() -> Event {
-        Event::Drafted { enquiry: id(2), contact: id(3), properties: vec![id(8), id(7)], text: None }
+        Event::Drafted { enquiry: Some(id(2)), contact: id(3), properties: vec![id(8), id(7)], text: None }
     }
 
     #[test]

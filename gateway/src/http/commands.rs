@@ -11,6 +11,8 @@ use commands::AnyCommand;
 use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
+    field::Field,
+    record,
 };
 use serde_json::Value;
 
@@ -58,7 +60,41 @@ async fn command_of(
     write: Write,
     body: Body,
 ) -> Result<Response, Problem> {
+    if name == COPY && kind.copies() {
+        return copy(kind, &app, &id, &write, &body).await;
+    }
     carry_out(kind, name, Some(&id), &app, &write, &body).await
+}
+
+/// What a record is copied by: the body is a merge patch of what the copy is created with.
+const COPY: &str = "copy";
+
+/// Creates another record like this one, archived or not, and says of which it is a copy. Custom fields that are retired
+/// are not copied.
+async fn copy(kind: &'static Kind, app: &App, segment: &str, write: &Write, body: &Body) -> Result<Response, Problem> {
+    let caller = &write.caller;
+    caller.must(&format!("{}.read", kind.name))?;
+    let mut source = kind.id_of(caller.tenant, segment).ok_or_else(|| no_id(kind.name, segment))?;
+    let mut state = app.commands.state(&kind.need(source), caller.tenant).await?;
+    while let Some(survivor) = kind.merged_into(&state).filter(|survivor| *survivor != source) {
+        source = survivor;
+        state = app.commands.state(&kind.need(source), caller.tenant).await?;
+    }
+    let unknown = || {
+        let called = kind.name.replace('_', " ");
+        Problem::missing(format!("{}_unknown", kind.name), format!("There is no such {called}."))
+    };
+    let mut copy = kind.copy(&state).ok_or_else(unknown)?;
+    if catalogue::takes_custom_fields(kind.name) {
+        let (fields, _) = app.commands.load::<Field>(caller.tenant, Field::id_for(caller.tenant, kind.name)).await?;
+        if let Some(custom) = copy.get_mut("custom").and_then(Value::as_object_mut) {
+            custom.retain(|key, _| fields.definitions.get(key).is_some_and(|field| !field.retired));
+        }
+        copy["copied_from"] = source.to_string().into();
+    }
+    record::merge(&mut copy, body.value.clone());
+    let body = Body { value: copy, bytes: body.bytes.clone() };
+    carry_out(kind, kind.create, None, app, write, &body).await
 }
 
 /// The record that a path names.

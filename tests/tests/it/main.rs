@@ -4,6 +4,7 @@
 mod auth;
 mod comforts;
 mod commands;
+mod copies;
 mod crash;
 mod custom_fields;
 mod explained;
@@ -36,6 +37,7 @@ mod story;
 mod tenancy;
 mod tickets;
 mod timers;
+mod values;
 mod vocabulary;
 mod work;
 mod world;

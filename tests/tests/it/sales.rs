@@ -426,3 +426,95 @@ async fn records_are_related_and_found_from_either_end() {
     server.settle().await;
     assert_eq!(pages(client, "/v1/relations?limit=1").await.len(), 3, "and comes back");
 }
+
+#[tokio::test]
+async fn an_archived_property_is_advertised_no_longer() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let setting = json!({ "key": "portals", "value": ["casa.example"] });
+    client.post("/v1/tenants/current/change_setting", setting).await;
+    let flat = client.create("/v1/properties", json!({ "name": "Flat" })).await;
+    let portal = json!({ "portal": "casa.example" });
+    client.run(&format!("/v1/properties/{flat}/publish_to_portal"), portal.clone()).await;
+    let archived = client.run(&format!("/v1/properties/{flat}/archive"), json!({})).await;
+    assert_eq!(archived, ["property.unpublished", "property.archived"]);
+    let unpublish = format!("/v1/properties/{flat}/unpublish_from_portal");
+    assert_eq!(client.run(&unpublish, portal.clone()).await, [""; 0], "it is so already");
+    client.post(&format!("/v1/properties/{flat}/publish_to_portal"), portal).await.problem(409, "property_archived");
+}
+
+#[tokio::test]
+async fn a_property_is_sold_by_one_deal_and_that_deal_is_found() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let flat = client.create("/v1/properties", json!({ "name": "Flat" })).await;
+    let let_out = client.create("/v1/properties", json!({ "name": "Room", "purpose": "rent" })).await;
+    let (first, second) = (
+        client.create("/v1/deals", json!({ "name": "First" })).await,
+        client.create("/v1/deals", json!({ "name": "Second" })).await,
+    );
+    let sale = |property: &str| json!({ "property": property, "price": euros("310000") });
+    let record =
+        async |deal: &str, property: &str| client.post(&format!("/v1/deals/{deal}/record"), sale(property)).await;
+    record(&first, &flat).await.expect(StatusCode::OK);
+    record(&second, &flat).await.problem(409, "deal_property_sold");
+    server.settle().await;
+    let sold = filtered("/v1/deals", &condition("sale.property", "eq", &*flat));
+    assert_eq!(texts(&client.read(&sold).await, "id"), [&*first]);
+    // A deal that is lost gives it back, and cannot take it back from another one.
+    client.run(&format!("/v1/deals/{first}/lose"), json!({})).await;
+    record(&second, &flat).await.expect(StatusCode::OK);
+    client.post(&format!("/v1/deals/{first}/reopen"), json!({})).await.problem(409, "deal_property_sold");
+    // So does one that is put away.
+    client.run(&format!("/v1/deals/{second}/archive"), json!({})).await;
+    client.run(&format!("/v1/deals/{first}/reopen"), json!({})).await;
+    client.post(&format!("/v1/deals/{second}/restore"), json!({})).await.problem(409, "deal_property_sold");
+    // What is to let is let again and again.
+    for name in ["Third", "Fourth"] {
+        let deal = client.create("/v1/deals", json!({ "name": name })).await;
+        record(&deal, &let_out).await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn an_offer_goes_to_whoever_enquires_when_it_is_sent() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (ada, dora) = (contact(client, "Ada").await, contact(client, "Dora").await);
+    let flat = client.create("/v1/properties", json!({ "name": "Flat" })).await;
+    let enquiry = enquiry(client, "Two rooms", &ada).await;
+    let offer = offer(client, &enquiry, &[&flat]).await;
+    client.patch(&format!("/v1/enquiries/{enquiry}"), json!({ "contact": dora })).await.expect(StatusCode::OK);
+    let sent = client.post(&format!("/v1/offers/{offer}/send"), json!({ "medium": "email" })).await;
+    assert_eq!(sent.expect(StatusCode::OK)["events"][0]["data"]["to"], *dora);
+    server.settle().await;
+    assert_eq!(client.read(&format!("/v1/offers/{offer}")).await["sent_to_id"], *dora);
+}
+
+#[tokio::test]
+async fn an_offer_needs_no_enquiry_where_a_contact_will_do() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let ada = contact(client, "Ada").await;
+    let flat = client.create("/v1/properties", json!({ "name": "Flat" })).await;
+    let enquiry = enquiry(client, "Two rooms", &ada).await;
+    let send = async |offer: &str| client.post(&format!("/v1/offers/{offer}/send"), json!({ "medium": "email" })).await;
+    let first = client.create("/v1/offers", json!({ "contact": ada, "properties": [flat] })).await;
+    let sent = send(&first).await.expect(StatusCode::OK);
+    assert_eq!(sent["events"][0]["data"]["to"], *ada);
+    // What the contact was offered before counts, whatever for.
+    let second = offer(client, &enquiry, &[&flat]).await;
+    send(&second).await.problem(409, "already_offered");
+    server.settle().await;
+    let shown = client.read(&format!("/v1/offers/{first}")).await;
+    assert_eq!((&shown["enquiry_id"], &shown["contact_id"]), (&Value::Null, &json!(ada)));
+    for unclear in
+        [json!({ "properties": [flat] }), json!({ "properties": [flat], "contact": ada, "enquiry": enquiry })]
+    {
+        client.post("/v1/offers", unclear).await.problem(422, "offer_for_whom");
+    }
+    client.run(&format!("/v1/enquiries/{enquiry}/archive"), json!({})).await;
+    let third = client.create("/v1/properties", json!({ "name": "House" })).await;
+    client.run(&format!("/v1/offers/{second}/revise"), json!({ "properties": [third] })).await;
+    send(&second).await.problem(422, "reference_unfit");
+}

@@ -75,6 +75,18 @@ impl<A: Aggregate> Described<A> {
             let description = format!("{} The client chooses the id.", self.description);
             let operation = self.operation(document, &format!("{own_id}_at"), &description).parameter(id);
             create(operation).at(document, "put", &record);
+            if A::COPIES {
+                let description = "Creates another one like it: attributes, tags and custom fields are copied, with the \
+                     changes in the body (a merge patch of what it is created with); what is its own is not.";
+                let body =
+                    json!({ "type": "object", "description": "What is different in the copy; null leaves it out." });
+                let id = id_of::<A>(document);
+                self.operation(document, &format!("{kind}_copy"), description)
+                    .parameter(id)
+                    .answer(201, "Created, and where it is.", refer("Accepted"), &headers)
+                    .body(body, false, Map::new())
+                    .at(document, "post", &format!("{record}/copy"));
+            }
         } else if self.name == "edit" {
             let operation = self.operation(document, &own_id, &self.description).parameter(id);
             let media_types = ["application/merge-patch+json", "application/json"];

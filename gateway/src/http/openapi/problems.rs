@@ -66,6 +66,9 @@ pub(super) const COMMAND: Codes = &[
     ("already_exists", 412, "`If-None-Match: *` was sent and a record with this id exists."),
     ("text_invalid", 422, "A text holds the character U+0000, or is not UTF-8."),
     ("not_storable", 422, "The log cannot hold what would be written; the detail says why."),
+    ("length_invalid", 422, "A text is longer or shorter than its field takes."),
+    ("out_of_range", 422, "A number is beyond the range of its field."),
+    ("too_large", 422, "A list, or a value of any shape, is larger than its field takes."),
     ("idempotency_key_reused", 422, "The `Idempotency-Key` was used for a different request."),
     ("busy", 503, "Too many others are changing the record."),
 ];
