@@ -157,7 +157,7 @@ impl Aggregate for Call {
     type Command = Command;
     type Event = Event;
 
-    fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let Some(received) = &self.received else {
             let Command::Receive(new) = command else { return Err(UNKNOWN) };
             all([known_by(&new.from, "/from"), known_by(&new.to, "/to")])?;
