@@ -9,7 +9,10 @@ use domain::{
 use serde_json::{Map, Value, json, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::list::raw;
+/// JSON as it goes out.
+fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
+    RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
 
 /// Where a kind's records have their names.
 fn table(target: Target) -> &'static str {

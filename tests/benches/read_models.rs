@@ -263,7 +263,7 @@ impl Desk {
             key: "site".into(),
             label: None,
             field_type: FieldType::Select,
-            options,
+            options: options.iter().map(|option| option.as_str().into()).collect(),
             target: None,
             required: false,
             personal: false,

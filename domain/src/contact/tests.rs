@@ -75,7 +75,7 @@ fn attributes_that_make_no_sense_are_refused() {
 #[test]
 fn what_was_recorded_before_it_was_checked_stands_until_it_changes() {
     let old = || Fields { country: Some("XX".into()), ..fields() };
-    let edit = |patch: serde_json::Value| {
+    let edit = |patch: Value| {
         let created = Either::Common(Happened::Created(new(old())));
         let patch = patch.as_object().unwrap().clone();
         given::<Contact>([created]).when(Either::Common(record::Common::Edit(patch)))

@@ -794,9 +794,9 @@ async fn every_column_is_explained() {
 #[test]
 fn the_lists_of_kinds_that_rules_see_have_the_fields_that_rules_know() {
     struct Lists(usize);
-    impl projections::ListVisitor for Lists {
+    impl ListVisitor for Lists {
         fn visit<M: Listed>(&mut self) {
-            let kind = domain::catalogue::kind(M::READ).unwrap();
+            let kind = catalogue::kind(M::READ).unwrap();
             if !M::LISTED || kind.plural != M::PATH || kind.document.is_none() {
                 return;
             }
