@@ -222,6 +222,21 @@ comment on column read_holdings_v1.since is 'Since when.';
 comment on column read_holdings_v1.user_id is 'Who is responsible.';
 select read_model_describe('read_holdings', 'read_holdings_v1');
 
+comment on table read_timer_v2 is 'Something that is to happen at a certain time.';
+comment on column read_timer_v2.tenant_id is 'Whose it is.';
+comment on column read_timer_v2.id is 'Its id.';
+comment on column read_timer_v2.version is 'Version of the last event in it, within its stream.';
+comment on column read_timer_v2.position is 'Position of the last event in it, in the log.';
+comment on column read_timer_v2.cause_id is 'The event that made it due then.';
+comment on column read_timer_v2.cause_position is 'The position of that event.';
+comment on column read_timer_v2.correlation_id is 'The story that the event is part of.';
+comment on column read_timer_v2.depth is 'How many rules lie between the event and what a person or another program did.';
+comment on column read_timer_v2.due_at is 'When; absent while the record is closed or merged and might come back.';
+comment on column read_timer_v2.held_until is 'When it is due should the record come back.';
+comment on column read_timer_v2.kind is 'What is due.';
+comment on column read_timer_v2.record_id is 'The record it is about.';
+select read_model_describe('read_timer', 'read_timer_v2');
+
 comment on table read_feed_v2 is 'What feeds know of a record.';
 comment on column read_feed_v2.tenant_id is 'Whose it is.';
 comment on column read_feed_v2.id is 'Its id.';
@@ -238,18 +253,3 @@ comment on column read_feed_v2.rewrites is 'How its only entry was rewritten, in
 comment on column read_feed_v2.turns is 'How it came to refer to what it refers to, and referred to before, in the order of the log.';
 comment on column read_feed_v2.worth is 'What it is worth: a deal''s or lead''s amount, an order''s total, a property''s price.';
 select read_model_describe('read_feed', 'read_feed_v2');
-
-comment on table read_timer_v2 is 'Something that is to happen at a certain time.';
-comment on column read_timer_v2.tenant_id is 'Whose it is.';
-comment on column read_timer_v2.id is 'Its id.';
-comment on column read_timer_v2.version is 'Version of the last event in it, within its stream.';
-comment on column read_timer_v2.position is 'Position of the last event in it, in the log.';
-comment on column read_timer_v2.cause_id is 'The event that made it due then.';
-comment on column read_timer_v2.cause_position is 'The position of that event.';
-comment on column read_timer_v2.correlation_id is 'The story that the event is part of.';
-comment on column read_timer_v2.depth is 'How many rules lie between the event and what a person or another program did.';
-comment on column read_timer_v2.due_at is 'When; absent while the record is closed or merged and might come back.';
-comment on column read_timer_v2.held_until is 'When it is due should the record come back.';
-comment on column read_timer_v2.kind is 'What is due.';
-comment on column read_timer_v2.record_id is 'The record it is about.';
-select read_model_describe('read_timer', 'read_timer_v2');
