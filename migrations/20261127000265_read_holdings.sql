@@ -17,5 +17,7 @@ create table read_holdings_v1 (
 
 -- What somebody holds, by kind and one after the other.
 create index on read_holdings_v1 (tenant_id, user_id, kind, id) where user_id is not null;
+-- What all of them hold.
+create index on read_holdings_v1 (tenant_id, kind, id);
 
 create view read_holdings as select * from read_holdings_v1;

@@ -70,7 +70,7 @@ const LISTED: &[Listed] = &[
             (Bool, &["archived"]),
             (Time, &["created_at", "updated_at", "closed_at", "sold_at"]),
             (Date, &["expected_on"]),
-            (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "id"]),
+            (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "sale.property", "id"]),
             (Tags, &["tags"]),
         ],
     },

@@ -235,10 +235,10 @@ impl Listed for Holdings {
     const READ: &'static str = "user";
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::text("kind"),
+        Column::word("kind"),
         Column::id("record_id"),
-        Column::id("user_id"),
-        Column::text("responsibility"),
+        Column::id("user_id").nullable(),
+        Column::word("responsibility"),
         Column::time("since"),
         Column::bool("open"),
         Column::id("id"),

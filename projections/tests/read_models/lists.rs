@@ -97,6 +97,7 @@ fn ticket(number: u64, random: &mut StdRng) -> Value {
             "id" => json!(id(number)),
             "number" => json!(number),
             "status" => status(random),
+            "stage_means" => json!(["open", "waiting", "resolved", "closed"].choose(random)),
             "requester_kind" => maybe(random, |random| json!(["contact", "user"].choose(random))),
             "priority" | "reopened_count" | "message_count" => json!(random.random_range(0..4)),
             "rating" => maybe(random, |random| json!(random.random_range(1..=5))),
