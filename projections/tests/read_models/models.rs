@@ -200,9 +200,7 @@ async fn every_model_shows_its_part_of_the_story() {
     has(&told.one::<ProductHolders>(id(OWN)).await, own);
     let revoked = json!({ "status": "revoked", "revoked_reason": "returned" });
     has(&told.one::<ProductHolders>(id(REVOKED)).await, revoked);
-    let option = |value: &str, order: u32| {
-        json!({ "value": value, "label": value, "color": null, "order": order, "retired": false })
-    };
+    let option = |value: &str, order: u32| json!({ "value": value, "label": value, "color": null, "order": order, "retired": false });
     let options = json!([option("s", 0), option("m", 1)]);
     let size = json!({ "entity": "contact", "key": "size", "type": "select", "options": options, "retired": true });
     has(&told.only::<Fields>().await, size);

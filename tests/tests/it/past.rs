@@ -186,6 +186,8 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             vec![
                 ("change_setting", json!({ "key": "time_zone", "value": "Europe/Rome" })),
                 ("disable_feature", json!({ "feature": "leads" })),
+                // What is switched off is not read either.
+                ("enable_feature", json!({ "feature": "leads" })),
             ],
         ),
     ] {
