@@ -213,10 +213,11 @@ impl Log {
         match outcome {
             Outcome::Accepted(appended) => Ok(appended),
             Outcome::Stored { first, last, recorded_at, ours } => {
-                let (versions, numbers) = self.stored_result(&append, first, last).await?;
+                let (versions, numbers, same) = self.stored_result(&append, first, last).await?;
                 let recorded_at = recorded_at.0;
                 Ok(Appended {
-                    duplicate: !ours,
+                    // While a connection was lost, another process may have applied the command, and to another stream.
+                    duplicate: !(ours && same),
                     first_position: first,
                     last_position: last,
                     recorded_at,
@@ -227,15 +228,16 @@ impl Log {
         }
     }
 
+    /// Versions and numbers as they were stored, and whether it was to these streams that so many events were written.
     async fn stored_result(
         &self,
         append: &writer::Brief,
         first: i64,
         last: i64,
-    ) -> Result<(Vec<i64>, Vec<i64>), AppendError> {
+    ) -> Result<(Vec<i64>, Vec<i64>, bool), AppendError> {
         let store = |error| AppendError::Store(Arc::new(error));
-        let stored: Vec<(String, i64)> = sqlx::query_as(
-            "select stream, max(version) from log_event where position between $1 and $2 group by stream",
+        let stored: Vec<(String, i64, i64)> = sqlx::query_as(
+            "select stream, max(version), count(*) from log_event where position between $1 and $2 group by stream",
         )
         .bind(first)
         .bind(last)
@@ -248,9 +250,16 @@ impl Log {
                 .fetch_optional(self.pool())
                 .await
                 .map_err(store)?;
-        let version =
-            |stream: &String| stored.iter().find(|(name, _)| name == stream).map_or(-1, |(_, version)| *version);
-        Ok((append.streams.iter().map(version).collect(), numbers.flatten().unwrap_or_default()))
+        let (mut versions, mut same, mut all) = (Vec::with_capacity(append.streams.len()), true, 0);
+        for (stream, events) in &append.streams {
+            let found = stored.iter().find(|(name, ..)| name == stream);
+            let (version, written) = found.map_or((-1, 0), |(_, version, written)| (*version, *written));
+            versions.push(version);
+            same &= usize::try_from(written) == Ok(*events);
+            all += events;
+        }
+        same &= usize::try_from(last - first + 1) == Ok(all);
+        Ok((versions, numbers.flatten().unwrap_or_default(), same))
     }
 
     /// Position of the newest event, 0 before the first.

@@ -112,7 +112,7 @@ type Answer = (Reply, Result<Outcome, AppendError>);
 pub(crate) enum Outcome {
     /// Written now.
     Accepted(Appended),
-    /// Its command was applied before; by an earlier try of the same batch if `ours`.
+    /// Its command was applied before; perhaps by an earlier try of the same batch if `ours`.
     Stored { first: i64, last: i64, recorded_at: Instant, ours: bool },
 }
 
@@ -120,7 +120,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Brief {
     pub(crate) command_id: Uuid,
-    pub(crate) streams: Vec<String>,
+    /// The streams, each with the number of events for it.
+    pub(crate) streams: Vec<(String, usize)>,
 }
 
 /// Hashes that are hashes already.
@@ -153,7 +154,7 @@ impl Writers {
     pub(crate) async fn append(&self, append: Append) -> Result<(Brief, Outcome), AppendError> {
         let brief = Brief {
             command_id: append.command_id,
-            streams: append.writes.iter().map(|write| write.stream.clone()).collect(),
+            streams: append.writes.iter().map(|write| (write.stream.clone(), write.events.len())).collect(),
         };
         let keys = self.keys(&append);
         let (reply, answer) = oneshot::channel();

@@ -545,6 +545,27 @@ async fn a_race_for_a_command_is_lost_to_a_batch_that_commits_between_look_up_an
     assert_eq!(assert_dense(&left).await, 1);
 }
 
+#[tokio::test]
+async fn a_race_for_a_command_is_told_apart_from_ones_own_try_when_connections_are_lost_meanwhile() {
+    let (left, right) = two().await;
+    let command = one("left-1", Expected::Any);
+    let other = Append { writes: vec![write("right-1", Expected::Any, events(1))], ..command.clone() };
+    let gate = hold_head(&left).await;
+    let racing = [(left.clone(), command), (right.clone(), other)]
+        .map(|(log, append)| tokio::spawn(async move { log.append(append).await.unwrap() }));
+    until_held(&left, 2).await;
+    // From now on each may have been committed, as far as its sender knows.
+    let killed: i64 = scalar(&left, KILL).await;
+    assert!(killed >= 2);
+    until_held(&left, 2).await;
+    release_head(gate).await;
+    let results: Vec<Appended> = futures::future::join_all(racing).await.into_iter().map(Result::unwrap).collect();
+    let mut answers: Vec<_> = results.iter().map(|result| (result.duplicate, result.versions.clone())).collect();
+    answers.sort();
+    assert_eq!(answers, [(false, vec![0]), (true, vec![-1])], "one of them wrote, the other is told that it did not");
+    assert_eq!(assert_dense(&left).await, 1);
+}
+
 // ---- Claims
 
 #[tokio::test]

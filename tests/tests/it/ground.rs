@@ -628,7 +628,7 @@ async fn on_a_small_disk_writes_stop_in_time_and_what_is_full_all_the_same_comes
     // Whoever wants no warning: PostgreSQL runs out of room under load, and is started again until there is some.
     let running = Running::start(home.path(), &["--rate-limit", "0", "--min-free-space", "0"]).await;
     let client = running.client(&client.key);
-    let text = "x".repeat(200 << 10);
+    let text = "x".repeat(100 << 10);
     disk.fill(1 << 20);
     let began = Instant::now();
     let mut titles = vec!["before".to_owned(), "between".to_owned()];
