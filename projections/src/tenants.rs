@@ -104,6 +104,10 @@ impl Listed for Tenants {
     const PATH: &'static str = Tenant::PLURAL;
     const READ: &'static str = Tenant::KIND;
     type View = View;
+    /// `/v1/tenants/current` is the caller's own.
+    fn id_of(tenant: Id, segment: &str) -> Option<Id> {
+        Tenant::id_of(tenant, segment)
+    }
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
         Column::set("features"),

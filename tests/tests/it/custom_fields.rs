@@ -28,6 +28,7 @@ async fn options_have_labels_colours_and_an_order_and_retire() {
     assert_eq!(size["options"][1]["label"], "Medium");
     let open = async |size: &str| client.post("/v1/tickets", json!({ "title": "x", "custom": { "size": size } })).await;
     let small = open("s").await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned();
+    server.settle().await;
     let version = client.read(&format!("/v1/tickets/{small}")).await["version"].clone();
 
     // Another label touches no record.
@@ -49,6 +50,7 @@ async fn options_have_labels_colours_and_an_order_and_retire() {
     assert_eq!(refused.problem(422, "custom_option_retired")["errors"][0]["pointer"], "/custom/size");
     client.run(&format!("/v1/tickets/{small}/set_custom"), json!({ "custom": { "size": "s" } })).await;
     client.run(&format!("/v1/tickets/{small}/change_title"), json!({ "title": "y" })).await;
+    server.settle().await;
     let found = client.read(&filtered("/v1/tickets", &condition("custom.size", "eq", "s"))).await;
     assert_eq!(texts(&found, "id"), [small.clone()]);
     open("xl").await.problem(422, "custom_value_invalid");
@@ -181,7 +183,8 @@ async fn a_field_has_one_id_for_lists_locations_and_commands() {
         4
     );
     client.post(&format!("/v1/fields/{NOBODY}/retire"), json!({ "key": "site" })).await.problem(404, "field_unknown");
-    client.run("/v1/fields/ticket/define", json!({ "entity": "ticket", "key": "site", "type": "text" })).await;
+    let again = json!({ "entity": "ticket", "key": "site", "type": "text" });
+    client.post("/v1/fields/ticket/define", again).await.expect(StatusCode::CREATED);
 }
 
 #[tokio::test]
@@ -196,7 +199,8 @@ async fn every_location_can_be_read_and_every_id_of_a_list_is_known_to_its_route
     for (path, operations) in paths {
         let collection = path.strip_prefix("/v1/").unwrap_or_default();
         let creates = operations["post"]["responses"]["201"]["headers"].get("Location").is_some();
-        if creates {
+        // A copy stands in the collection of what it is a copy of.
+        if creates && !path.contains('{') {
             assert!(paths.contains_key(&format!("{path}/{{id}}")), "what {path} creates cannot be read");
             assert!(paths[&format!("{path}/{{id}}")].get("get").is_some(), "what {path} creates cannot be read");
         }
