@@ -64,7 +64,7 @@ async fn until(client: &Client, path: &str, fits: impl Fn(StatusCode, &Value) ->
                     return body;
                 }
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} is not as it should be"))

@@ -154,7 +154,7 @@ async fn large_orders_cities_and_a_favourite_client_find_their_manager() {
         (&sidorov, "70000", "Saint Petersburg", "Sidorov's order 1", Some(&shop.petrova)),
         (&maria, "50000", "Saint Petersburg", "Large order 2", Some(&shop.marta)),
         (&maria, "1000000", "Moscow", "Large order 3", Some(&shop.marta)),
-        (&maria, "49999.99", "saint petersburg ", "Order 4", None),
+        (&maria, "49999.99", "saint petersburg ", "Order 4 from saint petersburg ", Some(&shop.piotr)),
         (&maria, "300", "Saint Petersburg", "Order 5 from Saint Petersburg", Some(&shop.piotr)),
         (&maria, "1000000.01", "Kazan", "Order 6", None),
     ] {

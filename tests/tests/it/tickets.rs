@@ -60,7 +60,10 @@ async fn a_ticket_is_opened_with_all_that_is_known_of_it() {
         "product_color": "#00a09d", "product_icon": "server", "entitlement_id": customer.entitlement,
         "tags": ["vip", "web"], "custom": { "site": "rossi.example" }, "channel": "phone", "origin": "hotline",
         "followers": [], "linked_tickets": [], "message_count": 0, "reopened_count": 0, "resolved_at": null,
-        "links": { "self": format!("/v1/tickets/{id}"), "history": format!("/v1/tickets/{id}/history") },
+        "links": {
+            "self": format!("/v1/tickets/{id}"), "history": format!("/v1/tickets/{id}/history"),
+            "feed": format!("/v1/tickets/{id}/feed"),
+        },
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(shown[name], *value, "{name}");

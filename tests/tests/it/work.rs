@@ -212,7 +212,8 @@ async fn calls_are_answered_or_missed() {
     let rings = |from: &str| json!({ "from": from, "to": "+39 06 555 0100" });
     let answered = client.create("/v1/calls", rings("+39 06 555 0101")).await;
     let missed = client.create("/v1/calls", rings("+39 06 555 0102")).await;
-    client.post("/v1/calls", rings("nobody")).await.problem(422, "phone_invalid");
+    // What telephones say is kept as they say it.
+    client.create("/v1/calls", rings("nobody")).await;
     let at = |id: &str, command: &str| format!("/v1/calls/{id}/{command}");
     client.run(&at(&answered, "link_contact"), json!({ "contact": ada })).await;
     client.run(&at(&answered, "answer"), json!({ "user": anna })).await;

@@ -84,7 +84,7 @@ impl<A: Aggregate> Described<A> {
                 self.operation(document, &format!("{kind}_copy"), description)
                     .parameter(id)
                     .answer(201, "Created, and where it is.", refer("Accepted"), &headers)
-                    .body(body, false, Map::new())
+                    .body(body, false, like_it())
                     .at(document, "post", &format!("{record}/copy"));
             }
         } else if self.name == "edit" {
@@ -138,4 +138,9 @@ fn examples<A: Aggregate>() -> Map<String, Value> {
         }
     }
     examples
+}
+
+/// A copy that differs in nothing.
+fn like_it() -> Map<String, Value> {
+    Map::from_iter([("example1".to_owned(), json!({ "value": {} }))])
 }
