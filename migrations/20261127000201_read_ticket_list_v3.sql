@@ -1,4 +1,4 @@
--- Tickets as a list shows them, third version: with what their stage means. See projections/src/ticket_list.rs. What changes
+-- Tickets as a list shows them, third version: with what their stage means, and what merged ones brought along. See projections/src/ticket_list.rs. What changes
 -- with every event has no index here, so that a note or a message need not touch one: when a ticket was last updated has a
 -- table of its own.
 create table read_ticket_list_v3 (
@@ -38,6 +38,7 @@ create table read_ticket_list_v3 (
     merged_into text collate "C",
     status_before_merge text collate "C",
     split_from text collate "C",
+    parts jsonb not null,
     primary key (tenant_id, id)
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05);
 
@@ -106,3 +107,5 @@ exception when insufficient_privilege or feature_not_supported or undefined_file
     raise notice 'pg_trgm is not available: searching titles will be slower';
 end
 $$;
+
+comment on column read_ticket_list_v3.parts is 'Whose tags, followers and links show here, its own among them, while others are merged into it.';

@@ -1,4 +1,4 @@
--- Single tickets with all there is to them, second version: with what their stage means: see projections/src/ticket_detail.rs.
+-- Single tickets with all there is to them, second version: with what their stage means and what merged ones brought along: see projections/src/ticket_detail.rs.
 create table read_ticket_detail_v2 (
     tenant_id text collate "C" not null,
     id text collate "C" not null,
@@ -36,6 +36,7 @@ create table read_ticket_detail_v2 (
     merged_into text collate "C",
     status_before_merge text collate "C",
     split_from text collate "C",
+    parts jsonb not null,
     description text collate "C",
     follower_ids text[] not null,
     ticket_links jsonb not null,
@@ -45,3 +46,4 @@ create table read_ticket_detail_v2 (
     primary key (tenant_id, id)
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
+comment on column read_ticket_detail_v2.parts is 'Whose tags, followers and links show here, its own among them, while others are merged into it.';

@@ -31,6 +31,7 @@ create table read_contacts_v2 (
     consents jsonb not null,
     merged_into text collate "C",
     absorbed text[] not null,
+    parts jsonb not null,
     erasure_requested_at timestamptz,
     primary key (tenant_id, id)
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
@@ -43,3 +44,5 @@ create index on read_contacts_v2 (tenant_id, phone);
 create index on read_contacts_v2 using gin (company_ids);
 create index on read_contacts_v2 using gin (tags);
 create index on read_contacts_v2 using gin (custom jsonb_path_ops);
+
+comment on column read_contacts_v2.parts is 'Whose tags, companies, addresses, external ids and consents show here, its own among them, while others are merged into it.';

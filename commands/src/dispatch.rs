@@ -1,12 +1,13 @@
 //! Carries a command out: load, decide, append, and again when somebody else was faster.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     administration::{self, Administration},
     kernel::{AnyState, fold},
+    merging,
     reference::{Ask, Mentions, Redirected, Subject},
     tenant::Tenant,
 };
@@ -467,13 +468,27 @@ impl Commands {
         let mut claims = Vec::new();
         let mut echoes: Vec<Echo> = Vec::new();
         let mut drafts = Vec::new();
+        // Records of the same kind that go on for this one, as the commands leave them.
+        let mut hosts: HashMap<Id, A> = HashMap::new();
 
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
             for (place, permission) in A::requires(&command) {
                 order.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
             }
-            let mut mentions = Mentions::of(&state, &command);
+            // What was meant for a merged record, and belongs to the one that goes on for it.
+            let passed = state.merged_into().and_then(|into| Some((into, state.passes_on(&command)?)));
+            let (host, asked) = match passed {
+                None => (None, command.clone()),
+                Some((into, passed)) => (Some(world.survivor::<A>(order, into, now, &seed).await?), passed),
+            };
+            let decided = host.unwrap_or(order.id);
+            if let Some(id) = host {
+                let known = order.ctx(now, &seed, &world.facts).fact::<A>(id);
+                hosts.entry(id).or_insert_with(|| (*known).clone());
+            }
+            let decider = host.and_then(|id| hosts.get(&id)).unwrap_or(&state);
+            let mut mentions = Mentions::of(decider, &asked);
             for (kind, place) in mentions.named() {
                 if let Some(feature) = tenant.missing_feature(kind) {
                     return Err(feature.disabled().at(place).into());
@@ -483,7 +498,8 @@ impl Commands {
                 mentions = mentions.told_afterwards();
             }
             let decision = loop {
-                match mentions.ask(&state, &command, &order.ctx(now, &seed, &world.facts)) {
+                let ctx = Ctx { id: decided, ..order.ctx(now, &seed, &world.facts) };
+                match mentions.ask(decider, &asked, &ctx) {
                     Ask::Facts(needs) => world.load(needs).await?,
                     Ask::Elsewhere { id, command, redirected } => {
                         let order = Order { id, ..order.clone() };
@@ -497,15 +513,35 @@ impl Commands {
                     }
                 }
             };
+            let events = decision?;
             let ctx = order.ctx(now, &seed, &world.facts);
-            for event in decision? {
-                let subject = state.subject(&event, &ctx);
-                claims.extend(state.claims(&event, &ctx));
-                let echoed = state.echoes(&event, &ctx);
-                if let Some(feature) = echoed.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
-                    return Err(feature.disabled().into());
+            let own = match host {
+                None => events,
+                Some(id) => {
+                    let there = Ctx { id, ..order.ctx(now, &seed, &world.facts) };
+                    let host = hosts.entry(id).or_default();
+                    let noted = (!events.is_empty()).then(|| state.passed_on(&command, id, &ctx)).flatten();
+                    redirected.push(Redirected { pointer: String::new(), from: order.id, to: id });
+                    for event in events {
+                        let event = A::came_via(event, order.id);
+                        let taken = host.claims(&event, &there).into_iter();
+                        claims.extend(taken.map(|claim| (claim, A::stream(id))));
+                        let told = Echo::to::<A>(id, &event);
+                        if holds_nul(&told.data) {
+                            return Err(TEXT_INVALID.into());
+                        }
+                        echoes.push(Echo { subject: host.subject(&event, &there), ..told });
+                        echoes.extend(host.echoes(&event, &there));
+                        host.evolve(&event);
+                        host.attribute(&event, &order.actor);
+                    }
+                    noted.into_iter().collect()
                 }
-                echoes.extend(echoed);
+            };
+            for event in own {
+                let subject = state.subject(&event, &ctx);
+                claims.extend(state.claims(&event, &ctx).into_iter().map(|claim| (claim, A::stream(order.id))));
+                echoes.extend(state.echoes(&event, &ctx));
                 let (kind, data) = A::encode(&event);
                 if holds_nul(&data) {
                     return Err(TEXT_INVALID.into());
@@ -516,6 +552,9 @@ impl Commands {
             }
         }
 
+        if let Some(feature) = echoes.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
+            return Err(feature.disabled().into());
+        }
         let mut maker = Maker { order, now, seed, next: 0, numbered: Vec::new() };
         for (kind, data, counter, subject) in drafts {
             let event = maker.event(kind, data, counter, subject, written.len());
@@ -544,7 +583,7 @@ impl Commands {
                     writes.len() - 1
                 }
             };
-            let event = maker.event(echo.event_type, echo.data, echo.counter, None, written.len());
+            let event = maker.event(echo.event_type, echo.data, echo.counter, echo.subject, written.len());
             if let Some((_, known)) = others.iter_mut().find(|(other, _)| *other == key) {
                 let added = &mut std::iter::once((event.kind.as_str(), &*event.data, &*event.metadata));
                 known.state =
@@ -564,8 +603,8 @@ impl Commands {
             }
         }
 
-        let stream = writes[0].stream.clone();
-        let mut appended: Vec<Claim> = claims.iter().map(|claim| claim_of(claim, &stream)).collect();
+        let mut appended: Vec<Claim> = claims.iter().map(|(claim, stream)| claim_of(claim, stream)).collect();
+        let claims = claims.into_iter().map(|(claim, _)| claim).collect();
         if let Some((scope, key)) = &order.mark {
             // A mark belongs to its command, so that a second order never finds it its own.
             let stream = format!("mark-{}", order.command_id);
@@ -599,11 +638,10 @@ impl Commands {
 
     /// What the append would find, for a command that is only tried.
     async fn look_for_taken(&self, order: &Order, claims: &[Claim], known: &[domain::Claim]) -> Result<(), Refused> {
-        let stream = claims.iter().map(|claim| claim.stream.as_str()).next().unwrap_or_default();
         for claim in claims.iter().filter(|claim| claim.action == ClaimAction::Take) {
             let tenant = if claim.global { String::new() } else { order.tenant.to_string() };
             let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await.map_err(unavailable)?;
-            if let Some(owner) = owner.filter(|owner| owner.stream != stream) {
+            if let Some(owner) = owner.filter(|owner| owner.stream != claim.stream) {
                 let ours = if owner.tenant == order.tenant.to_string() { owner.stream.as_str() } else { "" };
                 return Err(taken(known, &claim.scope, &claim.key, ours));
             }
@@ -822,6 +860,18 @@ impl World<'_> {
             self.relied.push((need, known));
         }
         Ok(())
+    }
+
+    /// The record that goes on for one that was merged, through chains; a merge meanwhile would lead elsewhere.
+    async fn survivor<A: Aggregate>(&mut self, order: &Order, id: Id, now: Time, seed: &str) -> Result<Id, Refused> {
+        loop {
+            let ctx = order.ctx(now, seed, &self.facts);
+            let (last, needs) = (merging::survivor::<A>(id, &ctx), merging::needs::<A>(id, &ctx));
+            if self.facts.has(A::KIND, last) {
+                return Ok(last);
+            }
+            self.load(needs).await?;
+        }
     }
 }
 

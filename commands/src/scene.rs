@@ -26,19 +26,40 @@ pub(crate) trait Eyes {
 
     /// What the list of its kind tells of it.
     fn row(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Arc<Value>>, Refused>> + Send;
+
+    /// The record that it is merged into.
+    fn merged_into(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Id>, Refused>> + Send;
+}
+
+/// The record that goes on for another, through chains: itself, unless it is merged.
+async fn survivor(eyes: &mut impl Eyes, subject: &Subject) -> Result<Subject, Refused> {
+    let mut chain = vec![subject.id];
+    while let Some(last) = chain.last().copied() {
+        match eyes.merged_into(&Subject::new(&subject.kind, last)).await?.filter(|next| !chain.contains(next)) {
+            Some(next) => chain.push(next),
+            None => return Ok(Subject::new(&subject.kind, last)),
+        }
+    }
+    Ok(subject.clone())
 }
 
 /// Sets the scene of an event, with what lists tell where that is asked for.
 pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, lists: bool) -> Result<Scene, Refused> {
     let own = eyes.see(&trigger.subject).await?;
     let mut records = Vec::new();
+    let mut merged = Vec::new();
     for subject in concerned(&trigger.subject, &trigger.data, own.as_deref()) {
-        if let Some(document) = eyes.see(&subject).await? {
-            let row = if lists { eyes.row(&subject).await? } else { None };
-            records.push((subject, Sight { document, row }));
+        // What happened, happened to this record. Others are those that go on for them.
+        let seen = if subject == trigger.subject { subject.clone() } else { survivor(eyes, &subject).await? };
+        if seen != subject {
+            merged.push((subject, seen.id));
+        }
+        if let Some(document) = eyes.see(&seen).await? {
+            let row = if lists { eyes.row(&seen).await? } else { None };
+            records.push((seen, Sight { document, row }));
         }
     }
-    Ok(Scene::new(trigger, records))
+    Ok(Scene::new(trigger, records).following(&merged))
 }
 
 /// The event as rules see it; `None` when it is no record's.
@@ -90,6 +111,12 @@ impl Eyes for Now<'_> {
         let lists = self.commands.lists();
         let row = lists.fold(&subject.kind, subject.id, None, &events).map_err(Refused::Broken)?;
         Ok(row.and_then(|row| lists.show(&subject.kind, subject.id, &row)))
+    }
+
+    async fn merged_into(&mut self, subject: &Subject) -> Result<Option<Id>, Refused> {
+        let Some(kind) = visible(subject) else { return Ok(None) };
+        let state = self.commands.state(&kind.need(subject.id), self.tenant).await?;
+        Ok(kind.merged_into(&state))
     }
 }
 
@@ -237,13 +264,10 @@ pub(crate) struct At<'a> {
 
 impl Eyes for At<'_> {
     async fn see(&mut self, subject: &Subject) -> Result<Option<Arc<Value>>, Refused> {
-        let Some(kind) = visible(subject) else { return Ok(None) };
-        let key = (Arc::clone(self.tenant), format!("{}-{}", subject.kind, subject.id).into());
-        let mut seen = match self.world.records.get(&key) {
-            Some(Seen { document: Some(document), .. }) => return Ok(document.clone()),
-            Some(seen) => seen.clone(),
-            None => self.world.read(&key, subject, kind, self.position).await?,
-        };
+        let Some((key, mut seen)) = self.look(subject).await? else { return Ok(None) };
+        if let Some(document) = &seen.document {
+            return Ok(document.clone());
+        }
         let document = if seen.version < 0 { None } else { seen.kind.see(&seen.state).map(Arc::new) };
         seen.document = Some(document.clone());
         self.world.records.insert(key, seen);
@@ -265,5 +289,25 @@ impl Eyes for At<'_> {
             }
         };
         Ok(row.and_then(|row| self.world.lists.show(&subject.kind, subject.id, &row)))
+    }
+
+    async fn merged_into(&mut self, subject: &Subject) -> Result<Option<Id>, Refused> {
+        let Some((key, seen)) = self.look(subject).await? else { return Ok(None) };
+        let into = seen.kind.merged_into(&seen.state);
+        self.world.records.insert(key, seen);
+        Ok(into)
+    }
+}
+
+impl At<'_> {
+    /// A record that rules see, remembered or read.
+    async fn look(&mut self, subject: &Subject) -> Result<Option<(Key, Seen)>, Refused> {
+        let Some(kind) = visible(subject) else { return Ok(None) };
+        let key = (Arc::clone(self.tenant), format!("{}-{}", subject.kind, subject.id).into());
+        let seen = match self.world.records.get(&key) {
+            Some(seen) => seen.clone(),
+            None => self.world.read(&key, subject, kind, self.position).await?,
+        };
+        Ok(Some((key, seen)))
     }
 }

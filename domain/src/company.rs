@@ -1,6 +1,6 @@
 //! A company outside: customer, supplier, the employer of contacts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection, all,
     external::{EXTERNAL_ID_INVALID, ExternalId},
+    merging,
     named::Either,
     phone::Dialled,
     record::{self, Record},
@@ -66,6 +67,18 @@ pub struct Fields {
     pub description: Option<String>,
 }
 
+/// What a company that was merged into another shows there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Brought {
+    /// Its tags.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// What other systems call it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub external_ids: BTreeSet<ExternalId>,
+}
+
 /// What may be asked of a company, besides what every record takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -106,11 +119,17 @@ pub enum Event {
     Absorbed {
         /// The other company.
         company: Id,
+        /// What it shows here, and what those show that were merged into it before.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parts: BTreeMap<Id, Brought>,
     },
-    /// The merge of another company into this one was taken back.
+    /// The merge of another company into this one, or into one that is merged into this one, was taken back.
     Released {
         /// The other company.
         company: Id,
+        /// Those of which nothing shows here any more.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        parts: BTreeSet<Id>,
     },
 }
 
@@ -121,6 +140,20 @@ pub struct State {
     pub merged_into: Option<Id>,
     /// What other systems call it.
     pub external_ids: BTreeSet<ExternalId>,
+    /// What shows here of the companies merged into it, or into those. Their tags are with the record's own.
+    brought: BTreeMap<Id, Brought>,
+}
+
+impl Company {
+    /// What it shows of itself and of those merged into it: what it brings to another.
+    fn brings(&self, here: Id) -> BTreeMap<Id, Brought> {
+        let mut parts = self.state.brought.clone();
+        parts.insert(here, Brought { tags: BTreeSet::new(), external_ids: self.state.external_ids.clone() });
+        for (company, tags) in self.brings_tags(here) {
+            parts.entry(company).or_default().tags = tags;
+        }
+        parts
+    }
 }
 
 const EXTERNAL_ID_TAKEN: Rejection =
@@ -169,14 +202,17 @@ impl record::Spec for Spec {
 
     fn decide(company: &Company, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &company.state;
-        match (command, Self::ended(company)) {
+        let survivor = |id| merging::survivor::<Company>(id, ctx);
+        match (command, company.ended(ctx)) {
             (Command::Unmerge, _) => Ok(state.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect()),
-            (Command::Merge { into }, Some(_)) if state.merged_into == Some(into) => Ok(vec![]),
+            // Asked twice.
+            (Command::Merge { into }, Some(_)) if state.merged_into.map(survivor) == Some(survivor(into)) => Ok(vec![]),
             (_, Some(ended)) => Err(ended),
-            (Command::Merge { into }, None) if into != ctx.id && ctx.fact::<Company>(into).is_live() => {
-                Ok(vec![Event::Merged { into }])
+            (Command::Merge { into }, None) => {
+                let into = survivor(into);
+                let fit = into != ctx.id && ctx.fact::<Company>(into).is_live();
+                if fit { Ok(vec![Event::Merged { into }]) } else { Err(MERGE_UNFIT.at("/into")) }
             }
-            (Command::Merge { .. }, None) => Err(MERGE_UNFIT.at("/into")),
             (Command::AddExternalId(id), None) => {
                 id.check()?;
                 Ok(if state.external_ids.contains(&id) { vec![] } else { vec![Event::ExternalIdAdded(id)] })
@@ -194,13 +230,20 @@ impl record::Spec for Spec {
             Event::ExternalIdRemoved(id) => drop(state.external_ids.remove(id)),
             Event::Merged { into } => state.merged_into = Some(*into),
             Event::Unmerged { .. } => state.merged_into = None,
-            Event::Absorbed { .. } | Event::Released { .. } => {}
+            Event::Absorbed { parts, .. } => {
+                state.brought.extend(parts.clone());
+                company.take_tags(parts.iter().map(|(id, brought)| (*id, brought.tags.clone())));
+            }
+            Event::Released { parts, .. } => {
+                state.brought.retain(|id, _| !parts.contains(id));
+                company.give_tags_back(parts);
+            }
         }
     }
 
     fn needs(_: &Company, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
-            Either::Own(Command::Merge { into }) if *into != ctx.id => vec![Need::guarded::<Company>(*into)],
+            Either::Own(Command::Merge { into }) => merging::needs::<Company>(*into, ctx),
             _ => vec![],
         }
     }
@@ -215,13 +258,18 @@ impl record::Spec for Spec {
         }
     }
 
-    fn echoes(_: &Company, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+    fn echoes(company: &Company, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
         match event {
             Event::Merged { into } => {
-                vec![Echo::to::<Company>(*into, &Either::Own(Event::Absorbed { company: ctx.id }))]
+                let absorbed = Event::Absorbed { company: ctx.id, parts: company.brings(ctx.id) };
+                vec![Echo::to::<Company>(*into, &Either::Own(absorbed))]
             }
+            // Every one that goes on for it gives back what it and those merged into it brought.
             Event::Unmerged { from } => {
-                vec![Echo::to::<Company>(*from, &Either::Own(Event::Released { company: ctx.id }))]
+                let parts = company.brings(ctx.id).into_keys().collect();
+                let released = Either::Own(Event::Released { company: ctx.id, parts });
+                let holders = merging::chain::<Company>(*from, ctx).into_iter();
+                holders.map(|holder| Echo::to::<Company>(holder, &released)).collect()
             }
             _ => vec![],
         }
@@ -326,8 +374,21 @@ mod tests {
         rossi([merged()]).when(Either::Own(Command::Unmerge)).then([Either::Own(unmerged())]);
         rossi([merged(), unmerged()]).when(Either::Own(Command::Unmerge)).nothing();
         let echoes = |event| rossi([]).echoes(&Either::Own(event));
-        assert_eq!(echoes(merged()), [(OTHER, Either::Own(Event::Absorbed { company: SUBJECT }))]);
-        assert_eq!(echoes(unmerged()), [(OTHER, Either::Own(Event::Released { company: SUBJECT }))]);
-        assert!(echoes(Event::Absorbed { company: OTHER }).is_empty());
+        let shop = || ExternalId { source: "shop".into(), external_id: "1".into() };
+        let brought = Brought { tags: ["vip".to_owned()].into(), external_ids: [shop()].into() };
+        let absorbed = |company, parts: &[Id]| {
+            let parts = parts.iter().map(|id| (*id, if *id == OTHER { brought.clone() } else { Brought::default() }));
+            Event::Absorbed { company, parts: parts.collect() }
+        };
+        assert_eq!(echoes(merged()), [(OTHER, Either::Own(absorbed(SUBJECT, &[SUBJECT])))]);
+        let released = |company, parts: &[Id]| Event::Released { company, parts: parts.iter().copied().collect() };
+        assert_eq!(echoes(unmerged()), [(OTHER, Either::Own(released(SUBJECT, &[SUBJECT])))]);
+        assert!(echoes(absorbed(OTHER, &[OTHER])).is_empty());
+        // It shows what the other had, and gives it back.
+        let tags = |events: Vec<Event>| rossi(events).state.tags();
+        assert_eq!(tags(vec![absorbed(OTHER, &[OTHER])]), ["vip".to_owned()].into());
+        assert!(tags(vec![absorbed(OTHER, &[OTHER]), released(OTHER, &[OTHER])]).is_empty());
+        let onward = rossi([absorbed(OTHER, &[OTHER])]).echoes(&Either::Own(Event::Merged { into: Id::from_bits(9) }));
+        assert_eq!(onward, [(Id::from_bits(9), Either::Own(absorbed(SUBJECT, &[SUBJECT, OTHER])))]);
     }
 }

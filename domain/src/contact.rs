@@ -11,6 +11,7 @@ use crate::{
     company::Company,
     email,
     external::{self, EXTERNAL_ID_INVALID, ExternalId},
+    merging,
     named::Either,
     phone::{self, Dialled},
     record::{self, Record},
@@ -224,6 +225,30 @@ pub enum Consent {
     Withdrawn,
 }
 
+/// What a contact that was merged into another shows there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Brought {
+    /// Its tags.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// The companies it belongs to.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub companies: BTreeSet<Id>,
+    /// As what it belongs to them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Id, String>,
+    /// The addresses at which it is reached.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub identities: BTreeSet<Identity>,
+    /// What other systems call it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub external_ids: BTreeSet<ExternalId>,
+    /// To what it agrees.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub consents: BTreeMap<String, Consent>,
+}
+
 /// What may be asked of a contact, besides what every record takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -324,6 +349,9 @@ pub enum Event {
         note_id: Id,
         /// What it says.
         text: Personal<String>,
+        /// The contact it was meant for, who is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_contact: Option<Id>,
     },
     /// A note was rewritten.
     NoteEdited {
@@ -357,11 +385,27 @@ pub enum Event {
         contact: Id,
         /// The addresses that lead here from now on.
         redirects: Vec<Identity>,
+        /// What it shows here, and what those show that were merged into it before.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parts: BTreeMap<Id, Brought>,
     },
-    /// The merge of another contact into this one was taken back.
+    /// The merge of another contact into this one, or into one that is merged into this one, was taken back.
     Released {
         /// The other contact.
         contact: Id,
+        /// Those of whom nothing shows here any more.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        parts: BTreeSet<Id>,
+    },
+    /// Something that was meant for it, while it is merged into another, was taken in there.
+    Forwarded {
+        /// The command.
+        command: String,
+        /// The contact that took it in.
+        into: Id,
+        /// The note that it brought or was about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note_id: Option<Id>,
     },
     /// It was sent an offer.
     OfferReceived {
@@ -379,19 +423,24 @@ pub enum Event {
         from: Option<Consent>,
         /// After.
         to: Consent,
+        /// The contact who said so, who is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_contact: Option<Id>,
     },
     /// Its personal data is to be erased.
     ErasureRequested {
         /// On what legal basis or at whose wish.
         basis: String,
+        /// The contact of whom it was asked, who is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_contact: Option<Id>,
     },
 }
 
 /// What a contact's own commands must remember.
 #[derive(Clone, Default)]
 pub struct State {
-    /// The companies it belongs to.
-    pub companies: BTreeSet<Id>,
+    companies: BTreeSet<Id>,
     /// The contact it is merged into.
     pub merged_into: Option<Id>,
     /// Its further addresses.
@@ -404,6 +453,10 @@ pub struct State {
     notes: BTreeMap<Id, Personal<String>>,
     note_authors: BTreeMap<Id, Id>,
     absorbed: BTreeMap<Id, BTreeSet<String>>,
+    /// What shows here of the contacts merged into it, or into those. Their tags are with the record's own.
+    brought: BTreeMap<Id, Brought>,
+    /// Notes that came while it was merged, and are where it went.
+    forwarded: BTreeSet<Id>,
     consents: BTreeMap<String, Consent>,
     erasure_requested: bool,
 }
@@ -439,6 +492,37 @@ impl Contact {
             [of(IdentityKind::Email, &fields.email), phone].into_iter().flatten()
         });
         primary.chain(self.state.identities.iter().cloned()).collect()
+    }
+
+    /// The companies it belongs to, and those of the contacts merged into it.
+    pub fn companies(&self) -> BTreeSet<Id> {
+        let brought = self.state.brought.values().flat_map(|brought| &brought.companies);
+        self.state.companies.iter().chain(brought).copied().collect()
+    }
+
+    /// Whether it agrees, as it said itself or as a contact merged into it did.
+    fn consent(&self, purpose: &str) -> Option<Consent> {
+        let brought = || self.state.brought.values().find_map(|brought| brought.consents.get(purpose));
+        self.state.consents.get(purpose).or_else(brought).copied()
+    }
+
+    /// What it shows of itself and of those merged into it: what it brings to another.
+    fn brings(&self, here: Id) -> BTreeMap<Id, Brought> {
+        let state = &self.state;
+        let own = Brought {
+            tags: BTreeSet::new(),
+            companies: state.companies.clone(),
+            roles: state.roles.clone(),
+            identities: self.addresses().into_iter().collect(),
+            external_ids: state.external_ids.clone(),
+            consents: state.consents.clone(),
+        };
+        let mut parts: BTreeMap<Id, Brought> = state.brought.clone();
+        parts.insert(here, own);
+        for (contact, tags) in self.brings_tags(here) {
+            parts.entry(contact).or_default().tags = tags;
+        }
+        parts
     }
 
     /// The contacts that are merged into it.
@@ -514,19 +598,62 @@ impl record::Spec for Spec {
         contact.state.merged_into.map(|into| MERGED.because(format!("The contact is merged into {into}.")))
     }
 
+    fn passes_on(contact: &Contact, command: &Command) -> Option<Command> {
+        let state = &contact.state;
+        let passes = match command {
+            Command::AddNote { note_id, .. } => !note_id.is_some_and(|note| state.notes.contains_key(&note)),
+            Command::EditNote { note_id, .. } | Command::DeleteNote { note_id } => state.forwarded.contains(note_id),
+            Command::ChangeConsent { .. } | Command::RequestErasure { .. } => true,
+            _ => false,
+        };
+        passes.then(|| command.clone())
+    }
+
+    fn passed_on(_: &Contact, command: &Command, into: Id, ctx: &Ctx<'_>) -> Option<Event> {
+        let (command, note_id) = match command {
+            Command::AddNote { note_id, .. } => ("add_note", Some(note_id.unwrap_or_else(|| ctx.fresh("note")))),
+            Command::EditNote { note_id, .. } => ("edit_note", Some(*note_id)),
+            Command::DeleteNote { note_id } => ("delete_note", Some(*note_id)),
+            Command::ChangeConsent { .. } => ("change_consent", None),
+            Command::RequestErasure { .. } => ("request_erasure", None),
+            _ => return None,
+        };
+        Some(Event::Forwarded { command: command.to_owned(), into, note_id })
+    }
+
+    fn came_via(mut event: Event, from: Id) -> Event {
+        match &mut event {
+            Event::NoteAdded { via_contact, .. }
+            | Event::ConsentChanged { via_contact, .. }
+            | Event::ErasureRequested { via_contact, .. } => *via_contact = Some(from),
+            _ => {}
+        }
+        event
+    }
+
     fn decide(contact: &Contact, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &contact.state;
-        match (&command, Self::ended(contact)) {
-            (Command::Merge { .. } | Command::Unmerge, _) | (_, None) => {}
-            (_, Some(ended)) => return Err(ended),
+        // Notes that were written here stay here. What is new belongs to the contact who goes on: see `passes_on`.
+        let merged = match &command {
+            Command::Merge { .. } | Command::Unmerge => true,
+            Command::AddNote { .. } | Command::EditNote { .. } | Command::DeleteNote { .. } => {
+                Self::passes_on(contact, &command).is_none()
+            }
+            _ => false,
+        };
+        if let Some(ended) = contact.ended(ctx).filter(|_| !merged) {
+            return Err(ended);
         }
         Ok(match command {
             Command::AddIdentity(identity) => {
                 identity.check()?;
                 let identity = identity.dialled(ctx)?;
                 let keys = identity.keys();
+                let mut brought =
+                    state.brought.values().flat_map(|brought| &brought.identities).flat_map(Identity::keys);
                 let known = !contact.address_keys().is_disjoint(&keys)
-                    || state.absorbed.values().any(|absorbed| !absorbed.is_disjoint(&keys));
+                    || state.absorbed.values().any(|absorbed| !absorbed.is_disjoint(&keys))
+                    || brought.any(|brought| keys.contains(&brought));
                 if known { vec![] } else { vec![Event::IdentityAdded(identity)] }
             }
             Command::RemoveIdentity(identity) => {
@@ -551,15 +678,19 @@ impl record::Spec for Spec {
                 }
                 vec![Event::CompanyLinked { company, role }]
             }
-            Command::UnlinkCompany { company } if state.companies.contains(&company) => {
-                vec![Event::CompanyUnlinked { company }]
+            Command::UnlinkCompany { company } => {
+                // By whatever name the company is linked: its own, or that of one merged into it.
+                let meant = merging::survivor::<Company>(company, ctx);
+                let linked = contact.companies().into_iter();
+                let gone = linked.filter(|id| *id == company || merging::survivor::<Company>(*id, ctx) == meant);
+                gone.map(|company| Event::CompanyUnlinked { company }).collect()
             }
-            Command::UnlinkCompany { .. } => vec![],
             Command::AddNote { note_id, text } => {
                 not_blank(&text, "/text")?;
                 let note_id = note_id.unwrap_or_else(|| ctx.fresh("note"));
                 match state.notes.get(&note_id) {
-                    None => vec![Event::NoteAdded { note_id, text }],
+                    None if state.forwarded.contains(&note_id) => vec![],
+                    None => vec![Event::NoteAdded { note_id, text, via_contact: None }],
                     Some(known) if *known == text => vec![],
                     Some(_) => return Err(NOTE_EXISTS.at("/note_id")),
                 }
@@ -575,10 +706,11 @@ impl record::Spec for Spec {
                 vec![Event::NoteDeleted { note_id }]
             }
             Command::DeleteNote { .. } => vec![],
-            Command::Merge { into } if state.merged_into == Some(into) => vec![],
             Command::Merge { into } => {
-                if let Some(ended) = Self::ended(contact) {
-                    return Err(ended);
+                let into = merging::survivor::<Contact>(into, ctx);
+                match state.merged_into.map(|known| merging::survivor::<Contact>(known, ctx)) {
+                    Some(known) if known == into => return Ok(vec![]), // Asked twice.
+                    _ => contact.ended(ctx).map_or(Ok(()), Err)?,
                 }
                 if into == ctx.id || !ctx.fact::<Contact>(into).is_live() {
                     return Err(MERGE_UNFIT.at("/into"));
@@ -588,13 +720,14 @@ impl record::Spec for Spec {
             Command::Unmerge => state.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect(),
             Command::ChangeConsent { purpose, state: to } => {
                 not_blank(&purpose, "/purpose")?;
-                let from = state.consents.get(&purpose).copied();
-                if from == Some(to) { vec![] } else { vec![Event::ConsentChanged { purpose, from, to }] }
+                let from = contact.consent(&purpose);
+                let changed = state.consents.get(&purpose) != Some(&to);
+                if changed { vec![Event::ConsentChanged { purpose, from, to, via_contact: None }] } else { vec![] }
             }
             Command::RequestErasure { .. } if state.erasure_requested => vec![],
             Command::RequestErasure { basis } => {
                 not_blank(&basis, "/basis")?;
-                vec![Event::ErasureRequested { basis }]
+                vec![Event::ErasureRequested { basis, via_contact: None }]
             }
         })
     }
@@ -620,10 +753,13 @@ impl record::Spec for Spec {
                 };
             }
             Event::CompanyUnlinked { company } => {
-                state.companies.remove(company);
-                state.roles.remove(company);
+                let brought = state.brought.values_mut().map(|brought| (&mut brought.companies, &mut brought.roles));
+                for (companies, roles) in brought.chain([(&mut state.companies, &mut state.roles)]) {
+                    companies.remove(company);
+                    roles.remove(company);
+                }
             }
-            Event::NoteAdded { note_id, text } | Event::NoteEdited { note_id, to: text, .. } => {
+            Event::NoteAdded { note_id, text, .. } | Event::NoteEdited { note_id, to: text, .. } => {
                 state.notes.insert(*note_id, text.clone());
             }
             Event::NoteDeleted { note_id } => {
@@ -632,10 +768,17 @@ impl record::Spec for Spec {
             }
             Event::Merged { into, .. } => state.merged_into = Some(*into),
             Event::Unmerged { .. } => state.merged_into = None,
-            Event::Absorbed { contact, redirects } => {
-                state.absorbed.insert(*contact, redirects.iter().flat_map(Identity::keys).collect());
+            Event::Absorbed { contact: absorbed, redirects, parts } => {
+                state.absorbed.insert(*absorbed, redirects.iter().flat_map(Identity::keys).collect());
+                state.brought.extend(parts.clone());
+                contact.take_tags(parts.iter().map(|(id, brought)| (*id, brought.tags.clone())));
             }
-            Event::Released { contact } => drop(state.absorbed.remove(contact)),
+            Event::Released { contact: released, parts } => {
+                state.absorbed.remove(released);
+                state.brought.retain(|id, _| !parts.contains(id));
+                contact.give_tags_back(parts);
+            }
+            Event::Forwarded { note_id, .. } => state.forwarded.extend(*note_id),
             Event::OfferReceived { offer, properties } => {
                 for property in properties {
                     state.offered.entry(*property).or_insert(*offer);
@@ -646,7 +789,7 @@ impl record::Spec for Spec {
         }
     }
 
-    fn needs(_: &Contact, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
+    fn needs(contact: &Contact, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
             Either::Own(Command::AddIdentity(identity) | Command::RemoveIdentity(identity))
                 if identity.is_dialled() =>
@@ -654,7 +797,11 @@ impl record::Spec for Spec {
                 vec![phone::need(ctx)]
             }
             Either::Own(Command::LinkCompany { company, .. }) => vec![Need::guarded::<Company>(*company)],
-            Either::Own(Command::Merge { into }) if *into != ctx.id => vec![Need::guarded::<Contact>(*into)],
+            Either::Own(Command::UnlinkCompany { company }) => {
+                let companies = contact.companies().into_iter().chain([*company]);
+                companies.flat_map(|company| merging::needs::<Company>(company, ctx)).collect()
+            }
+            Either::Own(Command::Merge { into }) => merging::needs::<Contact>(*into, ctx),
             _ => vec![],
         }
     }
@@ -673,22 +820,27 @@ impl record::Spec for Spec {
         claims
     }
 
-    fn echoes(_: &Contact, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+    fn echoes(contact: &Contact, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
         match event {
             Event::Merged { into, redirects } => {
-                let absorbed = Event::Absorbed { contact: ctx.id, redirects: redirects.clone() };
+                let (redirects, parts) = (redirects.clone(), contact.brings(ctx.id));
+                let absorbed = Event::Absorbed { contact: ctx.id, redirects, parts };
                 vec![Echo::to::<Contact>(*into, &Either::Own(absorbed))]
             }
+            // Everybody who goes on for it gives back what it and those merged into it brought.
             Event::Unmerged { from } => {
-                vec![Echo::to::<Contact>(*from, &Either::Own(Event::Released { contact: ctx.id }))]
+                let parts = contact.brings(ctx.id).into_keys().collect();
+                let released = Either::Own(Event::Released { contact: ctx.id, parts });
+                let holders = merging::chain::<Contact>(*from, ctx).into_iter();
+                holders.map(|holder| Echo::to::<Contact>(holder, &released)).collect()
             }
             _ => vec![],
         }
     }
 
     fn document(contact: &Contact, document: &mut Map<String, Value>) {
-        let companies = contact.state.companies.iter().map(ToString::to_string);
-        document.insert("companies".into(), companies.collect());
+        let companies = contact.companies();
+        document.insert("companies".into(), companies.iter().map(ToString::to_string).collect());
     }
 
     fn document_schemas() -> Vec<(&'static str, Value)> {

@@ -440,6 +440,21 @@ impl Filter {
         }
     }
 
+    /// Whether it asks for records by a value of a field, this one if any: what matches is known to have it.
+    pub fn asks_for(&self, field: &str, value: Option<&str>) -> bool {
+        let is = |scalar: &Scalar| value.is_none_or(|value| *scalar == Scalar::Text(value.to_owned()));
+        match self {
+            Filter::All(filters) | Filter::Any(filters) => filters.iter().any(|filter| filter.asks_for(field, value)),
+            Filter::Not(_) => false,
+            Filter::Condition(condition) if condition.field != field => false,
+            Filter::Condition(condition) => match &condition.test {
+                Test::Eq(one) => is(one),
+                Test::In(several) => several.iter().any(is),
+                _ => false,
+            },
+        }
+    }
+
     /// Whether it asks anything about a field.
     pub fn mentions(&self, field: &str) -> bool {
         match self {

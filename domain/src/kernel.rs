@@ -74,6 +74,22 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
         None
     }
 
+    /// The command that the record that goes on takes in its place, while it is merged: what people outside say, and what
+    /// comes in from elsewhere. What is to be done to it alone it refuses.
+    fn passes_on(&self, _command: &Self::Command) -> Option<Self::Command> {
+        None
+    }
+
+    /// What it notes of a command that the record `into` has taken in its place.
+    fn passed_on(&self, _command: &Self::Command, _into: Id, _ctx: &Ctx<'_>) -> Option<Self::Event> {
+        None
+    }
+
+    /// An event of a command that was meant for `from`, as the record that goes on tells it.
+    fn came_via(event: Self::Event, _from: Id) -> Self::Event {
+        event
+    }
+
     /// The record as rules and templates see it: a flat JSON object without its id; `None` when there is no such record,
     /// or when its kind is nothing that rules ask about.
     fn document(&self) -> Option<Value> {
@@ -412,6 +428,8 @@ pub struct Echo {
     pub data: Vec<u8>,
     /// The counter that numbers it, as [`Aggregate::counter`].
     pub counter: Option<&'static str>,
+    /// Whose personal data it holds.
+    pub subject: Option<Id>,
     /// Folds it onto the other record's state.
     pub fold: Fold,
 }
@@ -420,6 +438,6 @@ impl Echo {
     /// `event` in the stream of the record `id` of kind `A`.
     pub fn to<A: Aggregate>(id: Id, event: &A::Event) -> Echo {
         let (event_type, data) = A::encode(event);
-        Echo { kind: A::KIND, id, event_type, data, counter: A::counter(event), fold: fold::<A> }
+        Echo { kind: A::KIND, id, event_type, data, counter: A::counter(event), subject: None, fold: fold::<A> }
     }
 }

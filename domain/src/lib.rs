@@ -32,6 +32,7 @@ pub mod label;
 pub mod lead;
 pub mod limits;
 pub mod listed;
+pub mod merging;
 pub mod money;
 pub mod named;
 pub mod offer;

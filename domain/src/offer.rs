@@ -13,7 +13,7 @@ use crate::{
     Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     contact::{self, Contact},
     enquiry::{self, Enquiry},
-    must,
+    merging, must,
     named::Either,
     property::Property,
     reference::{self, REFERENCE_UNFIT},
@@ -198,21 +198,9 @@ const ALREADY_OFFERED: Rejection = Rejection::conflict(
     "This enquiry or its contact was offered the property before; give a repeat_reason to offer it once more.",
 );
 
-/// The contact that a contact merged into another has become, as far as the facts go.
-fn survivor(contact: Id, ctx: &Ctx<'_>) -> Id {
-    let mut chain = vec![contact];
-    while let Some(last) = chain.last().copied().filter(|last| ctx.facts.has(Contact::KIND, *last)) {
-        match ctx.fact::<Contact>(last).state.merged_into.filter(|next| !chain.contains(next)) {
-            Some(next) => chain.push(next),
-            None => break,
-        }
-    }
-    chain.last().copied().unwrap_or(contact)
-}
-
 /// The contact with everybody merged into it, as far as the facts go.
 fn everybody(contact: Id, ctx: &Ctx<'_>) -> Vec<Id> {
-    let mut all = vec![survivor(contact, ctx)];
+    let mut all = vec![merging::survivor::<Contact>(contact, ctx)];
     let mut next = 0;
     while let Some(one) = all.get(next).copied() {
         next += 1;
@@ -266,7 +254,7 @@ impl Offer {
             return Err(REFERENCE_UNFIT.because("The enquiry is archived."));
         }
         let contact = self.addressee(ctx);
-        let to = survivor(contact, ctx);
+        let to = merging::survivor::<Contact>(contact, ctx);
         if !ctx.fact::<Contact>(to).is_live() {
             return Err(REFERENCE_UNFIT.because("The contact it would go to is archived."));
         }
@@ -568,7 +556,7 @@ mod tests {
     #[test]
     fn contacts_merged_into_one_are_one() {
         let merged = || contact::Event::Merged { into: SURVIVOR, redirects: vec![] };
-        let absorbed = contact::Event::Absorbed { contact: maria(), redirects: vec![] };
+        let absorbed = contact::Event::Absorbed { contact: maria(), redirects: vec![], parts: Default::default() };
         let survivor = |events: Vec<contact::Event>| {
             created::<contact::Spec>().into_iter().chain(events.into_iter().map(Either::Own)).collect::<Vec<_>>()
         };

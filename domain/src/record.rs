@@ -14,6 +14,7 @@ use crate::{
     Actor, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, all,
     authority::DENIED,
     custom::{self, Changes, Custom, CustomChanges},
+    merging,
     named::{self, Either, Named},
     phone::{self, Dialled},
     reference::PATCH,
@@ -113,6 +114,21 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// As [`Aggregate::merged_into`].
     fn merged_into(_record: &Record<Self>) -> Option<Id> {
         None
+    }
+
+    /// As [`Aggregate::passes_on`], for its own commands.
+    fn passes_on(_record: &Record<Self>, _command: &Self::Command) -> Option<Self::Command> {
+        None
+    }
+
+    /// As [`Aggregate::passed_on`], for its own commands.
+    fn passed_on(_record: &Record<Self>, _command: &Self::Command, _into: Id, _ctx: &Ctx<'_>) -> Option<Self::Event> {
+        None
+    }
+
+    /// As [`Aggregate::came_via`], for its own events.
+    fn came_via(event: Self::Event, _from: Id) -> Self::Event {
+        event
     }
 
     /// As [`Aggregate::decide`], for its own commands on an existing record that is not archived.
@@ -408,6 +424,8 @@ pub struct Record<S: Spec> {
     /// What its own commands remember.
     pub state: S::State,
     tags: BTreeSet<String>,
+    /// The tags that records merged into it brought along, by record.
+    brought_tags: BTreeMap<Id, BTreeSet<String>>,
     shared: BTreeMap<Id, Level>,
 }
 
@@ -421,6 +439,7 @@ impl<S: Spec> Default for Record<S> {
             archived: false,
             state: S::State::default(),
             tags: BTreeSet::new(),
+            brought_tags: BTreeMap::new(),
             shared: BTreeMap::new(),
         }
     }
@@ -453,6 +472,35 @@ impl<S: Spec> Record<S> {
     /// The refusal when it is put away.
     pub fn put_away() -> Rejection {
         ARCHIVED.of(S::KIND)
+    }
+
+    /// Its tags, and those of the records merged into it.
+    pub fn tags(&self) -> BTreeSet<String> {
+        self.tags.iter().chain(self.brought_tags.values().flatten()).cloned().collect()
+    }
+
+    /// Its own tags and those that others brought along, by the record whose they are: what it brings to another.
+    pub(crate) fn brings_tags(&self, here: Id) -> BTreeMap<Id, BTreeSet<String>> {
+        let own = std::iter::once((here, self.tags.clone()));
+        self.brought_tags.clone().into_iter().chain(own).collect()
+    }
+
+    /// Shows the tags of records merged into it.
+    pub(crate) fn take_tags(&mut self, brought: impl IntoIterator<Item = (Id, BTreeSet<String>)>) {
+        self.brought_tags.extend(brought);
+    }
+
+    /// Shows them no longer.
+    pub(crate) fn give_tags_back(&mut self, parts: &BTreeSet<Id>) {
+        self.brought_tags.retain(|record, _| !parts.contains(record));
+    }
+
+    /// Why it takes no commands any more, naming the record that goes on for it.
+    pub(crate) fn ended(&self, ctx: &Ctx<'_>) -> Option<Rejection> {
+        let ended = S::ended(self)?;
+        let Some(into) = S::merged_into(self) else { return Some(ended) };
+        let into = merging::survivor::<Self>(into, ctx);
+        Some(ended.because(format!("The {} is merged into {into}; use that one.", S::KIND.replace('_', " "))))
     }
 
     fn create(&self, mut new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
@@ -523,7 +571,7 @@ impl<S: Spec> Record<S> {
             (Some(_), _) if self.archived => return Err(Self::put_away()),
             (Some(fields), _) => Some(fields),
         };
-        if let (Some(ended), false) = (S::ended(self), matches!(command, Create(_))) {
+        if let (Some(ended), false) = (self.ended(ctx), matches!(command, Create(_))) {
             return Err(ended);
         }
         self.check_private(&command, ctx)?;
@@ -550,7 +598,7 @@ impl<S: Spec> Record<S> {
                 vec![Happened::Tagged { tag }]
             }
             (Untag { tag }, _) => {
-                let known = text::find(&self.tags, &tag).cloned();
+                let known = text::find(&self.tags(), &tag).cloned();
                 known.map(|tag| Happened::Untagged { tag }).into_iter().collect()
             }
             (Archive { reason }, _) if !self.archived => {
@@ -585,7 +633,12 @@ impl<S: Spec> Record<S> {
             Happened::Shared { grantee, level } => drop(self.shared.insert(*grantee, *level)),
             Happened::Unshared { grantee } => drop(self.shared.remove(grantee)),
             Happened::Tagged { tag } => drop(self.tags.insert(tag.clone())),
-            Happened::Untagged { tag } => drop(self.tags.remove(tag)),
+            Happened::Untagged { tag } => {
+                self.tags.remove(tag);
+                for tags in self.brought_tags.values_mut() {
+                    tags.remove(tag);
+                }
+            }
             Happened::Archived { .. } => self.archived = true,
             Happened::Restored => self.archived = false,
         }
@@ -799,6 +852,7 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = S::needs(self, command, ctx);
+        needs.extend(S::merged_into(self).into_iter().flat_map(|into| merging::needs::<Self>(into, ctx)));
         let Either::Common(command) = command else { return needs };
         let (custom, phone) = match command {
             Common::Create(new) => (new.custom.clone(), S::phone(&new.fields).is_some()),
@@ -845,14 +899,31 @@ impl<S: Spec> Aggregate for Record<S> {
         let worked_out = |name: &str| S::PHONE && WORKED_OUT.contains(&name);
         copy.retain(|name, _| !S::UNIQUE.contains(&name.as_str()) && !worked_out(name));
         copy.insert("custom".into(), self.custom.clone().into_iter().collect());
-        copy.insert("tags".into(), self.tags.iter().cloned().collect());
+        copy.insert("tags".into(), self.tags().into_iter().collect());
         Some(Value::Object(copy))
+    }
+
+    fn passes_on(&self, command: &Command<S>) -> Option<Command<S>> {
+        let Either::Own(command) = command else { return None };
+        S::passes_on(self, command).map(Either::Own)
+    }
+
+    fn passed_on(&self, command: &Command<S>, into: Id, ctx: &Ctx<'_>) -> Option<Event<S>> {
+        let Either::Own(command) = command else { return None };
+        S::passed_on(self, command, into, ctx).map(Either::Own)
+    }
+
+    fn came_via(event: Event<S>, from: Id) -> Event<S> {
+        match event {
+            Either::Own(event) => Either::Own(S::came_via(event, from)),
+            common => common,
+        }
     }
 
     fn document(&self) -> Option<Value> {
         let mut document = object(self.fields.as_ref()?);
         document.insert("custom".into(), self.custom.clone().into_iter().collect());
-        document.insert("tags".into(), self.tags.iter().cloned().collect());
+        document.insert("tags".into(), self.tags().into_iter().collect());
         document.insert("archived".into(), (self.archived || S::ended(self).is_some()).into());
         document.extend(self.owner.map(|owner| ("owner".to_owned(), owner.to_string().into())));
         if !S::STAGES.is_empty() {

@@ -13,9 +13,11 @@ use serde_json::Value;
 use crate::{
     Actor, Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Party, PartyKind, Personal, Rejection, Time, all,
     authority::DENIED,
+    company::Company,
     contact::Contact,
     custom::{self, Changes, Custom, CustomChanges},
     entitlement::Entitlement,
+    merging,
     record::{self, TAG_INVALID, check_tag},
     reference::REFERENCE_UNFIT,
     settings,
@@ -103,6 +105,39 @@ impl LinkKind {
             same => same,
         }
     }
+}
+
+/// A link to another ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Link {
+    /// The other ticket.
+    pub ticket: Id,
+    /// What this one is to the other.
+    pub kind: LinkKind,
+}
+
+/// What a ticket that was merged into another shows there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Brought {
+    /// Its tags.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// The users who follow it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub followers: BTreeSet<Id>,
+    /// Its links.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub links: BTreeSet<Link>,
+}
+
+/// An assignee that passed on from a merged ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inherited {
+    /// The user.
+    pub user: Id,
+    /// The ticket whose assignee this was.
+    pub of: Id,
 }
 
 /// Why a ticket was reopened.
@@ -627,6 +662,9 @@ pub enum Event {
         /// Files.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
+        /// The ticket it was meant for, which is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_ticket: Option<Id>,
     },
     /// An answer waits to be sent.
     ReplyQueued {
@@ -640,6 +678,9 @@ pub enum Event {
         /// Whether it is sent once more, after it has failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
+        /// The ticket it was meant for, which is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_ticket: Option<Id>,
     },
     /// An answer has left.
     ReplySent {
@@ -665,6 +706,9 @@ pub enum Event {
         /// Files.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
+        /// The ticket it was meant for, which is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_ticket: Option<Id>,
     },
     /// The text of a message is out of sight.
     MessageRedacted {
@@ -760,6 +804,39 @@ pub enum Event {
         /// In the requester's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<Personal<String>>,
+        /// The ticket it was meant for, which is merged into this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via_ticket: Option<Id>,
+    },
+    /// Another ticket was merged into this one, or into one that is.
+    Absorbed {
+        /// The ticket that was merged.
+        ticket: Id,
+        /// What it shows here, and what those show that were merged into it before.
+        parts: BTreeMap<Id, Brought>,
+        /// Its assignee, when this one had none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assignee: Option<Inherited>,
+    },
+    /// A merge into this one, or into one that is a part of it, was taken back.
+    Released {
+        /// The ticket that was merged.
+        ticket: Id,
+        /// Those whose tags, followers and links show here no longer.
+        parts: BTreeSet<Id>,
+    },
+    /// Something that was meant for it, while it is a part of another, was taken in there.
+    Forwarded {
+        /// The command.
+        command: String,
+        /// The ticket that took it in.
+        into: Id,
+        /// The message that it brought or was about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message_id: Option<Id>,
+        /// The id that the message has where it came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_id: Option<String>,
     },
 }
 
@@ -811,6 +888,12 @@ pub struct Ticket {
     links: BTreeSet<(Id, LinkKind)>,
     before_merge: Status,
     merged_into: Option<Id>,
+    /// What shows here of the tickets that were merged into it, or into those.
+    brought: BTreeMap<Id, Brought>,
+    /// The assignee that one of them brought along.
+    inherited: Option<Inherited>,
+    /// Messages that came while it was merged, and are where it went.
+    forwarded: BTreeSet<Id>,
     rating: Option<(u8, Option<Personal<String>>)>,
 }
 
@@ -844,6 +927,11 @@ impl Ticket {
     /// Its attributes as they stand, once it is open.
     pub fn opened(&self) -> Option<&Opened> {
         self.opened.as_deref()
+    }
+
+    /// Its tags, and those of the tickets merged into it.
+    fn tags(&self, opened: &Opened) -> BTreeSet<String> {
+        opened.tags.iter().chain(self.brought.values().flat_map(|brought| &brought.tags)).cloned().collect()
     }
 
     /// The entitlement by which its product is owned.
@@ -976,26 +1064,65 @@ fn check_requester(requester: Option<Party>, ctx: &Ctx<'_>) -> Result<(), Reject
     if known { Ok(()) } else { Err(REQUESTER_UNKNOWN.at("/requester/id")) }
 }
 
+/// The companies that a contact belongs to; those that go on for merged ones.
 fn companies_of(requester: Option<Party>, ctx: &Ctx<'_>) -> Vec<Id> {
     match requester {
         Some(Party { kind: PartyKind::Contact, id }) => {
-            ctx.fact::<Contact>(id).state.companies.iter().copied().collect()
+            let contact = ctx.fact::<Contact>(merging::survivor::<Contact>(id, ctx));
+            let mut companies: Vec<_> =
+                contact.companies().into_iter().map(|company| merging::survivor::<Company>(company, ctx)).collect();
+            let mut seen = BTreeSet::new();
+            companies.retain(|company| seen.insert(*company));
+            companies
         }
         _ => Vec::new(),
     }
 }
 
-/// The product behind an entitlement that the requester, or one of the requester's companies, holds now.
+/// What must be known of a requester, merged or not, and of the companies it belongs to.
+fn requester_needs(requester: Option<Party>, ctx: &Ctx<'_>) -> Vec<Need> {
+    match requester {
+        Some(Party { kind: PartyKind::Contact, id }) => {
+            let mut needs = merging::needs::<Contact>(id, ctx);
+            let last = merging::survivor::<Contact>(id, ctx);
+            if ctx.facts.has(Contact::KIND, last) {
+                let companies = ctx.fact::<Contact>(last).companies();
+                needs.extend(companies.into_iter().flat_map(|company| merging::needs::<Company>(company, ctx)));
+            }
+            needs
+        }
+        Some(Party { kind: PartyKind::User, id }) => vec![Need::of::<User>(id)],
+        Some(Party { kind: PartyKind::Company, .. }) | None => Vec::new(),
+    }
+}
+
+/// What must be known to say whether a requester owns a product: nobody may lose it meanwhile.
+fn ownership_needs(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Vec<Need> {
+    let mut needs = vec![Need::guarded::<Entitlement>(entitlement)];
+    needs.extend(requester_needs(requester, ctx).into_iter().map(|need| Need { guarded: true, ..need }));
+    if ctx.facts.has(Entitlement::KIND, entitlement) {
+        match ctx.fact::<Entitlement>(entitlement).holder {
+            Some(Party { kind: PartyKind::Contact, id }) => needs.extend(merging::needs::<Contact>(id, ctx)),
+            Some(Party { kind: PartyKind::Company, id }) => needs.extend(merging::needs::<Company>(id, ctx)),
+            _ => {}
+        }
+    }
+    needs
+}
+
+/// The product behind an entitlement that the requester, or one of the requester's companies, holds now: whatever any of
+/// them owned before it was merged into another, the other owns.
 fn product_of(entitlement: Id, requester: Option<Party>, ctx: &Ctx<'_>) -> Result<Id, Rejection> {
     let owned = ctx.fact::<Entitlement>(entitlement);
     let holder = owned.holder.filter(|_| owned.is_active_at(ctx.now));
     let holds = match (holder, requester) {
-        (Some(holder), Some(requester)) if holder == requester => true,
-        // What another contact owned before it was merged into the requester.
         (Some(Party { kind: PartyKind::Contact, id }), Some(Party { kind: PartyKind::Contact, id: requester })) => {
-            ctx.fact::<Contact>(requester).absorbed().any(|absorbed| absorbed == id)
+            merging::survivor::<Contact>(id, ctx) == merging::survivor::<Contact>(requester, ctx)
         }
-        (Some(Party { kind: PartyKind::Company, id }), _) => companies_of(requester, ctx).contains(&id),
+        (Some(Party { kind: PartyKind::Company, id }), _) => {
+            companies_of(requester, ctx).contains(&merging::survivor::<Company>(id, ctx))
+        }
+        (Some(holder), Some(requester)) => holder == requester,
         _ => false,
     };
     owned.product.filter(|_| holds).ok_or_else(|| PRODUCT_NOT_OWNED.at("/entitlement"))
@@ -1042,7 +1169,7 @@ impl Aggregate for Ticket {
             (Some(_), Open(_)) => return Err(EXISTS),
             (None, _) => return Err(UNKNOWN),
             (Some(opened), command) => {
-                self.check_status(&command)?;
+                self.check_status(&command, ctx)?;
                 (opened, command)
             }
         };
@@ -1082,10 +1209,11 @@ impl Aggregate for Ticket {
                 Ok(vec![Event::Tagged { tag }])
             }
             Untag { tag } => {
-                let known = text::find(&opened.tags, &tag).cloned();
+                let known = text::find(&self.tags(opened), &tag).cloned();
                 Ok(known.map(|tag| Event::Untagged { tag }).into_iter().collect())
             }
-            Assign { assignee, .. } if self.assignee == Some(assignee) => Ok(vec![]),
+            // Who chooses the one that a merge brought along keeps it when the merge is taken back.
+            Assign { assignee, .. } if self.assignee == Some(assignee) && self.inherited.is_none() => Ok(vec![]),
             Assign { assignee, method, rule_run } => {
                 Ok(vec![Event::Assigned { from: self.assignee, to: assignee, method, rule_run }])
             }
@@ -1111,7 +1239,11 @@ impl Aggregate for Ticket {
                 check_body(&body, &attachments)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
                 let known = self.messages.contains(&message_id);
-                Ok(if known { vec![] } else { vec![Event::NoteAdded { message_id, body, attachments }] })
+                Ok(if known {
+                    vec![]
+                } else {
+                    vec![Event::NoteAdded { message_id, body, attachments, via_ticket: None }]
+                })
             }
             RedactMessage { message_id, reason } if self.messages.contains(&message_id) => {
                 // What a customer wrote is nobody's own; what a colleague wrote is the colleague's.
@@ -1134,7 +1266,8 @@ impl Aggregate for Ticket {
             }
             Unfollow { user } => {
                 let user = user.unwrap_or_else(|| ctx.actor.principal());
-                let follows = self.followers.contains(&user);
+                let brought = self.brought.values().any(|brought| brought.followers.contains(&user));
+                let follows = brought || self.followers.contains(&user);
                 Ok(if follows { vec![Event::FollowerRemoved { user }] } else { vec![] })
             }
             Snooze { until } if self.snoozed_until == Some(until) => Ok(vec![]),
@@ -1165,13 +1298,10 @@ impl Aggregate for Ticket {
             Unmerge => Ok(self.merged_into.map(|from| Event::Unmerged { from }).into_iter().collect()),
             Split { messages, title, new_ticket } => self.split(opened, messages, title, new_ticket, ctx),
             Link { ticket, kind } => self.link(ticket, kind, ctx),
-            Unlink { ticket, kind } => {
-                let linked = self.links.contains(&(ticket, kind));
-                Ok(if linked { vec![Event::Unlinked { ticket, kind }] } else { vec![] })
-            }
+            Unlink { ticket, kind } => self.unlink(ticket, kind, ctx),
             Rate { score, .. } if !(1..=5).contains(&score) => Err(SCORE_INVALID.at("/score")),
             Rate { score, text } if self.rating == Some((score, text.clone())) => Ok(vec![]),
-            Rate { score, text } => Ok(vec![Event::Rated { score, text }]),
+            Rate { score, text } => Ok(vec![Event::Rated { score, text, via_ticket: None }]),
         }
     }
 
@@ -1183,8 +1313,55 @@ impl Aggregate for Ticket {
         self.merged_into
     }
 
+    fn passes_on(&self, command: &Command) -> Option<Command> {
+        use Command::*;
+        let passes = match command {
+            ReceiveMessage { message_id, external_id, .. } => !self.has_taken(*message_id, external_id.as_deref()),
+            Reply { message_id, .. } | AddNote { message_id, .. } => !self.has_taken(*message_id, None),
+            MarkReplySent { message_id, .. }
+            | MarkReplyFailed { message_id, .. }
+            | RedactMessage { message_id, .. } => self.forwarded.contains(message_id),
+            Rate { .. } => true,
+            _ => false,
+        };
+        let mut command = passes.then(|| command.clone())?;
+        // Who wrote is who asked here, whoever asks there.
+        if let ReceiveMessage { from, .. } = &mut command {
+            *from = from.or(self.opened.as_ref().and_then(|opened| opened.requester));
+        }
+        Some(command)
+    }
+
+    fn passed_on(&self, command: &Command, into: Id, ctx: &Ctx<'_>) -> Option<Event> {
+        use Command::*;
+        let id = |message_id: &Option<Id>| Some(message_id.unwrap_or_else(|| ctx.fresh("message")));
+        let (command, message_id, external_id) = match command {
+            ReceiveMessage { message_id, external_id, .. } => ("receive_message", id(message_id), external_id.clone()),
+            Reply { message_id, .. } => ("reply", id(message_id), None),
+            AddNote { message_id, .. } => ("add_note", id(message_id), None),
+            MarkReplySent { message_id, .. } => ("mark_reply_sent", Some(*message_id), None),
+            MarkReplyFailed { message_id, .. } => ("mark_reply_failed", Some(*message_id), None),
+            RedactMessage { message_id, .. } => ("redact_message", Some(*message_id), None),
+            Rate { .. } => ("rate", None, None),
+            _ => return None,
+        };
+        Some(Event::Forwarded { command: command.to_owned(), into, message_id, external_id })
+    }
+
+    fn came_via(mut event: Event, from: Id) -> Event {
+        match &mut event {
+            Event::MessageReceived { via_ticket, .. }
+            | Event::ReplyQueued { via_ticket, .. }
+            | Event::NoteAdded { via_ticket, .. }
+            | Event::Rated { via_ticket, .. } => *via_ticket = Some(from),
+            _ => {}
+        }
+        event
+    }
+
     fn document(&self) -> Option<Value> {
-        let opened = (**self.opened.as_ref()?).clone();
+        let mut opened = (**self.opened.as_ref()?).clone();
+        opened.tags = self.tags(&opened);
         let (entitlement, product) = self.product.unzip();
         let (status, assignee) = (self.status, self.assignee);
         serde_json::to_value(Document { opened, status, assignee, entitlement, product }).ok()
@@ -1229,10 +1406,21 @@ impl Aggregate for Ticket {
             ProductSelected { entitlement, product } => self.product = Some((*entitlement, *product)),
             ProductCleared => self.product = None,
             Tagged { tag } => drop(opened.tags.insert(tag.clone())),
-            Untagged { tag } => drop(opened.tags.remove(tag)),
+            Untagged { tag } => {
+                opened.tags.remove(tag);
+                for brought in self.brought.values_mut() {
+                    brought.tags.remove(tag);
+                }
+            }
             CustomChanged { changes } => custom::apply(&mut opened.custom, changes),
-            Assigned { to, .. } => self.assignee = Some(*to),
-            Unassigned { .. } => self.assignee = None,
+            Assigned { to, .. } => {
+                self.assignee = Some(*to);
+                self.inherited = None;
+            }
+            Unassigned { .. } => {
+                self.assignee = None;
+                self.inherited = None;
+            }
             TeamChanged { to, .. } => opened.team = *to,
             MessageReceived { message_id, external_id, .. } => {
                 self.messages.insert(*message_id);
@@ -1247,7 +1435,12 @@ impl Aggregate for Ticket {
             NoteAdded { message_id, .. } => drop(self.messages.insert(*message_id)),
             MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
             FollowerAdded { user } => drop(self.followers.insert(*user)),
-            FollowerRemoved { user } => drop(self.followers.remove(user)),
+            FollowerRemoved { user } => {
+                self.followers.remove(user);
+                for brought in self.brought.values_mut() {
+                    brought.followers.remove(user);
+                }
+            }
             Snoozed { until, .. } => self.snoozed_until = Some(*until),
             Woken { .. } => self.snoozed_until = None,
             Resolved { .. } => {
@@ -1269,8 +1462,23 @@ impl Aggregate for Ticket {
             }
             Split { messages, .. } => self.moved.extend(messages),
             Linked { ticket, kind } => drop(self.links.insert((*ticket, *kind))),
-            Unlinked { ticket, kind } => drop(self.links.remove(&(*ticket, *kind))),
-            Rated { score, text } => self.rating = Some((*score, text.clone())),
+            Unlinked { ticket, kind } => {
+                self.links.remove(&(*ticket, *kind));
+                let link = Link { ticket: *ticket, kind: *kind };
+                for brought in self.brought.values_mut() {
+                    brought.links.remove(&link);
+                }
+            }
+            Rated { score, text, .. } => self.rating = Some((*score, text.clone())),
+            Absorbed { parts, assignee, .. } => {
+                self.brought.extend(parts.clone());
+                self.inherited = assignee.or(self.inherited);
+            }
+            Released { parts, .. } => self.brought.retain(|ticket, _| !parts.contains(ticket)),
+            Forwarded { message_id, external_id, .. } => {
+                self.forwarded.extend(*message_id);
+                self.external.extend(external_id.clone());
+            }
         }
     }
 
@@ -1279,77 +1487,74 @@ impl Aggregate for Ticket {
         let requester = self.opened.as_ref().and_then(|opened| opened.requester);
         let team = self.opened.as_ref().and_then(|opened| opened.team);
         let fields = |custom: &CustomChanges| custom::needs(Self::KIND, custom, ctx);
-        let party = |party: Option<Party>| {
-            party.and_then(|party| match party.kind {
-                PartyKind::Contact => Some(Need::of::<Contact>(party.id)),
-                PartyKind::User => Some(Need::of::<User>(party.id)),
-                PartyKind::Company => None,
-            })
-        };
-        // A contact that is about to lose its company, or an entitlement about to be revoked, must not slip through.
-        let owner = |owner: Option<Party>| party(owner).map(|need| Need { guarded: true, ..need });
+        let unguarded = |needs: Vec<Need>| needs.into_iter().map(|need| Need { guarded: false, ..need });
+        // Which ticket goes on for this one.
+        let merged = self.merged_into.into_iter().flat_map(|into| merging::needs::<Ticket>(into, ctx));
+        let mut needs: Vec<Need> = merged.collect();
         match command {
             Open(new) => {
-                let mut needs = fields(&new.custom);
+                needs.extend(fields(&new.custom));
                 needs.push(Need::of::<Tenant>(ctx.tenant));
                 needs.extend(new.team.map(Need::of::<Team>));
-                needs.extend(new.entitlement.map(Need::guarded::<Entitlement>));
-                needs.extend(if new.entitlement.is_some() { owner(new.requester) } else { party(new.requester) });
-                needs
+                match new.entitlement {
+                    Some(entitlement) => needs.extend(ownership_needs(entitlement, new.requester, ctx)),
+                    None => needs.extend(unguarded(requester_needs(new.requester, ctx))),
+                }
             }
-            SetCustom { custom } => fields(custom),
+            SetCustom { custom } => needs.extend(fields(custom)),
             Edit(edit) => {
-                let mut needs = Vec::new();
                 if let Some(custom) = &edit.custom {
                     needs.extend(fields(custom.as_ref().unwrap_or(&CustomChanges::new())));
                 }
                 if edit.stage.is_some() {
                     needs.extend(team.map(Need::of::<Team>));
                 }
-                needs
             }
             MoveStage { .. } | ReceiveMessage { .. } | Snooze { .. } | Wake | Resolve { .. } | Close | Reopen => {
-                team.map(Need::of::<Team>).into_iter().collect()
+                needs.extend(team.map(Need::of::<Team>));
             }
-            SelectProduct { entitlement } => {
-                [Some(Need::guarded::<Entitlement>(*entitlement)), owner(requester)].into_iter().flatten().collect()
+            SelectProduct { entitlement } => needs.extend(ownership_needs(*entitlement, requester, ctx)),
+            ChangeRequester { requester } => match self.product {
+                Some((entitlement, _)) => needs.extend(unguarded(ownership_needs(entitlement, *requester, ctx))),
+                None => needs.extend(unguarded(requester_needs(*requester, ctx))),
+            },
+            Follow { user } => needs.push(Need::of::<User>(user.unwrap_or_else(|| ctx.actor.principal()))),
+            ChangeTeam { team } => needs.extend(team.map(Need::of::<Team>)),
+            Merge { into } => {
+                needs.extend(merging::needs::<Ticket>(*into, ctx));
+                needs.extend(self.assignee.map(Need::of::<User>));
             }
-            ChangeRequester { requester } => {
-                let held = self.product.map(|(entitlement, _)| Need::of::<Entitlement>(entitlement));
-                party(*requester).into_iter().chain(held).collect()
-            }
-            Follow { user } => vec![Need::of::<User>(user.unwrap_or_else(|| ctx.actor.principal()))],
-            ChangeTeam { team } => team.map(Need::of::<Team>).into_iter().collect(),
-            Merge { into } => vec![Need::guarded::<Ticket>(*into)],
-            Unmerge => self.merged_into.map(Need::guarded::<Ticket>).into_iter().collect(),
             Split { new_ticket, .. } => {
-                let new_ticket = Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split")));
-                team.map(Need::of::<Team>).into_iter().chain([new_ticket]).collect()
+                needs.extend(team.map(Need::of::<Team>));
+                needs.push(Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split"))));
             }
-            Link { ticket, .. } | Unlink { ticket, .. } => vec![Need::guarded::<Ticket>(*ticket)],
-            _ => Vec::new(),
+            Link { ticket, .. } => needs.extend(merging::needs::<Ticket>(*ticket, ctx)),
+            Unlink { ticket, kind } => {
+                let tickets = self.linked(*kind).into_iter().chain(self.brought.keys().copied()).chain([*ticket]);
+                needs.extend(tickets.flat_map(|ticket| merging::needs::<Ticket>(ticket, ctx)));
+            }
+            _ => {}
         }
+        needs
     }
 
     fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
         let here = ctx.id;
-        let echo = |ticket: Id, event: Event| vec![Echo::to::<Ticket>(ticket, &event)];
+        let echo = |ticket: Id, event: Event| Echo::to::<Ticket>(ticket, &event);
         match event {
-            Event::Merged { into } => echo(*into, Event::Linked { ticket: here, kind: LinkKind::MergedFrom }),
-            Event::Unmerged { from } => echo(*from, Event::Unlinked { ticket: here, kind: LinkKind::MergedFrom }),
+            Event::Merged { into } => self.merge_echoes(*into, ctx),
+            Event::Unmerged { from } => self.unmerge_echoes(*from, ctx),
             Event::Linked { ticket, kind } => {
-                echo(*ticket, Event::Linked { ticket: here, kind: kind.seen_from_the_other() })
+                vec![echo(*ticket, Event::Linked { ticket: here, kind: kind.seen_from_the_other() })]
             }
-            Event::Unlinked { ticket, kind } => {
-                echo(*ticket, Event::Unlinked { ticket: here, kind: kind.seen_from_the_other() })
-            }
-            Event::Split { new_ticket, title, .. } => match &self.opened {
-                Some(opened) => {
+            Event::Unlinked { ticket, kind } => self.unlink_echoes(*ticket, *kind, ctx),
+            Event::Split { new_ticket, title, .. } => {
+                let new = self.opened.as_ref().map(|opened| {
                     let stage = self.open_stage(opened, ctx);
-                    echo(*new_ticket, Event::Opened(split_off(opened, title.clone(), here, stage)))
-                }
-                None => Vec::new(),
-            },
+                    Event::Opened(split_off(opened, title.clone(), here, stage))
+                });
+                new.map(|new| echo(*new_ticket, new)).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }

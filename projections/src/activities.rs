@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable,
     author::{AuthorKind, author},
     decode,
     fold::{micros, raise},
@@ -125,10 +125,10 @@ impl Listed for Activities {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::word("kind"),
-        Column::set("subject_ids"),
+        Column::set("subject_ids").of(Refers::Listed("subjects")),
         Column::text("text"),
         Column::word("author_kind").nullable(),
-        Column::id("author_id").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::bool("withdrawn").hiding(),
         Column::time("occurred_at"),
         Column::time("logged_at"),
@@ -136,9 +136,9 @@ impl Listed for Activities {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("occurred_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.kind, t.subjects, t.subject_ids, \
-        read_names(t.tenant_id, t.subjects) as subject_names, t.text, t.occurred_at, t.author_kind, t.author_id, \
-        read_name(t.tenant_id, t.author_kind, t.author_id) as author_name, t.withdrawn, t.withdraw_reason, t.logged_at, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.kind, r.subjects, r.subject_ids, \
+        read_names(t.tenant_id, r.subjects) as subject_names, t.text, t.occurred_at, t.author_kind, r.author_id, \
+        read_name(t.tenant_id, t.author_kind, r.author_id) as author_name, t.withdrawn, t.withdraw_reason, t.logged_at, \
         t.updated_at";
 }
 

@@ -3,9 +3,8 @@
 use domain::{Id, Time};
 use eventstore::{Direction, Log, Recorded};
 use serde_json::{Value, value::RawValue};
-use sqlx::PgPool;
 
-use crate::{Error, Keys, Listed, ReadModel, Record, engine::fold_row, list};
+use crate::{Error, Keys, Listed, ReadModel, Record, engine::fold_row, list, redirects::Past};
 
 /// A point in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,18 +82,18 @@ pub async fn get_as_of<M: Listed>(log: &Log, tenant: Id, id: Id, as_of: AsOf) ->
         events.retain(|event| matches!(M::keys(event), Keys::One(key) if key == id));
     }
     let Some((row, version, position)) = fold_row::<M>(id, &events)? else { return Ok(None) };
-    let data = show::<M>(log.pool(), tenant, id, &row, version, position).await?;
+    let data = show::<M>(log, tenant, id, (&row, version, position), as_of, &mut Past::default()).await?;
     Ok(Some(Record { data, version, position }))
 }
 
-/// A row that was folded in memory, as the list shows one.
+/// A row that was folded in memory, as the list shows one; what had been merged by then is followed.
 pub(crate) async fn show<M: Listed>(
-    pool: &PgPool,
+    log: &Log,
     tenant: Id,
     id: Id,
-    row: &M::Row,
-    version: i64,
-    position: i64,
+    (row, version, position): (&M::Row, i64, i64),
+    as_of: AsOf,
+    past: &mut Past,
 ) -> Result<Box<RawValue>, Error> {
     let mut row = serde_json::to_value(row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     if let Value::Object(row) = &mut row {
@@ -103,5 +102,6 @@ pub(crate) async fn show<M: Listed>(
         row.insert("version".into(), version.into());
         row.insert("position".into(), position.into());
     }
-    Ok(list::shown::<M>(pool, &row).await?)
+    let past = past.of::<M>(log, tenant, &row, as_of).await?;
+    Ok(list::shown::<M>(log.pool(), &row, &past).await?)
 }

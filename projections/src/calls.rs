@@ -8,7 +8,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Sort, Unreadable, decode, fold::raise};
+use crate::{Column, Listed, ReadModel, Refers, Sort, Unreadable, decode, fold::raise};
 
 /// The calls.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ impl Listed for Calls {
         Column::phone("to_number"),
         Column::word("from_e164").nullable(),
         Column::word("to_e164").nullable(),
-        Column::id("contact_id").nullable(),
+        Column::reference("contact_id", Refers::To("contact")).nullable(),
         Column::word("status"),
         Column::id("user_id").nullable(),
         Column::integer("duration_s").nullable(),
@@ -130,11 +130,11 @@ impl Listed for Calls {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("received_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.from_number, t.from_e164, t.to_number, t.to_e164, t.contact_id, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.from_number, t.from_e164, t.to_number, t.to_e164, r.contact_id, \
         contact.name as contact_name, t.status, t.user_id, taker.name as user_name, t.duration_s, t.received_at, \
         t.answered_at, t.ended_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id \
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_users taker on taker.tenant_id = t.tenant_id and taker.id = t.user_id";
 }
 

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable,
     author::{AuthorKind, author},
     decode,
     fold::raise,
@@ -116,11 +116,11 @@ impl Listed for Comments {
     const READ: &'static str = Comment::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::set("subject_ids"),
+        Column::set("subject_ids").of(Refers::Listed("subjects")),
         Column::text("text").nullable(),
         Column::bool("internal"),
         Column::word("author_kind").nullable(),
-        Column::id("author_id").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::bool("deleted").hiding(),
         Column::time("written_at"),
         Column::time("edited_at").nullable(),
@@ -134,9 +134,9 @@ impl Listed for Comments {
         Some(Filter::Condition(Condition { field: "internal".into(), kind: FieldKind::Bool, test }))
     }
 
-    const SELECT: &'static str = "t.id, t.version, t.position, t.subjects, t.subject_ids, \
-        read_names(t.tenant_id, t.subjects) as subject_names, t.text, t.internal, t.author_kind, t.author_id, \
-        read_name(t.tenant_id, t.author_kind, t.author_id) as author_name, t.deleted, t.delete_reason, t.written_at, \
+    const SELECT: &'static str = "t.id, t.version, t.position, r.subjects, r.subject_ids, \
+        read_names(t.tenant_id, r.subjects) as subject_names, t.text, t.internal, t.author_kind, r.author_id, \
+        read_name(t.tenant_id, t.author_kind, r.author_id) as author_name, t.deleted, t.delete_reason, t.written_at, \
         t.edited_at, t.updated_at";
 }
 

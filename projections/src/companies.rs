@@ -1,12 +1,13 @@
 //! Companies. Table: `read_companies`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Aggregate, Id,
-    company::{Company, Event, Fields},
+    company::{Brought, Company, Event, Fields},
     external::ExternalId,
     named::Either,
+    record::Happened,
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -36,6 +37,9 @@ pub struct Row {
     pub merged_into: Option<Id>,
     /// The companies that were merged into it.
     pub absorbed: BTreeSet<Id>,
+    /// Whose tags and external ids show here, its own among them, while others are merged into it.
+    #[schemars(skip)]
+    pub parts: BTreeMap<Id, Brought>,
 }
 
 /// A company with the names of what it refers to as they are now.
@@ -56,11 +60,11 @@ pub struct View {
 
 impl ReadModel for Companies {
     const NAME: &'static str = "companies";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Company::KIND];
     type Row = Row;
 
-    fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    fn apply(id: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let happened = decode::<Company>(event)?;
         let Some(mut row) = row else {
             let Either::Common(happened) = happened else { return Ok(None) };
@@ -70,17 +74,41 @@ impl ReadModel for Companies {
                 external_ids: BTreeSet::new(),
                 merged_into: None,
                 absorbed: BTreeSet::new(),
+                parts: BTreeMap::new(),
             }));
         };
         row.common.touch(event);
+        if let Some(own) = row.parts.remove(&id) {
+            row.common.tags = own.tags;
+            row.external_ids = own.external_ids;
+        }
         match happened {
-            Either::Common(happened) => row.common.happened(&mut row.fields, happened),
+            Either::Common(happened) => {
+                if let Happened::Untagged { tag } = &happened {
+                    row.parts.values_mut().for_each(|brought| brought.tags.retain(|known| known != tag));
+                }
+                row.common.happened(&mut row.fields, happened);
+            }
             Either::Own(Event::ExternalIdAdded(id)) => drop(row.external_ids.insert(id)),
             Either::Own(Event::ExternalIdRemoved(id)) => drop(row.external_ids.remove(&id)),
             Either::Own(Event::Merged { into }) => row.merged_into = Some(into),
             Either::Own(Event::Unmerged { .. }) => row.merged_into = None,
-            Either::Own(Event::Absorbed { company }) => drop(row.absorbed.insert(company)),
-            Either::Own(Event::Released { company }) => drop(row.absorbed.remove(&company)),
+            Either::Own(Event::Absorbed { company, parts }) => {
+                row.absorbed.insert(company);
+                row.parts.extend(parts);
+            }
+            Either::Own(Event::Released { company, parts }) => {
+                row.absorbed.remove(&company);
+                row.parts.retain(|id, _| !parts.contains(id));
+            }
+        }
+        if !row.parts.is_empty() {
+            let own = Brought { tags: row.common.tags.clone(), external_ids: row.external_ids.clone() };
+            for brought in row.parts.values() {
+                row.common.tags.extend(brought.tags.iter().cloned());
+                row.external_ids.extend(brought.external_ids.iter().cloned());
+            }
+            row.parts.insert(id, own);
         }
         Ok(Some(row))
     }
@@ -106,7 +134,7 @@ impl Listed for Companies {
         Column::id("owner_id").nullable(),
         Column::tags("tags"),
         Column::bool("archived").hiding(),
-        Column::id("merged_into").nullable(),
+        Column::id("merged_into").nullable().hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::id("id"),
@@ -135,7 +163,7 @@ mod tests {
             event::<Company>("tagged", json!({ "tag": "vip" })),
             event::<Company>("owner_changed", json!({ "from": null, "to": id(4) })),
             event::<Company>("archived", json!({})),
-            Either::Own(Event::Absorbed { company: id(3) }),
+            Either::Own(Event::Absorbed { company: id(3), parts: BTreeMap::new() }),
             Either::Own(Event::Merged { into: id(9) }),
         ];
         let row = folded::<Companies, Company>(events).unwrap();

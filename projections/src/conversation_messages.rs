@@ -14,9 +14,10 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Sort, Unreadable, as_of,
+    AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
     decode, list,
+    redirects::{self, Past},
 };
 
 /// Messages of conversations.
@@ -213,7 +214,7 @@ impl Listed for ConversationMessages {
         Column::word("direction"),
         Column::text("body"),
         Column::word("author_kind").nullable(),
-        Column::id("author_id").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::id("quick_reply_id").nullable(),
         Column::word("delivery").nullable(),
         Column::word("external_id").nullable(),
@@ -226,16 +227,16 @@ impl Listed for ConversationMessages {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("written_at"), Sort::ascending("written_position")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.conversation_id, t.message_id, t.direction, t.body, \
-        t.attachments, t.author_kind, t.author_id, \
+        t.attachments, t.author_kind, r.author_id, \
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
-            else read_name(t.tenant_id, t.author_kind, t.author_id) end as author_name, \
+            else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
         t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.written_position, t.sent_at, \
         t.delivered_at, t.read_at";
     const JOINS: &'static str = "\
         left join read_conversations conversation \
             on conversation.tenant_id = t.tenant_id and conversation.id = t.conversation_id \
         left join read_contacts contact \
-            on contact.tenant_id = t.tenant_id and contact.id = conversation.contact_id";
+            on contact.tenant_id = t.tenant_id and contact.id = read_survivor(t.tenant_id, 'contact', conversation.contact_id)";
 }
 
 /// The messages of a conversation, oldest first. `after` is the `written_at` and `written_position` of the last message of
@@ -258,9 +259,9 @@ pub async fn conversation_messages(
                and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
              order by t.written_at, t.written_position limit $5
          )
-         select (select row_to_json(v) from (select {}) v)::text from page t {} order by t.written_at, t.written_position",
+         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
         ConversationMessages::SELECT,
-        ConversationMessages::JOINS
+        redirects::shown::<ConversationMessages>("page", None)
     );
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(tenant.to_string())
@@ -295,8 +296,10 @@ pub async fn conversation_messages_as_of(
     let mut messages: Vec<_> = messages.collect();
     messages.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
     let mut shown = Vec::with_capacity(messages.len());
+    let mut past = Past::default();
     for (id, row, version, position) in messages {
-        shown.push(as_of::show::<ConversationMessages>(log.pool(), tenant, id, &row, version, position).await?);
+        let folded = (&row, version, position);
+        shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut past).await?);
     }
     Ok(shown)
 }

@@ -12,7 +12,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Sort, Tally, Unreadable, decode, fold::raise};
+use crate::{Column, Listed, ReadModel, Refers, Sort, Tally, Unreadable, decode, fold::raise};
 
 /// The inbox.
 #[derive(Clone, Copy, Debug)]
@@ -282,7 +282,7 @@ impl Listed for Conversations {
         Column::text("identity.value").nullable(),
         Column::text("visitor.name").nullable(),
         Column::word("visitor.country").nullable(),
-        Column::id("contact_id").nullable(),
+        Column::reference("contact_id", Refers::To("contact")).nullable(),
         Column::word("status"),
         Column::id("assignee_id").nullable(),
         Column::set("label_ids"),
@@ -305,7 +305,7 @@ impl Listed for Conversations {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("active_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.medium, t.channel_id, t.identity, t.visitor, \
-        t.matched_rule_id, t.contact_id, contact.name as contact_name, t.matched_by, t.status, t.assignee_id, \
+        t.matched_rule_id, r.contact_id, contact.name as contact_name, t.matched_by, t.status, t.assignee_id, \
         assignee.name as assignee_name, t.label_ids, \
         array(select json_build_object('id', l.id, 'name', l.name, 'color', l.color) from read_labels l \
             where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) order by l.name collate \"und-x-icu\", l.id) as labels, \
@@ -313,7 +313,7 @@ impl Listed for Conversations {
         t.last_sent_at, t.active_at, t.recent_messages, t.bot_step, t.bot_answers, t.handed_over, t.rating, \
         t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id \
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_users assignee on assignee.tenant_id = t.tenant_id and assignee.id = t.assignee_id";
 }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     record::{self, Common, created, stage},
 };
 
@@ -186,8 +186,8 @@ impl Listed for Deals {
         Column::text("pipeline").nullable(),
         Column::decimal("amount.amount").nullable(),
         Column::word("amount.currency").nullable(),
-        Column::id("contact_id").nullable(),
-        Column::id("company_id").nullable(),
+        Column::reference("contact_id", Refers::To("contact")).nullable(),
+        Column::reference("company_id", Refers::To("company")).nullable(),
         Column::id("property_id").nullable(),
         Column::id("enquiry_id").nullable(),
         Column::date("expected_on").nullable(),
@@ -209,14 +209,14 @@ impl Listed for Deals {
     ];
     const CUSTOM: Option<&'static str> = Some(Deal::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.pipeline, t.amount, t.contact_id, \
-        contact.name as contact_name, t.company_id, company.name as company_name, t.property_id, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.pipeline, t.amount, r.contact_id, \
+        contact.name as contact_name, r.company_id, company.name as company_name, t.property_id, \
         property.name as property_name, t.enquiry_id, enquiry.name as enquiry_name, t.expected_on, t.description, \
         t.stage, t.status, t.reason, t.closed_at, t.sale, t.sold_at, t.owner_id, owner.name as owner_name, t.tags, \
         t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id \
-        left join read_companies company on company.tenant_id = t.tenant_id and company.id = t.company_id \
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
+        left join read_companies company on company.tenant_id = t.tenant_id and company.id = r.company_id \
         left join read_properties property on property.tenant_id = t.tenant_id and property.id = t.property_id \
         left join read_enquiries enquiry on enquiry.tenant_id = t.tenant_id and enquiry.id = t.enquiry_id \
         left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     record::{self, Common, created, stage},
 };
 
@@ -180,7 +180,7 @@ impl Listed for Enquiries {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
-        Column::id("contact_id"),
+        Column::reference("contact_id", Refers::To("contact")),
         Column::word("criteria.purpose"),
         Column::set("criteria.kinds"),
         Column::tags("criteria.cities"),
@@ -205,12 +205,12 @@ impl Listed for Enquiries {
     ];
     const CUSTOM: Option<&'static str> = Some(Enquiry::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.contact_id, contact.name as contact_name, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.name, r.contact_id, contact.name as contact_name, \
         t.criteria, t.source, t.stage, t.status, t.outcome, t.closed_at, t.offered_property_ids, t.offer_count, \
         t.last_offer_at, t.external_offers, t.owner_id, owner.name as owner_name, t.tags, t.shared, t.custom, \
         t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id \
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
 

@@ -5,14 +5,14 @@ use jiff_sqlx::ToSqlx;
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::{Error, Listed, list, product_holders::ProductHolders};
+use crate::{Error, Listed, list, product_holders::ProductHolders, redirects};
 
 /// Most entitlements that are offered at once.
 const MAX_OFFERED: i64 = 1000;
 
 /// The entitlements that a requester may choose from, by name of the product: its own and, for a contact, those of the
-/// companies it belongs to and of the contacts merged into it, as long as they are active and valid at that time. Products that are retired or archived stay
-/// hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored.
+/// companies it belongs to, whatever any of them owned before it was merged included, as long as they are active and valid
+/// at that time. Products that are retired or archived stay hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored.
 ///
 /// # Errors
 /// When the database fails.
@@ -29,12 +29,12 @@ pub async fn entitlement_picker(
              select $2::text collate \"C\", $3::text collate \"C\"
              union all
              select 'company', unnest(c.company_ids) from read_contacts c
-             where $2 = 'contact' and c.tenant_id = $1 and c.id = $3
-             union all
-             select 'contact', unnest(c.absorbed) from read_contacts c
-             where $2 = 'contact' and c.tenant_id = $1 and c.id = $3
+             where $2 = 'contact' and c.tenant_id = $1 and c.id = read_survivor($1, 'contact', $3)
+         ), family (kind, id) as (
+             select distinct holder.kind, f.id collate \"C\" from holder
+             cross join lateral read_family($1, holder.kind, holder.id) f (id)
          ), page as materialized (
-             select t.*, p.name as offered_name from holder
+             select t.*, p.name as offered_name from family holder
              join read_product_holders t
                  on t.tenant_id = $1 and t.holder_kind = holder.kind and t.holder_id = holder.id and t.status = 'active'
              join read_product_catalogue p
@@ -44,10 +44,10 @@ pub async fn entitlement_picker(
                    concat_ws(' ', p.name, t.contract_number, t.serial_number)), $5) > 0)
              order by p.name collate \"und-x-icu\", t.granted_at, t.id limit $6
          )
-         select (select row_to_json(v) from (select {}) v)::text from page t {}
+         select (select row_to_json(v) from (select {}) v)::text from {}
          order by t.offered_name collate \"und-x-icu\", t.granted_at, t.id",
         ProductHolders::SELECT,
-        ProductHolders::JOINS
+        redirects::shown::<ProductHolders>("page", None)
     );
     let kind = match requester.kind {
         PartyKind::Contact => "contact",

@@ -175,8 +175,9 @@ fn is_noise(kind: &str, event: &str, data: &Value) -> bool {
         ("conversation", "read_marker_moved" | "message_sent" | "message_delivered" | "message_read")
         | ("conversation", "bot_step_shown" | "claimed")
         | ("ticket", "reply_sent")
-        | ("contact", "offer_received" | "absorbed" | "released")
+        | ("contact", "offer_received" | "absorbed" | "released" | "forwarded")
         | ("company", "absorbed" | "released")
+        | ("ticket", "absorbed" | "released" | "forwarded")
         | ("enquiry", "offer_sent")
         | ("property", "media_reordered")
         | (_, "external_id_added" | "external_id_removed") => true,

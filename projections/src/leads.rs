@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     record::{self, Common, created, stage},
 };
 
@@ -184,7 +184,7 @@ impl Listed for Leads {
     const COLUMNS: &'static [Column] = &[
         Column::text("name"),
         Column::text("source").nullable(),
-        Column::id("contact_id").nullable(),
+        Column::reference("contact_id", Refers::To("contact")).nullable(),
         Column::email("email").nullable(),
         Column::phone("phone").nullable(),
         Column::word("phone_e164").nullable(),
@@ -195,7 +195,7 @@ impl Listed for Leads {
         Column::text("description").nullable(),
         Column::word("stage"),
         Column::word("status"),
-        Column::id("converted_contact_id").nullable(),
+        Column::reference("converted_contact_id", Refers::To("contact")).nullable(),
         Column::id("converted_deal_id").nullable(),
         Column::id("owner_id").nullable(),
         Column::tags("tags"),
@@ -207,12 +207,12 @@ impl Listed for Leads {
     ];
     const CUSTOM: Option<&'static str> = Some(Lead::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.source, t.contact_id, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.source, r.contact_id, \
         contact.name as contact_name, t.email, t.phone, t.phone_e164, t.phone_extension, t.city, t.amount, t.description, t.stage, t.status, \
-        t.converted_contact_id, t.converted_deal_id, t.lost_reason, t.closed_at, t.owner_id, owner.name as owner_name, \
+        r.converted_contact_id, t.converted_deal_id, t.lost_reason, t.closed_at, t.owner_id, owner.name as owner_name, \
         t.tags, t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id \
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
 

@@ -41,6 +41,7 @@ pub mod product_holders;
 pub mod projects;
 pub mod properties;
 pub mod quick_replies;
+pub mod redirects;
 pub mod relations;
 pub mod roles;
 pub mod rule_runs;
@@ -67,6 +68,7 @@ pub use list::{
 };
 pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use rebuild::{Difference, Progress};
+pub use redirects::{Redirects, Refers, follows};
 pub use ticket_thread::{thread, thread_as_of};
 pub use tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use totals::{Group, MAX_GROUPS, Totalled, groups, sum};
@@ -124,6 +126,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<rules::Rules>();
     visitor.visit::<rule_runs::RuleRuns>();
     visitor.visit::<holdings::Holdings>();
+    visitor.visit::<Redirects>();
     visitor.visit::<timers::Timers>();
     visitor.visit::<causation::Causation>();
     visitor.visit::<feed::Feed>();

@@ -16,6 +16,7 @@ use crate::{
     ReadModel,
     collation::ROOT,
     cursor::Cursor,
+    redirects::{self, Refers},
     sql::{self, Sql},
     times,
 };
@@ -35,11 +36,13 @@ pub struct Column {
     pub hides: bool,
     /// The further table that has its index, where the list itself has none.
     pub beside: Option<&'static str>,
+    /// The records that it refers to, if they may be merged: filters and answers follow those that go on for them.
+    pub refers: Option<Refers>,
 }
 
 impl Column {
     const fn new(name: &'static str, kind: FieldKind) -> Column {
-        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None }
+        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None }
     }
 
     /// A column of text that people type: names, cities, titles.
@@ -102,7 +105,19 @@ impl Column {
         Column { sortable: false, ..Column::new(name, FieldKind::Tags) }
     }
 
-    /// The same, but records for which it is true are left out unless the filter asks about it.
+    /// A column of ids of records that may be merged.
+    pub const fn reference(name: &'static str, refers: Refers) -> Column {
+        Column::id(name).of(refers)
+    }
+
+    /// The same, of ids of records that may be merged. [`Listed::SELECT`] and [`Listed::JOINS`] take it from `r`, which has
+    /// those that go on for merged ones.
+    #[must_use]
+    pub const fn of(self, refers: Refers) -> Column {
+        Column { refers: Some(refers), ..self }
+    }
+
+    /// The same, but records for which it is true, or which have a value, are left out unless the filter asks about it.
     #[must_use]
     pub const fn hiding(self) -> Column {
         Column { hides: true, ..self }
@@ -184,6 +199,9 @@ pub trait Listed: ReadModel {
     }
     /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
     const FOLLOWS: &'static [&'static str] = &[];
+    /// Conditions that show hidden merged records too, besides one on `merged_into`: a field that is asked for one of
+    /// several values, and which value if not any.
+    const SHOWS_MERGED: &'static [(&'static str, Option<&'static str>)] = &[("id", None)];
     /// The order unless another is asked for; `id` follows.
     const DEFAULT_SORT: &'static [Sort];
     /// The output columns of a row `t`, joined rows included.
@@ -433,7 +451,11 @@ pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step
         sql.push(" and (").filter(filter).push(")");
     }
     for column in M::COLUMNS.iter().filter(|column| column.hides && !filter.mentions(column.name)) {
-        sql.push(" and not t.").push(column.name);
+        match column.kind {
+            FieldKind::Bool => sql.push(" and not t.").push(column.name),
+            _ if M::SHOWS_MERGED.iter().any(|(field, value)| filter.asks_for(field, *value)) => continue,
+            _ => sql.push(" and t.").push(column.name).push(" is null"),
+        };
     }
     if let Some((only, _)) = M::ONLY {
         sql.push(" and ").push(only);
@@ -445,7 +467,8 @@ pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
-    let (statement, cursor) = statement::<M>(tenant, request)?;
+    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
+    let (statement, cursor) = statement::<M>(tenant, request, &filter)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
@@ -459,15 +482,16 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count::<M>(pool, tenant, &request.filter).await?),
-        Count::Estimate => Some(estimate::<M>(pool, tenant, &request.filter).await?),
+        Count::Exact => Some(count::<M>(pool, tenant, &filter).await?),
+        Count::Estimate => Some(estimate::<M>(pool, tenant, &filter).await?),
     };
     let data = raws::<M>(rows.into_iter().map(|(json, _)| json))?;
     Ok(Page { data, next, total })
 }
 
-/// The statement of a page, one row more than asked for, and what writes the cursor of the next.
-fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Cursor), ListError> {
+/// The statement of a page, one row more than asked for, and what writes the cursor of the next. `filter` is what was
+/// asked for, with merged records followed; a cursor is bound to what was asked for.
+fn statement<M: Listed>(tenant: Id, request: &ListRequest, filter: &Filter) -> Result<(Sql, Cursor), ListError> {
     let steps = steps::<M>(&request.sort, &request.collation);
     // In another language another row comes next.
     let order = format!("{} {}", named(&steps), request.collation);
@@ -480,7 +504,7 @@ fn statement<M: Listed>(tenant: Id, request: &ListRequest) -> Result<(Sql, Curso
         None => None,
     };
     let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
-    Ok((page::<M>(tenant, &request.filter, &steps, after.as_deref(), rows), cursor))
+    Ok((page::<M>(tenant, filter, &steps, after.as_deref(), rows), cursor))
 }
 
 /// Rows of a list as they are told.
@@ -533,7 +557,7 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
         // As text no reader rounds it.
         sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
     }
-    sql.push(")::text from page t ").push(M::JOINS).push(" order by t.ordinal");
+    sql.push(")::text from ").push(&redirects::shown::<M>("page", None)).push(" order by t.ordinal");
     sql
 }
 
@@ -599,7 +623,8 @@ async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Resu
 /// # Errors
 /// As [`list`].
 pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<String, ListError> {
-    let mut statement = statement::<M>(tenant, request)?.0;
+    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
+    let mut statement = statement::<M>(tenant, request, &filter)?.0;
     statement.text.insert_str(0, "explain ");
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
@@ -613,10 +638,9 @@ pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest
 pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<Record>, sqlx::Error> {
     let statement = format!(
         "select (select row_to_json(v) from (select {}) v)::text, t.version, t.position
-         from read_{} t {} where t.tenant_id = $1 and t.id = $2",
+         from {} where t.tenant_id = $1 and t.id = $2",
         M::SELECT,
-        M::NAME,
-        M::JOINS
+        redirects::shown::<M>(&format!("read_{}", M::NAME), None)
     );
     let found: Option<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(tenant.to_string())
@@ -626,14 +650,14 @@ pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<
     found.map(|(json, version, position)| Ok(Record { data: raw::<M>(json)?, version, position })).transpose()
 }
 
-/// A row that is not in the table, shown as one that is.
-pub(crate) async fn shown<M: Listed>(pool: &PgPool, row: &Value) -> Result<Box<RawValue>, sqlx::Error> {
+/// A row that is not in the table, shown as one that is. `past` says who went on for whom then.
+pub(crate) async fn shown<M: Listed>(pool: &PgPool, row: &Value, past: &Value) -> Result<Box<RawValue>, sqlx::Error> {
+    let source = format!("json_populate_record(null::read_{}, $1::text::json)", M::NAME);
     let statement = format!(
-        "select (select row_to_json(v) from (select {}) v)::text
-         from json_populate_record(null::read_{}, $1::text::json) t {}",
+        "select (select row_to_json(v) from (select {}) v)::text from {}",
         M::SELECT,
-        M::NAME,
-        M::JOINS
+        redirects::shown::<M>(&source, Some("$2::text"))
     );
-    raw::<M>(sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).fetch_one(pool).await?)
+    let query = sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).bind(past.to_string());
+    raw::<M>(query.fetch_one(pool).await?)
 }

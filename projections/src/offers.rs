@@ -8,7 +8,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Sort, Unreadable, decode, fold::raise, users::Reference};
+use crate::{Column, Listed, ReadModel, Refers, Sort, Unreadable, decode, fold::raise, users::Reference};
 
 /// The offers.
 #[derive(Clone, Copy, Debug)]
@@ -142,11 +142,11 @@ impl Listed for Offers {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::id("enquiry_id").nullable(),
-        Column::id("contact_id"),
+        Column::reference("contact_id", Refers::To("contact")),
         Column::set("property_ids"),
         Column::text("text").nullable(),
         Column::word("status"),
-        Column::id("sent_to_id").nullable(),
+        Column::reference("sent_to_id", Refers::To("contact")).nullable(),
         Column::word("medium").nullable(),
         Column::text("repeat_reason").nullable(),
         Column::set("accepted_property_ids"),
@@ -158,16 +158,16 @@ impl Listed for Offers {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("drafted_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.enquiry_id, enquiry.name as enquiry_name, t.contact_id, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.enquiry_id, enquiry.name as enquiry_name, r.contact_id, \
         contact.name as contact_name, t.property_ids, \
         array(select json_build_object('id', p.id, 'name', p.name) from read_properties p \
             where p.tenant_id = t.tenant_id and p.id = any (t.property_ids) \
             order by array_position(t.property_ids, p.id)) as properties, \
-        t.text, t.status, t.sent_to_id, t.medium, t.repeated, t.repeat_reason, t.accepted_property_ids, \
+        t.text, t.status, r.sent_to_id, t.medium, t.repeated, t.repeat_reason, t.accepted_property_ids, \
         t.decline_reason, t.drafted_at, t.sent_at, t.opened_at, t.answered_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_enquiries enquiry on enquiry.tenant_id = t.tenant_id and enquiry.id = t.enquiry_id \
-        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = t.contact_id";
+        left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id";
 }
 
 #[cfg(test)]

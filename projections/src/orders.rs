@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     fold::raise,
     record::{self, Attributes as _},
 };
@@ -221,8 +221,8 @@ impl Listed for Orders {
         Column::integer("number"),
         Column::word("source"),
         Column::word("external_number").nullable(),
-        Column::id("customer_id").nullable(),
-        Column::id("company_id").nullable(),
+        Column::reference("customer_id", Refers::To("contact")).nullable(),
+        Column::reference("company_id", Refers::To("company")).nullable(),
         Column::text("name").nullable(),
         Column::phone("phone").nullable(),
         Column::word("phone_e164").nullable(),
@@ -245,13 +245,13 @@ impl Listed for Orders {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("placed_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.number, t.source, t.external_number, t.customer_id, \
-        customer.name as customer_name, t.company_id, company.name as company_name, t.name, t.phone, t.phone_e164, t.phone_extension, t.email, t.city, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.number, t.source, t.external_number, r.customer_id, \
+        customer.name as customer_name, r.company_id, company.name as company_name, t.name, t.phone, t.phone_e164, t.phone_extension, t.email, t.city, \
         t.address, t.items, t.discount, t.shipping, t.total, t.conversation_id, t.comment, t.status, t.payments, \
         t.paid, t.paid_in_full, t.paid_at, t.cancelled, t.cancel_reason, t.cancelled_at, t.placed_at, t.updated_at";
     const JOINS: &'static str = "\
-        left join read_contacts customer on customer.tenant_id = t.tenant_id and customer.id = t.customer_id \
-        left join read_companies company on company.tenant_id = t.tenant_id and company.id = t.company_id";
+        left join read_contacts customer on customer.tenant_id = t.tenant_id and customer.id = r.customer_id \
+        left join read_companies company on company.tenant_id = t.tenant_id and company.id = r.company_id";
 }
 
 #[cfg(test)]

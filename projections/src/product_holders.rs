@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Tally, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Tally, Unreadable, decode,
     fold::{micros, raise},
 };
 
@@ -183,7 +183,7 @@ impl Listed for ProductHolders {
     const COLUMNS: &'static [Column] = &[
         Column::id("product_id"),
         Column::word("holder_kind"),
-        Column::id("holder_id"),
+        Column::reference("holder_id", Refers::By("holder_kind")),
         Column::word("status"),
         Column::text("contract_number").nullable(),
         Column::text("serial_number").nullable(),
@@ -201,18 +201,18 @@ impl Listed for ProductHolders {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("granted_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.product_id, product.name as product_name, \
         product.color as product_color, product.icon as product_icon, product.category_id as product_category_id, \
-        t.holder_kind, t.holder_id, coalesce(contact.name, company.name, colleague.name) as holder_name, \
+        t.holder_kind, r.holder_id, coalesce(contact.name, company.name, colleague.name) as holder_name, \
         coalesce(contact.email, company.email, colleague.email) as holder_email, t.status, t.contract_number, \
         t.serial_number, t.price, t.quantity, t.valid_from, t.valid_to, t.custom, t.source, t.external_id, \
         t.revoked_reason, t.granted_at, t.ended_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_product_catalogue product on product.tenant_id = t.tenant_id and product.id = t.product_id \
         left join read_contacts contact \
-            on t.holder_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = t.holder_id \
+            on t.holder_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = r.holder_id \
         left join read_companies company \
-            on t.holder_kind = 'company' and company.tenant_id = t.tenant_id and company.id = t.holder_id \
+            on t.holder_kind = 'company' and company.tenant_id = t.tenant_id and company.id = r.holder_id \
         left join read_users colleague \
-            on t.holder_kind = 'user' and colleague.tenant_id = t.tenant_id and colleague.id = t.holder_id";
+            on t.holder_kind = 'user' and colleague.tenant_id = t.tenant_id and colleague.id = r.holder_id";
 }
 
 #[cfg(test)]

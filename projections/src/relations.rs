@@ -10,7 +10,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Sort, Unreadable, decode};
+use crate::{Column, Listed, ReadModel, Refers, Sort, Unreadable, decode};
 
 /// The relations.
 #[derive(Clone, Copy, Debug)]
@@ -88,20 +88,20 @@ impl Listed for Relations {
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::word("from_kind"),
-        Column::id("from_id"),
+        Column::reference("from_id", Refers::By("from_kind")),
         Column::word("to_kind"),
-        Column::id("to_id"),
+        Column::reference("to_id", Refers::By("to_kind")),
         Column::word("role"),
-        Column::set("record_ids"),
+        Column::set("record_ids").of(Refers::Any),
         Column::bool("removed").hiding(),
         Column::time("added_at"),
         Column::time("removed_at").nullable(),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("added_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.from_kind, t.from_id, \
-        read_name(t.tenant_id, t.from_kind, t.from_id) as from_name, t.to_kind, t.to_id, \
-        read_name(t.tenant_id, t.to_kind, t.to_id) as to_name, t.role, t.record_ids, t.removed, t.added_at, t.removed_at";
+    const SELECT: &'static str = "t.id, t.version, t.position, t.from_kind, r.from_id, \
+        read_name(t.tenant_id, t.from_kind, r.from_id) as from_name, t.to_kind, r.to_id, \
+        read_name(t.tenant_id, t.to_kind, r.to_id) as to_name, t.role, r.record_ids, t.removed, t.added_at, t.removed_at";
 }
 
 #[cfg(test)]

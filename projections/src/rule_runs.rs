@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     fold::{micros, raise},
 };
 
@@ -244,8 +244,8 @@ impl Listed for RuleRuns {
         Column::integer("trigger_position"),
         Column::word("trigger_event_id"),
         Column::word("subject_kind"),
-        Column::id("subject_id"),
-        Column::id("contact_id").nullable(),
+        Column::reference("subject_id", Refers::By("subject_kind")),
+        Column::reference("contact_id", Refers::To("contact")).nullable(),
         Column::time("due_at").nullable(),
         Column::set("chosen"),
         Column::integer("attempts"),
@@ -257,8 +257,8 @@ impl Listed for RuleRuns {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("trigger_position")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.rule_id, t.rule_version, t.status, t.reason, \
-        t.stopped_by, t.trigger_type, t.trigger_position, t.trigger_event_id, t.subject_kind, t.subject_id, \
-        t.contact_id, t.trace, t.due_at, t.prepared_at, t.candidates, t.chosen, t.actions, t.unknown, t.produced, \
+        t.stopped_by, t.trigger_type, t.trigger_position, t.trigger_event_id, t.subject_kind, r.subject_id, \
+        r.contact_id, t.trace, t.due_at, t.prepared_at, t.candidates, t.chosen, t.actions, t.unknown, t.produced, \
         t.attempts, t.error, t.cancelled_by, t.recheck, t.asked_at, t.executed_at, t.updated_at";
 }
 

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable,
     author::{AuthorKind, author},
     decode,
     fold::{micros, raise},
@@ -189,7 +189,7 @@ impl Listed for Tasks {
         Column::text("text").nullable(),
         Column::integer("priority"),
         Column::id("project_id").nullable(),
-        Column::set("subject_ids"),
+        Column::set("subject_ids").of(Refers::Listed("subjects")),
         Column::word("status"),
         Column::bool("open"),
         Column::id("assignee_id").nullable(),
@@ -198,7 +198,7 @@ impl Listed for Tasks {
         Column::id("rule_run_id").nullable(),
         Column::text("outcome").nullable(),
         Column::word("author_kind").nullable(),
-        Column::id("author_id").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::time("created_at"),
         Column::time("started_at").nullable(),
         Column::time("closed_at").nullable(),
@@ -207,9 +207,9 @@ impl Listed for Tasks {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("due_at"), Sort::descending("priority")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.title, t.text, t.priority, t.project_id, \
-        project.name as project_name, t.subjects, t.subject_ids, read_names(t.tenant_id, t.subjects) as subject_names, \
+        project.name as project_name, r.subjects, r.subject_ids, read_names(t.tenant_id, r.subjects) as subject_names, \
         t.status, t.open, t.assignee_id, assignee.name as assignee_name, t.due_at, t.overdue, t.rule_run_id, t.outcome, \
-        t.cancel_reason, t.author_kind, t.author_id, read_name(t.tenant_id, t.author_kind, t.author_id) as author_name, \
+        t.cancel_reason, t.author_kind, r.author_id, read_name(t.tenant_id, t.author_kind, r.author_id) as author_name, \
         t.created_at, t.started_at, t.closed_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_projects project on project.tenant_id = t.tenant_id and project.id = t.project_id \

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use domain::{
     Aggregate, Id,
-    ticket::{Event, LinkKind, Ticket},
+    ticket::{self, Event, LinkKind, Ticket},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     ticket_list::{self, TicketList},
     users::Reference,
 };
@@ -27,6 +27,12 @@ pub struct Link {
     pub ticket_id: Id,
     /// What this one is to the other.
     pub kind: LinkKind,
+}
+
+impl From<&ticket::Link> for Link {
+    fn from(link: &ticket::Link) -> Link {
+        Link { ticket_id: link.ticket, kind: link.kind }
+    }
 }
 
 /// A ticket.
@@ -81,7 +87,7 @@ pub struct LinkedTicket {
     /// What it is about.
     pub title: Option<String>,
     /// Where it stands.
-    pub status: Option<domain::ticket::Status>,
+    pub status: Option<ticket::Status>,
 }
 
 impl ReadModel for TicketDetail {
@@ -90,7 +96,7 @@ impl ReadModel for TicketDetail {
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     type Row = Row;
 
-    fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    fn apply(id: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let mut happened = decode::<Ticket>(event)?;
         let row = match (row, &mut happened) {
             (None, Event::Opened(opened)) => {
@@ -109,6 +115,11 @@ impl ReadModel for TicketDetail {
             (row, _) => row,
         };
         let Some(mut row) = row else { return Ok(None) };
+        // Only what is its own changes; what merged tickets brought along shows besides.
+        if let Some(own) = row.ticket.parts.get(&id) {
+            row.follower_ids.clone_from(&own.followers);
+            row.ticket_links = own.links.iter().map(Link::from).collect();
+        }
         match &mut happened {
             Event::DescriptionChanged { to, .. } => row.description = Some(std::mem::take(&mut to.0)),
             Event::DescriptionCleared { .. } => row.description = None,
@@ -126,7 +137,19 @@ impl ReadModel for TicketDetail {
             Event::Rated { text, .. } => row.rating_text = text.take().map(|text| text.0),
             _ => {}
         }
-        Ok(ticket_list::Row::after(Some(row.ticket), happened, event).map(|ticket| Row { ticket, ..row }))
+        let Some(ticket) = ticket_list::Row::after(Some(row.ticket), happened, event) else { return Ok(None) };
+        let mut row = Row { ticket, ..row };
+        if let Some(mut own) = row.ticket.parts.remove(&id) {
+            own.followers.clone_from(&row.follower_ids);
+            own.links =
+                row.ticket_links.iter().map(|link| ticket::Link { ticket: link.ticket_id, kind: link.kind }).collect();
+            for brought in row.ticket.parts.values() {
+                row.follower_ids.extend(&brought.followers);
+                row.ticket_links.extend(brought.links.iter().map(Link::from));
+            }
+            row.ticket.parts.insert(id, own);
+        }
+        Ok(Some(row))
     }
 }
 
@@ -135,7 +158,11 @@ impl Listed for TicketDetail {
     const LISTED: bool = false;
     const READ: &'static str = Ticket::KIND;
     type View = View;
-    const COLUMNS: &'static [Column] = &[Column::id("id")];
+    const COLUMNS: &'static [Column] = &[
+        Column::id("id"),
+        Column::reference("requester_id", Refers::By("requester_kind")).nullable(),
+        Column::reference("company_id", Refers::To("company")).nullable(),
+    ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("id")];
     const SELECT: &'static str = constcat::SELECT;
@@ -149,11 +176,13 @@ mod constcat {
     const REST: &str = ", t.description, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
             where u.tenant_id = t.tenant_id and u.id = any (t.follower_ids) order by u.name collate \"und-x-icu\", u.id) as followers, \
-        array(select json_build_object('id', link->>'ticket_id', 'kind', link->>'kind', 'number', l.number, \
+        array(select json_build_object('id', link.id, 'kind', link.kind, 'number', l.number, \
                 'title', l.title, 'status', l.status) \
-            from jsonb_array_elements(t.ticket_links) link left join read_ticket_list l \
-                on l.tenant_id = t.tenant_id and l.id = link->>'ticket_id' \
-            order by link->>'ticket_id', link->>'kind') as linked_tickets, \
+            from (select distinct known->>'kind' as kind, case known->>'kind' when 'merged_from' then known->>'ticket_id' \
+                    else read_survivor(t.tenant_id, 'ticket', known->>'ticket_id', r.past) end collate \"C\" as id \
+                from jsonb_array_elements(t.ticket_links) known) link \
+            left join read_ticket_list l on l.tenant_id = t.tenant_id and l.id = link.id \
+            where link.id <> t.id order by link.id, link.kind) as linked_tickets, \
         t.split_into, t.outcome, t.rating_text";
 
     const LENGTH: usize = ticket_list::SELECT.len() + REST.len();
@@ -177,11 +206,44 @@ mod constcat {
 
 #[cfg(test)]
 mod tests {
+    use domain::ticket::Brought;
+
     use super::*;
     use crate::{
         fold::tests::{folded, id, refuses_strangers},
         ticket_list::tests::opened,
     };
+
+    #[test]
+    fn what_merged_tickets_brought_along_shows_until_it_is_given_back() {
+        let other = ticket::Link { ticket: id(5), kind: LinkKind::Blocks };
+        let brought = Brought { tags: ["vip".to_owned()].into(), followers: [id(3)].into(), links: [other].into() };
+        let parts = || [(id(9), brought.clone()), (id(10), brought.clone())].into();
+        let absorbed = || Event::Absorbed { ticket: id(9), parts: parts(), assignee: None };
+        let released = |which: u128| Event::Released { ticket: id(which), parts: [id(which)].into() };
+        let row = |events: Vec<Event>| {
+            folded::<TicketDetail, Ticket>([opened(), Event::FollowerAdded { user: id(4) }].into_iter().chain(events))
+        };
+        let whole = row(vec![absorbed()]).unwrap();
+        assert_eq!(whole.ticket.tags, ["hot".to_owned(), "vip".into()].into());
+        assert_eq!(whole.follower_ids, [id(3), id(4)].into());
+        assert_eq!(whole.ticket_links, [Link { ticket_id: id(5), kind: LinkKind::Blocks }].into());
+        // Two brought the same: it goes with the second.
+        let half = row(vec![absorbed(), released(9)]).unwrap();
+        assert_eq!((half.ticket.tags, half.follower_ids), (whole.ticket.tags, whole.follower_ids));
+        let alone = |row: Option<Row>| {
+            let mut row = row.unwrap();
+            row.ticket.updated_at = crate::fold::tests::at(0);
+            row
+        };
+        assert_eq!(alone(row(vec![absorbed(), released(9), released(10)])), alone(row(vec![])));
+        // By hand it stays, and is removed from all.
+        let tagged = row(vec![absorbed(), Event::Tagged { tag: "vip".into() }, released(9), released(10)]).unwrap();
+        assert_eq!(tagged.ticket.tags, ["hot".to_owned(), "vip".into()].into());
+        let gone = [Event::Untagged { tag: "vip".into() }, Event::FollowerRemoved { user: id(3) }];
+        let gone = row([vec![absorbed()], gone.into()].concat()).unwrap();
+        assert_eq!((gone.ticket.tags, gone.follower_ids), (["hot".to_owned()].into(), [id(4)].into()));
+    }
 
     #[test]
     fn it_has_what_the_list_has_and_more() {
@@ -197,7 +259,7 @@ mod tests {
             Event::DescriptionChanged { from: None, to: "Half of it".into() },
             Event::Split { new_ticket: id(8), title: "Mouse".into(), messages: BTreeSet::new() },
             Event::Resolved { outcome: Some("Water".into()), stage: None },
-            Event::Rated { score: 4, text: Some("Wet".into()) },
+            Event::Rated { score: 4, text: Some("Wet".into()), via_ticket: None },
         ];
         let row = folded::<TicketDetail, Ticket>(events.clone()).unwrap();
         assert_eq!(row.description.as_deref(), Some("Half of it"));

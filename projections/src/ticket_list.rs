@@ -1,19 +1,19 @@
 //! Tickets as a list shows them, and what filters and sorts them. Table: `read_ticket_list`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Aggregate, Id, PartyKind, Time,
     custom::{self, Custom},
     stage::Means,
-    ticket::{Event, Opened, Status, Ticket},
+    ticket::{Brought, Event, Link, Opened, Status, Ticket},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Further, Listed, ReadModel, Sort, Tally, Unreadable, decode,
+    Column, Further, Listed, ReadModel, Refers, Sort, Tally, Unreadable, decode,
     fold::{micros, raise},
 };
 
@@ -91,6 +91,9 @@ pub struct Row {
     pub status_before_merge: Option<Status>,
     /// The ticket it was split off from.
     pub split_from: Option<Id>,
+    /// Whose tags, followers and links show here, its own among them, while others are merged into it.
+    #[schemars(skip)]
+    pub parts: BTreeMap<Id, Brought>,
 }
 
 /// A ticket in a list, with the names of what it refers to as they are now.
@@ -157,6 +160,7 @@ impl Row {
             merged_into: None,
             status_before_merge: None,
             split_from: opened.split_from,
+            parts: BTreeMap::new(),
         }
     }
 
@@ -171,6 +175,11 @@ impl Row {
         if let Some((to, means)) = happened.stage() {
             row.stage_means = means.unwrap_or_else(|| Means::usual(to));
             to.clone_into(&mut row.stage);
+        }
+        let id: Id = event.key().parse().unwrap_or(Id::NIL);
+        let own = row.parts.remove(&id);
+        if let Some(own) = &own {
+            row.tags.clone_from(&own.tags);
         }
         match happened {
             Event::TitleChanged { to, .. } => row.title = to.0,
@@ -190,7 +199,10 @@ impl Row {
                 row.product_id = None;
             }
             Event::Tagged { tag } => drop(row.tags.insert(tag)),
-            Event::Untagged { tag } => drop(row.tags.remove(&tag)),
+            Event::Untagged { tag } => {
+                row.tags.remove(&tag);
+                row.parts.values_mut().for_each(|brought| brought.tags.retain(|known| *known != tag));
+            }
             Event::CustomChanged { changes } => custom::apply(&mut row.custom, &changes),
             Event::Assigned { to, .. } => row.assignee_id = Some(to),
             Event::Unassigned { .. } => row.assignee_id = None,
@@ -233,6 +245,15 @@ impl Row {
                 row.merged_into = None;
             }
             Event::Rated { score, .. } => row.rating = Some(score),
+            Event::Absorbed { parts, .. } => row.parts.extend(parts),
+            Event::Released { parts, .. } => row.parts.retain(|ticket, _| !parts.contains(ticket)),
+            Event::FollowerRemoved { user } => {
+                row.parts.values_mut().for_each(|brought| brought.followers.retain(|known| *known != user));
+            }
+            Event::Unlinked { ticket, kind } => {
+                let gone = Link { ticket, kind };
+                row.parts.values_mut().for_each(|brought| brought.links.retain(|known| *known != gone));
+            }
             Event::Opened(_)
             | Event::StageChanged { .. }
             | Event::DescriptionChanged { .. }
@@ -241,10 +262,14 @@ impl Row {
             | Event::NoteAdded { .. }
             | Event::MessageRedacted { .. }
             | Event::FollowerAdded { .. }
-            | Event::FollowerRemoved { .. }
             | Event::Split { .. }
             | Event::Linked { .. }
-            | Event::Unlinked { .. } => {}
+            | Event::Forwarded { .. } => {}
+        }
+        if !row.parts.is_empty() {
+            let own = Brought { tags: row.tags.clone(), ..own.unwrap_or_default() };
+            row.tags.extend(row.parts.values().flat_map(|brought| &brought.tags).cloned());
+            row.parts.insert(id, own);
         }
         Some(row)
     }
@@ -315,8 +340,8 @@ impl Listed for TicketList {
         Column::integer("priority"),
         Column::text("category").nullable(),
         Column::word("requester_kind").nullable(),
-        Column::id("requester_id").nullable(),
-        Column::id("company_id").nullable(),
+        Column::reference("requester_id", Refers::By("requester_kind")).nullable(),
+        Column::reference("company_id", Refers::To("company")).nullable(),
         Column::id("team_id").nullable(),
         Column::id("assignee_id").nullable(),
         Column::id("product_id").nullable(),
@@ -335,11 +360,13 @@ impl Listed for TicketList {
         Column::integer("reopened_count"),
         Column::integer("message_count"),
         Column::integer("rating").nullable(),
-        Column::id("merged_into").nullable(),
+        Column::id("merged_into").nullable().hiding(),
         Column::id("split_from").nullable(),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
+    const SHOWS_MERGED: &'static [(&'static str, Option<&'static str>)] =
+        &[("id", None), ("number", None), ("status", Some("merged"))];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("priority"), Sort::ascending("opened_at")];
     const SELECT: &'static str = SELECT;
     const JOINS: &'static str = JOINS;
@@ -347,8 +374,8 @@ impl Listed for TicketList {
 
 /// The columns of [`View`].
 pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title, t.status, t.stage, t.stage_means, t.priority, \
-    t.category, t.requester_kind, t.requester_id, coalesce(contact.name, requesting.name) as requester_name, \
-    t.company_id, company.name as company_name, t.team_id, team.name as team_name, t.assignee_id, \
+    t.category, t.requester_kind, r.requester_id, coalesce(contact.name, requesting.name) as requester_name, \
+    r.company_id, company.name as company_name, t.team_id, team.name as team_name, t.assignee_id, \
     assignee.name as assignee_name, t.product_id, product.name as product_name, product.color as product_color, \
     product.icon as product_icon, t.entitlement_id, t.tags, t.custom, t.channel, t.origin, t.opened_at, t.updated_at, \
     t.first_reply_at, t.last_message_at, t.last_customer_message_at, t.resolved_at, t.closed_at, t.snoozed_until, \
@@ -357,10 +384,10 @@ pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title,
 /// Where the names come from.
 pub(crate) const JOINS: &str = "\
     left join read_contacts contact \
-        on t.requester_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = t.requester_id \
+        on t.requester_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = r.requester_id \
     left join read_users requesting \
-        on t.requester_kind = 'user' and requesting.tenant_id = t.tenant_id and requesting.id = t.requester_id \
-    left join read_companies company on company.tenant_id = t.tenant_id and company.id = t.company_id \
+        on t.requester_kind = 'user' and requesting.tenant_id = t.tenant_id and requesting.id = r.requester_id \
+    left join read_companies company on company.tenant_id = t.tenant_id and company.id = r.company_id \
     left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id \
     left join read_users assignee on assignee.tenant_id = t.tenant_id and assignee.id = t.assignee_id \
     left join read_product_catalogue product on product.tenant_id = t.tenant_id and product.id = t.product_id";

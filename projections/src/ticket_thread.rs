@@ -14,9 +14,10 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Sort, Unreadable, as_of,
+    AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
     decode, list,
+    redirects::{self, Past},
     ticket_detail::{self, TicketDetail},
 };
 
@@ -173,7 +174,7 @@ impl ReadModel for TicketThread {
 
     fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let row = match (row, decode::<Ticket>(event)?) {
-            (_, Event::MessageReceived { message_id, external_id, from, body, attachments }) => {
+            (_, Event::MessageReceived { message_id, external_id, from, body, attachments, .. }) => {
                 let mut row = Row::written(Kind::Message, message_id, body, attachments, event)?;
                 row.external_id = external_id;
                 if let Some(from) = from {
@@ -198,7 +199,7 @@ impl ReadModel for TicketThread {
                 let row = Row::written(Kind::Reply, message_id, body, attachments, event)?;
                 Some(Row { delivery: Some(Delivery::Queued), ..row })
             }
-            (_, Event::NoteAdded { message_id, body, attachments }) => {
+            (_, Event::NoteAdded { message_id, body, attachments, .. }) => {
                 Some(Row::written(Kind::Note, message_id, body, attachments, event)?)
             }
             (Some(row), Event::ReplySent { external_id, .. }) => {
@@ -226,12 +227,12 @@ impl Listed for TicketThread {
     const READ: &'static str = Ticket::KIND;
     type View = View;
     const COLUMNS: &'static [Column] = &[
-        Column::id("ticket_id"),
+        Column::reference("ticket_id", Refers::To("ticket")),
         Column::id("message_id"),
         Column::word("kind"),
         Column::text("body").nullable(),
         Column::word("author_kind").nullable(),
-        Column::id("author_id").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::word("delivery").nullable(),
         Column::word("external_id").nullable(),
         Column::bool("redacted"),
@@ -247,15 +248,15 @@ impl Listed for TicketThread {
     }
 
     const SELECT: &'static str = "t.id, t.version, t.position, t.ticket_id, t.message_id, t.kind, t.body, t.author_kind, \
-        t.author_id, coalesce(contact.name, company.name, colleague.name) as author_name, t.attachments, t.delivery, \
+        r.author_id, coalesce(contact.name, company.name, colleague.name) as author_name, t.attachments, t.delivery, \
         t.delivery_error, t.external_id, t.redacted, t.redaction_reason, t.moved_from, t.written_at, t.written_position";
     const JOINS: &'static str = "\
         left join read_contacts contact \
-            on t.author_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = t.author_id \
+            on t.author_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = r.author_id \
         left join read_companies company \
-            on t.author_kind = 'company' and company.tenant_id = t.tenant_id and company.id = t.author_id \
+            on t.author_kind = 'company' and company.tenant_id = t.tenant_id and company.id = r.author_id \
         left join read_users colleague \
-            on t.author_kind = 'user' and colleague.tenant_id = t.tenant_id and colleague.id = t.author_id";
+            on t.author_kind = 'user' and colleague.tenant_id = t.tenant_id and colleague.id = r.author_id";
 }
 
 /// Most entries of a thread that are read at once.
@@ -288,9 +289,9 @@ pub async fn thread(
              ) entry
              order by entry.written_at, entry.written_position limit $5
          )
-         select (select row_to_json(v) from (select {}) v)::text from page t {} order by t.written_at, t.written_position",
+         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
         TicketThread::SELECT,
-        TicketThread::JOINS
+        redirects::shown::<TicketThread>("page", None)
     );
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(tenant.to_string())
@@ -332,8 +333,10 @@ pub async fn thread_as_of(log: &Log, tenant: Id, ticket: Id, as_of: AsOf) -> Res
     }
     entries.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
     let mut shown = Vec::with_capacity(entries.len());
+    let mut past = Past::default();
     for (id, row, version, position) in entries {
-        shown.push(as_of::show::<TicketThread>(log.pool(), tenant, id, &row, version, position).await?);
+        let folded = (&row, version, position);
+        shown.push(as_of::show::<TicketThread>(log, tenant, id, folded, as_of, &mut past).await?);
     }
     Ok(shown)
 }

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::{
     Listed,
     list::{columns_of, condition},
+    redirects,
     sql::{self, Sql},
 };
 
@@ -99,8 +100,9 @@ pub async fn groups<M: Listed>(
     filter: &Filter,
     by: &Totalled,
 ) -> Result<Vec<Group>, sqlx::Error> {
+    let filter = &redirects::followed::<M>(pool, tenant, filter).await?;
     let mut sql = over::<M>(tenant);
-    let value = by.expression();
+    let value = redirects::totalled::<M>(&by.name).unwrap_or_else(|| by.expression());
     // A record without any value of a set counts as one without a value.
     let value = match by.kind {
         kind if kind.is_set() => {
@@ -125,6 +127,7 @@ pub async fn groups<M: Listed>(
 /// # Errors
 /// When the database fails.
 pub async fn sum<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter, of: &Totalled) -> Result<i64, sqlx::Error> {
+    let filter = &redirects::followed::<M>(pool, tenant, filter).await?;
     let mut sql = over::<M>(tenant);
     sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
     condition::<M>(&mut sql, filter, &[]);

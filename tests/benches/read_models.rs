@@ -332,11 +332,24 @@ impl Desk {
         for turn in 0..written {
             let (external_id, from) = (None, Some(Party::contact(contact)));
             let message_id = message(&format!("m{turn}"));
-            events.push(Event::MessageReceived { message_id, external_id, from, body: body(), attachments: vec![] });
+            events.push(Event::MessageReceived {
+                message_id,
+                external_id,
+                from,
+                body: body(),
+                attachments: vec![],
+                via_ticket: None,
+            });
             let message_id = message(&format!("r{turn}"));
-            events.push(Event::ReplyQueued { message_id, body: body(), attachments: vec![], again: false });
+            events.push(Event::ReplyQueued {
+                message_id,
+                body: body(),
+                attachments: vec![],
+                again: false,
+                via_ticket: None,
+            });
         }
-        events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![] });
+        events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![], via_ticket: None });
         events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into(), means: Some(Means::Open) });
         match random.random_range(0..STATUSES) {
             0 => events.push(Event::Resolved { outcome: None, stage: None }),

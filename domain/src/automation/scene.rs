@@ -128,6 +128,36 @@ impl Scene {
         scene
     }
 
+    /// The same, where the event and the records that it concerns name merged ones: those that go on for them.
+    #[must_use]
+    pub fn following(mut self, merged: &[(Subject, Id)]) -> Scene {
+        for (gone, next) in merged {
+            let renamed = |document: &mut Value| {
+                for (field, value) in document.as_object_mut().into_iter().flatten() {
+                    let names = match value {
+                        Value::Object(party) if party.get("kind") == Some(&json!(gone.kind)) => party.get_mut("id"),
+                        Value::String(_) if kind_meant(field) == gone.kind => Some(value),
+                        _ => None,
+                    };
+                    if let Some(id) = names.filter(|id| **id == json!(gone.id)) {
+                        *id = json!(next);
+                    }
+                }
+            };
+            renamed(&mut self.event);
+            let Some(own) = self.subjects.first().and_then(|subject| self.records.get_mut(&subject.kind)) else {
+                continue;
+            };
+            renamed(Arc::make_mut(&mut own.document));
+            // Lists call them `contact_id`, `requester_id`, ...
+            let columns = own.row.as_mut().and_then(|row| Arc::make_mut(row).as_object_mut()).into_iter().flatten();
+            for (_, id) in columns.filter(|(field, id)| field.ends_with("_id") && **id == json!(gone.id)) {
+                *id = json!(next);
+            }
+        }
+        self
+    }
+
     /// The id of the record of this kind.
     pub fn id_of(&self, kind: &str) -> Option<Id> {
         self.subjects.iter().find(|subject| subject.kind == kind).map(|subject| subject.id)

@@ -152,7 +152,7 @@ fn it_belongs_to_companies_that_exist() {
         .with::<Company>(ACME, [acme()])
         .when(Either::Own(link(None)))
         .then([own(linked(None))]);
-    assert!(maria([linked(None)]).state.state.companies.contains(&ACME));
+    assert!(maria([linked(None)]).state.companies().contains(&ACME));
     let unlink = Command::UnlinkCompany { company: ACME };
     leads_to([linked(None)], &unlink, Event::CompanyUnlinked { company: ACME });
 }
@@ -160,7 +160,7 @@ fn it_belongs_to_companies_that_exist() {
 #[test]
 fn notes_are_written_rewritten_and_removed() {
     let add = |note_id, text: &str| Command::AddNote { note_id, text: text.into() };
-    let added = Event::NoteAdded { note_id: NOTE, text: "Likes tea.".into() };
+    let added = Event::NoteAdded { note_id: NOTE, text: "Likes tea.".into(), via_contact: None };
     leads_to([], &add(Some(NOTE), "Likes tea."), added.clone());
     refused([added.clone()], add(Some(NOTE), "Likes coffee."), NOTE_EXISTS);
     refused([], add(None, " "), TEXT_INVALID);
@@ -225,9 +225,10 @@ fn the_contact_that_remains_knows_what_came_to_it() {
     let moved = identity(IdentityKind::Phone, "+7 900 555 01 01");
     let moved = vec![Identity { e164: Some("+79005550101".into()), ..moved }];
     let merged = own(Event::Merged { into: OTHER, redirects: moved.clone() });
-    let absorbed = Event::Absorbed { contact: SUBJECT, redirects: moved.clone() };
+    let own_part = maria([]).state.brings(SUBJECT);
+    let absorbed = Event::Absorbed { contact: SUBJECT, redirects: moved.clone(), parts: own_part };
     assert_eq!(maria([]).echoes(&merged), [(OTHER, own(absorbed.clone()))]);
-    let released = Event::Released { contact: SUBJECT };
+    let released = Event::Released { contact: SUBJECT, parts: [SUBJECT].into() };
     assert_eq!(maria([]).echoes(&own(Event::Unmerged { from: OTHER })), [(OTHER, own(released.clone()))]);
     assert!(maria([]).echoes(&own(absorbed.clone())).is_empty());
     let add = || Either::Own(Command::AddIdentity(moved[0].clone()));
@@ -236,16 +237,78 @@ fn the_contact_that_remains_knows_what_came_to_it() {
 }
 
 #[test]
+fn what_a_merged_contact_had_the_other_shows_until_that_is_taken_back() {
+    let brought = Brought {
+        tags: ["vip".to_owned()].into(),
+        companies: [ACME].into(),
+        roles: [(ACME, "buyer".to_owned())].into(),
+        identities: [identity(IdentityKind::Telegram, "@maria")].into(),
+        external_ids: [ExternalId { source: "shop".into(), external_id: "C-7".into() }].into(),
+        consents: [("newsletter".to_owned(), Consent::Granted)].into(),
+    };
+    let parts = BTreeMap::from([(OTHER, brought)]);
+    let absorbed = || Event::Absorbed { contact: OTHER, redirects: vec![], parts: parts.clone() };
+    let document = |events: Vec<Event>| Aggregate::document(&maria(events).state).unwrap();
+    let whole = document(vec![absorbed()]);
+    assert_eq!((&whole["tags"], &whole["companies"]), (&json!(["vip"]), &json!([ACME.to_string()])));
+    let released = || Event::Released { contact: OTHER, parts: [OTHER].into() };
+    assert_eq!(document(vec![absorbed(), released()]), document(vec![]));
+    // What is on record of either counts until this one says otherwise; saying so is kept.
+    let change = |state| Command::ChangeConsent { purpose: "newsletter".into(), state };
+    let changed = |to| {
+        let (purpose, from) = ("newsletter".into(), Some(Consent::Granted));
+        Event::ConsentChanged { purpose, from, to, via_contact: None }
+    };
+    leads_to([absorbed()], &change(Consent::Withdrawn), changed(Consent::Withdrawn));
+    leads_to([absorbed()], &change(Consent::Granted), changed(Consent::Granted));
+    let tag = || Either::Common(record::Common::Tag { tag: "vip".into() });
+    maria([absorbed()]).when(tag()).then([Either::Common(Happened::Tagged { tag: "vip".into() })]);
+    let untag = Either::Common(record::Common::Untag { tag: "vip".into() });
+    maria([absorbed()]).when(untag).then([Either::Common(Happened::Untagged { tag: "vip".into() })]);
+    let unlink = Command::UnlinkCompany { company: ACME };
+    leads_to([absorbed()], &unlink, Event::CompanyUnlinked { company: ACME });
+    maria([absorbed()]).when(Either::Own(Command::AddIdentity(identity(IdentityKind::Telegram, "maria")))).nothing();
+    // A chain brings all of it.
+    let onward = maria([absorbed()]).echoes(&own(Event::Merged { into: ANNA, redirects: vec![] }));
+    let [(ANNA, Either::Own(Event::Absorbed { parts, .. }))] = &onward[..] else { panic!("{onward:?}") };
+    assert_eq!(parts.keys().collect::<Vec<_>>(), [&SUBJECT, &OTHER]);
+    assert_eq!(parts[&OTHER].tags, ["vip".to_owned()].into());
+}
+
+#[test]
+fn what_is_said_of_a_merged_contact_belongs_to_the_one_that_goes_on() {
+    let note = |note_id| Command::AddNote { note_id, text: "Likes tea.".into() };
+    let added = Event::NoteAdded { note_id: NOTE, text: "Likes tea.".into(), via_contact: None };
+    let merged = || maria([added.clone(), Event::Merged { into: OTHER, redirects: vec![] }]);
+    let passes_on = |command: Command| merged().state.passes_on(&Either::Own(command)).is_some();
+    assert!(passes_on(note(None)) && passes_on(Command::RequestErasure { basis: "wish".into() }));
+    assert!(!passes_on(note(Some(NOTE))) && !passes_on(Command::DeleteNote { note_id: NOTE }));
+    merged().when(Either::Own(note(Some(NOTE)))).nothing();
+    // A note stays where it was written, and can be mended there.
+    let deleted = own(Event::NoteDeleted { note_id: NOTE });
+    merged().when(Either::Own(Command::DeleteNote { note_id: NOTE })).then([deleted]);
+    let forwarded = Event::Forwarded { command: "add_note".into(), into: OTHER, note_id: Some(ACME) };
+    let later = maria([Event::Merged { into: OTHER, redirects: vec![] }, forwarded]);
+    assert!(later.state.passes_on(&Either::Own(Command::DeleteNote { note_id: ACME })).is_some());
+    let via = <Spec as record::Spec>::came_via(added, SUBJECT);
+    assert!(matches!(via, Event::NoteAdded { via_contact: Some(SUBJECT), .. }));
+}
+
+#[test]
 fn consent_and_the_wish_to_be_forgotten_are_on_record() {
     let change = |state| Command::ChangeConsent { purpose: "newsletter".into(), state };
-    let changed = |from, to| Event::ConsentChanged { purpose: "newsletter".into(), from, to };
+    let changed = |from, to| Event::ConsentChanged { purpose: "newsletter".into(), from, to, via_contact: None };
     leads_to([], &change(Consent::Granted), changed(None, Consent::Granted));
     let withdrawn = changed(Some(Consent::Granted), Consent::Withdrawn);
     leads_to([changed(None, Consent::Granted)], &change(Consent::Withdrawn), withdrawn);
     let blank = Command::ChangeConsent { purpose: String::new(), state: Consent::Granted };
     refused([], blank, TEXT_INVALID);
     let request = |basis: &str| Command::RequestErasure { basis: basis.into() };
-    leads_to([], &request("GDPR article 17"), Event::ErasureRequested { basis: "GDPR article 17".into() });
+    leads_to(
+        [],
+        &request("GDPR article 17"),
+        Event::ErasureRequested { basis: "GDPR article 17".into(), via_contact: None },
+    );
     refused([], request(" "), TEXT_INVALID);
     given::<Contact>([]).when(Either::Own(request("wish"))).rejected(Contact::unknown());
     assert!(Contact::refusals().contains(&IDENTITY_TAKEN));

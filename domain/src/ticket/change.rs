@@ -12,36 +12,61 @@ fn had<T>(faults: &mut Faults, name: &str, value: Option<Option<T>>) -> Option<T
 
 impl Ticket {
     /// What a ticket that is over, or a part of another, still takes.
-    pub(super) fn check_status(&self, command: &Command) -> Result<(), Rejection> {
+    pub(super) fn check_status(&self, command: &Command, ctx: &Ctx<'_>) -> Result<(), Rejection> {
         use Command::*;
-        let merged = matches!(command, Unmerge | RedactMessage { .. } | MarkReplySent { .. } | MarkReplyFailed { .. });
-        let closed = merged
-            || matches!(
-                command,
-                Reopen
-                    | MoveStage { .. }
-                    | Close
-                    | ReceiveMessage { .. }
-                    | AddNote { .. }
-                    | Tag { .. }
-                    | Untag { .. }
-                    | SetCustom { .. }
-                    | Follow { .. }
-                    | Unfollow { .. }
-                    | Link { .. }
-                    | Unlink { .. }
-                    | Merge { .. }
-                    | Split { .. }
-                    | Wake
-                    | Rate { .. }
-            );
-        match (self.status, command) {
-            // Asked twice: it is a part of that ticket.
-            (Status::Merged, Merge { into }) if self.merged_into == Some(*into) => Ok(()),
-            (Status::Merged, _) if !merged => Err(MERGED),
-            (Status::Closed, _) if !closed => Err(CLOSED),
+        // What was written here stays here. What is new belongs to the ticket that goes on: see `passes_on`.
+        let merged = match command {
+            Merge { .. } | Unmerge => true,
+            RedactMessage { .. }
+            | MarkReplySent { .. }
+            | MarkReplyFailed { .. }
+            | ReceiveMessage { .. }
+            | Reply { .. }
+            | AddNote { .. } => self.passes_on(command).is_none(),
+            _ => false,
+        };
+        let closed = matches!(
+            command,
+            Unmerge
+                | RedactMessage { .. }
+                | MarkReplySent { .. }
+                | MarkReplyFailed { .. }
+                | Reopen
+                | MoveStage { .. }
+                | Close
+                | ReceiveMessage { .. }
+                | AddNote { .. }
+                | Tag { .. }
+                | Untag { .. }
+                | SetCustom { .. }
+                | Follow { .. }
+                | Unfollow { .. }
+                | Link { .. }
+                | Unlink { .. }
+                | Merge { .. }
+                | Split { .. }
+                | Wake
+                | Rate { .. }
+        );
+        match self.status {
+            Status::Merged if !merged => Err(self.is_merged(ctx)),
+            Status::Closed if !closed => Err(CLOSED),
             _ => Ok(()),
         }
+    }
+
+    /// The refusal while it is a part of another, naming the one that goes on.
+    fn is_merged(&self, ctx: &Ctx<'_>) -> Rejection {
+        match self.merged_into.map(|into| merging::survivor::<Ticket>(into, ctx)) {
+            Some(into) => MERGED.because(format!("The ticket is a part of {into}; use that one.")),
+            None => MERGED,
+        }
+    }
+
+    /// Whether a message was taken in before, here or where this one went.
+    pub(super) fn has_taken(&self, message_id: Option<Id>, external_id: Option<&str>) -> bool {
+        message_id.is_some_and(|id| self.messages.contains(&id))
+            || external_id.is_some_and(|id| self.external.contains(id))
     }
 
     pub(super) fn edit(&self, opened: &Opened, edit: Edit, ctx: &Ctx<'_>) -> Decision<Event> {
@@ -182,11 +207,12 @@ impl Ticket {
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-        if self.messages.contains(&message_id) || external_id.as_ref().is_some_and(|id| self.external.contains(id)) {
+        if self.has_taken(Some(message_id), external_id.as_deref()) || self.forwarded.contains(&message_id) {
             return Ok(vec![]); // Delivered twice.
         }
         let from = from.or(opened.requester);
-        let mut events = vec![Event::MessageReceived { message_id, external_id, from, body, attachments }];
+        let mut events =
+            vec![Event::MessageReceived { message_id, external_id, from, body, attachments, via_ticket: None }];
         // Whoever waited for the requester waits no longer.
         let mut stage = self.stage_for(opened, Means::Open, ctx);
         if matches!(self.status, Status::Resolved | Status::Closed) {
@@ -215,19 +241,59 @@ impl Ticket {
             None if self.messages.contains(&message_id) => return Err(MESSAGE_EXISTS.at("/message_id")),
             None => false,
         };
-        let queued = Event::ReplyQueued { message_id, body, attachments, again };
+        let queued = Event::ReplyQueued { message_id, body, attachments, again, via_ticket: None };
         let sent = Event::ReplySent { message_id, external_id: None };
         Ok(if DIRECT.contains(&opened.channel.as_str()) { vec![queued, sent] } else { vec![queued] })
     }
 
     pub(super) fn merge(&self, into: Id, ctx: &Ctx<'_>) -> Decision<Event> {
-        if self.merged_into == Some(into) {
-            return Ok(vec![]);
+        let into = merging::survivor::<Ticket>(into, ctx);
+        match self.merged_into.map(|known| merging::survivor::<Ticket>(known, ctx)) {
+            Some(known) if known == into => return Ok(vec![]), // Asked twice: it is a part of that ticket.
+            Some(_) => return Err(self.is_merged(ctx)),
+            None => {}
         }
-        match other(into, "/into", ctx)?.status {
-            Status::Merged => Err(MERGED.because("The other ticket is itself a part of another one.").at("/into")),
-            _ => Ok(vec![Event::Merged { into }]),
+        other(into, "/into", ctx)?;
+        Ok(vec![Event::Merged { into }])
+    }
+
+    /// What a merge means for the ticket that goes on: it shows what this one had, and has an assignee if either has.
+    pub(super) fn merge_echoes(&self, into: Id, ctx: &Ctx<'_>) -> Vec<Echo> {
+        let echo = |event: &Event| Echo::to::<Ticket>(into, event);
+        let tags = self.opened.as_ref().map(|opened| opened.tags.clone()).unwrap_or_default();
+        let links = self.links.iter().map(|(ticket, kind)| Link { ticket: *ticket, kind: *kind });
+        let own = Brought { tags, followers: self.followers.clone(), links: links.collect() };
+        let mut parts = self.brought.clone();
+        parts.insert(ctx.id, own);
+        for brought in parts.values_mut() {
+            brought.links.retain(|link| link.kind != LinkKind::MergedFrom && link.ticket != into);
         }
+        let works = |user: &Id| ctx.facts.has(User::KIND, *user) && ctx.fact::<User>(*user).is_active();
+        let free = ctx.facts.has(Ticket::KIND, into) && ctx.fact::<Ticket>(into).assignee.is_none();
+        let assignee = self.assignee.filter(|user| free && works(user));
+        let of = self.inherited.map_or(ctx.id, |inherited| inherited.of);
+        let assigned = |to| Event::Assigned { from: None, to, method: AssignMethod::Manual, rule_run: None };
+        let mut echoes = vec![echo(&Event::Linked { ticket: ctx.id, kind: LinkKind::MergedFrom })];
+        echoes.extend(assignee.map(|user| echo(&assigned(user))));
+        let assignee = assignee.map(|user| Inherited { user, of });
+        echoes.push(echo(&Event::Absorbed { ticket: ctx.id, parts, assignee }));
+        echoes
+    }
+
+    /// Takes exactly that back, from every ticket that went on for this one.
+    pub(super) fn unmerge_echoes(&self, from: Id, ctx: &Ctx<'_>) -> Vec<Echo> {
+        let unlinked = Event::Unlinked { ticket: ctx.id, kind: LinkKind::MergedFrom };
+        let mut echoes = vec![Echo::to::<Ticket>(from, &unlinked)];
+        let parts: BTreeSet<Id> = self.brought.keys().copied().chain([ctx.id]).collect();
+        for holder in merging::chain::<Ticket>(from, ctx).into_iter().filter(|id| ctx.facts.has(Ticket::KIND, *id)) {
+            let known = ctx.fact::<Ticket>(holder);
+            let released = Event::Released { ticket: ctx.id, parts: parts.clone() };
+            echoes.push(Echo::to::<Ticket>(holder, &released));
+            if let Some(inherited) = known.inherited.filter(|inherited| parts.contains(&inherited.of)) {
+                echoes.push(Echo::to::<Ticket>(holder, &Event::Unassigned { from: inherited.user }));
+            }
+        }
+        echoes
     }
 
     pub(super) fn split(
@@ -258,6 +324,7 @@ impl Ticket {
     }
 
     pub(super) fn link(&self, ticket: Id, kind: LinkKind, ctx: &Ctx<'_>) -> Decision<Event> {
+        let ticket = merging::survivor::<Ticket>(ticket, ctx);
         if self.links.contains(&(ticket, kind)) {
             return Ok(vec![]);
         }
@@ -266,6 +333,41 @@ impl Ticket {
         }
         other(ticket, "/ticket", ctx)?;
         Ok(vec![Event::Linked { ticket, kind }])
+    }
+
+    /// The tickets to which it shows a link of this kind, its own and those that merged ones brought along.
+    pub(super) fn linked(&self, kind: LinkKind) -> BTreeSet<Id> {
+        let brought = self.brought.values().flat_map(|brought| &brought.links).map(|link| (link.ticket, link.kind));
+        let all = self.links.iter().copied().chain(brought);
+        all.filter(|(_, known)| *known == kind).map(|(ticket, _)| ticket).collect()
+    }
+
+    /// Removes the links to a ticket and to those that it goes on for.
+    pub(super) fn unlink(&self, ticket: Id, kind: LinkKind, ctx: &Ctx<'_>) -> Decision<Event> {
+        if kind == LinkKind::MergedFrom {
+            return Err(LINK_INVALID.at("/kind"));
+        }
+        let meant = merging::survivor::<Ticket>(ticket, ctx);
+        let linked = self.linked(kind).into_iter();
+        let gone = linked.filter(|linked| *linked == ticket || merging::survivor::<Ticket>(*linked, ctx) == meant);
+        Ok(gone.map(|ticket| Event::Unlinked { ticket, kind }).collect())
+    }
+
+    /// The link goes from the other ticket, from the merged one that brought it along, and from whoever shows it for them.
+    pub(super) fn unlink_echoes(&self, ticket: Id, kind: LinkKind, ctx: &Ctx<'_>) -> Vec<Echo> {
+        let link = Link { ticket, kind };
+        let brought =
+            self.brought.iter().filter(|(_, brought)| brought.links.contains(&link)).map(|(holder, _)| *holder);
+        let own = self.links.contains(&(ticket, kind)).then_some(ctx.id);
+        let mut echoes = Vec::new();
+        for holder in own.into_iter().chain(brought) {
+            let there = Event::Unlinked { ticket: holder, kind: kind.seen_from_the_other() };
+            let others = merging::chain::<Ticket>(ticket, ctx).into_iter().filter(|other| *other != ctx.id);
+            echoes.extend(others.map(|other| Echo::to::<Ticket>(other, &there)));
+            let holders = merging::chain::<Ticket>(holder, ctx).into_iter().take_while(|holder| *holder != ctx.id);
+            echoes.extend(holders.map(|holder| Echo::to::<Ticket>(holder, &Event::Unlinked { ticket, kind })));
+        }
+        echoes
     }
 }
 

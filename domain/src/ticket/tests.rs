@@ -17,6 +17,7 @@ const PRINTER: Id = Id::from_bits(0xE);
 const OWNED: Id = Id::from_bits(0xF);
 const OTHER: Id = Id::from_bits(0x10);
 const TEAM: Id = Id::from_bits(0x11);
+const THIRD: Id = Id::from_bits(0x12);
 
 fn new() -> New {
     let Command::Open(new) = change::examples().remove(0) else { unreachable!() };
@@ -58,6 +59,7 @@ fn message(last: u128) -> Event {
         from: Some(Party::contact(CAROL)),
         body,
         attachments,
+        via_ticket: None,
     }
 }
 
@@ -365,6 +367,7 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
         from: Some(Party::contact(CAROL)),
         body: text("Hello?"),
         attachments: vec![],
+        via_ticket: None,
     };
     given::<Ticket>([opened(), message(0x30)]).when(receive("x1")).nothing();
     given::<Ticket>([opened()]).when(receive("x2")).then([received("x2")]);
@@ -390,7 +393,13 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
 fn a_reply_leaves_by_its_channel() {
     let message_id = Id::from_bits(0x21);
     let reply = || Command::Reply { message_id: Some(message_id), body: text("Try this."), attachments: vec![] };
-    let queue = |again| Event::ReplyQueued { message_id, body: text("Try this."), attachments: vec![], again };
+    let queue = |again| Event::ReplyQueued {
+        message_id,
+        body: text("Try this."),
+        attachments: vec![],
+        again,
+        via_ticket: None,
+    };
     let queued = || queue(false);
     let sent = |external_id| Event::ReplySent { message_id, external_id };
     given::<Ticket>([opened()]).when(reply()).then([queued(), sent(None)]);
@@ -417,7 +426,7 @@ fn a_reply_leaves_by_its_channel() {
 fn notes_are_added_and_texts_redacted() {
     let message_id = Id::from_bits(0x22);
     let note = || Command::AddNote { message_id: Some(message_id), body: text("Third one."), attachments: vec![] };
-    let added = || Event::NoteAdded { message_id, body: text("Third one."), attachments: vec![] };
+    let added = || Event::NoteAdded { message_id, body: text("Third one."), attachments: vec![], via_ticket: None };
     given::<Ticket>([opened(), Event::Closed { stage: None }]).when(note()).then([added()]);
     given::<Ticket>([opened(), added()]).when(note()).nothing();
     let redact = || Command::RedactMessage { message_id, reason: "A password".into() };
@@ -481,8 +490,15 @@ fn a_merge_is_shown_on_both_and_can_be_undone() {
     given::<Ticket>([opened(), merged()]).when(Command::Close).rejected(MERGED);
     given::<Ticket>([opened()]).when(merge()).rejected(OTHER_UNKNOWN);
     given::<Ticket>([opened()]).when(Command::Merge { into: SUBJECT }).rejected(SAME_TICKET);
-    let elsewhere = [opened(), Event::Merged { into: PRINTER }];
-    given::<Ticket>([opened()]).with::<Ticket>(OTHER, elsewhere).when(merge()).rejected(MERGED);
+    // What is itself a part of another is taken for that one.
+    let elsewhere = || [opened(), Event::Merged { into: THIRD }];
+    let chained = given::<Ticket>([opened()]).with::<Ticket>(OTHER, elsewhere()).with::<Ticket>(THIRD, [opened()]);
+    chained.when(merge()).then([Event::Merged { into: THIRD }]);
+    given::<Ticket>([opened(), Event::Merged { into: THIRD }])
+        .with::<Ticket>(OTHER, elsewhere())
+        .with::<Ticket>(THIRD, [opened()])
+        .when(merge())
+        .nothing();
     let unmerged = Event::Unmerged { from: OTHER };
     given::<Ticket>([opened(), Event::Closed { stage: None }, merged()])
         .when(Command::Unmerge)
@@ -490,9 +506,147 @@ fn a_merge_is_shown_on_both_and_can_be_undone() {
     let back = given::<Ticket>([opened(), Event::Closed { stage: None }, merged(), unmerged]);
     assert_eq!(back.state.status, Status::Closed, "as it was before the merge");
     given::<Ticket>([opened()]).when(Command::Unmerge).nothing();
-    assert_eq!(echoed(&merged()), Event::Linked { ticket: SUBJECT, kind: LinkKind::MergedFrom });
     let from = Event::Unmerged { from: OTHER };
     assert_eq!(echoed(&from), Event::Unlinked { ticket: SUBJECT, kind: LinkKind::MergedFrom });
+}
+
+/// What a ticket brings along that is tagged, followed, linked and worked on.
+fn brought() -> BTreeMap<Id, Brought> {
+    let links = BTreeSet::from([Link { ticket: THIRD, kind: LinkKind::Blocks }]);
+    let brought = Brought { tags: ["vip".to_owned()].into(), followers: [BORIS].into(), links };
+    BTreeMap::from([(SUBJECT, brought)])
+}
+
+fn absorbed() -> Event {
+    Event::Absorbed { ticket: SUBJECT, parts: brought(), assignee: Some(Inherited { user: ANNA, of: SUBJECT }) }
+}
+
+fn assigned(to: Id) -> Event {
+    Event::Assigned { from: None, to, method: AssignMethod::Manual, rule_run: None }
+}
+
+#[test]
+fn what_a_merged_ticket_had_the_other_has_until_the_merge_is_taken_back() {
+    let had = || {
+        let linked = Event::Linked { ticket: THIRD, kind: LinkKind::Blocks };
+        let tagged = Event::Tagged { tag: "vip".into() };
+        [opened(), tagged, Event::FollowerAdded { user: BORIS }, linked, assigned(ANNA)]
+    };
+    let merged = Event::Merged { into: OTHER };
+    let other = |events: Vec<Event>| given::<Ticket>(had()).with::<Ticket>(OTHER, events).with::<User>(ANNA, user());
+    let link = || Event::Linked { ticket: SUBJECT, kind: LinkKind::MergedFrom };
+    assert_eq!(other(vec![opened()]).echoes(&merged), [(OTHER, link()), (OTHER, assigned(ANNA)), (OTHER, absorbed())]);
+    let alone = Event::Absorbed { ticket: SUBJECT, parts: brought(), assignee: None };
+    let worked_on = other(vec![opened(), assigned(BORIS)]);
+    assert_eq!(worked_on.echoes(&merged), [(OTHER, link()), (OTHER, alone.clone())]);
+
+    let whole = || vec![opened(), link(), assigned(ANNA), absorbed()];
+    let document = |events: Vec<Event>| given::<Ticket>(events).state.document().unwrap();
+    assert_eq!(document(whole())["tags"], json!(["vip"]));
+    let released = Event::Released { ticket: SUBJECT, parts: [SUBJECT].into() };
+    let back = |holder: Vec<Event>| given::<Ticket>(had()).with::<Ticket>(OTHER, holder);
+    let echoes = back(whole()).echoes(&Event::Unmerged { from: OTHER });
+    let unlinked = Event::Unlinked { ticket: SUBJECT, kind: LinkKind::MergedFrom };
+    let unassigned = Event::Unassigned { from: ANNA };
+    assert_eq!(echoes, [(OTHER, unlinked.clone()), (OTHER, released.clone()), (OTHER, unassigned.clone())]);
+    let after = |more: Vec<Event>| document([whole(), more].concat());
+    assert_eq!(after(vec![unlinked, released.clone(), unassigned]), document(vec![opened()]));
+
+    // What somebody does on purpose stays, even where it showed before.
+    let whole_ticket = || given::<Ticket>(whole()).with::<User>(ANNA, user()).with::<User>(BORIS, user());
+    let tagged = || Event::Tagged { tag: "vip".into() };
+    whole_ticket().when(Command::Tag { tag: "vip".into() }).then([tagged()]);
+    assert_eq!(after(vec![tagged(), released.clone()])["tags"], json!(["vip"]));
+    let assign = Command::Assign { assignee: ANNA, method: AssignMethod::Manual, rule_run: None };
+    let again = Event::Assigned { from: Some(ANNA), to: ANNA, method: AssignMethod::Manual, rule_run: None };
+    whole_ticket().when(assign).then([again.clone()]);
+    let kept = back([whole(), vec![again]].concat()).echoes(&Event::Unmerged { from: OTHER });
+    assert_eq!(kept.len(), 2, "nobody takes the work from who was given it on purpose");
+    // What somebody removes is gone.
+    let untagged = Event::Untagged { tag: "vip".into() };
+    whole_ticket().when(Command::Untag { tag: "vip".into() }).then([untagged.clone()]);
+    assert_eq!(after(vec![untagged])["tags"], Value::Null);
+    let unfollow = Command::Unfollow { user: Some(BORIS) };
+    whole_ticket().when(unfollow).then([Event::FollowerRemoved { user: BORIS }]);
+
+    // Through chains: what one brings along and what it has of others.
+    let onward = given::<Ticket>(whole()).with::<Ticket>(THIRD, [opened()]).with::<User>(ANNA, user()).at(OTHER);
+    let echoes = onward.echoes(&Event::Merged { into: THIRD });
+    let Some((THIRD, Event::Absorbed { parts, assignee, .. })) = echoes.last() else { panic!("{echoes:?}") };
+    assert_eq!(parts.keys().collect::<Vec<_>>(), [&SUBJECT, &OTHER]);
+    assert!(parts[&SUBJECT].links.is_empty(), "nobody is linked with itself");
+    assert_eq!(assignee.map(|inherited| inherited.of), Some(SUBJECT));
+}
+
+#[test]
+fn a_link_that_a_merged_ticket_brought_along_is_removed_everywhere() {
+    let link = |ticket| Event::Unlinked { ticket, kind: LinkKind::Blocks };
+    let seen = |ticket| Event::Unlinked { ticket, kind: LinkKind::BlockedBy };
+    let other = || given::<Ticket>([opened(), absorbed()]).with::<Ticket>(SUBJECT, [opened()]).at(OTHER);
+    other().when(Command::Unlink { ticket: THIRD, kind: LinkKind::Blocks }).then([link(THIRD)]);
+    assert_eq!(other().echoes(&link(THIRD)), [(THIRD, seen(SUBJECT)), (SUBJECT, link(THIRD))]);
+    // From the other side, by either name.
+    let third = || {
+        let linked = Event::Linked { ticket: SUBJECT, kind: LinkKind::BlockedBy };
+        let merged = [opened(), Event::Merged { into: OTHER }];
+        let there = given::<Ticket>([opened(), linked]).with::<Ticket>(SUBJECT, merged).at(THIRD);
+        there.with::<Ticket>(OTHER, [opened(), absorbed()])
+    };
+    for ticket in [SUBJECT, OTHER] {
+        third().when(Command::Unlink { ticket, kind: LinkKind::BlockedBy }).then([seen(SUBJECT)]);
+    }
+    assert_eq!(third().echoes(&seen(SUBJECT)), [(SUBJECT, link(THIRD)), (OTHER, link(THIRD))]);
+    given::<Ticket>([opened()])
+        .when(Command::Unlink { ticket: OTHER, kind: LinkKind::MergedFrom })
+        .rejected(LINK_INVALID);
+}
+
+#[test]
+fn what_is_said_to_a_merged_ticket_belongs_to_the_one_that_goes_on() {
+    let merged = given::<Ticket>([opened(), message(0x30), Event::Merged { into: OTHER }]);
+    let receive = |last: u128, external_id: Option<&str>| Command::ReceiveMessage {
+        message_id: Some(Id::from_bits(last)),
+        external_id: external_id.map(ToOwned::to_owned),
+        from: None,
+        body: text("Hello?"),
+        attachments: vec![],
+    };
+    let passes_on = |command: &Command| merged.state.passes_on(command).is_some();
+    assert!(passes_on(&receive(0x31, None)) && passes_on(&Command::Rate { score: 5, text: None }));
+    assert!(!passes_on(&receive(0x30, None)) && !passes_on(&receive(0x31, Some("x1"))), "it was taken in before");
+    assert!(!passes_on(&Command::Close));
+    merged.when(receive(0x31, Some("x1"))).nothing();
+    let facts = crate::Facts::default();
+    let actor = Actor::user(ANNA);
+    let ctx = Ctx {
+        tenant: TENANT,
+        id: SUBJECT,
+        now: at(0),
+        actor: &actor,
+        authority: &crate::Authority::full(),
+        seed: "command",
+        facts: &facts,
+    };
+    let state = given::<Ticket>([opened(), Event::Merged { into: OTHER }]).state;
+    let forwarded = state.passed_on(&receive(0x31, Some("x2")), OTHER, &ctx).unwrap();
+    assert_eq!(
+        crate::given::stored::<Ticket>(&forwarded),
+        Event::Forwarded {
+            command: "receive_message".into(),
+            into: OTHER,
+            message_id: Some(Id::from_bits(0x31)),
+            external_id: Some("x2".into())
+        }
+    );
+    // Delivered once more, even after the merge was taken back, it is known.
+    let back = given::<Ticket>([opened(), forwarded, Event::Unmerged { from: OTHER }]);
+    back.when(receive(0x32, Some("x2"))).nothing();
+    let Event::Rated { via_ticket, .. } =
+        Ticket::came_via(Event::Rated { score: 5, text: None, via_ticket: None }, SUBJECT)
+    else {
+        unreachable!()
+    };
+    assert_eq!(via_ticket, Some(SUBJECT));
 }
 
 /// What an event of an open ticket means in the other ticket's stream.
@@ -549,13 +703,14 @@ fn links_show_on_both_sides() {
     let unlinked = Event::Unlinked { ticket: OTHER, kind: LinkKind::Blocks };
     given::<Ticket>([opened(), linked(LinkKind::Blocks)]).when(unlink.clone()).then([unlinked.clone()]);
     given::<Ticket>([opened()]).when(unlink).nothing();
-    assert_eq!(echoed(&unlinked), Event::Unlinked { ticket: SUBJECT, kind: LinkKind::BlockedBy });
+    let there = Event::Unlinked { ticket: SUBJECT, kind: LinkKind::BlockedBy };
+    assert_eq!(given::<Ticket>([opened(), linked(LinkKind::Blocks)]).echoes(&unlinked), [(OTHER, there)]);
 }
 
 #[test]
 fn the_requester_rates_it() {
     let rate = |score| Command::Rate { score, text: Some(text("Quick!")) };
-    let rated = || Event::Rated { score: 5, text: Some(text("Quick!")) };
+    let rated = || Event::Rated { score: 5, text: Some(text("Quick!")), via_ticket: None };
     given::<Ticket>([opened(), Event::Closed { stage: None }]).when(rate(5)).then([rated()]);
     given::<Ticket>([opened(), rated()]).when(rate(5)).nothing();
     given::<Ticket>([opened()]).when(rate(6)).rejected(SCORE_INVALID);

@@ -187,7 +187,7 @@ async fn read_page<M: Listed>(
     let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, collation, ..parsed };
     let wanted = request::min_position(app, headers, asked.min_position).await?;
     let mut position = i64::MAX;
-    for name in [M::NAME].iter().chain(M::FOLLOWS) {
+    for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
@@ -250,7 +250,9 @@ async fn read<M: Listed>(
         name_custom::<M>(&app, caller.tenant, &mut record).await?;
         return one::<M>(&record, record.position, &uri);
     }
-    request::reach(&app, M::NAME, wanted).await?;
+    for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
+        request::reach(&app, name, wanted).await?;
+    }
     let position = app.read_models.position(M::NAME).await?;
     let mut record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
     name_custom::<M>(&app, caller.tenant, &mut record).await?;

@@ -176,7 +176,7 @@ async fn picker(
     let requester = Party { kind: options.requester_kind.unwrap_or(PartyKind::Contact), id: options.requester_id };
     let limit = page_size(options.limit)?;
     let wanted = request::min_position(&app, &headers, options.min_position).await?;
-    for read_model in [ProductHolders::NAME, "product_catalogue", "contacts"] {
+    for read_model in [ProductHolders::NAME, "product_catalogue", "contacts", "redirects"] {
         request::reach(&app, read_model, wanted).await?;
     }
     let position = app.read_models.position(ProductHolders::NAME).await?;

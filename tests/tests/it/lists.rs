@@ -121,7 +121,7 @@ fn compare(kind: FieldKind, a: &Value, b: &Value) -> Ordering {
 
 /// All records of a list, those it leaves out included.
 async fn whole(client: &Client, list: &List) -> Vec<Value> {
-    let hiding = list.columns.iter().filter(|column| column.hides);
+    let hiding = list.columns.iter().filter(|column| column.hides && column.kind == FieldKind::Bool);
     let either: Vec<_> = hiding.map(|column| condition(column.name, "in", json!([true, false]))).collect();
     let path = filtered(&format!("{}?limit=200", list.path), &json!({ "all": either }));
     client.read(&path).await["data"].as_array().unwrap().clone()

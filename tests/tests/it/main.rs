@@ -17,6 +17,7 @@ mod imports;
 mod inbox;
 mod lists;
 mod log_api;
+mod merging;
 mod nats;
 mod newcomer;
 mod openapi;

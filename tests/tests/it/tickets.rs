@@ -374,11 +374,10 @@ async fn a_merged_ticket_shows_in_the_other_and_an_unmerge_restores_both() {
     client.post(&at(&main, "merge"), json!({ "into": main })).await.problem(422, "same_ticket");
     client.post(&at(&main, "merge"), json!({ "into": NOBODY })).await.problem(422, "other_ticket_unknown");
     let merged = client.run(&at(&part, "merge"), json!({ "into": main })).await;
-    assert_eq!(merged, ["ticket.merged", "ticket.linked"]);
+    assert_eq!(merged, ["ticket.merged", "ticket.linked", "ticket.absorbed"]);
     assert!(client.run(&at(&part, "merge"), json!({ "into": main })).await.is_empty());
-    client.post(&at(&deeper, "merge"), json!({ "into": part })).await.problem(409, "ticket_merged");
-    client.post(&at(&part, "reply"), json!({ "body": "x" })).await.problem(409, "ticket_merged");
-    client.post(&at(&part, "receive_message"), json!({ "body": "x" })).await.problem(409, "ticket_merged");
+    client.post(&at(&part, "merge"), json!({ "into": deeper })).await.problem(409, "ticket_merged");
+    client.post(&at(&part, "close"), json!({})).await.problem(409, "ticket_merged");
     server.settle().await;
     assert_eq!(bodies(client, &main).await, ["main 1", "part 1", "main 2"], "both, in order of time");
     let thread = client.read(&at(&main, "thread")).await;
@@ -393,7 +392,10 @@ async fn a_merged_ticket_shows_in_the_other_and_an_unmerge_restores_both() {
     assert_eq!(bodies(client, &deeper).await, ["main 1", "part 1", "deeper 1", "main 2"], "parts of parts too");
     client.run(&at(&main, "unmerge"), json!({})).await;
 
-    assert_eq!(client.run(&at(&part, "unmerge"), json!({})).await, ["ticket.unmerged", "ticket.unlinked"]);
+    assert_eq!(
+        client.run(&at(&part, "unmerge"), json!({})).await,
+        ["ticket.unmerged", "ticket.unlinked", "ticket.released"]
+    );
     assert!(client.run(&at(&part, "unmerge"), json!({})).await.is_empty());
     server.settle().await;
     let shown = detail(client, &part).await;

@@ -241,6 +241,12 @@ pub(super) fn fields(about: &About) -> String {
     }
     for column in about.columns.iter().filter(|column| column.hides) {
         let name = column.name;
+        if name == "merged_into" {
+            text.push_str(
+                "\nMerged records are left out unless the filter asks about `merged_into`, or for them by their id.\n",
+            );
+            continue;
+        }
         let capital = pascal(name);
         text.push_str(&format!("\n{capital} records are left out unless the filter asks about `{name}`.\n"));
     }

@@ -1,0 +1,39 @@
+-- Companies, second version, with what merged ones brought along: see projections/src/companies.rs.
+create table read_companies_v2 (
+    tenant_id text collate "C" not null,
+    id text collate "C" not null,
+    version bigint not null,
+    position bigint not null,
+    name text collate "C" not null,
+    domain text collate "C",
+    industry text collate "C",
+    email text collate "C",
+    phone text collate "C",
+    website text collate "C",
+    address text collate "C",
+    city text collate "C",
+    country text collate "C",
+    description text collate "C",
+    owner_id text collate "C",
+    tags text[] not null,
+    shared jsonb not null,
+    custom jsonb not null,
+    archived boolean not null,
+    copied_from text collate "C",
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    external_ids jsonb not null,
+    merged_into text collate "C",
+    absorbed text[] not null,
+    parts jsonb not null,
+    primary key (tenant_id, id)
+) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
+
+create index on read_companies_v2 (tenant_id, name, id);
+create index on read_companies_v2 (tenant_id, owner_id, name, id);
+create index on read_companies_v2 (tenant_id, created_at, id);
+create index on read_companies_v2 (tenant_id, domain);
+create index on read_companies_v2 using gin (tags);
+create index on read_companies_v2 using gin (custom jsonb_path_ops);
+
+comment on column read_companies_v2.parts is 'Whose tags and external ids show here, its own among them, while others are merged into it.';
