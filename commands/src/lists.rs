@@ -6,11 +6,14 @@ use domain::{Id, kernel::AnyState};
 use eventstore::Recorded;
 use serde_json::{Value, json};
 
+/// The row after an event, from the row before it; none where there is none.
+pub type ApplyRow = fn(Id, Option<AnyState>, &Recorded) -> Result<Option<AnyState>, String>;
+
 /// The row of a record in the list of its kind, as a fold over the events of its stream.
 #[derive(Clone, Copy)]
 pub struct RowFold {
-    /// The row after an event; none when there is none.
-    pub apply: fn(Id, Option<AnyState>, &Recorded) -> Result<Option<AnyState>, String>,
+    /// Takes an event in.
+    pub apply: ApplyRow,
     /// The row as JSON.
     pub show: fn(&AnyState) -> Value,
 }

@@ -446,12 +446,10 @@ impl Mentions {
     }
 }
 
-/// The decision and the states that it depends on, or those that are not loaded yet.
-fn decide<A: Aggregate>(
-    state: &A,
-    command: &A::Command,
-    ctx: &Ctx<'_>,
-) -> Result<(Decision<A::Event>, Vec<Need>), Vec<Need>> {
+/// A decision and the states that it depends on, or those that are not loaded yet.
+type Decided<E> = Result<(Decision<E>, Vec<Need>), Vec<Need>>;
+
+fn decide<A: Aggregate>(state: &A, command: &A::Command, ctx: &Ctx<'_>) -> Decided<A::Event> {
     let relied = state.needs(command, ctx);
     let missing: Vec<_> = relied.iter().filter(|need| !ctx.facts.has(need.kind, need.id)).cloned().collect();
     if missing.is_empty() { Ok((state.decide(command.clone(), ctx), relied)) } else { Err(missing) }

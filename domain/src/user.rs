@@ -847,7 +847,7 @@ mod tests {
         let can_work = |events: &[Event], live: bool| anna(events.iter().cloned()).state.can_work(|_| live);
         let granted = Event::RoleGranted { role: AGENT };
         assert!(can_work(&[Event::Activated, granted.clone()], true));
-        assert!(!can_work(&[granted.clone()], true), "only invited");
+        assert!(!can_work(std::slice::from_ref(&granted), true), "only invited");
         assert!(!can_work(&[Event::Activated], true), "no role");
         assert!(!can_work(&[Event::Activated, granted.clone()], false), "a deleted role");
         assert!(!can_work(&[Event::Activated, granted, gone()], true), "deactivated");

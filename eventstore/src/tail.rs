@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::Recorded;
 use crate::log::{Error, Options};
 use crate::metrics::Metrics;
-use crate::presence::{Lost, Presence};
+use crate::presence::Presence;
 use crate::wire::{Decoder, columns};
 
 /// Most events read at once by the pump.
@@ -212,10 +212,9 @@ impl Shared {
                 }
                 _ = poll.tick() => self.presence.guard(self.look(&options, &mut listener, &mut expected)).await,
             };
-            match result {
-                Ok(Err(error)) => tracing::warn!(%error, "cannot read the newest events, trying again"),
-                // Said once, by whoever found out.
-                Ok(Ok(())) | Err(Lost { .. }) => {}
+            // That the database is lost is said once, by whoever found out.
+            if let Ok(Err(error)) = result {
+                tracing::warn!(%error, "cannot read the newest events, trying again");
             }
         }
     }

@@ -217,9 +217,8 @@ impl App {
             if low && !was_low && self.config.database.database_url.is_none() {
                 // What was written since the last checkpoint is kept twice until the next one.
                 let checkpoint = sqlx::query("checkpoint").execute(&self.pool);
-                match self.log.presence().guard(checkpoint).await {
-                    Ok(Err(error)) => tracing::warn!(%error, "a checkpoint would make room, and fails"),
-                    Ok(Ok(_)) | Err(_) => {}
+                if let Ok(Err(error)) = self.log.presence().guard(checkpoint).await {
+                    tracing::warn!(%error, "a checkpoint would make room, and fails");
                 }
             }
             was_low = low;

@@ -88,7 +88,7 @@ async fn put<S: Spec>(
         return Err(Problem::invalid("body_invalid", "The body is a JSON object."));
     };
     let new = import::id_of(caller.tenant, &called.source, S::KIND, &called.external_id);
-    let mut order = write.order(&app, new, &body.bytes)?.from_outside();
+    let mut order = write.order(&app, new, &body.bytes)?.told_from_outside();
     for attempt in 1.. {
         let found = find::<Record<S>>(&app, caller, &called).await?;
         let named = match found {

@@ -153,7 +153,7 @@ impl Turn<'_> {
     }
 
     /// The same, as another system tells it.
-    pub(super) fn from_outside(mut self) -> Self {
+    pub(super) fn told_from_outside(mut self) -> Self {
         self.order.from_outside = true;
         self
     }

@@ -364,10 +364,7 @@ fn thirteen(said: &mut [u8]) {
 }
 
 /// A port whose listener does this with whoever comes.
-async fn port_that<F: Future<Output = ()> + Send>(answers: fn(TcpStream) -> F) -> u16
-where
-    F: 'static,
-{
+async fn port_that<F: Future<Output = ()> + Send + 'static>(answers: fn(TcpStream) -> F) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -491,9 +491,10 @@ async fn an_e_mail_address_is_one_in_every_spelling_of_its_domain() {
 
 #[tokio::test]
 async fn domains_countries_languages_and_time_zones_are_those_that_exist() {
+    type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], &'static str);
     let server = Server::start().await;
     let client = &server.admin;
-    let cases: &[(&str, &str, &[&str], &[&str], &str)] = &[
+    let cases: &[Case] = &[
         (
             "/v1/companies",
             "domain",

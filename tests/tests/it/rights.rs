@@ -514,7 +514,7 @@ async fn what_a_leaver_holds_is_listed_and_handed_over_with_the_deactivation() {
             .filter(|event| event["data"]["to"] == json!(boris))
             .map(|event| event["causation_position"].clone())
             .collect();
-        assert_eq!(given, [begun.clone()], "{kind}: {history}");
+        assert_eq!(given, std::slice::from_ref(&begun), "{kind}: {history}");
     }
     let settled = head(admin).await;
     server.settle().await;
