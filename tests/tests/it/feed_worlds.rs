@@ -49,8 +49,12 @@ const NOISE: &[&str] = &[
     "contact.offer_received",
     "contact.absorbed",
     "contact.released",
+    "contact.forwarded",
     "company.absorbed",
     "company.released",
+    "ticket.absorbed",
+    "ticket.released",
+    "ticket.forwarded",
     "enquiry.offer_sent",
     "property.media_reordered",
 ];

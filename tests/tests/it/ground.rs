@@ -88,7 +88,7 @@ async fn insist(client: &Client, title: &str) {
                 let later = status.is_server_error() || answer["code"] == "idempotency_key_in_flight";
                 assert!(later, "{title}: {status} {answer}");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("no answer to {title}"));
@@ -166,7 +166,7 @@ async fn a_private_postgresql_that_is_killed_comes_back_with_everything_acknowle
         let wanted = done.load(Ordering::Relaxed) + count;
         let growing = async {
             while done.load(Ordering::Relaxed) < wanted {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(PATIENCE, growing).await.expect("writers get on");
@@ -555,7 +555,6 @@ async fn a_full_disk_is_told_by_postgresql_itself_and_forgotten_when_there_is_ro
     let began = Instant::now();
     while client.post("/v1/tickets", json!({ "title": "After" })).await.status != StatusCode::CREATED {
         assert!(began.elapsed() < PATIENCE, "there is room again");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(client.read("/readyz").await["storage"], Value::Null);
 }
