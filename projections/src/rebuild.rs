@@ -415,9 +415,8 @@ impl<M: ReadModel> Builder<M> {
             for table in tables {
                 sqlx::query(AssertSqlSafe(format!("drop table {table}"))).execute(&mut *transaction).await?;
             }
-        } else {
-            registry::drop_older::<M>(&mut transaction).await?;
         }
+        registry::drop_older::<M>(&mut transaction).await?;
         sqlx::query("update read_model set state = 'serving', position = $3 where name = $1 and generation = $2")
             .bind(M::NAME)
             .bind(new.generation)

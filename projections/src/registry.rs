@@ -161,7 +161,7 @@ pub(crate) async fn show<M: ReadModel>(
     Ok(())
 }
 
-/// Drops the tables that migrations created for older versions, where none of them ever served.
+/// Drops the tables that migrations created for older versions: those that never served here.
 pub(crate) async fn drop_older<M: ReadModel>(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
     for version in 1..M::VERSION {
         for name in [M::NAME].into_iter().chain(M::TALLY).chain(M::FURTHER.iter().copied()) {

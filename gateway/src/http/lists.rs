@@ -243,9 +243,10 @@ async fn read<M: Listed>(
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let wanted = request::min_position(&app, &headers, moment.min_position).await?;
+    let past = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await?;
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
-    if let Some(past) = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await? {
+    if let Some(past) = past {
         let mut record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
         name_custom::<M>(&app, caller.tenant, &mut record).await?;
         return one::<M>(&record, record.position, &uri);

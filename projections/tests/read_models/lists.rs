@@ -97,6 +97,8 @@ fn ticket(number: u64, random: &mut StdRng) -> Value {
             "id" => json!(id(number)),
             "number" => json!(number),
             "status" => status(random),
+            // What is merged is left out of lists; that has tests of its own.
+            "merged_into" => Value::Null,
             "stage_means" => json!(["open", "waiting", "resolved", "closed"].choose(random)),
             "requester_kind" => maybe(random, |random| json!(["contact", "user"].choose(random))),
             "priority" | "reopened_count" | "message_count" => json!(random.random_range(0..4)),
@@ -120,6 +122,7 @@ fn ticket(number: u64, random: &mut StdRng) -> Value {
     }
     row.insert("custom".into(), custom.into());
     row.insert("status_before_merge".into(), Value::Null);
+    row.insert("parts".into(), json!({}));
     // Through the row's own type: what it cannot hold is no row.
     let checked: ticket_list::Row = serde_json::from_value(row.clone().into()).unwrap();
     let mut row = serde_json::to_value(checked).unwrap();
@@ -581,7 +584,8 @@ async fn every_list_is_what_its_document_says() {
             let row = properties(schemars::schema_for!(M::Row));
             let statement = format!(
                 "select (select row_to_json(v) from (select {}) v)::text
-                 from json_populate_record(null::read_{}, '{{\"tenant_id\": \"t\", \"id\": \"i\"}}') t {}",
+                 from json_populate_record(null::read_{}, '{{\"tenant_id\": \"t\", \"id\": \"i\"}}') t
+                 cross join lateral (select t.*) r {}",
                 M::SELECT,
                 <M as ReadModel>::NAME,
                 M::JOINS
@@ -601,7 +605,7 @@ async fn every_list_is_what_its_document_says() {
     let mut check = Check(vec![]);
     projections::visit_lists(&mut check);
     let listed: BTreeSet<_> = check.0.iter().map(|list| list.name).collect();
-    let others = ["feed", "timer", "causation"];
+    let others = ["feed", "timer", "causation", "redirects"];
     assert!(projections::names().into_iter().all(|name| listed.contains(name) != others.contains(&name)));
     for List { name, table, statement, view, row, columns } in check.0 {
         let json: String = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
@@ -619,7 +623,7 @@ async fn every_list_is_what_its_document_says() {
         let own: BTreeSet<String> = stored
             .iter()
             .map(|(column, ..)| column.clone())
-            .filter(|column| !kept.contains(&column.as_str()))
+            .filter(|column| !kept.contains(&column.as_str()) && !INNER.contains(&column.as_str()))
             .collect();
         assert_eq!(own, row, "the table of {name}");
         for column in columns {
@@ -646,6 +650,9 @@ async fn every_list_is_what_its_document_says() {
         }
     }
 }
+
+/// Columns that folds alone read: no answer has them.
+const INNER: &[&str] = &["parts"];
 
 #[tokio::test]
 async fn every_list_has_an_index_in_its_usual_order() {

@@ -232,6 +232,10 @@ async fn each_write_route_answers_a_repeated_key_as_the_first_time_and_writes_on
     let (mut taken, mut refused) = (0, Vec::new());
     for route in routes(&all, "Word") {
         let (name, body) = (route.name(), route.text());
+        // Imports go on by themselves after the answer: `imports::a_cancelled_import_can_be_taken_up_again_...` asks them.
+        if name.contains("/v1/imports") {
+            continue;
+        }
         let client = server.admin.header("idempotency-key", &name);
         // A rehearsal leaves the key to the request that is meant.
         route.send(&client, "?dry_run=true", &body).await;
