@@ -585,7 +585,7 @@ async fn every_list_is_what_its_document_says() {
             let statement = format!(
                 "select (select row_to_json(v) from (select {}) v)::text
                  from json_populate_record(null::read_{}, '{{\"tenant_id\": \"t\", \"id\": \"i\"}}') t
-                 cross join lateral (select t.*) r {}",
+                 cross join lateral (select t.*, null::jsonb as past) r {}",
                 M::SELECT,
                 <M as ReadModel>::NAME,
                 M::JOINS
