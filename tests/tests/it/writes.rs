@@ -180,6 +180,8 @@ fn said(reply: &Reply) -> Value {
     if let Some(said) = said.as_object_mut() {
         said.remove("key");
         said.remove("trace_id");
+        // Which merged records were taken for others is told when it happens; what is stored is what was written.
+        said.remove("redirected");
     }
     said
 }
