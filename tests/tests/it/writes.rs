@@ -259,7 +259,7 @@ async fn each_write_route_answers_a_repeated_key_as_the_first_time_and_writes_on
         route.send(&client, "", &format!("{body} ")).await.problem(422, "idempotency_key_reused");
         assert_eq!(head(&server).await, before, "{name} wrote twice");
     }
-    assert!(taken > 2 * refused.len(), "most examples make sense here: {taken}, but not {refused:#?}");
+    assert!(taken > refused.len(), "most examples make sense here: {taken}, but not {refused:#?}");
 }
 
 #[tokio::test]
