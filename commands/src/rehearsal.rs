@@ -10,7 +10,7 @@ use std::{
 use domain::{
     Aggregate, Id, Time, automation,
     automation::{
-        Answer, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger,
+        Answer, Asks, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger,
         TriggerRef, Verdict, Vocabulary, concerned,
     },
     field::Field,
@@ -242,8 +242,8 @@ impl Commands {
             true => others(&mut RuleBook::load(self.log(), &tenant, position).await?, order.tenant, &draft),
             false => Vec::new(),
         };
-        let lists = others.iter().chain([&rule]).any(Compiled::asks_lists);
-        let scene = scene::scene(&mut world.at(&tenant, position), &trigger, lists).await?;
+        let asks = others.iter().chain([&rule]).map(Compiled::asks).max().unwrap_or_default();
+        let scene = scene::scene(&mut world.at(&tenant, position), &trigger, asks).await?;
         let answers = automation::ask(others.iter().chain([&rule]), &trigger, &scene);
         let (own, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| std::ptr::eq(answer.rule, &rule));
         let own = own.first().ok_or(Unrehearsed::NoEvent)?;
@@ -299,7 +299,7 @@ impl Commands {
             tenant_id: order.tenant,
             tenant: Arc::clone(&tenant),
             log: log.clone(),
-            world: World::new(self, RECORDS).with_rows(rule.asks_lists()),
+            world: World::new(self, RECORDS).with_rows(rule.asks() >= Asks::Rows),
             directory,
             book,
             draft,
@@ -441,8 +441,8 @@ impl Rehearsal {
             Some(book) => others(book, self.tenant_id, &self.draft),
             None => Vec::new(),
         };
-        let lists = others.iter().chain([&self.rule]).any(Compiled::asks_lists);
-        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger, lists).await?;
+        let asks = others.iter().chain([&self.rule]).map(Compiled::asks).max().unwrap_or_default();
+        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger, asks).await?;
         let verdict = if others.is_empty() && !self.rule.matches(&scene) {
             // The usual case, without saying why.
             Some(Verdict::Skipped { reason: SkipReason::NotMatched, stopped_by: None })
@@ -494,8 +494,7 @@ impl Rehearsal {
     async fn fire_until(&mut self, time: Time, position: i64) -> Result<(), Refused> {
         while let Some(first) = self.waiting.first_entry().filter(|first| first.key().0 <= time) {
             let ((due_at, _), Waiting { trigger, .. }) = first.remove_entry();
-            let scene =
-                scene::scene(&mut self.world.at(&self.tenant, position), &trigger, self.rule.asks_lists()).await?;
+            let scene = scene::scene(&mut self.world.at(&self.tenant, position), &trigger, self.rule.asks()).await?;
             if self.rule.definition.recheck && !self.rule.matches(&scene) {
                 self.totals.cancelled_by_recheck += 1;
             } else {

@@ -223,14 +223,14 @@ impl Rules {
         }
         let cause = scene::cause(event, &metadata, 1);
         let now = event.recorded_at;
-        let lists = rules.iter().any(Compiled::asks_lists);
+        let asks = rules.iter().map(Compiled::asks).max().unwrap_or_default();
         if metadata.depth == MAX_CAUSATION_DEPTH {
             for (run, rule, command) in too_deep(&rules, &trigger) {
                 work.asked.push((order(tenant, run, rule, &cause, now), command));
             }
             return Ok(());
         }
-        let scene = scene::scene(&mut self.world.at(&event.tenant, event.position), &trigger, lists).await;
+        let scene = scene::scene(&mut self.world.at(&event.tenant, event.position), &trigger, asks).await;
         let scene = scene.map_err(|refused| poison(event, refused))?;
         for answer in automation::ask(rules.iter(), &trigger, &scene) {
             let command = answer.command();

@@ -198,7 +198,7 @@ impl Runs {
         let events = self.commands.log().read_positions(&tenant.to_string(), &[position]).await?;
         let trigger = events.first().and_then(|event| scene::trigger(event, &scene::metadata(event)?));
         let trigger = trigger.ok_or_else(|| Halt::Failed("the event that triggered it cannot be read".into()))?;
-        let scene = scene::scene(&mut Now { commands: &self.commands, tenant }, &trigger, rule.asks_lists()).await?;
+        let scene = scene::scene(&mut Now { commands: &self.commands, tenant }, &trigger, rule.asks()).await?;
         if rule.definition.recheck && rule.definition.delay_s > 0 {
             let (holds, trace) = rule.explain(&scene);
             if !holds {

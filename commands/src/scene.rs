@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use domain::{
     Id, Metadata,
-    automation::{Scene, Sight, Trigger, concerned},
+    automation::{Asks, Scene, Sight, Trigger, concerned},
     catalogue::{self, Kind},
     kernel::{AnyState, Fold},
+    listed,
     reference::Subject,
 };
 use eventstore::{Direction, Log, Recorded};
@@ -43,8 +44,8 @@ async fn survivor(eyes: &mut impl Eyes, subject: &Subject) -> Result<Subject, Re
     Ok(subject.clone())
 }
 
-/// Sets the scene of an event, with what lists tell where that is asked for.
-pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, lists: bool) -> Result<Scene, Refused> {
+/// Sets the scene of an event, with as much of the records as is asked for.
+pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, asks: Asks) -> Result<Scene, Refused> {
     let own = eyes.see(&trigger.subject).await?;
     let mut records = Vec::new();
     let mut merged = Vec::new();
@@ -55,11 +56,41 @@ pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, lists: bool) 
             merged.push((subject, seen.id));
         }
         if let Some(document) = eyes.see(&seen).await? {
-            let row = if lists { eyes.row(&seen).await? } else { None };
+            let row = match asks {
+                Asks::Documents => None,
+                Asks::Rows => eyes.row(&seen).await?,
+                Asks::Names => match eyes.row(&seen).await? {
+                    Some(row) => Some(named(eyes, &seen, row).await?),
+                    None => None,
+                },
+            };
             records.push((seen, Sight { document, row }));
         }
     }
     Ok(Scene::new(trigger, records).following(&merged))
+}
+
+/// The row of a record with what the records are called that it refers to.
+async fn named(eyes: &mut impl Eyes, of: &Subject, mut row: Arc<Value>) -> Result<Arc<Value>, Refused> {
+    for name in listed::names(&of.kind) {
+        let kind = name.kinds.iter().find(|kind| name.by.is_none_or(|by| row[by] == **kind));
+        let Some(kind) = kind else { continue };
+        let ids = &row[name.column];
+        let ids: Vec<Id> = ids
+            .as_array()
+            .map_or_else(|| std::slice::from_ref(ids), Vec::as_slice)
+            .iter()
+            .filter_map(|id| id.as_str()?.parse().ok())
+            .collect();
+        let mut names = Vec::new();
+        for id in ids {
+            let other = survivor(eyes, &Subject::new(kind, id)).await?;
+            names.extend(eyes.row(&other).await?.map(|other| other["name"].clone()));
+        }
+        let value = if name.kind.is_set() { Value::Array(names) } else { names.pop().unwrap_or_default() };
+        Arc::make_mut(&mut row)[name.field] = value;
+    }
+    Ok(row)
 }
 
 /// The event as rules see it; `None` when it is no record's.

@@ -267,8 +267,19 @@ pub struct Compiled {
     /// What it does.
     pub definition: Definition,
     filter: Filter,
-    /// Whether it asks for anything that lists alone tell.
-    asks_lists: bool,
+    asks: Asks,
+}
+
+/// How much of the records a rule asks for; each step takes more reading than the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asks {
+    /// What rules see of them.
+    #[default]
+    Documents,
+    /// What lists alone tell too.
+    Rows,
+    /// What the records are called that these refer to, too.
+    Names,
 }
 
 /// What a rule says about an event.
@@ -356,17 +367,17 @@ impl Compiled {
         custom: CustomTypes,
     ) -> Result<Compiled, Vec<Problem>> {
         let filter = compile(trigger, &definition, custom)?;
-        let mut asks_lists = false;
+        let mut asks = Asks::default();
         if let Some(vocabulary) = Vocabulary::of(trigger, CustomTypes::new()) {
-            asks_lists |= vocabulary.listed_only().any(|field| filter.mentions(field));
-            named(&definition, &mut |_, name| asks_lists |= vocabulary.is_listed_only(name));
+            asks = vocabulary.asked(|field| filter.mentions(field)).max().unwrap_or_default();
+            named(&definition, &mut |_, name| asks = asks.max(vocabulary.asks(name)));
         }
-        Ok(Compiled { rule, version, rank, trigger: trigger.to_owned(), definition, filter, asks_lists })
+        Ok(Compiled { rule, version, rank, trigger: trigger.to_owned(), definition, filter, asks })
     }
 
-    /// Whether it asks for anything that lists alone tell: what rules see of records is not enough then.
-    pub fn asks_lists(&self) -> bool {
-        self.asks_lists
+    /// How much of the records it asks for.
+    pub fn asks(&self) -> Asks {
+        self.asks
     }
 
     /// Whether its conditions hold, without saying why: for backtests over many events.

@@ -269,11 +269,92 @@ const FORMER: &[(&str, &str, &str)] = &[
     ("ticket", "team", "team_id"),
 ];
 
+/// A field that tells what another record is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The field: `contact_name`.
+    pub field: &'static str,
+    /// The field that has the id of the other record, or the ids of several.
+    pub column: &'static str,
+    /// The kinds of records that it may be.
+    pub kinds: &'static [&'static str],
+    /// The field that says which of them, where there are several.
+    pub by: Option<&'static str>,
+    /// Text, or tags where there may be several.
+    pub kind: FieldKind,
+}
+
+impl Name {
+    const fn of(field: &'static str, column: &'static str, kinds: &'static [&'static str]) -> Name {
+        Name { field, column, kinds, by: None, kind: Text }
+    }
+}
+
+/// Who is responsible for a ticket, a conversation or a task.
+pub const ASSIGNEE: Name = Name::of("assignee_name", "assignee_id", &["user"]);
+/// The category of a product.
+pub const CATEGORY: Name = Name::of("category_name", "category_id", &["product_category"]);
+/// A company.
+pub const COMPANY: Name = Name::of("company_name", "company_id", &["company"]);
+/// A contact.
+pub const CONTACT: Name = Name::of("contact_name", "contact_id", &["contact"]);
+/// The contact who ordered.
+pub const CUSTOMER: Name = Name::of("customer_name", "customer_id", &["contact"]);
+/// An enquiry.
+pub const ENQUIRY: Name = Name::of("enquiry_name", "enquiry_id", &["enquiry"]);
+/// Whoever holds an entitlement.
+pub const HOLDER: Name =
+    Name { by: Some("holder_kind"), ..Name::of("holder_name", "holder_id", &["contact", "company", "user"]) };
+/// The label of a quick reply.
+pub const LABEL: Name = Name::of("label_name", "label_id", &["label"]);
+/// The labels of a conversation.
+pub const LABELS: Name = Name { kind: Tags, ..Name::of("label_names", "label_ids", &["label"]) };
+/// Who owns a record.
+pub const OWNER: Name = Name::of("owner_name", "owner_id", &["user"]);
+/// A product.
+pub const PRODUCT: Name = Name::of("product_name", "product_id", &["product"]);
+/// The project of a task.
+pub const PROJECT: Name = Name::of("project_name", "project_id", &["project"]);
+/// A property.
+pub const PROPERTY: Name = Name::of("property_name", "property_id", &["property"]);
+/// Who asks in a ticket.
+pub const REQUESTER: Name =
+    Name { by: Some("requester_kind"), ..Name::of("requester_name", "requester_id", &["contact", "user"]) };
+/// A team.
+pub const TEAM: Name = Name::of("team_name", "team_id", &["team"]);
+/// A colleague.
+pub const USER: Name = Name::of("user_name", "user_id", &["user"]);
+
+/// The names by which the lists of kinds that rules see are filtered.
+const NAMES: &[(&str, &[Name])] = &[
+    ("call", &[CONTACT, USER]),
+    ("company", &[OWNER]),
+    ("contact", &[OWNER]),
+    ("conversation", &[CONTACT, ASSIGNEE, LABELS]),
+    ("deal", &[OWNER, CONTACT, COMPANY, PROPERTY, ENQUIRY]),
+    ("enquiry", &[OWNER, CONTACT]),
+    ("lead", &[OWNER, CONTACT]),
+    ("offer", &[ENQUIRY, CONTACT]),
+    ("order", &[CUSTOMER, COMPANY]),
+    ("product", &[OWNER, CATEGORY]),
+    ("project", &[OWNER]),
+    ("property", &[OWNER]),
+    ("quick_reply", &[LABEL, OWNER, USER]),
+    ("task", &[ASSIGNEE, PROJECT]),
+    ("ticket", &[REQUESTER, COMPANY, TEAM, ASSIGNEE, PRODUCT]),
+];
+
+/// The fields of a kind that tell what other records are called.
+pub fn names(kind: &str) -> &'static [Name] {
+    NAMES.iter().find(|(of, _)| *of == kind).map_or(&[], |(_, names)| *names)
+}
+
 /// The fields by which the list of a kind is filtered; none for kinds that rules do not see.
 pub fn fields(kind: &str) -> impl Iterator<Item = (&'static str, FieldKind)> + use<> {
     let listed = LISTED.iter().find(|listed| listed.kind == kind);
     let fields = listed.map(|listed| listed.fields).unwrap_or_default();
-    fields.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind)))
+    let names = names(kind).iter().map(|name| (name.field, name.kind));
+    fields.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind))).chain(names)
 }
 
 /// The kind of values of one of them.

@@ -292,6 +292,19 @@ impl Log {
         Ok(version.unwrap_or(-1))
     }
 
+    /// Those of these streams that have events.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn known_streams(&self, tenant: &str, streams: &[String]) -> Result<Vec<String>, Error> {
+        let known = sqlx::query_scalar("select stream from log_stream where tenant_id = $1 and stream = any ($2)")
+            .bind(tenant)
+            .bind(streams)
+            .fetch_all(self.pool())
+            .await?;
+        Ok(known)
+    }
+
     /// Who owns a unique key; an empty tenant asks for a key of the whole deployment.
     ///
     /// # Errors

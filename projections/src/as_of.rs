@@ -1,10 +1,13 @@
 //! A record as it was: the same fold over a prefix of its stream.
 
-use domain::{Id, Time};
+use domain::{Id, Time, custom::Definitions};
 use eventstore::{Direction, Log, Recorded};
 use serde_json::{Value, value::RawValue};
 
-use crate::{Error, Keys, Listed, ReadModel, Record, engine::fold_row, list, redirects::Past};
+use crate::{
+    Error, Keys, Listed, ReadModel, Record, Unreadable, custom_names, engine::fold_row, list, redirects::Past,
+    then::Then,
+};
 
 /// A point in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +73,18 @@ pub async fn row_as_of<M: ReadModel>(
     Ok(fold_row::<M>(id, &events)?)
 }
 
-/// The record at a point in the past, as [`crate::get`] shows it now; names of other records are those of today.
+/// The record at a point in the past, as [`crate::get`] shows it now, with the names that other records had then. `custom`
+/// are the custom fields of its kind.
 ///
 /// # Errors
 /// When the database fails, or an event cannot be understood.
-pub async fn get_as_of<M: Listed>(log: &Log, tenant: Id, id: Id, as_of: AsOf) -> Result<Option<Record>, Error> {
+pub async fn get_as_of<M: Listed>(
+    log: &Log,
+    tenant: Id,
+    id: Id,
+    as_of: AsOf,
+    custom: &Definitions,
+) -> Result<Option<Record>, Error> {
     let Some(kind) = M::KINDS.first() else { return Ok(None) };
     let mut events = events(log, tenant, kind, M::stream_of(tenant, id), as_of).await?;
     if M::stream_of(tenant, id) != id {
@@ -82,26 +92,48 @@ pub async fn get_as_of<M: Listed>(log: &Log, tenant: Id, id: Id, as_of: AsOf) ->
         events.retain(|event| matches!(M::keys(event), Keys::One(key) if key == id));
     }
     let Some((row, version, position)) = fold_row::<M>(id, &events)? else { return Ok(None) };
-    let data = show::<M>(log, tenant, id, (&row, version, position), as_of, &mut Past::default()).await?;
+    let mut others = Others::default();
+    let mut data = show::<M>(log, tenant, id, (&row, version, position), as_of, &mut others).await?;
+    let then = Some((log, &mut others.then, as_of));
+    custom_names::add(log.pool(), tenant, custom, then, std::slice::from_mut(&mut data)).await?;
     Ok(Some(Record { data, version, position }))
 }
 
-/// A row that was folded in memory, as the list shows one; what had been merged by then is followed.
-pub(crate) async fn show<M: Listed>(
-    log: &Log,
+/// What is known of other records at a point in the past.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    merged: Past,
+    then: Then,
+}
+
+/// A row as its table has it.
+pub(crate) fn stored<M: ReadModel>(
     tenant: Id,
     id: Id,
     (row, version, position): (&M::Row, i64, i64),
-    as_of: AsOf,
-    past: &mut Past,
-) -> Result<Box<RawValue>, Error> {
-    let mut row = serde_json::to_value(row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+) -> Result<Value, Unreadable> {
+    let mut row = serde_json::to_value(row).map_err(|error| Unreadable(error.to_string()))?;
     if let Value::Object(row) = &mut row {
         row.insert("tenant_id".into(), tenant.to_string().into());
         row.insert("id".into(), id.to_string().into());
         row.insert("version".into(), version.into());
         row.insert("position".into(), position.into());
     }
-    let past = past.of::<M>(log, tenant, &row, as_of).await?;
-    Ok(list::shown::<M>(log.pool(), &row, &past).await?)
+    Ok(row)
+}
+
+/// A row that was folded in memory, as the list shows one; what had been merged by then is followed, and other records are
+/// called what they were called then.
+pub(crate) async fn show<M: Listed>(
+    log: &Log,
+    tenant: Id,
+    id: Id,
+    folded: (&M::Row, i64, i64),
+    as_of: AsOf,
+    others: &mut Others,
+) -> Result<Box<RawValue>, Error> {
+    let row = stored::<M>(tenant, id, folded)?;
+    let past = others.merged.of::<M>(log, tenant, &row, as_of).await?;
+    let then = others.then.of::<M>(log, tenant, &row, &past, as_of).await?;
+    Ok(list::shown::<M>(log.pool(), &row, &past, &then).await?)
 }

@@ -3,6 +3,7 @@
 use domain::{
     Aggregate, Id, Personal, Time,
     call::{Call, Event, Status},
+    listed,
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -127,6 +128,8 @@ impl Listed for Calls {
         Column::time("answered_at").nullable(),
         Column::time("ended_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::CONTACT),
+        Column::called(&listed::USER),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("received_at")];

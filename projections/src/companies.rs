@@ -6,6 +6,7 @@ use domain::{
     Aggregate, Id,
     company::{Brought, Company, Event, Fields},
     external::ExternalId,
+    listed,
     named::Either,
     record::Happened,
 };
@@ -137,6 +138,7 @@ impl Listed for Companies {
         Column::id("merged_into").nullable().hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::OWNER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Company::KIND);

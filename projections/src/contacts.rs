@@ -6,6 +6,7 @@ use domain::{
     Aggregate, Id, Time,
     contact::{Brought, Consent, Contact, Event, Fields, Identity},
     external::ExternalId,
+    listed,
     named::Either,
     record::Happened,
 };
@@ -262,6 +263,7 @@ impl Listed for Contacts {
         Column::time("erasure_requested_at").nullable(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::OWNER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Contact::KIND);

@@ -16,8 +16,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::{
     AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
-    decode, list,
-    redirects::{self, Past},
+    decode, list, redirects,
 };
 
 /// Messages of conversations.
@@ -296,10 +295,10 @@ pub async fn conversation_messages_as_of(
     let mut messages: Vec<_> = messages.collect();
     messages.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
     let mut shown = Vec::with_capacity(messages.len());
-    let mut past = Past::default();
+    let mut others = as_of::Others::default();
     for (id, row, version, position) in messages {
         let folded = (&row, version, position);
-        shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut past).await?);
+        shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut others).await?);
     }
     Ok(shown)
 }

@@ -7,6 +7,7 @@ use domain::{
     color::Color,
     contact::Identity,
     conversation::{Conversation, Event, MatchedBy, New, Status, Visitor},
+    listed,
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -129,6 +130,8 @@ pub struct View {
     pub assignee_name: Option<String>,
     /// The labels it bears.
     pub labels: Vec<Label>,
+    /// What they are called.
+    pub label_names: Vec<String>,
 }
 
 impl Row {
@@ -301,6 +304,9 @@ impl Listed for Conversations {
         Column::time("started_at"),
         Column::time("closed_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::CONTACT),
+        Column::called(&listed::ASSIGNEE),
+        Column::called(&listed::LABELS),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("active_at")];
@@ -309,6 +315,8 @@ impl Listed for Conversations {
         assignee.name as assignee_name, t.label_ids, \
         array(select json_build_object('id', l.id, 'name', l.name, 'color', l.color) from read_labels l \
             where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) order by l.name collate \"und-x-icu\", l.id) as labels, \
+        array(select l.name from read_labels l where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) \
+            order by l.name collate \"und-x-icu\", l.id) as label_names, \
         t.unanswered, t.unread, t.unread_count, t.read_by_ids, t.message_count, t.last_message, t.last_received_at, \
         t.last_sent_at, t.active_at, t.recent_messages, t.bot_step, t.bot_answers, t.handed_over, t.rating, \
         t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";

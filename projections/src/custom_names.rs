@@ -6,23 +6,15 @@ use domain::{
     Id,
     custom::{Definitions, FieldType, Target},
 };
+use eventstore::Log;
 use serde_json::{Map, Value, json, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{AsOf, Error, registry, then::Then};
 
 /// JSON as it goes out.
 fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
     RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
-
-/// Where a kind's records have their names.
-fn table(target: Target) -> &'static str {
-    match target {
-        Target::Contact => "read_contacts",
-        Target::Company => "read_companies",
-        Target::User => "read_users",
-        Target::Product => "read_product_catalogue",
-        Target::Property => "read_properties",
-    }
 }
 
 /// Adds `custom_names` to records that have `custom`: by key, the name of the record that the field refers to. Nothing is
@@ -36,6 +28,20 @@ pub async fn name_custom(
     definitions: &Definitions,
     records: &mut [Box<RawValue>],
 ) -> Result<(), sqlx::Error> {
+    match add(pool, tenant, definitions, None, records).await {
+        Err(Error::Store(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The same; `then` says as of when.
+pub(crate) async fn add(
+    pool: &PgPool,
+    tenant: Id,
+    definitions: &Definitions,
+    mut then: Option<(&Log, &mut Then, AsOf)>,
+    records: &mut [Box<RawValue>],
+) -> Result<(), Error> {
     let fields: BTreeMap<&str, Target> = definitions
         .iter()
         .filter(|(_, field)| field.field_type == FieldType::Reference)
@@ -53,7 +59,16 @@ pub async fn name_custom(
         if ids.is_empty() {
             continue;
         }
-        let statement = format!("select id, name from {} where tenant_id = $1 and id = any ($2)", table(target));
+        if let Some((log, then, at)) = &mut then {
+            for id in ids {
+                let Ok(parsed) = id.parse() else { continue };
+                let name = then.name(log, tenant, target.kind(), parsed, *at).await?;
+                names.extend(name.map(|name| ((target, id), name)));
+            }
+            continue;
+        }
+        let statement =
+            format!("select id, name from {} where tenant_id = $1 and id = any ($2)", registry::listing(target.kind()));
         let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(statement))
             .bind(tenant.to_string())
             .bind(ids.into_iter().collect::<Vec<_>>())

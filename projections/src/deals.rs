@@ -3,6 +3,7 @@
 use domain::{
     Aggregate, Id, Money, Time,
     deal::{Deal, Event, Fields, Sale, Spec},
+    listed,
     named::Either,
 };
 use eventstore::Recorded;
@@ -205,6 +206,11 @@ impl Listed for Deals {
         Column::time("updated_at"),
         Column::time("closed_at").nullable(),
         Column::time("sold_at").nullable(),
+        Column::called(&listed::OWNER),
+        Column::called(&listed::CONTACT),
+        Column::called(&listed::COMPANY),
+        Column::called(&listed::PROPERTY),
+        Column::called(&listed::ENQUIRY),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Deal::KIND);

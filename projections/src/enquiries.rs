@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     Aggregate, Id, Time,
     enquiry::{Criteria, Enquiry, Event, Fields, Spec},
+    listed,
     named::Either,
 };
 use eventstore::Recorded;
@@ -201,6 +202,8 @@ impl Listed for Enquiries {
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::time("closed_at").nullable(),
+        Column::called(&listed::OWNER),
+        Column::called(&listed::CONTACT),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Enquiry::KIND);

@@ -3,6 +3,7 @@
 use domain::{
     Aggregate, Id, Money, Personal, Time,
     lead::{Event, Fields, Lead, Spec},
+    listed,
     named::Either,
 };
 use eventstore::Recorded;
@@ -203,6 +204,8 @@ impl Listed for Leads {
         Column::time("created_at"),
         Column::time("updated_at"),
         Column::time("closed_at").nullable(),
+        Column::called(&listed::OWNER),
+        Column::called(&listed::CONTACT),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Lead::KIND);

@@ -11,6 +11,7 @@ mod rebuild;
 mod record;
 mod registry;
 mod sql;
+mod then;
 mod totals;
 
 pub mod activities;

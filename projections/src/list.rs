@@ -6,7 +6,7 @@ use domain::{
     Country, FieldError, Id,
     custom::{self, Definitions},
     filter::{FieldKind, Fields, Filter, Scalar},
-    listed,
+    listed::{self, Name},
 };
 use schemars::JsonSchema;
 use serde_json::{Value, value::RawValue};
@@ -18,6 +18,7 @@ use crate::{
     cursor::Cursor,
     redirects::{self, Refers},
     sql::{self, Sql},
+    then::instead,
     times,
 };
 
@@ -38,11 +39,13 @@ pub struct Column {
     pub beside: Option<&'static str>,
     /// The records that it refers to, if they may be merged: filters and answers follow those that go on for them.
     pub refers: Option<Refers>,
+    /// What it tells is what other records are called: the table does not have it, and filters alone ask about it.
+    pub names: Option<&'static Name>,
 }
 
 impl Column {
     const fn new(name: &'static str, kind: FieldKind) -> Column {
-        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None }
+        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None, names: None }
     }
 
     /// A column of text that people type: names, cities, titles.
@@ -108,6 +111,11 @@ impl Column {
     /// A column of ids of records that may be merged.
     pub const fn reference(name: &'static str, refers: Refers) -> Column {
         Column::id(name).of(refers)
+    }
+
+    /// What the records are called that another column refers to, for filters.
+    pub const fn called(name: &'static Name) -> Column {
+        Column { sortable: false, nullable: true, names: Some(name), ..Column::new(name.field, name.kind) }
     }
 
     /// The same, of ids of records that may be merged. [`Listed::SELECT`] and [`Listed::JOINS`] take it from `r`, which has
@@ -197,6 +205,8 @@ pub trait Listed: ReadModel {
     fn outside() -> Option<Filter> {
         None
     }
+    /// Other read models whose records name this one, though it does not name them: all of theirs count.
+    const NAMED_BY: &'static [&'static str] = &[];
     /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
     const FOLLOWS: &'static [&'static str] = &[];
     /// Conditions that show hidden merged records too, besides one on `merged_into`: a field that is asked for one of
@@ -520,12 +530,12 @@ fn raw<M: Listed>(row: String) -> Result<Box<RawValue>, sqlx::Error> {
 
 /// The statement of one page: its rows by index alone, joined and made JSON afterwards.
 fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[Option<Scalar>]>, rows: i64) -> Sql {
-    let mut sql = Sql::over(M::COLUMNS);
+    let mut sql = Sql::over::<M>();
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
     let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
     // The condition is the same in every branch, and so are its placeholders.
-    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(M::COLUMNS) };
+    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over::<M>() };
     condition::<M>(&mut shared, filter, steps);
     sql.values = shared.values;
     let condition = shared.text;
@@ -599,7 +609,7 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
 }
 
 async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over(M::COLUMNS);
+    let mut sql = Sql::over::<M>();
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("select count(*)");
     condition::<M>(&mut sql, filter, &[]);
@@ -609,7 +619,7 @@ async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<
 }
 
 async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over(M::COLUMNS);
+    let mut sql = Sql::over::<M>();
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("explain (format json) select 1");
     condition::<M>(&mut sql, filter, &[]);
@@ -650,14 +660,23 @@ pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<
     found.map(|(json, version, position)| Ok(Record { data: raw::<M>(json)?, version, position })).transpose()
 }
 
-/// A row that is not in the table, shown as one that is. `past` says who went on for whom then.
-pub(crate) async fn shown<M: Listed>(pool: &PgPool, row: &Value, past: &Value) -> Result<Box<RawValue>, sqlx::Error> {
+/// A row that is not in the table, shown as one that is. `past` says who went on for whom then, `then` has the rows of other
+/// records as they were.
+pub(crate) async fn shown<M: Listed>(
+    pool: &PgPool,
+    row: &Value,
+    past: &Value,
+    then: &Value,
+) -> Result<Box<RawValue>, sqlx::Error> {
     let source = format!("json_populate_record(null::read_{}, $1::text::json)", M::NAME);
     let statement = format!(
-        "select (select row_to_json(v) from (select {}) v)::text from {}",
+        "select (select row_to_json(v) from (select {}) v)::text from {} where $3::text is not null",
         M::SELECT,
         redirects::shown::<M>(&source, Some("$2::text"))
     );
-    let query = sqlx::query_scalar(AssertSqlSafe(statement)).bind(row.to_string()).bind(past.to_string());
+    let query = sqlx::query_scalar(AssertSqlSafe(instead(statement, then, "$3")))
+        .bind(row.to_string())
+        .bind(past.to_string())
+        .bind(then.to_string());
     raw::<M>(query.fetch_one(pool).await?)
 }

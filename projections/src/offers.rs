@@ -1,7 +1,7 @@
 //! Offers of properties. Table: `read_offers`.
 
 use domain::{
-    Aggregate, Id, Personal, Time,
+    Aggregate, Id, Personal, Time, listed,
     offer::{Event, Offer, Repeated, Status},
 };
 use eventstore::Recorded;
@@ -155,6 +155,8 @@ impl Listed for Offers {
         Column::time("opened_at").nullable(),
         Column::time("answered_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::ENQUIRY),
+        Column::called(&listed::CONTACT),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("drafted_at")];

@@ -1,7 +1,7 @@
 //! Orders with their items and payments. Table: `read_orders`.
 
 use domain::{
-    Aggregate, Id, Money, Personal, Time,
+    Aggregate, Id, Money, Personal, Time, listed,
     order::{Details, Event, Item, NEW, Order},
 };
 use eventstore::Recorded;
@@ -242,6 +242,8 @@ impl Listed for Orders {
         Column::time("paid_at").nullable(),
         Column::time("cancelled_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::CUSTOMER),
+        Column::called(&listed::COMPANY),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("placed_at")];

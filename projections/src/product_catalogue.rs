@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     Aggregate, Id,
     external::ExternalId,
+    listed,
     named::Either,
     product::{Event, Fields, Product},
 };
@@ -107,6 +108,8 @@ impl Listed for ProductCatalogue {
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::OWNER),
+        Column::called(&listed::CATEGORY),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Product::KIND);

@@ -4,6 +4,7 @@ use domain::{
     Aggregate, Id, PartyKind, Time,
     custom::{self, Custom},
     entitlement::{Details, Entitlement, Event},
+    listed,
     record::apply_changes,
 };
 use eventstore::Recorded;
@@ -195,6 +196,8 @@ impl Listed for ProductHolders {
         Column::time("granted_at"),
         Column::time("ended_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::PRODUCT),
+        Column::called(&listed::HOLDER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Entitlement::KIND);

@@ -1,7 +1,7 @@
 //! Projects. Table: `read_projects`.
 
 use domain::{
-    Aggregate, Id,
+    Aggregate, Id, listed,
     named::Either,
     project::{Fields, Project},
 };
@@ -74,6 +74,7 @@ impl Listed for Projects {
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::OWNER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Project::KIND);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Aggregate, Id, Money,
+    Aggregate, Id, Money, listed,
     named::Either,
     property::{Event, Fields, Kind, Location, Media, Property, Purpose},
 };
@@ -193,6 +193,7 @@ impl Listed for Properties {
         Column::id("copied_from").nullable(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::OWNER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Property::KIND);

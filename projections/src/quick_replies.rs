@@ -3,6 +3,7 @@
 use domain::{
     Aggregate, Id,
     color::Color,
+    listed,
     named::Either,
     quick_reply::{Fields, QuickReply},
     ticket::Attachment,
@@ -111,6 +112,9 @@ impl Listed for QuickReplies {
         Column::bool("archived").hiding(),
         Column::time("created_at"),
         Column::time("updated_at"),
+        Column::called(&listed::LABEL),
+        Column::called(&listed::OWNER),
+        Column::called(&listed::USER),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(QuickReply::KIND);

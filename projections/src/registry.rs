@@ -1,9 +1,11 @@
 //! Which table of a read model serves, which is being filled: the table `read_model`.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, ReadModel};
+use crate::{Error, ListVisitor, Listed, ReadModel, visit_lists};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -87,6 +89,35 @@ impl Generation {
         .await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// The view that lists the records of a kind.
+pub(crate) fn listing(kind: &str) -> &'static str {
+    lists().get(kind).map_or("", |(_, view)| view)
+}
+
+/// The read model that lists the records of a kind.
+pub(crate) fn listing_model(kind: &str) -> Option<&'static str> {
+    lists().get(kind).map(|(model, _)| *model)
+}
+
+/// By kind of record, the read model that lists it, and its view.
+fn lists() -> &'static HashMap<&'static str, (&'static str, String)> {
+    struct Lists(HashMap<&'static str, (&'static str, String)>);
+    impl ListVisitor for Lists {
+        fn visit<M: Listed>(&mut self) {
+            let plural = domain::catalogue::kind(M::READ).map(|kind| kind.plural);
+            if M::LISTED && plural == Some(M::PATH) {
+                self.0.insert(M::READ, (M::NAME, view(M::NAME)));
+            }
+        }
+    }
+    static LISTS: LazyLock<Lists> = LazyLock::new(|| {
+        let mut lists = Lists(HashMap::new());
+        visit_lists(&mut lists);
+        lists
+    });
+    &LISTS.0
 }
 
 /// The view that everybody queries.

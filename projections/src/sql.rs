@@ -1,11 +1,14 @@
 //! SQL that is put together at run time: text with placeholders and the values they stand for.
 
-use domain::filter::{Condition, FieldKind, Filter, Scalar, Test};
+use domain::{
+    filter::{Condition, FieldKind, Filter, Scalar, Test},
+    listed::Name,
+};
 use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
-use crate::Column;
+use crate::{Column, Listed, redirects, registry};
 
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +40,9 @@ impl From<&str> for Bound {
 }
 
 impl Sql {
-    /// A statement over a list with these columns.
-    pub(crate) fn over(columns: &'static [Column]) -> Sql {
-        Sql { columns, ..Sql::default() }
+    /// A statement over a list.
+    pub(crate) fn over<M: Listed>() -> Sql {
+        Sql { columns: M::COLUMNS, ..Sql::default() }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
@@ -110,12 +113,19 @@ impl Sql {
             return self;
         }
         let known = self.columns.iter().find(|column| column.name == field);
+        if let Some(name) = known.and_then(|column| column.names) {
+            return self.called(name, test);
+        }
         let column = known.map_or_else(|| column(field, *kind), Column::expression);
         if kind.is_set() {
             return self.set(&column, *kind, test);
         }
-        let plain = column;
-        let column = compared(&plain, *kind);
+        self.test(&column, *kind, test)
+    }
+
+    /// A condition on one value.
+    fn test(&mut self, plain: &str, kind: FieldKind, test: &Test) -> &mut Self {
+        let column = compared(plain, kind);
         match test {
             Test::Eq(value) => self.compare(&column, " = ", value),
             Test::Ne(value) => self.compare(&column, " is distinct from ", value),
@@ -126,12 +136,47 @@ impl Sql {
             Test::Gt(value) => self.compare(&column, " > ", value),
             Test::Gte(value) => self.compare(&column, " >= ", value),
             Test::Between(from, to) => self.compare(&column, " >= ", from).push(" and ").compare(&column, " <= ", to),
-            Test::Exact(value) => self.compare(&plain, " = ", value),
-            Test::Contains(text) => self.like(&searched(&plain, *kind), &format!("%{}%", escaped(text))),
-            Test::StartsWith(text) => self.like(&searched(&plain, *kind), &format!("{}%", escaped(text))),
-            Test::IsNull(true) => self.push(&plain).push(" is null"),
-            Test::IsNull(false) => self.push(&plain).push(" is not null"),
+            Test::Exact(value) => self.compare(plain, " = ", value),
+            Test::Contains(text) => self.like(&searched(plain, kind), &format!("%{}%", escaped(text))),
+            Test::StartsWith(text) => self.like(&searched(plain, kind), &format!("{}%", escaped(text))),
+            Test::IsNull(true) => self.push(plain).push(" is null"),
+            Test::IsNull(false) => self.push(plain).push(" is not null"),
         }
+    }
+
+    /// A condition on what the records are called that a column refers to. Those so called are found first, by the indexes
+    /// of their own list, and the rows that refer to them by theirs.
+    fn called(&mut self, name: &Name, test: &Test) -> &mut Self {
+        let positive = match test {
+            Test::Ne(value) => Test::Eq(value.clone()),
+            Test::NotIn(values) => Test::In(values.clone()),
+            Test::IsNull(true) => Test::IsNull(false),
+            test => {
+                self.push("(");
+                for (index, kind) in name.kinds.iter().enumerate() {
+                    self.push(if index == 0 { "" } else { " or " }).called_as(name, kind, test);
+                }
+                return self.push(")");
+            }
+        };
+        self.called(name, &positive).push(" is not true")
+    }
+
+    fn called_as(&mut self, name: &Name, kind: &str, test: &Test) -> &mut Self {
+        if let Some(by) = name.by {
+            self.push("t.").push(by).push(" = '").push(kind).push("' and ");
+        }
+        let merges = redirects::KINDS.contains(&kind);
+        self.push("t.").push(name.column).push(if name.kind.is_set() { " && array(" } else { " = any (array(" });
+        self.push("with called as (select n.id from ").push(registry::listing(kind)).push(" n where n.tenant_id = ");
+        self.again(0).push(if merges { " and n.merged_into is null and " } else { " and " });
+        self.test("n.name", FieldKind::Text, test).push(") select id from called");
+        if merges {
+            self.push(" union all select x.record_id from read_redirects x where x.tenant_id = ").again(0);
+            self.push(" and x.kind = '").push(kind).push("' and x.into_id is not null and ");
+            self.push("read_survivor(x.tenant_id, x.kind, x.record_id) in (select id from called)");
+        }
+        self.push(if name.kind.is_set() { ")" } else { "))" })
     }
 
     fn compare(&mut self, column: &str, op: &str, value: &Scalar) -> &mut Self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Aggregate, Id, Personal, Time,
+    Aggregate, Id, Personal, Time, listed,
     reference::Subject,
     task::{Details, Event, Status, Task},
     ticket::Priority,
@@ -203,6 +203,8 @@ impl Listed for Tasks {
         Column::time("started_at").nullable(),
         Column::time("closed_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::ASSIGNEE),
+        Column::called(&listed::PROJECT),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("due_at"), Sort::descending("priority")];

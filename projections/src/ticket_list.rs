@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Aggregate, Id, PartyKind, Time,
     custom::{self, Custom},
+    listed,
     stage::Means,
     ticket::{Brought, Event, Link, Opened, Status, Ticket},
 };
@@ -88,6 +89,7 @@ pub struct Row {
     /// The ticket it became a part of.
     pub merged_into: Option<Id>,
     /// Where it stood before it was merged.
+    #[schemars(skip)]
     pub status_before_merge: Option<Status>,
     /// The ticket it was split off from.
     pub split_from: Option<Id>,
@@ -362,6 +364,11 @@ impl Listed for TicketList {
         Column::integer("rating").nullable(),
         Column::id("merged_into").nullable().hiding(),
         Column::id("split_from").nullable(),
+        Column::called(&listed::REQUESTER),
+        Column::called(&listed::COMPANY),
+        Column::called(&listed::TEAM),
+        Column::called(&listed::ASSIGNEE),
+        Column::called(&listed::PRODUCT),
         Column::id("id"),
     ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
@@ -379,7 +386,7 @@ pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title,
     assignee.name as assignee_name, t.product_id, product.name as product_name, product.color as product_color, \
     product.icon as product_icon, t.entitlement_id, t.tags, t.custom, t.channel, t.origin, t.opened_at, t.updated_at, \
     t.first_reply_at, t.last_message_at, t.last_customer_message_at, t.resolved_at, t.closed_at, t.snoozed_until, \
-    t.reopened_count, t.message_count, t.rating, t.merged_into, t.status_before_merge, t.split_from";
+    t.reopened_count, t.message_count, t.rating, t.merged_into, t.split_from";
 
 /// Where the names come from.
 pub(crate) const JOINS: &str = "\

@@ -16,8 +16,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::{
     AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
-    decode, list,
-    redirects::{self, Past},
+    decode, list, redirects,
     ticket_detail::{self, TicketDetail},
 };
 
@@ -333,10 +332,10 @@ pub async fn thread_as_of(log: &Log, tenant: Id, ticket: Id, as_of: AsOf) -> Res
     }
     entries.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
     let mut shown = Vec::with_capacity(entries.len());
-    let mut past = Past::default();
+    let mut others = as_of::Others::default();
     for (id, row, version, position) in entries {
         let folded = (&row, version, position);
-        shown.push(as_of::show::<TicketThread>(log, tenant, id, folded, as_of, &mut past).await?);
+        shown.push(as_of::show::<TicketThread>(log, tenant, id, folded, as_of, &mut others).await?);
     }
     Ok(shown)
 }

@@ -73,11 +73,13 @@ fn find<M: Listed>(
     to: &str,
 ) -> Result<Totalled, FieldError> {
     let fields = columns_of::<M>(custom, None);
-    match fields.kind(name).filter(|kind| fits(*kind)) {
+    // What others are called is told by their ids.
+    let own = |name: &str| M::COLUMNS.iter().all(|column| column.name != name || column.names.is_none());
+    match fields.kind(name).filter(|kind| fits(*kind) && own(name)) {
         Some(kind) => Ok(Totalled { name: name.to_owned(), kind }),
         None => {
             let names: Vec<_> =
-                fields.names().into_iter().filter(|name| fields.kind(name).is_some_and(&fits)).collect();
+                fields.names().into_iter().filter(|name| own(name) && fields.kind(name).is_some_and(&fits)).collect();
             let detail = format!("There is no field {name} to {to}; there are {}.", names.join(", "));
             Err(FieldError { pointer: pointer.into(), code: code.into(), detail })
         }
@@ -85,7 +87,7 @@ fn find<M: Listed>(
 }
 
 fn over<M: Listed>(tenant: Id) -> Sql {
-    let mut sql = Sql::over(M::COLUMNS);
+    let mut sql = Sql::over::<M>();
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql
 }

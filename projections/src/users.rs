@@ -154,6 +154,7 @@ impl Listed for Users {
         Column::time("updated_at"),
         Column::id("id"),
     ];
+    const NAMED_BY: &'static [&'static str] = &["teams"];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.email, t.name, t.phone, t.phone_e164, t.phone_extension, t.city, t.job_title, t.locale, \
         t.time_zone, t.status, t.deactivated_reason, t.role_ids, \

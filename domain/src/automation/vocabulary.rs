@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::Asks;
 use crate::{
     Country,
     catalogue::{self, Kind},
@@ -93,14 +94,19 @@ impl Vocabulary {
         Some(Vocabulary { fields, listed: only, own: kind.name, custom, kinds })
     }
 
-    /// Whether a field is told by the list of its kind alone.
-    pub(super) fn is_listed_only(&self, field: &str) -> bool {
-        self.listed.contains(field)
+    /// How much of the records must be known to tell a field.
+    pub(super) fn asks(&self, field: &str) -> Asks {
+        let name = |(kind, field): (&str, &str)| listed::names(kind).iter().any(|name| name.field == field);
+        match field.split_once('.') {
+            _ if !self.listed.contains(field) => Asks::Documents,
+            Some(own) if name(own) => Asks::Names,
+            _ => Asks::Rows,
+        }
     }
 
-    /// The fields that lists alone tell.
-    pub(super) fn listed_only(&self) -> impl Iterator<Item = &str> {
-        self.listed.iter().map(String::as_str)
+    /// The same of every field that lists alone tell and that is asked for.
+    pub(super) fn asked(&self, is_asked: impl Fn(&str) -> bool) -> impl Iterator<Item = Asks> {
+        self.listed.iter().filter(move |field| is_asked(field)).map(|field| self.asks(field))
     }
 
     /// The kinds of record that the trigger may concern.

@@ -247,8 +247,9 @@ async fn read<M: Listed>(
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
     if let Some(past) = past {
-        let mut record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
-        name_custom::<M>(&app, caller.tenant, &mut record).await?;
+        let custom = custom_fields::<M>(&app, caller.tenant).await?;
+        let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past, &custom).await?;
+        let record = record.ok_or_else(missing)?;
         return one::<M>(&record, record.position, &uri);
     }
     for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {

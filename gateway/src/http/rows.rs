@@ -7,12 +7,12 @@ use domain::{Id, catalogue, kernel::AnyState};
 use eventstore::Recorded;
 use projections::{ListVisitor, Listed};
 
-/// The folds of every list of a kind that rules see.
+/// The folds of every list of a kind: rules see some of them, and what others are called.
 pub(crate) fn row_folds() -> Lists {
     struct Folds(Vec<(&'static str, RowFold)>);
     impl ListVisitor for Folds {
         fn visit<M: Listed>(&mut self) {
-            let seen = |kind: &&catalogue::Kind| kind.document.is_some() && kind.plural == M::PATH;
+            let seen = |kind: &&catalogue::Kind| kind.plural == M::PATH;
             if let (true, Some(kind)) = (M::LISTED, catalogue::kind(M::READ).filter(|kind| seen(kind))) {
                 self.0.push((kind.name, RowFold { apply: apply::<M>, show: show::<M> }));
             }

@@ -5,6 +5,7 @@ use domain::{
     api_key::{self, ApiKey},
     company::{self, Company},
     contact::{self, Contact},
+    custom::Definitions,
     entitlement::{self, Entitlement},
     field::{self, Field},
     import::{self, Import},
@@ -321,7 +322,9 @@ async fn a_thread_follows_merges_and_splits() {
 async fn a_record_is_shown_as_it_was() {
     let told = told().await;
     let (log, tenant) = (&told.world.log, told.world.tenant);
-    let now = get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(told.last)).await.unwrap().unwrap();
+    let none = Definitions::new();
+    let now =
+        get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(told.last), &none).await.unwrap().unwrap();
     let table = get::<TicketDetail>(log.pool(), tenant, id(FIRST)).await.unwrap().unwrap();
     assert_eq!(now.data.get(), table.data.get());
     assert_eq!((now.version, now.position), (table.version, table.position));
@@ -330,19 +333,25 @@ async fn a_record_is_shown_as_it_was() {
         .await
         .unwrap();
     let opened = &stream[0];
-    let then =
-        get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Instant(opened.occurred_at)).await.unwrap().unwrap();
+    let then = get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Instant(opened.occurred_at), &none)
+        .await
+        .unwrap()
+        .unwrap();
     has(&parsed(&then.data), json!({ "status": "open", "message_count": 0, "assignee_name": "Anna", "version": 2 }));
-    let then =
-        get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(opened.position)).await.unwrap().unwrap();
+    let then = get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(opened.position), &none)
+        .await
+        .unwrap()
+        .unwrap();
     has(&parsed(&then.data), json!({ "status": "open", "assignee_id": null, "product_id": null, "version": 0 }));
     assert_eq!(then.position, opened.position);
     // It happened in January 2026, but nobody here knew before today.
     let known = AsOf::KnownAt(at(100_000));
-    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), known).await.unwrap().is_none());
+    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), known, &none).await.unwrap().is_none());
     let before = AsOf::Position(opened.position - 1);
-    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), before).await.unwrap().is_none());
-    assert!(get_as_of::<TicketDetail>(log, id(2), id(FIRST), AsOf::Position(told.last)).await.unwrap().is_none());
+    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), before, &none).await.unwrap().is_none());
+    assert!(
+        get_as_of::<TicketDetail>(log, id(2), id(FIRST), AsOf::Position(told.last), &none).await.unwrap().is_none()
+    );
     told.models.stop().await;
 }
 

@@ -4,7 +4,7 @@ use deskfold_tests::Server;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::world::{condition, contact, each, filtered, texts, user};
+use crate::world::{condition, contact, each, filtered, texts, ticket, user};
 
 #[tokio::test]
 async fn me_has_a_name_and_roles() {
@@ -138,5 +138,68 @@ async fn a_day_as_as_of_is_its_end_in_the_tenants_time_zone() {
     for wrong in ["2026-03", "2026-02-30", "2026-03-01T10:00:00", "yesterday"] {
         let problem = client.get(&format!("{path}?as_of={wrong}")).await.json();
         assert_eq!(problem["code"], "as_of_invalid", "{wrong}: {problem}");
+    }
+}
+
+/// By whom a chat is with and what labels it bears, in the words that people know them by.
+#[tokio::test]
+async fn chats_are_found_by_the_names_of_their_contact_and_labels() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let jose = contact(client, "José Ortega").await;
+    let josef = contact(client, "Josef Novák").await;
+    let double = contact(client, "Pepa").await;
+    let mut chats = Vec::new();
+    for (contact, labels) in
+        [(Some(&jose), &["Gold", "Refund"][..]), (Some(&josef), &["Gold"]), (Some(&double), &[]), (None, &[])]
+    {
+        let chat = client.create("/v1/conversations", json!({ "medium": "live_chat", "contact": contact })).await;
+        for label in labels {
+            client.run(&format!("/v1/conversations/{chat}/label"), json!({ "name": label })).await;
+        }
+        chats.push(chat);
+    }
+    let found = async |filter: serde_json::Value| {
+        server.settle().await;
+        let mut ids = texts(&client.read(&filtered("/v1/conversations", &filter)).await, "id");
+        ids.sort_by_key(|id| chats.iter().position(|chat| chat == id));
+        ids.iter().map(|id| chats.iter().position(|chat| chat == id).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(condition("contact_name", "eq", " josé ortega")).await, [0]);
+    assert_eq!(found(condition("contact_name", "starts_with", "jose")).await, [0, 1]);
+    assert_eq!(found(condition("contact_name", "contains", "novak")).await, [1]);
+    assert_eq!(found(condition("contact_name", "ne", "José Ortega")).await, [1, 2, 3]);
+    assert_eq!(found(condition("contact_name", "is_null", true)).await, [3]);
+    assert_eq!(found(condition("label_names", "contains", "gold")).await, [0, 1]);
+    assert_eq!(found(condition("label_names", "in", json!(["Refund", "None"]))).await, [0]);
+    assert_eq!(found(condition("label_names", "ne", "Gold")).await, [2, 3]);
+    let both = json!({ "all": [
+        condition("label_names", "eq", "GOLD"), { "not": condition("contact_name", "contains", "ortega") },
+    ] });
+    assert_eq!(found(both).await, [1]);
+    // Who was merged goes by the name of whoever goes on, and by no other.
+    client.run(&format!("/v1/contacts/{double}/merge"), json!({ "into": josef })).await;
+    assert_eq!(found(condition("contact_name", "eq", "Josef Novák")).await, [1, 2]);
+    assert_eq!(found(condition("contact_name", "eq", "Pepa")).await, [] as [usize; 0]);
+    client.run(&format!("/v1/contacts/{double}/unmerge"), json!({})).await;
+    assert_eq!(found(condition("contact_name", "eq", "Pepa")).await, [2]);
+    let problem = client.get("/v1/conversations?group=contact_name").await.problem(422, "group_field_unknown");
+    assert!(problem["detail"].as_str().unwrap().contains("contact_id"), "{problem}");
+}
+
+/// What only merging needs to know is shown nowhere.
+#[tokio::test]
+async fn the_status_before_a_merge_is_nobodys_business() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (one, other) = (ticket(client, "One").await, ticket(client, "Other").await);
+    client.run(&format!("/v1/tickets/{one}/merge"), json!({ "into": other })).await;
+    server.settle().await;
+    let document = client.read("/v1/openapi.json").await.to_string();
+    let read = client.read(&format!("/v1/tickets/{one}")).await;
+    let listed = client.read(&filtered("/v1/tickets", &condition("id", "eq", one.clone()))).await;
+    assert_eq!(listed["data"][0]["status"], "merged");
+    for text in [document, read.to_string(), listed.to_string()] {
+        assert!(!text.contains("status_before_merge"));
     }
 }

@@ -1,0 +1,199 @@
+//! Other records as they were at a point in the past, so that a record of then is shown with the names of then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::Id;
+use eventstore::{Direction, Log, Recorded};
+use serde_json::{Map, Value};
+
+use crate::{AsOf, Error, Keys, Listed, ReadModel, Unreadable, Visitor, as_of, engine::fold_row, visit_all};
+
+/// The rows of other records at a point in the past.
+#[derive(Debug, Default)]
+pub(crate) struct Then {
+    /// By read model and id.
+    rows: BTreeMap<(&'static str, Id), Option<Value>>,
+}
+
+impl Then {
+    /// The rows that a list joins to one of its own, as they were then, by read model. `also` has further ids to look for:
+    /// of those that went on for merged ones.
+    pub(crate) async fn of<M: Listed>(
+        &mut self,
+        log: &Log,
+        tenant: Id,
+        row: &Value,
+        also: &Value,
+        at: AsOf,
+    ) -> Result<Value, Error> {
+        let mut named = BTreeSet::new();
+        ids(row, &mut named);
+        ids(also, &mut named);
+        let mut joined = Joined { text: [M::SELECT, M::JOINS], found: Vec::new() };
+        visit_all(&mut joined);
+        let mut rows = Map::new();
+        for (model, kind) in joined.found {
+            let mut wanted = named.clone();
+            if M::NAMED_BY.contains(&model) {
+                wanted.extend(all(log, tenant, model).await?);
+            }
+            let mut of_model = Vec::new();
+            for id in existing(log, tenant, kind, wanted).await? {
+                of_model.extend(self.row(log, tenant, model, kind, id, at).await?);
+            }
+            rows.insert(model.to_owned(), of_model.into());
+        }
+        Ok(Value::Object(rows))
+    }
+
+    /// What a record was called then, in the list of its kind.
+    pub(crate) async fn name(
+        &mut self,
+        log: &Log,
+        tenant: Id,
+        kind: &'static str,
+        id: Id,
+        at: AsOf,
+    ) -> Result<Option<String>, Error> {
+        let Some(model) = crate::registry::listing_model(kind) else { return Ok(None) };
+        let row = self.row(log, tenant, model, kind, id, at).await?;
+        Ok(row.and_then(|row| row["name"].as_str().map(ToOwned::to_owned)))
+    }
+
+    async fn row(
+        &mut self,
+        log: &Log,
+        tenant: Id,
+        model: &'static str,
+        kind: &str,
+        id: Id,
+        at: AsOf,
+    ) -> Result<Option<Value>, Error> {
+        if let Some(known) = self.rows.get(&(model, id)) {
+            return Ok(known.clone());
+        }
+        let mut events = as_of::events(log, tenant, kind, id, at).await?;
+        if events.is_empty() {
+            // What refers to it was told to have happened before it was entered: it has the name that it got first.
+            let stream = format!("{kind}-{id}");
+            events = log.read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, 1).await?;
+        }
+        let mut folded = Folded { model, tenant, id, events: &events, row: Ok(None) };
+        visit_all(&mut folded);
+        let row = folded.row?;
+        self.rows.insert((model, id), row.clone());
+        Ok(row)
+    }
+}
+
+/// Everything in a JSON value that may be the id of a record.
+fn ids(value: &Value, found: &mut BTreeSet<Id>) {
+    match value {
+        Value::String(text) if text.len() == ID_LENGTH => found.extend(text.parse::<Id>()),
+        Value::Array(values) => values.iter().for_each(|value| ids(value, found)),
+        Value::Object(values) => values.values().for_each(|value| ids(value, found)),
+        _ => {}
+    }
+}
+
+/// Letters of an id.
+const ID_LENGTH: usize = 26;
+
+/// Those of them that are records of this kind.
+async fn existing(log: &Log, tenant: Id, kind: &str, ids: BTreeSet<Id>) -> Result<Vec<Id>, Error> {
+    let streams: Vec<String> = ids.iter().map(|id| format!("{kind}-{id}")).collect();
+    let known = log.known_streams(&tenant.to_string(), &streams).await?;
+    Ok(known.iter().filter_map(|stream| stream.split_once('-')?.1.parse().ok()).collect())
+}
+
+/// Every record of a read model.
+async fn all(log: &Log, tenant: Id, model: &str) -> Result<Vec<Id>, Error> {
+    let statement = format!("select id from read_{model} where tenant_id = $1");
+    let ids: Vec<String> =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(tenant.to_string()).fetch_all(log.pool()).await?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
+/// Finds the read models that a list joins, and the kinds of records they are of.
+struct Joined {
+    text: [&'static str; 2],
+    found: Vec<(&'static str, &'static str)>,
+}
+
+impl Visitor for Joined {
+    fn visit<M: ReadModel>(&mut self) {
+        let from = from(M::NAME);
+        if let (true, [kind]) = (self.text.iter().any(|text| text.contains(&from)), M::KINDS) {
+            self.found.push((M::NAME, kind));
+        }
+    }
+}
+
+/// A read model as the statements of lists name it.
+fn from(model: &str) -> String {
+    format!("read_{model} ")
+}
+
+/// The same statement with the rows of then instead of those of now. `rows` is the placeholder of what [`Then::of`] found.
+pub(crate) fn instead(mut statement: String, rows: &Value, placeholder: &str) -> String {
+    for model in rows.as_object().into_iter().flat_map(Map::keys) {
+        let then = format!(
+            "(select * from json_populate_recordset(null::read_{model}, {placeholder}::text::json->'{model}')) "
+        );
+        statement = statement.replace(&from(model), &then);
+    }
+    statement
+}
+
+/// Folds the events of one record for one read model.
+struct Folded<'a> {
+    model: &'static str,
+    tenant: Id,
+    id: Id,
+    events: &'a [Recorded],
+    row: Result<Option<Value>, Unreadable>,
+}
+
+impl Visitor for Folded<'_> {
+    fn visit<M: ReadModel>(&mut self) {
+        if M::NAME == self.model {
+            self.row = self.fold::<M>();
+        }
+    }
+}
+
+impl Folded<'_> {
+    fn fold<M: ReadModel>(&self) -> Result<Option<Value>, Unreadable> {
+        let own = |event: &&Recorded| matches!(M::keys(event), Keys::One(id) if id == self.id);
+        let events: Vec<Recorded> = self.events.iter().filter(own).cloned().collect();
+        let folded = fold_row::<M>(self.id, &events)?;
+        folded.map(|folded| as_of::stored::<M>(self.tenant, self.id, (&folded.0, folded.1, folded.2))).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::conversations::Conversations;
+
+    #[test]
+    fn what_a_list_joins_is_found_and_replaced() {
+        let mut joined = Joined { text: [Conversations::SELECT, Conversations::JOINS], found: Vec::new() };
+        visit_all(&mut joined);
+        joined.found.sort_unstable();
+        assert_eq!(joined.found, [("contacts", "contact"), ("labels", "label"), ("users", "user")]);
+        let statement = instead("left join read_users u on true".into(), &json!({ "users": [] }), "$3");
+        let then = "(select * from json_populate_recordset(null::read_users, $3::text::json->'users'))";
+        assert_eq!(statement, format!("left join {then} u on true"));
+    }
+
+    #[test]
+    fn ids_are_found_wherever_they_are() {
+        let id = crate::fold::tests::id(7);
+        let mut found = BTreeSet::new();
+        ids(&json!({ "a": [{ "b": id }, "x", 1], "c": null }), &mut found);
+        assert_eq!(found, BTreeSet::from([id]));
+    }
+}
