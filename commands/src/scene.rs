@@ -28,6 +28,11 @@ pub(crate) trait Eyes {
     /// What the list of its kind tells of it.
     fn row(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Arc<Value>>, Refused>> + Send;
 
+    /// The same of a record that one refers to, which may have been entered after that one.
+    fn called(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Arc<Value>>, Refused>> + Send {
+        self.row(subject)
+    }
+
     /// The record that it is merged into.
     fn merged_into(&mut self, subject: &Subject) -> impl Future<Output = Result<Option<Id>, Refused>> + Send;
 }
@@ -85,7 +90,7 @@ async fn named(eyes: &mut impl Eyes, of: &Subject, mut row: Arc<Value>) -> Resul
         let mut names = Vec::new();
         for id in ids {
             let other = survivor(eyes, &Subject::new(kind, id)).await?;
-            names.extend(eyes.row(&other).await?.map(|other| other["name"].clone()));
+            names.extend(eyes.called(&other).await?.map(|other| other["name"].clone()));
         }
         let value = if name.kind.is_set() { Value::Array(names) } else { names.pop().unwrap_or_default() };
         Arc::make_mut(&mut row)[name.field] = value;
@@ -319,6 +324,17 @@ impl Eyes for At<'_> {
                 row
             }
         };
+        Ok(row.and_then(|row| self.world.lists.show(&subject.kind, subject.id, &row)))
+    }
+
+    async fn called(&mut self, subject: &Subject) -> Result<Option<Arc<Value>>, Refused> {
+        if let Some(row) = self.row(subject).await? {
+            return Ok(Some(row));
+        }
+        let stream = format!("{}-{}", subject.kind, subject.id);
+        let first = self.world.log.read_stream(self.tenant, &stream, 0, Direction::Forward, 1).await;
+        let first = first.map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let row = self.world.lists.fold(&subject.kind, subject.id, None, &first).map_err(Refused::Broken)?;
         Ok(row.and_then(|row| self.world.lists.show(&subject.kind, subject.id, &row)))
     }
 
