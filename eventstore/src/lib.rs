@@ -6,6 +6,7 @@
 mod append;
 mod event;
 mod following;
+mod group;
 mod lease;
 mod log;
 mod metrics;
@@ -30,6 +31,7 @@ pub use append::{
 };
 pub use event::Recorded;
 pub use following::Following;
+pub use group::{Value, Write};
 pub use log::{Error, Log, Options};
 pub use metrics::Metrics;
 pub use nats::{Nats, NatsMetrics, NatsOptions};

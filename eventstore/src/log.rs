@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::append::{Append, AppendError, Appended, ClaimOwner, StoredCommand};
+use crate::group::Group;
 use crate::metrics::Metrics;
 use crate::partition;
 use crate::presence::{self, Lost, Presence};
@@ -107,9 +108,11 @@ struct Shared {
     writers: Writers,
     tail: Tail,
     turns: Turns,
+    group: Group,
     tasks: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    /// Tasks that end only when they are told to: the keeper of the partitions, and who looks after the database.
-    endless: [tokio::task::AbortHandle; 2],
+    /// Tasks that end only when they are told to: the keeper of the partitions, who looks after the database, and
+    /// who writes for subscriptions.
+    endless: [tokio::task::AbortHandle; 3],
 }
 
 impl Log {
@@ -138,10 +141,11 @@ impl Log {
             room: room.clone(),
         };
         let (writers, mut tasks) = writer::start(surroundings);
-        let endless = [keeping.abort_handle(), watching.abort_handle()];
-        tasks.extend([pump, keeping, watching]);
+        let (group, grouping) = Group::start(pool.clone(), presence.clone());
+        let endless = [keeping.abort_handle(), watching.abort_handle(), grouping.abort_handle()];
+        tasks.extend([pump, keeping, watching, grouping]);
         let (turns, tasks) = (Turns::new(options.workers), tasks.into());
-        let shared = Shared { pool, options, metrics, presence, room, writers, tail, turns, tasks, endless };
+        let shared = Shared { pool, options, metrics, presence, room, writers, tail, turns, group, tasks, endless };
         Ok(Log { shared: Arc::new(shared) })
     }
 
@@ -162,6 +166,26 @@ impl Log {
     /// A subscription's turn at the database.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         self.shared.turns.turn().await
+    }
+
+    /// Where subscriptions hand in what is written together.
+    pub(crate) fn group(&self) -> &Group {
+        &self.shared.group
+    }
+
+    /// A connection for a subscription that reads before it writes, when it has its turn.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn aside<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut sqlx::PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let turn = self.turn().await;
+        let mut connection = turn.connection(self.pool()).await?;
+        let result = read(&mut connection).await?;
+        turn.keep(connection);
+        Ok(result)
     }
 
     /// The pool for reads.

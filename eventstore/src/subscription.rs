@@ -3,6 +3,7 @@
 //! Exactly once rests on one statement: the checkpoint moves only `where position = $old and epoch = $mine`. A worker
 //! that lost its lease, however late it wakes up, finds no such row and rolls its work back.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Recorded;
+use crate::group::{Outcome, Work, Write};
 use crate::lease::{Lease, Taken};
 use crate::log::{Error, Log};
 use crate::metrics::Metrics;
@@ -48,7 +50,17 @@ pub trait Handler: Send + 'static {
         batch: &[Arc<Recorded>],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The transaction of the last `handle` was rolled back, or the lease changed hands: what is kept in memory may be
+    /// Handles events by saying what is to be written: it is written together with what others write at that moment, in one
+    /// commit that moves the checkpoints too. `None` where that does not suit: then [`Handler::handle`] is asked.
+    fn fold(
+        &mut self,
+        _log: &Log,
+        _batch: &[Arc<Recorded>],
+    ) -> impl Future<Output = Result<Option<Vec<Write>>, Failure>> + Send {
+        std::future::ready(Ok(None))
+    }
+
+    /// The transaction of the last `handle` or `fold` was rolled back, or the lease changed hands: what is kept in memory may be
     /// ahead of the database or behind it.
     fn rolled_back(&mut self) {}
 }
@@ -555,17 +567,25 @@ impl<H: Handler> Worker<H> {
         poisoned: &[(Arc<Recorded>, String)],
         last: i64,
     ) -> Result<Tried, Trouble> {
+        // What is parked is so in the same transaction, and whoever is far behind holds nobody up.
+        let alone = part.is_empty() || !poisoned.is_empty() || !behind.is_empty() || lease.pages.is_some();
+        if !alone
+            && self.options.relaxed_commit
+            && let Some(tried) = self.together(lease, part, last).await?
+        {
+            return Ok(tried);
+        }
         let log = self.log.clone();
         let turn = log.turn().await;
         let mut connection = turn.connection(log.pool()).await?;
         let begin = if self.options.relaxed_commit { "begin; set local synchronous_commit = off" } else { "begin" };
         let mut transaction = connection.begin_with(begin).await?;
         if !part.is_empty() {
-            match attempt(&mut self.handler, &mut transaction, part).await? {
+            let handled = AssertUnwindSafe(self.handler.handle(&mut transaction, part)).catch_unwind().await;
+            match self.tried(handled)? {
                 Tried::Done => {}
                 blamed => {
                     transaction.rollback().await?;
-                    self.handler.rolled_back();
                     return Ok(blamed);
                 }
             }
@@ -590,27 +610,86 @@ impl<H: Handler> Worker<H> {
             }
         };
         if let Err(trouble) = committed {
-            self.handler.rolled_back();
-            // A commit whose answer was lost may have happened: the checkpoint in the database knows, and taking the
-            // lease anew reads it.
-            return Err(match trouble {
-                Trouble::Failed(error) => {
-                    tracing::warn!(subscription = self.name, %error, "commit in doubt");
-                    self.lease.give_up(self.log.pool(), &lease.taken).await;
-                    Trouble::Lost
-                }
-                lost => lost,
-            });
+            return Err(self.in_doubt(lease.taken, trouble).await);
         }
         turn.keep(connection);
-        lease.taken.position = last;
-        lease.reached = last;
-        self.metrics.handled.with_label_values(&self.labels()).inc_by(part.len() as u64);
-        self.advance(last);
+        self.done(lease, part, last);
         if !poisoned.is_empty() || !behind.is_empty() {
             self.count_parked().await;
         }
         Ok(Tried::Done)
+    }
+
+    /// Work and checkpoint in one commit with those of others. `None` where it must be done alone.
+    async fn together(
+        &mut self,
+        lease: &mut Hold,
+        part: &[Arc<Recorded>],
+        last: i64,
+    ) -> Result<Option<Tried>, Trouble> {
+        let log = self.log.clone();
+        let folded = AssertUnwindSafe(self.handler.fold(&log, part)).catch_unwind().await;
+        let writes = match folded {
+            Ok(Ok(Some(writes))) => writes,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(failure)) => return self.tried(Ok(Err(failure))).map(Some),
+            Err(panic) => return self.tried(Err(panic)).map(Some),
+        };
+        let (name, version, taken) = (self.name.clone(), self.version, lease.taken);
+        let work = Work { name, version, taken, to: last, lease: self.lease.duration, writes };
+        match self.log.group().commit(work).await {
+            Outcome::Done => {
+                self.done(lease, part, last);
+                Ok(Some(Tried::Done))
+            }
+            Outcome::Busy => {
+                self.handler.rolled_back();
+                Ok(None)
+            }
+            Outcome::Failed(error) if blames_data(&error) => {
+                self.handler.rolled_back();
+                Ok(Some(Tried::Blamed(error.to_string())))
+            }
+            Outcome::Failed(error) => Err(self.in_doubt(lease.taken, error.into()).await),
+            Outcome::Lost => Err(self.in_doubt(lease.taken, Trouble::Lost).await),
+        }
+    }
+
+    /// What a handler made of some events. Unless it is done with them, it forgets what it has made.
+    fn tried(&mut self, handled: Result<Result<(), Failure>, Box<dyn Any + Send>>) -> Result<Tried, Trouble> {
+        let tried = match handled {
+            Ok(Ok(())) => return Ok(Tried::Done),
+            Ok(Err(Failure::Poison { position, reason })) => Ok(Tried::Poisoned(position, reason)),
+            Ok(Err(Failure::Store(error))) if blames_data(&error) => Ok(Tried::Blamed(error.to_string())),
+            Ok(Err(Failure::Store(error))) => Err(error.into()),
+            // A panic is the fault of some event, not of the subscription.
+            Err(panic) => {
+                let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+                let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                Ok(Tried::Blamed(format!("the handler panicked: {said}")))
+            }
+        };
+        self.handler.rolled_back();
+        tried
+    }
+
+    /// A commit whose answer was lost may have happened: the checkpoint in the database knows, and taking the lease anew
+    /// reads it.
+    async fn in_doubt(&mut self, taken: Taken, trouble: Trouble) -> Trouble {
+        self.handler.rolled_back();
+        if let Trouble::Failed(error) = trouble {
+            tracing::warn!(subscription = self.name, %error, "commit in doubt");
+            self.lease.give_up(self.log.pool(), &taken).await;
+        }
+        Trouble::Lost
+    }
+
+    /// Some events are handled and committed, with everything up to `last`.
+    fn done(&mut self, lease: &mut Hold, part: &[Arc<Recorded>], last: i64) {
+        lease.taken.position = last;
+        lease.reached = last;
+        self.metrics.handled.with_label_values(&self.labels()).inc_by(part.len() as u64);
+        self.advance(last);
     }
 
     /// Writes how far we have come, if that is farther than written.
@@ -689,8 +768,8 @@ impl<H: Handler> Worker<H> {
             let event = [Arc::new(event)];
             let position = event.first().map_or(0, |event| event.position);
             let mut transaction = self.log.pool().begin().await?;
-            let tried = attempt(&mut self.handler, &mut transaction, &event).await?;
-            let failed = match tried {
+            let tried = AssertUnwindSafe(self.handler.handle(&mut transaction, &event)).catch_unwind().await;
+            let failed = match self.tried(tried)? {
                 Tried::Done => {
                     sqlx::query("delete from log_parked where subscription = $1 and version = $2 and position = $3")
                         .bind(&self.name)
@@ -702,7 +781,6 @@ impl<H: Handler> Worker<H> {
                 }
                 Tried::Poisoned(_, reason) | Tried::Blamed(reason) => {
                     transaction.rollback().await?;
-                    self.handler.rolled_back();
                     transaction = self.log.pool().begin().await?;
                     sqlx::query(
                         "update log_parked set attempts = attempts + case when position = $5 then 1 else 0 end, retry = false,
@@ -771,28 +849,6 @@ impl<H: Handler> Worker<H> {
         match count {
             Ok(count) => self.metrics.parked.with_label_values(&self.labels()).set(count),
             Err(error) => tracing::warn!(subscription = self.name, %error, "cannot count parked events"),
-        }
-    }
-}
-
-/// Lets the handler handle events. A panic is the fault of some event, not of the subscription.
-async fn attempt<H: Handler>(
-    handler: &mut H,
-    transaction: &mut PgConnection,
-    events: &[Arc<Recorded>],
-) -> Result<Tried, Trouble> {
-    match AssertUnwindSafe(handler.handle(transaction, events)).catch_unwind().await {
-        Ok(Ok(())) => Ok(Tried::Done),
-        Ok(Err(Failure::Poison { position, reason })) => Ok(Tried::Poisoned(position, reason)),
-        Ok(Err(Failure::Store(error))) if blames_data(&error) => Ok(Tried::Blamed(error.to_string())),
-        Ok(Err(Failure::Store(error))) => {
-            handler.rolled_back();
-            Err(error.into())
-        }
-        Err(panic) => {
-            let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Ok(Tried::Blamed(format!("the handler panicked: {said}")))
         }
     }
 }

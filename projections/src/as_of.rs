@@ -2,10 +2,12 @@
 
 use domain::{Id, Time, custom::Definitions};
 use eventstore::{Direction, Log, Recorded};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
-    Error, Keys, Listed, ReadModel, Record, Unreadable, custom_names, engine::fold_row, list, redirects::Past,
+    Error, Keys, Listed, ReadModel, Record, custom_names, list,
+    model::{AnyRow, Model},
+    redirects::Past,
     then::Then,
 };
 
@@ -70,7 +72,8 @@ pub async fn row_as_of<M: ReadModel>(
 ) -> Result<Option<(M::Row, i64, i64)>, Error> {
     let Some(kind) = M::KINDS.first() else { return Ok(None) };
     let events = events(log, tenant, kind, id, as_of).await?;
-    Ok(fold_row::<M>(id, &events)?)
+    let folded = Model::of::<M>().fold_row(id, &events)?;
+    Ok(folded.and_then(|(row, version, position)| Some((*row.downcast().ok()?, version, position))))
 }
 
 /// The record at a point in the past, as [`crate::get`] shows it now, with the names that other records had then. `custom`
@@ -91,7 +94,7 @@ pub async fn get_as_of<M: Listed>(
         // The stream tells of others too.
         events.retain(|event| matches!(M::keys(event), Keys::One(key) if key == id));
     }
-    let Some((row, version, position)) = fold_row::<M>(id, &events)? else { return Ok(None) };
+    let Some((row, version, position)) = Model::of::<M>().fold_row(id, &events)? else { return Ok(None) };
     let mut others = Others::default();
     let mut data = show::<M>(log, tenant, id, (&row, version, position), as_of, &mut others).await?;
     let then = Some((log, &mut others.then, as_of));
@@ -106,33 +109,18 @@ pub(crate) struct Others {
     then: Then,
 }
 
-/// A row as its table has it.
-pub(crate) fn stored<M: ReadModel>(
-    tenant: Id,
-    id: Id,
-    (row, version, position): (&M::Row, i64, i64),
-) -> Result<Value, Unreadable> {
-    let mut row = serde_json::to_value(row).map_err(|error| Unreadable(error.to_string()))?;
-    if let Value::Object(row) = &mut row {
-        row.insert("tenant_id".into(), tenant.to_string().into());
-        row.insert("id".into(), id.to_string().into());
-        row.insert("version".into(), version.into());
-        row.insert("position".into(), position.into());
-    }
-    Ok(row)
-}
-
 /// A row that was folded in memory, as the list shows one; what had been merged by then is followed, and other records are
 /// called what they were called then.
 pub(crate) async fn show<M: Listed>(
     log: &Log,
     tenant: Id,
     id: Id,
-    folded: (&M::Row, i64, i64),
+    folded: (&AnyRow, i64, i64),
     as_of: AsOf,
     others: &mut Others,
 ) -> Result<Box<RawValue>, Error> {
-    let row = stored::<M>(tenant, id, folded)?;
+    let row = Model::of::<M>().stored(&tenant.to_string(), id, folded);
+    let row = row.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let past = others.merged.of::<M>(log, tenant, &row, as_of).await?;
     let then = others.then.of::<M>(log, tenant, &row, &past, as_of).await?;
     Ok(list::shown::<M>(log.pool(), &row, &past, &then).await?)

@@ -16,7 +16,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::{
     AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
-    decode, list, redirects,
+    decode, list,
+    model::AnyRow,
+    redirects,
 };
 
 /// Messages of conversations.
@@ -297,6 +299,7 @@ pub async fn conversation_messages_as_of(
     let mut shown = Vec::with_capacity(messages.len());
     let mut others = as_of::Others::default();
     for (id, row, version, position) in messages {
+        let row: AnyRow = Box::new(row);
         let folded = (&row, version, position);
         shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut others).await?);
     }

@@ -8,12 +8,15 @@ use std::{
 };
 
 use domain::{Aggregate, Id, named::Undecodable};
-use eventstore::{Failure, Handler, Recorded};
+use eventstore::{Failure, Handler, Log, Recorded, Value, Write};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
-use crate::registry::Generation;
+use crate::{
+    model::{AnyRow, Model},
+    registry::Generation,
+};
 
 /// A table that follows from the log alone: each row is a fold over the events that touch it.
 ///
@@ -173,11 +176,11 @@ pub trait Visitor {
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     load: String,
-    upsert: String,
-    delete: String,
-    count: String,
+    upsert: Arc<str>,
+    delete: Arc<str>,
+    count: Arc<str>,
     /// How rows come into the further tables, in the order of [`ReadModel::FURTHER`].
-    further: Vec<String>,
+    further: Vec<Arc<str>>,
 }
 
 impl Table {
@@ -213,12 +216,13 @@ impl Table {
             let mut set = self::columns(connection, name).await?;
             set.retain(|column| !key.contains(column));
             let set: Vec<_> = set.iter().map(|column| format!("{column} = excluded.{column}")).collect();
-            further.push(format!(
+            let put = format!(
                 "insert into {name} select * from json_populate_recordset(null::{name}, $1::text::json)
                  on conflict ({}) do update set {}",
                 key.join(", "),
                 set.join(", ")
-            ));
+            );
+            further.push(put.into());
         }
         Ok(Table {
             load: format!(
@@ -226,12 +230,13 @@ impl Table {
                  from unnest($1::text[], $2::text[]) wanted (tenant_id, id)
                  join {name} t on t.tenant_id = wanted.tenant_id and t.id = wanted.id"
             ),
-            upsert,
+            upsert: upsert.into(),
             delete: format!(
                 "delete from {name} t using unnest($1::text[], $2::text[]) gone (tenant_id, id)
                  where t.tenant_id = gone.tenant_id and t.id = gone.id"
-            ),
-            count,
+            )
+            .into(),
+            count: count.into(),
             further,
         })
     }
@@ -264,8 +269,8 @@ type RowKey = (Arc<str>, Id);
 /// A tenant's counter, as [`Tally::key`].
 type Counter = (Arc<str>, Vec<(&'static str, String)>);
 
-struct Slot<R> {
-    row: Option<R>,
+struct Slot {
+    row: Option<AnyRow>,
     version: i64,
     /// Events up to here are in the row.
     position: i64,
@@ -278,15 +283,16 @@ struct Slot<R> {
     round: u64,
 }
 
-impl<R> Default for Slot<R> {
+impl Default for Slot {
     fn default() -> Self {
         Slot { row: None, version: -1, position: 0, stored: false, dirty: false, tallied: Vec::new(), round: 0 }
     }
 }
 
 /// Rows in memory, ahead of the table by what has not been taken out yet.
-pub(crate) struct Folder<M: ReadModel> {
-    rows: HashMap<RowKey, Slot<M::Row>>,
+pub(crate) struct Folder {
+    model: &'static Model,
+    rows: HashMap<RowKey, Slot>,
     dirty: Vec<RowKey>,
     /// What the further tables lack.
     further: Further,
@@ -308,10 +314,11 @@ pub(crate) struct Writes {
 /// Most bytes of JSON in one statement.
 const CHUNK: usize = 8 << 20;
 
-impl<M: ReadModel> Folder<M> {
+impl Folder {
     /// Nothing in memory. `empty` says that the table is.
-    pub(crate) fn new(empty: bool) -> Self {
-        Folder { rows: HashMap::new(), dirty: Vec::new(), further: Further::default(), complete: empty, round: 0 }
+    pub(crate) fn new(model: &'static Model, empty: bool) -> Self {
+        let (rows, dirty, further) = (HashMap::new(), Vec::new(), Further::default());
+        Folder { model, rows, dirty, further, complete: empty, round: 0 }
     }
 
     /// Drops everything in memory.
@@ -334,44 +341,68 @@ impl<M: ReadModel> Folder<M> {
         table: &Table,
         events: &[E],
     ) -> Result<(), Failure> {
-        let keys: Vec<Keys> = events.iter().map(|event| M::keys(event.borrow())).collect();
-        if !self.complete {
-            self.load(database, table, events, &keys).await?;
+        let keys = self.keys(events);
+        let missing = self.missing(events, &keys);
+        if !missing.is_empty() {
+            let found = found(database, table, &missing).await?;
+            self.remember(missing, found)?;
         }
         self.apply(events, &keys)
     }
 
-    async fn load<'c, E: Borrow<Recorded> + Sync>(
+    /// The same, on a connection that is asked for only when it is needed.
+    async fn fold_aside<E: Borrow<Recorded> + Sync>(
         &mut self,
-        database: impl PgExecutor<'c>,
+        log: &Log,
         table: &Table,
         events: &[E],
-        keys: &[Keys],
-    ) -> Result<(), sqlx::Error> {
-        let mut missing: HashSet<(&Arc<str>, Id)> = HashSet::new();
+    ) -> Result<(), Failure> {
+        let keys = self.keys(events);
+        let missing = self.missing(events, &keys);
+        if !missing.is_empty() {
+            let found = log.aside(async |connection| found(connection, table, &missing).await).await?;
+            self.remember(missing, found)?;
+        }
+        self.apply(events, &keys)
+    }
+
+    fn keys<E: Borrow<Recorded>>(&self, events: &[E]) -> Vec<Keys> {
+        events.iter().map(|event| (self.model.keys)(event.borrow())).collect()
+    }
+
+    /// The rows that events touch and that are not in memory, though the table may have them.
+    fn missing<E: Borrow<Recorded>>(&mut self, events: &[E], keys: &[Keys]) -> Vec<RowKey> {
+        if self.complete {
+            return Vec::new();
+        }
+        let mut missing: HashSet<RowKey> = HashSet::new();
         for (event, keys) in events.iter().zip(keys) {
-            let tenant = &event.borrow().tenant;
+            let event: &Recorded = event.borrow();
             for id in keys.as_slice() {
-                if !self.rows.contains_key(&(Arc::clone(tenant), *id)) {
-                    missing.insert((tenant, *id));
+                let key = (Arc::clone(&event.tenant), *id);
+                if self.rows.contains_key(&key) {
+                    continue;
+                }
+                // Before the first event of a record there is no row of it.
+                if event.version == 0 && self.model.kinds.len() == 1 && Keys::own(event) == Keys::One(*id) {
+                    self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
+                } else {
+                    missing.insert(key);
                 }
             }
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let tenants: Vec<&str> = missing.iter().map(|(tenant, _)| &***tenant).collect();
-        let ids: Vec<String> = missing.iter().map(|(_, id)| id.to_string()).collect();
-        let found: Vec<(String, String, i64, i64, String)> =
-            sqlx::query_as(AssertSqlSafe(table.load.as_str())).bind(tenants).bind(ids).fetch_all(database).await?;
-        let absent: Vec<RowKey> = missing.into_iter().map(|(tenant, id)| (Arc::clone(tenant), id)).collect();
-        for key in absent {
+        missing.into_iter().collect()
+    }
+
+    /// Takes in what the table has of the rows that were missing.
+    fn remember(&mut self, missing: Vec<RowKey>, found: Vec<Found>) -> Result<(), sqlx::Error> {
+        for key in missing {
             self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
         }
         for (tenant, id, version, position, json) in found {
-            let row: M::Row = serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let row = (self.model.read)(&json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let id: Id = id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            let tallied = if M::TALLY.is_some() { M::tally(&row) } else { Vec::new() };
+            let tallied = if self.model.tally.is_some() { (self.model.counts)(&row) } else { Vec::new() };
             let slot =
                 Slot { row: Some(row), version, position, stored: true, dirty: false, tallied, round: self.round };
             self.rows.insert((tenant.into(), id), slot);
@@ -397,7 +428,7 @@ impl<M: ReadModel> Folder<M> {
                 if *self.further.tenant != *event.tenant {
                     self.further.tenant = Arc::clone(&event.tenant);
                 }
-                slot.row = M::fold(*id, slot.row.take(), event, &mut self.further).map_err(poison)?;
+                slot.row = (self.model.fold)(*id, slot.row.take(), event, &mut self.further).map_err(poison)?;
                 slot.position = event.position;
                 slot.version = event.version;
                 if !slot.dirty {
@@ -419,18 +450,8 @@ impl<M: ReadModel> Folder<M> {
             slot.dirty = false;
             let (tenant, id) = key;
             match &slot.row {
-                Some(row) => {
-                    #[derive(Serialize)]
-                    struct Stored<'a, R> {
-                        tenant_id: &'a str,
-                        id: Id,
-                        version: i64,
-                        position: i64,
-                        #[serde(flatten)]
-                        row: &'a R,
-                    }
-                    rows.add(&Stored { tenant_id: &tenant, id, version: slot.version, position: slot.position, row })?;
-                }
+                Some(row) => rows
+                    .add_with(|json| self.model.write_stored(&tenant, id, (row, slot.version, slot.position), json))?,
                 None if slot.stored => {
                     writes.gone.0.push(tenant.to_string());
                     writes.gone.1.push(id.to_string());
@@ -438,8 +459,8 @@ impl<M: ReadModel> Folder<M> {
                 None => {}
             }
             slot.stored = slot.row.is_some();
-            if M::TALLY.is_some() {
-                let now = slot.row.as_ref().map(M::tally).unwrap_or_default();
+            if self.model.tally.is_some() {
+                let now = slot.row.as_ref().map(self.model.counts).unwrap_or_default();
                 if now != slot.tallied {
                     for tally in &now {
                         *counts.entry((Arc::clone(&tenant), tally.key.clone())).or_default() += tally.count;
@@ -460,7 +481,7 @@ impl<M: ReadModel> Folder<M> {
             chunks.add(&row)?;
         }
         writes.counts = chunks.finish();
-        for table in M::FURTHER {
+        for table in self.model.further {
             let mut chunks = Chunks::default();
             self.further.rows(table).for_each(|row| chunks.add_text(&row));
             writes.further.push(chunks.finish());
@@ -479,6 +500,19 @@ impl<M: ReadModel> Folder<M> {
     }
 }
 
+/// A row as it is loaded: tenant, id, version, position, JSON.
+type Found = (String, String, i64, i64, String);
+
+async fn found<'c>(
+    database: impl PgExecutor<'c>,
+    table: &Table,
+    missing: &[RowKey],
+) -> Result<Vec<Found>, sqlx::Error> {
+    let tenants: Vec<&str> = missing.iter().map(|(tenant, _)| &**tenant).collect();
+    let ids: Vec<String> = missing.iter().map(|(_, id)| id.to_string()).collect();
+    sqlx::query_as(AssertSqlSafe(table.load.as_str())).bind(tenants).bind(ids).fetch_all(database).await
+}
+
 /// JSON arrays of bounded size.
 #[derive(Default)]
 struct Chunks {
@@ -488,8 +522,12 @@ struct Chunks {
 
 impl Chunks {
     fn add(&mut self, row: &impl Serialize) -> Result<(), sqlx::Error> {
+        self.add_with(|json| serde_json::to_writer(json, row))
+    }
+
+    fn add_with(&mut self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Result<(), sqlx::Error> {
         self.current.push(if self.current.is_empty() { b'[' } else { b',' });
-        serde_json::to_writer(&mut self.current, row).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        write(&mut self.current).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         self.close_full();
         Ok(())
     }
@@ -521,25 +559,36 @@ impl Chunks {
 }
 
 impl Writes {
-    /// Writes it to a table, within the connection's transaction.
-    pub(crate) async fn write(self, connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
-        for rows in self.upserts {
-            sqlx::query(AssertSqlSafe(table.upsert.as_str())).bind(rows).execute(&mut *connection).await?;
+    /// The statements that write it to a table.
+    pub(crate) fn statements(self, table: &Table) -> Vec<Write> {
+        let mut statements = Vec::new();
+        let mut put = |sql: &Arc<str>, rows: Vec<String>| {
+            let writes = rows.into_iter().map(|rows| Write { sql: Arc::clone(sql), values: vec![Value::Text(rows)] });
+            statements.extend(writes);
+        };
+        put(&table.upsert, self.upserts);
+        put(&table.count, self.counts);
+        for (sql, rows) in table.further.iter().zip(self.further) {
+            put(sql, rows);
         }
         if !self.gone.0.is_empty() {
-            sqlx::query(AssertSqlSafe(table.delete.as_str()))
-                .bind(self.gone.0)
-                .bind(self.gone.1)
-                .execute(&mut *connection)
-                .await?;
+            let values = vec![Value::Texts(self.gone.0), Value::Texts(self.gone.1)];
+            statements.push(Write { sql: Arc::clone(&table.delete), values });
         }
-        for counts in self.counts {
-            sqlx::query(AssertSqlSafe(table.count.as_str())).bind(counts).execute(&mut *connection).await?;
-        }
-        for (statement, rows) in table.further.iter().zip(self.further) {
-            for rows in rows {
-                sqlx::query(AssertSqlSafe(statement.as_str())).bind(rows).execute(&mut *connection).await?;
+        statements
+    }
+
+    /// Writes it to a table, within the connection's transaction.
+    pub(crate) async fn write(self, connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
+        for Write { sql, values } in self.statements(table) {
+            let mut query = sqlx::query(AssertSqlSafe(&*sql));
+            for value in values {
+                query = match value {
+                    Value::Text(text) => query.bind(text),
+                    Value::Texts(texts) => query.bind(texts),
+                };
             }
+            query.execute(&mut *connection).await?;
         }
         Ok(())
     }
@@ -549,21 +598,22 @@ impl Writes {
 const LIVE_ROWS: usize = 10_000;
 
 /// Follows the log with one table: a handler of eventstore's subscriptions.
-pub(crate) struct Live<M: ReadModel> {
+pub(crate) struct Live {
+    model: &'static Model,
     generation: i32,
     table: Table,
-    folder: Folder<M>,
+    folder: Folder,
 }
 
-impl<M: ReadModel> Live<M> {
-    pub(crate) fn new(generation: i32, table: Table) -> Self {
-        Live { generation, table, folder: Folder::new(false) }
+impl Live {
+    pub(crate) fn new(model: &'static Model, generation: i32, table: Table) -> Self {
+        Live { model, generation, table, folder: Folder::new(model, false) }
     }
 }
 
-impl<M: ReadModel> Handler for Live<M> {
+impl Handler for Live {
     fn name(&self) -> &str {
-        M::NAME
+        self.model.name
     }
 
     fn version(&self) -> i32 {
@@ -571,11 +621,11 @@ impl<M: ReadModel> Handler for Live<M> {
     }
 
     fn categories(&self) -> &[&str] {
-        M::KINDS
+        self.model.kinds
     }
 
     fn concerns(&self, event: &Recorded) -> bool {
-        !M::keys(event).as_slice().is_empty()
+        !(self.model.keys)(event).as_slice().is_empty()
     }
 
     async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
@@ -585,21 +635,13 @@ impl<M: ReadModel> Handler for Live<M> {
         Ok(())
     }
 
+    async fn fold(&mut self, log: &Log, batch: &[Arc<Recorded>]) -> Result<Option<Vec<Write>>, Failure> {
+        self.folder.evict(LIVE_ROWS);
+        self.folder.fold_aside(log, &self.table, batch).await?;
+        Ok(Some(self.folder.take()?.statements(&self.table)))
+    }
+
     fn rolled_back(&mut self) {
         self.folder.forget();
     }
-}
-
-/// Folds some events of one row in memory.
-///
-/// # Errors
-/// When one of them cannot be understood.
-pub(crate) fn fold_row<M: ReadModel>(id: Id, events: &[Recorded]) -> Result<Option<(M::Row, i64, i64)>, Unreadable> {
-    let mut row = None;
-    let (mut version, mut position) = (-1, 0);
-    for event in events {
-        row = M::apply(id, row, event)?;
-        (version, position) = (event.version, event.position);
-    }
-    Ok(row.map(|row| (row, version, position)))
 }

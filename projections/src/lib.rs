@@ -6,6 +6,7 @@ mod custom_names;
 mod engine;
 mod fold;
 mod list;
+mod model;
 mod models;
 mod rebuild;
 mod record;

@@ -1,23 +1,22 @@
 //! All read models at work: a worker each, the change to a newer table, waiting for a position.
 
-use std::{collections::HashMap, marker::PhantomData, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use eventstore::{Handle, Log, Subscription, SubscriptionOptions};
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
     time::Instant,
 };
 
 use crate::{
-    Error, ReadModel, Visitor,
+    Error,
     engine::{Live, Table},
-    rebuild::{self, Builder, Difference, Progress},
+    model::{Model, models},
+    rebuild::{self, Difference, Progress},
     registry::{self, Generation},
-    visit_all,
 };
 
 /// How read models are kept.
@@ -35,85 +34,9 @@ impl Default for Options {
     }
 }
 
-/// A read model whose type is known to its code alone.
-trait Model: Send + Sync {
-    fn name(&self) -> &'static str;
-    fn version(&self) -> i32;
-    fn register<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>>;
-    fn spawn<'a>(
-        &'a self,
-        log: &'a Log,
-        generation: &'a Generation,
-        options: &'a Options,
-    ) -> BoxFuture<'a, Result<Handle, Error>>;
-    fn request<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>>;
-    /// Builds what is to be built. False when somebody else does, or there is nothing.
-    fn build<'a>(&'a self, log: &'a Log, progress: watch::Sender<Progress>) -> BoxFuture<'a, Result<bool, Error>>;
-    fn compare<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<Vec<Difference>, Error>>;
-}
-
-struct Of<M>(PhantomData<fn() -> M>);
-
-impl<M: ReadModel> Model for Of<M> {
-    fn name(&self) -> &'static str {
-        M::NAME
-    }
-
-    fn version(&self) -> i32 {
-        M::VERSION
-    }
-
-    fn register<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(registry::register::<M>(log))
-    }
-
-    fn spawn<'a>(
-        &'a self,
-        log: &'a Log,
-        generation: &'a Generation,
-        options: &'a Options,
-    ) -> BoxFuture<'a, Result<Handle, Error>> {
-        Box::pin(async move {
-            let mut connection = log.pool().acquire().await?;
-            let table = Table::open(&mut connection, generation).await?;
-            let live = Live::<M>::new(generation.generation, table);
-            Ok(Subscription::spawn(log, live, options.subscription.clone(), log.metrics().clone()))
-        })
-    }
-
-    fn request<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(rebuild::request::<M>(log))
-    }
-
-    fn build<'a>(&'a self, log: &'a Log, progress: watch::Sender<Progress>) -> BoxFuture<'a, Result<bool, Error>> {
-        Box::pin(async move {
-            let Some(builder) = Builder::<M>::resume(log, progress).await? else { return Ok(false) };
-            builder.build().await?;
-            Ok(true)
-        })
-    }
-
-    fn compare<'a>(&'a self, log: &'a Log) -> BoxFuture<'a, Result<Vec<Difference>, Error>> {
-        Box::pin(rebuild::compare::<M>(log))
-    }
-}
-
-/// Every read model, in the order of the catalogue.
-fn models() -> Vec<Arc<dyn Model>> {
-    struct Collect(Vec<Arc<dyn Model>>);
-    impl Visitor for Collect {
-        fn visit<M: ReadModel>(&mut self) {
-            self.0.push(Arc::new(Of::<M>(PhantomData)));
-        }
-    }
-    let mut collect = Collect(Vec::new());
-    visit_all(&mut collect);
-    collect.0
-}
-
-fn model(name: &str) -> Result<Arc<dyn Model>, Error> {
-    models().into_iter().find(|model| model.name() == name).ok_or_else(|| {
-        let names: Vec<_> = models().iter().map(|model| model.name()).collect();
+fn model(name: &str) -> Result<&'static Model, Error> {
+    Model::named(name).ok_or_else(|| {
+        let names: Vec<_> = names();
         Error::Invalid(format!("there is no read model {name}; there are {}", names.join(", ")))
     })
 }
@@ -154,8 +77,6 @@ struct Shared {
     look: Notify,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    /// Builders hold connections of the pool: not all at once.
-    builders: Semaphore,
 }
 
 impl std::fmt::Debug for ReadModels {
@@ -176,7 +97,6 @@ impl ReadModels {
                 look: Notify::new(),
                 stop: watch::Sender::new(false),
                 tasks: Mutex::default(),
-                builders: Semaphore::new(2),
             }),
         }
     }
@@ -189,11 +109,14 @@ impl ReadModels {
     pub async fn start(log: Log, options: Options) -> Result<ReadModels, Error> {
         let models = models();
         for model in &models {
-            model.register(&log).await?;
+            registry::register(model, &log).await?;
         }
         let started = Self::observe(log, options);
         started.shared.look().await?;
-        let mut tasks = vec![tokio::spawn(Arc::clone(&started.shared).watch_generations())];
+        let mut tasks = vec![
+            tokio::spawn(Arc::clone(&started.shared).watch_generations()),
+            tokio::spawn(Arc::clone(&started.shared).build()),
+        ];
         for model in models {
             tasks.push(tokio::spawn(Arc::clone(&started.shared).keep(model)));
         }
@@ -271,7 +194,7 @@ impl ReadModels {
     /// When the database cannot be reached.
     pub async fn settle(&self, position: i64) -> Result<(), Error> {
         for model in models() {
-            while !self.wait(model.name(), position, Duration::from_secs(1)).await? {}
+            while !self.wait(model.name, position, Duration::from_secs(1)).await? {}
         }
         Ok(())
     }
@@ -288,8 +211,8 @@ impl ReadModels {
     ///
     /// # Errors
     /// When there is no such read model or the database cannot be reached.
-    pub async fn rebuild(&self, name: &str, progress: watch::Sender<Progress>) -> Result<(), Error> {
-        let done = rebuild(&self.shared.log, name, progress).await;
+    pub async fn rebuild(&self, names: &[&str], progress: watch::Sender<Progress>) -> Result<(), Error> {
+        let done = rebuild(&self.shared.log, names, progress).await;
         self.shared.look.notify_one();
         done
     }
@@ -326,32 +249,32 @@ pub async fn status(log: &Log) -> Result<Vec<Status>, Error> {
         .collect())
 }
 
-/// Fills a new table of a read model from the first event on while the old one serves, then swaps them in one transaction.
-/// Goes on with what an interrupted rebuild has done. Whoever runs, here or in another process, does the work; this waits
-/// until it is done.
+/// Fills new tables of read models from the first event on while the old ones serve, as many as possible from one pass over
+/// the log, then swaps each in one transaction. Goes on with what an interrupted rebuild has done. Whoever runs, here or in
+/// another process, does the work; this waits until it is done. `progress` is that of the last of them.
 ///
 /// # Errors
 /// When there is no such read model, its code is not the one that serves, or the database fails.
-pub async fn rebuild(log: &Log, name: &str, progress: watch::Sender<Progress>) -> Result<(), Error> {
-    let model = model(name)?;
-    model.register(log).await?;
-    model.request(log).await?;
+pub async fn rebuild(log: &Log, names: &[&str], progress: watch::Sender<Progress>) -> Result<(), Error> {
+    let models: Result<Vec<_>, _> = names.iter().map(|name| model(name)).collect();
+    let mut models = models?;
+    for model in &models {
+        registry::register(model, log).await?;
+        rebuild::request(model, log).await?;
+    }
     loop {
-        if model.build(log, progress.clone()).await? {
-            return Ok(());
-        }
+        let built = rebuild::build(&models, log, &progress).await?;
         let generations = Generation::all(log.pool()).await?;
-        let building = generations.iter().find(|generation| generation.name == name && !generation.serves());
+        let building = |name: &str| generations.iter().find(|known| known.name == name && !known.serves());
+        // Of the others, some are being built by a worker of this process or another one.
+        models.retain(|model| !built.contains(&model.name) && building(model.name).is_some());
         let head = log.head().await?;
-        let Some(building) = building else {
-            // Somebody else has built it: a worker of this process, or another one.
+        let Some(position) = models.iter().filter_map(|model| building(model.name)).map(|known| known.position).min()
+        else {
             progress.send_modify(|progress| *progress = Progress { position: head, head, done: true, ..*progress });
             return Ok(());
         };
-        progress.send_modify(|progress| {
-            progress.position = building.position;
-            progress.head = head;
-        });
+        progress.send_modify(|progress| *progress = Progress { position, head, ..*progress });
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -361,12 +284,12 @@ pub async fn rebuild(log: &Log, name: &str, progress: watch::Sender<Progress>) -
 /// # Errors
 /// When there is no such read model, it is being rebuilt, or the database fails.
 pub async fn compare(log: &Log, name: &str) -> Result<Vec<Difference>, Error> {
-    model(name)?.compare(log).await
+    rebuild::compare(model(name)?, log).await
 }
 
 /// The names of all read models.
 pub fn names() -> Vec<&'static str> {
-    models().iter().map(|model| model.name()).collect()
+    models().iter().map(|model| model.name).collect()
 }
 
 impl Shared {
@@ -398,65 +321,83 @@ impl Shared {
         }
     }
 
-    /// Runs the worker of one read model on the table that serves, and builds the one that is to be built.
-    async fn keep(self: Arc<Self>, model: Arc<dyn Model>) {
+    /// Runs the worker of one read model on the table that serves.
+    async fn keep(self: Arc<Self>, model: &'static Model) {
         let mut stop = self.stop.subscribe();
         let mut generations = self.generations.subscribe();
         let mut running: Option<(i32, Handle)> = None;
-        let mut builder: Option<JoinHandle<()>> = None;
         loop {
             let known = Arc::clone(&generations.borrow_and_update());
-            let mine = || known.iter().filter(|generation| generation.name == model.name());
-            let serving = mine().find(|generation| generation.serves() && generation.version == model.version());
+            let mine = || known.iter().filter(|generation| generation.name == model.name);
+            let serving = mine().find(|generation| generation.serves() && generation.version == model.version);
             if running.as_ref().map(|(generation, _)| *generation) != serving.map(|serving| serving.generation) {
                 if let Some((generation, handle)) = running.take() {
                     handle.stop().await;
-                    self.forget(model.name(), generation).await;
+                    self.forget(model.name, generation).await;
                 }
                 if let Some(serving) = serving {
-                    match model.spawn(&self.log, serving, &self.options).await {
+                    match self.spawn(model, serving).await {
                         Ok(handle) => {
-                            self.positions.lock().insert(model.name(), handle.position());
+                            self.positions.lock().insert(model.name, handle.position());
                             running = Some((serving.generation, handle));
                         }
                         Err(error) => {
-                            tracing::warn!(read_model = model.name(), %error, "cannot start, trying again");
+                            tracing::warn!(read_model = model.name, %error, "cannot start, trying again");
                         }
                     }
                 } else {
-                    self.positions.lock().remove(model.name());
+                    self.positions.lock().remove(model.name);
                 }
-            }
-            let building = mine().any(|generation| !generation.serves() && generation.version == model.version());
-            if building && builder.as_ref().is_none_or(JoinHandle::is_finished) {
-                builder = Some(tokio::spawn(Arc::clone(&self).build(Arc::clone(&model))));
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = generations.changed() => {}
-                // Looks again after whoever built before, and after a start that failed.
+                // Looks again after a start that failed.
                 () = tokio::time::sleep(self.options.poll) => {}
             }
-        }
-        if let Some(builder) = builder {
-            builder.abort();
-            let _ = builder.await;
         }
         if let Some((_, handle)) = running {
             handle.stop().await;
         }
     }
 
-    async fn build(self: Arc<Self>, model: Arc<dyn Model>) {
-        let Ok(_permit) = self.builders.acquire().await else { return };
-        match model.build(&self.log, watch::Sender::default()).await {
-            Ok(built) => {
-                if built {
-                    tracing::info!(read_model = model.name(), "a new table serves");
+    async fn spawn(&self, model: &'static Model, generation: &Generation) -> Result<Handle, Error> {
+        let mut connection = self.log.pool().acquire().await?;
+        let table = Table::open(&mut connection, generation).await?;
+        let live = Live::new(model, generation.generation, table);
+        Ok(Subscription::spawn(&self.log, live, self.options.subscription.clone(), self.log.metrics().clone()))
+    }
+
+    /// Builds the tables that are to be built, whenever there are some.
+    async fn build(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        let mut generations = self.generations.subscribe();
+        loop {
+            let known = Arc::clone(&generations.borrow_and_update());
+            let building = |model: &&'static Model| {
+                known.iter().any(|known| known.name == model.name && known.version == model.version && !known.serves())
+            };
+            let models: Vec<_> = models().into_iter().filter(building).collect();
+            let work = async {
+                if !models.is_empty() {
+                    match rebuild::build(&models, &self.log, &watch::Sender::default()).await {
+                        Ok(built) if !built.is_empty() => tracing::info!(?built, "new tables serve"),
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(%error, "cannot fill new tables, trying again"),
+                    }
+                    self.look.notify_one();
                 }
-                self.look.notify_one();
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = work => {}
             }
-            Err(error) => tracing::warn!(read_model = model.name(), %error, "cannot fill the new table, trying again"),
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = generations.changed() => {}
+                // Looks again after whoever built before.
+                () = tokio::time::sleep(self.options.poll) => {}
+            }
         }
     }
 

@@ -11,11 +11,15 @@ use futures::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 use crate::{
-    Error, ReadModel,
+    Error,
     engine::{self, Folder, Table, Writes},
+    model::Model,
     registry::{self, Generation, view},
 };
 
@@ -46,12 +50,16 @@ pub struct Difference {
 }
 
 /// Whether a read model folds an event.
-fn concerns<M: ReadModel>(event: &Recorded) -> bool {
-    M::KINDS.is_empty() || M::KINDS.contains(&event.category())
+fn concerns(model: &Model, event: &Recorded) -> bool {
+    model.kinds.is_empty() || model.kinds.contains(&event.category())
 }
 
-/// Rows that the builder keeps in memory between writes.
+/// Rows that builders keep in memory between writes, all that work together.
 const ROWS_KEPT: usize = 150_000;
+/// So many tables are filled from one pass over the log. Each has a connection of its own.
+const TOGETHER: usize = 20;
+/// So many of them are written to at once.
+const WRITERS: usize = 2;
 /// Rows written in one transaction.
 const ROWS_WRITTEN: usize = 30_000;
 /// Most events folded before a write.
@@ -61,13 +69,14 @@ const NEAR: i64 = 2_000;
 
 /// Fills one table from the log, faster than a subscription does: rows stay in memory, writes overlap with folding, and
 /// indexes come last. Of all builders of a read model in all processes one works at a time.
-pub(crate) struct Builder<M: ReadModel> {
+pub(crate) struct Builder {
+    model: &'static Model,
     log: Log,
     generation: Generation,
     /// Whether the registry knows the table; a scratch table lives only as long as its builder.
     registered: bool,
     table: Arc<Table>,
-    folder: Folder<M>,
+    folder: Folder,
     /// Holds the lock of the builder. Absent while it writes.
     writer: Option<PgConnection>,
     writing: Option<Writing>,
@@ -84,6 +93,10 @@ pub(crate) struct Builder<M: ReadModel> {
     /// Most events in one write: less than all when data is being looked for that the database refuses.
     limit: usize,
     careful_until: i64,
+    /// Rows to keep in memory between writes.
+    kept: usize,
+    /// Turns at writing of those that work together.
+    writers: Arc<Semaphore>,
     progress: watch::Sender<Progress>,
     began: (Instant, i64),
 }
@@ -102,17 +115,22 @@ enum Turn {
     Again,
 }
 
-impl<M: ReadModel> Builder<M> {
+impl Builder {
     /// A builder of the table that is being built, if there is one and nobody else builds.
-    pub(crate) async fn resume(log: &Log, progress: watch::Sender<Progress>) -> Result<Option<Self>, Error> {
-        let Some(mut connection) = locked::<M>(log).await? else { return Ok(None) };
-        let Some(generation) = Generation::building(&mut connection, M::NAME, M::VERSION).await? else {
+    async fn resume(
+        model: &'static Model,
+        log: &Log,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Option<Self>, Error> {
+        let Some(mut connection) = locked(model, log).await? else { return Ok(None) };
+        let Some(generation) = Generation::building(&mut connection, model.name, model.version).await? else {
             return Ok(None);
         };
-        Ok(Some(Self::new(log, connection, generation, true, progress).await?))
+        Ok(Some(Self::new(model, log, connection, generation, true, progress).await?))
     }
 
     async fn new(
+        model: &'static Model,
         log: &Log,
         mut connection: PgConnection,
         generation: Generation,
@@ -125,14 +143,15 @@ impl<M: ReadModel> Builder<M> {
             .await?;
         let table = Table::open(&mut connection, &generation).await?;
         let position = generation.position;
-        let parked = log.parked(M::NAME, generation.generation).await?;
+        let parked = log.parked(model.name, generation.generation).await?;
         let mut first = HashMap::new();
         for event in parked.into_iter().rev() {
             first.insert((event.tenant.into(), event.stream.into()), event.position);
         }
         Ok(Builder {
+            model,
             log: log.clone(),
-            folder: Folder::new(position == 0),
+            folder: Folder::new(model, position == 0),
             generation,
             registered,
             table: Arc::new(table),
@@ -145,13 +164,15 @@ impl<M: ReadModel> Builder<M> {
             poison: HashMap::new(),
             limit: EVENTS_WRITTEN,
             careful_until: 0,
+            kept: ROWS_KEPT,
+            writers: Arc::new(Semaphore::new(1)),
             progress,
             began: (Instant::now(), position),
         })
     }
 
     /// Fills the table, makes its indexes and lets it serve.
-    pub(crate) async fn build(mut self) -> Result<(), Error> {
+    async fn build(mut self) -> Result<(), Error> {
         self.fill_to_head().await?;
         self.index().await?;
         loop {
@@ -198,22 +219,32 @@ impl<M: ReadModel> Builder<M> {
     async fn pass(&mut self, until: i64) -> Result<Turn, Error> {
         let mut pages = self.log.replay(self.reached, until);
         while let Some(page) = pages.next().await {
-            let page = page?;
-            let Some(end) = page.last().map(|event| event.position) else { continue };
-            for part in page.chunks(self.limit) {
-                let last = part.last().map_or(end, |event| event.position);
-                if let Turn::Again = self.take(part, last).await? {
-                    return Ok(Turn::Again);
-                }
-                let full = self.events >= self.limit || self.folder.dirty() >= ROWS_WRITTEN;
-                if full && let Turn::Again = self.begin_write().await? {
-                    return Ok(Turn::Again);
-                }
+            if let Turn::Again = self.turn(&page?).await? {
+                return Ok(Turn::Again);
             }
         }
         if self.reached < until {
             return Err(Error::Invalid(format!("the log ends at {} instead of {until}", self.reached)));
         }
+        self.write_rest().await
+    }
+
+    /// Folds a page, and writes what has come together when it is enough.
+    async fn turn(&mut self, page: &[Recorded]) -> Result<Turn, Error> {
+        for part in page.chunks(self.limit) {
+            let Some(last) = part.last().map(|event| event.position) else { continue };
+            if let Turn::Again = self.take(part, last).await? {
+                return Ok(Turn::Again);
+            }
+            let full = self.events >= self.limit || self.folder.dirty() >= ROWS_WRITTEN;
+            if full && let Turn::Again = self.begin_write().await? {
+                return Ok(Turn::Again);
+            }
+        }
+        Ok(Turn::Done)
+    }
+
+    async fn write_rest(&mut self) -> Result<Turn, Error> {
         match self.begin_write().await? {
             Turn::Again => Ok(Turn::Again),
             Turn::Done => self.end_write().await,
@@ -223,7 +254,7 @@ impl<M: ReadModel> Builder<M> {
     /// Folds some events in memory, all up to `last`.
     async fn take(&mut self, page: &[Recorded], last: i64) -> Result<Turn, Error> {
         let mut events: Vec<&Recorded> = Vec::with_capacity(page.len());
-        for event in page.iter().filter(|event| concerns::<M>(event)) {
+        for event in page.iter().filter(|event| concerns(self.model, event)) {
             let stream = || (Arc::clone(&event.tenant), Arc::clone(&event.stream));
             let behind = || self.parked.get(&stream()).is_some_and(|first| event.position > *first);
             if let Some(reason) = self.poison.get(&event.position) {
@@ -242,7 +273,7 @@ impl<M: ReadModel> Builder<M> {
                 Ok(Turn::Done)
             }
             Err(Failure::Poison { position, reason }) => {
-                tracing::error!(read_model = M::NAME, position, reason, "event parked");
+                tracing::error!(read_model = self.model.name, position, reason, "event parked");
                 self.poison.insert(position, reason);
                 Ok(Turn::Again)
             }
@@ -254,7 +285,7 @@ impl<M: ReadModel> Builder<M> {
     async fn begin_again(&mut self) -> Result<(), Error> {
         // What was under way before is written or has failed; either way the registry knows.
         if let Turn::Again = self.end_write().await? {
-            tracing::debug!(read_model = M::NAME, "looking for data that the database refuses");
+            tracing::debug!(read_model = self.model.name, "looking for data that the database refuses");
         }
         self.folder.forget();
         self.reached = self.generation.position;
@@ -274,13 +305,16 @@ impl<M: ReadModel> Builder<M> {
         let Some(mut writer) = self.writer.take() else {
             return Err(Error::Invalid("the builder's connection is gone".into()));
         };
-        self.folder.evict(ROWS_KEPT);
+        self.folder.evict(self.kept);
         let writes = self.folder.take()?;
         let (table, until) = (Arc::clone(&self.table), self.reached);
         let to_park = std::mem::take(&mut self.to_park);
         let (generation, registered) = (self.generation.clone(), self.registered);
+        let turns = Arc::clone(&self.writers);
         let task = tokio::spawn(async move {
-            let written = write::<M>(&mut writer, &table, writes, &to_park, &generation, registered, until).await;
+            // There is no permit only when turns are over, which they never are.
+            let _turn = turns.acquire().await.ok();
+            let written = write(&mut writer, &table, writes, &to_park, &generation, registered, until).await;
             (writer, written)
         });
         self.writing = Some(Writing { task, events: self.events, until });
@@ -303,7 +337,7 @@ impl<M: ReadModel> Builder<M> {
             }
             Err(error) if blames_data(&error) => {
                 if events <= 1 {
-                    tracing::error!(read_model = M::NAME, position = until, %error, "event parked");
+                    tracing::error!(read_model = self.model.name, position = until, %error, "event parked");
                     self.poison.insert(until, error.to_string());
                 } else {
                     self.limit = (events / 16).max(1);
@@ -322,12 +356,13 @@ impl<M: ReadModel> Builder<M> {
     async fn index(&mut self) -> Result<(), Error> {
         let table = self.generation.table_name.clone();
         let indexes = std::mem::take(&mut self.generation.indexes);
-        let generation = self.generation.generation;
+        let (name, generation) = (self.model.name, self.generation.generation);
         let mut wanted: Vec<(String, String)> = indexes.into_iter().map(|index| (table.clone(), index)).collect();
         let mut connection = self.log.pool().acquire().await?;
         let all = Generation::all(self.log.pool()).await?;
         // Another version may have other indexes: its migration made them.
-        let same = |known: &Generation| known.name == M::NAME && known.serves() && known.version == M::VERSION;
+        let same =
+            |known: &Generation| known.name == self.model.name && known.serves() && known.version == self.model.version;
         let serving = all.into_iter().find(same);
         for (old, new) in serving.iter().flat_map(|old| old.further_names.iter().zip(&self.generation.further_names)) {
             let there = registry::indexes(&mut connection, new).await?;
@@ -342,7 +377,7 @@ impl<M: ReadModel> Builder<M> {
                 .await?;
         }
         sqlx::query("update read_model set indexes = '{}' where name = $1 and generation = $2")
-            .bind(M::NAME)
+            .bind(name)
             .bind(generation)
             .execute(&mut *transaction)
             .await?;
@@ -377,7 +412,7 @@ impl<M: ReadModel> Builder<M> {
     async fn swap_with(&mut self, writer: &mut PgConnection) -> Result<bool, Error> {
         let mut transaction = writer.begin().await?;
         sqlx::query("set local lock_timeout = '2s'").execute(&mut *transaction).await?;
-        let old = Generation::serving(&mut transaction, M::NAME).await?;
+        let old = Generation::serving(&mut transaction, self.model.name).await?;
         // In the order of its worker: first the tables, then the checkpoint. Readers are not kept waiting yet.
         let tables: Vec<String> = old.as_ref().map_or_else(Vec::new, |old| old.tables().cloned().collect());
         for table in &tables {
@@ -385,7 +420,7 @@ impl<M: ReadModel> Builder<M> {
             sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
         }
         let ahead = match &old {
-            Some(old) => checkpoint(&mut transaction, M::NAME, old.generation).await?,
+            Some(old) => checkpoint(&mut transaction, self.model.name, old.generation).await?,
             None => 0,
         };
         if ahead - self.reached > NEAR {
@@ -397,9 +432,9 @@ impl<M: ReadModel> Builder<M> {
             return Ok(false);
         }
         let new = &self.generation;
-        registry::show::<M>(&mut transaction, new).await?;
+        registry::show(self.model, &mut transaction, new).await?;
         sqlx::query("insert into log_subscription (name, version, position) values ($1, $2, $3)")
-            .bind(M::NAME)
+            .bind(self.model.name)
             .bind(new.generation)
             .bind(self.reached)
             .execute(&mut *transaction)
@@ -410,15 +445,15 @@ impl<M: ReadModel> Builder<M> {
                 "delete from log_parked where subscription = $1 and version = $2",
                 "delete from read_model where name = $1 and generation = $2",
             ] {
-                sqlx::query(statement).bind(M::NAME).bind(old.generation).execute(&mut *transaction).await?;
+                sqlx::query(statement).bind(self.model.name).bind(old.generation).execute(&mut *transaction).await?;
             }
             for table in tables {
                 sqlx::query(AssertSqlSafe(format!("drop table {table}"))).execute(&mut *transaction).await?;
             }
         }
-        registry::drop_older::<M>(&mut transaction).await?;
+        registry::drop_older(self.model, &mut transaction).await?;
         sqlx::query("update read_model set state = 'serving', position = $3 where name = $1 and generation = $2")
-            .bind(M::NAME)
+            .bind(self.model.name)
             .bind(new.generation)
             .bind(self.reached)
             .execute(&mut *transaction)
@@ -452,23 +487,80 @@ impl<M: ReadModel> Builder<M> {
             return Ok(Turn::Done);
         }
         for (event, reason, attempts) in &to_park {
-            park(transaction, (M::NAME, self.generation.generation), event, reason, *attempts).await?;
+            park(transaction, (self.model.name, self.generation.generation), event, reason, *attempts).await?;
         }
         Ok(Turn::Done)
     }
 }
 
+/// Fills the tables of these read models that are to be built and that nobody else builds, as many as possible from one pass
+/// over the log, makes their indexes and lets them serve. Says which.
+pub(crate) async fn build(
+    models: &[&'static Model],
+    log: &Log,
+    progress: &watch::Sender<Progress>,
+) -> Result<Vec<&'static str>, Error> {
+    let mut built = Vec::new();
+    for models in models.chunks(TOGETHER) {
+        let mut builders = Vec::new();
+        for model in models {
+            builders.extend(Builder::resume(model, log, progress.clone()).await?);
+        }
+        if builders.len() > 1 {
+            fill_together(&mut builders, log).await?;
+        }
+        for builder in builders {
+            let name = builder.model.name;
+            builder.build().await?;
+            built.push(name);
+        }
+    }
+    Ok(built)
+}
+
+/// Fills several tables from one pass over the log. One that must look for what is wrong with an event drops out, and goes
+/// on by itself from what it has written.
+async fn fill_together(builders: &mut [Builder], log: &Log) -> Result<(), Error> {
+    let writers = Arc::new(Semaphore::new(WRITERS));
+    let kept = ROWS_KEPT / builders.len().max(1);
+    for builder in &mut *builders {
+        (builder.writers, builder.kept) = (Arc::clone(&writers), kept);
+    }
+    let head = log.head().await?;
+    let mut together: Vec<&mut Builder> = builders.iter_mut().collect();
+    let from = together.iter().map(|builder| builder.reached).min().unwrap_or(head);
+    let mut pages = log.replay(from, head);
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        let mut still = Vec::with_capacity(together.len());
+        for builder in together {
+            let news = page.partition_point(|event| event.position <= builder.reached);
+            match builder.turn(page.get(news..).unwrap_or_default()).await? {
+                Turn::Done => still.push(builder),
+                Turn::Again => builder.begin_again().await?,
+            }
+        }
+        together = still;
+    }
+    for builder in together {
+        if let Turn::Again = builder.write_rest().await? {
+            builder.begin_again().await?;
+        }
+    }
+    Ok(())
+}
+
 /// A connection of its own that holds the lock of the read model's builders; `None` when somebody else has it.
-async fn locked<M: ReadModel>(log: &Log) -> Result<Option<PgConnection>, Error> {
+async fn locked(model: &Model, log: &Log) -> Result<Option<PgConnection>, Error> {
     let mut connection = PgConnection::connect_with(&log.pool().connect_options()).await?;
     let locked: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended('read_model ' || $1, 0))")
-        .bind(M::NAME)
+        .bind(model.name)
         .fetch_one(&mut connection)
         .await?;
     Ok(locked.then_some(connection))
 }
 
-async fn write<M: ReadModel>(
+async fn write(
     writer: &mut PgConnection,
     table: &Table,
     writes: Writes,
@@ -481,10 +573,10 @@ async fn write<M: ReadModel>(
     writes.write(&mut transaction, table).await?;
     if registered {
         for (event, reason, attempts) in to_park {
-            park(&mut transaction, (M::NAME, generation.generation), event, reason, *attempts).await?;
+            park(&mut transaction, (&generation.name, generation.generation), event, reason, *attempts).await?;
         }
         sqlx::query("update read_model set position = $3 where name = $1 and generation = $2")
-            .bind(M::NAME)
+            .bind(&generation.name)
             .bind(generation.generation)
             .bind(until)
             .execute(&mut *transaction)
@@ -505,22 +597,22 @@ async fn checkpoint(connection: &mut PgConnection, name: &str, generation: i32) 
 }
 
 /// Begins to fill a new table of the version that serves, unless one is being filled already.
-pub(crate) async fn request<M: ReadModel>(log: &Log) -> Result<(), Error> {
+pub(crate) async fn request(model: &Model, log: &Log) -> Result<(), Error> {
     let mut transaction = log.pool().begin().await?;
-    let Some(serving) = Generation::serving(&mut transaction, M::NAME).await? else {
+    let Some(serving) = Generation::serving(&mut transaction, model.name).await? else {
         return Ok(()); // The first is being built: that is as good as new.
     };
-    if Generation::building(&mut transaction, M::NAME, M::VERSION).await?.is_some() {
+    if Generation::building(&mut transaction, model.name, model.version).await?.is_some() {
         return Ok(());
     }
-    if serving.version != M::VERSION {
-        let (old, new) = (serving.version, M::VERSION);
-        return Err(Error::Invalid(format!("{} is served by version {old}, this is version {new}", M::NAME)));
+    if serving.version != model.version {
+        let (old, new) = (serving.version, model.version);
+        return Err(Error::Invalid(format!("{} is served by version {old}, this is version {new}", model.name)));
     }
     let generation = serving.generation + 1;
-    let name = |name: &str| format!("{}_g{generation}", registry::migrated(name, M::VERSION));
-    let (table, tally) = (name(M::NAME), M::TALLY.map(name));
-    let further: Vec<String> = M::FURTHER.iter().map(|further| name(further)).collect();
+    let name = |name: &str| format!("{}_g{generation}", registry::migrated(name, model.version));
+    let (table, tally) = (name(model.name), model.tally.map(name));
+    let further: Vec<String> = model.further.iter().map(|further| name(further)).collect();
     like(&mut transaction, &table, &serving.table_name, "").await?;
     if let (Some(tally), Some(old)) = (&tally, &serving.tally_name) {
         like(&mut transaction, tally, old, "").await?;
@@ -562,22 +654,22 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
 
 /// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is
 /// held still for a moment at the end.
-pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, Error> {
-    let Some(mut connection) = locked::<M>(log).await? else {
-        return Err(Error::Invalid(format!("{} is being rebuilt", M::NAME)));
+pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Difference>, Error> {
+    let Some(mut connection) = locked(model, log).await? else {
+        return Err(Error::Invalid(format!("{} is being rebuilt", model.name)));
     };
     let serving = {
         let mut transaction = connection.begin().await?;
-        Generation::serving(&mut transaction, M::NAME).await?
+        Generation::serving(&mut transaction, model.name).await?
     };
-    let Some(serving) = serving else { return Err(Error::Invalid(format!("{} does not serve yet", M::NAME))) };
+    let Some(serving) = serving else { return Err(Error::Invalid(format!("{} does not serve yet", model.name))) };
     let name = |name: &str| format!("{}_scratch", view(name));
-    let (table, tally) = (name(M::NAME), M::TALLY.map(name));
+    let (table, tally) = (name(model.name), model.tally.map(name));
     like(&mut connection, &table, &serving.table_name, "unlogged").await?;
     if let (Some(tally), Some(old)) = (&tally, &serving.tally_name) {
         like(&mut connection, tally, old, "unlogged").await?;
     }
-    let further: Vec<String> = M::FURTHER.iter().map(|further| name(further)).collect();
+    let further: Vec<String> = model.further.iter().map(|further| name(further)).collect();
     for (further, old) in further.iter().zip(&serving.further_names) {
         like(&mut connection, further, old, "unlogged").await?;
     }
@@ -591,11 +683,11 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
         ..serving.clone()
     };
     let tables: Vec<String> = scratch.tables().cloned().collect();
-    let mut builder = Builder::<M>::new(log, connection, scratch, false, watch::Sender::default()).await?;
+    let mut builder = Builder::new(model, log, connection, scratch, false, watch::Sender::default()).await?;
     let differences = loop {
         let until: Option<i64> =
             sqlx::query_scalar("select position from log_subscription where name = $1 and version = $2")
-                .bind(M::NAME)
+                .bind(model.name)
                 .bind(serving.generation)
                 .fetch_optional(log.pool())
                 .await?;
@@ -603,7 +695,7 @@ pub(crate) async fn compare<M: ReadModel>(log: &Log) -> Result<Vec<Difference>, 
         let gone = || Error::Invalid("the builder's connection is gone".into());
         let mut writer = builder.writer.take().ok_or_else(gone)?;
         let mut transaction = writer.begin().await?;
-        let until = checkpoint(&mut transaction, M::NAME, serving.generation).await?;
+        let until = checkpoint(&mut transaction, model.name, serving.generation).await?;
         let turn = if until - builder.reached > NEAR {
             Turn::Again
         } else {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, ListVisitor, Listed, ReadModel, visit_lists};
+use crate::{Error, ListVisitor, Listed, model::Model, visit_lists};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -134,24 +134,24 @@ pub(crate) fn migrated(name: &str, version: i32) -> String {
 const FAR: i64 = 20_000;
 
 /// Makes sure that a table of this version serves or is being built, unless a newer version serves. Returns the tables.
-pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
+pub(crate) async fn register(model: &Model, log: &Log) -> Result<(), Error> {
     let mut transaction = log.pool().begin().await?;
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('read_model', 0))").execute(&mut *transaction).await?;
     let known: Vec<Generation> = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} where name = $1")))
-        .bind(M::NAME)
+        .bind(model.name)
         .fetch_all(&mut *transaction)
         .await?;
-    if known.iter().any(|generation| generation.version >= M::VERSION) {
+    if known.iter().any(|generation| generation.version >= model.version) {
         return Ok(());
     }
     let far = log.head().await? > FAR;
     let mut generation = Generation {
-        name: M::NAME.to_owned(),
+        name: model.name.to_owned(),
         generation: known.iter().map(|generation| generation.generation).max().unwrap_or(0) + 1,
-        version: M::VERSION,
-        table_name: migrated(M::NAME, M::VERSION),
-        tally_name: M::TALLY.map(|tally| migrated(tally, M::VERSION)),
-        further_names: M::FURTHER.iter().map(|name| migrated(name, M::VERSION)).collect(),
+        version: model.version,
+        table_name: migrated(model.name, model.version),
+        tally_name: model.tally.map(|tally| migrated(tally, model.version)),
+        further_names: model.further.iter().map(|name| migrated(name, model.version)).collect(),
         state: if known.is_empty() && !far { "serving" } else { "building" }.to_owned(),
         position: 0,
         indexes: Vec::new(),
@@ -171,31 +171,30 @@ pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
     }
     generation.insert(&mut transaction).await?;
     // The views show the tables of version 1 until they are told otherwise.
-    if generation.serves() && M::VERSION > 1 {
-        show::<M>(&mut transaction, &generation).await?;
-        drop_older::<M>(&mut transaction).await?;
+    if generation.serves() && model.version > 1 {
+        show(model, &mut transaction, &generation).await?;
+        drop_older(model, &mut transaction).await?;
     }
     transaction.commit().await?;
     Ok(())
 }
 
 /// Points the views at the tables of a generation.
-pub(crate) async fn show<M: ReadModel>(
+pub(crate) async fn show(
+    model: &Model,
     transaction: &mut PgConnection,
     generation: &Generation,
 ) -> Result<(), sqlx::Error> {
-    for (name, table) in
-        [M::NAME].into_iter().chain(M::TALLY).chain(M::FURTHER.iter().copied()).zip(generation.tables())
-    {
+    for (name, table) in model.names().zip(generation.tables()) {
         point(transaction, &view(name), table).await?;
     }
     Ok(())
 }
 
 /// Drops the tables that migrations created for older versions: those that never served here.
-pub(crate) async fn drop_older<M: ReadModel>(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    for version in 1..M::VERSION {
-        for name in [M::NAME].into_iter().chain(M::TALLY).chain(M::FURTHER.iter().copied()) {
+pub(crate) async fn drop_older(model: &Model, transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for version in 1..model.version {
+        for name in model.names() {
             let drop = format!("drop table if exists {}", migrated(name, version));
             sqlx::query(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
         }

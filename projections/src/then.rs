@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Id;
-use eventstore::{Direction, Log, Recorded};
+use eventstore::{Direction, Log};
 use serde_json::{Map, Value};
 
-use crate::{AsOf, Error, Keys, Listed, ReadModel, Unreadable, Visitor, as_of, engine::fold_row, visit_all};
+use crate::{
+    AsOf, Error, Keys, Listed, Unreadable, as_of,
+    model::{Model, models},
+    registry,
+};
 
 /// The rows of other records at a point in the past.
 #[derive(Debug, Default)]
@@ -29,19 +33,17 @@ impl Then {
         let mut named = BTreeSet::new();
         ids(row, &mut named);
         ids(also, &mut named);
-        let mut joined = Joined { text: [M::SELECT, M::JOINS], found: Vec::new() };
-        visit_all(&mut joined);
         let mut rows = Map::new();
-        for (model, kind) in joined.found {
+        for (model, kind) in joined([M::SELECT, M::JOINS]) {
             let mut wanted = named.clone();
-            if M::NAMED_BY.contains(&model) {
-                wanted.extend(all(log, tenant, model).await?);
+            if M::NAMED_BY.contains(&model.name) {
+                wanted.extend(all(log, tenant, model.name).await?);
             }
             let mut of_model = Vec::new();
             for id in existing(log, tenant, kind, wanted).await? {
                 of_model.extend(self.row(log, tenant, model, kind, id, at).await?);
             }
-            rows.insert(model.to_owned(), of_model.into());
+            rows.insert(model.name.to_owned(), of_model.into());
         }
         Ok(Value::Object(rows))
     }
@@ -55,7 +57,7 @@ impl Then {
         id: Id,
         at: AsOf,
     ) -> Result<Option<String>, Error> {
-        let Some(model) = crate::registry::listing_model(kind) else { return Ok(None) };
+        let Some(model) = registry::listing_model(kind).and_then(Model::named) else { return Ok(None) };
         let row = self.row(log, tenant, model, kind, id, at).await?;
         Ok(row.and_then(|row| row["name"].as_str().map(ToOwned::to_owned)))
     }
@@ -64,12 +66,12 @@ impl Then {
         &mut self,
         log: &Log,
         tenant: Id,
-        model: &'static str,
+        model: &'static Model,
         kind: &str,
         id: Id,
         at: AsOf,
     ) -> Result<Option<Value>, Error> {
-        if let Some(known) = self.rows.get(&(model, id)) {
+        if let Some(known) = self.rows.get(&(model.name, id)) {
             return Ok(known.clone());
         }
         let mut events = as_of::events(log, tenant, kind, id, at).await?;
@@ -78,10 +80,15 @@ impl Then {
             let stream = format!("{kind}-{id}");
             events = log.read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, 1).await?;
         }
-        let mut folded = Folded { model, tenant, id, events: &events, row: Ok(None) };
-        visit_all(&mut folded);
-        let row = folded.row?;
-        self.rows.insert((model, id), row.clone());
+        events.retain(|event| matches!((model.keys)(event), Keys::One(key) if key == id));
+        let row = match model.fold_row(id, &events)? {
+            Some((row, version, position)) => {
+                let stored = model.stored(&tenant.to_string(), id, (&row, version, position));
+                Some(stored.map_err(|error| Unreadable(error.to_string()))?)
+            }
+            None => None,
+        };
+        self.rows.insert((model.name, id), row.clone());
         Ok(row)
     }
 }
@@ -114,19 +121,14 @@ async fn all(log: &Log, tenant: Id, model: &str) -> Result<Vec<Id>, Error> {
     Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
-/// Finds the read models that a list joins, and the kinds of records they are of.
-struct Joined {
-    text: [&'static str; 2],
-    found: Vec<(&'static str, &'static str)>,
-}
-
-impl Visitor for Joined {
-    fn visit<M: ReadModel>(&mut self) {
-        let from = from(M::NAME);
-        if let (true, [kind]) = (self.text.iter().any(|text| text.contains(&from)), M::KINDS) {
-            self.found.push((M::NAME, kind));
-        }
-    }
+/// The read models that a list joins, and the kinds of records they are of.
+fn joined(text: [&str; 2]) -> Vec<(&'static Model, &'static str)> {
+    let joined = |model: &&'static Model| text.iter().any(|text| text.contains(&from(model.name)));
+    let one = |model: &'static Model| match model.kinds {
+        [kind] => Some((model, *kind)),
+        _ => None,
+    };
+    models().into_iter().filter(joined).filter_map(one).collect()
 }
 
 /// A read model as the statements of lists name it.
@@ -145,32 +147,6 @@ pub(crate) fn instead(mut statement: String, rows: &Value, placeholder: &str) ->
     statement
 }
 
-/// Folds the events of one record for one read model.
-struct Folded<'a> {
-    model: &'static str,
-    tenant: Id,
-    id: Id,
-    events: &'a [Recorded],
-    row: Result<Option<Value>, Unreadable>,
-}
-
-impl Visitor for Folded<'_> {
-    fn visit<M: ReadModel>(&mut self) {
-        if M::NAME == self.model {
-            self.row = self.fold::<M>();
-        }
-    }
-}
-
-impl Folded<'_> {
-    fn fold<M: ReadModel>(&self) -> Result<Option<Value>, Unreadable> {
-        let own = |event: &&Recorded| matches!(M::keys(event), Keys::One(id) if id == self.id);
-        let events: Vec<Recorded> = self.events.iter().filter(own).cloned().collect();
-        let folded = fold_row::<M>(self.id, &events)?;
-        folded.map(|folded| as_of::stored::<M>(self.tenant, self.id, (&folded.0, folded.1, folded.2))).transpose()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -180,10 +156,10 @@ mod tests {
 
     #[test]
     fn what_a_list_joins_is_found_and_replaced() {
-        let mut joined = Joined { text: [Conversations::SELECT, Conversations::JOINS], found: Vec::new() };
-        visit_all(&mut joined);
-        joined.found.sort_unstable();
-        assert_eq!(joined.found, [("contacts", "contact"), ("labels", "label"), ("users", "user")]);
+        let found = joined([Conversations::SELECT, Conversations::JOINS]);
+        let mut found: Vec<_> = found.into_iter().map(|(model, kind)| (model.name, kind)).collect();
+        found.sort_unstable();
+        assert_eq!(found, [("contacts", "contact"), ("labels", "label"), ("users", "user")]);
         let statement = instead("left join read_users u on true".into(), &json!({ "users": [] }), "$3");
         let then = "(select * from json_populate_recordset(null::read_users, $3::text::json->'users'))";
         assert_eq!(statement, format!("left join {then} u on true"));

@@ -16,7 +16,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::{
     AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, as_of,
     author::{AuthorKind, author},
-    decode, list, redirects,
+    decode, list,
+    model::AnyRow,
+    redirects,
     ticket_detail::{self, TicketDetail},
 };
 
@@ -334,6 +336,7 @@ pub async fn thread_as_of(log: &Log, tenant: Id, ticket: Id, as_of: AsOf) -> Res
     let mut shown = Vec::with_capacity(entries.len());
     let mut others = as_of::Others::default();
     for (id, row, version, position) in entries {
+        let row: AnyRow = Box::new(row);
         let folded = (&row, version, position);
         shown.push(as_of::show::<TicketThread>(log, tenant, id, folded, as_of, &mut others).await?);
     }

@@ -64,7 +64,7 @@ async fn main() {
     sqlx::raw_sql("vacuum analyze log_event").execute(&pool).await.unwrap();
     let replayed = common::replay(&log, head).await;
     let began = Instant::now();
-    projections::rebuild(&log, "feed", tokio::sync::watch::Sender::default()).await.unwrap();
+    projections::rebuild(&log, &["feed"], tokio::sync::watch::Sender::default()).await.unwrap();
     let rebuilt = head as f64 / began.elapsed().as_secs_f64();
     tell_rate("rebuild of feed, events", rebuilt, "the log's own replay, as JSON", replayed, 0.05);
 

@@ -19,24 +19,23 @@ pub(super) async fn run(rebuild: Rebuild) -> Result<(), Failure> {
         true => projections::names().into_iter().map(ToOwned::to_owned).collect(),
         false => rebuild.read_models,
     };
-    let mut done = Ok(());
-    for name in &names {
-        done = one(&log, name).await;
-        if done.is_err() {
-            break;
-        }
-    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let done = all(&log, &names).await;
     log.close().await;
     pool.close().await;
     connected.stop().await;
     done
 }
 
-async fn one(log: &Log, name: &str) -> Result<(), Failure> {
+async fn all(log: &Log, names: &[&str]) -> Result<(), Failure> {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len} {per_sec} {eta}")?;
     bar.set_style(style);
-    bar.set_message(name.to_owned());
+    let what = match names {
+        [name] => (*name).to_owned(),
+        names => format!("{} read models", names.len()),
+    };
+    bar.set_message(what.clone());
     let progress = watch::Sender::<Progress>::default();
     let mut seen = progress.subscribe();
     let show = async {
@@ -50,11 +49,13 @@ async fn one(log: &Log, name: &str) -> Result<(), Failure> {
     };
     let started = std::time::Instant::now();
     tokio::select! {
-        done = projections::rebuild(log, name, progress.clone()) => done?,
+        done = projections::rebuild(log, names, progress.clone()) => done?,
         () = show => {}
     }
     bar.finish_and_clear();
-    let progress = *progress.borrow();
-    let seconds = started.elapsed().as_secs_f64();
-    print(&format!("{name}: rebuilt up to position {} in {seconds:.1} s", progress.head))
+    let (position, seconds) = (progress.borrow().head, started.elapsed().as_secs_f64());
+    for name in names {
+        print(&format!("{name}: rebuilt up to position {position}"))?;
+    }
+    print(&format!("{what} in {seconds:.1} s"))
 }

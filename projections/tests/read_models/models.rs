@@ -271,7 +271,7 @@ async fn whatever_may_happen_is_shown_and_comes_out_the_same_after_a_rebuild() {
     let labels: i64 = sqlx::query_scalar(counted).fetch_one(&world.database.pool).await.unwrap();
     for name in projections::names() {
         let (progress, seen) = tokio::sync::watch::channel(projections::Progress::default());
-        models.rebuild(name, progress).await.unwrap();
+        models.rebuild(&[name], progress).await.unwrap();
         assert!(seen.borrow().done, "{name}");
     }
     models.settle(last).await.unwrap();

@@ -70,7 +70,7 @@ async fn a_rebuild_misses_nothing_that_happens_meanwhile() {
     for round in 0..3 {
         for name in ["ticket_list", "ticket_thread", "feed"] {
             let (progress, seen) = watch::channel(Progress::default());
-            models.rebuild(name, progress).await.unwrap();
+            models.rebuild(&[name], progress).await.unwrap();
             let seen = *seen.borrow();
             assert!(seen.done && seen.position >= 50, "{seen:?}");
             let version = [("ticket_list", 3), ("feed", 2)]
@@ -174,7 +174,7 @@ async fn newer_code_fills_its_own_table_while_the_old_one_serves() {
     // Older code leaves a newer table alone; newer code replaces an older one.
     let (progress, _) = watch::channel(Progress::default());
     let log: &Log = &world.log;
-    tokio::time::timeout(Duration::from_secs(20), rebuild(log, "roles", progress)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), rebuild(log, &["roles"], progress)).await.unwrap().unwrap();
     let name: String = sqlx::query_scalar("select name from read_roles").fetch_one(pool).await.unwrap();
     assert_eq!(name, "Agent");
     assert_eq!(table(pool, "roles").await, "read_roles_v1");
@@ -203,7 +203,7 @@ async fn a_released_list_gives_way_to_its_next_version() {
         world.tell::<Ticket>(id(number), [opened(number, "A ticket")]).await;
     }
     let (progress, _) = watch::channel(Progress::default());
-    tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, "ticket_list", progress)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, &["ticket_list"], progress)).await.unwrap().unwrap();
     let models = world.models().await;
     let last = world.tell::<Ticket>(id(0), [Event::Closed { stage: None }]).await;
     models.settle(last).await.unwrap();

@@ -110,7 +110,7 @@ async fn poison_is_parked_with_its_stream_and_the_rest_goes_on() {
     assert_eq!(parked(&world.log, "contacts").await, 0);
     // A rebuild meets the same poison.
     let (progress, seen) = tokio::sync::watch::channel(projections::Progress::default());
-    models.rebuild("ticket_list", progress).await.unwrap();
+    models.rebuild(&["ticket_list"], progress).await.unwrap();
     assert!(seen.borrow().done);
     assert_eq!(parked(&world.log, "ticket_list").await, 4);
     let again = world.log.parked("ticket_list", 2).await.unwrap();

@@ -458,7 +458,7 @@ async fn feeds_can_be_made_anew_from_the_log() {
     assert_eq!(projections::compare(&log, "feed").await.unwrap(), []);
     let path = format!("/v1/contacts/{maria}/feed");
     let before = feed(&server, client, &path).await;
-    projections::rebuild(&log, "feed", tokio::sync::watch::Sender::default()).await.unwrap();
+    projections::rebuild(&log, &["feed"], tokio::sync::watch::Sender::default()).await.unwrap();
     let after = feed(&server, client, &path).await;
     assert_eq!(before["data"], after["data"]);
     // What is not as the log says is found, in each of the tables.

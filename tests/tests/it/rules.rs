@@ -488,7 +488,7 @@ async fn neither_a_replay_nor_a_rebuild_fires_a_rule_again() {
     assert_eq!(json!(replayed), head(client).await);
     let log = Log::open(server.database.pool.clone(), eventstore::Options::default()).await.unwrap();
     for name in ["timer", "rule_runs", "causation", "tasks"] {
-        projections::rebuild(&log, name, Default::default()).await.unwrap();
+        projections::rebuild(&log, &[name], Default::default()).await.unwrap();
         server.settle().await;
         assert_eq!(projections::compare(&log, name).await.unwrap(), [], "{name}");
     }
