@@ -13,10 +13,11 @@ use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    ReadModel,
+    ReadModel, Visitor,
     collation::ROOT,
     cursor::Cursor,
     redirects::{self, Refers},
+    registry,
     sql::{self, Sql},
     times,
 };
@@ -208,6 +209,34 @@ pub trait Listed: ReadModel {
     const SELECT: &'static str;
     /// Left joins that add to the rows of one page, by primary keys.
     const JOINS: &'static str = "";
+}
+
+/// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
+pub fn needs<M: Listed>() -> Vec<&'static str> {
+    struct Mentioned {
+        sql: String,
+        found: Vec<&'static str>,
+    }
+    impl Visitor for Mentioned {
+        fn visit<N: ReadModel>(&mut self) {
+            let views = [N::NAME].into_iter().chain(N::TALLY).chain(N::FURTHER.iter().copied());
+            if views.map(registry::view).any(|view| mentions(&self.sql, &view)) {
+                self.found.push(N::NAME);
+            }
+        }
+    }
+    let only = M::ONLY.map_or("", |(sql, _)| sql);
+    let sql = format!("{} {} {} {only}", registry::view(M::NAME), M::SELECT, M::JOINS);
+    let mut mentioned = Mentioned { sql, found: Vec::new() };
+    crate::visit_all(&mut mentioned);
+    mentioned.found.extend(redirects::follows::<M>());
+    mentioned.found
+}
+
+/// Whether a name stands in SQL as a whole word.
+fn mentions(sql: &str, name: &str) -> bool {
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    sql.match_indices(name).any(|(at, _)| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word))
 }
 
 /// Does the same for every list.

@@ -101,6 +101,8 @@ pub(crate) fn migrated(name: &str, version: i32) -> String {
 
 /// Farther behind the head than this, a table is filled by the builder rather than by following the log.
 const FAR: i64 = 20_000;
+/// The events of a log so young that whoever finds an empty list in it is not misled: a new installation's first ones.
+const YOUNG: i64 = 100;
 
 /// Makes sure that a table of this version serves or is being built, unless a newer version serves. Returns the tables.
 pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
@@ -113,7 +115,10 @@ pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
     if known.iter().any(|generation| generation.version >= M::VERSION) {
         return Ok(());
     }
-    let far = log.head().await? > FAR;
+    let head = log.head().await?;
+    let far = head > FAR;
+    // What serves is read: a table that lacks what the log tells is filled first.
+    let serves = known.is_empty() && head <= YOUNG;
     let mut generation = Generation {
         name: M::NAME.to_owned(),
         generation: known.iter().map(|generation| generation.generation).max().unwrap_or(0) + 1,
@@ -121,7 +126,7 @@ pub(crate) async fn register<M: ReadModel>(log: &Log) -> Result<(), Error> {
         table_name: migrated(M::NAME, M::VERSION),
         tally_name: M::TALLY.map(|tally| migrated(tally, M::VERSION)),
         further_names: M::FURTHER.iter().map(|name| migrated(name, M::VERSION)).collect(),
-        state: if known.is_empty() && !far { "serving" } else { "building" }.to_owned(),
+        state: if serves { "serving" } else { "building" }.to_owned(),
         position: 0,
         indexes: Vec::new(),
     };

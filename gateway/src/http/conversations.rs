@@ -35,6 +35,7 @@ async fn messages(
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    request::can_be_read::<ConversationMessages>(&app).await?;
     if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());

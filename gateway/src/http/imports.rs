@@ -493,6 +493,7 @@ async fn export(
         })?;
     let request = ListRequest { sort: vec![Sort::ascending("id")], limit: projections::MAX_LIMIT, ..request };
     let position = request::min_position(&app, &headers, wanted.min_position).await?;
+    request::can_be_read::<ProductHolders>(&app).await?;
     request::reach(&app, ProductHolders::NAME, position).await?;
     let keys: Vec<String> = definitions.keys().cloned().collect();
     let mut names: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();

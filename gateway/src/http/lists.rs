@@ -186,6 +186,7 @@ async fn read_page<M: Listed>(
     };
     let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, collation, ..parsed };
     let wanted = request::min_position(app, headers, asked.min_position).await?;
+    request::can_be_read::<M>(app).await?;
     let mut position = i64::MAX;
     for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
         request::reach(app, name, wanted).await?;
@@ -246,6 +247,7 @@ async fn read<M: Listed>(
     let past = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await?;
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
+    request::can_be_read::<M>(&app).await?;
     if let Some(past) = past {
         let mut record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past).await?.ok_or_else(missing)?;
         name_custom::<M>(&app, caller.tenant, &mut record).await?;

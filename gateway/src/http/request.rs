@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
 };
 use domain::named::{faults, located};
+use projections::Listed;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -144,13 +145,28 @@ pub(crate) async fn must_exist(app: &App, position: i64, place: &str) -> Result<
     Err(if place.is_empty() { problem } else { problem.at(place) })
 }
 
-/// Waits until a read model has reached the position that a query asks for.
+/// Waits until a read model can be read and has reached the position that a query asks for, if it asks for one.
 pub(crate) async fn reach(app: &App, read_model: &str, position: Option<i64>) -> Result<(), Problem> {
-    let Some(position) = position else { return Ok(()) };
     let limit: Duration = app.config.read_wait;
-    if app.read_models.wait(read_model, position, limit).await? {
+    let wanted = position.unwrap_or(0);
+    if app.read_models.wait(read_model, wanted, limit).await? {
         return Ok(());
     }
-    let detail = format!("{read_model} has not reached position {position} yet. Try again.");
+    if !app.read_models.serves(read_model).await? {
+        let detail = format!("{read_model} is being filled from the log for this version of Deskfold. Try again.");
+        return Err(Problem::unavailable("read_model_building", detail));
+    }
+    let detail = format!("{read_model} has not reached position {wanted} yet. Try again.");
     Err(Problem::unavailable("position_not_reached", detail))
+}
+
+/// Waits until every read model that a list is made of can be read: after an upgrade some are being filled.
+pub(crate) async fn can_be_read<M: Listed>(app: &App) -> Result<(), Problem> {
+    if app.read_models.all_serve() {
+        return Ok(());
+    }
+    for name in projections::needs::<M>() {
+        reach(app, name, None).await?;
+    }
+    Ok(())
 }

@@ -79,6 +79,7 @@ async fn thread(
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
     let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    request::can_be_read::<TicketThread>(&app).await?;
     if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
@@ -221,7 +222,9 @@ async fn tickets_by_product(
         return Err(feature.disabled().into());
     }
     let wanted = request::min_position(&app, &headers, options.min_position).await?;
-    request::reach(&app, TicketList::NAME, wanted).await?;
+    for read_model in [TicketList::NAME, "product_catalogue"] {
+        request::reach(&app, read_model, wanted).await?;
+    }
     let position = app.read_models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;
     let data = projections::tickets_by_product(&app.pool, caller.tenant, from, to, interval).await?;
