@@ -87,7 +87,11 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
         ),
         (
             "teams",
-            vec![("rename", json!({ "name": "Zero" })), ("publish_help_centre", json!({})), ("archive", json!({}))],
+            vec![
+                ("rename", json!({ "name": "Zero" })),
+                ("change_alias", json!({ "alias": "zero" })),
+                ("archive", json!({})),
+            ],
         ),
         (
             "tickets",
