@@ -379,10 +379,10 @@ impl Commands {
             if attempt > 0 {
                 self.metrics.retries.inc();
             }
-            let mut plan = self.plan::<A>(order, commands.clone(), sight).await;
+            let mut plan = self.plan::<A>(order, commands.clone(), sight, Vec::new()).await;
             if sight == Sight::Remembered && plan.as_ref().map_or_else(Refused::may_be_outdated, Plan::is_empty) {
                 sight = Sight::Current;
-                plan = self.plan::<A>(order, commands.clone(), sight).await;
+                plan = self.plan::<A>(order, commands.clone(), sight, Vec::new()).await;
             }
             let plan = match plan {
                 Ok(plan) => plan,
@@ -447,6 +447,7 @@ impl Commands {
         order: &Order,
         commands: Vec<A::Command>,
         sight: Sight,
+        mut redirected: Vec<Redirected>,
     ) -> Result<Plan<A>, Refused> {
         let known = self.known(&Need::of::<A>(order.id), order.tenant, sight).await?;
         let version = known.version;
@@ -456,12 +457,12 @@ impl Commands {
         let now = order.occurred_at.unwrap_or(order.now);
         let tenant = self.known(&Need::of::<Tenant>(order.tenant), order.tenant, sight).await?;
         let tenant = downcast::<Tenant>(tenant.state);
-        if let Some(feature) = tenant.missing_feature(A::KIND) {
+        let mut kinds = std::iter::once(A::KIND).chain(A::about(order.tenant, order.id));
+        if let Some(feature) = kinds.find_map(|kind| tenant.missing_feature(kind)) {
             return Err(feature.disabled().into());
         }
         let facts = Facts::told(order.from_outside || order.via == Via::Import);
         let mut world = World { commands: self, tenant: order.tenant, sight, facts, relied: vec![] };
-        let mut redirected = Vec::new();
         let mut state: A = (*downcast::<A>(known.state)).clone();
         let mut writes = vec![StreamWrite { stream: A::stream(order.id), expected: exactly(version), events: vec![] }];
         let mut written = Vec::new();
@@ -503,8 +504,7 @@ impl Commands {
                     Ask::Facts(needs) => world.load(needs).await?,
                     Ask::Elsewhere { id, command, redirected } => {
                         let order = Order { id, ..order.clone() };
-                        let plan = Box::pin(self.plan::<A>(&order, vec![command], sight)).await?;
-                        return Ok(Plan { redirected, ..plan });
+                        return Box::pin(self.plan::<A>(&order, vec![command], sight, redirected)).await;
                     }
                     Ask::Decided { decision, relied, redirected: records } => {
                         world.load(relied).await?;
@@ -555,7 +555,11 @@ impl Commands {
         if let Some(feature) = echoes.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
             return Err(feature.disabled().into());
         }
-        let mut maker = Maker { order, now, seed, next: 0, numbered: Vec::new() };
+        // Where nothing happens, nothing was taken for anything.
+        if drafts.is_empty() && echoes.is_empty() {
+            redirected.clear();
+        }
+        let mut maker = Maker { order, now, seed, redirected: &redirected, next: 0, numbered: Vec::new() };
         for (kind, data, counter, subject) in drafts {
             let event = maker.event(kind, data, counter, subject, written.len());
             written.push(Written { stream: None, kind: event.kind.clone(), data: raw(&event.data)? });
@@ -621,7 +625,7 @@ impl Commands {
             writes,
             claims: appended,
         };
-        let after = state;
+        let (after, numbered) = (state, maker.numbered);
         Ok(Plan {
             id: order.id,
             redirected,
@@ -632,7 +636,7 @@ impl Commands {
             others,
             relied: streams,
             taken: claims,
-            numbered: maker.numbered,
+            numbered,
         })
     }
 
@@ -720,14 +724,23 @@ impl Commands {
             ..Query::default()
         };
         let events = if limit > 0 { self.log.read_all(&query).await.map_err(unavailable)? } else { Vec::new() };
-        // The record's own events come first, and its id is theirs: a repeated creation names the record it made.
-        let own = events.first().map(|event| event.stream.clone());
-        let id = events.first().and_then(|event| event.key().parse().ok()).unwrap_or(order.id);
-        let version =
-            events.iter().filter(|event| Some(&event.stream) == own.as_ref()).map(|event| event.version).max();
+        let mut redirected = Vec::new();
+        for event in &events {
+            if let Ok(metadata) = serde_json::from_slice::<Metadata>(&event.metadata) {
+                redirected.extend(metadata.redirected);
+            }
+        }
+        // What was meant for a merged record was answered as its own, wherever it went. Otherwise the record's own events
+        // come first, and its id is theirs: a repeated creation names the record it made.
+        let asked = redirected.iter().find(|redirected| redirected.pointer.is_empty()).map(|meant| meant.from);
+        let own = asked.map(A::stream).or_else(|| events.first().map(|event| event.stream.to_string()));
+        let first = || events.first().and_then(|event| event.key().parse().ok());
+        let id = asked.or_else(first).unwrap_or(order.id);
+        let is_own = |event: &&Recorded| own.as_deref() == Some(&*event.stream);
+        let version = events.iter().filter(is_own).map(|event| event.version).max();
         let mut written = Vec::new();
         for event in &events {
-            let stream = (Some(&event.stream) != own.as_ref()).then(|| event.stream.to_string());
+            let stream = (!is_own(&event)).then(|| event.stream.to_string());
             written.push(Written { stream, kind: event.kind.to_string(), data: raw(&event.data)? });
         }
         let version = match version {
@@ -735,7 +748,7 @@ impl Commands {
             None => self.version_at(order.tenant, A::stream(id), stored.last_position).await?,
         };
         let position = stored.last_position;
-        Ok(Some(Accepted { id, version, position, events: written, redirected: Vec::new(), repeated: true }))
+        Ok(Some(Accepted { id, version, position, events: written, redirected, repeated: true }))
     }
 
     /// The version that a stream had at a position of the log; -1 when it had no event.
@@ -880,6 +893,8 @@ struct Maker<'a> {
     order: &'a Order,
     now: Time,
     seed: String,
+    /// What the command's first event tells of the records that it named.
+    redirected: &'a [Redirected],
     next: u64,
     numbered: Vec<usize>,
 }
@@ -907,6 +922,7 @@ impl Maker<'_> {
             depth: self.order.depth,
             correlation_id: self.order.correlation_id.unwrap_or(self.order.command_id).to_string(),
             subject,
+            redirected: if self.next == 1 { self.redirected.to_vec() } else { Vec::new() },
         };
         NewEvent {
             id: event_id(self.order.command_id, self.next),

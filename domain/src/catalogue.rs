@@ -82,6 +82,7 @@ pub struct Kind {
     need: fn(Id) -> Need,
     see: fn(&AnyState) -> Option<Value>,
     part: fn(&AnyState, Id, Id) -> Option<Map<String, Value>>,
+    about: fn(Id, Id) -> Option<&'static str>,
     is_live: fn(&AnyState) -> bool,
     copy: Option<fn(&AnyState) -> Option<Value>>,
     merged_into: fn(&AnyState) -> Option<Id>,
@@ -101,6 +102,11 @@ impl Kind {
     /// What a part of a stream adds to a command's body: [`Aggregate::part`].
     pub fn part(&self, state: &AnyState, whole: Id, part: Id) -> Option<Map<String, Value>> {
         (self.part)(state, whole, part)
+    }
+
+    /// The kind of record that a record of this kind is about: [`Aggregate::about`].
+    pub fn about(&self, tenant: Id, id: Id) -> Option<&'static str> {
+        (self.about)(tenant, id)
     }
 
     /// What rules see of a record in this state: [`Aggregate::document`].
@@ -144,7 +150,7 @@ impl Visitor for Kinds {
         let bounds = |command: &Variant| limits::limits(command.schema.as_value(), &definitions);
         let limits = variants.iter().map(|command| (command.name.clone(), bounds(command))).collect();
         let commands = variants.into_iter().map(|command| command.name);
-        let commands = commands.filter(|name| !A::INTERNAL.contains(&name.as_str())).collect();
+        let commands = commands.filter(|name| A::offers(name)).collect();
         let kind = Kind {
             name: A::KIND,
             plural: A::PLURAL,
@@ -160,6 +166,7 @@ impl Visitor for Kinds {
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
             part: |state, whole, part| state.downcast_ref::<A>().and_then(|state| state.part(whole, part)),
+            about: A::about,
             copy: A::COPIES.then_some(|state| state.downcast_ref::<A>().and_then(A::copy)),
             is_live: |state| state.downcast_ref::<A>().is_some_and(A::is_live),
             merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
@@ -213,14 +220,15 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     crate::conversation::REPLY_ANY,
 ];
 
-/// Everything that can be permitted: `{kind}.{command}` for every command, `{kind}.{command}_any` for those of
-/// [`Aggregate::OWN`], `{kind}.read` for every kind, and what belongs to no single kind.
+/// Everything that can be permitted: `{kind}.{command}` for every command but those of [`Aggregate::UNREAD`],
+/// `{kind}.{command}_any` for those of [`Aggregate::OWN`], `{kind}.read` for every kind, and what belongs to no single kind.
 pub fn permissions() -> &'static BTreeSet<String> {
     struct Permissions(BTreeSet<String>);
     impl Visitor for Permissions {
         fn visit<A: Aggregate>(&mut self) {
             let commands = A::commands(&mut SchemaGenerator::default());
-            self.0.extend(commands.iter().map(|command| format!("{}.{}", A::KIND, command.name)));
+            let read = commands.iter().filter(|command| !A::UNREAD.contains(&command.name.as_str()));
+            self.0.extend(read.map(|command| format!("{}.{}", A::KIND, command.name)));
             self.0.insert(format!("{}.read", A::KIND));
             self.0.extend(A::OWN.iter().map(|name| format!("{}.{name}{OF_OTHERS}", A::KIND)));
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Party, Rejection, Time, all,
+    Aggregate, Claim, Ctx, Decision, Faults, Id, Money, Need, Party, Rejection, Time, all,
     custom::{self, Changes, Custom},
     external::{EXTERNAL_ID_INVALID, ExternalId},
     money, must,
@@ -257,16 +257,17 @@ fn grant(entitlement: &Entitlement, grant: Grant, ctx: &Ctx<'_>) -> Decision<Eve
 fn change_details(entitlement: &Entitlement, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event> {
     let mut events = Vec::new();
     let custom = patch.remove("custom");
-    let (details, changes) = record::patched(&entitlement.details, patch)?;
-    details.check()?;
+    let mut faults = Faults::default();
+    let (details, changes) = record::patched(&entitlement.details, patch, &mut faults);
+    faults.check(details.check());
+    let custom = custom.map(|custom| record::patched_custom(Entitlement::KIND, &entitlement.custom, custom, ctx));
+    let custom = custom.and_then(|custom| faults.check(custom)).unwrap_or_default();
+    faults.done()?;
     if !changes.is_empty() {
         events.push(Event::DetailsChanged { changes });
     }
-    if let Some(custom) = custom {
-        let changes = record::patched_custom(Entitlement::KIND, &entitlement.custom, custom, ctx)?;
-        if !changes.is_empty() {
-            events.push(Event::CustomChanged { changes });
-        }
+    if !custom.is_empty() {
+        events.push(Event::CustomChanged { changes: custom });
     }
     Ok(events)
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Id;
+use crate::{Id, reference::Redirected};
 
 /// What sort of actor issued a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,4 +100,7 @@ pub struct Metadata {
     /// Whose personal data the event holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Id>,
+    /// On the first event of a command that named merged records: which ones were taken for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirected: Vec<Redirected>,
 }

@@ -119,12 +119,12 @@ impl Field {
         Id::from_bits(fields.bits() & !ONE | one.bits() & ONE)
     }
 
-    /// The id of the custom fields that this one is among.
-    fn all_of(tenant: Id, one: Id) -> Option<Id> {
+    /// The kind of record whose custom fields have this id, or whose custom field has it, and the id of all of them.
+    fn all_of(tenant: Id, one: Id) -> Option<(&'static str, Id)> {
         let mut all = crate::catalogue::kinds().filter(|kind| crate::catalogue::takes_custom_fields(kind.name));
         all.find_map(|kind| {
             let fields = Field::id_for(tenant, kind.name);
-            (fields.bits() & !ONE == one.bits() & !ONE).then_some(fields)
+            (fields.bits() & !ONE == one.bits() & !ONE).then_some((kind.name, fields))
         })
     }
 
@@ -248,9 +248,13 @@ impl Aggregate for Field {
     /// A kind of record by its name, `/v1/fields/ticket/define`, or one field by its id.
     fn id_of(tenant: Id, segment: &str) -> Option<Id> {
         match segment.parse() {
-            Ok(id) => Some(Field::all_of(tenant, id).unwrap_or(id)),
+            Ok(id) => Some(Field::all_of(tenant, id).map_or(id, |(_, all)| all)),
             Err(_) => crate::catalogue::takes_custom_fields(segment).then(|| Field::id_for(tenant, segment)),
         }
+    }
+
+    fn about(tenant: Id, id: Id) -> Option<&'static str> {
+        Field::all_of(tenant, id).map(|(entity, _)| entity)
     }
 
     fn part(&self, whole: Id, part: Id) -> Option<Map<String, Value>> {

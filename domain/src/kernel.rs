@@ -38,6 +38,9 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const COPIES: bool = false;
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
+    /// Commands that record what nothing heeds yet: they are not offered until something does. What was recorded by them
+    /// stays readable.
+    const UNREAD: &'static [&'static str] = &[];
     /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
     /// that one may do it to a colleague's too: [`Ctx::must_own`].
     const OWN: &'static [&'static str] = &[];
@@ -47,6 +50,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     type Command: Named + Clone + Send + Sync;
     /// What may have happened to it.
     type Event: Named + Clone + Debug + PartialEq + Send + Sync;
+
+    /// Whether others than Deskfold itself may issue a command: whether there is a route, a permission and a rule's action.
+    fn offers(command: &str) -> bool {
+        !Self::INTERNAL.contains(&command) && !Self::UNREAD.contains(&command)
+    }
 
     /// Says what follows from a command in this state.
     fn decide(&self, command: Self::Command, ctx: &Ctx<'_>) -> Decision<Self::Event>;
@@ -153,6 +161,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The id that a path segment means. Kinds with one record per name (custom fields of tickets) accept the name.
     fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
         segment.parse().ok()
+    }
+
+    /// The kind of record that the record `id` is about, when it is there for that kind alone: as usable as that.
+    fn about(_tenant: Id, _id: Id) -> Option<&'static str> {
+        None
     }
 
     /// What is to be added to a command's body, when a path names by `part` something in the stream of `whole` rather than

@@ -192,13 +192,22 @@ pub fn faults<T>(
             let pointer = fault.pointer.clone();
             let stand_in = like.pointer(&of_first_items(&pointer)).filter(|_| fault.code != "unknown_field").cloned();
             found.push(fault);
-            replaced(&mut rest, &pointer, stand_in)
+            let stand_in = stand_in.or_else(|| another_item(&rest, &pointer, &found));
+            replaced(&mut rest, &pointer, stand_in) || mended_above(&mut rest, like, &pointer)
         };
         if !mended {
             break;
         }
     }
     (found, None)
+}
+
+/// An item of the same list in which no fault was found so far.
+fn another_item(body: &Value, pointer: &str, found: &[Undecodable]) -> Option<Value> {
+    let (above, _) = pointer.rsplit_once('/')?;
+    let items = body.pointer(above)?.as_array()?.iter().enumerate();
+    let is_sound = |place: usize| found.iter().all(|fault| fault.pointer != format!("{above}/{place}"));
+    items.into_iter().find(|(place, _)| is_sound(*place)).map(|(_, item)| item.clone())
 }
 
 /// Replaces the innermost part around a place that can be replaced. Whether anything changed.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Personal, Rejection, all,
+    Aggregate, Claim, Ctx, Decision, Faults, Id, Money, Need, Personal, Rejection, all,
     custom::Changes,
     money, must,
     phone::{self, Dialled},
@@ -302,10 +302,13 @@ impl Details {
         let mut patch = patch.clone();
         WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
         let stays = patch.contains_key("total");
-        let (amended, _) = record::patched(self, patch)?;
+        let mut faults = Faults::default();
+        let (amended, _) = record::patched(self, patch, &mut faults);
         let stays = stays || amended.items.is_empty();
         let total = amended.total.filter(|_| stays);
-        Details { total, ..amended }.with_total()
+        let amended = faults.check(Details { total, ..amended }.with_total());
+        faults.done()?;
+        Ok(amended.unwrap_or_else(|| self.clone()))
     }
 }
 

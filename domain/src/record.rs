@@ -526,8 +526,8 @@ impl<S: Spec> Record<S> {
         if S::PHONE {
             WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
         }
-        let (mut edited, mut changes) = patched(fields, patch)?;
         let mut faults = Faults::default();
+        let (mut edited, mut changes) = patched(fields, patch, &mut faults);
         faults.check(judged(S::check(&edited), S::check(fields), &changes));
         if S::phone(&edited) != S::phone(fields) {
             let dialled = faults.check(Dialled::of(S::phone(&edited), "/phone", ctx)).unwrap_or_default();
@@ -553,7 +553,7 @@ impl<S: Spec> Record<S> {
             (Common::Edit(patch), Some(fields)) => {
                 let mut patch = patch.clone();
                 patch.remove("custom");
-                patched(fields, patch).ok().and_then(|(after, _)| S::private_to(&after))
+                S::private_to(&patched(fields, patch, &mut Faults::default()).0)
             }
             _ => None,
         };
@@ -666,41 +666,46 @@ pub fn merge(target: &mut Value, patch: Value) {
 }
 
 /// `fields` after a merge patch, and the changes that it really makes. Null clears what may be without a value and is
-/// refused for what must have one. Refuses with everything that does not fit.
-pub fn patched<F: Serialize + DeserializeOwned>(
+/// refused for what must have one. Whatever does not fit is left out and told.
+pub fn patched<F: Clone + Serialize + DeserializeOwned>(
     fields: &F,
     patch: Map<String, Value>,
-) -> Result<(F, Changes), Rejection> {
+    faults: &mut Faults,
+) -> (F, Changes) {
+    let decode = |value: Value| {
+        serde_path_to_error::deserialize::<_, F>(value)
+            .map_err(|error| named::located(&error.path().to_string(), &error.inner().to_string()))
+    };
     let before = object(fields);
+    let like = Value::Object(before.clone());
     let mut after = before.clone();
-    let mut faults = Faults::default();
     for (key, value) in patch {
         // Each change by itself: what does not fit in one must not hide the next.
         let mut alone = before.clone();
         merge(alone.entry(&key).or_insert(Value::Null), value.clone());
-        match serde_path_to_error::deserialize::<_, F>(Value::Object(alone)) {
-            Ok(_) => merge(after.entry(key).or_insert(Value::Null), value),
-            Err(error) => {
-                let found = named::located(&error.path().to_string(), &error.inner().to_string());
-                let clears = value.is_null() && found.code != "unknown_field";
-                if clears && is_blank_without::<F>(&before, &key) {
-                    after.remove(&key);
-                } else if clears {
-                    faults.add(must_have_a_value(&key));
-                } else {
-                    faults.add(FIELD_INVALID.because(found.detail).at(found.pointer));
-                }
-            }
+        let (unfit, _) = named::faults(&Value::Object(alone), &like, decode);
+        let clears = value.is_null() && unfit.first().is_some_and(|fault| fault.code != "unknown_field");
+        if unfit.is_empty() {
+            merge(after.entry(key).or_insert(Value::Null), value);
+        } else if clears && is_blank_without::<F>(&before, &key) {
+            after.remove(&key);
+        } else if clears {
+            faults.add(must_have_a_value(&key));
+        } else {
+            unfit.into_iter().for_each(|fault| faults.add(FIELD_INVALID.because(fault.detail).at(fault.pointer)));
         }
     }
-    faults.done()?;
     after.retain(|_, value| !value.is_null());
-    let edited: F = serde_path_to_error::deserialize(Value::Object(after)).map_err(|error| {
-        let found = named::located(&error.path().to_string(), &error.inner().to_string());
-        FIELD_INVALID.because(found.detail).at(found.pointer)
-    })?;
-    let changes = difference(fields, &edited);
-    Ok((edited, changes))
+    match decode(Value::Object(after)) {
+        Ok(edited) => {
+            let changes = difference(fields, &edited);
+            (edited, changes)
+        }
+        Err(fault) => {
+            faults.add(FIELD_INVALID.because(fault.detail).at(fault.pointer));
+            (fields.clone(), Changes::new())
+        }
+    }
 }
 
 /// Whether an attribute that does not take null is empty, as a list is, once it has been taken out.

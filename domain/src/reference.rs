@@ -286,9 +286,9 @@ pub(crate) fn check(references: &[Reference], ctx: &Ctx<'_>) -> Result<(), Rejec
 }
 
 /// A reference to a merged record, taken for the one that remains.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Redirected {
-    /// Its place in the command's body.
+    /// Its place in the command's body; empty for the record that the command was for.
     pub pointer: String,
     /// The record that was named.
     pub from: Id,
@@ -337,7 +337,7 @@ impl Mentions {
         let body = serde_json::from_slice(&data).unwrap_or_default();
         let mut mentions = Mentions { command, body, references: Vec::new(), faults: Vec::new(), afterwards: false };
         let Some(kind) = catalogue::kind(A::KIND) else { return mentions };
-        let limits = kind.limits.get(&mentions.command).filter(|_| !A::INTERNAL.contains(&&*mentions.command));
+        let limits = kind.limits.get(&mentions.command).filter(|_| A::offers(&mentions.command));
         let limits = limits.into_iter().flatten();
         mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
         let Some(places) = kind.references.get(&mentions.command) else { return mentions };

@@ -273,12 +273,9 @@ impl Task {
         for key in others.keys() {
             faults.add(FIELD_INVALID.because(format!("{key} is not edited.")).at(format!("/{key}")));
         }
-        let patched = faults.check(record::patched(&self.details, plain));
-        if let Some((edited, _)) = &patched {
-            faults.check(edited.check());
-        }
+        let (edited, changes) = record::patched(&self.details, plain, &mut faults);
+        faults.check(edited.check());
         faults.done()?;
-        let changes = patched.map(|(_, changes)| changes).unwrap_or_default();
         Ok(if changes.is_empty() { vec![] } else { vec![Event::DetailsChanged { changes }] })
     }
 }

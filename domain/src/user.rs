@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Id, Need, Personal, Rejection,
+    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Faults, Id, Need, Personal, Rejection,
     administration::{self, LAST_ADMIN, Seen},
     all,
     authority::DENIED,
@@ -421,9 +421,13 @@ fn invite(user: &User, profile: Profile, ctx: &Ctx<'_>) -> Decision<Event> {
 
 fn change_profile(user: &User, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event> {
     WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
-    let (mut changed, _) = record::patched(&user.profile, patch)?;
-    let dialled = if changed.phone == user.profile.phone { Ok(()) } else { changed.dial(ctx) };
-    all([changed.check(), dialled])?;
+    let mut faults = Faults::default();
+    let (mut changed, _) = record::patched(&user.profile, patch, &mut faults);
+    faults.check(changed.check());
+    if changed.phone != user.profile.phone {
+        faults.check(changed.dial(ctx));
+    }
+    faults.done()?;
     let changes = record::difference(&user.profile, &changed);
     Ok(if changes.is_empty() { vec![] } else { vec![Event::ProfileChanged { changes }] })
 }
@@ -433,6 +437,8 @@ impl Aggregate for User {
     const PLURAL: &'static str = "users";
     const CREATE: &'static str = "invite";
     const INTERNAL: &'static [&'static str] = &["finish_hand_over"];
+    const UNREAD: &'static [&'static str] =
+        &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
     type Command = Command;
     type Event = Event;

@@ -129,7 +129,18 @@ impl Caller {
 
     /// The feature that a permission belongs to, when the tenant has switched it off: nobody has that permission then.
     pub(crate) fn missing_feature(&self, permission: &str) -> Option<&'static Feature> {
-        permission.split_once('.').and_then(|(kind, _)| self.settings.missing_feature(kind))
+        permission.split_once('.').and_then(|(kind, _)| self.missing_feature_of(kind))
+    }
+
+    /// The feature that a kind of record belongs to, when the tenant has switched it off.
+    pub(crate) fn missing_feature_of(&self, kind: &str) -> Option<&'static Feature> {
+        self.settings.missing_feature(kind)
+    }
+
+    /// The kinds of record of features that are switched off.
+    pub(crate) fn missing_kinds(&self) -> impl Iterator<Item = &'static str> {
+        let off = |feature: &&'static Feature| !self.settings.has_feature(feature.name);
+        FEATURES.iter().filter(off).flat_map(|feature| feature.kinds).copied()
     }
 
     /// Whether nothing is switched off.

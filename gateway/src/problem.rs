@@ -154,6 +154,11 @@ impl Problem {
         self.errors.iter_mut().filter(|error| error.pointer == from).for_each(|error| error.pointer = to.to_owned());
     }
 
+    /// Whether it is about places in the request, of which others may be at fault too.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.status == StatusCode::UNPROCESSABLE_ENTITY.as_u16() && !self.errors.is_empty()
+    }
+
     /// The same with the fields at fault of another one.
     #[must_use]
     pub(crate) fn beside(self, other: Problem) -> Problem {

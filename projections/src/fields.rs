@@ -128,6 +128,7 @@ impl Listed for Fields {
         Field::id_of(tenant, &id.to_string()).unwrap_or(id)
     }
     const READ: &'static str = Field::KIND;
+    const ABOUT: Option<&'static str> = Some("entity");
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::word("entity"),

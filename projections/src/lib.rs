@@ -66,7 +66,7 @@ pub use engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
 pub use entitlement_picker::entitlement_picker;
 pub use list::{
     Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
-    columns_of, explain, get, list,
+    columns_of, explain, get, list, needs,
 };
 pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use rebuild::{Difference, Progress};

@@ -13,10 +13,11 @@ use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    ReadModel,
+    ReadModel, Visitor,
     collation::ROOT,
     cursor::Cursor,
     redirects::{self, Refers},
+    registry,
     sql::{self, Sql},
     then::instead,
     times,
@@ -207,6 +208,8 @@ pub trait Listed: ReadModel {
     }
     /// Other read models whose records name this one, though it does not name them: all of theirs count.
     const NAMED_BY: &'static [&'static str] = &[];
+    /// The column that names a kind of record: what tells of one whose feature is off is in no list.
+    const ABOUT: Option<&'static str> = None;
     /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
     const FOLLOWS: &'static [&'static str] = &[];
     /// Conditions that show hidden merged records too, besides one on `merged_into`: a field that is asked for one of
@@ -218,6 +221,34 @@ pub trait Listed: ReadModel {
     const SELECT: &'static str;
     /// Left joins that add to the rows of one page, by primary keys.
     const JOINS: &'static str = "";
+}
+
+/// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
+pub fn needs<M: Listed>() -> Vec<&'static str> {
+    struct Mentioned {
+        sql: String,
+        found: Vec<&'static str>,
+    }
+    impl Visitor for Mentioned {
+        fn visit<N: ReadModel>(&mut self) {
+            let views = [N::NAME].into_iter().chain(N::TALLY).chain(N::FURTHER.iter().copied());
+            if views.map(registry::view).any(|view| mentions(&self.sql, &view)) {
+                self.found.push(N::NAME);
+            }
+        }
+    }
+    let only = M::ONLY.map_or("", |(sql, _)| sql);
+    let sql = format!("{} {} {} {only}", registry::view(M::NAME), M::SELECT, M::JOINS);
+    let mut mentioned = Mentioned { sql, found: Vec::new() };
+    crate::visit_all(&mut mentioned);
+    mentioned.found.extend(redirects::follows::<M>());
+    mentioned.found
+}
+
+/// Whether a name stands in SQL as a whole word.
+fn mentions(sql: &str, name: &str) -> bool {
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    sql.match_indices(name).any(|(at, _)| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word))
 }
 
 /// Does the same for every list.
@@ -302,6 +333,14 @@ impl ListRequest {
             Vec::new()
         });
         if errors.is_empty() { Ok(ListRequest { filter, sort, ..ListRequest::default() }) } else { Err(errors) }
+    }
+
+    /// Refuses a cursor that is none of this list, filter and order.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_after<M: Listed>(&self) -> Result<(), FieldError> {
+        cursor::<M>(self, &steps::<M>(&self.sort, &self.collation)).map(drop)
     }
 }
 
@@ -503,18 +542,22 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
 /// asked for, with merged records followed; a cursor is bound to what was asked for.
 fn statement<M: Listed>(tenant: Id, request: &ListRequest, filter: &Filter) -> Result<(Sql, Cursor), ListError> {
     let steps = steps::<M>(&request.sort, &request.collation);
-    // In another language another row comes next.
-    let order = format!("{} {}", named(&steps), request.collation);
-    let cursor = Cursor::new(M::NAME, &order, &request.filter);
-    let after = match &request.after {
-        Some(after) => {
-            let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
-            Some(cursor.read(after, &kinds).map_err(ListError::Cursor)?)
-        }
-        None => None,
-    };
+    let (cursor, after) = cursor::<M>(request, &steps).map_err(ListError::Cursor)?;
     let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
     Ok((page::<M>(tenant, filter, &steps, after.as_deref(), rows), cursor))
+}
+
+/// The sort keys of the row after which a page begins; `None` for those without a value.
+type Keys = Vec<Option<Scalar>>;
+
+/// What writes the cursors of a list, and where the page that is asked for begins.
+fn cursor<M: Listed>(request: &ListRequest, steps: &[Step]) -> Result<(Cursor, Option<Keys>), FieldError> {
+    // In another language another row comes next.
+    let order = format!("{} {}", named(steps), request.collation);
+    let cursor = Cursor::new(M::NAME, &order, &request.filter);
+    let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
+    let after = request.after.as_deref().map(|after| cursor.read(after, &kinds)).transpose()?;
+    Ok((cursor, after))
 }
 
 /// Rows of a list as they are told.

@@ -1,6 +1,10 @@
 //! All read models at work: a worker each, the change to a newer table, waiting for a position.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use eventstore::{Handle, Log, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
@@ -73,6 +77,10 @@ struct Shared {
     options: Options,
     /// How far the workers of this process have come.
     positions: Mutex<HashMap<&'static str, watch::Receiver<i64>>>,
+    /// The read models that are known to serve: what has begun to does so for good.
+    served: Mutex<HashSet<&'static str>>,
+    /// All there are, and the versions of their code.
+    models: Vec<(&'static str, i32)>,
     generations: watch::Sender<Arc<Vec<Generation>>>,
     look: Notify,
     stop: watch::Sender<bool>,
@@ -93,6 +101,8 @@ impl ReadModels {
                 log,
                 options,
                 positions: Mutex::default(),
+                served: Mutex::default(),
+                models: models().iter().map(|model| (model.name(), model.version())).collect(),
                 generations: watch::Sender::default(),
                 look: Notify::new(),
                 stop: watch::Sender::new(false),
@@ -134,7 +144,8 @@ impl ReadModels {
         }
     }
 
-    /// Waits until a read model has every event up to a position, wherever its worker is. False when it has not by then.
+    /// Waits until a read model serves and has every event up to a position, wherever its worker is. False when it has not
+    /// by then.
     ///
     /// # Errors
     /// When there is no such read model or the database cannot be reached.
@@ -142,16 +153,21 @@ impl ReadModels {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(5);
         loop {
-            let known = self.shared.positions.lock().get(name).cloned();
-            if let Some(mut known) = known {
-                match tokio::time::timeout_at(deadline, known.wait_for(|reached| *reached >= position)).await {
-                    Ok(Ok(_)) => return Ok(true),
-                    Err(_) => return Ok(false),
-                    // That worker has ended: another follows.
-                    Ok(Err(_)) => {}
+            if self.serves(name).await? {
+                if position <= 0 {
+                    return Ok(true);
                 }
-            } else if self.stored(name).await? >= position {
-                return Ok(true);
+                let known = self.shared.positions.lock().get(name).cloned();
+                if let Some(mut known) = known {
+                    match tokio::time::timeout_at(deadline, known.wait_for(|reached| *reached >= position)).await {
+                        Ok(Ok(_)) => return Ok(true),
+                        Err(_) => return Ok(false),
+                        // That worker has ended: another follows.
+                        Ok(Err(_)) => {}
+                    }
+                } else if self.stored(name).await?.is_some_and(|reached| reached >= position) {
+                    return Ok(true);
+                }
             }
             if Instant::now() + pause > deadline {
                 return Ok(false);
@@ -161,7 +177,46 @@ impl ReadModels {
         }
     }
 
-    /// The position up to which a read model has every event.
+    /// Whether a read model can be read: a table serves that this code, or newer code, has filled. While it is being filled
+    /// there may be one of older code, which this code cannot read, or none.
+    ///
+    /// # Errors
+    /// When there is no such read model or the database cannot be reached.
+    pub async fn serves(&self, name: &str) -> Result<bool, Error> {
+        if self.shared.served.lock().contains(name) {
+            return Ok(true);
+        }
+        model(name)?;
+        Ok(!self.building().await?.contains(&name))
+    }
+
+    /// The read models that cannot be read yet, since the tables of this code are being filled.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn building(&self) -> Result<Vec<&'static str>, Error> {
+        if self.all_serve() {
+            return Ok(Vec::new());
+        }
+        let generations = Generation::all(self.shared.log.pool()).await?;
+        let mut building = Vec::new();
+        for (name, version) in &self.shared.models {
+            let serves = |known: &Generation| known.name == *name && known.serves() && known.version >= *version;
+            if generations.iter().any(serves) {
+                self.shared.served.lock().insert(*name);
+            } else {
+                building.push(*name);
+            }
+        }
+        Ok(building)
+    }
+
+    /// Whether all read models are known to serve; asks nobody.
+    pub fn all_serve(&self) -> bool {
+        self.shared.served.lock().len() == self.shared.models.len()
+    }
+
+    /// The position up to which a read model has every event; 0 while it does not serve.
     ///
     /// # Errors
     /// When there is no such read model or the database cannot be reached.
@@ -169,23 +224,22 @@ impl ReadModels {
         let known = self.shared.positions.lock().get(name).map(|known| *known.borrow());
         match known {
             Some(position) if position > 0 => Ok(position),
-            _ => self.stored(name).await,
+            _ => Ok(self.stored(name).await?.unwrap_or(0)),
         }
     }
 
-    async fn stored(&self, name: &str) -> Result<i64, Error> {
-        let position: Option<i64> = sqlx::query_scalar(
+    /// The position of the table that serves; `None` when none does that this code can read.
+    async fn stored(&self, name: &str) -> Result<Option<i64>, Error> {
+        let position = sqlx::query_scalar(
             "select coalesce(s.position, 0) from read_model m
              left join log_subscription s on s.name = m.name and s.version = m.generation
-             where m.name = $1 and m.state = 'serving'",
+             where m.name = $1 and m.state = 'serving' and m.version >= $2",
         )
         .bind(name)
+        .bind(model(name)?.version())
         .fetch_optional(self.shared.log.pool())
         .await?;
-        match position {
-            Some(position) => Ok(position),
-            None => model(name).map(|_| 0),
-        }
+        Ok(position)
     }
 
     /// Waits until all read models have every event up to a position. Without limit: put a timeout around it.

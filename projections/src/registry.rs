@@ -132,6 +132,8 @@ pub(crate) fn migrated(name: &str, version: i32) -> String {
 
 /// Farther behind the head than this, a table is filled by the builder rather than by following the log.
 const FAR: i64 = 20_000;
+/// The events of a log so young that whoever finds an empty list in it is not misled: a new installation's first ones.
+const YOUNG: i64 = 100;
 
 /// Makes sure that a table of this version serves or is being built, unless a newer version serves. Returns the tables.
 pub(crate) async fn register(model: &Model, log: &Log) -> Result<(), Error> {
@@ -144,7 +146,10 @@ pub(crate) async fn register(model: &Model, log: &Log) -> Result<(), Error> {
     if known.iter().any(|generation| generation.version >= model.version) {
         return Ok(());
     }
-    let far = log.head().await? > FAR;
+    let head = log.head().await?;
+    let far = head > FAR;
+    // What serves is read: a table that lacks what the log tells is filled first.
+    let serves = known.is_empty() && head <= YOUNG;
     let mut generation = Generation {
         name: model.name.to_owned(),
         generation: known.iter().map(|generation| generation.generation).max().unwrap_or(0) + 1,
@@ -152,7 +157,7 @@ pub(crate) async fn register(model: &Model, log: &Log) -> Result<(), Error> {
         table_name: migrated(model.name, model.version),
         tally_name: model.tally.map(|tally| migrated(tally, model.version)),
         further_names: model.further.iter().map(|name| migrated(name, model.version)).collect(),
-        state: if known.is_empty() && !far { "serving" } else { "building" }.to_owned(),
+        state: if serves { "serving" } else { "building" }.to_owned(),
         position: 0,
         indexes: Vec::new(),
     };

@@ -11,6 +11,7 @@ mod server;
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
@@ -57,10 +58,15 @@ pub struct Database {
 /// # Panics
 /// If PostgreSQL cannot be started or a migration fails; the message says why.
 pub async fn database() -> Database {
+    named(TEMPLATE).await
+}
+
+/// A database like a template, by a name of its own.
+async fn named(template: &str) -> Database {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     let cluster = cluster().await;
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    execute(&cluster.maintenance(), format!("create database {name} template {TEMPLATE} strategy file_copy")).await;
+    execute(&cluster.maintenance(), format!("create database {name} template {template} strategy file_copy")).await;
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .connect_with(cluster.embedded.connect_options_for(&name))
@@ -69,9 +75,47 @@ pub async fn database() -> Database {
     Database { pool, url: cluster.embedded.url(&name), name, finished: cluster.finished.clone() }
 }
 
+/// A database of the tests' cluster as another program left it: a plain dump, compressed, is restored into it.
+///
+/// # Panics
+/// As [`database`], and if the dump cannot be restored.
+pub async fn restored(dump: &Path) -> Database {
+    let database = named("template0").await;
+    // What keeps a dump's meta-commands harmless is new in minor releases: others do not know it.
+    let restore = r"gzip --decompress --stdout $0 | grep --invert-match -E '^\\(un)?restrict ' |
+                    $1/psql --quiet --no-psqlrc --output /dev/null --set ON_ERROR_STOP=1";
+    database.script(restore, dump).await;
+    database
+}
+
 /// The repository's root, where fixtures and documents are found.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+impl Database {
+    /// Writes a plain dump of it to a file, compressed.
+    ///
+    /// # Panics
+    /// If it cannot be dumped.
+    pub async fn dump(&self, to: &Path) {
+        self.script("$1/pg_dump --no-owner --no-privileges | gzip --no-name -9 > $0", to).await;
+    }
+
+    /// Runs a line of shell about a file, `$0`, with PostgreSQL's programs, of the version of its server, in `$1`.
+    async fn script(&self, line: &str, file: &Path) {
+        let directory = sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'");
+        let directory: String = directory.fetch_one(&self.pool).await.expect("ask where PostgreSQL's programs are");
+        let options = self.pool.connect_options();
+        let socket = options.get_socket().expect("the tests' PostgreSQL has a socket");
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", line]).arg(file).arg(directory);
+        command.env("PGHOST", socket).env("PGPORT", options.get_port().to_string());
+        command.env("PGUSER", options.get_username()).env("PGDATABASE", &self.name);
+        let ended = tokio::task::spawn_blocking(move || command.output()).await.expect("wait for a script");
+        let output = ended.expect("run a script");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 impl Drop for Database {

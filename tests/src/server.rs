@@ -159,7 +159,9 @@ impl Client {
 
     /// `GET` that must answer 200, as JSON.
     pub async fn read(&self, path: &str) -> Value {
-        self.get(path).await.expect(StatusCode::OK)
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text);
+        reply.json()
     }
 
     /// `POST`.

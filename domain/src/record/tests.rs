@@ -270,7 +270,11 @@ fn one() -> u8 {
 #[test]
 fn a_patch_clears_what_may_be_empty_and_tells_every_fault() {
     let room = Room { name: "Attic".into(), floor: Some(3), features: vec!["lift".into()], doors: 2 };
-    let patch = |patch: Value| patched(&room, patch.as_object().unwrap().clone());
+    let patch = |patch: Value| {
+        let mut faults = Faults::default();
+        let edited = patched(&room, patch.as_object().unwrap().clone(), &mut faults);
+        faults.done().map(|()| edited)
+    };
     let (cleared, changes) = patch(json!({ "floor": null, "features": null })).unwrap();
     assert_eq!(cleared, Room { name: "Attic".into(), floor: None, features: vec![], doors: 2 });
     assert_eq!(changes.keys().collect::<Vec<_>>(), ["features", "floor"]);
@@ -280,4 +284,11 @@ fn a_patch_clears_what_may_be_empty_and_tells_every_fault() {
     let places: Vec<_> = refused.errors.iter().map(|error| error.pointer.as_str()).collect();
     assert_eq!(places, ["/colour", "/doors", "/floor", "/name"]);
     assert_eq!(refused.errors[3].detail, "name must have a value.");
+    // Several within one attribute, and what fits stays.
+    let mut faults = Faults::default();
+    let several = json!({ "features": [1, "lift", 2], "floor": 4 });
+    let (edited, _) = patched(&room, several.as_object().unwrap().clone(), &mut faults);
+    assert_eq!((edited.floor, edited.features), (Some(4), vec!["lift".to_owned()]));
+    let places: Vec<_> = faults.done().unwrap_err().errors.into_iter().map(|error| error.pointer).collect();
+    assert_eq!(places, ["/features/0", "/features/2"]);
 }

@@ -10,10 +10,9 @@ use projections::{ReadModel, conversation_messages::ConversationMessages, conver
 
 use super::{
     commands::id_of,
-    moment::past,
-    request::{self, Params},
+    request::{self, Given},
     routes::Routes,
-    tickets::{ThreadOptions, page_of, respond},
+    tickets::{ThreadOptions, ThreadPart, page_of, part, respond},
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
@@ -26,7 +25,7 @@ async fn messages(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(options): Params<ThreadOptions>,
+    options: Given<ThreadOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -34,8 +33,9 @@ async fn messages(
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
-    let wanted = request::min_position(&app, &headers, options.min_position).await?;
-    if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
+    let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
+    request::can_be_read::<ConversationMessages>(&app).await?;
+    if let Some(moment) = past {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
         }
@@ -43,7 +43,6 @@ async fn messages(
         let data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
         return Ok(respond(data, None, position));
     }
-    let (after, limit) = options.part()?;
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.read_models.position(ConversationMessages::NAME).await?;
     let data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;

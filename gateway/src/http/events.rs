@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     commands::id_of,
-    request::{self, POSITION, Params},
+    request::{self, Faults, Given, POSITION},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -62,14 +62,14 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// The parameter that a stream cannot heed, if one is given.
-    pub(super) fn not_followed(&self) -> Option<&'static str> {
+    /// The parameters given that a stream cannot heed.
+    pub(super) fn not_followed(&self) -> impl Iterator<Item = &'static str> {
         let given = [("limit", self.limit.is_some()), ("from", self.from.is_some()), ("to", self.to.is_some())];
-        given.into_iter().chain([("backwards", self.backwards)]).find(|(_, given)| *given).map(|(name, _)| name)
+        given.into_iter().chain([("backwards", self.backwards)]).filter(|(_, given)| *given).map(|(name, _)| name)
     }
 
-    /// The types and categories asked for; unknown ones are an error that names them.
-    pub(super) fn names(&self) -> Result<(Vec<String>, Vec<String>), Problem> {
+    /// The types and categories asked for; unknown ones are a fault that names them.
+    pub(super) fn names(&self, faults: &mut Faults) -> Result<(Vec<String>, Vec<String>), Problem> {
         let split = |text: &Option<String>| -> Vec<String> {
             let names = text.iter().flat_map(|text| text.split(','));
             names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
@@ -78,12 +78,12 @@ impl Filter {
         let known = known_types();
         if let Some(unknown) = types.iter().find(|name| !known.contains(*name)) {
             let detail = format!("There is no event type {unknown}. GET /v1/openapi.json lists them.");
-            return Err(Problem::invalid("event_type_unknown", detail).at("/types"));
+            faults.check::<()>(Err(Problem::invalid("event_type_unknown", detail).at("/types")))?;
         }
         let prefix = |category: &str| known.iter().any(|name| name.split('.').next() == Some(category));
         if let Some(unknown) = categories.iter().find(|category| !prefix(category)) {
             let detail = format!("There is no category {unknown}.");
-            return Err(Problem::invalid("category_unknown", detail).at("/category"));
+            faults.check::<()>(Err(Problem::invalid("category_unknown", detail).at("/category")))?;
         }
         Ok((types, categories))
     }
@@ -121,18 +121,20 @@ struct Page {
 async fn list(
     State(app): State<App>,
     caller: Caller,
-    Params(filter): Params<Filter>,
+    query: Given<Filter>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
     // The log itself is read, so that every position it has is there.
     request::min_position(&app, &headers, None).await?;
+    let Given { asked: filter, mut faults } = query;
     if let (Some(after), false) = (filter.after, filter.backwards) {
-        request::must_exist(&app, after, "/after").await?;
+        faults.check(request::must_exist(&app, after, "/after").await)?;
     }
-    let (types, categories) = filter.names()?;
-    let limit = page_size(filter.limit)?;
+    let (types, categories) = filter.names(&mut faults)?;
+    let limit = faults.check(page_size(filter.limit))?.unwrap_or_default();
+    faults.done()?;
     let direction = if filter.backwards { Direction::Backward } else { Direction::Forward };
     let query = Query {
         tenant: Some(caller.tenant.to_string()),
@@ -178,16 +180,18 @@ async fn history<A: Aggregate>(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(options): Params<HistoryOptions>,
+    query: Given<HistoryOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", A::KIND))?;
     let id = id_of::<A>(&caller, &id)?;
     request::min_position(&app, &headers, None).await?;
+    let Given { asked: options, mut faults } = query;
+    let limit = faults.check(page_size(options.limit))?.unwrap_or_default();
+    faults.done()?;
     app.must_show(&caller, A::KIND, id).await?;
     let tenant = caller.tenant.to_string();
-    let limit = page_size(options.limit)?;
     let (direction, from) = match (options.backwards, options.after) {
         (false, after) => (Direction::Forward, after.map_or(0, |after| after.saturating_add(1))),
         (true, after) => (Direction::Backward, after.map_or(i64::MAX, |after| after - 1)),

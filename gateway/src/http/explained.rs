@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use super::{
     events::{page_size, shown, with_parameter},
-    request::{self, Nothing, POSITION, Params},
+    request::{self, Given, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -191,21 +191,21 @@ async fn effects_of(
     State(app): State<App>,
     caller: Caller,
     Path(position): Path<String>,
-    Params(options): Params<EffectOptions>,
+    query: Given<EffectOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
     let of = position_of(&position)?;
-    let limit = page_size(options.limit)?;
-    let steps = match options.steps.unwrap_or(MOST_STEPS) {
-        steps if (1..=MOST_STEPS).contains(&steps) => steps,
-        steps => {
-            let detail = format!("steps is 1 to {MOST_STEPS}, not {steps}.");
-            return Err(request::parameter_invalid("/steps", detail));
-        }
-    };
-    let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    let Given { asked: options, mut faults } = query;
+    let limit = faults.check(page_size(options.limit))?.unwrap_or_default();
+    let steps = options.steps.unwrap_or(MOST_STEPS);
+    if !(1..=MOST_STEPS).contains(&steps) {
+        let detail = format!("steps is 1 to {MOST_STEPS}, not {steps}.");
+        faults.check::<()>(Err(request::parameter_invalid("/steps", detail)))?;
+    }
+    let wanted = faults.check(request::min_position(&app, &headers, options.min_position).await)?.flatten();
+    faults.done()?;
     let cause = find(&app, caller.tenant, of).await?.ok_or_else(event_unknown)?;
     if app.hides_event(&caller, &cause).await? {
         return Err(event_unknown());

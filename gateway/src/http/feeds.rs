@@ -22,7 +22,7 @@ use super::{
     commands::id_of,
     events::{page_size, with_parameter_instead},
     moment::past,
-    request::{self, POSITION, Params},
+    request::{self, Given, POSITION},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -135,7 +135,7 @@ async fn of_record<A: Aggregate>(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(options): Params<FeedOptions>,
+    options: Given<FeedOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -145,67 +145,84 @@ async fn of_record<A: Aggregate>(
     if A::KIND == User::KIND && id != caller.actor.principal() {
         caller.must("event.read")?;
     }
+    let (asked, wanted) = asked(&app, &caller, Subject::new(A::KIND, id), &headers, options).await?;
     let first = app.log.read_stream(&caller.tenant.to_string(), &A::stream(id), 0, Direction::Forward, 1).await?;
-    let as_of = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await?;
-    if !first.first().is_some_and(|first| as_of.is_none_or(|as_of| as_of.includes(first))) {
+    if !first.first().is_some_and(|first| asked.part.as_of.is_none_or(|as_of| as_of.includes(first))) {
         let kind = A::KIND;
         let detail = format!("There is no such {}.", kind.replace('_', " "));
         return Err(Problem::missing(format!("{kind}_unknown"), detail));
     }
-    read(&app, &caller, Subject::new(A::KIND, id), options, &uri, &headers).await
+    read(&app, &caller, asked, wanted, &uri).await
 }
 
 /// What I did, and what happened to what is mine: assigned to me, owned or followed by me.
 async fn mine(
     State(app): State<App>,
     caller: Caller,
-    Params(options): Params<FeedOptions>,
+    options: Given<FeedOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let me: Id = caller.actor.principal();
-    read(&app, &caller, Subject::new("user", me), options, &uri, &headers).await
+    let (asked, wanted) = asked(&app, &caller, Subject::new("user", me), &headers, options).await?;
+    read(&app, &caller, asked, wanted, &uri).await
 }
 
-async fn read(
+/// A part of a feed, and how it is read.
+struct Part {
+    part: Asked,
+    order: Order,
+    backwards: bool,
+}
+
+/// What is asked of a feed, and the position that it must reflect.
+async fn asked(
     app: &App,
     caller: &Caller,
     subject: Subject,
-    options: FeedOptions,
-    uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let (after, before) = (options.after.as_deref(), options.before.as_deref());
-    let both = || Problem::invalid("cursor_invalid", "Give after or before, not both.").at("/before");
-    let (backwards, beyond) = match (after, before) {
-        (Some(_), Some(_)) => return Err(both()),
-        (None, Some(before)) => (true, Some(cursor(before, "/before")?)),
-        (after, None) => (false, after.map(|after| cursor(after, "/after")).transpose()?),
-    };
-    let (kinds, types) = names(options.types.as_deref())?;
+    options: Given<FeedOptions>,
+) -> Result<(Part, Option<i64>), Problem> {
+    let Given { asked: options, mut faults } = options;
+    let after = faults.check(options.after.as_deref().map(|after| cursor(after, "/after")).transpose())?.flatten();
+    let before = faults.check(options.before.as_deref().map(|before| cursor(before, "/before")).transpose())?.flatten();
+    if options.after.is_some() && options.before.is_some() {
+        faults.check::<()>(Err(Problem::invalid("cursor_invalid", "Give after or before, not both.").at("/before")))?;
+    }
+    let (kinds, types) = faults.check(names(options.types.as_deref()))?.unwrap_or_default();
+    let limit = faults.check(page_size(options.limit))?.unwrap_or_default();
+    let as_of = past(app, caller, options.as_of.as_deref(), options.known_at.as_deref()).await;
+    let as_of = faults.check(as_of)?.flatten();
+    let wanted = faults.check(request::min_position(app, headers, options.min_position).await)?.flatten();
+    faults.done()?;
     let may = |kind: &&&str| !caller.may(&format!("{kind}.read"));
     let hidden: Vec<String> = feed::KINDS.iter().filter(may).map(|kind| (*kind).to_owned()).collect();
-    let wanted = request::min_position(app, headers, options.min_position).await?;
-    for read_model in [Feed::NAME, TicketThread::NAME] {
-        request::reach(app, read_model, wanted).await?;
-    }
-    let position = app.read_models.position(Feed::NAME).await?;
-    let asked = Asked {
+    let backwards = before.is_some();
+    let part = Asked {
         subject,
-        beyond,
+        beyond: before.or(after),
         forward: (options.order == Order::Oldest) != backwards,
-        limit: page_size(options.limit)?,
+        limit,
         kinds,
         types,
         hidden,
         outside: caller.is_outside(),
-        as_of: past(app, caller, options.as_of.as_deref(), options.known_at.as_deref()).await?,
+        as_of,
     };
+    Ok((Part { part, order: options.order, backwards }, wanted))
+}
+
+async fn read(app: &App, caller: &Caller, asked: Part, wanted: Option<i64>, uri: &Uri) -> Result<Response, Problem> {
+    let Part { part: asked, order, backwards } = asked;
+    for read_model in [Feed::NAME, TicketThread::NAME] {
+        request::reach(app, read_model, wanted).await?;
+    }
+    let position = app.read_models.position(Feed::NAME).await?;
     let feed::Page { mut entries, more } = feed::page(&app.log, caller.tenant, &asked).await?;
     if backwards {
         entries.reverse();
     }
-    let newest = options.order == Order::Newest;
+    let newest = order == Order::Newest;
     let link =
         |name: &str, other: &str, place: (Time, i64)| with_parameter_instead(uri, name, &cursor_of(place), other);
     let place = |entry: &Entry| (entry.occurred_at, entry.position);

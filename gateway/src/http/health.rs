@@ -34,8 +34,8 @@ pub(super) struct Ready {
     /// The last position of the log, when the database answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<i64>,
-    /// Read models that have no table to serve from yet.
-    building: Vec<String>,
+    /// Read models that cannot be read yet: the tables of this version are being filled from the log.
+    building: Vec<&'static str>,
     /// The room on the database's disk, as far as it is known. Without enough of it writes are refused and reads go on, so
     /// that the process stays ready.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,15 +104,12 @@ impl From<RelayStatus> for RelayReadiness {
 }
 
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
-    let asked = async { (app.log.head().await.ok(), app.read_models.status().await.ok()) };
+    let asked = async { (app.log.head().await.ok(), app.read_models.building().await.ok()) };
     let asked = tokio::time::timeout(PATIENCE, app.log.presence().guard(asked)).await;
-    let (position, statuses) = asked.ok().and_then(Result::ok).unwrap_or_default();
-    let database = position.is_some() && statuses.is_some();
+    let (position, building) = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let database = position.is_some() && building.is_some();
     let position = position.filter(|_| database);
-    let statuses = statuses.unwrap_or_default();
-    let serves = |name: &str| statuses.iter().any(|status| status.name == name && status.state == "serving");
-    let missing = projections::names().into_iter().filter(|name| database && !serves(name));
-    let building: Vec<String> = missing.map(ToOwned::to_owned).collect();
+    let building = building.unwrap_or_default();
     let ready = database && building.is_empty() && !app.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let relay = app.relay().map(|status| status.borrow().clone().into());

@@ -14,7 +14,7 @@ use projections::holdings::Holdings;
 use super::{
     commands::id_of,
     lists::{self, Asked},
-    request::Params,
+    request::Given,
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -28,7 +28,7 @@ async fn holdings(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(asked): Params<Asked<String>>,
+    asked: Given<Asked<String>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -28,7 +28,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     commands::id_of,
-    request::{self, Body, Nothing, POSITION, Params},
+    lists::{filter_of, invalid},
+    request::{self, Body, Given, Nothing, POSITION, Params},
     routes::Routes,
     write::{Answer, Write, answer, answer_with},
 };
@@ -113,8 +114,7 @@ async fn upload(State(app): State<App>, write: Write, request: Request) -> Resul
     if write.dry_run {
         return Ok(answer(&accepted, None));
     }
-    store::ready(&app.pool, tenant, accepted.id).await?;
-    app.imports.notify_one();
+    set_to_work(&app, tenant, accepted.id).await?;
     let own = place(accepted.id);
     let links = json!({
         "self": own,
@@ -126,6 +126,17 @@ async fn upload(State(app): State<App>, write: Write, request: Request) -> Resul
     let mut response = answer_with(&accepted, Some(Import::PLURAL), body);
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
+}
+
+/// Lets a runner take an import that the log says is at work. Whoever asks again with the same Idempotency-Key finds it
+/// where it has come to since.
+async fn set_to_work(app: &App, tenant: Id, id: Id) -> Result<(), Problem> {
+    let (import, _) = app.commands.load_current::<Import>(tenant, id).await?;
+    if import.status == Status::Running {
+        store::ready(&app.pool, tenant, id).await?;
+        app.imports.notify_one();
+    }
+    Ok(())
 }
 
 fn place(import: Id) -> String {
@@ -293,7 +304,7 @@ async fn resume(State(app): State<App>, Path(id): Path<String>, write: Write, bo
     let id = id_of::<Import>(caller, &id)?;
     let bytes = body.bytes.clone();
     let Nothing {} = body.read(&json!({}))?;
-    let (import, _) = app.commands.load::<Import>(caller.tenant, id).await?;
+    let (import, _) = app.commands.load_current::<Import>(caller.tenant, id).await?;
     let Some(start) = import.start.clone() else { return Err(unknown()) };
     let ended = matches!(import.status, Status::Failed | Status::Cancelled);
     if ended && !store::has_file(&app.pool, caller.tenant, id).await? {
@@ -302,9 +313,8 @@ async fn resume(State(app): State<App>, Path(id): Path<String>, write: Write, bo
     }
     let order = write.order(&app, id, &bytes)?.through(Via::Import);
     let accepted = app.commands.dispatch::<Import>(&order, Command::Start(start)).await?;
-    if import.status != Status::Completed && !write.dry_run {
-        store::ready(&app.pool, caller.tenant, id).await?;
-        app.imports.notify_one();
+    if !write.dry_run {
+        set_to_work(&app, caller.tenant, id).await?;
     }
     Ok(answer(&accepted, None))
 }
@@ -472,27 +482,22 @@ pub(super) struct Wanted {
 async fn export(
     State(app): State<App>,
     caller: Caller,
-    Params(wanted): Params<Wanted>,
+    query: Given<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("export.run")?;
     caller.must("entitlement.read")?;
-    let malformed = |error: serde_json::Error| {
-        Problem::invalid("filter_malformed", format!("The filter is no JSON: {error}.")).at("/filter")
-    };
-    let filter: Option<Value> = wanted.filter.as_deref().map(serde_json::from_str).transpose().map_err(malformed)?;
+    let Given { asked: wanted, mut faults } = query;
+    let filter = faults.check(filter_of(wanted.filter.as_deref()))?.flatten();
     let fields = Field::id_for(caller.tenant, Entitlement::KIND);
     let (fields, _) = app.commands.load::<Field>(caller.tenant, fields).await?;
     let definitions: Definitions = fields.definitions.clone();
-    let request =
-        ListRequest::parse::<ProductHolders>(filter.as_ref(), None, &definitions, None).map_err(|errors| {
-            let (code, detail) = errors
-                .first()
-                .map_or(("query_invalid".into(), String::new()), |error| (error.code.clone(), error.detail.clone()));
-            Problem::invalid(code, detail).with(errors)
-        })?;
+    let request = ListRequest::parse::<ProductHolders>(filter.as_ref(), None, &definitions, None).map_err(invalid);
+    let request = faults.check(request)?.unwrap_or_default();
     let request = ListRequest { sort: vec![Sort::ascending("id")], limit: projections::MAX_LIMIT, ..request };
-    let position = request::min_position(&app, &headers, wanted.min_position).await?;
+    let position = faults.check(request::min_position(&app, &headers, wanted.min_position).await)?.flatten();
+    faults.done()?;
+    request::can_be_read::<ProductHolders>(&app).await?;
     request::reach(&app, ProductHolders::NAME, position).await?;
     let keys: Vec<String> = definitions.keys().cloned().collect();
     let mut names: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();

@@ -1,6 +1,6 @@
 //! What only colleagues may see, internal comments and notes in tickets, is kept from contacts and from whoever acts for one.
 
-use domain::{Aggregate, Id, comment::Comment};
+use domain::{Aggregate, Id, catalogue, comment::Comment};
 use eventstore::Recorded;
 
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -15,8 +15,13 @@ impl App {
         Ok(comment.is_some_and(|comment| comment.added.as_ref().is_some_and(|added| added.internal)))
     }
 
-    /// Refuses what is none of the caller's business as if it did not exist.
+    /// Refuses what is none of the caller's business as if it did not exist, and what is about a kind of record whose
+    /// feature is off.
     pub(crate) async fn must_show(&self, caller: &Caller, kind: &str, id: Id) -> Result<(), Problem> {
+        let about = catalogue::kind(kind).and_then(|kind| kind.about(caller.tenant, id));
+        if let Some(feature) = about.and_then(|about| caller.missing_feature_of(about)) {
+            return Err(feature.disabled().into());
+        }
         if !self.hides(caller, kind, id).await? {
             return Ok(());
         }

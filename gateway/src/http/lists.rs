@@ -8,7 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, Id, custom::Definitions, field::Field, filter::Filter, tenant::Tenant};
+use domain::{
+    FieldError, Id,
+    custom::Definitions,
+    field::Field,
+    filter::{Condition, FieldKind, Filter, Scalar, Test},
+    tenant::Tenant,
+};
 use projections::{
     Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
 };
@@ -19,7 +25,7 @@ use super::{
     events::with_parameter,
     feeds,
     moment::{Moment, past},
-    request::{self, Body, Nothing, POSITION, Params},
+    request::{self, Body, Given, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -92,13 +98,35 @@ struct Totals {
 async fn list<M: Listed>(
     State(app): State<App>,
     caller: Caller,
-    Params(asked): Params<Asked<String>>,
+    asked: Given<Asked<String>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = asked.parsed()?;
-    let (page, totals, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
-    let next = page.next.as_deref().map(|cursor| with_parameter(&uri, "after", cursor));
+    listed::<M>(&app, &caller, &uri, &headers, asked, None).await
+}
+
+/// A part of a list: what also matches another filter.
+pub(super) async fn part<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Filter,
+) -> Result<Response, Problem> {
+    listed::<M>(app, caller, uri, headers, asked, Some(only)).await
+}
+
+async fn listed<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Option<Filter>,
+) -> Result<Response, Problem> {
+    let (page, totals, position) = read_page::<M>(app, caller, headers, parsed(asked)?, only).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
     Ok(respond(page, totals, next, position))
 }
 
@@ -110,82 +138,92 @@ async fn search<M: Listed>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked: Asked<Value> = body.read(&json!({}))?;
-    let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, &asked, None).await?;
+    let asked: Given<Asked<Value>> = body.query(&json!({}))?;
+    let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, asked, None).await?;
     let next = page.next.take();
     Ok(respond(page, totals, next, position))
 }
 
-impl Asked<String> {
-    /// The same with its filter as JSON.
-    fn parsed(self) -> Result<Asked<Value>, Problem> {
-        let Asked { filter, sort, limit, after, count, group, sum, min_position } = self;
-        let filter = filter.as_deref().map(serde_json::from_str).transpose();
-        let filter: Option<Value> = filter.map_err(|error| {
-            let error = FieldError {
-                pointer: "/filter".into(),
-                code: "filter_malformed".into(),
-                detail: format!("The filter is no JSON: {error}."),
-            };
-            invalid(vec![error])
-        })?;
-        Ok(Asked { filter, sort, limit, after, count, group, sum, min_position })
+/// The same with its filter as JSON.
+fn parsed(query: Given<Asked<String>>) -> Result<Given<Asked<Value>>, Problem> {
+    let Given { asked, mut faults } = query;
+    let Asked { filter, sort, limit, after, count, group, sum, min_position } = asked;
+    let filter = faults.check(filter_of(filter.as_deref()))?.flatten();
+    Ok(Given { asked: Asked { filter, sort, limit, after, count, group, sum, min_position }, faults })
+}
+
+/// A filter that stands in an address as JSON text.
+pub(super) fn filter_of(text: Option<&str>) -> Result<Option<Value>, Problem> {
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| Problem::invalid("filter_malformed", format!("The filter is no JSON: {error}.")).at("/filter"))
+}
+
+fn limit_of(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(DEFAULT_LIMIT) {
+        limit if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        limit => {
+            let detail = format!("limit is 1 to {MAX_LIMIT}, not {limit}.");
+            Err(Problem::invalid("limit_invalid", detail).at("/limit"))
+        }
     }
 }
 
-/// A part of a list: what also matches another filter.
-pub(super) async fn part<M: Listed>(
-    app: &App,
-    caller: &Caller,
-    uri: &Uri,
-    headers: &HeaderMap,
-    asked: Asked<String>,
-    only: Filter,
-) -> Result<Response, Problem> {
-    let asked = asked.parsed()?;
-    let (page, totals, position) = read_page::<M>(app, caller, headers, &asked, Some(only)).await?;
-    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
-    Ok(respond(page, totals, next, position))
+/// What is in the list for this caller, whatever else is asked.
+fn shown_to<M: Listed>(caller: &Caller) -> Option<Filter> {
+    let outside = if caller.is_outside() { M::outside() } else { None };
+    let off: Vec<_> = caller.missing_kinds().map(|kind| Scalar::Text(kind.into())).collect();
+    let about = M::ABOUT.filter(|_| !off.is_empty()).map(|column| {
+        Filter::Condition(Condition { field: column.into(), kind: FieldKind::Word, test: Test::NotIn(off) })
+    });
+    match (outside, about) {
+        (None, None) => None,
+        (outside, about) => Some(Filter::All(outside.into_iter().chain(about).collect())),
+    }
 }
 
 async fn read_page<M: Listed>(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
-    asked: &Asked<Value>,
+    query: Given<Asked<Value>>,
     only: Option<Filter>,
 ) -> Result<(Page, Totals, i64), Problem> {
     caller.must(&format!("{}.read", M::READ))?;
-    let limit = match asked.limit.unwrap_or(DEFAULT_LIMIT) {
-        limit if (1..=MAX_LIMIT).contains(&limit) => limit,
-        limit => {
-            let detail = format!("limit is 1 to {MAX_LIMIT}, not {limit}.");
-            return Err(Problem::invalid("limit_invalid", detail).at("/limit"));
-        }
-    };
+    let Given { asked, mut faults } = query;
+    let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
     let custom = custom_fields::<M>(app, caller.tenant).await?;
     let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
     let parsed =
-        ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country())
-            .map_err(invalid)?;
+        ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country());
+    let parsed = faults.check(parsed.map_err(invalid))?;
     let collation = projections::collation::of(&app.pool, tenant.language().as_deref()).await?;
-    let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom));
-    let group = group.transpose().map_err(|fault| invalid(vec![fault]))?;
+    let fault = |fault| invalid(vec![fault]);
+    let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom).map_err(fault));
+    let group = faults.check(group.transpose())?.flatten();
     let names = asked.sum.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
-    let sums: Result<Vec<_>, _> = names.map(|name| Totalled::sum::<M>(name, &custom)).collect();
-    let sums = sums.map_err(|fault| invalid(vec![fault]))?;
+    let mut sums = Vec::new();
+    for name in names {
+        sums.extend(faults.check(Totalled::sum::<M>(name, &custom).map_err(fault))?);
+    }
     let count = match asked.count {
         None => Count::None,
         Some(Counted::Exact) => Count::Exact,
         Some(Counted::Estimate) => Count::Estimate,
     };
-    let outside = if caller.is_outside() { M::outside() } else { None };
-    let filter = match (only, outside) {
+    let (is_read, parsed) = (parsed.is_some(), parsed.unwrap_or_default());
+    let filter = match (only, shown_to::<M>(caller)) {
         (None, None) => parsed.filter,
-        (only, outside) => Filter::All([only, outside].into_iter().flatten().chain([parsed.filter]).collect()),
+        (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
     };
-    let asked_for = ListRequest { filter, limit, after: asked.after.clone(), count, collation, ..parsed };
-    let wanted = request::min_position(app, headers, asked.min_position).await?;
+    let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, ..parsed };
+    let after = asked_for.check_after::<M>();
+    // Whether a cursor belongs to a filter and an order is only known of those that can be read.
+    let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
+    faults.check(after.map_err(fault))?;
+    let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
+    faults.done()?;
+    request::can_be_read::<M>(app).await?;
     let mut position = i64::MAX;
     for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
         request::reach(app, name, wanted).await?;
@@ -215,7 +253,8 @@ async fn custom_fields<M: Listed>(app: &App, tenant: Id) -> Result<Definitions, 
     }
 }
 
-fn invalid(errors: Vec<FieldError>) -> Problem {
+/// The problem of these faults; the first one decides its code.
+pub(super) fn invalid(errors: Vec<FieldError>) -> Problem {
     let first = errors.first().cloned();
     let (code, detail) = first.map_or(("query_invalid".into(), String::new()), |error| (error.code, error.detail));
     Problem::invalid(code, detail).with(errors)
@@ -234,7 +273,7 @@ async fn read<M: Listed>(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(moment): Params<Moment>,
+    query: Given<Moment>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -242,10 +281,13 @@ async fn read<M: Listed>(
     let kind = M::READ;
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
-    let wanted = request::min_position(&app, &headers, moment.min_position).await?;
-    let past = past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await?;
+    let Given { asked: moment, mut faults } = query;
+    let wanted = faults.check(request::min_position(&app, &headers, moment.min_position).await)?.flatten();
+    let past = faults.check(past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await)?.flatten();
+    faults.done()?;
     let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
+    request::can_be_read::<M>(&app).await?;
     if let Some(past) = past {
         let custom = custom_fields::<M>(&app, caller.tenant).await?;
         let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past, &custom).await?;

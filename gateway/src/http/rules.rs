@@ -22,7 +22,7 @@ use super::{
     commands::id_of,
     events::page_size,
     lists::{self, Asked},
-    request::{Body, Nothing, POSITION, Params},
+    request::{Body, Given, Nothing, POSITION, Params},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -36,7 +36,7 @@ async fn runs(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(asked): Params<Asked<String>>,
+    asked: Given<Asked<String>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

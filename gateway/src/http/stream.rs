@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{
     events::{Filter, shown},
-    request::{self, Params},
+    request::{self, Given},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -41,14 +41,16 @@ pub(super) fn routes() -> Routes {
 async fn follow(
     State(app): State<App>,
     caller: Caller,
-    Params(filter): Params<Filter>,
+    query: Given<Filter>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
-    if let Some(name) = filter.not_followed() {
-        return Err(request::parameter_invalid(&format!("/{name}"), format!("A stream knows no {name}.")));
+    let Given { asked: filter, mut faults } = query;
+    for name in filter.not_followed() {
+        let problem = request::parameter_invalid(&format!("/{name}"), format!("A stream knows no {name}."));
+        faults.check::<()>(Err(problem))?;
     }
-    let (types, categories) = filter.names()?;
+    let (types, categories) = filter.names(&mut faults)?;
     let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
     let resume = last.map(str::parse).transpose().map_err(|_| {
         Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
@@ -58,11 +60,13 @@ async fn follow(
     let position = match resume.or(filter.after) {
         // Of another log, or of one that has been set back: waiting for it would miss what comes before.
         Some(position) => {
-            request::must_exist(&app, position, if resume.is_some() { "" } else { "/after" }).await?;
+            let place = if resume.is_some() { "" } else { "/after" };
+            faults.check(request::must_exist(&app, position, place).await)?;
             position
         }
         None => app.log.head().await?,
     };
+    faults.done()?;
     let follower = Follower {
         tenant: caller.tenant.to_string(),
         caller,

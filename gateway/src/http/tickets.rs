@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::{Aggregate, Id, Party, PartyKind, Time, entitlement::Entitlement, ticket::Ticket};
 use jiff::civil::Date;
-use projections::{Interval, ReadModel, TicketsOfProduct, product_holders::ProductHolders};
+use projections::{AsOf, Interval, ReadModel, TicketsOfProduct, product_holders::ProductHolders};
 use projections::{
     ticket_detail::TicketDetail,
     ticket_list::TicketList,
@@ -22,7 +22,7 @@ use super::{
     commands::id_of,
     events::{page_size, with_parameter},
     moment::past,
-    request::{self, POSITION, Params},
+    request::{self, Given, POSITION},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
@@ -44,18 +44,39 @@ pub(super) struct ThreadOptions {
     /// Entries on a page: 1 to 1000, 100 by default.
     limit: Option<i64>,
     /// An instant or a day: what had happened by then; or a position of the log. The thread is then answered whole.
-    pub(super) as_of: Option<String>,
+    as_of: Option<String>,
     /// An instant or a day: what was known here by then.
-    pub(super) known_at: Option<String>,
+    known_at: Option<String>,
     /// Wait until the thread reflects this position.
-    pub(super) min_position: Option<i64>,
+    min_position: Option<i64>,
 }
 
-impl ThreadOptions {
-    /// Where the page begins, and how many entries it has.
-    pub(super) fn part(&self) -> Result<(Option<(Time, i64)>, i64), Problem> {
-        Ok((self.after.as_deref().map(cursor).transpose()?, page_size(self.limit)?))
-    }
+/// A part of a thread.
+pub(super) struct ThreadPart {
+    /// After which entry it begins.
+    pub(super) after: Option<(Time, i64)>,
+    /// How many entries it has at most.
+    pub(super) limit: i64,
+    /// As of when, if not now.
+    pub(super) past: Option<AsOf>,
+    /// The position that it must reflect.
+    pub(super) wanted: Option<i64>,
+}
+
+/// The part that is asked for.
+pub(super) async fn part(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    options: Given<ThreadOptions>,
+) -> Result<ThreadPart, Problem> {
+    let Given { asked: ThreadOptions { after, limit, as_of, known_at, min_position }, mut faults } = options;
+    let after = faults.check(after.as_deref().map(cursor).transpose())?.flatten();
+    let limit = faults.check(page_size(limit))?.unwrap_or_default();
+    let past = faults.check(past(app, caller, as_of.as_deref(), known_at.as_deref()).await)?.flatten();
+    let wanted = faults.check(request::min_position(app, headers, min_position).await)?.flatten();
+    faults.done()?;
+    Ok(ThreadPart { after, limit, past, wanted })
 }
 
 /// A page of entries.
@@ -70,7 +91,7 @@ async fn thread(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Params(options): Params<ThreadOptions>,
+    options: Given<ThreadOptions>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -78,8 +99,9 @@ async fn thread(
     let id = id_of::<Ticket>(&caller, &id)?;
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
-    let wanted = request::min_position(&app, &headers, options.min_position).await?;
-    if let Some(moment) = past(&app, &caller, options.as_of.as_deref(), options.known_at.as_deref()).await? {
+    let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
+    request::can_be_read::<TicketThread>(&app).await?;
+    if let Some(moment) = past {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
         }
@@ -88,7 +110,6 @@ async fn thread(
         data.retain(|entry| !caller.is_outside() || !is_note(entry));
         return Ok(respond(data, None, position));
     }
-    let (after, limit) = options.part()?;
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
@@ -169,13 +190,15 @@ pub(super) struct PickerOptions {
 async fn picker(
     State(app): State<App>,
     caller: Caller,
-    Params(options): Params<PickerOptions>,
+    query: Given<PickerOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must(&format!("{}.read", Entitlement::KIND))?;
+    let Given { asked: options, mut faults } = query;
     let requester = Party { kind: options.requester_kind.unwrap_or(PartyKind::Contact), id: options.requester_id };
-    let limit = page_size(options.limit)?;
-    let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    let limit = faults.check(page_size(options.limit))?.unwrap_or_default();
+    let wanted = faults.check(request::min_position(&app, &headers, options.min_position).await)?.flatten();
+    faults.done()?;
     for read_model in [ProductHolders::NAME, "product_catalogue", "contacts", "redirects"] {
         request::reach(&app, read_model, wanted).await?;
     }
@@ -213,14 +236,16 @@ pub(super) struct Report {
 async fn tickets_by_product(
     State(app): State<App>,
     caller: Caller,
-    Params(options): Params<ReportOptions>,
+    query: Given<ReportOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("report.read")?;
     if let Some(feature) = ["ticket.read", "product.read"].iter().find_map(|read| caller.missing_feature(read)) {
         return Err(feature.disabled().into());
     }
-    let wanted = request::min_position(&app, &headers, options.min_position).await?;
+    let Given { asked: options, mut faults } = query;
+    let wanted = faults.check(request::min_position(&app, &headers, options.min_position).await)?.flatten();
+    faults.done()?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;

@@ -100,7 +100,7 @@ impl Runner {
         let settled = match stop {
             Ok(counts) => self.complete(counts).await,
             Err(Stop::Never(reason)) => self.fail(reason).await,
-            Err(Stop::Cancelled) => store::end(&self.app.pool, &self.job, None, false).await.map_err(Stop::from),
+            Err(Stop::Ended) => self.end(None).await,
             Err(stop) => Err(stop),
         };
         let pause = match settled {
@@ -150,7 +150,7 @@ impl Runner {
         }
         let Counts { rows, applied, unchanged, rejected, events } = counts;
         tracing::info!(import = %self.job.import, rows, applied, unchanged, rejected, events, "an import is complete");
-        Ok(store::end(&self.app.pool, &self.job, None, true).await?)
+        self.end(None).await
     }
 
     async fn fail(&self, reason: String) -> Result<(), Stop> {
@@ -160,7 +160,24 @@ impl Runner {
             Ok(_) | Err(commands::Refused::Rejected(_)) => {}
             Err(refused) => return Err(refused.into()),
         }
-        Ok(store::end(&self.app.pool, &self.job, Some(&reason), false).await?)
+        self.end(Some(&reason)).await
+    }
+
+    /// Ends the job, as the log has ended the import; the file goes when nothing is left to do with it.
+    async fn end(&self, reason: Option<&str>) -> Result<(), Stop> {
+        let complete = self.status().await? == Status::Completed;
+        store::end(&self.app.pool, &self.job, reason, complete).await?;
+        // Whoever took the import up again meanwhile found the job still at work, and left it alone.
+        if self.status().await? == Status::Running {
+            store::ready(&self.app.pool, self.job.tenant, self.job.import).await?;
+            self.app.imports.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Where the import stands in the log: another process may have changed that a moment ago.
+    async fn status(&self) -> Result<Status, Stop> {
+        Ok(self.app.commands.load_current::<Import>(self.job.tenant, self.job.import).await?.0.status)
     }
 
     fn run(&self) -> Run {
@@ -175,7 +192,10 @@ impl Runner {
             Kind::Entitlements => Mapped::Entitlements(Columns::parse(job.mapping.as_deref())?),
         };
         let delimiter = mapped.delimiter();
-        self.check_cancelled().await?;
+        self.check_running().await?;
+        if !store::has_file(&self.app.pool, job.tenant, job.import).await? {
+            return Err(Stop::Never("the uploaded file is gone".into()));
+        }
 
         // Once over the file, to know how long it is and that it can be read to its end.
         if job.progress.rows_total.is_none() {
@@ -205,7 +225,7 @@ impl Runner {
             if rows.is_empty() {
                 continue;
             }
-            self.check_cancelled().await?;
+            self.check_running().await?;
             let before = if std::mem::take(&mut interrupted) && !job.dry_run {
                 self.carried_out_before(&rows).await?
             } else {
@@ -233,13 +253,11 @@ impl Runner {
         Ok(counts)
     }
 
-    async fn check_cancelled(&self) -> Result<(), Stop> {
-        let (import, _) = self.app.commands.load::<Import>(self.job.tenant, self.job.import).await?;
-        match import.status {
+    async fn check_running(&self) -> Result<(), Stop> {
+        match self.status().await? {
             Status::Running => Ok(()),
-            Status::Cancelled | Status::Failed => Err(Stop::Cancelled),
-            // Completed, and stopped before the job could say so.
-            Status::Completed => Ok(()),
+            // Completed, and stopped before the job could say so, too.
+            Status::Cancelled | Status::Failed | Status::Completed => Err(Stop::Ended),
             Status::Missing => Err(Stop::Never("the import was never started".into())),
         }
     }

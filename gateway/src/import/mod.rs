@@ -120,8 +120,8 @@ enum Stop {
     Never(String),
     /// Another runner has it, or this process stops.
     Elsewhere,
-    /// Somebody cancelled it.
-    Cancelled,
+    /// It has ended: somebody cancelled it, or it came to its end before.
+    Ended,
 }
 
 impl From<Refused> for Stop {

@@ -382,7 +382,7 @@ impl Dice {
 }
 
 /// What there is, by collection, and how it goes on.
-struct World<'a> {
+pub(crate) struct World<'a> {
     client: &'a Client,
     dice: Dice,
     /// How often what happens happened earlier than it is told: one time in so many, never at 0.
@@ -720,20 +720,32 @@ async fn pages(client: &Client, path: &str) -> (Vec<i64>, Vec<i64>) {
     }
 }
 
-/// Plays a world of so many steps and compares every feed of it with the fold.
-async fn agrees(seed: u64, steps: usize, late: usize) {
-    let server = Server::start().await;
-    let (anna, agent) = user_with(&server, "agent@example.com", &["*"]).await;
-    let all = BTreeMap::from([("users", vec![anna.clone()])]);
+/// Plays a world of so many steps; some of it a colleague does.
+pub(crate) async fn play<'a>(
+    server: &'a Server,
+    (colleague, agent): (&str, &'a Client),
+    seed: u64,
+    steps: usize,
+    late: usize,
+) -> World<'a> {
+    let all = BTreeMap::from([("users", vec![colleague.to_owned()])]);
     let mut world = World { client: &server.admin, dice: Dice(seed), late, now: Timestamp::now(), all, accepted: 0 };
     world.begin().await;
     for step in 0..steps {
-        // Some of it a colleague does, whose own feed has it.
-        world.client = if step % 5 == 0 { &agent } else { &server.admin };
+        // His own feed has it.
+        world.client = if step % 5 == 0 { agent } else { &server.admin };
         world.step().await;
     }
     server.settle().await;
     assert!(world.accepted > steps / 3, "seed {seed}: {} of {steps} commands were accepted", world.accepted);
+    world
+}
+
+/// Plays a world of so many steps and compares every feed of it with the fold.
+async fn agrees(seed: u64, steps: usize, late: usize) {
+    let server = Server::start().await;
+    let (anna, agent) = user_with(&server, "agent@example.com", &["*"]).await;
+    let mut world = play(&server, (&anna, &agent), seed, steps, late).await;
     let events = log(&server.admin).await;
     let mut feeds: Vec<(String, Record)> = Vec::new();
     let kinds = [

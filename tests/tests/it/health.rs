@@ -131,7 +131,7 @@ async fn a_process_is_not_ready_before_its_read_models_are() {
     ticket(&server.admin, "x").await;
     let late = server.admin.get("/v1/tickets?min_position=1");
     let reply = tokio::time::timeout(std::time::Duration::from_secs(20), late).await.unwrap();
-    reply.problem(503, "position_not_reached");
+    reply.problem(503, "read_model_building");
 }
 
 #[tokio::test]

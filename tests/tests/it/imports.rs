@@ -381,6 +381,95 @@ async fn a_cancelled_import_can_be_taken_up_again_and_a_retried_upload_starts_on
 }
 
 #[tokio::test]
+async fn a_request_repeated_after_an_import_has_ended_is_answered_and_sets_nothing_to_work() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let keyed = |key: &str| admin.header("Idempotency-Key", key);
+    let mapping = mapping();
+    let fields = [("kind", "history"), ("mapping", &*mapping)];
+    let first = send(&keyed("whole"), &fields, &extract()).await;
+    let progress = first.json()["links"]["progress"].as_str().unwrap().to_owned();
+    let done = ended(admin, &progress).await;
+    assert_eq!(done["status"], "completed");
+    server.settle().await;
+    let again = send(&keyed("whole"), &fields, &extract()).await;
+    assert_eq!((again.status, &again.text), (StatusCode::ACCEPTED, &first.text));
+    server.settle().await;
+    assert_eq!(ended(admin, &progress).await, done);
+
+    // One that fails, is taken up again, and fails again.
+    let broken = format!("{}\n\"Case 1 and no end{}", extract().lines().next().unwrap(), "x".repeat(5 << 20));
+    let failing = send(&keyed("broken"), &fields, &broken).await;
+    let import = format!("/v1/imports/{}", failing.json()["id"].as_str().unwrap());
+    assert_eq!(ended(admin, &format!("{import}/progress")).await["status"], "failed");
+    let resume = async || keyed("again").post(&format!("{import}/resume"), json!({})).await;
+    let resumed = resume().await;
+    assert_eq!(resumed.json()["events"][0]["type"], "import.started", "{}", resumed.text);
+    server.settle().await;
+    let failed = ended(admin, &format!("{import}/progress")).await;
+    assert_eq!(failed["status"], "failed");
+    let before = admin.read(&format!("{import}/history")).await;
+    let (again, replayed) = (resume().await, send(&keyed("broken"), &fields, &broken).await);
+    assert_eq!((&again.text, &replayed.text), (&resumed.text, &failing.text));
+    assert_eq!((again.header("idempotency-replayed"), replayed.header("idempotency-replayed")), ("true", "true"));
+    server.settle().await;
+    assert_eq!(admin.read(&format!("{import}/history")).await["data"], before["data"]);
+    assert_eq!(ended(admin, &format!("{import}/progress")).await, failed);
+    let other = keyed("again").post(&format!("{import}/resume"), json!({ "reason": "x" })).await;
+    other.problem(422, "body_invalid");
+}
+
+#[tokio::test]
+async fn an_import_is_cancelled_and_taken_up_again_with_keys_across_a_restart() {
+    let server = Server::with(&["--roles", "api,project"]).await;
+    let keyed = |key: &str| server.admin.header("Idempotency-Key", key);
+    let mapping = mapping();
+    let fields = [("kind", "history"), ("mapping", &*mapping)];
+    let started = send(&keyed("upload"), &fields, &extract()).await;
+    let import = format!("/v1/imports/{}", started.json()["id"].as_str().unwrap());
+    let cancel = async || keyed("cancel").post(&format!("{import}/cancel"), json!({ "reason": "wrong file" })).await;
+    let cancelled = cancel().await;
+    assert_eq!(cancelled.json()["events"][0]["type"], "import.cancelled", "{}", cancelled.text);
+    // The upload said again brings nothing back that was cancelled since.
+    assert_eq!(send(&keyed("upload"), &fields, &extract()).await.text, started.text);
+    let runner = async || App::start(config(&["--roles", "react"]), server.database.pool.clone()).await.unwrap().0;
+    let first = runner().await;
+    first.settle().await.unwrap();
+    first.stop().await;
+    assert_eq!(server.admin.read(&format!("{import}/progress")).await["status"], "cancelled");
+
+    let resume = async || keyed("resume").post(&format!("{import}/resume"), json!({})).await;
+    let resumed = resume().await;
+    assert_eq!(resumed.json()["events"][0]["type"], "import.started", "{}", resumed.text);
+    assert_eq!(cancel().await.text, cancelled.text, "said again, it cancels no later run");
+    assert_eq!(server.admin.read(&format!("{import}/progress")).await["status"], "running");
+    // Another process takes it up.
+    let second = runner().await;
+    let done = ended(&server.admin, &format!("{import}/progress")).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("completed"), (241, 241, 0, 0)));
+    for (again, before) in [(resume().await, &resumed), (cancel().await, &cancelled)] {
+        assert_eq!((again.status, &again.text), (before.status, &before.text));
+    }
+    assert_eq!(send(&keyed("upload"), &fields, &extract()).await.text, started.text);
+    second.settle().await.unwrap();
+    assert_eq!(ended(&server.admin, &format!("{import}/progress")).await, done);
+    second.stop().await;
+}
+
+/// A version before this one set imports to work that had ended long ago: whoever finds them so ends them.
+#[tokio::test]
+async fn a_job_whose_import_has_ended_ends_too() {
+    let server = Server::start().await;
+    let done = history(&server.admin, &extract()).await;
+    server.settle().await;
+    sqlx::query("update import_job set state = 'ready', ended_at = null").execute(&server.database.pool).await.unwrap();
+    server.settle().await;
+    let progress = format!("{}/progress", done["links"]["self"].as_str().unwrap());
+    let after = ended(&server.admin, &progress).await;
+    assert_eq!((&after["status"], &after["counts"]), (&json!("completed"), &done["counts"]));
+}
+
+#[tokio::test]
 async fn two_tenants_import_the_same_file_apart() {
     let server = Server::start().await;
     let other = server.another_tenant("Other").await;

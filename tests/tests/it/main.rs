@@ -35,6 +35,7 @@ mod sales;
 mod settings;
 mod stages;
 mod story;
+mod takeover;
 mod tenancy;
 mod tickets;
 mod timers;

@@ -12,7 +12,7 @@ use crate::world::{
 };
 
 /// What a record was after each of its events, as it was read then: position and body.
-struct Film {
+pub(crate) struct Film {
     path: String,
     frames: Vec<(i64, Value)>,
 }
@@ -43,7 +43,7 @@ async fn film(server: &Server, path: String, steps: &[(&str, Value)]) -> Film {
 }
 
 /// A life of each kind of record that is read one by one.
-async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
+pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
     let client = &server.admin;
     let all = everything(server, client, "Word").await;
     let mut films = BTreeMap::new();
@@ -87,7 +87,11 @@ async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
         ),
         (
             "teams",
-            vec![("rename", json!({ "name": "Zero" })), ("publish_help_centre", json!({})), ("archive", json!({}))],
+            vec![
+                ("rename", json!({ "name": "Zero" })),
+                ("change_alias", json!({ "alias": "zero" })),
+                ("archive", json!({})),
+            ],
         ),
         (
             "tickets",

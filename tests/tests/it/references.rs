@@ -73,7 +73,7 @@ pub(crate) fn commands(which: fn(&Asked) -> bool) -> Vec<Asked> {
             for (name, data) in A::examples().iter().map(Named::encode) {
                 let places = kind.references.get(&name).into_iter().flatten();
                 let places: Vec<_> = places.map(|place| (place.pointer(), place.target().to_owned())).collect();
-                if A::INTERNAL.contains(&name.as_str()) {
+                if !A::offers(&name) {
                     continue;
                 }
                 let mut body: Value = serde_json::from_slice(&data).unwrap();

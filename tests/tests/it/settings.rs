@@ -1,8 +1,9 @@
 //! Settings and features: known ones only, and what each of them does.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use deskfold_tests::{Client, Server};
+use deskfold_tests::{Client, Server, root};
+use domain::{Aggregate, catalogue, settings::SETTINGS};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -255,6 +256,92 @@ async fn what_is_off_cannot_be_referred_to_from_what_is_on() {
 }
 
 #[tokio::test]
+async fn custom_fields_of_what_is_off_are_neither_offered_nor_accepted_and_come_back() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    for entity in ["deal", "contact", "entitlement"] {
+        crate::world::field(client, entity, "size", "number", json!({})).await;
+    }
+    server.settle().await;
+    let all = client.read("/v1/fields?count=exact&group=entity").await;
+    assert_eq!(
+        (texts(&all, "entity"), &all["total"]),
+        (vec!["contact".into(), "deal".into(), "entitlement".into()], &json!(3))
+    );
+    let ids: Vec<String> = texts(&all, "id");
+    let one = |place: usize, rest: &str| format!("/v1/fields/{}{rest}", ids[place]);
+    switch(client, "disable_feature", "deals").await;
+    switch(client, "disable_feature", "products").await;
+    let left = client.read("/v1/fields?count=exact&group=entity").await;
+    assert_eq!((texts(&left, "entity"), &left["total"]), (vec!["contact".to_owned()], &json!(1)));
+    assert_eq!(left["groups"].as_array().unwrap().len(), 1, "{left}");
+    let asked = json!({ "filter": { "field": "entity", "op": "eq", "value": "deal" } });
+    assert_eq!(client.post("/v1/fields/search", asked).await.expect(StatusCode::OK)["data"], json!([]));
+    for path in [one(1, ""), one(1, "/history"), one(2, ""), "/v1/fields/deal/history".into()] {
+        client.get(&path).await.problem(403, "feature_disabled");
+    }
+    let new = json!({ "entity": "deal", "key": "more", "type": "text" });
+    client.post("/v1/fields", new.clone()).await.problem(403, "feature_disabled");
+    client.post("/v1/fields/deal/define", new.clone()).await.problem(403, "feature_disabled");
+    client.post("/v1/fields?dry_run=true", new).await.problem(403, "feature_disabled");
+    client.post(&one(1, "/change"), json!({ "label": "x" })).await.problem(403, "feature_disabled");
+    client.post(&one(2, "/retire"), json!({})).await.problem(403, "feature_disabled");
+    client.run(&one(0, "/change"), json!({ "label": "Size" })).await;
+    switch(client, "enable_feature", "deals").await;
+    switch(client, "enable_feature", "products").await;
+    assert_eq!(client.read("/v1/fields?count=exact").await["total"], 3);
+    assert_eq!(client.read(&one(1, "")).await["key"], "size");
+}
+
+#[tokio::test]
+async fn what_goes_on_to_another_record_needs_the_feature_and_the_right_all_the_same() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let of = |kind: &str, id: &str, command: &str| format!("/v1/{kind}/{id}/{command}");
+    let (part, main) = (crate::world::ticket(client, "Part").await, crate::world::ticket(client, "Main").await);
+    client.run(&of("tickets", &part, "merge"), json!({ "into": main })).await;
+    let (twin, maria) = (contact(client, "Twin").await, contact(client, "Maria").await);
+    client.run(&of("contacts", &twin, "merge"), json!({ "into": maria })).await;
+    let forwarded = [
+        (of("tickets", &part, "receive_message"), json!({ "body": "It smokes" })),
+        (of("tickets", &part, "add_note"), json!({ "body": "Third one" })),
+        (of("contacts", &twin, "add_note"), json!({ "text": "Likes tea" })),
+    ];
+    let head = async || client.read("/v1/events?limit=1").await["position"].clone();
+    // Whoever may read all and write other things goes no further by a detour.
+    let (_, reader) =
+        crate::auth::user_with(&server, "less@example.com", &["*.read", "ticket.merge", "contact.tag"]).await;
+    let before = head().await;
+    for (path, body) in &forwarded {
+        reader.post(path, body.clone()).await.problem(403, "permission_denied");
+    }
+    assert_eq!(head().await, before);
+    // Nor does anybody where the feature is off; and what a detour would name is looked at as on the straight way.
+    switch(client, "disable_feature", "tickets").await;
+    let before = head().await;
+    for (path, body) in &forwarded[..2] {
+        client.post(path, body.clone()).await.problem(403, "feature_disabled");
+        client.post(&format!("{path}?dry_run=true"), body.clone()).await.problem(403, "feature_disabled");
+    }
+    assert_eq!(head().await, before);
+    client.run(&forwarded[2].0, forwarded[2].1.clone()).await;
+    switch(client, "enable_feature", "tickets").await;
+    for (path, body) in &forwarded[..2] {
+        client.run(path, body.clone()).await;
+    }
+    // An event that a command leaves with another record: what was sent is told to the enquiry and the contact.
+    let flat = client.create("/v1/properties", json!({ "name": "Flat", "kind": "apartment", "purpose": "sale" })).await;
+    let enquiry = client.create("/v1/enquiries", json!({ "name": "Flat", "contact": maria })).await;
+    let offer = client.create("/v1/offers", json!({ "enquiry": enquiry, "properties": [flat] })).await;
+    let send = of("offers", &offer, "send");
+    reader.post(&send, json!({ "medium": "email" })).await.problem(403, "permission_denied");
+    switch(client, "disable_feature", "properties").await;
+    client.post(&send, json!({ "medium": "email" })).await.problem(403, "feature_disabled");
+    switch(client, "enable_feature", "properties").await;
+    client.run(&send, json!({ "medium": "email" })).await;
+}
+
+#[tokio::test]
 async fn rules_imports_and_timers_do_nothing_for_what_is_off() {
     let server = Server::start().await;
     let client = &server.admin;
@@ -307,4 +394,129 @@ async fn granted_by_import(client: &Client, source: &str, file: &str) {
     let started = client.send(request).await.expect(StatusCode::ACCEPTED);
     let progress = started["links"]["progress"].as_str().unwrap();
     client.read(&format!("{progress}?wait=60")).await;
+}
+
+/// What a tenant, a team and a colleague can be set to, and the test that shows who reads it.
+const READERS: &[(&str, &str)] = &[
+    ("setting.default_country", "people::one_number_in_two_spellings_is_one_contact_and_found_by_any"),
+    ("setting.language", "people::lists_by_name_follow_the_alphabet_and_so_do_their_pages"),
+    ("setting.time_zone", "comforts::a_day_as_as_of_is_its_end_in_the_tenants_time_zone"),
+    ("setting.automatic_order_distribution", "settings::orders_are_distributed_only_while_the_setting_says_so"),
+    ("setting.portals", "settings::portals_media_and_channels_are_those_of_the_settings"),
+    ("setting.media", "settings::portals_media_and_channels_are_those_of_the_settings"),
+    ("tenant.rename", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("tenant.change_setting", "settings::only_known_settings_with_fitting_values_are_taken"),
+    (
+        "tenant.enable_feature",
+        "settings::a_feature_that_is_off_is_neither_offered_nor_accepted_and_comes_back_as_it_was",
+    ),
+    (
+        "tenant.disable_feature",
+        "settings::a_feature_that_is_off_is_neither_offered_nor_accepted_and_comes_back_as_it_was",
+    ),
+    ("team.rename", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("team.change_alias", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("team.add_member", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("team.remove_member", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("team.change_stages", "stages::stages_say_what_they_mean"),
+    ("team.archive", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("team.restore", "settings::names_aliases_members_and_archived_teams_are_heeded"),
+    ("user.activate", "references::whoever_is_to_do_something_can_work"),
+    ("user.change_profile", "people::rules_and_selectors_compare_text_as_lists_do"),
+    ("user.deactivate", "auth::a_revoked_expired_or_orphaned_key_is_worthless"),
+    ("user.grant_role", "references::whoever_is_to_do_something_can_work"),
+    ("user.revoke_role", "rights::the_last_administrator_is_not_locked_out"),
+    ("user.hand_over", "rights::work_is_handed_over_without_leaving_and_what_somebody_else_took_stays_his"),
+    ("user.set_presence", "rules::work_is_given_to_whoever_has_least_in_turn_first_or_to_all"),
+];
+
+/// The text of a test of this crate.
+fn source(test: &str) -> String {
+    let (file, name) = test.split_once("::").unwrap();
+    let text = std::fs::read_to_string(root().join(format!("tests/tests/it/{file}.rs"))).unwrap();
+    let body = text.split_once(&format!("#[tokio::test]\nasync fn {name}()")).map(|(_, rest)| rest.to_owned());
+    let body = body.unwrap_or_else(|| panic!("there is no test {test}"));
+    body.split_once("\n}\n").unwrap().0.to_owned()
+}
+
+/// Whoever adds a setting, or a command that records one, says here who reads it; what nobody reads is not offered.
+#[tokio::test]
+async fn every_setting_that_is_offered_has_a_reader_and_what_has_none_is_not_offered() {
+    #[derive(Default)]
+    struct Commands(BTreeSet<String>, Vec<(&'static str, &'static str, &'static str)>);
+    impl catalogue::Visitor for Commands {
+        fn visit<A: Aggregate>(&mut self) {
+            self.1.extend(A::UNREAD.iter().map(|command| (A::KIND, A::PLURAL, *command)));
+            if ["tenant", "team", "user"].contains(&A::KIND) {
+                let commands = A::commands(&mut schemars::SchemaGenerator::default());
+                let offered = commands.iter().filter(|command| A::offers(&command.name) && command.name != A::CREATE);
+                self.0.extend(offered.map(|command| format!("{}.{}", A::KIND, command.name)));
+            }
+        }
+    }
+    let mut known = Commands::default();
+    catalogue::visit_all(&mut known);
+    let Commands(mut offered, unread) = known;
+    offered.extend(SETTINGS.iter().map(|setting| format!("setting.{}", setting.key)));
+    let told: BTreeSet<String> = READERS.iter().map(|(what, _)| (*what).to_owned()).collect();
+    assert_eq!(offered, told, "what is offered, and what somebody reads");
+    for (what, test) in READERS {
+        let (_, word) = what.split_once('.').unwrap();
+        assert!(source(test).contains(word), "{test} does not speak of {word}");
+    }
+
+    let server = Server::start().await;
+    let client = &server.admin;
+    let permissions = client.read("/v1/permissions").await;
+    let before = client.read("/v1/events?limit=1").await["position"].clone();
+    for (kind, plural, command) in unread {
+        let id = if kind == "tenant" { "current" } else { NOBODY };
+        client.post(&format!("/v1/{plural}/{id}/{command}"), json!({})).await.problem(404, "command_unknown");
+        let permission = json!(format!("{kind}.{command}"));
+        assert!(!permissions["data"].as_array().unwrap().contains(&permission), "{permission}");
+        let role = json!({ "name": "x", "permissions": [permission] });
+        client.post("/v1/roles", role).await.problem(422, "role_permission_unknown");
+    }
+    assert_eq!(client.read("/v1/events?limit=1").await["position"], before);
+}
+
+#[tokio::test]
+async fn names_aliases_members_and_archived_teams_are_heeded() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    client.run("/v1/tenants/current/rename", json!({ "name": "Rossi Srl" })).await;
+    let team = client.create("/v1/teams", json!({ "name": "Care", "alias": "care" })).await;
+    let other = client.create("/v1/teams", json!({ "name": "Sales" })).await;
+    let of = |command: &str| format!("/v1/teams/{team}/{command}");
+    client.run(&of("rename"), json!({ "name": "Help" })).await;
+    client.post(&format!("/v1/teams/{other}/rename"), json!({ "name": "help" })).await.problem(409, "team_name_taken");
+    let alias = |name: &str| json!({ "alias": name });
+    let at_other = format!("/v1/teams/{other}/change_alias");
+    client.post(&at_other, alias("care")).await.problem(409, "team_alias_taken");
+    client.run(&of("change_alias"), alias("help")).await;
+    client.run(&at_other, alias("care")).await;
+    client.create("/v1/tickets", json!({ "title": "x", "team": team })).await;
+    server.settle().await;
+    assert_eq!(client.read("/v1/tenants/current").await["name"], "Rossi Srl");
+    assert_eq!(texts(&client.read("/v1/tickets").await, "team_name"), ["Help"]);
+
+    // Members are whom a rule finds in the team.
+    let sales = role(client, "Sales manager").await;
+    let anna = manager(client, &sales, "Anna Ivanova", "Moscow").await;
+    let call = json!({ "selector": [{ "team": team }], "actions": [task("Call")] });
+    let by_rule = rule(client, "Calls", "order.placed", 10, call).await;
+    client.run(&of("add_member"), json!({ "user": anna })).await;
+    order(client, "1", json!({})).await;
+    server.settle().await;
+    client.run(&of("remove_member"), json!({ "user": anna })).await;
+    order(client, "2", json!({})).await;
+    server.settle().await;
+    let chosen: Vec<_> = runs(client, &by_rule).await.iter().map(|run| run["chosen"].clone()).collect();
+    assert_eq!(chosen, [json!([anna]), json!([])]);
+
+    client.run(&of("archive"), json!({})).await;
+    let asked = json!({ "title": "y", "team": team });
+    client.post("/v1/tickets", asked.clone()).await.problem(422, "team_unfit");
+    client.run(&of("restore"), json!({})).await;
+    client.create("/v1/tickets", asked).await;
 }

@@ -20,9 +20,12 @@ pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Vari
     for command in commands {
         let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
         let required = required.is_some_and(|required| !required.is_empty());
+        if A::UNREAD.contains(&command.name.as_str()) {
+            continue;
+        }
         let name = format!("{}{}Command", pascal(A::KIND), pascal(&command.name));
         let body = document.schemas.add(&name, described(&command));
-        if A::INTERNAL.contains(&command.name.as_str()) {
+        if !A::offers(&command.name) {
             continue;
         }
         let command = Described::<A> {

@@ -78,6 +78,11 @@ pub(super) const QUERY: Codes = &[
     ("min_position_invalid", 400, "`Deskfold-Min-Position` is a position in the log."),
     ("position_ahead", 422, "The log has not come to this position; it will not by waiting."),
     ("position_not_reached", 503, "The read model has not reached the position that was asked for."),
+    (
+        "read_model_building",
+        503,
+        "After an upgrade the read model is being filled from the log; it cannot be read yet.",
+    ),
 ];
 
 /// The codes that a single read may meet.
