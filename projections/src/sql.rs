@@ -223,7 +223,7 @@ fn text(value: &Scalar) -> String {
 
 /// An expression in the form in which values of its kind are compared: what [`domain::text`] and [`domain::phone`] do to
 /// the values that they are compared with.
-fn compared(expression: &str, kind: FieldKind) -> String {
+pub(crate) fn compared(expression: &str, kind: FieldKind) -> String {
     match kind {
         FieldKind::Text | FieldKind::Email => format!("text_typed({expression})"),
         FieldKind::Tags => format!("texts_typed({expression})"),
