@@ -15,8 +15,9 @@ use domain::{
     },
     field::Field,
     filter::Check,
+    merging,
     reference::Subject,
-    rule::{self, Definition, New, Rule},
+    rule::{self, Action, Definition, New, Rule},
     rule_run::{RuleRun, SkipReason},
     task::Task,
     tenant::Tenant,
@@ -242,8 +243,8 @@ impl Commands {
             true => others(&mut RuleBook::load(self.log(), &tenant, position).await?, order.tenant, &draft),
             false => Vec::new(),
         };
-        let asks = others.iter().chain([&rule]).map(Compiled::asks).max().unwrap_or_default();
-        let scene = scene::scene(&mut world.at(&tenant, position), &trigger, asks).await?;
+        let all: Vec<&Compiled> = others.iter().chain([&rule]).collect();
+        let scene = scene::scene(&mut world.at(&tenant, position), &trigger, &all).await?;
         let answers = automation::ask(others.iter().chain([&rule]), &trigger, &scene);
         let (own, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| std::ptr::eq(answer.rule, &rule));
         let own = own.first().ok_or(Unrehearsed::NoEvent)?;
@@ -254,7 +255,8 @@ impl Commands {
                 directory.catch_up(self.log(), position).await?;
                 let at = due_at.unwrap_or(trigger.occurred_at);
                 let last = directory.last(rule.rule);
-                Some(rule.prepare(&trigger, &scene, directory.people_for(&rule), last, at))
+                let preparation = rule.prepare(&trigger, &scene, directory.people_for(&rule), last, at);
+                Some(scene::followed(&mut world.at(&tenant, position), preparation).await?)
             }
         };
         let opinion = Opinion { rule: draft.rule, ..Opinion::of(own) };
@@ -292,6 +294,10 @@ impl Commands {
         }
         if book.is_some() {
             categories.extend(RuleBook::CATEGORIES.map(ToOwned::to_owned));
+        }
+        let acts = rule.definition.actions.iter().any(|action| matches!(action, Action::Command(_)));
+        if acts || rule.asks_ids() || !rule.definition.cancel_on.is_empty() {
+            categories.extend(merging::KINDS.iter().map(|kind| (*kind).to_owned()));
         }
         categories.sort();
         categories.dedup();
@@ -375,12 +381,6 @@ impl Opinion {
     }
 }
 
-/// A run that waits for its time.
-struct Waiting {
-    trigger: Trigger,
-    reference: TriggerRef,
-}
-
 /// When a run is due, and the position of its trigger.
 type Place = (Time, u64);
 
@@ -400,7 +400,9 @@ struct Rehearsal {
     by_user: HashMap<Id, u64>,
     runs: Vec<RehearsedRun>,
     more: bool,
-    waiting: BTreeMap<Place, Waiting>,
+    /// The triggers of runs that wait for their time.
+    waiting: BTreeMap<Place, Trigger>,
+    /// Where they are, by the records that they are about, or those that go on for them.
     by_subject: HashMap<Subject, Vec<Place>>,
 }
 
@@ -415,6 +417,7 @@ impl Rehearsal {
         if let Some(book) = &mut self.book {
             book.take_in(event);
         }
+        self.regroup(event).await?;
         let triggers = *event.kind == *self.draft.trigger;
         let cancels = self.rule.definition.cancel_on.iter().any(|name| **name == *event.kind);
         if !triggers && (!cancels || self.waiting.is_empty()) {
@@ -441,8 +444,8 @@ impl Rehearsal {
             Some(book) => others(book, self.tenant_id, &self.draft),
             None => Vec::new(),
         };
-        let asks = others.iter().chain([&self.rule]).map(Compiled::asks).max().unwrap_or_default();
-        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger, asks).await?;
+        let all: Vec<&Compiled> = others.iter().chain([&self.rule]).collect();
+        let scene = scene::scene(&mut self.world.at(&self.tenant, event.position), &trigger, &all).await?;
         let verdict = if others.is_empty() && !self.rule.matches(&scene) {
             // The usual case, without saying why.
             Some(Verdict::Skipped { reason: SkipReason::NotMatched, stopped_by: None })
@@ -454,14 +457,15 @@ impl Rehearsal {
             Some(Verdict::Matched { due_at }) => {
                 self.totals.matched += 1;
                 match due_at {
-                    None => self.carry_out(trigger, scene, event.recorded_at),
+                    None => self.carry_out(trigger, scene, event.recorded_at, event.position).await?,
                     Some(due_at) => {
-                        let reference = trigger.reference(&scene);
                         let place = (due_at, trigger.position);
                         if !self.rule.definition.cancel_on.is_empty() {
-                            self.by_subject.entry(trigger.subject.clone()).or_default().push(place);
+                            let mut eyes = self.world.at(&self.tenant, event.position);
+                            let survivor = scene::survivor(&mut eyes, &trigger.subject).await?;
+                            self.by_subject.entry(survivor).or_default().push(place);
                         }
-                        self.waiting.insert(place, Waiting { trigger, reference });
+                        self.waiting.insert(place, trigger);
                     }
                 }
             }
@@ -471,15 +475,32 @@ impl Rehearsal {
         Ok(())
     }
 
+    /// Has waiting runs follow their records when this event merges one or takes that back.
+    async fn regroup(&mut self, event: &Recorded) -> Result<(), Refused> {
+        if self.by_subject.is_empty() {
+            return Ok(());
+        }
+        let mut eyes = self.world.at(&self.tenant, event.position);
+        let Some(before) = scene::known_before(&mut eyes, event).await? else { return Ok(()) };
+        for place in self.by_subject.remove(&before).unwrap_or_default() {
+            let Some(waiting) = self.waiting.get(&place) else { continue };
+            let survivor = scene::survivor(&mut eyes, &waiting.subject).await?;
+            self.by_subject.entry(survivor).or_default().push(place);
+        }
+        Ok(())
+    }
+
     /// Calls off the runs that wait and that this event comes before.
     async fn cancel(&mut self, trigger: &Trigger, position: i64) -> Result<(), Refused> {
-        let own = self.world.at(&self.tenant, position).see(&trigger.subject).await?;
+        let mut eyes = self.world.at(&self.tenant, position);
+        let own = eyes.see(&trigger.subject).await?;
         let subjects = concerned(&trigger.subject, &trigger.data, own.as_deref());
+        let subjects = scene::survivors(&mut eyes, &subjects).await?;
         for subject in &subjects {
             let Some(places) = self.by_subject.get_mut(subject) else { continue };
             places.retain(|place| {
                 let Some(waiting) = self.waiting.get(place) else { return false };
-                let cancelled = self.rule.is_cancelled_by(&waiting.reference, &trigger.event_type, &subjects);
+                let cancelled = self.rule.is_cancelled_by(&waiting.event_type, &trigger.event_type);
                 if cancelled {
                     self.waiting.remove(place);
                     self.totals.cancelled_by_event += 1;
@@ -493,27 +514,31 @@ impl Rehearsal {
     /// Carries out what is due by then, with the records as of a position.
     async fn fire_until(&mut self, time: Time, position: i64) -> Result<(), Refused> {
         while let Some(first) = self.waiting.first_entry().filter(|first| first.key().0 <= time) {
-            let ((due_at, _), Waiting { trigger, .. }) = first.remove_entry();
-            let scene = scene::scene(&mut self.world.at(&self.tenant, position), &trigger, self.rule.asks()).await?;
+            let ((due_at, _), trigger) = first.remove_entry();
+            let scene = scene::scene(&mut self.world.at(&self.tenant, position), &trigger, &[&self.rule]).await?;
             if self.rule.definition.recheck && !self.rule.matches(&scene) {
                 self.totals.cancelled_by_recheck += 1;
             } else {
-                self.carry_out(trigger, scene, due_at);
+                self.carry_out(trigger, scene, due_at, position).await?;
             }
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, trigger: Trigger, scene: Scene, at: Time) {
+    async fn carry_out(&mut self, trigger: Trigger, scene: Scene, at: Time, position: i64) -> Result<(), Refused> {
         let preparation = match &mut self.directory {
             Some(directory) => {
                 let last = directory.last(self.rule.rule);
                 let preparation = self.rule.prepare(&trigger, &scene, directory.people_for(&self.rule), last, at);
+                let preparation = scene::followed(&mut self.world.at(&self.tenant, position), preparation).await?;
                 let run = RuleRun::id_for(self.rule.rule, self.rule.version, &trigger.event_id);
                 directory.expect(run, self.rule.rule, &preparation);
                 preparation
             }
-            None => self.rule.prepare(&trigger, &scene, &[], None, at),
+            None => {
+                let preparation = self.rule.prepare(&trigger, &scene, &[], None, at);
+                scene::followed(&mut self.world.at(&self.tenant, position), preparation).await?
+            }
         };
         self.totals.executed += 1;
         self.totals.with_unknown += u64::from(!preparation.unknown.is_empty());
@@ -536,6 +561,7 @@ impl Rehearsal {
                 self.more = true;
             }
         }
+        Ok(())
     }
 
     async fn finish(mut self) -> Result<Backtest, Unrehearsed> {

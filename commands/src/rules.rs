@@ -208,6 +208,9 @@ impl Rules {
         }
         let rules = book.with_trigger(tenant, &event.kind);
         let cancels = book.cancels.contains(&*event.kind);
+        if !book.cancels.is_empty() {
+            self.regroup(transaction, tenant, event).await?;
+        }
         if rules.is_empty() && !cancels {
             return Ok(());
         }
@@ -223,21 +226,54 @@ impl Rules {
         }
         let cause = scene::cause(event, &metadata, 1);
         let now = event.recorded_at;
-        let asks = rules.iter().map(Compiled::asks).max().unwrap_or_default();
         if metadata.depth == MAX_CAUSATION_DEPTH {
             for (run, rule, command) in too_deep(&rules, &trigger) {
                 work.asked.push((order(tenant, run, rule, &cause, now), command));
             }
             return Ok(());
         }
-        let scene = scene::scene(&mut self.world.at(&event.tenant, event.position), &trigger, asks).await;
+        let mut eyes = self.world.at(&event.tenant, event.position);
+        let scene = scene::scene(&mut eyes, &trigger, &rules.iter().collect::<Vec<_>>()).await;
         let scene = scene.map_err(|refused| poison(event, refused))?;
         for answer in automation::ask(rules.iter(), &trigger, &scene) {
             let command = answer.command();
             if matches!(command, rule_run::Command::Match { .. }) && !answer.rule.definition.cancel_on.is_empty() {
-                remember(transaction, tenant, &answer, &trigger).await?;
+                let survivor = scene::survivor(&mut eyes, &trigger.subject).await;
+                let survivor = survivor.map_err(|refused| poison(event, refused))?;
+                remember(transaction, tenant, &answer, &trigger, survivor.id).await?;
             }
             work.asked.push((order(tenant, answer.run(), answer.rule.rule, &cause, now), command));
+        }
+        Ok(())
+    }
+
+    /// Has waiting runs follow their records when this event merges one or takes that back.
+    async fn regroup(&mut self, transaction: &mut PgConnection, tenant: Id, event: &Recorded) -> Result<(), Failure> {
+        let mut eyes = self.world.at(&event.tenant, event.position);
+        let before = scene::known_before(&mut eyes, event).await.map_err(|refused| poison(event, refused))?;
+        let Some(before) = before else { return Ok(()) };
+        let waiting: Vec<String> = sqlx::query_scalar(
+            "select distinct subject_id from react_pending_run
+             where tenant_id = $1 and subject_kind = $2 and survivor_id = $3",
+        )
+        .bind(tenant.to_string())
+        .bind(&before.kind)
+        .bind(before.id.to_string())
+        .fetch_all(&mut *transaction)
+        .await?;
+        for subject in waiting.iter().filter_map(|id| Some(Subject::new(&before.kind, id.parse().ok()?))) {
+            let survivor = scene::survivor(&mut eyes, &subject).await.map_err(|refused| poison(event, refused))?;
+            sqlx::query(
+                "update react_pending_run set survivor_id = $5
+                 where tenant_id = $1 and subject_kind = $2 and survivor_id = $3 and subject_id = $4",
+            )
+            .bind(tenant.to_string())
+            .bind(&before.kind)
+            .bind(before.id.to_string())
+            .bind(subject.id.to_string())
+            .bind(survivor.id.to_string())
+            .execute(&mut *transaction)
+            .await?;
         }
         Ok(())
     }
@@ -255,7 +291,9 @@ impl Rules {
         let own = self.world.at(&event.tenant, event.position).see(&trigger.subject).await;
         let own = own.map_err(|refused| poison(event, refused))?;
         let subjects = concerned(&trigger.subject, &trigger.data, own.as_deref());
-        let pending = waiting(transaction, tenant, event, &subjects).await?;
+        let meant = scene::survivors(&mut self.world.at(&event.tenant, event.position), &subjects).await;
+        let meant = meant.map_err(|refused| poison(event, refused))?;
+        let pending = waiting(transaction, tenant, event, &meant).await?;
         let scene = automation::Scene::new(trigger, []);
         let person = subjects.iter().find(|subject| subject.kind == "contact").map(|subject| subject.id);
         for run in pending {
@@ -369,11 +407,12 @@ async fn remember(
     tenant: Id,
     answer: &Answer<'_>,
     trigger: &Trigger,
+    survivor: Id,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into react_pending_run
-             (tenant_id, run_id, subject_kind, subject_id, trigger_type, trigger_position, cancel_on)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+             (tenant_id, run_id, subject_kind, subject_id, trigger_type, trigger_position, cancel_on, survivor_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
     )
     .bind(tenant.to_string())
     .bind(answer.run().to_string())
@@ -382,12 +421,13 @@ async fn remember(
     .bind(&trigger.event_type)
     .bind(i64::try_from(trigger.position).unwrap_or(i64::MAX))
     .bind(&answer.rule.definition.cancel_on)
+    .bind(survivor.to_string())
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// Runs that wait and that an event calls off which concerns these records.
+/// Runs that wait and that an event calls off which concerns these records, none of which is merged.
 async fn waiting(
     transaction: &mut PgConnection,
     tenant: Id,
@@ -398,7 +438,8 @@ async fn waiting(
         subjects.iter().map(|subject| (&*subject.kind, subject.id.to_string())).unzip();
     let runs: Vec<String> = sqlx::query_scalar(
         "select p.run_id from unnest($2::text[], $3::text[]) concerned (kind, id)
-         join react_pending_run p on p.tenant_id = $1 and p.subject_kind = concerned.kind and p.subject_id = concerned.id
+         join react_pending_run p
+           on p.tenant_id = $1 and p.subject_kind = concerned.kind and p.survivor_id = concerned.id
          where $4 = any (p.cancel_on) and p.trigger_type <> $4 and p.trigger_position < $5
          order by p.trigger_position, p.run_id",
     )

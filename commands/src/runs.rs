@@ -198,7 +198,7 @@ impl Runs {
         let events = self.commands.log().read_positions(&tenant.to_string(), &[position]).await?;
         let trigger = events.first().and_then(|event| scene::trigger(event, &scene::metadata(event)?));
         let trigger = trigger.ok_or_else(|| Halt::Failed("the event that triggered it cannot be read".into()))?;
-        let scene = scene::scene(&mut Now { commands: &self.commands, tenant }, &trigger, rule.asks()).await?;
+        let scene = scene::scene(&mut Now { commands: &self.commands, tenant }, &trigger, &[&rule]).await?;
         if rule.definition.recheck && rule.definition.delay_s > 0 {
             let (holds, trace) = rule.explain(&scene);
             if !holds {
@@ -285,6 +285,12 @@ impl Runs {
             let last = directory.last(run.asked.rule);
             let preparation =
                 sight.rule.prepare(&sight.trigger, &sight.scene, directory.people_for(&sight.rule), last, at);
+            let followed = scene::followed(&mut Now { commands: &self.commands, tenant }, preparation.clone()).await;
+            let preparation = match followed {
+                // Whoever is asked to do it will say what is wrong.
+                Err(Refused::Broken(_)) => preparation,
+                followed => followed?,
+            };
             directory.expect(run.due.record, run.asked.rule, &preparation);
             prepared.push((place, Some(preparation)));
         }

@@ -1,18 +1,19 @@
 //! What rules see: an event and the records that it concerns, as they were at a position of the log or as they are now.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     Id, Metadata,
-    automation::{Asks, Scene, Sight, Trigger, concerned},
+    automation::{Asks, Compiled, Preparation, Scene, Sight, Trigger, concerned},
     catalogue::{self, Kind},
     kernel::{AnyState, Fold},
-    listed,
-    reference::Subject,
+    listed, merging,
+    reference::{self, Subject},
 };
 use eventstore::{Direction, Log, Recorded};
 use quick_cache::unsync::Cache;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{Cause, Commands, Refused, lists::Lists};
@@ -38,7 +39,10 @@ pub(crate) trait Eyes {
 }
 
 /// The record that goes on for another, through chains: itself, unless it is merged.
-async fn survivor(eyes: &mut impl Eyes, subject: &Subject) -> Result<Subject, Refused> {
+pub(crate) async fn survivor(eyes: &mut impl Eyes, subject: &Subject) -> Result<Subject, Refused> {
+    if !merging::KINDS.contains(&&*subject.kind) {
+        return Ok(subject.clone());
+    }
     let mut chain = vec![subject.id];
     while let Some(last) = chain.last().copied() {
         match eyes.merged_into(&Subject::new(&subject.kind, last)).await?.filter(|next| !chain.contains(next)) {
@@ -49,8 +53,56 @@ async fn survivor(eyes: &mut impl Eyes, subject: &Subject) -> Result<Subject, Re
     Ok(subject.clone())
 }
 
-/// Sets the scene of an event, with as much of the records as is asked for.
-pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, asks: Asks) -> Result<Scene, Refused> {
+/// The records that go on for these.
+pub(crate) async fn survivors(eyes: &mut impl Eyes, subjects: &[Subject]) -> Result<Vec<Subject>, Refused> {
+    let mut survivors = Vec::new();
+    for subject in subjects {
+        survivors.push(survivor(eyes, subject).await?);
+    }
+    Ok(survivors)
+}
+
+/// The record by which this one, and all that are merged into it, was known before this event merged it or took that back;
+/// `None` of other events.
+pub(crate) async fn known_before(eyes: &mut impl Eyes, event: &Recorded) -> Result<Option<Subject>, Refused> {
+    #[derive(Deserialize)]
+    struct Unmerged {
+        from: Id,
+    }
+    let Some(subject) = subject(event).filter(|subject| merging::KINDS.contains(&&*subject.kind)) else {
+        return Ok(None);
+    };
+    match event.kind.split_once('.') {
+        Some((_, "merged")) => Ok(Some(subject)),
+        Some((kind, "unmerged")) => {
+            let Unmerged { from } = event.decode().map_err(|error| Refused::Broken(error.to_string()))?;
+            Ok(Some(survivor(eyes, &Subject::new(kind, from)).await?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The same things to do, to the records that go on where merged ones are named.
+pub(crate) async fn followed(eyes: &mut impl Eyes, mut preparation: Preparation) -> Result<Preparation, Refused> {
+    for action in &mut preparation.actions {
+        let Some(kind) = catalogue::kind(&action.kind) else { continue };
+        // The merge itself is the merged one's own business.
+        if kind.create != action.command && !["merge", "unmerge"].contains(&&*action.command) {
+            action.id = survivor(eyes, &Subject::new(&action.kind, action.id)).await?.id;
+        }
+        for (place, subject) in reference::subjects_in(kind, &action.command, &action.body) {
+            let next = survivor(eyes, &subject).await?;
+            if let Some(id) = action.body.0.pointer_mut(&place).filter(|_| next != subject) {
+                *id = json!(next.id);
+            }
+        }
+    }
+    Ok(preparation)
+}
+
+/// Sets the scene of an event for these rules, with as much of the records as they ask for.
+pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, rules: &[&Compiled]) -> Result<Scene, Refused> {
+    let asks = rules.iter().map(|rule| rule.asks()).max().unwrap_or_default();
     let own = eyes.see(&trigger.subject).await?;
     let mut records = Vec::new();
     let mut merged = Vec::new();
@@ -72,7 +124,13 @@ pub(crate) async fn scene(eyes: &mut impl Eyes, trigger: &Trigger, asks: Asks) -
             records.push((seen, Sight { document, row }));
         }
     }
-    Ok(Scene::new(trigger, records).following(&merged))
+    let scene = Scene::new(trigger, records).following(&merged);
+    let mut survivors = Vec::new();
+    for subject in rules.iter().flat_map(|rule| rule.named_in(&scene)).collect::<BTreeSet<_>>() {
+        let next = survivor(eyes, &subject).await?;
+        survivors.extend((next != subject).then_some((subject.id, next.id)));
+    }
+    Ok(scene.knowing(survivors))
 }
 
 /// The row of a record with what the records are called that it refers to.

@@ -8,6 +8,8 @@ mod scene;
 mod template;
 mod vocabulary;
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Aggregate, FieldError, Id, Personal, Time, catalogue,
-    filter::{Check, FieldKind, Fields, Filter},
+    filter::{Check, FieldKind, Fields, Filter, Scalar},
+    merging,
     order::Order,
     reference::Subject,
     rule::{Action, CommandTemplate, Definition, OnMatch, Strategy, TaskTemplate},
@@ -380,6 +383,36 @@ impl Compiled {
         self.asks
     }
 
+    /// Whether its conditions ask for records that may be merged.
+    pub fn asks_ids(&self) -> bool {
+        let mut any = false;
+        self.filter.conditions(&mut |condition| {
+            any |= condition.is_of_ids() && !merging::kinds_meant(&condition.field).is_empty();
+        });
+        any
+    }
+
+    /// The records that its conditions name, and those that this scene has where they look: merged ones among them are to
+    /// be known to the scene before it is asked.
+    pub fn named_in(&self, scene: &Scene) -> BTreeSet<Subject> {
+        let mut found = BTreeSet::new();
+        self.filter.conditions(&mut |condition| {
+            if !condition.is_of_ids() {
+                return;
+            }
+            let written = condition.test.named().iter().filter_map(|scalar| match scalar {
+                Scalar::Text(id) => Some(id.as_str()),
+                _ => None,
+            });
+            let value = scene.get(&condition.field);
+            let seen = value.and_then(Value::as_array).into_iter().flatten().chain(value).filter_map(Value::as_str);
+            for id in written.chain(seen).filter_map(|id| id.parse().ok()) {
+                found.extend(merging::kinds_meant(&condition.field).iter().map(|kind| Subject::new(kind, id)));
+            }
+        });
+        found
+    }
+
     /// Whether its conditions hold, without saying why: for backtests over many events.
     pub fn matches(&self, scene: &Scene) -> bool {
         self.filter.matches(scene)
@@ -395,11 +428,10 @@ impl Compiled {
         self.trigger.split_once('.').is_some_and(|(kind, _)| kind == Order::KIND)
     }
 
-    /// Whether an event of this type that concerns these records calls a pending run off.
-    pub fn is_cancelled_by(&self, pending: &TriggerRef, event_type: &str, concerned: &[Subject]) -> bool {
-        pending.event_type != event_type
-            && self.definition.cancel_on.iter().any(|known| known == event_type)
-            && concerned.contains(&pending.subject)
+    /// Whether an event of this type, which concerns the record of a pending run, calls that run off. `pending` is the type
+    /// of the event that triggered it.
+    pub fn is_cancelled_by(&self, pending: &str, event_type: &str) -> bool {
+        pending != event_type && self.definition.cancel_on.iter().any(|known| known == event_type)
     }
 
     /// Chooses and prepares what is to be done, at this time. `last` is the user whom this rule chose last.

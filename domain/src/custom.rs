@@ -6,10 +6,10 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Ctx, Id, Money, Need, Rejection, Time, all,
+    Ctx, Id, Money, Need, Rejection, Time, all,
     choice::Choice,
     email,
     field::Field,
@@ -165,22 +165,21 @@ pub fn refusals() -> Vec<Rejection> {
     vec![UNKNOWN_FIELD, RETIRED_FIELD, INVALID_VALUE, OPTION_RETIRED, REQUIRED_FIELD, reference::REFERENCE_UNFIT]
 }
 
-/// What must be loaded to check custom values of a kind of record: the definitions, and then what the values refer to.
-pub fn needs(kind: &str, custom: &CustomChanges, ctx: &Ctx<'_>) -> Vec<Need> {
-    let id = Field::id_for(ctx.tenant, kind);
-    let mut needs = vec![Need::of::<Field>(id)];
-    if ctx.facts.has(Field::KIND, id) {
-        needs.extend(reference::needs(&references(&ctx.fact::<Field>(id).definitions, &Custom::new(), custom)));
-    }
-    needs
+/// What must be loaded to check custom values of a kind of record: the definitions.
+pub fn needs(kind: &str, ctx: &Ctx<'_>) -> Need {
+    Need::of::<Field>(Field::id_for(ctx.tenant, kind))
 }
 
-/// The records that changed values refer to.
-fn references(definitions: &Definitions, current: &Custom, changes: &CustomChanges) -> Vec<Reference> {
+/// The records that the changed values in a command's body refer to.
+pub(crate) fn references(
+    definitions: &Definitions,
+    current: Option<&Custom>,
+    changes: &Map<String, Value>,
+) -> Vec<Reference> {
     let named = |(key, value): (&String, &Value)| {
         let target = definitions.get(key).filter(|field| field.field_type == FieldType::Reference)?.target?;
         let id: Id = value.as_str()?.parse().ok()?;
-        let stays = current.get(key) == Some(value);
+        let stays = current.and_then(|current| current.get(key)) == Some(value);
         (!stays).then(|| Reference::subject(pointer(key), &Subject::new(target.kind(), id)))
     };
     changes.iter().filter_map(named).collect()
@@ -200,10 +199,7 @@ pub fn check_new(kind: &str, custom: &Custom, ctx: &Ctx<'_>) -> Result<(), Rejec
 /// Checks changed values; null clears a field unless it is required. What stays as it is, is not asked about.
 pub fn check_changes(kind: &str, current: &Custom, changes: &CustomChanges, ctx: &Ctx<'_>) -> Result<(), Rejection> {
     let definitions = &ctx.fact::<Field>(Field::id_for(ctx.tenant, kind)).definitions;
-    all([
-        check_values(definitions, current, changes),
-        reference::check(&references(definitions, current, changes), ctx),
-    ])
+    check_values(definitions, current, changes)
 }
 
 /// Checks changed values as far as the definitions tell.

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, all,
+    contact::Contact,
     custom::Changes,
-    money,
+    merging, money,
     named::Either,
     property::{Property, Purpose},
     record::{self, Record},
@@ -72,6 +73,16 @@ pub struct Sale {
     pub contacts: BTreeSet<Id>,
     /// The price agreed on.
     pub price: Money,
+}
+
+impl Sale {
+    /// Whether this is the other sale, contacts that were merged since being one.
+    fn is(&self, other: &Sale, ctx: &Ctx<'_>) -> bool {
+        let people = |sale: &Sale| -> BTreeSet<Id> {
+            sale.contacts.iter().map(|contact| merging::survivor::<Contact>(*contact, ctx)).collect()
+        };
+        (self.property, self.price) == (other.property, other.price) && people(self) == people(other)
+    }
 }
 
 /// What may be asked of a deal, besides what every record takes.
@@ -163,9 +174,9 @@ impl record::Spec for Spec {
         deal.state.won.map(|_| CLOSED)
     }
 
-    fn decide(deal: &Deal, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+    fn decide(deal: &Deal, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         Ok(match (command, deal.state.won) {
-            (Command::Record(sale), _) if deal.state.sale.as_ref() == Some(&sale) => vec![],
+            (Command::Record(sale), _) if deal.state.sale.as_ref().is_some_and(|known| known.is(&sale, ctx)) => vec![],
             (Command::Record(sale), _) => {
                 valid::amount(Some(&sale.price), "/price")?;
                 vec![Event::Recorded(sale)]
@@ -193,13 +204,19 @@ impl record::Spec for Spec {
     }
 
     /// A property that is to let may be let again and again.
-    fn needs(deal: &Deal, command: &record::Command<Spec>, _: &Ctx<'_>) -> Vec<Need> {
+    fn needs(deal: &Deal, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
         let sale = match command {
             Either::Own(Command::Record(sale)) => Some(sale),
             Either::Own(Command::Reopen) | Either::Common(record::Common::Restore) => deal.state.sale.as_ref(),
             _ => None,
         };
-        sale.map(|sale| Need::of::<Property>(sale.property)).into_iter().collect()
+        let property = sale.map(|sale| Need::of::<Property>(sale.property));
+        let sales = match command {
+            Either::Own(Command::Record(sale)) => vec![Some(sale), deal.state.sale.as_ref()],
+            _ => Vec::new(),
+        };
+        let contacts = sales.into_iter().flatten().flat_map(|sale| &sale.contacts);
+        property.into_iter().chain(contacts.flat_map(|contact| merging::needs::<Contact>(*contact, ctx))).collect()
     }
 
     /// A property is sold once: by the deal that records it, until that is lost or put away.

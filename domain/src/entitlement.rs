@@ -330,6 +330,10 @@ impl Aggregate for Entitlement {
         }
     }
 
+    fn custom(&self) -> Option<&Custom> {
+        Some(&self.custom)
+    }
+
     /// Guarded, so that nothing is given at the moment when product or holder go.
     fn is_live(&self) -> bool {
         self.status != Status::Missing
@@ -338,14 +342,9 @@ impl Aggregate for Entitlement {
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Grant(grant) => {
-                let mut needs = custom::needs(Self::KIND, &grant.custom, ctx);
-                needs.extend([Need::guarded::<Product>(grant.product), grant.holder.need()]);
-                needs
+                vec![custom::needs(Self::KIND, ctx), Need::guarded::<Product>(grant.product), grant.holder.need()]
             }
-            Command::ChangeDetails(patch) => {
-                let custom = patch.get("custom").cloned().and_then(|custom| serde_json::from_value(custom).ok());
-                custom::needs(Self::KIND, &custom.unwrap_or_default(), ctx)
-            }
+            Command::ChangeDetails(_) => vec![custom::needs(Self::KIND, ctx)],
             Command::Transfer { to } => vec![to.need()],
             Command::Reinstate => {
                 let product = self.product.map(Need::guarded::<Product>);

@@ -11,7 +11,7 @@
 //!
 //! Text that people type is compared as people read it: see [`crate::text`].
 
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
 use jiff::{Unit, civil::Date};
 use rust_decimal::Decimal;
@@ -370,6 +370,12 @@ pub enum Test {
 pub trait Lookup {
     /// The value of a field; `None` or null when it has none.
     fn value(&self, field: &str) -> Option<&Value>;
+
+    /// The id of the record that goes on for the one with this id, where that was merged into another.
+    fn survivor(&self, id: &str) -> Option<&str> {
+        let _ = id;
+        None
+    }
 }
 
 /// A record as its API shows it: `total.amount` is the member `amount` of `total`, and custom fields are under `custom`.
@@ -408,7 +414,10 @@ impl Filter {
             Filter::All(filters) => filters.iter().all(|filter| filter.matches(record)),
             Filter::Any(filters) => filters.iter().any(|filter| filter.matches(record)),
             Filter::Not(filter) => !filter.matches(record),
-            Filter::Condition(condition) => condition.matches(record.value(&condition.field)),
+            Filter::Condition(condition) => {
+                let (condition, value) = condition.followed(record);
+                condition.matches(value.as_deref())
+            }
         }
     }
 
@@ -429,10 +438,10 @@ impl Filter {
             Filter::Any(filters) => each(filters, "any").into_iter().any(|holds| holds),
             Filter::Not(filter) => !filter.check(record, &format!("{place}/not"), checks),
             Filter::Condition(condition) => {
-                let actual = record.value(&condition.field);
-                let holds = condition.matches(actual);
+                let (condition, actual) = condition.followed(record);
+                let holds = condition.matches(actual.as_deref());
                 let (op, value) = condition.test.parts(condition.kind);
-                let actual = Personal(shortened(actual));
+                let actual = Personal(shortened(actual.as_deref()));
                 let (place, field) = (place.to_owned(), condition.field.clone());
                 checks.push(Check { place, field, op, value, actual, holds });
                 holds
@@ -452,6 +461,15 @@ impl Filter {
                 Test::In(several) => several.iter().any(is),
                 _ => false,
             },
+        }
+    }
+
+    /// Shows every condition.
+    pub fn conditions<'a>(&'a self, show: &mut impl FnMut(&'a Condition)) {
+        match self {
+            Filter::All(filters) | Filter::Any(filters) => filters.iter().for_each(|filter| filter.conditions(show)),
+            Filter::Not(filter) => filter.conditions(show),
+            Filter::Condition(condition) => show(condition),
         }
     }
 
@@ -530,7 +548,67 @@ impl Test {
     }
 }
 
+impl Test {
+    /// The values that are asked for one by one: where they are ids, a merged record may be among them.
+    pub fn named(&self) -> &[Scalar] {
+        match self {
+            Test::Eq(value) | Test::Ne(value) | Test::Exact(value) => std::slice::from_ref(value),
+            Test::In(values) | Test::NotIn(values) => values,
+            _ => &[],
+        }
+    }
+
+    fn named_mut(&mut self) -> &mut [Scalar] {
+        match self {
+            Test::Eq(value) | Test::Ne(value) | Test::Exact(value) => std::slice::from_mut(value),
+            Test::In(values) | Test::NotIn(values) => values,
+            _ => &mut [],
+        }
+    }
+}
+
 impl Condition {
+    /// Whether it asks about ids.
+    pub fn is_of_ids(&self) -> bool {
+        matches!(self.kind, FieldKind::Id | FieldKind::Set)
+    }
+
+    /// The condition and the value that it is held against, merged records on both sides taken for those that go on.
+    fn followed<'a>(&'a self, record: &'a impl Lookup) -> (Cow<'a, Condition>, Option<Cow<'a, Value>>) {
+        let (mut condition, mut value) = (Cow::Borrowed(self), record.value(&self.field).map(Cow::Borrowed));
+        if !self.is_of_ids() {
+            return (condition, value);
+        }
+        let next = |scalar: &Scalar| match scalar {
+            Scalar::Text(id) => record.survivor(id),
+            _ => None,
+        };
+        if self.test.named().iter().any(|scalar| next(scalar).is_some()) {
+            for scalar in condition.to_mut().test.named_mut() {
+                if let Some(id) = next(scalar) {
+                    *scalar = Scalar::Text(id.to_owned());
+                }
+            }
+        }
+        let next = |value: &Value| record.survivor(value.as_str()?);
+        let merged = |value: &Value| match value {
+            Value::Array(ids) => ids.iter().any(|id| next(id).is_some()),
+            id => next(id).is_some(),
+        };
+        if let Some(value) = value.as_mut().filter(|value| merged(value)) {
+            let ids = match value.to_mut() {
+                Value::Array(ids) => ids.as_mut_slice(),
+                id => std::slice::from_mut(id),
+            };
+            for id in ids {
+                if let Some(next) = next(id).map(ToOwned::to_owned) {
+                    *id = next.into();
+                }
+            }
+        }
+        (condition, value)
+    }
+
     fn matches(&self, value: Option<&Value>) -> bool {
         if self.kind.is_set() {
             let elements = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -831,6 +909,40 @@ mod tests {
 
     fn matches(filter: &Value, record: &Value) -> bool {
         Filter::parse(filter, &Tickets).unwrap().matches(record)
+    }
+
+    const GONE: &str = "01K9Z3T8W0QX6V5N4M3K2J1H0A";
+    const NEXT: &str = "01K9Z3T8W0QX6V5N4M3K2J1H0B";
+    const OTHER: &str = "01K9Z3T8W0QX6V5N4M3K2J1H0C";
+
+    /// A record, seen by somebody who knows that one of two others is merged.
+    struct Knowing(Value);
+
+    impl Lookup for Knowing {
+        fn value(&self, field: &str) -> Option<&Value> {
+            Lookup::value(&self.0, field)
+        }
+
+        fn survivor(&self, id: &str) -> Option<&str> {
+            (id == GONE).then_some(NEXT)
+        }
+    }
+
+    #[test]
+    fn merged_records_are_one_with_those_that_go_on_and_traces_say_so() {
+        let filter =
+            |field: &str, op: &str, value: Value| Filter::parse(&condition(field, op, value), &Tickets).unwrap();
+        let holds = |op: &str, value: Value, actual: &str| {
+            filter("product_id", op, value).matches(&Knowing(json!({ "product_id": actual })))
+        };
+        for (named, found) in [(GONE, GONE), (GONE, NEXT), (NEXT, GONE), (NEXT, NEXT)] {
+            assert!(holds("eq", json!(named), found) && holds("in", json!([OTHER, named]), found), "{named}, {found}");
+            assert!(!holds("ne", json!(named), found) && !holds("not_in", json!([named]), found), "{named}, {found}");
+        }
+        assert!(!holds("eq", json!(OTHER), GONE) && holds("ne", json!(GONE), OTHER));
+        let (_, trace) = filter("product_id", "eq", json!(GONE)).explain(&Knowing(json!({ "product_id": NEXT })));
+        assert_eq!((&trace[0].value, &*trace[0].actual, trace[0].holds), (&json!(NEXT), &json!(NEXT), true));
+        assert!(!filter("title", "eq", json!(GONE)).matches(&Knowing(json!({ "title": NEXT }))), "text is no id");
     }
 
     #[allow(clippy::needless_pass_by_value)] // Written in place at every call.

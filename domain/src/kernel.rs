@@ -15,6 +15,7 @@ use crate::{
     Actor, ActorKind, Id, Metadata, Rejection, Time,
     authority::{Authority, DENIED},
     automation::Deprecated,
+    custom::Custom,
     named::{Named, Undecodable, Variant},
 };
 
@@ -73,6 +74,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// The record that goes on in its stead, once it is merged: whoever refers to this one means that one.
     fn merged_into(&self) -> Option<Id> {
+        None
+    }
+
+    /// The values of its custom fields.
+    fn custom(&self) -> Option<&Custom> {
         None
     }
 

@@ -71,6 +71,7 @@ const LISTED: &[Listed] = &[
             (Time, &["created_at", "updated_at", "closed_at", "sold_at"]),
             (Date, &["expected_on"]),
             (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "sale.property", "id"]),
+            (Set, &["sale.contacts"]),
             (Tags, &["tags"]),
         ],
     },

@@ -859,15 +859,12 @@ impl<S: Spec> Aggregate for Record<S> {
         let mut needs = S::needs(self, command, ctx);
         needs.extend(S::merged_into(self).into_iter().flat_map(|into| merging::needs::<Self>(into, ctx)));
         let Either::Common(command) = command else { return needs };
-        let (custom, phone) = match command {
-            Common::Create(new) => (new.custom.clone(), S::phone(&new.fields).is_some()),
-            Common::Edit(patch) => {
-                let custom = patch.get("custom").cloned().and_then(|custom| serde_json::from_value(custom).ok());
-                (custom.unwrap_or_default(), S::PHONE && patch.contains_key("phone"))
-            }
+        let phone = match command {
+            Common::Create(new) => S::phone(&new.fields).is_some(),
+            Common::Edit(patch) => S::PHONE && patch.contains_key("phone"),
             _ => return needs,
         };
-        needs.extend(custom::needs(S::KIND, &custom, ctx));
+        needs.push(custom::needs(S::KIND, ctx));
         needs.extend(phone.then(|| phone::need(ctx)));
         needs
     }
@@ -897,6 +894,10 @@ impl<S: Spec> Aggregate for Record<S> {
 
     fn merged_into(&self) -> Option<Id> {
         S::merged_into(self)
+    }
+
+    fn custom(&self) -> Option<&Custom> {
+        Some(&self.custom)
     }
 
     fn copy(&self) -> Option<Value> {

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Class, Ctx, Decision, Facts, Id, Need, Rejection, all,
     catalogue::{self, Kind},
+    custom,
+    field::Field,
     kernel::AnyState,
     must,
     named::Named,
@@ -275,14 +277,22 @@ impl Reference {
     }
 }
 
-/// What must be loaded to check them.
-pub(crate) fn needs(references: &[Reference]) -> Vec<Need> {
-    references.iter().flat_map(|reference| reference.kinds.iter().map(|kind| kind.need(reference.id))).collect()
-}
-
-/// Refuses what is not live, naming every place at fault.
-pub(crate) fn check(references: &[Reference], ctx: &Ctx<'_>) -> Result<(), Rejection> {
-    all(references.iter().filter(|reference| !reference.is_fit(ctx.facts)).map(|reference| Err(reference.fault())))
+/// The records that a command's body names, each with the place of its id; where no schema says so, in custom fields,
+/// they are not found.
+pub fn subjects_in(kind: &Kind, command: &str, body: &Value) -> Vec<(String, Subject)> {
+    let mut found = Vec::new();
+    for place in kind.references.get(command).into_iter().flatten() {
+        find(body, &place.path, String::new(), &mut |pointer, value| {
+            let (named, at, id) = match place.target.as_str() {
+                ANY => (value["kind"].as_str(), format!("{pointer}/id"), &value["id"]),
+                SAME => (Some(kind.name), pointer, value),
+                target => (Some(target), pointer, value),
+            };
+            let id = id.as_str().and_then(|id| id.parse().ok());
+            found.extend(named.zip(id).map(|(named, id)| (at, Subject::new(named, id))));
+        });
+    }
+    found
 }
 
 /// A reference to a merged record, taken for the one that remains.
@@ -371,7 +381,12 @@ impl Mentions {
 
     /// What a command leads to, those that it names being there. Asked again with what has been loaded, until it is decided.
     pub fn ask<A: Aggregate>(&self, state: &A, asked: &A::Command, ctx: &Ctx<'_>) -> Ask<A> {
-        let named = self.references.iter().flat_map(|reference| reference.needs(ctx.facts));
+        let custom = match self.custom(state, ctx) {
+            Ok(custom) => custom,
+            Err(need) => return Ask::Facts(vec![need]),
+        };
+        let references: Vec<&Reference> = self.references.iter().chain(&custom).collect();
+        let named = references.iter().flat_map(|reference| reference.needs(ctx.facts));
         let missing: Vec<_> = named.filter(|need| !ctx.facts.has(need.kind, need.id)).collect();
         if !missing.is_empty() {
             return Ask::Facts(missing);
@@ -380,12 +395,13 @@ impl Mentions {
             Ok(decided) => decided,
             Err(needs) => return Ask::Facts(needs),
         };
-        let meant = match self.redirected::<A>(ctx.facts) {
+        let meant = match self.redirected::<A>(&references, ctx.facts) {
             // What is so already stays so, whatever has become of the others since.
             Some(meant) if !as_asked.0.as_ref().is_ok_and(Vec::is_empty) => meant,
             _ => {
                 let (decision, relied) = as_asked;
-                return Ask::Decided { decision: self.judge(decision, ctx.facts), relied, redirected: Vec::new() };
+                let decision = self.judge(&references, decision, ctx.facts);
+                return Ask::Decided { decision, relied, redirected: Vec::new() };
             }
         };
         let (command, redirected) = meant;
@@ -399,20 +415,41 @@ impl Mentions {
                 if self.afterwards {
                     meant = meant.told_afterwards();
                 }
-                let decision = meant.judge(decision, ctx.facts);
+                let custom = match meant.custom(state, ctx) {
+                    Ok(custom) => custom,
+                    Err(need) => return Ask::Facts(vec![need]),
+                };
+                let references: Vec<&Reference> = meant.references.iter().chain(&custom).collect();
+                let decision = meant.judge(&references, decision, ctx.facts);
                 Ask::Decided { decision, relied, redirected }
             }
             Err(needs) => Ask::Facts(needs),
         }
     }
 
+    /// The records that its custom fields name, or what must be loaded to tell.
+    fn custom<A: Aggregate>(&self, state: &A, ctx: &Ctx<'_>) -> Result<Vec<Reference>, Need> {
+        let values = self.body.get("custom").and_then(Value::as_object).filter(|_| A::CUSTOM);
+        let Some(values) = values.filter(|values| !values.is_empty()) else { return Ok(Vec::new()) };
+        let need = custom::needs(A::KIND, ctx);
+        if !ctx.facts.has(need.kind, need.id) {
+            return Err(need);
+        }
+        let definitions = &ctx.fact::<Field>(need.id).definitions;
+        Ok(custom::references(definitions, state.custom(), values))
+    }
+
     /// The command as it was meant, when it names records that are merged into others.
-    fn redirected<A: Aggregate>(&self, facts: &Facts) -> Option<(A::Command, Vec<Redirected>)> {
-        let redirect = |reference: &Reference| {
+    fn redirected<A: Aggregate>(
+        &self,
+        references: &[&Reference],
+        facts: &Facts,
+    ) -> Option<(A::Command, Vec<Redirected>)> {
+        let redirect = |reference: &&Reference| {
             let (pointer, from, to) = (reference.at.clone(), reference.id, reference.survivor(facts));
             (from != to).then_some(Redirected { pointer, from, to })
         };
-        let redirected: Vec<_> = self.references.iter().filter_map(redirect).collect();
+        let redirected: Vec<_> = references.iter().filter_map(redirect).collect();
         let mut body = self.body.clone();
         for Redirected { pointer, to, .. } in &redirected {
             if let Some(id) = body.pointer_mut(pointer) {
@@ -425,10 +462,10 @@ impl Mentions {
 
     /// The decision, unless something would happen that names a record which is not there. Whatever else is wrong with the
     /// body is told with it.
-    fn judge<E>(&self, decision: Decision<E>, facts: &Facts) -> Decision<E> {
+    fn judge<E>(&self, references: &[&Reference], decision: Decision<E>, facts: &Facts) -> Decision<E> {
         let unfit = || {
-            let references = self.references.iter().filter(|reference| !reference.is_fit(facts)).map(Reference::fault);
-            self.faults.iter().cloned().chain(references)
+            let unfit = references.iter().filter(|reference| !reference.is_fit(facts));
+            self.faults.iter().cloned().chain(unfit.map(|reference| reference.fault()))
         };
         match decision {
             Ok(events) if events.is_empty() => Ok(events),

@@ -1309,6 +1309,10 @@ impl Aggregate for Ticket {
         self.opened.is_some() && self.status != Status::Merged
     }
 
+    fn custom(&self) -> Option<&Custom> {
+        self.opened.as_ref().map(|opened| &opened.custom)
+    }
+
     fn merged_into(&self) -> Option<Id> {
         self.merged_into
     }
@@ -1486,14 +1490,14 @@ impl Aggregate for Ticket {
         use Command::*;
         let requester = self.opened.as_ref().and_then(|opened| opened.requester);
         let team = self.opened.as_ref().and_then(|opened| opened.team);
-        let fields = |custom: &CustomChanges| custom::needs(Self::KIND, custom, ctx);
+        let fields = || custom::needs(Self::KIND, ctx);
         let unguarded = |needs: Vec<Need>| needs.into_iter().map(|need| Need { guarded: false, ..need });
         // Which ticket goes on for this one.
         let merged = self.merged_into.into_iter().flat_map(|into| merging::needs::<Ticket>(into, ctx));
         let mut needs: Vec<Need> = merged.collect();
         match command {
             Open(new) => {
-                needs.extend(fields(&new.custom));
+                needs.push(fields());
                 needs.push(Need::of::<Tenant>(ctx.tenant));
                 needs.extend(new.team.map(Need::of::<Team>));
                 match new.entitlement {
@@ -1501,11 +1505,9 @@ impl Aggregate for Ticket {
                     None => needs.extend(unguarded(requester_needs(new.requester, ctx))),
                 }
             }
-            SetCustom { custom } => needs.extend(fields(custom)),
+            SetCustom { .. } => needs.push(fields()),
             Edit(edit) => {
-                if let Some(custom) = &edit.custom {
-                    needs.extend(fields(custom.as_ref().unwrap_or(&CustomChanges::new())));
-                }
+                needs.extend(edit.custom.is_some().then(fields));
                 if edit.stage.is_some() {
                     needs.extend(team.map(Need::of::<Team>));
                 }

@@ -145,7 +145,7 @@ impl Listed for Companies {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.domain, t.industry, t.email, t.phone, t.phone_e164, t.phone_extension, \
         t.website, t.address, t.city, t.country, t.description, t.owner_id, owner.name as owner_name, t.tags, t.shared, \
-        t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, t.merged_into, t.absorbed";
+        r.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, t.merged_into, t.absorbed";
     const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
 

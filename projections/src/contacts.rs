@@ -270,7 +270,7 @@ impl Listed for Contacts {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.source, t.email, t.phone, t.phone_e164, t.phone_extension, t.address, \
         t.city, t.country, t.locale, t.time_zone, t.description, t.owner_id, owner.name as owner_name, t.tags, \
-        t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.identities, t.external_ids, \
+        t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.identities, t.external_ids, \
         r.company_ids, \
         (select coalesce(jsonb_object_agg(m.id, m.role), '{}') from (\
             select read_survivor(t.tenant_id, 'company', role.key, r.past) as id, max(role.value) as role \

@@ -197,6 +197,7 @@ impl Listed for Deals {
         Column::word("status"),
         Column::text("reason").nullable(),
         Column::id("sale.property").nullable(),
+        Column::set("sale.contacts").of(Refers::To("contact")).nullable(),
         Column::decimal("sale.price.amount").nullable(),
         Column::word("sale.price.currency").nullable(),
         Column::id("owner_id").nullable(),
@@ -218,8 +219,8 @@ impl Listed for Deals {
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.pipeline, t.amount, r.contact_id, \
         contact.name as contact_name, r.company_id, company.name as company_name, t.property_id, \
         property.name as property_name, t.enquiry_id, enquiry.name as enquiry_name, t.expected_on, t.description, \
-        t.stage, t.status, t.reason, t.closed_at, t.sale, t.sold_at, t.owner_id, owner.name as owner_name, t.tags, \
-        t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
+        t.stage, t.status, t.reason, t.closed_at, r.sale, t.sold_at, t.owner_id, owner.name as owner_name, t.tags, \
+        t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_companies company on company.tenant_id = t.tenant_id and company.id = r.company_id \

@@ -210,7 +210,7 @@ impl Listed for Enquiries {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, r.contact_id, contact.name as contact_name, \
         t.criteria, t.source, t.stage, t.status, t.outcome, t.closed_at, t.offered_property_ids, t.offer_count, \
-        t.last_offer_at, t.external_offers, t.owner_id, owner.name as owner_name, t.tags, t.shared, t.custom, \
+        t.last_offer_at, t.external_offers, t.owner_id, owner.name as owner_name, t.tags, t.shared, r.custom, \
         t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \

@@ -213,7 +213,7 @@ impl Listed for Leads {
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.source, r.contact_id, \
         contact.name as contact_name, t.email, t.phone, t.phone_e164, t.phone_extension, t.city, t.amount, t.description, t.stage, t.status, \
         r.converted_contact_id, t.converted_deal_id, t.lost_reason, t.closed_at, t.owner_id, owner.name as owner_name, \
-        t.tags, t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
+        t.tags, t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";

@@ -102,7 +102,7 @@ impl ReadModels {
                 options,
                 positions: Mutex::default(),
                 served: Mutex::default(),
-                models: models().iter().map(|model| (model.name(), model.version())).collect(),
+                models: models().iter().map(|model| (model.name, model.version)).collect(),
                 generations: watch::Sender::default(),
                 look: Notify::new(),
                 stop: watch::Sender::new(false),
@@ -236,7 +236,7 @@ impl ReadModels {
              where m.name = $1 and m.state = 'serving' and m.version >= $2",
         )
         .bind(name)
-        .bind(model(name)?.version())
+        .bind(model(name)?.version)
         .fetch_optional(self.shared.log.pool())
         .await?;
         Ok(position)

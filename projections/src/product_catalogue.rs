@@ -116,7 +116,7 @@ impl Listed for ProductCatalogue {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.description, t.color, t.icon, t.sku, \
         t.price, t.category_id, category.name as category_name, t.retired, t.owner_id, owner.name as owner_name, t.tags, \
-        t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, \
+        t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.external_ids, \
         coalesce((select sum(h.count) from read_entitlements_by_product h where h.tenant_id = t.tenant_id \
             and h.product_id = t.id and h.status = 'active'), 0)::bigint as active_entitlements";
     const JOINS: &'static str = "\

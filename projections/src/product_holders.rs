@@ -206,7 +206,7 @@ impl Listed for ProductHolders {
         product.color as product_color, product.icon as product_icon, product.category_id as product_category_id, \
         t.holder_kind, r.holder_id, coalesce(contact.name, company.name, colleague.name) as holder_name, \
         coalesce(contact.email, company.email, colleague.email) as holder_email, t.status, t.contract_number, \
-        t.serial_number, t.price, t.quantity, t.valid_from, t.valid_to, t.custom, t.source, t.external_id, \
+        t.serial_number, t.price, t.quantity, t.valid_from, t.valid_to, r.custom, t.source, t.external_id, \
         t.revoked_reason, t.granted_at, t.ended_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_product_catalogue product on product.tenant_id = t.tenant_id and product.id = t.product_id \

@@ -80,7 +80,7 @@ impl Listed for Projects {
     const CUSTOM: Option<&'static str> = Some(Project::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.description, t.owner_id, \
-        owner.name as owner_name, t.tags, t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
+        owner.name as owner_name, t.tags, t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }
 

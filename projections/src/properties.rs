@@ -200,7 +200,7 @@ impl Listed for Properties {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("created_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.purpose, t.price, t.address, t.city, \
         t.country, t.location, t.area, t.rooms, t.floor, t.floors, t.features, t.description, t.media, t.portals, \
-        t.portal_errors, t.owner_id, owner.name as owner_name, t.tags, t.shared, t.custom, t.archived, t.copied_from, \
+        t.portal_errors, t.owner_id, owner.name as owner_name, t.tags, t.shared, r.custom, t.archived, t.copied_from, \
         t.created_at, t.updated_at";
     const JOINS: &'static str = "left join read_users owner on owner.tenant_id = t.tenant_id and owner.id = t.owner_id";
 }

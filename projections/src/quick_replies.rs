@@ -121,7 +121,7 @@ impl Listed for QuickReplies {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.text, t.label_id, label.name as label_name, \
         label.color as label_color, t.attachments, t.user_id, holder.name as user_name, t.owner_id, \
-        owner.name as owner_name, t.tags, t.shared, t.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
+        owner.name as owner_name, t.tags, t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_labels label on label.tenant_id = t.tenant_id and label.id = t.label_id \
         left join read_users holder on holder.tenant_id = t.tenant_id and holder.id = t.user_id \

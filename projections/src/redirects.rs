@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Aggregate, Id, catalogue,
-    company::Company,
-    contact::Contact,
+    Id, catalogue,
     filter::{Condition, FieldKind, Filter, Scalar, Test},
-    ticket::Ticket,
+    merging::KINDS,
 };
 use eventstore::{Log, Recorded};
 use schemars::JsonSchema;
@@ -15,14 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::{AsOf, Column, Error, Keys, Listed, ReadModel, Unreadable, as_of};
+use crate::{AsOf, Column, Error, Keys, Listed, ReadModel, Unreadable, as_of, fields::Fields, sql};
 
 /// Records that were ever merged.
 #[derive(Clone, Copy, Debug)]
 pub struct Redirects;
-
-/// The kinds of records that merge.
-pub const KINDS: &[&str] = &[Contact::KIND, Company::KIND, Ticket::KIND];
 
 /// What a column of ids refers to, so that lists follow merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +30,8 @@ pub enum Refers {
     Listed(&'static str),
     /// To records of any kind.
     Any,
+    /// To what the custom fields of this kind of record refer to, which stand in one JSON column.
+    Custom(&'static str),
 }
 
 /// A record that was merged at least once.
@@ -80,14 +77,16 @@ impl ReadModel for Redirects {
     }
 }
 
-/// Whether the records of a list refer to some that merge.
-pub(crate) fn refer<M: Listed>() -> bool {
-    M::COLUMNS.iter().any(|column| column.refers.is_some())
+/// The columns of a list that refer to records; that of its custom fields may.
+fn referring<M: Listed>() -> impl Iterator<Item = Column> {
+    let custom = M::CUSTOM.map(|kind| Column::id("custom").of(Refers::Custom(kind)));
+    M::COLUMNS.iter().copied().chain(custom).filter(|column| column.refers.is_some())
 }
 
 /// The read models that decide what a list shows besides its own: whoever waits for a position waits for them too.
 pub fn follows<M: Listed>() -> impl Iterator<Item = &'static str> {
-    M::FOLLOWS.iter().copied().chain(refer::<M>().then_some(Redirects::NAME))
+    let redirects = referring::<M>().next().map(|_| Redirects::NAME);
+    M::FOLLOWS.iter().copied().chain(redirects).chain(M::CUSTOM.map(|_| Fields::NAME))
 }
 
 /// Where the rows of a list, aliased `t`, come from, with what they refer to as `r`: a column for each that refers to
@@ -95,83 +94,115 @@ pub fn follows<M: Listed>() -> impl Iterator<Item = &'static str> {
 /// whom, `kind-id` for `kind-id`, at a point in the past.
 pub(crate) fn shown<M: Listed>(source: &str, past: Option<&str>) -> String {
     let mut columns = vec![format!("{}::jsonb as past", past.unwrap_or("null"))];
-    let all = M::COLUMNS.iter().flat_map(|column| resolved(column, past));
+    let survivors = Survivors { past };
+    let all = referring::<M>().flat_map(|column| survivors.shown(&column));
     columns.extend(all.map(|(name, value)| format!("{value} as {name}")));
     format!("{source} t cross join lateral (select {} offset 0) r {}", columns.join(", "), M::JOINS)
 }
 
-/// What a column of `t` refers to, by the names of the columns that say it.
-fn resolved(column: &Column, past: Option<&str>) -> Vec<(&'static str, String)> {
-    let Some(refers) = column.refers else { return Vec::new() };
-    let survivor = |kind: &str, id: &str| match past {
-        Some(past) => format!("coalesce({past}::jsonb->>({kind} || '-' || {id}), {id})"),
-        None => format!("read_survivor(t.tenant_id, {kind}, {id})"),
-    };
-    // Hardly any record was merged: only for those that were somebody is looked for.
-    let guarded = |condition: &str, merged: String, usual: &str| match past {
-        Some(_) => merged,
-        None => format!(
-            "case when exists (select from read_redirects x where x.tenant_id = t.tenant_id \
-             and x.into_id is not null and {condition}) then {merged} else {usual} end"
-        ),
-    };
-    let (name, t) = (column.name, format!("t.{}", column.name));
-    let any = format!("x.record_id = any ({t})");
-    let one = |kind: &str| {
-        let condition = format!("x.kind = {kind} and x.record_id = {t}");
-        vec![(name, guarded(&condition, survivor(kind, &t), &t))]
-    };
-    let several = |each: String| {
-        let merged = format!("array(select distinct {each} collate \"C\" from unnest({t}) u (id) order by 1)");
-        vec![(name, guarded(&any, merged, &t))]
-    };
-    match refers {
-        Refers::To(kind) if column.kind == FieldKind::Set => several(survivor(&format!("'{kind}'"), "u.id")),
-        Refers::To(kind) => one(&format!("'{kind}'")),
-        Refers::By(other) => one(&format!("t.{other}")),
-        Refers::Any => several(KINDS.iter().fold("u.id".to_owned(), |id, kind| survivor(&format!("'{kind}'"), &id))),
-        Refers::Listed(json) => {
-            let each = survivor("(s->>'kind')", "(s->>'id')");
-            let ids = format!(
-                "array(select distinct {each} collate \"C\" from jsonb_array_elements(t.{json}) e (s) order by 1)"
-            );
-            let subjects = format!(
-                "(select coalesce(jsonb_agg(one order by place), '[]') from (\
-                 select jsonb_build_object('kind', s->>'kind', 'id', {each}) as one, min(place) as place \
-                 from jsonb_array_elements(t.{json}) with ordinality e (s, place) group by 1) listed)"
-            );
-            vec![(name, guarded(&any, ids, &t)), (json, guarded(&any, subjects, &format!("t.{json}")))]
+/// Who goes on for merged records: as it is now, or as a JSON object at this placeholder says.
+#[derive(Clone, Copy)]
+struct Survivors<'a> {
+    past: Option<&'a str>,
+}
+
+impl Survivors<'_> {
+    /// The record that goes on for the one of this kind with this id, both SQL.
+    fn of(self, kind: &str, id: &str) -> String {
+        match self.past {
+            Some(past) => format!("coalesce({past}::jsonb->>({kind} || '-' || {id}), {id})"),
+            None => format!("read_survivor(t.tenant_id, {kind}, {id})"),
         }
+    }
+
+    /// Hardly any record was merged: only for those that were, which a condition on `x` finds, somebody is looked for.
+    fn guarded(self, condition: &str, merged: String, usual: &str) -> String {
+        match self.past {
+            Some(_) => merged,
+            None => format!(
+                "case when exists (select from read_redirects x where x.tenant_id = t.tenant_id \
+                 and x.into_id is not null and {condition}) then {merged} else {usual} end"
+            ),
+        }
+    }
+
+    /// The ids in a column of `t`, those that go on for merged ones.
+    fn ids(self, column: &Column, refers: Refers) -> String {
+        let t = sql::column(column.name, column.kind);
+        let several = |ids: String| self.guarded(&format!("x.record_id = any ({t})"), ids, &t);
+        let each = |survivor: String| {
+            several(format!("array(select distinct {survivor} collate \"C\" from unnest({t}) u (id) order by 1)"))
+        };
+        let one = |kind: &str| self.guarded(&format!("x.kind = {kind} and x.record_id = {t}"), self.of(kind, &t), &t);
+        match refers {
+            Refers::To(kind) if column.kind == FieldKind::Set => each(self.of(&format!("'{kind}'"), "u.id")),
+            Refers::To(kind) => one(&format!("'{kind}'")),
+            Refers::By(other) => one(&format!("t.{other}")),
+            Refers::Any => each(KINDS.iter().fold("u.id".to_owned(), |id, kind| self.of(&format!("'{kind}'"), &id))),
+            Refers::Listed(json) => several(format!(
+                "array(select distinct {} collate \"C\" from jsonb_array_elements(t.{json}) e (s) order by 1)",
+                self.of("(s->>'kind')", "(s->>'id')")
+            )),
+            Refers::Custom(kind) => self.custom(kind),
+        }
+    }
+
+    /// The custom fields of `t`, a record of this kind.
+    fn custom(self, kind: &str) -> String {
+        let kinds = KINDS.join(",");
+        // While an older table of fields serves, which knows of no references, it has no such column.
+        let target = "(to_jsonb(f)->>'target')";
+        let each = self.of(target, "(t.custom->>f.key)");
+        let merged = format!(
+            "t.custom || coalesce((select jsonb_object_agg(f.key, {each}) from read_fields f \
+             where f.tenant_id = t.tenant_id and f.entity = '{kind}' and f.type = 'reference' \
+             and {target} = any ('{{{kinds}}}') and t.custom->>f.key is not null), '{{}}')"
+        );
+        self.guarded("x.record_id in (select c.value from jsonb_each_text(t.custom) c)", merged, "t.custom")
+    }
+
+    /// What is shown of a column of `t`, by the names of the columns of `r`.
+    fn shown(self, column: &Column) -> Vec<(&'static str, String)> {
+        let Some(refers) = column.refers else { return Vec::new() };
+        let ids = self.ids(column, refers);
+        if let Some((json, member)) = column.name.split_once('.') {
+            let whole = format!("jsonb_set(t.{json}, '{{{member}}}', to_jsonb({ids}), false)");
+            return vec![(json, whole)];
+        }
+        let Refers::Listed(json) = refers else { return vec![(column.name, ids)] };
+        let each = self.of("(s->>'kind')", "(s->>'id')");
+        let subjects = format!(
+            "(select coalesce(jsonb_agg(one order by place), '[]') from (\
+             select jsonb_build_object('kind', s->>'kind', 'id', {each}) as one, min(place) as place \
+             from jsonb_array_elements(t.{json}) with ordinality e (s, place) group by 1) listed)"
+        );
+        let any = format!("x.record_id = any (t.{})", column.name);
+        vec![(column.name, ids), (json, self.guarded(&any, subjects, &format!("t.{json}")))]
     }
 }
 
-/// The value of a column that refers to records, with those that go on for merged ones; `None` when it refers to none.
-pub(crate) fn totalled<M: Listed>(field: &str) -> Option<String> {
-    let column = M::COLUMNS.iter().find(|column| column.name == field)?;
-    resolved(column, None).into_iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+/// The value of a field that refers to records, with those that go on for merged ones; `None` when it refers to none.
+pub(crate) fn totalled<M: Listed>(field: &str, kind: FieldKind) -> Option<String> {
+    let survivors = Survivors { past: None };
+    match refers::<M>(field, kind)? {
+        Refers::Custom(of) => {
+            let t = sql::column(field, kind);
+            let key = field.strip_prefix("custom.")?;
+            let next = format!("(({})->>'{key}') collate \"C\"", survivors.custom(of));
+            Some(survivors.guarded(&format!("x.record_id = {t}"), next, &t))
+        }
+        refers => {
+            let column = M::COLUMNS.iter().find(|column| column.name == field)?;
+            Some(survivors.ids(column, refers))
+        }
+    }
 }
 
 /// The kinds of records that a column may refer to.
 fn kinds(refers: Refers) -> &'static [&'static str] {
     match refers {
         Refers::To(kind) => KINDS.iter().find(|known| **known == kind).map_or(&[], std::slice::from_ref),
-        Refers::By(_) | Refers::Listed(_) | Refers::Any => KINDS,
-    }
-}
-
-fn conditions<'a>(filter: &'a Filter, found: &mut Vec<&'a Condition>) {
-    match filter {
-        Filter::All(filters) | Filter::Any(filters) => filters.iter().for_each(|filter| conditions(filter, found)),
-        Filter::Not(filter) => conditions(filter, found),
-        Filter::Condition(condition) => found.push(condition),
-    }
-}
-
-fn ids(test: &Test) -> &[Scalar] {
-    match test {
-        Test::Eq(value) | Test::Ne(value) => std::slice::from_ref(value),
-        Test::In(values) | Test::NotIn(values) => values,
-        _ => &[],
+        Refers::By(_) | Refers::Listed(_) | Refers::Any | Refers::Custom(_) => KINDS,
     }
 }
 
@@ -184,16 +215,14 @@ type Families = BTreeMap<(&'static str, String), Vec<String>>;
 /// # Errors
 /// When the database fails.
 pub(crate) async fn followed<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<Filter, sqlx::Error> {
-    let mut all = Vec::new();
-    conditions(filter, &mut all);
     let mut asked: BTreeSet<(&'static str, String)> = BTreeSet::new();
-    for condition in all {
-        let Some(refers) = refers::<M>(&condition.field) else { continue };
-        for id in ids(&condition.test) {
+    filter.conditions(&mut |condition| {
+        let Some(refers) = refers::<M>(&condition.field, condition.kind) else { return };
+        for id in condition.test.named() {
             let Scalar::Text(id) = id else { continue };
             asked.extend(kinds(refers).iter().map(|kind| (*kind, id.clone())));
         }
-    }
+    });
     if asked.is_empty() {
         return Ok(filter.clone());
     }
@@ -201,8 +230,12 @@ pub(crate) async fn followed<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filt
     Ok(if families.is_empty() { filter.clone() } else { widened::<M>(filter, &families) })
 }
 
-fn refers<M: Listed>(field: &str) -> Option<Refers> {
-    M::COLUMNS.iter().find(|column| column.name == field).and_then(|column: &Column| column.refers)
+/// What a field of a list refers to.
+fn refers<M: Listed>(field: &str, kind: FieldKind) -> Option<Refers> {
+    if field.starts_with("custom.") {
+        return M::CUSTOM.filter(|_| kind == FieldKind::Id).map(Refers::Custom);
+    }
+    M::COLUMNS.iter().find(|column| column.name == field).and_then(|column| column.refers)
 }
 
 fn widened<M: Listed>(filter: &Filter, families: &Families) -> Filter {
@@ -212,10 +245,10 @@ fn widened<M: Listed>(filter: &Filter, families: &Families) -> Filter {
         Filter::Any(filters) => Filter::Any(each(filters)),
         Filter::Not(filter) => Filter::Not(Box::new(widened::<M>(filter, families))),
         Filter::Condition(condition) => {
-            let Some(refers) = refers::<M>(&condition.field) else { return filter.clone() };
+            let Some(refers) = refers::<M>(&condition.field, condition.kind) else { return filter.clone() };
             let mut wide: BTreeSet<String> = BTreeSet::new();
             let mut wider = false;
-            for id in ids(&condition.test) {
+            for id in condition.test.named() {
                 let Scalar::Text(id) = id else { return filter.clone() };
                 wide.insert(id.clone());
                 for kind in kinds(refers) {
@@ -277,8 +310,9 @@ impl Past {
     pub(crate) async fn of<M: Listed>(&mut self, log: &Log, tenant: Id, row: &Value, at: AsOf) -> Result<Value, Error> {
         let mut named: BTreeSet<(String, Id)> = BTreeSet::new();
         let text = |value: &Value| value.as_str().and_then(|text| text.parse::<Id>().ok());
-        for column in M::COLUMNS {
-            let (Some(refers), value) = (column.refers, &row[column.name]) else { continue };
+        for column in referring::<M>() {
+            let Some(refers) = column.refers else { continue };
+            let value = row.pointer(&format!("/{}", column.name.replace('.', "/"))).unwrap_or(&Value::Null);
             let listed = value.as_array().into_iter().flatten().chain([value]).filter_map(text);
             match refers {
                 Refers::To(kind) => named.extend(listed.map(|id| (kind.to_owned(), id))),
@@ -288,6 +322,10 @@ impl Past {
                 }
                 Refers::Any => {
                     named.extend(listed.flat_map(|id| KINDS.iter().map(move |kind| ((*kind).to_owned(), id))));
+                }
+                Refers::Custom(_) => {
+                    let values = value.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(text);
+                    named.extend(values.flat_map(|id| KINDS.iter().map(move |kind| ((*kind).to_owned(), id))));
                 }
                 Refers::Listed(json) => named.extend(
                     row[json]
@@ -333,6 +371,8 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
+    use domain::ticket::Ticket;
+
     use super::*;
     use crate::fold::tests::{id, recorded};
 

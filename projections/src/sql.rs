@@ -8,7 +8,7 @@ use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
-use crate::{Column, Listed, redirects, registry};
+use crate::{Column, Listed, registry};
 
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +166,7 @@ impl Sql {
         if let Some(by) = name.by {
             self.push("t.").push(by).push(" = '").push(kind).push("' and ");
         }
-        let merges = redirects::KINDS.contains(&kind);
+        let merges = domain::merging::KINDS.contains(&kind);
         self.push("t.").push(name.column).push(if name.kind.is_set() { " && array(" } else { " = any (array(" });
         self.push("with called as (select n.id from ").push(registry::listing(kind)).push(" n where n.tenant_id = ");
         self.again(0).push(if merges { " and n.merged_into is null and " } else { " and " });
@@ -268,7 +268,7 @@ fn text(value: &Scalar) -> String {
 
 /// An expression in the form in which values of its kind are compared: what [`domain::text`] and [`domain::phone`] do to
 /// the values that they are compared with.
-fn compared(expression: &str, kind: FieldKind) -> String {
+pub(crate) fn compared(expression: &str, kind: FieldKind) -> String {
     match kind {
         FieldKind::Text | FieldKind::Email => format!("text_typed({expression})"),
         FieldKind::Tags => format!("texts_typed({expression})"),

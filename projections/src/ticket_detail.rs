@@ -162,6 +162,7 @@ impl Listed for TicketDetail {
         Column::id("id"),
         Column::reference("requester_id", Refers::By("requester_kind")).nullable(),
         Column::reference("company_id", Refers::To("company")).nullable(),
+        Column::reference("split_from", Refers::To("ticket")).nullable(),
     ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("id")];

@@ -363,7 +363,7 @@ impl Listed for TicketList {
         Column::integer("message_count"),
         Column::integer("rating").nullable(),
         Column::id("merged_into").nullable().hiding(),
-        Column::id("split_from").nullable(),
+        Column::reference("split_from", Refers::To("ticket")).nullable(),
         Column::called(&listed::REQUESTER),
         Column::called(&listed::COMPANY),
         Column::called(&listed::TEAM),
@@ -384,9 +384,9 @@ pub(crate) const SELECT: &str = "t.id, t.version, t.position, t.number, t.title,
     t.category, t.requester_kind, r.requester_id, coalesce(contact.name, requesting.name) as requester_name, \
     r.company_id, company.name as company_name, t.team_id, team.name as team_name, t.assignee_id, \
     assignee.name as assignee_name, t.product_id, product.name as product_name, product.color as product_color, \
-    product.icon as product_icon, t.entitlement_id, t.tags, t.custom, t.channel, t.origin, t.opened_at, t.updated_at, \
+    product.icon as product_icon, t.entitlement_id, t.tags, r.custom, t.channel, t.origin, t.opened_at, t.updated_at, \
     t.first_reply_at, t.last_message_at, t.last_customer_message_at, t.resolved_at, t.closed_at, t.snoozed_until, \
-    t.reopened_count, t.message_count, t.rating, t.merged_into, t.split_from";
+    t.reopened_count, t.message_count, t.rating, t.merged_into, r.split_from";
 
 /// Where the names come from.
 pub(crate) const JOINS: &str = "\

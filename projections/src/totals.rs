@@ -23,7 +23,8 @@ pub const MAX_GROUPS: i64 = 1000;
 /// The records that have one value.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Group {
-    /// The value; null for those without one. Of a field with several values, each record counts under each of them.
+    /// The value; null for those without one. Of a field with several values, each record counts under each of them. Text
+    /// that people type counts as one where `eq` does; this is how most write it, the smallest where several do.
     pub value: Value,
     /// How many records.
     pub count: i64,
@@ -104,17 +105,33 @@ pub async fn groups<M: Listed>(
 ) -> Result<Vec<Group>, sqlx::Error> {
     let filter = &redirects::followed::<M>(pool, tenant, filter).await?;
     let mut sql = over::<M>(tenant);
-    let value = redirects::totalled::<M>(&by.name).unwrap_or_else(|| by.expression());
-    // A record without any value of a set counts as one without a value.
+    let value = redirects::totalled::<M>(&by.name, by.kind).unwrap_or_else(|| by.expression());
+    // A record without any value of a set counts as one without a value; one with two spellings of a tag counts once.
     let value = match by.kind {
+        FieldKind::Tags => format!(
+            "unnest(case when cardinality({value}) > 0 then array(select distinct on (text_typed(u.tag)) u.tag \
+             from unnest({value}) u (tag) order by text_typed(u.tag), u.tag collate \"C\") else array[null] end)"
+        ),
         kind if kind.is_set() => {
             format!("unnest(case when cardinality({value}) > 0 then {value} else array[null] end)")
         }
         _ => value,
     };
-    sql.push("select to_jsonb(value)::text, count(*) from (select ").push(&value).push(" as value");
+    let one = if by.kind == FieldKind::Tags { FieldKind::Text } else { by.kind };
+    let typed = matches!(one, FieldKind::Text | FieldKind::Email | FieldKind::Phone);
+    sql.push("with spelt as (select value, count(*) as number from (select ").push(&value).push(" as value");
     condition::<M>(&mut sql, filter, &[]);
-    sql.push(&format!(") matching group by value order by count(*) desc, value limit {MAX_GROUPS}"));
+    sql.push(") matching group by value) select ");
+    if typed {
+        let same = sql::compared("value", one);
+        sql.push(
+            "to_jsonb((array_agg(value order by number desc, value collate \"C\"))[1])::text, sum(number)::bigint",
+        );
+        sql.push(" from spelt group by ").push(&same).push(" order by 2 desc, 1");
+    } else {
+        sql.push("to_jsonb(value)::text, number from spelt order by number desc, value");
+    }
+    sql.push(&format!(" limit {MAX_GROUPS}"));
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let rows: Vec<(Option<String>, i64)> = Sql::supply(sql.values.clone(), query).fetch_all(pool).await?;
     let read = |(value, count): (Option<String>, i64)| {

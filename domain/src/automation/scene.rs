@@ -99,6 +99,8 @@ pub struct Scene {
     records: BTreeMap<String, Sight>,
     /// The ids of the records, as filters compare them.
     ids: BTreeMap<String, Value>,
+    /// Of merged records that conditions name or find, those that go on.
+    survivors: BTreeMap<String, String>,
 }
 
 impl From<Arc<Value>> for Sight {
@@ -117,7 +119,13 @@ impl Scene {
         event.insert("actor".into(), json!(trigger.actor));
         event.extend(trigger.data.as_object().cloned().unwrap_or_default());
         let event = Value::Object(event);
-        let mut scene = Scene { event, subjects: Vec::new(), records: BTreeMap::new(), ids: BTreeMap::new() };
+        let mut scene = Scene {
+            event,
+            subjects: Vec::new(),
+            records: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            survivors: BTreeMap::new(),
+        };
         for (subject, record) in records {
             if !scene.records.contains_key(&subject.kind) {
                 scene.records.insert(subject.kind.clone(), record);
@@ -155,6 +163,13 @@ impl Scene {
                 *id = json!(next);
             }
         }
+        self
+    }
+
+    /// The same for conditions that name or find these merged records, each with the one that goes on.
+    #[must_use]
+    pub fn knowing(mut self, survivors: impl IntoIterator<Item = (Id, Id)>) -> Scene {
+        self.survivors.extend(survivors.into_iter().map(|(gone, next)| (gone.to_string(), next.to_string())));
         self
     }
 
@@ -219,5 +234,9 @@ fn inside<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
 impl Lookup for Scene {
     fn value(&self, field: &str) -> Option<&Value> {
         self.get(field)
+    }
+
+    fn survivor(&self, id: &str) -> Option<&str> {
+        self.survivors.get(id).map(String::as_str)
     }
 }

@@ -63,8 +63,18 @@ fn called((source, external_id): (String, String)) -> Result<ExternalId, Problem
     Ok(id)
 }
 
+/// The record that another system calls so, or the one that goes on for it.
 async fn find<A: Aggregate>(app: &App, caller: &Caller, called: &ExternalId) -> Result<Option<Id>, Problem> {
-    Ok(import::external(&app.log, caller.tenant, A::KIND, called).await?)
+    let Some(first) = import::external(&app.log, caller.tenant, A::KIND, called).await? else { return Ok(None) };
+    let mut chain = vec![first];
+    while let Some(last) = chain.last() {
+        let (state, _) = app.commands.load_current::<A>(caller.tenant, *last).await?;
+        match state.merged_into().filter(|next| !chain.contains(next)) {
+            Some(next) => chain.push(next),
+            None => break,
+        }
+    }
+    Ok(chain.pop())
 }
 
 fn unknown<A: Aggregate>(called: &ExternalId) -> Problem {

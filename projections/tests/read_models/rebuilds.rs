@@ -203,7 +203,10 @@ async fn a_released_list_gives_way_to_its_next_version() {
         world.tell::<Ticket>(id(number), [opened(number, "A ticket")]).await;
     }
     let (progress, _) = watch::channel(Progress::default());
-    tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, &["ticket_list"], progress)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), rebuild(&world.log, &["ticket_list"], progress))
+        .await
+        .unwrap()
+        .unwrap();
     let models = world.models().await;
     let last = world.tell::<Ticket>(id(0), [Event::Closed { stage: None }]).await;
     models.settle(last).await.unwrap();

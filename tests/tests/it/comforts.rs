@@ -2,9 +2,9 @@
 
 use deskfold_tests::Server;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{condition, contact, each, filtered, texts, ticket, user};
+use crate::world::{condition, contact, each, field, filtered, texts, ticket, user};
 
 #[tokio::test]
 async fn me_has_a_name_and_roles() {
@@ -68,6 +68,47 @@ async fn one_request_counts_by_stage_and_adds_up_what_is_unread() {
     let problem = client.get("/v1/leads?group=created_at").await.problem(422, "group_field_unknown");
     assert_eq!(problem["errors"][0]["pointer"], "/group");
     client.get("/v1/leads?sum=name").await.problem(422, "sum_field_unknown");
+}
+
+#[tokio::test]
+async fn text_that_people_type_is_grouped_as_eq_compares_it_and_amounts_are_not_added_up_across_currencies() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    field(client, "lead", "street", "text", json!({})).await;
+    field(client, "lead", "budget", "money", json!({})).await;
+    for (city, tags) in [
+        ("Praha", json!(["VIP", "vip"])),
+        ("Praha", json!(["vip"])),
+        ("praha", json!(["Vip"])),
+        ("PRAHA ", json!([])),
+        ("plzen", json!([])),
+        ("Plzen", json!([])),
+        ("Plzeň", json!([])),
+    ] {
+        let custom = json!({ "street": city, "budget": { "amount": "5", "currency": "EUR" } });
+        let lead = json!({ "name": "Lead", "city": city, "tags": tags, "custom": custom });
+        client.create("/v1/leads", lead).await;
+    }
+    client.create("/v1/leads", json!({ "name": "Nowhere" })).await;
+    server.settle().await;
+    let groups = async |field: &str| client.read(&format!("/v1/leads?group={field}&limit=1")).await["groups"].clone();
+    let group = |value: Value, count: i64| json!({ "value": value, "count": count });
+    // The most frequent spelling stands for all, the smallest where several are as frequent.
+    let cities =
+        json!([group(json!("Praha"), 4), group(json!("Plzen"), 2), group(json!("Plzeň"), 1), group(json!(null), 1)]);
+    assert_eq!(groups("city").await, cities);
+    assert_eq!(groups("custom.street").await, cities);
+    let tags = groups("tags").await;
+    assert_eq!(tags, json!([group(json!(null), 5), group(json!("VIP"), 3)]), "two spellings of a record count once");
+    // A group counts what `eq` finds.
+    for known in cities.as_array().unwrap().iter().filter(|group| !group["value"].is_null()) {
+        let filter = condition("city", "eq", known["value"].clone());
+        let found = client.read(&filtered("/v1/leads?count=exact&limit=1", &filter)).await;
+        assert_eq!(found["total"], known["count"], "{known}");
+    }
+    for money in ["amount.amount", "custom.budget.amount", "custom.budget"] {
+        client.get(&format!("/v1/leads?sum={money}")).await.problem(422, "sum_field_unknown");
+    }
 }
 
 #[tokio::test]

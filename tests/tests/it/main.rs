@@ -10,6 +10,7 @@ mod custom_fields;
 mod explained;
 mod feed_worlds;
 mod feeds;
+mod followed;
 mod ground;
 mod harness;
 mod health;
