@@ -220,15 +220,14 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     crate::conversation::REPLY_ANY,
 ];
 
-/// Everything that can be permitted: `{kind}.{command}` for every command but those of [`Aggregate::UNREAD`],
+/// Everything that can be permitted: `{kind}.{command}` for every command,
 /// `{kind}.{command}_any` for those of [`Aggregate::OWN`], `{kind}.read` for every kind, and what belongs to no single kind.
 pub fn permissions() -> &'static BTreeSet<String> {
     struct Permissions(BTreeSet<String>);
     impl Visitor for Permissions {
         fn visit<A: Aggregate>(&mut self) {
             let commands = A::commands(&mut SchemaGenerator::default());
-            let read = commands.iter().filter(|command| !A::UNREAD.contains(&command.name.as_str()));
-            self.0.extend(read.map(|command| format!("{}.{}", A::KIND, command.name)));
+            self.0.extend(commands.iter().map(|command| format!("{}.{}", A::KIND, command.name)));
             self.0.insert(format!("{}.read", A::KIND));
             self.0.extend(A::OWN.iter().map(|name| format!("{}.{name}{OF_OTHERS}", A::KIND)));
         }

@@ -39,9 +39,8 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     const COPIES: bool = false;
     /// Commands that only Deskfold itself issues: no route is mounted for them.
     const INTERNAL: &'static [&'static str] = &[];
-    /// Commands that record what nothing heeds yet: they are not offered until something does. What was recorded by them
-    /// stays readable.
-    const UNREAD: &'static [&'static str] = &[];
+    /// Commands that record what nothing heeds yet: documents say so, so that nobody relies on it.
+    const AHEAD: &'static [&'static str] = &[];
     /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
     /// that one may do it to a colleague's too: [`Ctx::must_own`].
     const OWN: &'static [&'static str] = &[];
@@ -54,7 +53,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// Whether others than Deskfold itself may issue a command: whether there is a route, a permission and a rule's action.
     fn offers(command: &str) -> bool {
-        !Self::INTERNAL.contains(&command) && !Self::UNREAD.contains(&command)
+        !Self::INTERNAL.contains(&command)
     }
 
     /// Says what follows from a command in this state.

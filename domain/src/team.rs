@@ -227,7 +227,7 @@ impl Aggregate for Team {
     const KIND: &'static str = "team";
     const PLURAL: &'static str = "teams";
     const CREATE: &'static str = "create";
-    const UNREAD: &'static [&'static str] =
+    const AHEAD: &'static [&'static str] =
         &["assign_calendar", "disable_channel", "enable_channel", "publish_help_centre", "unpublish_help_centre"];
     type Command = Command;
     type Event = Event;

@@ -265,7 +265,7 @@ impl Aggregate for Tenant {
     const PLURAL: &'static str = "tenants";
     const CREATE: &'static str = "create";
     const INTERNAL: &'static [&'static str] = &["create"];
-    const UNREAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
+    const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
     type Command = Command;
     type Event = Event;
 

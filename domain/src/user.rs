@@ -437,7 +437,7 @@ impl Aggregate for User {
     const PLURAL: &'static str = "users";
     const CREATE: &'static str = "invite";
     const INTERNAL: &'static [&'static str] = &["finish_hand_over"];
-    const UNREAD: &'static [&'static str] =
+    const AHEAD: &'static [&'static str] =
         &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
     type Command = Command;

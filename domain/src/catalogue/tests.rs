@@ -38,7 +38,7 @@ fn names_are_plain_and_everything_is_described() {
             let both = names(&commands).intersection(&names(&events)).copied().collect::<BTreeSet<_>>();
             assert!(both.is_subset(&BTreeSet::from(["split"])), "{}: {both:?} name commands and events", A::KIND);
             let commands = names(&commands);
-            for name in A::INTERNAL.iter().chain(A::UNREAD).chain([&A::CREATE]) {
+            for name in A::INTERNAL.iter().chain(A::AHEAD).chain([&A::CREATE]) {
                 assert!(commands.contains(name), "{} has no command {name}", A::KIND);
             }
         }

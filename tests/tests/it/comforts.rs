@@ -200,7 +200,7 @@ async fn chats_are_found_by_the_names_of_their_contact_and_labels() {
         }
         chats.push(chat);
     }
-    let found = async |filter: serde_json::Value| {
+    let found = async |filter: Value| {
         server.settle().await;
         let mut ids = texts(&client.read(&filtered("/v1/conversations", &filter)).await, "id");
         ids.sort_by_key(|id| chats.iter().position(|chat| chat == id));

@@ -87,8 +87,7 @@ fn every_command_and_every_event_is_described() {
             let kind = pascal(A::KIND);
             for command in A::commands(&mut schemars::SchemaGenerator::default()) {
                 let schema = &document["components"]["schemas"][format!("{kind}{}Command", pascal(&command.name))];
-                let read = !A::UNREAD.contains(&command.name.as_str());
-                assert_eq!(schema.is_object(), read, "{kind} {}: schema", command.name);
+                assert!(schema.is_object(), "{kind} {}: no schema", command.name);
                 if !A::offers(&command.name) {
                     continue;
                 }

@@ -20,9 +20,6 @@ pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Vari
     for command in commands {
         let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
         let required = required.is_some_and(|required| !required.is_empty());
-        if A::UNREAD.contains(&command.name.as_str()) {
-            continue;
-        }
         let name = format!("{}{}Command", pascal(A::KIND), pascal(&command.name));
         let body = document.schemas.add(&name, described(&command));
         if !A::offers(&command.name) {
@@ -30,7 +27,10 @@ pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Vari
         }
         let command = Described::<A> {
             name: command.name.clone(),
-            description: command.description.clone(),
+            description: match A::AHEAD.contains(&command.name.as_str()) {
+                true => format!("{}\n\n{AHEAD}", command.description),
+                false => command.description.clone(),
+            },
             body,
             required,
             examples: examples.get(&command.name).and_then(Value::as_object).cloned().unwrap_or_default(),
@@ -40,6 +40,9 @@ pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Vari
         command.put(document);
     }
 }
+
+/// What is said of commands whose record nobody reads yet.
+const AHEAD: &str = "It is recorded and shown; nothing acts on it yet.";
 
 struct Described<A> {
     name: String,
