@@ -1,7 +1,7 @@
 # `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything; both use one quick build. `make
-# release` makes the optimised program, `make bench` measures it, with BENCH="--tickets 1000000" on a large desk, and
-# `make crash ROUNDS=20` kills its processes at random, and `make desk-dump` adds a desk of today's program to those that
-# later ones must take over. All first install what is missing.
+# release` makes the optimised program in target/dist, its symbols beside it, `make bench` measures it, with
+# BENCH="--tickets 1000000" on a large desk, `make crash ROUNDS=20` kills its processes at random, and `make desk-dump` adds a
+# desk of today's program to those that later ones must take over. All first install what is missing.
 
 LISTEN ?= 127.0.0.1:8080
 DATA_DIR ?= ./data
@@ -19,7 +19,7 @@ test: prerequisites
 	cargo test --workspace
 
 release: prerequisites
-	cargo build --release --bin deskfold
+	deploy/release.sh
 
 bench: prerequisites
 	tests/bench.sh $(BENCH)

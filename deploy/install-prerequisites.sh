@@ -1,12 +1,14 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need, NATS' client for Python in target/python.
+# `tests` also what only its tests need, NATS' client for Python in target/python and Prometheus' promtool in target/tools.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
 oldest_postgresql=15
 nats_client=nats-py==2.16.0
-python_libraries=$(cd "$(dirname "$0")/.." && pwd)/target/python
+target=$(cd "$(dirname "$0")/.." && pwd)/target
+python_libraries=$target/python
+tools=$target/tools
 
 has_postgresql() {
     local postgres version
@@ -32,6 +34,36 @@ has_nats_client() {
     PYTHONPATH=$python_libraries python3 -c 'import nats' 2>/dev/null
 }
 
+has_promtool() {
+    command -v promtool >/dev/null || [ -x "$tools/promtool" ]
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# Out of its package, of which nothing is installed: no server, no service. Without it tests are skipped, and say so.
+install_promtool() {
+    local directory
+    directory=$(mktemp -d)
+    if (
+        cd "$directory" &&
+            { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; } &&
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar --extract --to-stdout ./usr/bin/promtool >promtool &&
+            chmod 755 promtool
+    ) </dev/null >/dev/null 2>&1; then
+        mkdir -p "$tools"
+        mv "$directory/promtool" "$tools/promtool"
+    else
+        echo "promtool cannot be had: the alerts' own tests are skipped." >&2
+    fi
+    rm -rf "$directory"
+}
+
 # Without it one test is skipped, and says so: no reason to stop.
 install_nats_client() {
     mkdir -p "$python_libraries"
@@ -43,6 +75,9 @@ install_nats_client() {
 wants_nats_client=false
 if [ "${1:-}" = tests ] && ! has_nats_client; then
     wants_nats_client=true
+fi
+if [ "${1:-}" = tests ] && ! has_promtool && command -v apt-get >/dev/null; then
+    install_promtool
 fi
 
 missing=()
@@ -69,11 +104,7 @@ MESSAGE
     exit 1
 fi
 
-if [ "$(id -u)" -eq 0 ]; then
-    as_root() { "$@"; }
-elif command -v sudo >/dev/null; then
-    as_root() { sudo "$@"; }
-else
+if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
     echo "Missing: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
     exit 1
 fi

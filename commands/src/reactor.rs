@@ -9,13 +9,20 @@ use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::{Notify, watch};
 
-use crate::{Commands, rules::Rules, timers::Timers};
+use crate::{
+    Commands,
+    rules::Rules,
+    timers::{Kind, Timers},
+};
 
 /// Waits until a read model has every event up to a position, for a while; whether it has.
 pub type Reach = Arc<dyn Fn(&'static str, i64) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// What time it is: tests move it.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// What may become of a rule's run.
+const OUTCOMES: [&str; 6] = ["matched", "skipped", "cancelled", "executed", "failed", "parked"];
 
 /// What is counted of reactors and timers. How far reactors are behind is counted with the other subscriptions.
 #[derive(Clone, Debug)]
@@ -44,6 +51,13 @@ impl ReactMetrics {
                 "Runs of rules that were given up and wait for somebody.",
             )?,
         };
+        // There from the start, so that the first failure is an increase and not only a new series.
+        for outcome in OUTCOMES {
+            metrics.runs(outcome, 0);
+        }
+        for kind in Kind::ALL {
+            metrics.fired.with_label_values(&[kind.name()]);
+        }
         registry.register(Box::new(metrics.runs.clone()))?;
         registry.register(Box::new(metrics.fired.clone()))?;
         registry.register(Box::new(metrics.late.clone()))?;

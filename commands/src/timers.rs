@@ -60,7 +60,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
+    pub(crate) const ALL: [Kind; 4] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

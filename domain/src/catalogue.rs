@@ -202,6 +202,11 @@ pub fn has_event(event_type: &str) -> bool {
     event_type.split_once('.').is_some_and(known)
 }
 
+/// Every type of event: `ticket.opened` and so on.
+pub fn event_types() -> impl Iterator<Item = String> {
+    kinds().flat_map(|kind| kind.events.keys().map(|event| format!("{}.{event}", kind.name)))
+}
+
 /// Whether records of this kind take custom fields.
 pub fn takes_custom_fields(name: &str) -> bool {
     kind(name).is_some_and(|kind| kind.custom)

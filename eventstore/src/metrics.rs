@@ -6,7 +6,7 @@ use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Op
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) appends: IntCounter,
-    pub(crate) append_events: IntCounter,
+    pub(crate) append_events: prometheus::IntCounterVec,
     pub(crate) append_conflicts: IntCounter,
     pub(crate) append_retries: IntCounter,
     pub(crate) append_batch_size: Histogram,
@@ -52,7 +52,10 @@ impl Metrics {
         let gauge = |name: &str, help: &str| Opts::new(name, help).namespace("deskfold");
         Ok(Self {
             appends: counter("appends_total", "Appends accepted.")?,
-            append_events: counter("append_events_total", "Events written.")?,
+            append_events: prometheus::IntCounterVec::new(
+                gauge("append_events_total", "Events written by this process."),
+                &["type"],
+            )?,
             append_conflicts: counter(
                 "append_conflicts_total",
                 "Appends refused: a stream had another version or a key was taken.",
@@ -92,6 +95,23 @@ impl Metrics {
                 &["source"],
             )?,
         })
+    }
+
+    /// Counts events of these types from 0, so that the first one of each is an increase and not only a new series.
+    #[must_use]
+    pub fn expecting(self, types: impl IntoIterator<Item = String>) -> Self {
+        for kind in types {
+            self.append_events.with_label_values(&[kind]);
+        }
+        self
+    }
+
+    /// Says no more how a subscription stands: whoever works on it now does.
+    pub(crate) fn forget(&self, subscription: &[String; 2]) {
+        // What was never told of cannot be removed, and need not be.
+        let _ = self.lag_positions.remove_label_values(subscription);
+        let _ = self.lag_seconds.remove_label_values(subscription);
+        let _ = self.parked.remove_label_values(subscription);
     }
 
     /// Batches written so far.

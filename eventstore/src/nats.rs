@@ -64,6 +64,7 @@ pub struct NatsMetrics {
     pub(crate) lag_seconds: Gauge,
     pub(crate) published: IntCounter,
     pub(crate) refusals: IntCounter,
+    pub(crate) refusing: IntGauge,
 }
 
 impl NatsMetrics {
@@ -80,6 +81,7 @@ impl NatsMetrics {
         registry.register(Box::new(metrics.lag_seconds.clone()))?;
         registry.register(Box::new(metrics.published.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
+        registry.register(Box::new(metrics.refusing.clone()))?;
         Ok(metrics)
     }
 
@@ -97,6 +99,10 @@ impl NatsMetrics {
             refusals: counter(
                 "relay_refusals_total",
                 "Times JetStream refused an event, or the relay refused a stream that is not the log's.",
+            )?,
+            refusing: gauge(
+                "relay_refusing",
+                "1 while JetStream holds what is not the log's, and somebody must decide.",
             )?,
         })
     }

@@ -643,6 +643,7 @@ impl Worker {
             _ => self.log.tail().after(self.reached, 1).await.ok(),
         };
         self.report(oldest.and_then(|events| events.first().map(|event| event.recorded_at)));
+        self.nats.metrics().refusing.set(i64::from(state == RelayState::Refusing));
         let status = RelayStatus { state, position: self.reached, behind, reason };
         self.status.send_if_modified(|known| {
             let news = *known != status;

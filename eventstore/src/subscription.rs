@@ -333,7 +333,10 @@ impl<H: Handler> Worker<H> {
                     }
                 }
                 Err(Error::Lost(_)) => Duration::ZERO,
-                Ok(None) => (self.options.lease / 4).min(Duration::from_millis(250)),
+                Ok(None) => {
+                    self.metrics.forget(&self.labels());
+                    (self.options.lease / 4).min(Duration::from_millis(250))
+                }
                 Err(error) => {
                     tracing::warn!(subscription = self.name, %error, "cannot take the lease, trying again");
                     pause = (pause * 2).min(LONGEST_PAUSE);

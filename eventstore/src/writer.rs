@@ -554,7 +554,9 @@ impl Writer {
                         numbers,
                     };
                     metrics.appends.inc();
-                    metrics.append_events.inc_by(count as u64);
+                    for event in append.writes.iter().flat_map(|write| &write.events) {
+                        metrics.append_events.with_label_values(&[&event.kind]).inc();
+                    }
                     if wanted {
                         record(append, &appended, before, &mut events);
                     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
+use axum::{Router, serve::ListenerExt};
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Following, Log, Nats, NatsMetrics, Presence, Relay, RelayHandle, RelayStatus};
@@ -340,9 +340,11 @@ impl App {
     pub async fn start(config: Serve, pool: PgPool) -> Result<(App, Option<FirstAdmin>), StartError> {
         eventstore::MIGRATOR.run(&pool).await?;
         let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let log_options = eventstore::Options {
             command_retention: Duration::from_secs(u64::from(config.command_retention_days) * 24 * 60 * 60),
-            metrics: Some(eventstore::Metrics::register(&registry)?),
+            metrics: Some(eventstore::Metrics::register(&registry)?.expecting(domain::catalogue::event_types())),
             ..eventstore::Options::default()
         };
         let log = Log::open(pool.clone(), log_options).await?;
@@ -409,6 +411,18 @@ impl App {
     /// # Errors
     /// When somebody else listens there after all.
     pub fn listen_on(&self, socket: TcpSocket) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+        self.answer(socket, http::router(self.clone()))
+    }
+
+    /// Answers only whether this process lives, whether it can work, and what it counts.
+    ///
+    /// # Errors
+    /// When somebody else listens there after all.
+    pub fn listen_for_health(&self, socket: TcpSocket) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+        self.answer(socket, http::health_router(self.clone()))
+    }
+
+    fn answer(&self, socket: TcpSocket, router: Router) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
         let cannot = |error| StartError::Io("cannot listen".into(), error);
         let listener = socket.listen(BACKLOG).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -419,7 +433,6 @@ impl App {
             }
         });
         let stopping = self.stopping.clone();
-        let router = http::router(self.clone());
         let server = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
         let serving = tokio::spawn(async move {
             if let Err(error) = server.await {

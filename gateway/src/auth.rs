@@ -48,7 +48,7 @@ pub(crate) fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let half = |bits: u8| char::from(if bits < 10 { b'0' + bits } else { b'a' + bits - 10 });
     bytes.iter().flat_map(|byte| [half(byte >> 4), half(byte & 15)]).collect()
 }

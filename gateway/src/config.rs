@@ -43,6 +43,8 @@ pub enum Command {
     /// Create tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Ask a running server whether it lives, or can work, and end with an error if not: for containers, which have no curl.
+    Health(Health),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -133,6 +135,10 @@ pub struct Serve {
     /// Where to listen for HTTP.
     #[arg(long, env = "DESKFOLD_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are answered besides, such as 0.0.0.0:9090: by a process that has not the role
+    /// api and so listens nowhere else, and on a port that the world cannot reach.
+    #[arg(long, env = "DESKFOLD_HEALTH_LISTEN")]
+    pub health_listen: Option<SocketAddr>,
     /// What this process does; everything by default.
     #[arg(long, env = "DESKFOLD_ROLES", value_delimiter = ',', default_value = "api,project,react,relay")]
     pub roles: Vec<Role>,
@@ -243,6 +249,16 @@ pub enum LogCommand {
         #[arg(long)]
         tenant: Option<String>,
     },
+    /// Read the whole log and check that no position and no version is missing. Prints one JSON object with the SHA-256 over
+    /// every event: two logs with the same one hold the same events, as a backup and what was restored from it must.
+    Verify {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Only up to this position, itself included; by default all.
+        #[arg(long)]
+        until: Option<i64>,
+    },
     /// List subscriptions: where each is and how far behind.
     Subscriptions(Database),
     /// List events that a subscription could not take.
@@ -255,6 +271,17 @@ pub enum LogCommand {
         /// The subscription, such as ticket_list.
         subscription: String,
     },
+}
+
+/// Which server, and what of it.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// The server's address.
+    #[arg(long, env = "DESKFOLD_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// Whether it can work, and not only whether it lives.
+    #[arg(long)]
+    pub ready: bool,
 }
 
 /// Which read models to rebuild.

@@ -206,6 +206,13 @@ impl Reply {
         self.json()
     }
 
+    /// The body as text, which must have come with 200.
+    #[track_caller]
+    pub fn expect_text(self) -> String {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.text
+    }
+
     /// The body as JSON; null when there is none.
     #[track_caller]
     pub fn json(&self) -> Value {

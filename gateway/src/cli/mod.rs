@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod health;
 mod import;
 mod key;
 mod log;
@@ -49,6 +50,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Key(key) => key::run(key).await,
         Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
+        Command::Health(health) => health::run(health).await,
         Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
     }
 }

@@ -25,13 +25,14 @@ pub(super) async fn run(config: Serve) -> Result<(), Failure> {
     let mut stop = stop_signal()?;
     // A cluster is not started in vain.
     let socket = config.roles.contains(&Role::Api).then(|| reserve(config.listen)).transpose()?;
+    let health = config.health_listen.map(reserve).transpose()?;
     let own = config.database.database_url.is_none();
     let connected = match own {
         true => Connected::start(&config.database.data_dir).await?,
         false => Connected::to(&config.database).await?,
     };
     let served = tokio::select! {
-        served = serve(&config, &connected, socket, &mut stop) => served,
+        served = serve(&config, &connected, socket, health, &mut stop) => served,
         // Whoever runs this process, systemd or Kubernetes, sees it fail and starts it again.
         gone = connected.gone() => return Err(gone.into()),
     };
@@ -43,6 +44,7 @@ async fn serve(
     config: &Serve,
     connected: &Connected,
     socket: Option<TcpSocket>,
+    health: Option<TcpSocket>,
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let pool = connected.pool(config.database.database_connections).await?;
@@ -51,6 +53,11 @@ async fn serve(
     if let Some(first) = &first {
         let file = write_key(&config.database.data_dir, &first.key)?;
         welcome(first, &file)?;
+    }
+    if let Some(health) = health {
+        // Nobody waits for these answers to be finished.
+        let (address, _) = app.listen_for_health(health)?;
+        tracing::info!("health and metrics are at http://{address}");
     }
     let serving = if let Some(socket) = socket {
         let (address, serving) = app.listen_on(socket)?;

@@ -87,6 +87,20 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What is answered to those who watch over this process.
+pub(crate) fn health_router(app: App) -> Router {
+    watched()
+        .into_router()
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(app.clone(), observed))
+        .with_state(app)
+}
+
+fn watched() -> Routes {
+    Routes::new().get("/healthz", health::alive).get("/readyz", health::ready).get("/metrics", health::metrics)
+}
+
 /// Everything that is answered; `keyed` guards what needs a key.
 fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
     let api = Routes::new()
@@ -106,12 +120,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(external::routes())
         .merge(imports::routes())
         .layered(keyed);
-    let open = Routes::new()
-        .get("/healthz", health::alive)
-        .get("/readyz", health::ready)
-        .get("/metrics", health::metrics)
-        .merge(openapi::pages())
-        .merge(openapi::routes().under("/v1"));
+    let open = watched().merge(openapi::pages()).merge(openapi::routes().under("/v1"));
     api.under("/v1").merge(open.open())
 }
 

@@ -54,7 +54,7 @@ fn signal(name: &str, processes: &[u32]) {
 }
 
 /// Asks until the answer is as it should be; that answer.
-async fn until(client: &Client, path: &str, fits: impl Fn(StatusCode, &Value) -> bool) -> Value {
+pub(crate) async fn until(client: &Client, path: &str, fits: impl Fn(StatusCode, &Value) -> bool) -> Value {
     let asking = async {
         loop {
             if let Ok(response) = client.request(Method::GET, path).send().await {

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod auth;
+mod backup;
 mod comforts;
 mod commands;
 mod copies;
 mod crash;
 mod custom_fields;
+mod deploy;
 mod explained;
 mod feed_worlds;
 mod feeds;
