@@ -178,14 +178,10 @@ impl Writer {
     }
 
     async fn connection(&mut self) -> Result<PgConnection, sqlx::Error> {
-        match self.idle.take() {
-            Some((since, connection)) if since.elapsed() < FRESH => return Ok(connection),
-            Some((_, mut connection)) => {
-                if connection.ping().await.is_ok() {
-                    return Ok(connection);
-                }
-            }
-            None => {}
+        if let Some((since, mut connection)) = self.idle.take()
+            && (since.elapsed() < FRESH || connection.ping().await.is_ok())
+        {
+            return Ok(connection);
         }
         let options = self.pool.connect_options().as_ref().clone().statement_cache_capacity(STATEMENTS);
         let mut connection = options.connect().await?;
@@ -195,7 +191,7 @@ impl Writer {
 }
 
 fn failed(error: sqlx::Error) -> Outcome {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     match code.as_deref() {
         Some("DF001") => Outcome::Lost,
         Some("55P03") => Outcome::Busy,

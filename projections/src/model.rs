@@ -11,6 +11,9 @@ use crate::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, visit_all};
 /// A row of some read model.
 pub(crate) type AnyRow = Box<dyn Any + Send + Sync>;
 
+/// [`ReadModel::fold`] on such rows.
+pub(crate) type Fold = fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable>;
+
 /// What a [`ReadModel`] says, and the few things that must know the type of its rows.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -27,7 +30,7 @@ pub(crate) struct Model {
     /// [`ReadModel::keys`].
     pub(crate) keys: fn(&Recorded) -> Keys,
     /// [`ReadModel::fold`].
-    pub(crate) fold: fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable>,
+    pub(crate) fold: Fold,
     /// A row from its JSON.
     pub(crate) read: fn(&str) -> serde_json::Result<AnyRow>,
     /// Appends the JSON of a row.

@@ -439,7 +439,7 @@ async fn make_a_desk() {
     server.app.stop().await;
     let dump = root().join(format!("tests/data/desks/{day}-at-{head}.sql.gz"));
     server.database.dump(&dump).await;
-    println!("{}", dump.display());
+    eprintln!("{}", dump.display());
 }
 
 /// What neither films nor random worlds have: settings, options, sales, merges of what has tags, and much merged twice.
