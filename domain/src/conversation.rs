@@ -17,6 +17,7 @@ use crate::{
     reference::REFERENCE_UNFIT,
     settings,
     tenant::Tenant,
+    text,
     ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
     user::User,
 };
@@ -442,6 +443,8 @@ pub struct Conversation {
     pub contact: Option<Id>,
     started: Option<Box<New>>,
     messages: BTreeMap<Id, usize>,
+    /// Digests of what they say: an id that comes again with other words is no repetition.
+    said: BTreeMap<Id, u64>,
     external: BTreeSet<String>,
     outgoing: BTreeMap<Id, (Delivery, Option<Id>)>,
     labels: BTreeSet<Id>,
@@ -470,7 +473,7 @@ const LABEL_UNCLEAR: Rejection =
 const MESSAGE_UNKNOWN: Rejection =
     Rejection::invalid("conversation_message_unknown", "The conversation has no such message.");
 const MESSAGE_EXISTS: Rejection =
-    Rejection::conflict("conversation_message_exists", "The other side wrote a message with this id.");
+    Rejection::conflict("conversation_message_exists", "The conversation has another message with this id already.");
 const STEP_INVALID: Rejection =
     Rejection::invalid("conversation_step_invalid", "A step of a script has 1 to 200 characters.");
 
@@ -526,6 +529,14 @@ impl Conversation {
         }))
     }
 
+    /// A message that comes under an id that is known says the same: otherwise one of the two would be lost.
+    fn must_repeat(&self, message_id: Id, body: &str) -> Result<(), Rejection> {
+        match self.said.get(&message_id) {
+            Some(said) if *said != text::digest(body) => Err(MESSAGE_EXISTS.at("/message_id")),
+            _ => Ok(()),
+        }
+    }
+
     fn send(
         &self,
         message_id: Option<Id>,
@@ -538,6 +549,7 @@ impl Conversation {
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
         if before.is_some_and(|delivery| delivery != Delivery::Failed) {
+            self.must_repeat(message_id, &body)?;
             return Ok(vec![]);
         }
         if before.is_none() && self.messages.contains_key(&message_id) {
@@ -616,6 +628,9 @@ impl Aggregate for Conversation {
                 check_body(&body, &attachments)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
                 let external = external_id.as_ref().is_some_and(|id| self.external.contains(id));
+                if !external {
+                    self.must_repeat(message_id, &body)?;
+                }
                 if self.messages.contains_key(&message_id) || external {
                     return Ok(vec![]); // Delivered twice.
                 }
@@ -696,11 +711,13 @@ impl Aggregate for Conversation {
                 self.contact = new.contact;
                 self.started = Some(Box::new(new.clone()));
             }
-            Event::MessageReceived { message_id, external_id, .. } => {
+            Event::MessageReceived { message_id, external_id, body, .. } => {
                 self.messages.insert(*message_id, place);
+                self.said.insert(*message_id, text::digest(body));
                 self.external.extend(external_id.clone());
             }
-            Event::MessageQueued { message_id, label, .. } => {
+            Event::MessageQueued { message_id, label, body, .. } => {
+                self.said.insert(*message_id, text::digest(body));
                 self.messages.entry(*message_id).or_insert(place);
                 self.outgoing.insert(*message_id, (Delivery::Queued, *label));
             }

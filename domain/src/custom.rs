@@ -148,6 +148,25 @@ pub struct Definition {
 /// The custom fields of one kind of record by key.
 pub type Definitions = BTreeMap<String, Definition>;
 
+/// What a copy of a record has of its custom fields: what a new record may have.
+pub fn copied(custom: &mut Map<String, Value>, definitions: &Definitions) {
+    custom.retain(|key, value| {
+        let Some(field) = definitions.get(key).filter(|field| !field.retired) else { return false };
+        let offered = |value: &Value| {
+            let option = field.options.iter().find(|option| value.as_str() == Some(option.value.as_str()));
+            option.is_some_and(|option| !option.retired)
+        };
+        match (field.field_type, value) {
+            (FieldType::Select, value) => offered(value),
+            (FieldType::MultiSelect, Value::Array(values)) => {
+                values.retain(offered);
+                !values.is_empty()
+            }
+            _ => true,
+        }
+    });
+}
+
 /// A custom field that nobody has defined.
 pub const UNKNOWN_FIELD: Rejection = Rejection::invalid("custom_field_unknown", "There is no such custom field.");
 /// A custom field that is no longer offered.

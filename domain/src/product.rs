@@ -135,6 +135,7 @@ impl Product {
 impl record::Spec for Spec {
     const KIND: &'static str = "product";
     const PLURAL: &'static str = "products";
+    const UNIQUE: &'static [&'static str] = &["sku"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;

@@ -877,6 +877,8 @@ pub struct Ticket {
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
     messages: BTreeSet<Id>,
+    /// Digests of what they say: an id that comes again with other words is no repetition.
+    said: BTreeMap<Id, u64>,
     /// Which colleague wrote those that a colleague wrote.
     authors: BTreeMap<Id, Id>,
     /// Those of them that a split moved away: they are still redacted here, where they were written.
@@ -963,7 +965,7 @@ const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
 );
 const MESSAGE_UNKNOWN: Rejection = Rejection::invalid("message_unknown", "The ticket has no such message.");
 const MESSAGE_EXISTS: Rejection =
-    Rejection::conflict("message_exists", "The ticket has a message with this id already.");
+    Rejection::conflict("message_exists", "The ticket has another message with this id already.");
 const UNTIL_PAST: Rejection = Rejection::invalid("until_past", "A ticket is snoozed until a time in the future.");
 const OTHER_UNKNOWN: Rejection = Rejection::invalid("other_ticket_unknown", "There is no such other ticket.");
 const SAME_TICKET: Rejection = Rejection::invalid("same_ticket", "A ticket cannot be joined with itself.");
@@ -1238,6 +1240,7 @@ impl Aggregate for Ticket {
             AddNote { message_id, body, attachments } => {
                 check_body(&body, &attachments)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
+                self.must_repeat(message_id, &body)?;
                 let known = self.messages.contains(&message_id);
                 Ok(if known {
                     vec![]
@@ -1426,17 +1429,22 @@ impl Aggregate for Ticket {
                 self.inherited = None;
             }
             TeamChanged { to, .. } => opened.team = *to,
-            MessageReceived { message_id, external_id, .. } => {
+            MessageReceived { message_id, external_id, body, .. } => {
                 self.messages.insert(*message_id);
+                self.said.insert(*message_id, text::digest(body));
                 self.external.extend(external_id.clone());
             }
-            ReplyQueued { message_id, .. } => {
+            ReplyQueued { message_id, body, .. } => {
                 self.messages.insert(*message_id);
+                self.said.insert(*message_id, text::digest(body));
                 self.replies.insert(*message_id, Delivery::Queued);
             }
             ReplySent { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Sent)),
             ReplyFailed { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Failed)),
-            NoteAdded { message_id, .. } => drop(self.messages.insert(*message_id)),
+            NoteAdded { message_id, body, .. } => {
+                self.messages.insert(*message_id);
+                self.said.insert(*message_id, text::digest(body));
+            }
             MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
             FollowerAdded { user } => drop(self.followers.insert(*user)),
             FollowerRemoved { user } => {

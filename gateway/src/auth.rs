@@ -1,7 +1,7 @@
 //! Who asks: a bearer key, the user it acts as, and what its roles permit.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -15,6 +15,7 @@ use axum::{
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Id, Time,
     api_key::ApiKey,
+    contact::Contact,
     role::Role,
     settings::{FEATURES, Feature},
     tenant::Tenant,
@@ -251,8 +252,16 @@ impl App {
             let more = caller.authority.lacks(&theirs);
             return more.map_or(Ok((id, false)), |permission| Err(Problem::forbidden(permission)));
         }
-        let (contact, _) = self.commands.load::<domain::contact::Contact>(caller.tenant, id).await?;
-        if contact.is_live() { Ok((id, true)) } else { Err(unknown()) }
+        // Whoever was merged is the one that goes on.
+        let (mut id, mut seen) = (id, BTreeSet::new());
+        loop {
+            let (contact, _) = self.commands.load::<Contact>(caller.tenant, id).await?;
+            match contact.merged_into().filter(|_| seen.insert(id)) {
+                Some(into) => id = into,
+                None if contact.is_live() => return Ok((id, true)),
+                None => return Err(unknown()),
+            }
+        }
     }
 }
 

@@ -73,7 +73,7 @@ pub struct View {
 
 impl ReadModel for Offers {
     const NAME: &'static str = "offers";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Offer::KIND];
     type Row = Row;
 
@@ -110,6 +110,7 @@ impl ReadModel for Offers {
             }
             Event::Sent { to, properties, medium, repeated, repeat_reason } => {
                 row.status = Status::Sent;
+                row.contact_id = to;
                 row.sent_to_id = Some(to);
                 row.property_ids = properties;
                 row.medium = Some(medium);

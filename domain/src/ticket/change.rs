@@ -69,6 +69,14 @@ impl Ticket {
             || external_id.is_some_and(|id| self.external.contains(id))
     }
 
+    /// A message that comes under an id that is known says the same: otherwise one of the two would be lost.
+    pub(super) fn must_repeat(&self, message_id: Id, body: &str) -> Result<(), Rejection> {
+        match self.said.get(&message_id) {
+            Some(said) if *said != text::digest(body) => Err(MESSAGE_EXISTS.at("/message_id")),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn edit(&self, opened: &Opened, edit: Edit, ctx: &Ctx<'_>) -> Decision<Event> {
         let Edit { title, description, priority, stage, category, custom } = edit;
         let mut faults = Faults::default();
@@ -207,7 +215,11 @@ impl Ticket {
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-        if self.has_taken(Some(message_id), external_id.as_deref()) || self.forwarded.contains(&message_id) {
+        let delivered = external_id.as_deref().is_some_and(|id| self.has_taken(None, Some(id)));
+        if !delivered {
+            self.must_repeat(message_id, &body)?;
+        }
+        if delivered || self.has_taken(Some(message_id), None) || self.forwarded.contains(&message_id) {
             return Ok(vec![]); // Delivered twice.
         }
         let from = from.or(opened.requester);
@@ -236,7 +248,10 @@ impl Ticket {
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let again = match self.replies.get(&message_id) {
-            Some(Delivery::Queued | Delivery::Sent) => return Ok(vec![]),
+            Some(Delivery::Queued | Delivery::Sent) => {
+                self.must_repeat(message_id, &body)?;
+                return Ok(vec![]);
+            }
             Some(Delivery::Failed) => true,
             None if self.messages.contains(&message_id) => return Err(MESSAGE_EXISTS.at("/message_id")),
             None => false,

@@ -11,6 +11,7 @@ use commands::AnyCommand;
 use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
+    custom,
     field::Field,
     record,
 };
@@ -69,8 +70,8 @@ async fn command_of(
 /// What a record is copied by: the body is a merge patch of what the copy is created with.
 const COPY: &str = "copy";
 
-/// Creates another record like this one, archived or not, and says of which it is a copy. Custom fields that are retired
-/// are not copied.
+/// Creates another record like this one, archived or not, and says of which it is a copy. What is
+/// retired of custom fields is not copied. `If-Match` is about the record that is copied.
 async fn copy(kind: &'static Kind, app: &App, segment: &str, write: &Write, body: &Body) -> Result<Response, Problem> {
     let caller = &write.caller;
     caller.must(&format!("{}.read", kind.name))?;
@@ -88,13 +89,15 @@ async fn copy(kind: &'static Kind, app: &App, segment: &str, write: &Write, body
     if catalogue::takes_custom_fields(kind.name) {
         let (fields, _) = app.commands.load::<Field>(caller.tenant, Field::id_for(caller.tenant, kind.name)).await?;
         if let Some(custom) = copy.get_mut("custom").and_then(Value::as_object_mut) {
-            custom.retain(|key, _| fields.definitions.get(key).is_some_and(|field| !field.retired));
+            custom::copied(custom, &fields.definitions);
         }
         copy["copied_from"] = source.to_string().into();
     }
     record::merge(&mut copy, body.value.clone());
     let body = Body { value: copy, bytes: body.bytes.clone() };
-    carry_out(kind, kind.create, None, app, write, &body).await
+    let stream = format!("{}-{source}", kind.name);
+    let version = app.log.stream_version(&caller.tenant.to_string(), &stream).await?;
+    carry_out(kind, kind.create, None, app, &write.of_copy(version)?, &body).await
 }
 
 /// The record that a path names.

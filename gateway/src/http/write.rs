@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use commands::{Accepted, Order};
+use commands::{Accepted, Order, Refused};
 use domain::{Authority, Id, Time, Via, automation::Deprecated, reference::Redirected};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,12 @@ pub(super) struct Options {
     dry_run: bool,
 }
 
+/// Which version of a record a write is meant for.
+enum Tag {
+    Any,
+    Version(i64),
+}
+
 /// A write as it was sent, without its body.
 pub(super) struct Write {
     pub(super) caller: Caller,
@@ -62,6 +68,31 @@ impl FromRequestParts<App> for Write {
 }
 
 impl Write {
+    /// The same for a copy of a record at this version, to which its `If-Match` belongs.
+    pub(super) fn of_copy(&self, version: i64) -> Result<Write, Problem> {
+        if let Some(Tag::Version(expected)) = self.if_match()?
+            && expected != version
+        {
+            return Err(Refused::Stale { expected: Some(expected), actual: version }.into());
+        }
+        let (mut headers, caller) = (self.headers.clone(), self.caller.clone());
+        headers.remove("if-match");
+        Ok(Write { caller, dry_run: self.dry_run, method: self.method.clone(), path: self.path.clone(), headers })
+    }
+
+    /// What `If-Match` says.
+    fn if_match(&self) -> Result<Option<Tag>, Problem> {
+        let invalid = || {
+            let detail = "If-Match takes one ETag as this API gives it, such as \"7\", or *.";
+            Problem::bad_request("if_match_invalid", detail)
+        };
+        Ok(match text(&self.headers, "if-match")? {
+            None => None,
+            Some("*") => Some(Tag::Any),
+            Some(tag) => Some(Tag::Version(tag.trim().trim_matches('"').parse().map_err(|_| invalid())?)),
+        })
+    }
+
     /// The order that it gives for the record `id`; nobody carries out another one with its Idempotency-Key until this one
     /// is dropped. `body` is what the key stands for besides method and path.
     pub(super) fn order<'a>(&self, app: &'a App, id: Id, body: &[u8]) -> Result<Turn<'a>, Problem> {
@@ -75,16 +106,10 @@ impl Write {
             order.fingerprint = fingerprint;
             order.remember = true;
         }
-        match text(&self.headers, "if-match")? {
+        match self.if_match()? {
             None => {}
-            Some("*") => order.must_exist = true,
-            Some(tag) => {
-                let invalid = || {
-                    let detail = "If-Match takes one ETag as this API gives it, such as \"7\", or *.";
-                    Problem::bad_request("if_match_invalid", detail)
-                };
-                order.expected = Some(tag.trim().trim_matches('"').parse().map_err(|_| invalid())?);
-            }
+            Some(Tag::Any) => order.must_exist = true,
+            Some(Tag::Version(version)) => order.expected = Some(version),
         }
         match text(&self.headers, "if-none-match")? {
             None => {}

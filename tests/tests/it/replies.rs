@@ -242,3 +242,26 @@ async fn a_mail_that_was_accepted_may_come_back() {
     assert_eq!(shown().await, (json!("sent"), Value::Null));
     assert_eq!(client.read(&format!("/v1/tickets/{ticket}")).await["message_count"], 1, "written once");
 }
+
+/// A message under an id that is known is a repetition only if it says the same: nothing that was accepted is dropped.
+#[tokio::test]
+async fn a_message_id_that_comes_again_with_other_words_is_refused() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let said = |id: &str, body: &str| json!({ "message_id": id, "body": body });
+    let id = |number: u32| format!("01K9Z3T8W0QX6V5N4M3K2J1H{number:02}");
+    let ticket = client.create("/v1/tickets", json!({ "title": "Printer", "channel": "email" })).await;
+    let chat = chat(client).await;
+    let tickets = ["receive_message", "reply", "add_note"].map(|command| format!("/v1/tickets/{ticket}/{command}"));
+    let chats = ["receive_message", "send_message"].map(|command| format!("/v1/conversations/{chat}/{command}"));
+    for (index, path) in tickets.iter().chain(&chats).enumerate() {
+        let id = id(index as u32);
+        assert_eq!(client.run(path, said(&id, "One")).await.len(), 1, "{path}");
+        assert!(client.run(path, said(&id, "One")).await.is_empty(), "{path}: told twice");
+        let code = if path.contains("tickets") { "message_exists" } else { "conversation_message_exists" };
+        let problem = client.post(path, said(&id, "Two")).await.problem(409, code);
+        assert_eq!(problem["errors"][0]["pointer"], "/message_id", "{path}");
+    }
+    let received = said(&id(1), "The reply's id, but the customer's words");
+    client.post(&tickets[0], received).await.problem(409, "message_exists");
+}

@@ -488,7 +488,15 @@ async fn an_offer_goes_to_whoever_enquires_when_it_is_sent() {
     let sent = client.post(&format!("/v1/offers/{offer}/send"), json!({ "medium": "email" })).await;
     assert_eq!(sent.expect(StatusCode::OK)["events"][0]["data"]["to"], *dora);
     server.settle().await;
-    assert_eq!(client.read(&format!("/v1/offers/{offer}")).await["sent_to_id"], *dora);
+    let read = client.read(&format!("/v1/offers/{offer}")).await;
+    assert_eq!(
+        (&read["sent_to_id"], &read["contact_id"], &read["contact_name"]),
+        (&json!(dora), &json!(dora), &json!("Dora"))
+    );
+    for (contact, offers) in [(&dora, 1), (&ada, 0)] {
+        let listed = client.read(&filtered("/v1/offers", &condition("contact_id", "eq", contact.clone()))).await;
+        assert_eq!(listed["data"].as_array().unwrap().len(), offers);
+    }
 }
 
 #[tokio::test]
