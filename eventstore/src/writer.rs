@@ -56,6 +56,8 @@ struct Queue {
     idle: Vec<usize>,
     /// A writer is about to take what is waiting, see [`Writer::gather`].
     gathering: bool,
+    /// The last batch was one of several appends: more of their kind are about to come, and one commit will do for all.
+    crowded: bool,
     /// For an append that meets nobody; gone while it is used.
     lane: Option<Lane>,
     /// The newest event that this process wrote; `None` when the database may have become another one since.
@@ -262,7 +264,7 @@ impl Queue {
     /// The lane and the head behind which to write, for an append that nothing and nobody stands before. `newest` is the
     /// newest position there is, as far as this process has heard.
     fn short_way(&mut self, newest: i64) -> Option<(Lane, Head)> {
-        let alone = self.batches == 0 && self.waiting.is_empty() && !self.gathering;
+        let alone = self.batches == 0 && self.waiting.is_empty() && !self.gathering && !self.crowded;
         let head = self.head.filter(|head| alone && head.position == newest)?;
         if !self.lane.as_mut()?.is_rested() {
             return None;
@@ -299,6 +301,7 @@ impl Queue {
             self.pace.learn(&timing);
         }
         self.arrive(keys, appends);
+        self.crowded = appends > 1;
         // Who is alone is served at once: stepping aside would only cost a wake-up.
         let gather = appends > 1 && !self.pays_to_work_ahead(appends + self.waiting.len() + self.in_flight);
         self.gathering |= gather;
