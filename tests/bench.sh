@@ -8,6 +8,7 @@ said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 cargo bench --quiet --package eventstore --package deskfold-tests --bench append --bench http --bench read_models \
     --bench feeds --bench rules --no-run
+cargo build --quiet --release --manifest-path eventstore/peers/Cargo.toml --target-dir target/peers
 cargo bench --quiet --package eventstore --bench append | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench http | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench read_models -- "$@" | tee -a "$said"

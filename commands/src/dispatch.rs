@@ -49,6 +49,8 @@ pub struct Order {
     pub via: Via,
     /// Applied once.
     pub command_id: Uuid,
+    /// The id that the order was made with. As long as it is its `command_id`, nobody else can give the same order.
+    pub own_id: Uuid,
     /// Digest of what is asked: the same id with another digest is refused.
     pub fingerprint: i64,
     /// Whether a retry must be answered even when nothing happened (the client gave the id).
@@ -102,13 +104,15 @@ impl Order {
     /// whoever else asks has the rights that the order is given.
     pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Order {
         let authority = if actor.kind == ActorKind::System { Authority::full() } else { Authority::none() };
+        let own_id = Uuid::now_v7();
         Order {
             tenant,
             id,
             actor,
             authority,
             via,
-            command_id: Uuid::now_v7(),
+            command_id: own_id,
+            own_id,
             fingerprint: 0,
             remember: false,
             causation_id: None,
@@ -622,6 +626,7 @@ impl Commands {
             tenant: order.tenant.to_string(),
             command_id: order.command_id,
             fingerprint: order.fingerprint,
+            remember: order.remember || order.command_id != order.own_id,
             writes,
             claims: appended,
         };

@@ -1,13 +1,17 @@
 //! The log against the limits of the machine, in one run on one PostgreSQL with fsync on: `cargo bench -p eventstore`.
 //!
 //! Events have 250 bytes of data and 110 of metadata; appends expect an exact version. The limits write the same rows
-//! with the same indexes and check nothing. Rounds of the contenders are interleaved, and medians compared.
+//! with the same indexes and check nothing. Peers are the stores of `eventstore/peers`, if that is built. Rounds of the
+//! contenders are interleaved, and medians compared.
+//!
+//! With `-- --events 10000000` it compares a log of so many events with one of a hundred thousand instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/cluster/mod.rs"]
 mod cluster;
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -15,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use cluster::Cluster;
-use eventstore::{Append, Expected, Log, NewEvent, Options, StreamWrite};
+use eventstore::{Append, Direction, Expected, Log, NewEvent, Options, Query, StreamWrite};
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use sqlx::{Connection, PgConnection, PgPool, Row};
@@ -78,8 +82,13 @@ fn stream() -> String {
     format!("ticket-{}", &Uuid::now_v7().simple().to_string()[..26])
 }
 
+fn one(write: StreamWrite, remember: bool) -> Append {
+    let command_id = Uuid::now_v7();
+    Append { tenant: TENANT.into(), command_id, fingerprint: 7, remember, writes: vec![write], claims: vec![] }
+}
+
 /// Appends per second through the log: each client has its streams of 50 events, and expects exact versions.
-async fn ours(log: &Log, clients: usize, per_append: usize, length: Duration) -> f64 {
+async fn ours(log: &Log, clients: usize, per_append: usize, remember: bool, length: Duration) -> f64 {
     let appends = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let tasks = (0..clients).map(|_| {
@@ -89,14 +98,7 @@ async fn ours(log: &Log, clients: usize, per_append: usize, length: Duration) ->
             while began.elapsed() < length {
                 let expected = if version < 0 { Expected::NoStream } else { Expected::Exact(version) };
                 let write = StreamWrite { stream: name.clone(), expected, events: events(per_append) };
-                let append = Append {
-                    tenant: TENANT.into(),
-                    command_id: Uuid::now_v7(),
-                    fingerprint: 7,
-                    writes: vec![write],
-                    claims: vec![],
-                };
-                version = log.append(append).await.unwrap().versions[0];
+                version = log.append(one(write, remember)).await.unwrap().versions[0];
                 if version >= 49 {
                     (name, version) = (stream(), -1);
                 }
@@ -303,22 +305,165 @@ async fn replay(log: &Log, rows: i64) -> f64 {
     rows as f64 / began.elapsed().as_secs_f64()
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
+/// Appends per second of other event stores on the same PostgreSQL.
+#[derive(Default)]
+struct Peers {
+    esrs: Vec<f64>,
+    postgres_es: Vec<f64>,
+}
+
+impl Peers {
+    fn run(&mut self, cluster: &Cluster, clients: usize, length: Duration) {
+        self.esrs.extend(peer(cluster, "esrs", clients, length));
+        self.postgres_es.extend(peer(cluster, "postgres-es", clients, length));
+    }
+
+    fn tell(&self, what: &str, ours: &[f64], target: f64) {
+        for (name, rates) in [("esrs 0.18", &self.esrs), ("postgres-es 0.5", &self.postgres_es)] {
+            if !rates.is_empty() {
+                tell(what, ours, name, rates, target);
+            }
+        }
+    }
+}
+
+/// Appends per second of another event store, as a program of its own; `None` if that is not built.
+fn peer(cluster: &Cluster, name: &str, clients: usize, length: Duration) -> Option<f64> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/release/peers");
+    if !program.exists() {
+        return None;
+    }
+    let output = Command::new(program)
+        .args([name.as_ref(), cluster.directory.as_os_str(), "bench".as_ref()])
+        .args([clients.to_string(), length.as_secs_f64().to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap().trim().parse().unwrap())
+}
+
+/// How many events the streams of [`fill`] have.
+const STREAM_EVENTS: usize = 50;
+
+fn numbered_stream(number: usize) -> String {
+    format!("ticket-{number:026}")
+}
+
+/// Writes streams of 50 events until the log has so many.
+async fn fill(log: &Log, events_wanted: usize) {
+    let streams = futures::stream::iter(0..events_wanted / STREAM_EVENTS).map(|number| async move {
+        let write = StreamWrite {
+            stream: numbered_stream(number),
+            expected: Expected::NoStream,
+            events: events(STREAM_EVENTS),
+        };
+        log.append(one(write, false)).await.unwrap();
+    });
+    streams.buffer_unordered(64).collect::<Vec<()>>().await;
+    for statement in ["vacuum analyze log_event", "vacuum analyze log_stream", "checkpoint"] {
+        sqlx::raw_sql(statement).execute(log.pool()).await.unwrap();
+    }
+}
+
+/// Streams of 50 events per second, or pages of 50 events of one category, read by 32 clients at places without a pattern.
+async fn reading(log: &Log, events_there: usize, pages: bool, length: Duration) -> f64 {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    let tasks = (0..32_u64).map(|client| {
+        let (log, reads) = (log.clone(), Arc::clone(&reads));
+        tokio::spawn(async move {
+            let mut dice = client;
+            while began.elapsed() < length {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let stream = (dice >> 33) as usize % (events_there / STREAM_EVENTS);
+                let limit = STREAM_EVENTS as i64;
+                let read = if pages {
+                    let after = Some((stream * STREAM_EVENTS) as i64);
+                    let categories = vec!["ticket".to_owned()];
+                    let query = Query { tenant: Some(TENANT.into()), categories, after, limit, ..Query::default() };
+                    log.read_all(&query).await.unwrap()
+                } else {
+                    log.read_stream(TENANT, &numbered_stream(stream), 0, Direction::Forward, limit).await.unwrap()
+                };
+                assert_eq!(read.len(), STREAM_EVENTS);
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    futures::future::join_all(tasks).await.into_iter().for_each(|task| task.unwrap());
+    reads.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A log of many events against one of a hundred thousand.
+async fn sizes(large: usize) {
+    const SMALL: usize = 100_000;
+    let (length, rounds) = length();
+    let cluster = Cluster::start("-c shared_buffers=512MB -c max_wal_size=2GB");
+    let mut logs = Vec::new();
+    for (name, count) in [("small", SMALL), ("large", large)] {
+        cluster.migrated(name).await;
+        let log = Log::open(cluster.pool(name).await, Options { notify: false, ..Options::default() }).await.unwrap();
+        let began = Instant::now();
+        fill(&log, count).await;
+        let size: i64 =
+            sqlx::query_scalar("select pg_database_size(current_database())").fetch_one(log.pool()).await.unwrap();
+        println!("{name}: {count} events, {} MB, filled in {:.0} s", size >> 20, began.elapsed().as_secs_f64());
+        logs.push((log, count));
+    }
+    let mut rates = [const { [const { Vec::new() }; 2] }; 4];
+    for _ in 0..=rounds {
+        for (size, (log, count)) in logs.iter().enumerate() {
+            rates[0][size].push(ours(log, 1, 1, false, length).await);
+            rates[1][size].push(ours(log, 32, 1, false, length).await);
+            rates[2][size].push(reading(log, *count, false, length).await);
+            rates[3][size].push(reading(log, *count, true, length).await);
+        }
+    }
+    let what =
+        ["append, 1 client", "append, 32 clients", "load of 50 events, 32 clients", "page of 50 events, 32 clients"];
+    for (what, [small, large]) in what.into_iter().zip(&rates) {
+        // The first round warms the caches.
+        let (small, large) = (median(&small[1..]), median(&large[1..]));
+        let ratio = small / large;
+        let verdict = if ratio <= 1.5 { "reached" } else { "MISSED" };
+        println!(
+            "{what:<30} {large:>10.0}/s   {:<34} {small:>10.0}/s   ratio {ratio:.2} (at most 1.50: {verdict})",
+            "the same with 100,000 events"
+        );
+    }
+    for (log, _) in logs {
+        log.close().await;
+    }
+}
+
+fn median(rates: &[f64]) -> f64 {
+    let mut rates = rates.to_vec();
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
 }
 
-fn tell(what: &str, ours: Vec<f64>, limit_name: &str, limit: Vec<f64>, target: f64) {
-    let (ours, limit) = (median(ours), median(limit));
-    let ratio = ours / limit;
+fn tell(what: &str, ours: &[f64], limit_name: &str, limit: &[f64], target: f64) {
+    let ratio = median(ours) / median(limit);
     let verdict = if ratio >= target { "reached" } else { "MISSED" };
-    println!(
-        "{what:<22} {ours:>10.0}/s   {limit_name:<34} {limit:>10.0}/s   ratio {ratio:.2} (at least {target:.2}: {verdict})"
-    );
+    println!("{} (at least {target:.2}: {verdict})", line(what, ours, limit_name, limit));
+}
+
+/// The same without a target.
+fn compare(what: &str, ours: &[f64], limit_name: &str, limit: &[f64]) {
+    println!("{}", line(what, ours, limit_name, limit));
+}
+
+fn line(what: &str, ours: &[f64], limit_name: &str, limit: &[f64]) -> String {
+    let (ours, limit) = (median(ours), median(limit));
+    format!("{what:<30} {ours:>10.0}/s   {limit_name:<34} {limit:>10.0}/s   ratio {:.2}", ours / limit)
 }
 
 #[tokio::main]
 async fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--events") {
+        return sizes(arguments[at + 1].parse().expect("a number of events")).await;
+    }
     let (length, rounds) = length();
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|wanted| wanted == name);
@@ -339,44 +484,52 @@ async fn main() {
         sqlx::raw_sql("truncate raw_event; alter sequence raw_position restart").execute(&pool).await.unwrap();
     };
     // Caches warm, plans made, files grown.
-    ours(&log, 32, 1, length / 3).await;
+    ours(&log, 32, 1, false, length / 3).await;
 
     if wanted("1") {
-        let (mut mine, mut limit) = (Vec::new(), Vec::new());
+        let (mut mine, mut remembered, mut limit, mut others) = (Vec::new(), Vec::new(), Vec::new(), Peers::default());
         for _ in 0..rounds {
             truncate().await;
             limit.extend(pgbench(&cluster, length));
-            mine.push(ours(&log, 1, 1, length).await);
+            mine.push(ours(&log, 1, 1, false, length).await);
+            others.run(&cluster, 1, length);
+            remembered.push(ours(&log, 1, 1, true, length).await);
         }
-        let name = if limit.is_empty() { "(pgbench is not installed)" } else { "pgbench, one prepared insert" };
         if limit.is_empty() {
-            println!("append, 1 client: {:.0}/s {name}", median(mine));
+            println!("append, 1 client: {:.0}/s (pgbench is not installed)", median(&mine));
         } else {
-            tell("append, 1 client", mine, name, limit, 0.75);
+            tell("append, 1 client", &mine, "pgbench, one prepared insert", &limit, 0.75);
+            compare("append, 1 client, remembered", &remembered, "pgbench, one prepared insert", &limit);
         }
+        others.tell("append, 1 client", &mine, 1.25);
     }
     for clients in [32, 128] {
         if !wanted(&clients.to_string()) {
             continue;
         }
-        let (mut mine, mut limit) = (Vec::new(), Vec::new());
+        let (mut mine, mut remembered, mut limit, mut others) = (Vec::new(), Vec::new(), Vec::new(), Peers::default());
         for _ in 0..rounds {
             truncate().await;
             let (connection, rate) = copying(raw, clients, length).await;
             raw = connection;
             limit.push(rate);
-            mine.push(ours(&log, clients, 1, length).await);
+            mine.push(ours(&log, clients, 1, false, length).await);
+            others.run(&cluster, clients, length);
+            remembered.push(ours(&log, clients, 1, true, length).await);
         }
-        tell(&format!("append, {clients} clients"), mine, "group commit by binary COPY", limit, 0.75);
+        let what = format!("append, {clients} clients");
+        tell(&what, &mine, "group commit by binary COPY", &limit, 0.75);
+        compare(&format!("{what}, remembered"), &remembered, "group commit by binary COPY", &limit);
+        others.tell(&what, &mine, 4.0);
     }
     if wanted("8x100") {
         let (mut mine, mut limit) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             truncate().await;
             limit.push(inserting(&pool, 8, length).await);
-            mine.push(100.0 * ours(&log, 8, 100, length).await);
+            mine.push(100.0 * ours(&log, 8, 100, false, length).await);
         }
-        tell("events, 8 x 100", mine, "raw inserts of 100 rows", limit, 0.85);
+        tell("events, 8 x 100", &mine, "raw inserts of 100 rows", &limit, 0.85);
     }
     if wanted("replay") {
         sqlx::raw_sql("vacuum analyze log_event").execute(&mut raw).await.unwrap();
@@ -386,7 +539,7 @@ async fn main() {
             limit.push(copy_out(&mut raw, rows).await);
             mine.push(replay(&log, rows).await);
         }
-        tell("events, typed replay", mine, "COPY TO of the same rows", limit, 1.0);
+        tell("events, typed replay", &mine, "COPY TO of the same rows", &limit, 1.0);
     }
     let (batches, appends) = (log.metrics().batches(), log.metrics().appended());
     println!("appends per batch, all in all: {:.1}", appends / batches);

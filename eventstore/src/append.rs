@@ -6,15 +6,20 @@ use uuid::Uuid;
 
 /// Everything one command changes: applied whole or not at all.
 ///
-/// An append without a single event only remembers its command id.
+/// A repeat is told as one and answers with the stored result. Of a command that is remembered, it is told by its id,
+/// whatever it would write now. Of any other, by the events that stand where its own are to stand: it must come as it was,
+/// with the same expected versions and event ids. Without a single event an append does nothing but to remember its command.
 #[derive(Clone, Debug)]
 pub struct Append {
     /// The tenant all its streams belong to.
     pub tenant: String,
-    /// Applied once: a repeat answers with the stored result.
+    /// Applied once.
     pub command_id: Uuid,
     /// A digest of what was asked, so that an id reused for something else is refused.
     pub fingerprint: i64,
+    /// Whether somebody may ask for the command later, or decide it anew. What its events alone cannot tell is remembered in
+    /// any case: that it wrote nothing, that it wrote whatever the version, which numbers it drew.
+    pub remember: bool,
     /// Streams written or only checked, each at most once.
     pub writes: Vec<StreamWrite>,
     /// Unique keys taken or released with it.
@@ -186,13 +191,26 @@ const APPEND_BYTES: usize = 128 << 20;
 impl Append {
     /// Whether more than exact versions must be looked at to accept it.
     pub(crate) fn needs_care(&self) -> bool {
-        let exact = |write: &StreamWrite| matches!(write.expected, Expected::Exact(_) | Expected::NoStream);
-        !self.claims.is_empty() || self.events() == 0 || !self.writes.iter().all(exact)
+        !self.claims.is_empty() || self.events() == 0 || !self.writes.iter().all(StreamWrite::is_exact)
+    }
+
+    /// Whether its command id goes into `log_command`.
+    pub(crate) fn is_remembered(&self) -> bool {
+        let unclear = |write: &StreamWrite| !write.events.is_empty() && !write.is_exact();
+        let numbered = |write: &StreamWrite| write.events.iter().any(|event| event.number.is_some());
+        self.remember || self.events() == 0 || self.writes.iter().any(|write| unclear(write) || numbered(write))
     }
 
     /// How many events it carries.
     pub(crate) fn events(&self) -> usize {
         self.writes.iter().map(|write| write.events.len()).sum()
+    }
+
+    /// The only stream it writes, at a version that is given, if nothing else has to be looked at and no number drawn.
+    pub(crate) fn single(&self) -> Option<&StreamWrite> {
+        let [write] = self.writes.as_slice() else { return None };
+        let numbered = || write.events.iter().any(|event| event.number.is_some());
+        (!self.needs_care() && !numbered()).then_some(write)
     }
 
     /// About how many bytes it sends.
@@ -244,6 +262,13 @@ impl Append {
             }
         }
         Ok(())
+    }
+}
+
+impl StreamWrite {
+    /// Whether only one version will do.
+    fn is_exact(&self) -> bool {
+        matches!(self.expected, Expected::Exact(_) | Expected::NoStream)
     }
 }
 

@@ -4,6 +4,7 @@
 //! `docs/decisions/0001-the-log.md` says how the promises are kept, `tests/promises.rs` holds each to account.
 
 mod append;
+mod error;
 mod event;
 mod following;
 mod group;
@@ -11,6 +12,7 @@ mod lease;
 mod log;
 mod metrics;
 mod nats;
+mod options;
 mod parked;
 mod partition;
 mod presence;
@@ -19,7 +21,9 @@ mod read;
 mod reason;
 mod relay;
 mod room;
+mod short;
 mod subscription;
+mod surroundings;
 mod tail;
 mod turn;
 mod wire;
@@ -29,12 +33,14 @@ pub use append::{
     Append, AppendError, Appended, Claim, ClaimAction, ClaimOwner, Expected, NewEvent, Number, StoredCommand,
     StreamWrite,
 };
+pub use error::Error;
 pub use event::Recorded;
 pub use following::Following;
 pub use group::{Value, Write};
-pub use log::{Error, Log, Options};
+pub use log::Log;
 pub use metrics::Metrics;
 pub use nats::{Nats, NatsMetrics, NatsOptions};
+pub use options::Options;
 pub use parked::{Lag, Parked, park};
 pub use presence::{Lost, Presence};
 pub use read::{Direction, Query};

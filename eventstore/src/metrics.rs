@@ -7,6 +7,7 @@ use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Op
 pub struct Metrics {
     pub(crate) appends: IntCounter,
     pub(crate) append_events: prometheus::IntCounterVec,
+    pub(crate) append_short: IntCounter,
     pub(crate) append_conflicts: IntCounter,
     pub(crate) append_retries: IntCounter,
     pub(crate) append_batch_size: Histogram,
@@ -27,6 +28,7 @@ impl Metrics {
         let metrics = Self::unregistered()?;
         registry.register(Box::new(metrics.appends.clone()))?;
         registry.register(Box::new(metrics.append_events.clone()))?;
+        registry.register(Box::new(metrics.append_short.clone()))?;
         registry.register(Box::new(metrics.append_conflicts.clone()))?;
         registry.register(Box::new(metrics.append_retries.clone()))?;
         registry.register(Box::new(metrics.append_batch_size.clone()))?;
@@ -56,6 +58,7 @@ impl Metrics {
                 gauge("append_events_total", "Events written by this process."),
                 &["type"],
             )?,
+            append_short: counter("append_short_total", "Appends accepted that were alone and went the short way.")?,
             append_conflicts: counter(
                 "append_conflicts_total",
                 "Appends refused: a stream had another version or a key was taken.",
@@ -122,5 +125,10 @@ impl Metrics {
     /// Appends accepted so far.
     pub fn appended(&self) -> f64 {
         self.appends.get() as f64
+    }
+
+    /// How many of them went the short way.
+    pub fn short(&self) -> f64 {
+        self.append_short.get() as f64
     }
 }

@@ -13,7 +13,8 @@ use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 
 use crate::Recorded;
-use crate::log::{Error, Log};
+use crate::error::Error;
+use crate::log::Log;
 use crate::tail;
 
 /// How long a request to NATS, or an acknowledgement, may take.

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use sqlx::{FromRow, PgConnection};
 
 use crate::Recorded;
-use crate::log::{Error, Log};
+use crate::error::Error;
+use crate::log::Log;
 use crate::wire::Instant;
 
 /// How far a subscription has come.

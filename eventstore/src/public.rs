@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Recorded;
-use crate::log::Error;
+use crate::error::Error;
 
 /// Between metadata and data; data comes last, so that both can be cut out again byte for byte.
 const DATA: &str = ",\"data\":";

@@ -7,7 +7,8 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use tokio::sync::mpsc;
 
 use crate::Recorded;
-use crate::log::{Error, Log};
+use crate::error::Error;
+use crate::log::Log;
 use crate::wire::{Decoder, columns, copy_header};
 
 /// Which way to read.

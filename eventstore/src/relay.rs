@@ -21,8 +21,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Recorded;
+use crate::error::Error;
 use crate::lease::{Lease, Taken};
-use crate::log::{Error, Log};
+use crate::log::Log;
 use crate::nats::{Connection, Found, Nats, Standing, explained, headers};
 
 /// The name of its lease and checkpoint among those of the subscriptions.

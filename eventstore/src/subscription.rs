@@ -19,9 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Recorded;
+use crate::error::Error;
 use crate::group::{Outcome, Work, Write};
 use crate::lease::{Lease, Taken};
-use crate::log::{Error, Log};
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::parked::park;
 use crate::presence::Presence;
@@ -311,7 +312,7 @@ impl<H: Handler> Worker<H> {
                 Ok(Some(mut lease)) => {
                     left = None;
                     pause = FIRST_PAUSE;
-                    tracing::info!(
+                    tracing::debug!(
                         subscription = self.name,
                         version = self.version,
                         epoch = lease.taken.epoch,

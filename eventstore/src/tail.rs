@@ -11,8 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::Recorded;
-use crate::log::{Error, Options};
+use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::options::Options;
 use crate::presence::Presence;
 use crate::wire::{Decoder, columns};
 

@@ -11,20 +11,19 @@ use std::time::{Duration, Instant as Clock};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::append::{Append, AppendError, Appended, ClaimAction, Expected, StreamWrite};
 use crate::event::Recorded;
-use crate::log::Options;
-use crate::metrics::Metrics;
-use crate::partition::{self, Keeper};
-use crate::presence::Presence;
-use crate::room::Room;
-use crate::tail::Tail;
+use crate::options::Options;
+use crate::partition;
+use crate::short::{Finishing, Head, Lane, Tried};
+use crate::surroundings::{Surroundings, connect, is_lost};
 use crate::wire::Instant;
 
 /// The queue in front of the writers.
@@ -41,18 +40,7 @@ struct Shared {
     drained: watch::Sender<bool>,
     hasher: RandomState,
     around: Surroundings,
-}
-
-/// What the writers work with.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) pool: PgPool,
-    pub(crate) options: Options,
-    pub(crate) metrics: Metrics,
-    pub(crate) tail: Tail,
-    pub(crate) keeper: Keeper,
-    pub(crate) presence: Presence,
-    pub(crate) room: Room,
+    runtime: Handle,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +56,12 @@ struct Queue {
     idle: Vec<usize>,
     /// A writer is about to take what is waiting, see [`Writer::gather`].
     gathering: bool,
+    /// The last batch was one of several appends: more of their kind are about to come, and one commit will do for all.
+    crowded: bool,
+    /// For an append that meets nobody; gone while it is used.
+    lane: Option<Lane>,
+    /// The newest event that this process wrote; `None` when the database may have become another one since.
+    head: Option<Head>,
     closed: bool,
 }
 
@@ -99,6 +93,8 @@ struct Pending {
     append: Append,
     keys: Vec<u64>,
     reply: Reply,
+    /// It may have been written on the short way: then a duplicate is our own.
+    sent: bool,
 }
 
 /// Where a caller waits for his answer.
@@ -115,6 +111,15 @@ pub(crate) enum Outcome {
     /// Its command was applied before; perhaps by an earlier try of the same batch if `ours`.
     Stored { first: i64, last: i64, recorded_at: Instant, ours: bool },
 }
+
+/// Which way an append goes.
+enum Way {
+    Short(Finishing<Result<Appended, Answering>>),
+    Long(Answering),
+}
+
+/// Where a caller's answer comes from.
+type Answering = oneshot::Receiver<Result<Outcome, AppendError>>;
 
 /// What is needed to answer for a stored command, after the append itself has gone to its writer.
 #[derive(Debug)]
@@ -157,21 +162,13 @@ impl Writers {
             streams: append.writes.iter().map(|write| (write.stream.clone(), write.events.len())).collect(),
         };
         let keys = self.keys(&append);
-        let (reply, answer) = oneshot::channel();
-        let wake = {
-            let mut queue = self.shared.queue.lock();
-            if queue.closed {
-                return Err(AppendError::Unavailable("the log is closed".into()));
-            }
-            if queue.waiting.len() >= self.shared.around.options.queue {
-                return Err(AppendError::Unavailable("too many appends are waiting".into()));
-            }
-            queue.waiting.push_back(Pending { append, keys, reply });
-            if queue.worth_a_batch() { queue.idle.pop() } else { None }
+        let answer = match self.shared.admit(append, keys)? {
+            Way::Long(answer) => answer,
+            Way::Short(written) => match written.await {
+                Ok(appended) => return Ok((brief, Outcome::Accepted(appended))),
+                Err(answer) => answer,
+            },
         };
-        if let Some(writer) = wake {
-            self.shared.wake(writer);
-        }
         match answer.await {
             Ok(outcome) => Ok((brief, outcome?)),
             Err(_) => Err(AppendError::Unavailable("the writer stopped".into())),
@@ -225,6 +222,7 @@ impl Queue {
         let (mut events, mut bytes, mut claims) = (0, 0, 0);
         let mut deferred = VecDeque::new();
         let mut held = HashSet::<u64, Identity>::default();
+        let mut keys = Vec::new();
         while let Some(pending) = self.waiting.pop_front() {
             // Nobody waits for it any more, and nothing of it has been sent.
             if pending.reply.is_closed() {
@@ -247,7 +245,8 @@ impl Queue {
                 deferred.push_back(pending);
                 break;
             }
-            self.busy.extend(&pending.keys);
+            held.extend(&pending.keys);
+            keys.extend(&pending.keys);
             batch.push(pending);
             if batch.len() >= options.batch_appends {
                 break;
@@ -257,10 +256,43 @@ impl Queue {
             self.waiting.push_front(pending);
         }
         if !batch.is_empty() {
-            self.batches += 1;
-            self.in_flight += batch.len();
+            self.depart(&keys, batch.len());
         }
         batch
+    }
+
+    /// The lane and the head behind which to write, for an append that nothing and nobody stands before. `newest` is the
+    /// newest position there is, as far as this process has heard.
+    fn short_way(&mut self, newest: i64) -> Option<(Lane, Head)> {
+        let alone = self.batches == 0 && self.waiting.is_empty() && !self.gathering && !self.crowded;
+        let head = self.head.filter(|head| alone && head.position == newest)?;
+        if !self.lane.as_mut()?.is_rested() {
+            return None;
+        }
+        Some((self.lane.take()?, head))
+    }
+
+    /// A batch of so many appends goes to the database.
+    fn depart(&mut self, keys: &[u64], appends: usize) {
+        self.busy.extend(keys);
+        self.batches += 1;
+        self.in_flight += appends;
+    }
+
+    /// It is back.
+    fn arrive(&mut self, keys: &[u64], appends: usize) {
+        for key in keys {
+            self.busy.remove(key);
+        }
+        self.batches -= 1;
+        self.in_flight -= appends;
+    }
+
+    /// The newest event written, as far as its writer knows.
+    fn learn_head(&mut self, head: Head) {
+        if self.head.is_none_or(|known| known.position < head.position) {
+            self.head = Some(head);
+        }
     }
 
     /// Frees the keys of a batch. True if its writer should let those it answers come again before it takes the next.
@@ -268,11 +300,8 @@ impl Queue {
         if let Some(timing) = timing {
             self.pace.learn(&timing);
         }
-        for key in keys {
-            self.busy.remove(key);
-        }
-        self.batches -= 1;
-        self.in_flight -= appends;
+        self.arrive(keys, appends);
+        self.crowded = appends > 1;
         // Who is alone is served at once: stepping aside would only cost a wake-up.
         let gather = appends > 1 && !self.pays_to_work_ahead(appends + self.waiting.len() + self.in_flight);
         self.gathering |= gather;
@@ -286,17 +315,130 @@ impl Shared {
             wake.notify_one();
         }
     }
+
+    /// Sends an append on its way: at once when nobody is before it and it needs nothing but its stream's version, else
+    /// through the queue.
+    fn admit(self: &Arc<Self>, append: Append, keys: Vec<u64>) -> Result<Way, AppendError> {
+        let newest = append.single().map(|_| self.around.tail.last());
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(AppendError::Unavailable("the log is closed".into()));
+        }
+        if queue.waiting.len() >= self.around.options.queue {
+            return Err(AppendError::Unavailable("too many appends are waiting".into()));
+        }
+        if let Some((lane, head)) = newest.and_then(|newest| queue.short_way(newest)) {
+            queue.depart(&keys, 1);
+            let written = Arc::clone(self).write_alone(lane, head, append, keys);
+            return Ok(Way::Short(Finishing::new(written, &self.runtime)));
+        }
+        let (reply, answer) = oneshot::channel();
+        queue.waiting.push_back(Pending { append, keys, reply, sent: false });
+        let wake = if queue.worth_a_batch() { queue.idle.pop() } else { None };
+        drop(queue);
+        if let Some(writer) = wake {
+            self.wake(writer);
+        }
+        Ok(Way::Long(answer))
+    }
+
+    /// Writes an append on the short way; if that does not do, it is the first in the queue.
+    async fn write_alone(
+        self: Arc<Self>,
+        mut lane: Lane,
+        head: Head,
+        append: Append,
+        keys: Vec<u64>,
+    ) -> Result<Appended, Answering> {
+        let tried = lane.write(&self.around, &append, head).await;
+        let written = match tried {
+            Tried::Written(recorded_at) => {
+                self.around.metrics.append_batch_size.observe(1.0);
+                self.around.metrics.append_short.inc();
+                let written = self.around.accepted_alone(append, head, recorded_at);
+                Ok(written)
+            }
+            Tried::Nothing | Tried::Unknown => Err(append),
+        };
+        let mut queue = self.queue.lock();
+        queue.arrive(&keys, 1);
+        queue.lane = Some(lane);
+        let result = match written {
+            Ok(appended) => {
+                queue.learn_head(Head { position: appended.last_position, recorded_at: appended.recorded_at });
+                Ok(appended)
+            }
+            Err(append) => {
+                let sent = matches!(tried, Tried::Unknown);
+                if sent {
+                    queue.head = None;
+                }
+                let (reply, answer) = oneshot::channel();
+                queue.waiting.push_front(Pending { append, keys, reply, sent });
+                Err(answer)
+            }
+        };
+        let wake = if !queue.waiting.is_empty() && queue.worth_a_batch() { queue.idle.pop() } else { None };
+        let closed = queue.closed;
+        drop(queue);
+        if closed {
+            self.wake.iter().for_each(Notify::notify_one);
+        } else if let Some(writer) = wake {
+            self.wake(writer);
+        }
+        result
+    }
+}
+
+impl Surroundings {
+    /// Counts an accepted append, and adds its events to those of its batch if somebody wants them.
+    fn accepted(&self, append: Append, appended: &Appended, before: &[i64], events: Option<&mut Vec<Recorded>>) {
+        self.metrics.appends.inc();
+        for event in append.writes.iter().flat_map(|write| &write.events) {
+            self.metrics.append_events.with_label_values(&[&event.kind]).inc();
+        }
+        if let Some(events) = events {
+            record(append, appended, before, events);
+        }
+    }
+
+    /// Tells whom it concerns that positions are taken.
+    fn committed(&self, first: i64, last: i64, events: Vec<Recorded>) {
+        self.keeper.moved(first, last);
+        self.tail.committed(first, last, events);
+    }
+
+    /// The same for an append that was written alone.
+    fn accepted_alone(&self, append: Append, head: Head, recorded_at: Timestamp) -> Appended {
+        let before: Vec<i64> = append.writes.iter().map(|write| sent_version(write.expected)).collect();
+        let after = |(write, before): (&StreamWrite, &i64)| before + signed(write.events.len());
+        let appended = Appended {
+            duplicate: false,
+            first_position: head.position + 1,
+            last_position: head.position + signed(append.events()),
+            recorded_at,
+            versions: append.writes.iter().zip(&before).map(after).collect(),
+            numbers: Vec::new(),
+        };
+        let mut events = Vec::new();
+        let wanted = self.tail.wanted().then_some(&mut events);
+        self.accepted(append, &appended, &before, wanted);
+        self.committed(appended.first_position, appended.last_position, events);
+        appended
+    }
 }
 
 /// Starts the writers.
 pub(crate) fn start(around: Surroundings) -> (Writers, Vec<JoinHandle<()>>) {
     let writers = around.options.writers.max(1);
+    let queue = Queue { lane: Some(Lane::default()), ..Queue::default() };
     let shared = Arc::new(Shared {
-        queue: Mutex::default(),
+        queue: Mutex::new(queue),
         wake: (0..writers).map(|_| Notify::new()).collect(),
         drained: watch::Sender::new(false),
         hasher: RandomState::new(),
         around,
+        runtime: Handle::current(),
     });
     let tasks = (0..writers)
         .map(|index| {
@@ -441,7 +583,7 @@ impl Writer {
         let mut began: Option<Clock> = None;
         let mut pause = Duration::from_millis(1);
         let mut unsure = false;
-        self.sent = false;
+        self.sent = batch.iter().any(|pending| pending.sent);
         let mut careful = batch.iter().any(|pending| pending.append.needs_care());
         loop {
             let presence = self.shared.around.presence.clone();
@@ -459,11 +601,11 @@ impl Writer {
                 careful = true;
                 continue;
             }
-            let lost = !matches!(error, sqlx::Error::Database(_)) || connection_ended(&error);
-            if lost {
+            if is_lost(&error) {
                 // It may have been committed all the same: from now on a duplicate may be our own.
                 unsure = true;
                 self.connection = None;
+                self.shared.queue.lock().head = None;
             }
             let events: usize = batch.iter().map(|pending| pending.append.events()).sum();
             match failed {
@@ -533,7 +675,7 @@ impl Writer {
         let mut position = written.head;
         let (mut write, mut claim, mut number) = (0, 0, 0);
         for (index, pending) in batch.into_iter().enumerate() {
-            let Pending { append, reply, .. } = pending;
+            let Pending { append, reply, sent, .. } = pending;
             let (writes, claims) = (append.writes.len(), append.claims.len());
             let drawn =
                 append.writes.iter().flat_map(|write| &write.events).filter(|event| event.number.is_some()).count();
@@ -553,13 +695,7 @@ impl Writer {
                         versions: append.writes.iter().zip(before).map(after).collect(),
                         numbers,
                     };
-                    metrics.appends.inc();
-                    for event in append.writes.iter().flat_map(|write| &write.events) {
-                        metrics.append_events.with_label_values(&[&event.kind]).inc();
-                    }
-                    if wanted {
-                        record(append, &appended, before, &mut events);
-                    }
+                    self.shared.around.accepted(append, &appended, before, wanted.then_some(&mut events));
                     position = appended.last_position;
                     Ok(Outcome::Accepted(appended))
                 }
@@ -574,7 +710,7 @@ impl Writer {
                             .flatten()
                             .map_or(written.recorded_at, |instant| instant.0),
                     ),
-                    ours: written.retried,
+                    ours: written.retried || sent,
                 }),
                 2 => {
                     metrics.append_conflicts.inc();
@@ -605,8 +741,8 @@ impl Writer {
             answered.push((reply, outcome));
         }
         if position > written.head {
-            self.shared.around.keeper.moved(written.head + 1, position);
-            self.shared.around.tail.committed(written.head + 1, position, events);
+            self.shared.around.committed(written.head + 1, position, events);
+            self.shared.queue.lock().learn_head(Head { position, recorded_at: written.recorded_at });
         }
     }
 }
@@ -659,24 +795,6 @@ fn signed(count: usize) -> i64 {
 
 fn at(values: &[i64], index: usize) -> i64 {
     values.get(index).copied().unwrap_or(0)
-}
-
-/// A connection that plans each statement of `log_append` once, always by index: the tables grow under the plan.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let options = options.clone().application_name("deskfold log writer").disable_statement_logging();
-    let mut connection = PgConnection::connect_with(&options).await?;
-    sqlx::raw_sql(
-        "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_hashjoin = off;
-         set enable_mergejoin = off; set default_transaction_isolation = 'read committed'",
-    )
-    .execute(&mut connection)
-    .await?;
-    Ok(connection)
-}
-
-fn connection_ended(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
 }
 
 fn diagnose(error: &sqlx::Error) -> Failed {
@@ -780,7 +898,8 @@ impl Written {
 #[derive(Default)]
 struct Arrays<'a> {
     command_ids: Vec<Uuid>,
-    fingerprints: Vec<i64>,
+    /// `None` for a command that is not remembered.
+    fingerprints: Vec<Option<i64>>,
     tenants: Vec<&'a str>,
     append_first: Vec<i64>,
     append_last: Vec<i64>,
@@ -854,7 +973,7 @@ impl<'a> Arrays<'a> {
 
     fn append(&mut self, append: &'a Append, index: i32, sent: &mut impl Iterator<Item = i32>) {
         self.command_ids.push(append.command_id);
-        self.fingerprints.push(append.fingerprint);
+        self.fingerprints.push(append.is_remembered().then_some(append.fingerprint));
         self.tenants.push(&append.tenant);
         self.append_first.push(signed(self.event_write.len()) + 1);
         for (write, index_of_write) in append.writes.iter().zip(sent) {

@@ -79,6 +79,7 @@ fn append(writes: impl IntoIterator<Item = StreamWrite>) -> Append {
         tenant: "acme".into(),
         command_id: Uuid::now_v7(),
         fingerprint: 1,
+        remember: true,
         writes: writes.into_iter().collect(),
         claims: Vec::new(),
     }
@@ -566,6 +567,405 @@ async fn a_race_for_a_command_is_told_apart_from_ones_own_try_when_connections_a
     assert_eq!(assert_dense(&left).await, 1);
 }
 
+// ---- The short way, and commands that are not remembered
+
+/// A command that nobody will ask for.
+fn forgettable(stream: &str, expected: Expected) -> Append {
+    Append { remember: false, ..one(stream, expected) }
+}
+
+fn at(version: i64) -> Expected {
+    if version < 0 { Expected::NoStream } else { Expected::Exact(version) }
+}
+
+/// How many of the log's appends went the short way.
+fn short(log: &Log) -> f64 {
+    log.metrics().short()
+}
+
+#[tokio::test]
+async fn an_append_that_meets_nobody_goes_the_short_way() {
+    let log = log().await;
+    log.tail().after(0, 1).await.unwrap();
+    let mut position = log.append(one("thing-0", Expected::NoStream)).await.unwrap().last_position;
+    assert_eq!(short(&log), 0.0, "the first asks where the head is");
+    let (mut appends, mut remembered) = (0.0, 1);
+    for stream in ["thing-1", "single"] {
+        let mut version = -1;
+        for round in 0..8 {
+            let mut events = events([1, 1, 3, 100][round % 4]);
+            events[0].is_json = round % 3 > 0;
+            events[0].occurred_at = (round % 3 == 1).then(|| "2012-10-09T14:50:17.123456Z".parse().unwrap());
+            let count = events.len() as i64;
+            let remember = round >= 4;
+            let command = Append { remember, ..append([write(stream, at(version), events)]) };
+            let appended = log.append(command).await.unwrap();
+            assert_eq!((appended.first_position, appended.last_position), (position + 1, position + count));
+            assert_eq!((appended.duplicate, appended.versions), (false, vec![version + count]));
+            (position, version) = (position + count, version + count);
+            appends += 1.0;
+            remembered += i64::from(remember);
+            assert_eq!(short(&log), appends);
+        }
+    }
+    assert_eq!(assert_dense(&log).await, position);
+    assert_eq!(scalar::<i64>(&log, "select count(*) from log_command").await, remembered);
+    // What others are told is what was written.
+    let told: Vec<Recorded> = log.tail().after(1, 1000).await.unwrap().iter().map(|event| (**event).clone()).collect();
+    assert_eq!(told, everything(&log).await[1..]);
+    let query = Query { tenant: Some("acme".into()), categories: vec!["single".into()], ..Query::default() };
+    let read = log.read_all(&Query { limit: 1000, ..query }).await.unwrap();
+    assert!(read.iter().all(|event| &*event.stream == "single") && read.len() == 210);
+    // Whatever needs more than one stream's version goes the long way.
+    let two = append([write("a-1", Expected::NoStream, events(1)), write("a-2", Expected::NoStream, events(1))]);
+    let claims = claiming("a-3", [claim(ClaimAction::Take, "a@example.com", "a-3")]);
+    let numbers = append([write("a-4", Expected::NoStream, vec![numbered()])]);
+    let nothing = append([write("a-4", Expected::Exact(0), vec![])]);
+    for append in [two, claims, numbers, nothing, one("a-5", Expected::Any), one("a-5", Expected::StreamExists)] {
+        log.append(Append { remember: false, ..append }).await.unwrap();
+    }
+    assert_eq!(short(&log), appends);
+    log.append(forgettable("a-5", Expected::Exact(1))).await.unwrap();
+    assert_eq!(short(&log), appends + 1.0, "and the next is short again");
+    assert_dense(&log).await;
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_command_that_is_not_remembered_is_told_by_its_events() {
+    let database = cluster::database().await;
+    let log = open(&database).await;
+    log.append(one("noise-1", Expected::Any)).await.unwrap();
+    let single = Append { remember: false, ..append([write("ticket-1", Expected::NoStream, events(3))]) };
+    let several = Append {
+        remember: false,
+        ..append([
+            write("ticket-1", Expected::Exact(2), events(2)),
+            write("noise-1", Expected::Exact(0), vec![]),
+            write("ticket-2", Expected::NoStream, events(1)),
+        ])
+    };
+    let claiming = Append {
+        claims: vec![claim(ClaimAction::Take, "a@example.com", "ticket-2")],
+        ..forgettable("ticket-2", Expected::Exact(0))
+    };
+    let commands = [single, several, claiming];
+    let mut first = Vec::new();
+    for command in &commands {
+        first.push(log.append(command.clone()).await.unwrap());
+    }
+    assert!(first.iter().all(|appended| !appended.duplicate));
+    assert_eq!(short(&log), 1.0);
+    assert_eq!(scalar::<i64>(&log, "select count(*) from log_command").await, 1, "only what comes at any version");
+    log.append(one("ticket-1", Expected::Any)).await.unwrap();
+    log.append(one("ticket-2", Expected::Any)).await.unwrap();
+    let head = log.head().await.unwrap();
+
+    let answers = async |log: &Log| {
+        for (command, first) in commands.iter().zip(&first) {
+            let again = log.append(command.clone()).await.unwrap();
+            let written = |write: &StreamWrite| !write.events.is_empty();
+            let versions = command.writes.iter().zip(&first.versions);
+            let versions = versions.map(|(write, version)| if written(write) { *version } else { -1 }).collect();
+            assert_eq!(again, Appended { duplicate: true, versions, ..first.clone() });
+        }
+    };
+    answers(&log).await;
+    log.close().await;
+    let log = open(&database).await;
+    answers(&log).await;
+    // Beside one that is no repeat.
+    let ((), fresh) = tokio::join!(answers(&log), log.append(forgettable("ticket-3", Expected::NoStream)));
+    assert!(!fresh.unwrap().duplicate);
+
+    // The same ids with something else in them are another command, and other ids one that came too late.
+    for (command, first) in commands.iter().zip(&first) {
+        let mut other = command.clone();
+        let last = other.writes.iter_mut().rev().find(|write| !write.events.is_empty()).unwrap();
+        last.events.last_mut().unwrap().data = Bytes::from_static(b"{}");
+        assert!(matches!(log.append(other).await, Err(AppendError::CommandReused)));
+        let mut more = command.clone();
+        more.writes[0].events.push(event("thing.happened"));
+        assert!(matches!(log.append(more).await, Err(AppendError::CommandReused)));
+        let mut late = command.clone();
+        late.writes[0].events[0].id = Uuid::now_v7();
+        let actual = log.stream_version("acme", &late.writes[0].stream).await.unwrap();
+        assert_eq!(conflict(log.append(late).await), (command.writes[0].stream.clone(), actual));
+        let stranger = Append { tenant: "globex".into(), ..command.clone() };
+        let answered = log.append(stranger).await;
+        assert!(!answered.is_ok_and(|appended| appended.first_position == first.first_position), "of another tenant");
+    }
+    assert_eq!(everything(&log).await[..head as usize].len() as i64, head);
+    assert_dense(&log).await;
+}
+
+#[tokio::test]
+async fn a_conflict_on_the_short_way_is_told_with_the_version_there_is() {
+    let log = log().await;
+    log.append(append([write("thing-1", Expected::NoStream, events(3))])).await.unwrap();
+    for (stream, expected, actual) in [
+        ("thing-1", Expected::NoStream, 2),
+        ("thing-1", Expected::Exact(1), 2),
+        ("thing-1", Expected::Exact(3), 2),
+        ("thing-2", Expected::Exact(0), -1),
+    ] {
+        assert_eq!(conflict(log.append(forgettable(stream, expected)).await), (stream.to_owned(), actual));
+        assert_eq!(conflict(log.append(one(stream, expected)).await), (stream.to_owned(), actual));
+    }
+    assert_eq!(log.head().await.unwrap(), 3);
+    log.append(forgettable("thing-1", Expected::Exact(2))).await.unwrap();
+    assert_eq!(log.stream_version("acme", "thing-2").await.unwrap(), -1);
+    assert_dense(&log).await;
+}
+
+#[tokio::test]
+async fn a_remembered_command_is_told_by_its_id_on_the_short_way_too() {
+    let log = log().await;
+    log.append(one("thing-0", Expected::NoStream)).await.unwrap();
+    let command = one("thing-1", Expected::NoStream);
+    let first = log.append(command.clone()).await.unwrap();
+    assert_eq!(short(&log), 1.0);
+    // Decided anew at another version, as who asks again does.
+    let again = Append { writes: vec![write("thing-1", Expected::Exact(0), events(1))], ..command.clone() };
+    assert_eq!(log.append(again.clone()).await.unwrap(), Appended { duplicate: true, ..first.clone() });
+    let other = Append { fingerprint: 2, ..again };
+    assert!(matches!(log.append(other).await, Err(AppendError::CommandReused)));
+    let stored = log.stored_command(command.command_id).await.unwrap().unwrap();
+    assert_eq!((stored.first_position, stored.last_position, stored.fingerprint), (2, 2, 1));
+    assert_eq!(assert_dense(&log).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_that_take_turns_keep_the_log_dense() {
+    let (left, right) = two().await;
+    for version in -1..100 {
+        // Each knows only by and by what the other has written.
+        left.append(forgettable("left-1", at(version))).await.unwrap();
+        right.append(Append { remember: version % 2 == 0, ..one("right-1", at(version)) }).await.unwrap();
+    }
+    assert_eq!(assert_dense(&left).await, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_racing_with_one_command_that_is_not_remembered_apply_it_once() {
+    let (left, right) = two().await;
+    for version in -1..60 {
+        let command = forgettable("thing-1", at(version));
+        let (a, b) = tokio::join!(left.append(command.clone()), right.append(command));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert!(a.duplicate != b.duplicate, "{a:?} {b:?}");
+        assert_eq!((a.first_position, a.recorded_at, a.versions), (b.first_position, b.recorded_at, b.versions));
+    }
+    assert_eq!(assert_dense(&left).await, 61);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn short_and_long_ways_mix_in_two_processes() {
+    let (left, right) = two().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let poller = tokio::spawn({
+        let (log, done) = (left.clone(), Arc::clone(&done));
+        async move {
+            while !done.load(Ordering::Acquire) {
+                let (count, head): (i64, i64) =
+                    sqlx::query_as("select count(*), coalesce(max(position), 0) from log_event")
+                        .fetch_one(log.pool())
+                        .await
+                        .unwrap();
+                assert_eq!(count, head, "a position was visible before one below it");
+            }
+        }
+    });
+    // Few enough that many find nobody before them.
+    let writers = (0..3_u64).map(|writer| {
+        let log = if writer == 0 { left.clone() } else { right.clone() };
+        tokio::spawn(async move {
+            let mut dice = Dice(writer + 7);
+            let mut written = 0;
+            for round in 0..200 {
+                let stream = format!("thing-{}", dice.roll(3));
+                let version = log.stream_version("acme", &stream).await.unwrap();
+                let mut command = Append {
+                    remember: dice.roll(2) == 0,
+                    ..append([write(&stream, at(version), events(1 + dice.roll(3) as usize))])
+                };
+                match dice.roll(6) {
+                    0 => command.claims = vec![claim(ClaimAction::Take, &format!("{writer}-{round}"), &stream)],
+                    1 => command.writes.push(write(&format!("other-{writer}-{round}"), Expected::NoStream, events(1))),
+                    _ => {}
+                }
+                let count: usize = command.writes.iter().map(|write| write.events.len()).sum();
+                match log.append(command.clone()).await {
+                    Ok(appended) => {
+                        written += count as i64;
+                        let again = log.append(command).await.unwrap();
+                        assert_eq!(again, Appended { duplicate: true, ..appended });
+                    }
+                    Err(AppendError::Conflict { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            written
+        })
+    });
+    let mut written = 0;
+    for writer in futures::future::join_all(writers).await {
+        written += writer.unwrap();
+    }
+    done.store(true, Ordering::Release);
+    poller.await.unwrap();
+    // Who is alone again goes the short way again.
+    for version in -1..60 {
+        left.append(forgettable("last-1", at(version))).await.unwrap();
+    }
+    assert!(short(&left) > 0.0);
+    assert_eq!(assert_dense(&left).await, written + 61);
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(scalar::<i64>(&left, deadlocks).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_whose_answer_was_lost_is_found_and_not_doubled() {
+    for (way, said) in [("short", "pg_try_advisory_xact_lock"), ("long", "log_append(")] {
+        for remember in [false, true] {
+            let lossy = cluster::Lossy::start(said);
+            let options = lossy.options(&cluster::database().await);
+            let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
+            let log = Log::open(pool, Options::default()).await.unwrap();
+            let next = |version: i64| {
+                let mut command = Append { remember, ..append([write("thing-1", at(version), events(2))]) };
+                if way == "long" {
+                    command.writes.push(write("thing-2", at(version), events(2)));
+                }
+                command
+            };
+            for version in [-1, 1, 3] {
+                log.append(next(version)).await.unwrap();
+            }
+            let command = next(5);
+            lossy.lose_an_answer();
+            let appended = log.append(command.clone()).await.unwrap();
+            assert!(lossy.has_lost(), "{way}: the answer was to be lost");
+            assert!(!appended.duplicate, "{way}: it is the first time, as far as the caller can know");
+            assert_eq!(appended.versions, vec![7; command.writes.len()]);
+            assert_eq!(appended.last_position, log.head().await.unwrap());
+            let again = log.append(command).await.unwrap();
+            assert_eq!(again, Appended { duplicate: true, ..appended });
+            log.append(next(7)).await.unwrap();
+            assert_eq!(assert_dense(&log).await % 10, 0);
+            assert_eq!(short(&log) > 0.0, way == "short");
+            log.close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_killed_under_a_lone_client_lose_and_double_nothing() {
+    let log = log().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let killer = tokio::spawn({
+        let (log, done) = (log.clone(), Arc::clone(&done));
+        async move {
+            let mut killed = 0;
+            while !done.load(Ordering::Acquire) {
+                let head = log.head().await.unwrap();
+                killed += scalar::<i64>(&log, KILL).await;
+                while log.head().await.unwrap() < head + 7 && !done.load(Ordering::Acquire) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            killed
+        }
+    });
+    for version in -1..400 {
+        let command = Append { remember: version % 3 == 0, ..one("thing-1", at(version)) };
+        let appended = log.append(command).await.unwrap();
+        assert_eq!((appended.duplicate, appended.versions), (false, vec![version + 1]));
+    }
+    done.store(true, Ordering::Release);
+    assert!(killer.await.unwrap() > 4 && short(&log) > 100.0);
+    assert_eq!(assert_dense(&log).await, 401);
+}
+
+/// Holds up whoever writes this stream.
+async fn hold_stream(log: &Log, stream: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut gate = log.pool().begin().await.unwrap();
+    sqlx::query("select from log_stream where tenant_id = 'acme' and stream = $1 for update")
+        .bind(stream)
+        .execute(&mut *gate)
+        .await
+        .unwrap();
+    gate
+}
+
+const UNTIL_SHORT_IS_HELD: &str = "select exists (select from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and query like '%pg_try_advisory_xact_lock%')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_caller_on_the_short_way_does_not_stop_it() {
+    let log = log().await;
+    log.append(one("thing-1", Expected::NoStream)).await.unwrap();
+    let gate = hold_stream(&log, "thing-1").await;
+    let mut impatient = Box::pin(log.append(forgettable("thing-1", Expected::Exact(0))));
+    tokio::select! {
+        _ = &mut impatient => panic!("the stream is held"),
+        () = until(log.pool(), UNTIL_SHORT_IS_HELD) => {}
+    }
+    drop(impatient);
+    // The next of the stream is not sent before, wherever it stands.
+    let next = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(forgettable("thing-1", Expected::Exact(1))).await }
+    });
+    gate.rollback().await.unwrap();
+    assert_eq!(next.await.unwrap().unwrap().versions, [2]);
+    assert_eq!(short(&log), 1.0);
+    assert_eq!(assert_dense(&log).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_waits_for_the_short_way() {
+    let database = cluster::database().await;
+    let log = open(&database).await;
+    log.append(one("thing-1", Expected::NoStream)).await.unwrap();
+    let gate = hold_stream(&log, "thing-1").await;
+    let held = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(forgettable("thing-1", Expected::Exact(0))).await }
+    });
+    until(log.pool(), UNTIL_SHORT_IS_HELD).await;
+    let closing = tokio::spawn({
+        let log = log.clone();
+        async move { log.close().await }
+    });
+    gate.rollback().await.unwrap();
+    held.await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), closing).await.unwrap().unwrap();
+    assert_eq!(assert_dense(&open(&database).await).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_processes_hear_of_the_short_way() {
+    let database = cluster::database().await;
+    // It looks once and then only when it is told.
+    let right = open_with(&database, Options { poll: Duration::from_secs(3600), ..Options::default() }).await;
+    let listening = "select exists (select from pg_stat_activity where datname = current_database()
+         and application_name = 'deskfold log listener' and query ilike 'listen%' and state = 'idle')";
+    until(right.pool(), listening).await;
+    let left = open(&database).await;
+    left.append(one("thing-1", Expected::NoStream)).await.unwrap();
+    for (version, count) in [(0, 1), (1, 3)] {
+        for remember in [false, true] {
+            let version = version + if remember { count } else { 0 } + if version > 0 { 1 } else { 0 };
+            let command = Append { remember, ..append([write("thing-1", at(version), events(count as usize))]) };
+            let last = left.append(command).await.unwrap().last_position;
+            let mut watch = right.tail().watch();
+            let heard = watch.wait_for(|head| *head >= last);
+            tokio::time::timeout(Duration::from_secs(60), heard).await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(short(&left), 4.0);
+}
+
 // ---- Claims
 
 #[tokio::test]
@@ -749,8 +1149,14 @@ async fn the_log_rolls_over_partitions_under_load() {
     }
     // A single append larger than everything made ahead.
     left.append(append([write("import-1", Expected::NoStream, events(300))])).await.unwrap();
+    // Appends that are alone, over the bounds and across them.
+    for version in 0..60 {
+        left.append(forgettable("alone-1", at(3 * version - 1))).await.unwrap();
+        left.append(append([write("alone-1", Expected::Exact(3 * version), events(2))])).await.unwrap();
+    }
+    assert!(short(&left) > 60.0);
     let total = assert_dense(&left).await;
-    assert_eq!(total, 8 * 20 * 5 / 2 + 300);
+    assert_eq!(total, 8 * 20 * 5 / 2 + 300 + 180);
     let covering: i64 =
         scalar(&left, "select count(*) from log_partition where first_position <= (select position from log_head)")
             .await;
@@ -898,8 +1304,8 @@ async fn connections_killed_again_and_again_under_load_lose_and_double_nothing()
         tokio::spawn(async move {
             // Exact versions: an append lost or doubled would refuse the next.
             for version in 0..60 {
-                let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version - 1) };
-                let appended = log.append(one(&format!("thing-{writer}"), expected)).await.unwrap();
+                let command = one(&format!("thing-{writer}"), at(version - 1));
+                let appended = log.append(Append { remember: writer < 4, ..command }).await.unwrap();
                 assert_eq!(appended.versions, [version]);
             }
         })

@@ -394,7 +394,23 @@ impl App {
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
         }
+        tracing::info!("at work: {}", app.works().join(", "));
         Ok((app, first))
+    }
+
+    /// What this process does, as far as it gets the leases.
+    fn works(&self) -> Vec<String> {
+        let mut works = Vec::new();
+        for role in &self.config.roles {
+            match role {
+                Role::Api => works.push("HTTP".into()),
+                Role::Project => works.push(format!("{} read models", projections::names().len())),
+                Role::React => works.push("rules, timers and imports".into()),
+                Role::Relay if self.config.nats.nats_url.is_some() => works.push("the relay to NATS".into()),
+                Role::Relay => {}
+            }
+        }
+        works
     }
 
     /// Answers HTTP on this address until [`App::stop`] is called. Returns the address it really listens on, and a handle

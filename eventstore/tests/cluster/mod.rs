@@ -6,11 +6,14 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use eventstore::MIGRATOR;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -106,6 +109,78 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
+    }
+}
+
+/// The cluster all tests share, behind a socket that loses an answer when it is told to, and the connection with it: what was
+/// asked has been done.
+pub struct Lossy {
+    directory: PathBuf,
+    /// How many answers are still to be lost.
+    losing: Arc<AtomicUsize>,
+}
+
+impl Lossy {
+    /// Loses answers only on connections on which these words were once said.
+    pub fn start(words: &'static str) -> Self {
+        let directory = std::env::temp_dir().join(format!("lossy-{}", Uuid::now_v7().simple()));
+        std::fs::create_dir(&directory).unwrap();
+        let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
+        let lossy = Self { directory, losing: Arc::default() };
+        let losing = Arc::clone(&lossy.losing);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = UnixStream::connect(shared().directory.join(".s.PGSQL.5432")).await.unwrap();
+                tokio::spawn(pass_on(client, server, words, Arc::clone(&losing)));
+            }
+        });
+        lossy
+    }
+
+    pub fn options(&self, database: &str) -> PgConnectOptions {
+        shared().options(database).socket(&self.directory)
+    }
+
+    pub fn lose_an_answer(&self) {
+        self.losing.store(1, Ordering::Release);
+    }
+
+    pub fn has_lost(&self) -> bool {
+        self.losing.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Lossy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Passes on what client and server say, until either falls silent or an answer is lost.
+async fn pass_on(mut client: UnixStream, mut server: UnixStream, words: &str, losing: Arc<AtomicUsize>) {
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut meant = false;
+    loop {
+        tokio::select! {
+            count = client.read(&mut asked) => {
+                let Some(bytes) = count.ok().and_then(|count| asked.get(..count)).filter(|bytes| !bytes.is_empty()) else {
+                    return;
+                };
+                meant |= bytes.windows(words.len()).any(|window| window == words.as_bytes());
+                if server.write_all(bytes).await.is_err() {
+                    return;
+                }
+            }
+            count = server.read(&mut answered) => {
+                let Some(bytes) = count.ok().and_then(|count| answered.get(..count)).filter(|bytes| !bytes.is_empty()) else {
+                    return;
+                };
+                let lost = meant && losing.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
+                if lost || client.write_all(bytes).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -98,6 +98,7 @@ impl World {
             tenant: tenant.to_string(),
             command_id: Uuid::now_v7(),
             fingerprint: 0,
+            remember: false,
             writes: vec![write],
             claims: vec![],
         };

@@ -259,6 +259,7 @@ pub async fn appends_per_second(log: &Log, clients: usize, length: Duration) -> 
                     tenant: TENANT.into(),
                     command_id: Uuid::now_v7(),
                     fingerprint: 0,
+                    remember: false,
                     writes: vec![StreamWrite { stream: stream.clone(), expected, events: vec![event()] }],
                     claims: vec![],
                 };
@@ -313,7 +314,8 @@ pub async fn seed(log: &Log, tenant: Id, streams: impl Iterator<Item = StreamWri
     let batches = std::iter::from_fn(|| {
         let writes: Vec<StreamWrite> = streams.by_ref().take(TOGETHER).collect();
         let tenant = tenant.to_string();
-        let append = Append { tenant, command_id: Uuid::now_v7(), fingerprint: 0, writes, claims: vec![] };
+        let append =
+            Append { tenant, command_id: Uuid::now_v7(), fingerprint: 0, remember: false, writes, claims: vec![] };
         (!append.writes.is_empty()).then_some(append)
     });
     let appended = futures::stream::iter(batches).map(|append| {

@@ -520,6 +520,7 @@ async fn a_relation_with_a_colleague_is_refused_and_an_old_one_gathers_nothing()
         }],
         command_id: uuid::Uuid::now_v7(),
         fingerprint: 0,
+        remember: false,
         claims: Vec::new(),
     })
     .await

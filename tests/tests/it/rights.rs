@@ -339,8 +339,14 @@ async fn append(server: &Server, stream: &str, kind: &str, data: Value) {
         number: None,
     };
     let write = StreamWrite { stream: stream.to_owned(), expected: Expected::Any, events: vec![event] };
-    let append =
-        Append { tenant: server.tenant.clone(), command_id: id, fingerprint: 0, writes: vec![write], claims: vec![] };
+    let append = Append {
+        tenant: server.tenant.clone(),
+        command_id: id,
+        fingerprint: 0,
+        remember: false,
+        writes: vec![write],
+        claims: vec![],
+    };
     log.append(append).await.unwrap();
     log.close().await;
     server.settle().await;
