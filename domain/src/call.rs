@@ -48,7 +48,7 @@ pub enum Command {
     /// Records that somebody took it.
     Answer {
         /// Who.
-        #[schemars(extend("x-reference" = "user"))]
+        #[schemars(extend("x-reference" = "colleague"))]
         user: Id,
     },
     /// Records that nobody took it.

@@ -77,7 +77,11 @@ impl FromStr for Id {
     type Err = ulid::DecodeError;
 
     fn from_str(text: &str) -> Result<Id, ulid::DecodeError> {
-        Ulid::from_string(text).map(Id)
+        // 128 bits are 25 letters of five bits and one of three: what begins beyond 7 would be taken for another id.
+        match text.as_bytes().first() {
+            Some(first) if *first > b'7' => Err(ulid::DecodeError::InvalidChar),
+            _ => Ulid::from_string(text).map(Id),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub use list::{
 };
 pub use models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use rebuild::{Difference, Progress};
-pub use redirects::{Redirects, Refers, follows};
+pub use redirects::{Redirects, Refers};
 pub use ticket_thread::{thread, thread_as_of};
 pub use tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use totals::{Group, MAX_GROUPS, Totalled, groups, sum};

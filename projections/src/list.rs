@@ -1,6 +1,10 @@
 //! Lists: filter, sort and pages of any read model, each page a range scan of an index; and single records.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use domain::{
     Country, FieldError, Id,
@@ -8,6 +12,7 @@ use domain::{
     filter::{FieldKind, Fields, Filter, Scalar},
     listed::{self, Name},
 };
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -224,7 +229,17 @@ pub trait Listed: ReadModel {
 }
 
 /// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
-pub fn needs<M: Listed>() -> Vec<&'static str> {
+pub fn needs<M: Listed>() -> Arc<[&'static str]> {
+    static KNOWN: LazyLock<Mutex<HashMap<&'static str, Arc<[&'static str]>>>> = LazyLock::new(Mutex::default);
+    let known = KNOWN.lock().get(M::NAME).cloned();
+    known.unwrap_or_else(|| {
+        let needs: Arc<[&'static str]> = mentioned::<M>().into();
+        KNOWN.lock().insert(M::NAME, Arc::clone(&needs));
+        needs
+    })
+}
+
+fn mentioned<M: Listed>() -> Vec<&'static str> {
     struct Mentioned {
         sql: String,
         found: Vec<&'static str>,
@@ -242,6 +257,12 @@ pub fn needs<M: Listed>() -> Vec<&'static str> {
     let mut mentioned = Mentioned { sql, found: Vec::new() };
     crate::visit_all(&mut mentioned);
     mentioned.found.extend(redirects::follows::<M>());
+    // What names records of any kind reads the lists of all of them.
+    if M::SELECT.contains("read_name(") || M::SELECT.contains("read_names(") {
+        mentioned.found.extend(registry::listed_kinds().filter_map(registry::listing_model));
+    }
+    mentioned.found.sort_unstable();
+    mentioned.found.dedup();
     mentioned.found
 }
 

@@ -84,7 +84,7 @@ fn referring<M: Listed>() -> impl Iterator<Item = Column> {
 }
 
 /// The read models that decide what a list shows besides its own: whoever waits for a position waits for them too.
-pub fn follows<M: Listed>() -> impl Iterator<Item = &'static str> {
+pub(crate) fn follows<M: Listed>() -> impl Iterator<Item = &'static str> {
     let redirects = referring::<M>().next().map(|_| Redirects::NAME);
     M::FOLLOWS.iter().copied().chain(redirects).chain(M::CUSTOM.map(|_| Fields::NAME))
 }

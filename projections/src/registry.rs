@@ -96,6 +96,11 @@ pub(crate) fn listing(kind: &str) -> &'static str {
     lists().get(kind).map_or("", |(_, view)| view)
 }
 
+/// The kinds whose records some read model lists.
+pub(crate) fn listed_kinds() -> impl Iterator<Item = &'static str> {
+    lists().keys().copied()
+}
+
 /// The read model that lists the records of a kind.
 pub(crate) fn listing_model(kind: &str) -> Option<&'static str> {
     lists().get(kind).map(|(model, _)| *model)

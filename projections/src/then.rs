@@ -45,10 +45,20 @@ impl Then {
             }
             rows.insert(model.name.to_owned(), of_model.into());
         }
+        if FUNCTIONS.iter().any(|(function, _)| M::SELECT.contains(function)) {
+            let mut names = Map::new();
+            for kind in registry::listed_kinds() {
+                for id in existing(log, tenant, kind, named.clone()).await? {
+                    let name = self.name(log, tenant, kind, id, at).await?;
+                    names.extend(name.map(|name| (format!("{kind}-{id}"), name.into())));
+                }
+            }
+            rows.insert("read_name".into(), names.into());
+        }
         Ok(Value::Object(rows))
     }
 
-    /// What a record was called then, in the list of its kind.
+    /// What a record was called then, as `read_name` calls it now.
     pub(crate) async fn name(
         &mut self,
         log: &Log,
@@ -58,8 +68,16 @@ impl Then {
         at: AsOf,
     ) -> Result<Option<String>, Error> {
         let Some(model) = registry::listing_model(kind).and_then(Model::named) else { return Ok(None) };
-        let row = self.row(log, tenant, model, kind, id, at).await?;
-        Ok(row.and_then(|row| row["name"].as_str().map(ToOwned::to_owned)))
+        let Some(row) = self.row(log, tenant, model, kind, id, at).await? else { return Ok(None) };
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        Ok(match kind {
+            "order" => Some(format!("#{}", row["number"])),
+            "conversation" => match row["contact_id"].as_str().and_then(|contact| contact.parse().ok()) {
+                Some(contact) => Box::pin(self.name(log, tenant, "contact", contact, at)).await?,
+                None => text(&row["visitor"]["name"]),
+            },
+            _ => text(&row["name"]).or_else(|| text(&row["title"])),
+        })
     }
 
     async fn row(
@@ -136,6 +154,10 @@ fn from(model: &str) -> String {
     format!("read_{model} ")
 }
 
+/// Functions of the database that name records of any kind, and what takes their place.
+const FUNCTIONS: [(&str, &str); 2] =
+    [("read_name(t.tenant_id,", "read_name_then("), ("read_names(t.tenant_id,", "read_names_then(")];
+
 /// The same statement with the rows of then instead of those of now. `rows` is the placeholder of what [`Then::of`] found.
 pub(crate) fn instead(mut statement: String, rows: &Value, placeholder: &str) -> String {
     for model in rows.as_object().into_iter().flat_map(Map::keys) {
@@ -143,6 +165,9 @@ pub(crate) fn instead(mut statement: String, rows: &Value, placeholder: &str) ->
             "(select * from json_populate_recordset(null::read_{model}, {placeholder}::text::json->'{model}')) "
         );
         statement = statement.replace(&from(model), &then);
+    }
+    for (function, then) in FUNCTIONS {
+        statement = statement.replace(function, &format!("{then}{placeholder}::text::json,"));
     }
     statement
 }

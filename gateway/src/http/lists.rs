@@ -225,7 +225,7 @@ async fn read_page<M: Listed>(
     faults.done()?;
     request::can_be_read::<M>(app).await?;
     let mut position = i64::MAX;
-    for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
+    for name in projections::needs::<M>().iter() {
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
@@ -294,7 +294,7 @@ async fn read<M: Listed>(
         let record = record.ok_or_else(missing)?;
         return one::<M>(&record, record.position, &uri);
     }
-    for name in [M::NAME].into_iter().chain(projections::follows::<M>()) {
+    for name in projections::needs::<M>().iter() {
         request::reach(&app, name, wanted).await?;
     }
     let position = app.read_models.position(M::NAME).await?;

@@ -303,7 +303,7 @@ pub(crate) async fn can_be_read<M: Listed>(app: &App) -> Result<(), Problem> {
     if app.read_models.all_serve() {
         return Ok(());
     }
-    for name in projections::needs::<M>() {
+    for name in projections::needs::<M>().iter() {
         reach(app, name, None).await?;
     }
     Ok(())

@@ -595,3 +595,23 @@ async fn a_query_waits_until_the_position_is_there() {
         assert_eq!(texts(&found, "name"), [name]);
     }
 }
+
+/// A position waits for the names of others too: whoever has renamed somebody reads the new name everywhere at once.
+#[tokio::test]
+async fn a_position_waits_for_the_names_of_others_too() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let maria = contact(client, "Maria").await;
+    let ticket = client.create("/v1/tickets", json!({ "title": "x", "requester": party("contact", &maria) })).await;
+    let task = json!({ "title": "Call", "subjects": [{ "kind": "contact", "id": maria }] });
+    let task = client.create("/v1/tasks", task).await;
+    for turn in 0..15 {
+        let name = format!("Maria {turn}");
+        let renamed = client.patch(&format!("/v1/contacts/{maria}"), json!({ "name": name })).await;
+        let fresh = client.header("deskfold-min-position", renamed.header("deskfold-position"));
+        assert_eq!(fresh.read(&format!("/v1/tasks/{task}")).await["subject_names"][&maria], *name);
+        assert_eq!(fresh.read(&format!("/v1/tickets/{ticket}")).await["requester_name"], *name);
+        let by_name = filtered("/v1/tickets", &condition("requester_name", "eq", name));
+        assert_eq!(each(&fresh.read(&by_name).await, "id"), [json!(ticket)]);
+    }
+}
