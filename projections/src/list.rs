@@ -230,7 +230,8 @@ pub trait Listed: ReadModel {
 
 /// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
 pub fn needs<M: Listed>() -> Arc<[&'static str]> {
-    static KNOWN: LazyLock<Mutex<HashMap<&'static str, Arc<[&'static str]>>>> = LazyLock::new(Mutex::default);
+    type Known = HashMap<&'static str, Arc<[&'static str]>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     let known = KNOWN.lock().get(M::NAME).cloned();
     known.unwrap_or_else(|| {
         let needs: Arc<[&'static str]> = mentioned::<M>().into();
