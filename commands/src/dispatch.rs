@@ -201,6 +201,9 @@ pub enum Refused {
     /// The log cannot be reached now.
     #[error("the log is not available: {0}")]
     Unavailable(String),
+    /// The database is away: nothing was sent to it.
+    #[error("{0}")]
+    Away(String),
     /// There is no room to write it.
     #[error("the database has no room left to write")]
     StorageFull,
@@ -440,6 +443,7 @@ impl Commands {
                         .into());
                 }
                 Err(AppendError::StorageFull) => return Err(Refused::StorageFull),
+                Err(AppendError::Away(lost)) => return Err(Refused::Away(lost.to_string())),
                 Err(error) => return Err(Refused::Unavailable(error.to_string())),
             }
         }

@@ -59,7 +59,9 @@ enum Halt {
 impl From<Refused> for Halt {
     fn from(refused: Refused) -> Halt {
         match refused {
-            Refused::Unavailable(_) | Refused::StorageFull | Refused::Busy => Halt::Later(refused.to_string()),
+            Refused::Unavailable(_) | Refused::Away(_) | Refused::StorageFull | Refused::Busy => {
+                Halt::Later(refused.to_string())
+            }
             refused => Halt::Failed(refused.to_string()),
         }
     }

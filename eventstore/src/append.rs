@@ -175,6 +175,9 @@ pub enum AppendError {
     /// The database could not be reached in time: whether the append was applied is not known.
     #[error("the log cannot be reached: {0}")]
     Unavailable(String),
+    /// The database is away, as is known before anything is sent.
+    #[error(transparent)]
+    Away(#[from] crate::presence::Lost),
     /// There is no room, or too little, to write anything.
     #[error("the database has no room left to write")]
     StorageFull,

@@ -155,8 +155,8 @@ impl Log {
         if self.shared.room.is_full() {
             return Err(AppendError::StorageFull);
         }
-        if let Some(why) = self.shared.presence.why_away() {
-            return Err(AppendError::Unavailable(why.to_string()));
+        if !self.shared.presence.is_there() {
+            return Err(self.shared.presence.lost().await.into());
         }
         let began = std::time::Instant::now();
         let (append, outcome) = self.shared.writers.append(append).await?;

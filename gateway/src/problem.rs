@@ -234,6 +234,7 @@ impl From<Refused> for Problem {
             ),
             Refused::Marked => Problem::new(StatusCode::CONFLICT, "done_before", "This has been done before."),
             Refused::Busy => Problem::unavailable("busy", "Too many others are changing this record. Try again."),
+            Refused::Away(_) => Problem::database_unavailable(),
             Refused::Unavailable(error) => {
                 tracing::warn!(error, "the log is not available");
                 Problem::unavailable("log_unavailable", "The log cannot be reached now. Try again.")
