@@ -27,11 +27,8 @@ pub async fn name_custom(
     tenant: Id,
     definitions: &Definitions,
     records: &mut [Box<RawValue>],
-) -> Result<(), sqlx::Error> {
-    match add(pool, tenant, definitions, None, records).await {
-        Err(Error::Store(error)) => Err(error),
-        _ => Ok(()),
-    }
+) -> Result<(), Error> {
+    add(pool, tenant, definitions, None, records).await
 }
 
 /// The same; `then` says as of when.

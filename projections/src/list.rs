@@ -18,13 +18,14 @@ use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    ReadModel, Visitor,
+    ReadModel,
     collation::ROOT,
     cursor::Cursor,
+    model::{Model, models},
     redirects::{self, Refers},
     registry,
     sql::{self, Sql},
-    then::instead,
+    then::{instead, names_any},
     times,
 };
 
@@ -241,30 +242,16 @@ pub fn needs<M: Listed>() -> Arc<[&'static str]> {
 }
 
 fn mentioned<M: Listed>() -> Vec<&'static str> {
-    struct Mentioned {
-        sql: String,
-        found: Vec<&'static str>,
-    }
-    impl Visitor for Mentioned {
-        fn visit<N: ReadModel>(&mut self) {
-            let views = [N::NAME].into_iter().chain(N::TALLY).chain(N::FURTHER.iter().copied());
-            if views.map(registry::view).any(|view| mentions(&self.sql, &view)) {
-                self.found.push(N::NAME);
-            }
-        }
-    }
     let only = M::ONLY.map_or("", |(sql, _)| sql);
     let sql = format!("{} {} {} {only}", registry::view(M::NAME), M::SELECT, M::JOINS);
-    let mut mentioned = Mentioned { sql, found: Vec::new() };
-    crate::visit_all(&mut mentioned);
-    mentioned.found.extend(redirects::follows::<M>());
+    let is_mentioned = |model: &&Model| model.names().map(registry::view).any(|view| mentions(&sql, &view));
+    let models = models().into_iter().filter(is_mentioned);
     // What names records of any kind reads the lists of all of them.
-    if M::SELECT.contains("read_name(") || M::SELECT.contains("read_names(") {
-        mentioned.found.extend(registry::listed_kinds().filter_map(registry::listing_model));
-    }
-    mentioned.found.sort_unstable();
-    mentioned.found.dedup();
-    mentioned.found
+    let listings = registry::listings().filter(|_| names_any::<M>());
+    let mut found: Vec<_> = models.chain(listings).map(|model| model.name).chain(redirects::follows::<M>()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Whether a name stands in SQL as a whole word.

@@ -96,24 +96,19 @@ pub(crate) fn listing(kind: &str) -> &'static str {
     lists().get(kind).map_or("", |(_, view)| view)
 }
 
-/// The kinds whose records some read model lists.
-pub(crate) fn listed_kinds() -> impl Iterator<Item = &'static str> {
-    lists().keys().copied()
-}
-
-/// The read model that lists the records of a kind.
-pub(crate) fn listing_model(kind: &str) -> Option<&'static str> {
-    lists().get(kind).map(|(model, _)| *model)
+/// The read models that list the records of some kind.
+pub(crate) fn listings() -> impl Iterator<Item = &'static Model> {
+    lists().values().map(|(model, _)| *model)
 }
 
 /// By kind of record, the read model that lists it, and its view.
-fn lists() -> &'static HashMap<&'static str, (&'static str, String)> {
-    struct Lists(HashMap<&'static str, (&'static str, String)>);
+fn lists() -> &'static HashMap<&'static str, (&'static Model, String)> {
+    struct Lists(HashMap<&'static str, (&'static Model, String)>);
     impl ListVisitor for Lists {
         fn visit<M: Listed>(&mut self) {
             let plural = domain::catalogue::kind(M::READ).map(|kind| kind.plural);
             if M::LISTED && plural == Some(M::PATH) {
-                self.0.insert(M::READ, (M::NAME, view(M::NAME)));
+                self.0.insert(M::READ, (Model::of::<M>(), view(M::NAME)));
             }
         }
     }

@@ -15,13 +15,16 @@ use crate::{
 /// The rows of other records at a point in the past.
 #[derive(Debug, Default)]
 pub(crate) struct Then {
-    /// By read model and id.
+    /// By read model and id, of all that was ever looked for; none where there is no such record.
     rows: BTreeMap<(&'static str, Id), Option<Value>>,
 }
 
+/// A read model and a record that it may have a row of.
+type Wanted = (&'static Model, Id);
+
 impl Then {
-    /// The rows that a list joins to one of its own, as they were then, by read model. `also` has further ids to look for:
-    /// of those that went on for merged ones.
+    /// The rows that a list joins to one of its own, as they were then, by read model, and under `read_name` what records of
+    /// any kind were called, where it asks for that. `also` has further ids to look for: of those that went on for merged ones.
     pub(crate) async fn of<M: Listed>(
         &mut self,
         log: &Log,
@@ -33,29 +36,31 @@ impl Then {
         let mut named = BTreeSet::new();
         ids(row, &mut named);
         ids(also, &mut named);
-        let mut rows = Map::new();
-        for (model, kind) in joined([M::SELECT, M::JOINS]) {
-            let mut wanted = named.clone();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for model in joined::<M>() {
+            wanted.extend(named.iter().map(|id| (model, *id)));
             if M::NAMED_BY.contains(&model.name) {
-                wanted.extend(all(log, tenant, model.name).await?);
+                wanted.extend(all(log, tenant, model).await?.into_iter().map(|id| (model, id)));
             }
-            let mut of_model = Vec::new();
-            for id in existing(log, tenant, kind, wanted).await? {
-                of_model.extend(self.row(log, tenant, model, kind, id, at).await?);
-            }
-            rows.insert(model.name.to_owned(), of_model.into());
         }
-        if FUNCTIONS.iter().any(|(function, _)| M::SELECT.contains(function)) {
-            let mut names = Map::new();
-            for kind in registry::listed_kinds() {
-                for id in existing(log, tenant, kind, named.clone()).await? {
-                    let name = self.name(log, tenant, kind, id, at).await?;
-                    names.extend(name.map(|name| (format!("{kind}-{id}"), name.into())));
-                }
-            }
-            rows.insert("read_name".into(), names.into());
+        let listings: Vec<&'static Model> = if names_any::<M>() { registry::listings().collect() } else { Vec::new() };
+        let anybody: Vec<Wanted> = listings.iter().flat_map(|model| named.iter().map(|id| (*model, *id))).collect();
+        self.look(log, tenant, wanted.iter().chain(&anybody), at).await?;
+        let mut rows: BTreeMap<&str, Vec<Value>> = joined::<M>().map(|model| (model.name, Vec::new())).collect();
+        for (model, id) in wanted {
+            let row = self.rows.get(&(model.name, id)).cloned().flatten();
+            rows.entry(model.name).or_default().extend(row);
         }
-        Ok(Value::Object(rows))
+        let mut names = Map::new();
+        for (model, id) in anybody {
+            let Some(kind) = model.kinds.first() else { continue };
+            let name = self.name(log, tenant, kind, id, at).await?;
+            names.extend(name.map(|name| (format!("{kind}-{id}"), name.into())));
+        }
+        let mut found: Map<String, Value> =
+            rows.into_iter().map(|(model, rows)| (model.to_owned(), rows.into())).collect();
+        found.insert("read_name".into(), names.into());
+        Ok(Value::Object(found))
     }
 
     /// What a record was called then, as `read_name` calls it now.
@@ -63,12 +68,13 @@ impl Then {
         &mut self,
         log: &Log,
         tenant: Id,
-        kind: &'static str,
+        kind: &str,
         id: Id,
         at: AsOf,
     ) -> Result<Option<String>, Error> {
-        let Some(model) = registry::listing_model(kind).and_then(Model::named) else { return Ok(None) };
-        let Some(row) = self.row(log, tenant, model, kind, id, at).await? else { return Ok(None) };
+        let Some(model) = registry::listings().find(|model| model.kinds == [kind]) else { return Ok(None) };
+        self.look(log, tenant, [&(model, id)], at).await?;
+        let Some(row) = self.rows.get(&(model.name, id)).cloned().flatten() else { return Ok(None) };
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         Ok(match kind {
             "order" => Some(format!("#{}", row["number"])),
@@ -80,35 +86,45 @@ impl Then {
         })
     }
 
-    async fn row(
+    /// Looks for what has not been looked for yet: once for which of them there are, then for the events of those.
+    async fn look<'a>(
         &mut self,
         log: &Log,
         tenant: Id,
-        model: &'static Model,
-        kind: &str,
-        id: Id,
+        wanted: impl IntoIterator<Item = &'a Wanted>,
         at: AsOf,
-    ) -> Result<Option<Value>, Error> {
-        if let Some(known) = self.rows.get(&(model.name, id)) {
-            return Ok(known.clone());
+    ) -> Result<(), Error> {
+        let is_new = |(model, id): &&Wanted| !self.rows.contains_key(&(model.name, *id));
+        let new: Vec<Wanted> = wanted.into_iter().filter(is_new).copied().collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        let mut events = as_of::events(log, tenant, kind, id, at).await?;
-        if events.is_empty() {
-            // What refers to it was told to have happened before it was entered: it has the name that it got first.
-            let stream = format!("{kind}-{id}");
-            events = log.read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, 1).await?;
+        let stream = |(model, id): &Wanted| format!("{}-{id}", model.kinds.first().unwrap_or(&""));
+        let streams: Vec<String> = new.iter().map(stream).collect();
+        let known: BTreeSet<String> = log.known_streams(&tenant.to_string(), &streams).await?.into_iter().collect();
+        for (wanted, stream) in new.iter().zip(&streams) {
+            let (model, id) = *wanted;
+            let row = if known.contains(stream) { row(log, tenant, model, id, at).await? } else { None };
+            self.rows.insert((model.name, id), row);
         }
-        events.retain(|event| matches!((model.keys)(event), Keys::One(key) if key == id));
-        let row = match model.fold_row(id, &events)? {
-            Some((row, version, position)) => {
-                let stored = model.stored(&tenant.to_string(), id, (&row, version, position));
-                Some(stored.map_err(|error| Unreadable(error.to_string()))?)
-            }
-            None => None,
-        };
-        self.rows.insert((model.name, id), row.clone());
-        Ok(row)
+        Ok(())
     }
+}
+
+/// The row of a record then.
+async fn row(log: &Log, tenant: Id, model: &Model, id: Id, at: AsOf) -> Result<Option<Value>, Error> {
+    let Some(kind) = model.kinds.first() else { return Ok(None) };
+    let tenant_id = tenant.to_string();
+    let mut events = as_of::events(log, tenant, kind, id, at).await?;
+    if events.is_empty() {
+        // What refers to it was told to have happened before it was entered: it has the name that it got first.
+        events = log.read_stream(&tenant_id, &format!("{kind}-{id}"), 0, Direction::Forward, 1).await?;
+    }
+    events.retain(|event| matches!((model.keys)(event), Keys::One(key) if key == id));
+    let folded = model.fold_row(id, &events)?;
+    let stored =
+        folded.map(|(row, version, position)| model.stored(&tenant_id, id, (&row, version, position))).transpose();
+    Ok(stored.map_err(|error| Unreadable(error.to_string()))?)
 }
 
 /// Everything in a JSON value that may be the id of a record.
@@ -124,29 +140,18 @@ fn ids(value: &Value, found: &mut BTreeSet<Id>) {
 /// Letters of an id.
 const ID_LENGTH: usize = 26;
 
-/// Those of them that are records of this kind.
-async fn existing(log: &Log, tenant: Id, kind: &str, ids: BTreeSet<Id>) -> Result<Vec<Id>, Error> {
-    let streams: Vec<String> = ids.iter().map(|id| format!("{kind}-{id}")).collect();
-    let known = log.known_streams(&tenant.to_string(), &streams).await?;
-    Ok(known.iter().filter_map(|stream| stream.split_once('-')?.1.parse().ok()).collect())
-}
-
 /// Every record of a read model.
-async fn all(log: &Log, tenant: Id, model: &str) -> Result<Vec<Id>, Error> {
-    let statement = format!("select id from read_{model} where tenant_id = $1");
+async fn all(log: &Log, tenant: Id, model: &Model) -> Result<Vec<Id>, Error> {
+    let statement = format!("select id from read_{} where tenant_id = $1", model.name);
     let ids: Vec<String> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(tenant.to_string()).fetch_all(log.pool()).await?;
     Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
-/// The read models that a list joins, and the kinds of records they are of.
-fn joined(text: [&str; 2]) -> Vec<(&'static Model, &'static str)> {
-    let joined = |model: &&'static Model| text.iter().any(|text| text.contains(&from(model.name)));
-    let one = |model: &'static Model| match model.kinds {
-        [kind] => Some((model, *kind)),
-        _ => None,
-    };
-    models().into_iter().filter(joined).filter_map(one).collect()
+/// The read models of one kind of records that a list joins.
+fn joined<M: Listed>() -> impl Iterator<Item = &'static Model> {
+    let joins = |model: &&Model| [M::SELECT, M::JOINS].iter().any(|sql| sql.contains(&from(model.name)));
+    models().into_iter().filter(|model| model.kinds.len() == 1).filter(joins)
 }
 
 /// A read model as the statements of lists name it.
@@ -157,6 +162,11 @@ fn from(model: &str) -> String {
 /// Functions of the database that name records of any kind, and what takes their place.
 const FUNCTIONS: [(&str, &str); 2] =
     [("read_name(t.tenant_id,", "read_name_then("), ("read_names(t.tenant_id,", "read_names_then(")];
+
+/// Whether a list names records of any kind.
+pub(crate) fn names_any<M: Listed>() -> bool {
+    FUNCTIONS.iter().any(|(function, _)| M::SELECT.contains(function))
+}
 
 /// The same statement with the rows of then instead of those of now. `rows` is the placeholder of what [`Then::of`] found.
 pub(crate) fn instead(mut statement: String, rows: &Value, placeholder: &str) -> String {
@@ -181,10 +191,9 @@ mod tests {
 
     #[test]
     fn what_a_list_joins_is_found_and_replaced() {
-        let found = joined([Conversations::SELECT, Conversations::JOINS]);
-        let mut found: Vec<_> = found.into_iter().map(|(model, kind)| (model.name, kind)).collect();
+        let mut found: Vec<_> = joined::<Conversations>().map(|model| model.name).collect();
         found.sort_unstable();
-        assert_eq!(found, [("contacts", "contact"), ("labels", "label"), ("users", "user")]);
+        assert_eq!(found, ["contacts", "labels", "users"]);
         let statement = instead("left join read_users u on true".into(), &json!({ "users": [] }), "$3");
         let then = "(select * from json_populate_recordset(null::read_users, $3::text::json->'users'))";
         assert_eq!(statement, format!("left join {then} u on true"));
