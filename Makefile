@@ -16,7 +16,7 @@ run: prerequisites
 
 test: prerequisites
 	@deploy/install-prerequisites.sh tests
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 release: prerequisites
 	deploy/release.sh

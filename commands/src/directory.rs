@@ -73,7 +73,6 @@ impl Directory {
 
     /// Takes in everything up to a position, by the index of the tenant's categories.
     pub(crate) async fn catch_up(&mut self, log: &Log, until: i64) -> Result<(), Refused> {
-        let unavailable = |error: eventstore::Error| Refused::Unavailable(error.to_string());
         while self.position < until {
             let query = Query {
                 tenant: Some(self.tenant.to_string()),
@@ -84,7 +83,7 @@ impl Directory {
                 types: types(),
                 ..Query::default()
             };
-            let page = log.read_all(&query).await.map_err(unavailable)?;
+            let page = log.read_all(&query).await?;
             for event in &page {
                 self.take_in(event);
             }
@@ -149,7 +148,7 @@ impl Directory {
             let mut task = Task::default();
             let (tenant, stream) = (self.tenant.to_string(), Task::stream(id));
             let events = log.read_stream(&tenant, &stream, 0, Direction::Forward, i64::MAX).await;
-            for event in events.map_err(|error| Refused::Unavailable(error.to_string()))? {
+            for event in events? {
                 if event.position <= until
                     && let Ok(event) = Task::decode(&event.kind, &event.data)
                 {

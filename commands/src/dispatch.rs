@@ -201,7 +201,7 @@ pub enum Refused {
     /// The log cannot be reached now.
     #[error("the log is not available: {0}")]
     Unavailable(String),
-    /// The database is away: nothing was sent to it.
+    /// The database is away.
     #[error("{0}")]
     Away(String),
     /// There is no room to write it.
@@ -254,6 +254,28 @@ pub struct Commands {
     lists: Lists,
     stop: Arc<watch::Sender<bool>>,
     follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl From<eventstore::Error> for Refused {
+    fn from(error: eventstore::Error) -> Refused {
+        match error {
+            eventstore::Error::Lost(lost) => Refused::Away(lost.to_string()),
+            eventstore::Error::Database(error) => error.into(),
+            error => Refused::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Refused {
+        if eventstore::is_storage_full(&error) {
+            Refused::StorageFull
+        } else if eventstore::is_away(&error) {
+            Refused::Away(error.to_string())
+        } else {
+            Refused::Unavailable(error.to_string())
+        }
+    }
 }
 
 impl Refused {
@@ -653,7 +675,7 @@ impl Commands {
     async fn look_for_taken(&self, order: &Order, claims: &[Claim], known: &[domain::Claim]) -> Result<(), Refused> {
         for claim in claims.iter().filter(|claim| claim.action == ClaimAction::Take) {
             let tenant = if claim.global { String::new() } else { order.tenant.to_string() };
-            let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await.map_err(unavailable)?;
+            let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await?;
             if let Some(owner) = owner.filter(|owner| owner.stream != claim.stream) {
                 let ours = if owner.tenant == order.tenant.to_string() { owner.stream.as_str() } else { "" };
                 return Err(taken(known, &claim.scope, &claim.key, ours));
@@ -719,7 +741,7 @@ impl Commands {
         if !order.remember {
             return Ok(None);
         }
-        let stored = self.log.stored_command(order.command_id).await.map_err(unavailable)?;
+        let stored = self.log.stored_command(order.command_id).await?;
         let Some(stored) = stored else { return Ok(None) };
         if stored.fingerprint != order.fingerprint {
             return Err(Refused::Reused);
@@ -732,7 +754,7 @@ impl Commands {
             limit,
             ..Query::default()
         };
-        let events = if limit > 0 { self.log.read_all(&query).await.map_err(unavailable)? } else { Vec::new() };
+        let events = if limit > 0 { self.log.read_all(&query).await? } else { Vec::new() };
         let mut redirected = Vec::new();
         for event in &events {
             if let Ok(metadata) = serde_json::from_slice::<Metadata>(&event.metadata) {
@@ -770,7 +792,7 @@ impl Commands {
             limit: 1,
             ..Query::default()
         };
-        Ok(self.log.read_all(&query).await.map_err(unavailable)?.first().map_or(-1, |event| event.version))
+        Ok(self.log.read_all(&query).await?.first().map_or(-1, |event| event.version))
     }
 
     /// The state of a record of whatever kind, as [`Commands::load_current`].
@@ -821,7 +843,7 @@ impl Commands {
             ..Query::default()
         };
         loop {
-            let page = self.log.read_all(&query).await.map_err(unavailable)?;
+            let page = self.log.read_all(&query).await?;
             for event in &page {
                 let Ok(id) = event.key().parse() else { continue };
                 known
@@ -839,8 +861,7 @@ impl Commands {
         let tenant = tenant.to_string();
         let mut all = Vec::new();
         loop {
-            let page =
-                self.log.read_stream(&tenant, stream, from, Direction::Forward, PAGE).await.map_err(unavailable)?;
+            let page = self.log.read_stream(&tenant, stream, from, Direction::Forward, PAGE).await?;
             from += PAGE;
             let full = page.len() as i64 == PAGE;
             all.extend(page);
@@ -988,10 +1009,6 @@ fn claim_of(claim: &domain::Claim, stream: &str) -> Claim {
 
 fn raw(data: &[u8]) -> Result<Box<RawValue>, Refused> {
     serde_json::from_slice(data).map_err(|error| Refused::Broken(format!("an event is no JSON: {error}")))
-}
-
-fn unavailable(error: eventstore::Error) -> Refused {
-    Refused::Unavailable(error.to_string())
 }
 
 fn downcast<A: Any + Send + Sync + Default>(state: AnyState) -> Arc<A> {

@@ -64,7 +64,7 @@ async fn held(commands: &Commands, due: &Due, after: &str) -> Result<Vec<(String
     .bind(PAGE)
     .fetch_all(commands.log().pool())
     .await
-    .map_err(|error| Refused::Unavailable(error.to_string()))
+    .map_err(Refused::from)
 }
 
 /// Gives one piece, unless somebody else has it by now or it takes no such command.

@@ -85,7 +85,7 @@ pub enum Unrehearsed {
 
 impl From<eventstore::Error> for Unrehearsed {
     fn from(error: eventstore::Error) -> Self {
-        Unrehearsed::Refused(Refused::Unavailable(error.to_string()))
+        Unrehearsed::Refused(error.into())
     }
 }
 

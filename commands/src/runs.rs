@@ -112,7 +112,7 @@ impl Commands {
         let stream = Rule::stream(rule);
         let events = self.log().read_stream(&tenant.to_string(), &stream, 0, Direction::Forward, i64::MAX).await;
         let mut trigger = String::new();
-        for event in events.map_err(|error| Refused::Unavailable(error.to_string()))? {
+        for event in events? {
             match Rule::decode(&event.kind, &event.data) {
                 Ok(rule::Event::Created { trigger: named, .. }) => trigger = named,
                 Ok(rule::Event::VersionPublished { version: number, definition, authority }) if number == version => {

@@ -220,7 +220,7 @@ async fn read(log: &Log, tenant: &str, stream: &str, until: i64) -> Result<Vec<R
     loop {
         let from = events.last().map_or(0, |last: &Recorded| last.version + 1);
         let page = log.read_stream(tenant, stream, from, Direction::Forward, PAGE).await;
-        let page = page.map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let page = page?;
         let full = page.len() as i64 == PAGE;
         let beyond = page.last().is_some_and(|last| last.position > until);
         events.extend(page.into_iter().filter(|event| event.position <= until));
@@ -333,7 +333,7 @@ impl World {
         let mut version = -1;
         loop {
             let page = self.log.read_stream(&key.0, &key.1, version + 1, Direction::Forward, PAGE).await;
-            let page = page.map_err(|error| Refused::Unavailable(error.to_string()))?;
+            let page = page?;
             let full = page.len() as i64 == PAGE;
             let past: Vec<&Recorded> = page.iter().take_while(|event| event.position <= until).collect();
             if let Some(last) = past.last() {
@@ -391,7 +391,7 @@ impl Eyes for At<'_> {
         }
         let stream = format!("{}-{}", subject.kind, subject.id);
         let first = self.world.log.read_stream(self.tenant, &stream, 0, Direction::Forward, 1).await;
-        let first = first.map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let first = first?;
         let row = self.world.lists.fold(&subject.kind, subject.id, None, &first).map_err(Refused::Broken)?;
         Ok(row.and_then(|row| self.world.lists.show(&subject.kind, subject.id, &row)))
     }

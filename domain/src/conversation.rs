@@ -15,9 +15,9 @@ use crate::{
     quick_reply::QuickReply,
     record::Happened,
     reference::REFERENCE_UNFIT,
+    said::Said,
     settings,
     tenant::Tenant,
-    text,
     ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
     user::User,
 };
@@ -444,7 +444,7 @@ pub struct Conversation {
     started: Option<Box<New>>,
     messages: BTreeMap<Id, usize>,
     /// Digests of what they say: an id that comes again with other words is no repetition.
-    said: BTreeMap<Id, u64>,
+    said: Said,
     external: BTreeSet<String>,
     outgoing: BTreeMap<Id, (Delivery, Option<Id>)>,
     labels: BTreeSet<Id>,
@@ -529,14 +529,6 @@ impl Conversation {
         }))
     }
 
-    /// A message that comes under an id that is known says the same: otherwise one of the two would be lost.
-    fn must_repeat(&self, message_id: Id, body: &str) -> Result<(), Rejection> {
-        match self.said.get(&message_id) {
-            Some(said) if *said != text::digest(body) => Err(MESSAGE_EXISTS.at("/message_id")),
-            _ => Ok(()),
-        }
-    }
-
     fn send(
         &self,
         message_id: Option<Id>,
@@ -549,7 +541,7 @@ impl Conversation {
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
         if before.is_some_and(|delivery| delivery != Delivery::Failed) {
-            self.must_repeat(message_id, &body)?;
+            self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
             return Ok(vec![]);
         }
         if before.is_none() && self.messages.contains_key(&message_id) {
@@ -629,7 +621,7 @@ impl Aggregate for Conversation {
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
                 let external = external_id.as_ref().is_some_and(|id| self.external.contains(id));
                 if !external {
-                    self.must_repeat(message_id, &body)?;
+                    self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
                 }
                 if self.messages.contains_key(&message_id) || external {
                     return Ok(vec![]); // Delivered twice.
@@ -713,11 +705,11 @@ impl Aggregate for Conversation {
             }
             Event::MessageReceived { message_id, external_id, body, .. } => {
                 self.messages.insert(*message_id, place);
-                self.said.insert(*message_id, text::digest(body));
+                self.said.take(*message_id, body);
                 self.external.extend(external_id.clone());
             }
             Event::MessageQueued { message_id, label, body, .. } => {
-                self.said.insert(*message_id, text::digest(body));
+                self.said.take(*message_id, body);
                 self.messages.entry(*message_id).or_insert(place);
                 self.outgoing.insert(*message_id, (Delivery::Queued, *label));
             }

@@ -52,6 +52,7 @@ pub mod relation;
 pub mod role;
 pub mod rule;
 pub mod rule_run;
+mod said;
 pub mod settings;
 pub mod stage;
 pub mod task;

@@ -22,11 +22,6 @@ pub fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A short digest of a text (FNV-1a, 64 bits), the same on every machine: two texts that differ hardly ever share one.
-pub(crate) fn digest(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// Composes every text in a JSON value, and every name of a member.
 pub fn compose(value: &mut Value) {
     match value {

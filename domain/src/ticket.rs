@@ -20,6 +20,7 @@ use crate::{
     merging,
     record::{self, TAG_INVALID, check_tag},
     reference::REFERENCE_UNFIT,
+    said::Said,
     settings,
     stage::{self, Means, Stage},
     team::Team,
@@ -878,7 +879,7 @@ pub struct Ticket {
     snoozed_until: Option<Time>,
     messages: BTreeSet<Id>,
     /// Digests of what they say: an id that comes again with other words is no repetition.
-    said: BTreeMap<Id, u64>,
+    said: Said,
     /// Which colleague wrote those that a colleague wrote.
     authors: BTreeMap<Id, Id>,
     /// Those of them that a split moved away: they are still redacted here, where they were written.
@@ -1240,7 +1241,7 @@ impl Aggregate for Ticket {
             AddNote { message_id, body, attachments } => {
                 check_body(&body, &attachments)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
-                self.must_repeat(message_id, &body)?;
+                self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
                 let known = self.messages.contains(&message_id);
                 Ok(if known {
                     vec![]
@@ -1431,19 +1432,19 @@ impl Aggregate for Ticket {
             TeamChanged { to, .. } => opened.team = *to,
             MessageReceived { message_id, external_id, body, .. } => {
                 self.messages.insert(*message_id);
-                self.said.insert(*message_id, text::digest(body));
+                self.said.take(*message_id, body);
                 self.external.extend(external_id.clone());
             }
             ReplyQueued { message_id, body, .. } => {
                 self.messages.insert(*message_id);
-                self.said.insert(*message_id, text::digest(body));
+                self.said.take(*message_id, body);
                 self.replies.insert(*message_id, Delivery::Queued);
             }
             ReplySent { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Sent)),
             ReplyFailed { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Failed)),
             NoteAdded { message_id, body, .. } => {
                 self.messages.insert(*message_id);
-                self.said.insert(*message_id, text::digest(body));
+                self.said.take(*message_id, body);
             }
             MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
             FollowerAdded { user } => drop(self.followers.insert(*user)),

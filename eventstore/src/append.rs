@@ -142,8 +142,8 @@ pub struct StoredCommand {
     pub last_position: i64,
 }
 
-/// Why an append was not accepted. Nothing of it was written, except for [`AppendError::Unavailable`]: then ask again
-/// with the same command id.
+/// Why an append was not accepted. Nothing of it was written, except perhaps for [`AppendError::Unavailable`]
+/// and [`AppendError::Away`]: then ask again with the same command id.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// A stream was not as expected.
@@ -175,7 +175,7 @@ pub enum AppendError {
     /// The database could not be reached in time: whether the append was applied is not known.
     #[error("the log cannot be reached: {0}")]
     Unavailable(String),
-    /// The database is away, as is known before anything is sent.
+    /// The database is away: if it went while the append was on its way, whether it was applied is not known.
     #[error(transparent)]
     Away(#[from] crate::presence::Lost),
     /// There is no room, or too little, to write anything.

@@ -47,6 +47,13 @@ struct Shared {
 #[error("the database is away: {0}")]
 pub struct Lost(Arc<str>);
 
+impl Lost {
+    /// Found out by work on it.
+    pub(crate) fn because(error: &sqlx::Error) -> Lost {
+        Lost(error.to_string().into())
+    }
+}
+
 impl From<Lost> for sqlx::Error {
     fn from(lost: Lost) -> Self {
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, lost.to_string()))

@@ -22,6 +22,8 @@ use crate::append::{Append, AppendError, Appended, ClaimAction, Expected, Stream
 use crate::event::Recorded;
 use crate::options::Options;
 use crate::partition;
+use crate::presence::Lost;
+use crate::reason::is_away;
 use crate::short::{Finishing, Head, Lane, Tried};
 use crate::surroundings::{Surroundings, connect, is_lost};
 use crate::wire::Instant;
@@ -565,6 +567,7 @@ impl Writer {
                         let refusal = match failed {
                             Failed::Data => AppendError::Invalid(error.to_string()),
                             Failed::Full => AppendError::StorageFull,
+                            _ if is_away(&error) => AppendError::Away(Lost::because(&*error)),
                             Failed::Again | Failed::NoPartition | Failed::Unexpected => {
                                 AppendError::Unavailable(error.to_string())
                             }

@@ -255,7 +255,11 @@ impl From<eventstore::Lost> for Problem {
 impl From<eventstore::Error> for Problem {
     fn from(error: eventstore::Error) -> Problem {
         match error {
-            eventstore::Error::Database(error) if eventstore::is_storage_full(&error) => return error.into(),
+            eventstore::Error::Database(error)
+                if eventstore::is_storage_full(&error) || eventstore::is_away(&error) =>
+            {
+                return error.into();
+            }
             eventstore::Error::Lost(lost) => return lost.into(),
             _ => {}
         }

@@ -69,14 +69,6 @@ impl Ticket {
             || external_id.is_some_and(|id| self.external.contains(id))
     }
 
-    /// A message that comes under an id that is known says the same: otherwise one of the two would be lost.
-    pub(super) fn must_repeat(&self, message_id: Id, body: &str) -> Result<(), Rejection> {
-        match self.said.get(&message_id) {
-            Some(said) if *said != text::digest(body) => Err(MESSAGE_EXISTS.at("/message_id")),
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn edit(&self, opened: &Opened, edit: Edit, ctx: &Ctx<'_>) -> Decision<Event> {
         let Edit { title, description, priority, stage, category, custom } = edit;
         let mut faults = Faults::default();
@@ -217,7 +209,7 @@ impl Ticket {
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let delivered = external_id.as_deref().is_some_and(|id| self.has_taken(None, Some(id)));
         if !delivered {
-            self.must_repeat(message_id, &body)?;
+            self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
         }
         if delivered || self.has_taken(Some(message_id), None) || self.forwarded.contains(&message_id) {
             return Ok(vec![]); // Delivered twice.
@@ -249,7 +241,7 @@ impl Ticket {
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let again = match self.replies.get(&message_id) {
             Some(Delivery::Queued | Delivery::Sent) => {
-                self.must_repeat(message_id, &body)?;
+                self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
                 return Ok(vec![]);
             }
             Some(Delivery::Failed) => true,
