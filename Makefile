@@ -28,7 +28,7 @@ crash: prerequisites
 	DESKFOLD_CRASH_ROUNDS=$(ROUNDS) cargo test --package deskfold-tests --test it -- crash:: --nocapture
 
 desk-dump: prerequisites
-	cargo test --package deskfold-tests --test it -- --ignored --exact takeover::make_a_desk --nocapture
+	cargo test --package deskfold-tests --test it -- --ignored --exact data::takeover::make_a_desk --nocapture
 
 fmt:
 	cargo fmt --all

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     Id,
-    kernel::{AnyState, Fold},
+    kernel::aggregate::{AnyState, Fold},
 };
 use eventstore::{Log, Recorded};
 use parking_lot::Mutex;
@@ -128,7 +128,7 @@ mod tests {
 
     use std::thread;
 
-    use domain::{Aggregate, contact::Contact, kernel::fold};
+    use domain::{Aggregate, crm::contact::Contact, kernel::aggregate::fold};
 
     use super::*;
 

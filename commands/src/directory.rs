@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     Aggregate, Id, Metadata,
-    automation::{Compiled, Person, Preparation},
-    named::Undecodable,
-    role::Role,
-    rule_run::{self, RuleRun},
-    task::{self, Task},
-    team::Team,
-    tenant::Tenant,
-    user::User,
+    kernel::named::Undecodable,
+    org::{role::Role, team::Team, tenant::Tenant, user::User},
+    work::{
+        automation::{Compiled, Person, Preparation},
+        rule_run::{self, RuleRun},
+        task::{self, Task},
+    },
 };
 use eventstore::{Direction, Log, Query, Recorded};
 
@@ -190,7 +189,7 @@ impl Directory {
 
     /// Counts what a run is going to create as work, and remembers whom the rule chose.
     pub(crate) fn expect(&mut self, run: Id, rule: Id, preparation: &Preparation) {
-        let assigned = |action: &domain::automation::Dispatch| {
+        let assigned = |action: &domain::work::automation::Dispatch| {
             let user = action.body.get("assignee")?.as_str()?.parse().ok()?;
             (action.kind == Task::KIND).then_some((action.id, user))
         };

@@ -5,11 +5,15 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
-    administration::{self, Administration},
-    kernel::{AnyState, fold},
-    merging,
-    reference::{Ask, Mentions, Redirected, Subject},
-    tenant::Tenant,
+    kernel::{
+        aggregate::{AnyState, fold},
+        merging,
+        reference::{Ask, Mentions, Redirected, Subject},
+    },
+    org::{
+        administration::{self, Administration},
+        tenant::Tenant,
+    },
 };
 use eventstore::{
     Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Log, NewEvent, Number, Query, Recorded,

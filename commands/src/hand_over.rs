@@ -6,7 +6,7 @@
 
 use domain::{
     Actor, Aggregate, Id, Time, Via, catalogue,
-    user::{self, User},
+    org::user::{self, User},
 };
 use futures::FutureExt;
 use serde_json::{Value, json};

@@ -3,10 +3,9 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
-    Aggregate, Id, Rejection,
-    automation::Deprecated,
-    catalogue,
-    named::{Named, Undecodable, faults},
+    Aggregate, Id, Rejection, catalogue,
+    kernel::named::{Named, Undecodable, faults},
+    work::automation::Deprecated,
 };
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;

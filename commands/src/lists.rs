@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{Id, kernel::AnyState};
+use domain::{Id, kernel::aggregate::AnyState};
 use eventstore::Recorded;
 use serde_json::{Value, json};
 

@@ -8,19 +8,18 @@ use std::{
 };
 
 use domain::{
-    Aggregate, Id, Time, automation,
-    automation::{
-        Answer, Asks, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger,
-        TriggerRef, Verdict, Vocabulary, concerned,
+    Aggregate, Id, Time,
+    kernel::{filter::Check, merging, reference::Subject},
+    org::{field::Field, tenant::Tenant},
+    work::{
+        automation::{
+            self, Answer, Asks, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene,
+            Trigger, TriggerRef, Verdict, Vocabulary, concerned,
+        },
+        rule::{self, Action, Definition, New, Rule},
+        rule_run::{RuleRun, SkipReason},
+        task::Task,
     },
-    field::Field,
-    filter::Check,
-    merging,
-    reference::Subject,
-    rule::{self, Action, Definition, New, Rule},
-    rule_run::{RuleRun, SkipReason},
-    task::Task,
-    tenant::Tenant,
 };
 use eventstore::{Log, Query, Recorded};
 use futures::{Stream, StreamExt};

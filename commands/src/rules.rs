@@ -10,14 +10,14 @@ use std::{
 };
 
 use domain::{
-    Actor, ActorKind, Aggregate, Id, Metadata, Time, Via, automation,
-    automation::{Answer, Compiled, CustomTypes, MAX_CAUSATION_DEPTH, Trigger, TriggerRef, concerned},
-    field::Field,
-    reference::Subject,
-    rule::{self, Rule},
-    rule_run::{self, Asked, CancelReason, RuleRun, SkipReason},
-    settings::FEATURE_DISABLED,
-    tenant::Tenant,
+    Actor, ActorKind, Aggregate, Id, Metadata, Time, Via,
+    kernel::reference::Subject,
+    org::{field::Field, settings::FEATURE_DISABLED, tenant::Tenant},
+    work::{
+        automation::{self, Answer, Compiled, CustomTypes, MAX_CAUSATION_DEPTH, Trigger, TriggerRef, concerned},
+        rule::{self, Rule},
+        rule_run::{self, Asked, CancelReason, RuleRun, SkipReason},
+    },
 };
 use eventstore::{Failure, Handler, Log, Query, Recorded};
 use futures::{StreamExt, TryStreamExt, stream};

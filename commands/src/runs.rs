@@ -7,12 +7,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Id, Time, Via,
-    automation::{Compiled, CustomTypes, Dispatch, Preparation, Scene, Trigger},
-    field::Field,
-    reference::Subject,
-    rule::{self, Definition, Rule},
-    rule_run::{Asked, CancelReason, Command, RuleRun, Status},
-    tenant::Tenant,
+    kernel::reference::Subject,
+    org::{field::Field, tenant::Tenant},
+    work::{
+        automation::{Compiled, CustomTypes, Dispatch, Preparation, Scene, Trigger},
+        rule::{self, Definition, Rule},
+        rule_run::{Asked, CancelReason, Command, RuleRun, Status},
+    },
 };
 use eventstore::{Direction, Recorded};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -156,7 +157,7 @@ impl Runs {
         let nothing = Asked {
             rule: Id::NIL,
             version: 0,
-            trigger: domain::automation::TriggerRef {
+            trigger: domain::work::automation::TriggerRef {
                 event_id: String::new(),
                 position: 0,
                 event_type: String::new(),

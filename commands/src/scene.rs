@@ -4,11 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     Id, Metadata,
-    automation::{Asks, Compiled, Preparation, Scene, Sight, Trigger, concerned},
-    catalogue::{self, Kind},
-    kernel::{AnyState, Fold},
-    listed, merging,
-    reference::{self, Subject},
+    catalogue::{self, Kind, listed},
+    kernel::{
+        aggregate::{AnyState, Fold},
+        merging,
+        reference::{self, Subject},
+    },
+    work::automation::{Asks, Compiled, Preparation, Scene, Sight, Trigger, concerned},
 };
 use eventstore::{Direction, Log, Recorded};
 use quick_cache::unsync::Cache;
@@ -328,7 +330,7 @@ impl World {
     async fn read(&self, key: &Key, subject: &Subject, kind: &'static Kind, until: i64) -> Result<Seen, Refused> {
         let fold = kind.need(subject.id).fold;
         let unreadable =
-            |error: domain::named::Undecodable| Refused::Broken(format!("{} does not decode: {error}", key.1));
+            |error: domain::kernel::named::Undecodable| Refused::Broken(format!("{} does not decode: {error}", key.1));
         let mut state = fold(None, &mut std::iter::empty()).map_err(unreadable)?;
         let mut version = -1;
         loop {

@@ -11,8 +11,8 @@ use std::{
 
 use domain::{
     Actor, Id, Time, Via,
-    task::{self, Task},
-    ticket::{self, Ticket},
+    desk::ticket::{self, Ticket},
+    work::task::{self, Task},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use jiff_sqlx::{Timestamp, ToSqlx};

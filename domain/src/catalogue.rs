@@ -1,5 +1,7 @@
 //! Every aggregate, once: routes, JSON dispatch, golden tests and OpenAPI walk this list.
 
+pub mod listed;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::LazyLock,
@@ -10,11 +12,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     Aggregate, Id, Need,
-    kernel::AnyState,
-    limits::{self, Limit},
-    named::Variant,
-    reference::{self, Place},
-    role::OF_OTHERS,
+    kernel::{
+        aggregate::AnyState,
+        limits::{self, Limit},
+        named::Variant,
+        reference::{self, Place},
+    },
+    org::role::OF_OTHERS,
 };
 
 /// Something that does the same for every aggregate.
@@ -25,36 +29,36 @@ pub trait Visitor {
 
 /// Shows every aggregate to a visitor.
 pub fn visit_all(visitor: &mut impl Visitor) {
-    visitor.visit::<crate::tenant::Tenant>();
-    visitor.visit::<crate::user::User>();
-    visitor.visit::<crate::role::Role>();
-    visitor.visit::<crate::team::Team>();
-    visitor.visit::<crate::contact::Contact>();
-    visitor.visit::<crate::company::Company>();
-    visitor.visit::<crate::product::Product>();
-    visitor.visit::<crate::product_category::ProductCategory>();
-    visitor.visit::<crate::entitlement::Entitlement>();
-    visitor.visit::<crate::field::Field>();
-    visitor.visit::<crate::api_key::ApiKey>();
-    visitor.visit::<crate::import::Import>();
-    visitor.visit::<crate::ticket::Ticket>();
-    visitor.visit::<crate::lead::Lead>();
-    visitor.visit::<crate::property::Property>();
-    visitor.visit::<crate::enquiry::Enquiry>();
-    visitor.visit::<crate::offer::Offer>();
-    visitor.visit::<crate::deal::Deal>();
-    visitor.visit::<crate::project::Project>();
-    visitor.visit::<crate::order::Order>();
-    visitor.visit::<crate::call::Call>();
-    visitor.visit::<crate::conversation::Conversation>();
-    visitor.visit::<crate::label::Label>();
-    visitor.visit::<crate::quick_reply::QuickReply>();
-    visitor.visit::<crate::comment::Comment>();
-    visitor.visit::<crate::activity::Activity>();
-    visitor.visit::<crate::relation::Relation>();
-    visitor.visit::<crate::task::Task>();
-    visitor.visit::<crate::rule::Rule>();
-    visitor.visit::<crate::rule_run::RuleRun>();
+    visitor.visit::<crate::org::tenant::Tenant>();
+    visitor.visit::<crate::org::user::User>();
+    visitor.visit::<crate::org::role::Role>();
+    visitor.visit::<crate::org::team::Team>();
+    visitor.visit::<crate::crm::contact::Contact>();
+    visitor.visit::<crate::crm::company::Company>();
+    visitor.visit::<crate::desk::product::Product>();
+    visitor.visit::<crate::desk::product_category::ProductCategory>();
+    visitor.visit::<crate::desk::entitlement::Entitlement>();
+    visitor.visit::<crate::org::field::Field>();
+    visitor.visit::<crate::org::api_key::ApiKey>();
+    visitor.visit::<crate::data::import::Import>();
+    visitor.visit::<crate::desk::ticket::Ticket>();
+    visitor.visit::<crate::crm::lead::Lead>();
+    visitor.visit::<crate::crm::property::Property>();
+    visitor.visit::<crate::crm::enquiry::Enquiry>();
+    visitor.visit::<crate::crm::offer::Offer>();
+    visitor.visit::<crate::crm::deal::Deal>();
+    visitor.visit::<crate::work::project::Project>();
+    visitor.visit::<crate::sales::order::Order>();
+    visitor.visit::<crate::sales::call::Call>();
+    visitor.visit::<crate::chat::conversation::Conversation>();
+    visitor.visit::<crate::chat::label::Label>();
+    visitor.visit::<crate::chat::quick_reply::QuickReply>();
+    visitor.visit::<crate::crm::comment::Comment>();
+    visitor.visit::<crate::crm::activity::Activity>();
+    visitor.visit::<crate::crm::relation::Relation>();
+    visitor.visit::<crate::work::task::Task>();
+    visitor.visit::<crate::work::rule::Rule>();
+    visitor.visit::<crate::work::rule_run::RuleRun>();
 }
 
 /// What is known of a kind of record by its name alone: for whoever reads the log without knowing its types.
@@ -222,7 +226,7 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "tenant.operate",
     "report.read",
     "search.read",
-    crate::conversation::REPLY_ANY,
+    crate::chat::conversation::REPLY_ANY,
 ];
 
 /// Everything that can be permitted: `{kind}.{command}` for every command,

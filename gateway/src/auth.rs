@@ -14,12 +14,14 @@ use axum::{
 };
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Id, Time,
-    api_key::ApiKey,
-    contact::Contact,
-    role::Role,
-    settings::{FEATURES, Feature},
-    tenant::Tenant,
-    user::User,
+    crm::contact::Contact,
+    org::{
+        api_key::ApiKey,
+        role::Role,
+        settings::{FEATURES, Feature},
+        tenant::Tenant,
+        user::User,
+    },
 };
 use parking_lot::Mutex;
 use rand::TryRng;

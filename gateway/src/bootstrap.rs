@@ -2,7 +2,13 @@
 
 use commands::{Accepted, Commands, Order, Refused};
 use domain::{
-    Id, Personal, Time, Via, api_key, api_key::ApiKey, role, role::Role, tenant, tenant::Tenant, user, user::User,
+    Id, Personal, Time, Via,
+    org::{
+        api_key::{self, ApiKey},
+        role::{self, Role},
+        tenant::{self, Tenant},
+        user::{self, User},
+    },
 };
 use uuid::Uuid;
 

@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::Refused;
-use domain::{Class, FieldError, Rejection, named::Undecodable, reference::Subject};
+use domain::{
+    Class, FieldError, Rejection,
+    kernel::{named::Undecodable, reference::Subject},
+};
 use serde::Serialize;
 
 tokio::task_local! {

@@ -10,13 +10,20 @@ use std::time::Instant;
 use clap::Parser;
 use common::{Server, Times, tell_rate, tell_time};
 use domain::{
-    Aggregate, Id, Time, contact, deal,
-    record::{self, Happened},
-    reference::Subject,
+    Aggregate, Id, Time,
+    crm::{contact, deal},
+    kernel::{
+        record::{self, Happened},
+        reference::Subject,
+    },
 };
-use domain::{comment::Comment, contact::Contact, deal::Deal, named::Either, relation::Relation, ticket::Ticket};
+use domain::{
+    crm::{comment::Comment, contact::Contact, deal::Deal, relation::Relation},
+    desk::ticket::Ticket,
+    kernel::named::Either,
+};
 use eventstore::{Log, StreamWrite};
-use projections::feed::{self, Asked};
+use projections::crm::feed::{self, Asked};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::json;
 

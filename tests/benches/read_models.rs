@@ -14,14 +14,16 @@ use clap::Parser;
 use common::{Server, Times, median, tell_rate, tell_time};
 use domain::{
     Aggregate, Id, Party, Time,
-    custom::{Definitions, FieldType},
-    field::{self, Field},
-    stage::Means,
-    ticket::{AssignMethod, Event, Opened, Priority, Ticket},
+    desk::ticket::{AssignMethod, Event, Opened, Priority, Ticket},
+    kernel::custom::{Definitions, FieldType},
+    org::{
+        field::{self, Field},
+        stage::Means,
+    },
 };
 use eventstore::{Log, StreamWrite};
 use futures::StreamExt;
-use projections::{Count, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, ticket_list::TicketList};
+use projections::{Count, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, desk::ticket_list::TicketList};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sqlx::PgPool;

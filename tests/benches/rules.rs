@@ -10,8 +10,15 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use common::{Server, Times, tell_rate, tell_time, tell_times};
 use domain::{
-    Aggregate, Id, Time, contact, contact::Contact, named::Either, order::Order, record, record::Happened, task::Task,
-    ticket::Ticket,
+    Aggregate, Id, Time,
+    crm::contact::{self, Contact},
+    desk::ticket::Ticket,
+    kernel::{
+        named::Either,
+        record::{self, Happened},
+    },
+    sales::order::Order,
+    work::task::Task,
 };
 use eventstore::{Log, Options, StreamWrite};
 use serde_json::{Value, json};

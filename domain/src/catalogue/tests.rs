@@ -10,9 +10,11 @@ use serde_json::Value;
 use super::*;
 use crate::{
     Actor, Authority, Ctx, Decision, Facts, Id, Time,
-    given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
-    kernel::{AnyState, Fold, fold},
-    named::{Named, Variant},
+    kernel::{
+        aggregate::{AnyState, Fold, fold},
+        given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
+        named::{Named, Variant},
+    },
 };
 
 fn names(variants: &[Variant]) -> BTreeSet<&str> {
@@ -162,12 +164,13 @@ impl World {
             let mut birth = Birth(&mut before, kind, None);
             visit_all(&mut birth);
             let mut state = birth.2.unwrap();
-            if kind == crate::user::User::KIND {
+            if kind == crate::org::user::User::KIND {
                 // A colleague who can be given work.
-                let role = crate::user::Event::RoleGranted { role: SUBJECT };
-                let events = [crate::user::Event::Activated, role].map(|event| crate::user::User::encode(&event));
+                let role = crate::org::user::Event::RoleGranted { role: SUBJECT };
+                let events =
+                    [crate::org::user::Event::Activated, role].map(|event| crate::org::user::User::encode(&event));
                 let mut events = events.iter().map(|(kind, data)| (kind.as_str(), data.as_slice(), &b""[..]));
-                state = fold::<crate::user::User>(Some(&state), &mut events).unwrap();
+                state = fold::<crate::org::user::User>(Some(&state), &mut events).unwrap();
             }
             self.born = before.born;
             self.born.insert(kind, state);
@@ -179,7 +182,9 @@ impl World {
     fn other(&mut self, kind: &'static str, id: Id, fold: Fold) -> AnyState {
         match self.told.get(&(kind, id)) {
             Some(told) => Arc::clone(told),
-            None if self.empty || kind == crate::administration::KIND => fold(None, &mut std::iter::empty()).unwrap(),
+            None if self.empty || kind == crate::org::administration::KIND => {
+                fold(None, &mut std::iter::empty()).unwrap()
+            }
             None => self.born(kind),
         }
     }
@@ -293,7 +298,10 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
 
 #[test]
 fn ids_that_follow_from_a_command_or_a_path_are_the_same() {
-    assert_eq!(crate::field::Field::id_of(TENANT, "ticket"), Some(crate::field::Field::id_for(TENANT, "ticket")));
-    assert_eq!(crate::field::Field::id_of(TENANT, "unicorn"), None);
-    assert_eq!(crate::ticket::Ticket::id_of(TENANT, &Id::from_bits(7).to_string()), Some(Id::from_bits(7)));
+    assert_eq!(
+        crate::org::field::Field::id_of(TENANT, "ticket"),
+        Some(crate::org::field::Field::id_for(TENANT, "ticket"))
+    );
+    assert_eq!(crate::org::field::Field::id_of(TENANT, "unicorn"), None);
+    assert_eq!(crate::desk::ticket::Ticket::id_of(TENANT, &Id::from_bits(7).to_string()), Some(Id::from_bits(7)));
 }

@@ -4,7 +4,13 @@
 use std::collections::BTreeSet;
 
 use commands::{Commands, Order, Refused};
-use domain::{Authority, Id, Time, Via, api_key, api_key::ApiKey, role::Role};
+use domain::{
+    Authority, Id, Time, Via,
+    org::{
+        api_key::{self, ApiKey},
+        role::Role,
+    },
+};
 use eventstore::Log;
 use prometheus::Registry;
 

@@ -1,29 +1,13 @@
 //! The HTTP API: its routes, and what happens to every request on its way.
 
-mod commands;
-mod conversations;
-mod events;
-mod explained;
-mod external;
-mod faults;
-mod feeds;
-mod health;
-mod holdings;
-mod imports;
-mod internal;
-mod keys;
-mod lists;
-mod moment;
+mod chat;
+mod crm;
+mod data;
+mod desk;
+mod kernel;
 pub mod openapi;
-mod request;
-mod routes;
-mod rows;
-mod rules;
-mod settings;
-mod stream;
-mod tenants;
-mod tickets;
-mod write;
+mod org;
+mod work;
 
 use std::{any::Any, time::Instant};
 
@@ -39,9 +23,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
-pub use self::routes::Route;
-use self::routes::Routes;
-pub(crate) use self::{health::Gauges, rows::row_folds};
+pub use self::kernel::routes::Route;
+use self::kernel::routes::Routes;
+pub(crate) use self::kernel::{health::Gauges, rows::row_folds};
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -98,27 +82,30 @@ pub(crate) fn health_router(app: App) -> Router {
 }
 
 fn watched() -> Routes {
-    Routes::new().get("/healthz", health::alive).get("/readyz", health::ready).get("/metrics", health::metrics)
+    Routes::new()
+        .get("/healthz", kernel::health::alive)
+        .get("/readyz", kernel::health::ready)
+        .get("/metrics", kernel::health::metrics)
 }
 
 /// Everything that is answered; `keyed` guards what needs a key.
 fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
     let api = Routes::new()
-        .merge(commands::routes())
-        .merge(lists::routes())
-        .merge(events::routes())
-        .merge(stream::routes())
-        .merge(keys::routes())
-        .merge(tenants::routes())
-        .merge(settings::routes())
-        .merge(tickets::routes())
-        .merge(conversations::routes())
-        .merge(rules::routes())
-        .merge(holdings::routes())
-        .merge(feeds::routes())
-        .merge(explained::routes())
-        .merge(external::routes())
-        .merge(imports::routes())
+        .merge(kernel::commands::routes())
+        .merge(kernel::lists::routes())
+        .merge(kernel::events::routes())
+        .merge(kernel::stream::routes())
+        .merge(org::keys::routes())
+        .merge(org::tenants::routes())
+        .merge(org::settings::routes())
+        .merge(desk::tickets::routes())
+        .merge(chat::conversations::routes())
+        .merge(work::rules::routes())
+        .merge(org::holdings::routes())
+        .merge(crm::feeds::routes())
+        .merge(work::explained::routes())
+        .merge(data::external::routes())
+        .merge(data::imports::routes())
         .layered(keyed);
     let open = watched().merge(openapi::pages()).merge(openapi::routes().under("/v1"));
     api.under("/v1").merge(open.open())

@@ -28,7 +28,7 @@ use domain::{Aggregate, catalogue};
 use serde_json::{Map, Value, json};
 
 use self::{operation::problem_with, problems::Code, schemas::Schemas};
-use super::routes::Routes;
+use crate::http::kernel::routes::Routes;
 
 /// What every client should know first.
 const INTRODUCTION: &str = "\
@@ -159,9 +159,9 @@ pub fn document() -> Value {
     events::log(&mut document);
     projections::visit_lists(&mut document);
     service::describe(&mut document);
-    external::record::<domain::contact::Contact>(&mut document);
-    external::record::<domain::company::Company>(&mut document);
-    external::record::<domain::product::Product>(&mut document);
+    external::record::<domain::crm::contact::Contact>(&mut document);
+    external::record::<domain::crm::company::Company>(&mut document);
+    external::record::<domain::desk::product::Product>(&mut document);
     external::entitlements(&mut document);
     imports::describe(&mut document);
     tickets::describe(&mut document);

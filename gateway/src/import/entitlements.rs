@@ -8,10 +8,9 @@ use std::{
 use commands::Order;
 use domain::{
     Aggregate, Authority, Id, PartyKind, Time, Via,
-    custom::Definitions,
-    entitlement::{Entitlement, Status},
-    external::ExternalId,
-    field::Field,
+    desk::entitlement::{Entitlement, Status},
+    kernel::{custom::Definitions, external::ExternalId},
+    org::field::Field,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -403,7 +402,7 @@ fn not_found(error: LookupError) -> Failed {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use domain::custom::{Definition, FieldType};
+    use domain::kernel::custom::{Definition, FieldType};
 
     use super::*;
 

@@ -4,18 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use commands::{Order, Refused};
 use domain::{
-    Actor, Aggregate, Authority, Id, Party, Time, Via, choice,
-    company::Company,
-    contact::Contact,
-    custom::FieldType,
-    entitlement::Entitlement,
-    field::{self, Field},
-    named::Named,
-    product::Product,
-    product_category::ProductCategory,
-    team::Team,
-    ticket::Ticket,
-    user::User,
+    Actor, Aggregate, Authority, Id, Party, Time, Via,
+    crm::{company::Company, contact::Contact},
+    desk::{entitlement::Entitlement, product::Product, product_category::ProductCategory, ticket::Ticket},
+    kernel::{choice, custom::FieldType, named::Named},
+    org::{
+        field::{self, Field},
+        team::Team,
+        user::User,
+    },
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};

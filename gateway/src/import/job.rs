@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use commands::Order;
 use domain::{
     Time, Via,
-    import::{Command, Counts, Import, Kind, Status},
+    data::import::{Command, Counts, Import, Kind, Status},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlx::PgPool;

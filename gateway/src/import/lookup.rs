@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Aggregate, Id, Party, PartyKind,
-    contact::{Identity, IdentityKind},
-    email,
-    external::ExternalId,
-    named::Either,
-    product::Product,
-    record::Happened,
+    crm::contact::{Identity, IdentityKind},
+    desk::product::Product,
+    kernel::{email, external::ExternalId, named::Either, record::Happened},
 };
 use eventstore::{Log, Query};
 use tokio::sync::OnceCell;

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 
 use domain::{
     Id, Party,
-    company::Company,
-    contact::Contact,
-    custom::FieldType,
-    entitlement::Entitlement,
-    kernel::Aggregate,
-    named::Named,
-    product::Product,
-    product_category::ProductCategory,
-    team::Team,
-    ticket::{Command, Priority, Status, Ticket},
-    user::User,
+    crm::{company::Company, contact::Contact},
+    desk::{
+        entitlement::Entitlement,
+        product::Product,
+        product_category::ProductCategory,
+        ticket::{Command, Priority, Status, Ticket},
+    },
+    kernel::{aggregate::Aggregate, custom::FieldType, named::Named},
+    org::{team::Team, user::User},
 };
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Deserialize;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::{
     Id, Personal, Time,
-    custom::FieldType,
-    ticket::{Command, New, Priority, Status, Ticket},
+    desk::ticket::{Command, New, Priority, Status, Ticket},
+    kernel::custom::FieldType,
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -286,7 +286,7 @@ fn name_message(command: &mut Command, id: impl FnOnce() -> Id) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use domain::{Aggregate, Party, ticket::Event};
+    use domain::{Aggregate, Party, desk::ticket::Event};
     use serde_json::json;
 
     use super::*;
@@ -408,7 +408,8 @@ commands = [{ command = "close" }]
         assert_eq!((same.commands, same.changes, same.acts), (vec![], vec![], false));
         assert!(matches!(same.note, Some(Command::AddNote { body, .. }) if *body == "rate"));
         let other = asked("1,take,2012-10-09 14:50:17,Anna,C,P,high,x", &opened(&[]));
-        let names: Vec<_> = other.commands.iter().map(|command| domain::named::Named::encode(command).0).collect();
+        let names: Vec<_> =
+            other.commands.iter().map(|command| domain::kernel::named::Named::encode(command).0).collect();
         assert_eq!(names, ["change_priority", "set_custom", "assign"]);
     }
 
@@ -417,7 +418,7 @@ commands = [{ command = "close" }]
         let closed = opened(&[Event::Closed { stage: None }]);
         let names = |text: &str| -> Vec<_> {
             let asked = asked(text, &closed);
-            asked.commands.iter().map(|command| domain::named::Named::encode(command).0).collect()
+            asked.commands.iter().map(|command| domain::kernel::named::Named::encode(command).0).collect()
         };
         let back = names("1,take,2012-10-09 14:50:17,Anna,C,P,high,k");
         assert!(asked("1,take,2012-10-09 14:50:17,Anna,C,P,high,k", &closed).note.is_none());

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, io::Read, sync::Arc};
 
-use domain::text::composed;
+use domain::kernel::text::composed;
 
 /// Most bytes that one row may have: beyond it a quote is not closed, or it is no CSV file.
 const ROW_BYTES: usize = 4 << 20;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{
     Actor, Id,
-    import::{Counts, Kind},
+    data::import::{Counts, Kind},
 };
 use jiff_sqlx::Timestamp;
 use sqlx::{PgPool, Row as _, postgres::PgRow, types::Json};

@@ -5,8 +5,10 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 use commands::{Commands, Order, Refused};
 use domain::{
     Aggregate, Facts, Id, Need,
-    kernel::AnyState,
-    reference::{Ask, Mentions},
+    kernel::{
+        aggregate::AnyState,
+        reference::{Ask, Mentions},
+    },
 };
 use eventstore::{Direction, Log};
 use parking_lot::Mutex;

@@ -2,9 +2,11 @@
 
 use domain::{
     Id, Party, Rejection,
-    entitlement::{Command, Entitlement, Status},
-    external::ExternalId,
-    named::{Named, Undecodable},
+    desk::entitlement::{Command, Entitlement, Status},
+    kernel::{
+        external::ExternalId,
+        named::{Named, Undecodable},
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -110,14 +112,14 @@ mod tests {
         }
     }
 
-    fn granted(more: &[domain::entitlement::Event]) -> Entitlement {
+    fn granted(more: &[domain::desk::entitlement::Event]) -> Entitlement {
         let mut state = Entitlement::default();
         let Some(Command::Grant(grant)) = commands(&state, full()).unwrap().into_iter().next() else { unreachable!() };
         assert_eq!(
             (grant.serial_number.as_deref(), grant.quantity, grant.source.as_deref()),
             (Some("S-1"), None, Some("shop"))
         );
-        state.evolve(&domain::entitlement::Event::Granted(grant));
+        state.evolve(&domain::desk::entitlement::Event::Granted(grant));
         more.iter().for_each(|event| state.evolve(event));
         state
     }
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_known_one_is_brought_up_to_date() {
-        use domain::entitlement::Event;
+        use domain::desk::entitlement::Event;
         assert_eq!(names(&granted(&[]), full()), ["change_details"]);
         assert_eq!(names(&granted(&[]), Wanted::default()), Vec::<String>::new());
         let moved = Wanted { holder: Some(Party::contact(Id::from_bits(3))), ..full() };

@@ -3,19 +3,21 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use domain::{
-    Id,
-    automation::{CustomTypes, Vocabulary},
-    catalogue,
-    custom::{Definition, Definitions, FieldType},
-    filter::{FieldKind, Fields as _, Filter, Scalar},
+    Id, catalogue,
+    kernel::{
+        custom::{Definition, Definitions, FieldType},
+        filter::{FieldKind, Fields as _, Filter, Scalar},
+    },
+    work::automation::{CustomTypes, Vocabulary},
 };
 use projections::{
-    Column, Count, ListError, ListRequest, ListVisitor, Listed, ReadModel, Sort, Visitor, columns_of,
-    conversations::Conversations,
+    Column, Count, ListError, ListRequest, ListVisitor, Listed, ReadModel, Sort, Visitor,
+    chat::conversations::Conversations,
+    columns_of,
+    desk::ticket_list::{self, TicketList},
     explain, get, list,
-    orders::Orders,
-    tasks::Tasks,
-    ticket_list::{self, TicketList},
+    sales::orders::Orders,
+    work::tasks::Tasks,
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Map, Value, json};
@@ -817,10 +819,10 @@ fn the_lists_of_kinds_that_rules_see_have_the_fields_that_rules_know() {
             let mut columns: Vec<_> =
                 M::COLUMNS.iter().map(|column| (column.name, format!("{:?}", column.kind))).collect();
             let mut known: Vec<_> =
-                domain::listed::fields(kind.name).map(|(name, kind)| (name, format!("{kind:?}"))).collect();
+                catalogue::listed::fields(kind.name).map(|(name, kind)| (name, format!("{kind:?}"))).collect();
             columns.sort_unstable();
             known.sort_unstable();
-            assert_eq!(columns, known, "say in domain/src/listed.rs by what {} are filtered", M::PATH);
+            assert_eq!(columns, known, "say in domain/src/catalogue/listed.rs by what {} are filtered", M::PATH);
             self.0 += 1;
         }
     }

@@ -2,29 +2,38 @@
 
 use domain::{
     Aggregate, Id, Party,
-    api_key::{self, ApiKey},
-    company::{self, Company},
-    contact::{self, Contact},
-    custom::Definitions,
-    entitlement::{self, Entitlement},
-    field::{self, Field},
-    import::{self, Import},
-    named::Either,
-    product::{self, Product},
-    product_category::{self, ProductCategory},
-    record,
-    role::{self, Role},
-    team::{self, Team},
-    tenant::{self, Tenant},
-    ticket::{self, Ticket},
-    user::{self, User},
+    crm::{
+        company::{self, Company},
+        contact::{self, Contact},
+    },
+    data::import::{self, Import},
+    desk::{
+        entitlement::{self, Entitlement},
+        product::{self, Product},
+        product_category::{self, ProductCategory},
+        ticket::{self, Ticket},
+    },
+    kernel::{custom::Definitions, named::Either, record},
+    org::{
+        api_key::{self, ApiKey},
+        field::{self, Field},
+        role::{self, Role},
+        team::{self, Team},
+        tenant::{self, Tenant},
+        user::{self, User},
+    },
 };
 use projections::{
-    AsOf, Interval, ListRequest, Listed, ReadModels, api_keys::ApiKeys, companies::Companies, contacts::Contacts,
-    entitlement_picker, fields::Fields, get, get_as_of, imports::Imports, list, product_catalogue::ProductCatalogue,
-    product_categories::ProductCategories, product_holders::ProductHolders, roles::Roles, teams::Teams,
-    tenants::Tenants, thread, thread_as_of, ticket_detail::TicketDetail, ticket_list::TicketList, tickets_by_product,
-    users::Users,
+    AsOf, Interval, ListRequest, Listed, ReadModels,
+    crm::{companies::Companies, contacts::Contacts},
+    data::imports::Imports,
+    desk::{
+        product_catalogue::ProductCatalogue, product_categories::ProductCategories, product_holders::ProductHolders,
+        ticket_detail::TicketDetail, ticket_list::TicketList,
+    },
+    entitlement_picker, get, get_as_of, list,
+    org::{api_keys::ApiKeys, fields::Fields, roles::Roles, teams::Teams, tenants::Tenants, users::Users},
+    thread, thread_as_of, tickets_by_product,
 };
 use serde_json::{Value, json, value::RawValue};
 

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    custom::Definitions,
-    role,
-    ticket::{Event, Ticket},
+    desk::ticket::{Event, Ticket},
+    kernel::custom::Definitions,
+    org::role,
 };
 use eventstore::Log;
-use projections::{ListRequest, Progress, ReadModels, list, rebuild, status, ticket_list::TicketList};
+use projections::{ListRequest, Progress, ReadModels, desk::ticket_list::TicketList, list, rebuild, status};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::watch;

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::ticket::{Event, Ticket};
+use domain::desk::ticket::{Event, Ticket};
 use eventstore::Log;
-use projections::{AsOf, ReadModels, compare, names, row_as_of, status, ticket_list::TicketList};
+use projections::{AsOf, ReadModels, compare, desk::ticket_list::TicketList, names, row_as_of, status};
 use sqlx::PgPool;
 
 use crate::world::{World, id, opened, options, random, something};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Aggregate, Id, Time, stage::Means, ticket};
+use domain::{Aggregate, Id, Time, desk::ticket, org::stage::Means};
 use eventstore::{Append, Expected, Log, NewEvent, StreamWrite, SubscriptionOptions};
 use projections::{Options, ReadModels};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};

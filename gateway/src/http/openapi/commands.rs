@@ -2,7 +2,7 @@
 
 use domain::{
     Aggregate, Id,
-    named::{Named, Variant},
+    kernel::named::{Named, Variant},
 };
 use serde_json::{Map, Value, json};
 

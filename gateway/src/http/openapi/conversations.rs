@@ -1,10 +1,10 @@
 //! What conversations have besides lists: their messages.
 
-use domain::{Aggregate, conversation::Conversation};
-use projections::conversation_messages;
+use domain::{Aggregate, chat::conversation::Conversation};
+use projections::chat::conversation_messages;
 
 use super::{
-    super::tickets::ThreadOptions,
+    super::desk::tickets::ThreadOptions,
     Document,
     commands::id_of,
     operation::Operation,

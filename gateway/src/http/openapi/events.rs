@@ -1,10 +1,10 @@
 //! Every event type with its schema, the log as a list and as a stream, and the history of each record.
 
-use domain::{Aggregate, Metadata, named::Variant};
+use domain::{Aggregate, Metadata, kernel::named::Variant};
 use serde_json::{Value, json};
 
 use super::{
-    super::events::{Filter, HistoryOptions},
+    super::kernel::events::{Filter, HistoryOptions},
     Document,
     commands::{described, id_of},
     operation::Operation,

@@ -1,6 +1,6 @@
 //! Upserts of records by what another system calls them.
 
-use domain::{Aggregate, entitlement::Entitlement};
+use domain::{Aggregate, desk::entitlement::Entitlement};
 use serde_json::{Value, json};
 
 use super::{

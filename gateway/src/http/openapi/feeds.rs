@@ -1,9 +1,9 @@
 //! Feeds.
 
-use domain::{Aggregate, catalogue, user::User};
+use domain::{Aggregate, catalogue, org::user::User};
 
 use super::{
-    super::feeds::{FeedOptions, FeedPage, has_feed},
+    super::crm::feeds::{FeedOptions, FeedPage, has_feed},
     Document,
     commands::id_of,
     operation::Operation,

@@ -1,7 +1,7 @@
 //! What a colleague is responsible for.
 
-use domain::user::User;
-use projections::holdings::Holdings;
+use domain::org::user::User;
+use projections::org::holdings::Holdings;
 
 use super::{
     Document,

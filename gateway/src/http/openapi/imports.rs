@@ -1,10 +1,10 @@
 //! Imports from upload to report, and entitlements on their way out.
 
-use domain::import::Import;
+use domain::data::import::Import;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::imports::{Progress, Wait, Wanted},
+    super::data::imports::{Progress, Wait, Wanted},
     Document,
     commands::id_of,
     operation::Operation,

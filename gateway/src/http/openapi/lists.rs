@@ -1,11 +1,11 @@
 //! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
 
-use domain::filter::FieldKind;
+use domain::kernel::filter::FieldKind;
 use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, Sort};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{feeds::has_feed, moment::Moment},
+    super::{crm::feeds::has_feed, kernel::moment::Moment},
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
@@ -212,7 +212,7 @@ fn filter(about: &About, owner: &str) -> Value {
         choices.push(condition(json!({ "enum": fields }), json!({ "enum": ops }), kind.wanted()));
     }
     if let Some(kind) = about.custom {
-        let ops: Vec<_> = domain::filter::Op::ALL.iter().map(|op| op.name()).collect();
+        let ops: Vec<_> = domain::kernel::filter::Op::ALL.iter().map(|op| op.name()).collect();
         let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$", CUSTOM_OF: kind });
         choices.push(condition(field, json!({ "enum": ops }), "a custom field, by the ops of its type"));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::write::Options,
+    super::kernel::write::Options,
     Document,
     problems::{self, Code},
     schemas::refer,

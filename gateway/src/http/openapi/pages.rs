@@ -11,7 +11,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use super::{super::routes::Routes, tenant};
+use super::{super::kernel::routes::Routes, tenant};
 use crate::{app::App, problem::Problem};
 
 /// What the page needs.

@@ -1,12 +1,12 @@
 //! What rules have besides lists: their runs, rehearsals, and the chains of cause and effect between events.
 
 use commands::{Backtest, DryRun};
-use domain::rule::Rule;
-use projections::rule_runs::RuleRuns;
+use domain::work::rule::Rule;
+use projections::work::rule_runs::RuleRuns;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{
+    super::work::{
         explained::{EffectOptions, Origin, RuleVersion},
         rules::{ManyEvents, OneEvent},
     },

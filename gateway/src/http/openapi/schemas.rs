@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Actor, Aggregate, Id, Money, Party, Via, custom, filter, named::Variant, record};
+use domain::{
+    Actor, Aggregate, Id, Money, Party, Via,
+    kernel::{custom, filter, named::Variant, record},
+};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{health, keys, settings, tenants},
+    super::{
+        kernel::health,
+        org::{keys, settings, tenants},
+    },
     Document,
     operation::Operation,
     problems::{self, Code},
@@ -47,7 +50,7 @@ fn api_keys(document: &mut Document) {
     .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
     .answer(201, "The key.", issued, &headers)
     .answer(200, "What a rehearsal would write; there is no key then.", refer("Accepted"), &headers[1..])
-    .problems("IssueApiKey", Code::refusals::<domain::api_key::ApiKey>())
+    .problems("IssueApiKey", Code::refusals::<domain::org::api_key::ApiKey>())
     .at(document, "post", "/v1/api_keys");
     let me = document.schemas.of::<keys::Me>("");
     Operation::new("me", "api_keys", "Tells whom the key belongs to and what it may do.")
@@ -81,8 +84,8 @@ fn tenants(document: &mut Document) {
     });
     let created = document.schemas.add("CreatedTenant", created);
     let headers = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
-    let mut codes = Code::refusals::<domain::tenant::Tenant>();
-    codes.extend(Code::refusals::<domain::user::User>().into_iter().filter(|code| code.status == 422));
+    let mut codes = Code::refusals::<domain::org::tenant::Tenant>();
+    codes.extend(Code::refusals::<domain::org::user::User>().into_iter().filter(|code| code.status == 422));
     codes.extend(Code::of(&[problems::TENANT]));
     Operation::new(
         "tenant_create",

@@ -1,6 +1,6 @@
 //! What operations share: parameters, headers, the security scheme, and the shapes of answers and problems.
 
-use domain::{Id, reference::Redirected};
+use domain::{Id, kernel::reference::Redirected};
 use serde_json::{Value, json};
 
 use super::{Document, schemas::refer};
@@ -94,7 +94,7 @@ pub(super) fn schemas(document: &mut Document) {
         },
     });
     document.schemas.add("WrittenEvent", written);
-    let deprecated = document.schemas.of::<domain::automation::Deprecated>("");
+    let deprecated = document.schemas.of::<domain::work::automation::Deprecated>("");
     let accepted = json!({
         "type": "object",
         "description": "A command that was carried out.",

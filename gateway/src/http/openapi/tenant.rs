@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    custom::{self, Definition, Definitions, FieldType},
-    field::Field,
+    kernel::custom::{self, Definition, Definitions, FieldType},
+    org::field::Field,
 };
 use serde_json::{Map, Value, json};
 

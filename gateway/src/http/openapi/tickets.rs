@@ -1,11 +1,11 @@
 //! What tickets have besides lists: threads, the picker of products, and reports.
 
-use domain::{entitlement::Entitlement, ticket::Ticket};
-use projections::{product_holders, ticket_thread};
+use domain::desk::{entitlement::Entitlement, ticket::Ticket};
+use projections::desk::{product_holders, ticket_thread};
 use serde_json::{Value, json};
 
 use super::{
-    super::tickets::{PickerOptions, Report, ReportOptions, ThreadOptions},
+    super::desk::tickets::{PickerOptions, Report, ReportOptions, ThreadOptions},
     Document,
     commands::id_of,
     operation::Operation,

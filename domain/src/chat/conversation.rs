@@ -1,0 +1,875 @@
+//! A chat with somebody outside, from the first word to the rating.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    chat::{
+        label::{self, Label},
+        quick_reply::QuickReply,
+    },
+    crm::contact::{Contact, Identity},
+    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
+    kernel::{named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said},
+    org::{authority::DENIED, settings, tenant::Tenant, user::User},
+};
+
+/// What is known of a visitor who is not a contact yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Visitor {
+    /// Name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Personal<String>>,
+    /// Country, ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "word"))]
+    pub country: Option<String>,
+    /// The page from which the visitor writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Language, BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// A new conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// By what means: `live_chat`, `whatsapp`, `telegram`, ...
+    #[schemars(extend("format" = "word"))]
+    pub medium: String,
+    /// Through which of the channels of that sort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Id>,
+    /// The address of the other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// What is known of the visitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visitor: Option<Visitor>,
+    /// The display rule that matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_rule: Option<Id>,
+    /// The contact, when it is known already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "contact"))]
+    pub contact: Option<Id>,
+}
+
+/// Who put a label on a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelSource {
+    /// Somebody.
+    #[default]
+    Manual,
+    /// A quick reply that was sent.
+    QuickReply,
+    /// An automation rule.
+    Rule,
+}
+
+/// How it is known who the other side is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// Somebody says so.
+    #[default]
+    Manual,
+    /// By phone number.
+    Phone,
+    /// By e-mail address.
+    Email,
+    /// By name.
+    Name,
+    /// By the address in the channel.
+    Identity,
+}
+
+/// What may be asked of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Starts a conversation.
+    Start(New),
+    /// Takes in a message from the other side; a closed conversation reopens.
+    ReceiveMessage {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// The id it has in its channel; the same one is taken in once.
+        #[serde(default)]
+        external_id: Option<String>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default)]
+        attachments: Vec<Attachment>,
+    },
+    /// Writes to the other side. Only whoever is responsible may, and who may `conversation.reply_any`; programs, rules and
+    /// bots write as themselves.
+    SendMessage {
+        /// Its id; made for you when absent. A message that failed is sent once more under the id it has.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default)]
+        attachments: Vec<Attachment>,
+        /// The quick reply it was made from; its label is attached once the message is sent.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "quick_reply"))]
+        quick_reply: Option<Id>,
+    },
+    /// Records that a message has left through its channel. Reports may come late, twice and in any order.
+    MarkMessageSent {
+        /// Which message.
+        message_id: Id,
+        /// The id it has there.
+        #[serde(default)]
+        external_id: Option<String>,
+    },
+    /// Records that it has arrived.
+    MarkMessageDelivered {
+        /// Which message.
+        message_id: Id,
+    },
+    /// Records that the other side has read it.
+    MarkMessageRead {
+        /// Which message.
+        message_id: Id,
+    },
+    /// Records that it could not be sent, or was accepted and then not delivered.
+    MarkMessageFailed {
+        /// Which message.
+        message_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// Records how far a user has read.
+    MarkRead {
+        /// The user; whoever asks by default.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "user"))]
+        user: Option<Id>,
+        /// The last message read; the last there is by default.
+        #[serde(default)]
+        up_to: Option<Id>,
+    },
+    /// Takes it: whoever asks becomes responsible, unless somebody else is.
+    Claim,
+    /// Makes a user responsible.
+    Assign {
+        /// The user.
+        #[schemars(extend("x-reference" = "colleague"))]
+        assignee: Id,
+        /// How the user was found.
+        #[serde(default)]
+        method: AssignMethod,
+        /// The run of the rule that chose.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "rule_run"))]
+        rule_run: Option<Id>,
+    },
+    /// Makes nobody responsible.
+    Unassign,
+    /// Says which contact it is with. The contact then belongs to whoever is responsible here, or to whoever links.
+    LinkContact {
+        /// The contact.
+        #[schemars(extend("x-reference" = "contact"))]
+        contact: Id,
+        /// How that is known.
+        #[serde(default)]
+        matched_by: MatchedBy,
+    },
+    /// Takes that back.
+    UnlinkContact,
+    /// Puts a label on it: one that exists, or one by its name, which is created if need be.
+    Label {
+        /// The label.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "label"))]
+        label: Option<Id>,
+        /// Its name.
+        #[serde(default)]
+        name: Option<String>,
+        /// Who puts it there.
+        #[serde(default)]
+        source: LabelSource,
+    },
+    /// Takes a label off.
+    Unlabel {
+        /// The label.
+        #[schemars(extend("x-held-reference" = "label"))]
+        label: Id,
+    },
+    /// Records that a chatbot has said something.
+    ShowBotStep {
+        /// The step of its script.
+        step: String,
+    },
+    /// Records what the visitor answered.
+    AnswerBot {
+        /// The step of its script.
+        step: String,
+        /// The answer.
+        answer: Personal<String>,
+    },
+    /// Hands it from the chatbot to people.
+    HandOver {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Ends it; the other side's next message reopens it.
+    Close,
+    /// Opens it again.
+    Reopen,
+    /// Records how satisfied the other side is.
+    Rate {
+        /// 1 (bad) to 5 (good).
+        #[schemars(range(min = 1, max = 5))]
+        score: u8,
+        /// In their words.
+        #[serde(default)]
+        text: Option<Personal<String>>,
+    },
+}
+
+/// What has happened in a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It started.
+    Started(New),
+    /// The other side wrote.
+    MessageReceived {
+        /// The message.
+        message_id: Id,
+        /// The id it has in its channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_id: Option<String>,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
+    /// A message of ours waits to be sent.
+    MessageQueued {
+        /// The message.
+        message_id: Id,
+        /// Its text.
+        body: Personal<String>,
+        /// Files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+        /// The quick reply it was made from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quick_reply: Option<Id>,
+        /// The label that is attached once it is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<Id>,
+        /// Whether it is sent once more, after it has failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    },
+    /// It has left.
+    MessageSent {
+        /// The message.
+        message_id: Id,
+        /// The id it has in its channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_id: Option<String>,
+    },
+    /// It has arrived.
+    MessageDelivered {
+        /// The message.
+        message_id: Id,
+    },
+    /// The other side has read it.
+    MessageRead {
+        /// The message.
+        message_id: Id,
+    },
+    /// It could not be sent.
+    MessageFailed {
+        /// The message.
+        message_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// A user has read so far.
+    ReadMarkerMoved {
+        /// The user.
+        user: Id,
+        /// The last message read.
+        up_to: Id,
+    },
+    /// A user has taken it.
+    Claimed {
+        /// The user.
+        user: Id,
+    },
+    /// Somebody is responsible.
+    Assigned {
+        /// Who was.
+        from: Option<Id>,
+        /// Who is.
+        to: Id,
+        /// How the user was found.
+        method: AssignMethod,
+        /// The run of the rule that chose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule_run: Option<Id>,
+    },
+    /// Nobody is responsible.
+    Unassigned {
+        /// Who was.
+        from: Id,
+    },
+    /// It is known whom it is with.
+    ContactLinked {
+        /// The contact.
+        contact: Id,
+        /// How that is known.
+        matched_by: MatchedBy,
+    },
+    /// It was not that contact.
+    ContactUnlinked {
+        /// The contact.
+        contact: Id,
+    },
+    /// It bears a label.
+    Labelled {
+        /// The label.
+        label: Id,
+        /// Its name, when it was typed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Who put it there.
+        source: LabelSource,
+    },
+    /// It bears the label no longer.
+    Unlabelled {
+        /// The label.
+        label: Id,
+    },
+    /// A chatbot has said something.
+    BotStepShown {
+        /// The step of its script.
+        step: String,
+    },
+    /// The visitor has answered a chatbot.
+    BotAnswerGiven {
+        /// The step of its script.
+        step: String,
+        /// The answer.
+        answer: Personal<String>,
+    },
+    /// People have taken over from the chatbot.
+    HandedOver {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It is over.
+    Closed,
+    /// It is open again.
+    Reopened {
+        /// Why.
+        cause: ReopenCause,
+    },
+    /// The other side said how satisfied they are.
+    Rated {
+        /// 1 (bad) to 5 (good).
+        score: u8,
+        /// In their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Personal<String>>,
+    },
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// There is no such conversation.
+    #[default]
+    Missing,
+    /// Going on.
+    Open,
+    /// Over.
+    Closed,
+}
+
+/// How far a message of ours has come; it only moves on, so that in whatever order reports come the end is the same.
+/// Providers report failures of what they have accepted; what has arrived has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Delivery {
+    Queued,
+    Sent,
+    Failed,
+    Delivered,
+    Read,
+}
+
+impl Delivery {
+    /// Whether it has left, and not come back as far as is known.
+    fn has_left(self) -> bool {
+        matches!(self, Delivery::Sent | Delivery::Delivered | Delivery::Read)
+    }
+}
+
+/// A conversation, as far as decisions need it.
+#[derive(Clone, Default)]
+pub struct Conversation {
+    /// Where it stands.
+    pub status: Status,
+    /// Who is responsible.
+    pub assignee: Option<Id>,
+    /// Whom it is with, as far as known.
+    pub contact: Option<Id>,
+    started: Option<Box<New>>,
+    messages: BTreeMap<Id, usize>,
+    /// Digests of what they say: an id that comes again with other words is no repetition.
+    said: Said,
+    external: BTreeSet<String>,
+    outgoing: BTreeMap<Id, (Delivery, Option<Id>)>,
+    labels: BTreeSet<Id>,
+    read: BTreeMap<Id, Id>,
+    bot: Option<String>,
+    answers: BTreeMap<String, Personal<String>>,
+    handed_over: bool,
+    rating: Option<(u8, Option<Personal<String>>)>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is no such conversation.");
+const EXISTS: Rejection = Rejection::conflict("conversation_exists", "A conversation with this id exists already.");
+const CLOSED: Rejection = Rejection::conflict("conversation_closed", "The conversation is closed; reopen it first.");
+const TAKEN: Rejection = Rejection::conflict("conversation_taken", "Somebody else is responsible already.");
+const NOT_RESPONSIBLE: Rejection = Rejection::forbidden(
+    "conversation_not_responsible",
+    "Only whoever is responsible for a chat replies in it, and who may conversation.reply_any.",
+);
+const MEDIUM_INVALID: Rejection = Rejection::invalid(
+    "conversation_medium_invalid",
+    "A medium is one of those in the setting media, such as live_chat.",
+);
+const NOT_A_USER: Rejection = Rejection::invalid("conversation_not_a_user", "Only a user who is there takes it.");
+const LABEL_UNCLEAR: Rejection =
+    Rejection::invalid("conversation_label_unclear", "Say which label, or what it is called, one of the two.");
+const MESSAGE_UNKNOWN: Rejection =
+    Rejection::invalid("conversation_message_unknown", "The conversation has no such message.");
+const MESSAGE_EXISTS: Rejection =
+    Rejection::conflict("conversation_message_exists", "The conversation has another message with this id already.");
+const STEP_INVALID: Rejection =
+    Rejection::invalid("conversation_step_invalid", "A step of a script has 1 to 200 characters.");
+
+/// The permission to reply where another colleague is responsible, or nobody.
+pub const REPLY_ANY: &str = "conversation.reply_any";
+
+/// Why a contact got another owner.
+pub const LINKED: &str = "chat_link";
+
+impl Conversation {
+    /// The label that a command means; what it leads to when it was renamed.
+    fn label_meant(&self, label: Option<Id>, name: Option<&str>, ctx: &Ctx<'_>) -> Result<Id, Rejection> {
+        let named = match (label, name) {
+            (Some(label), None) => return Ok(label),
+            (None, Some(name)) => {
+                label::check_name(name)?;
+                Label::id_for(ctx.tenant, name)
+            }
+            _ => return Err(LABEL_UNCLEAR),
+        };
+        Ok(ctx.fact::<Label>(named).redirect.unwrap_or(named))
+    }
+
+    fn link_contact(&self, contact: Id, matched_by: MatchedBy, ctx: &Ctx<'_>) -> Decision<Event> {
+        if self.contact == Some(contact) {
+            return Ok(vec![]);
+        }
+        let unlinked = self.contact.map(|contact| Event::ContactUnlinked { contact });
+        // Nobody is responsible yet: whoever links is.
+        let linker = (ctx.actor.kind == ActorKind::User && self.assignee.is_none()).then(|| ctx.actor.principal());
+        let linker = linker.filter(|user| ctx.fact::<User>(*user).is_active());
+        let taken = linker.map(|to| Event::Assigned { from: None, to, method: AssignMethod::Claimed, rule_run: None });
+        Ok([unlinked, taken, Some(Event::ContactLinked { contact, matched_by })].into_iter().flatten().collect())
+    }
+
+    /// A colleague replies only where he is responsible. Programs, rules and bots are nobody's colleagues.
+    fn must_be_responsible(&self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let responsible = self.assignee == Some(ctx.actor.principal());
+        if ctx.actor.kind != ActorKind::User || responsible || ctx.authority.allows(REPLY_ANY) {
+            return Ok(());
+        }
+        Err(NOT_RESPONSIBLE.because(match self.assignee {
+            Some(assignee) => {
+                let user = ctx.fact::<User>(assignee);
+                let name = user.profile.name.as_str();
+                format!(
+                    "{name} ({assignee}) is responsible for this chat: only who is replies, and who may {REPLY_ANY}."
+                )
+            }
+            None => {
+                format!("Nobody has taken this chat: claim it first. Without that only who may {REPLY_ANY} replies.")
+            }
+        }))
+    }
+
+    fn send(
+        &self,
+        message_id: Option<Id>,
+        body: Personal<String>,
+        attachments: Vec<Attachment>,
+        quick_reply: Option<Id>,
+        ctx: &Ctx<'_>,
+    ) -> Decision<Event> {
+        check_body(&body, &attachments)?;
+        let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
+        let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
+        if before.is_some_and(|delivery| delivery != Delivery::Failed) {
+            self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
+            return Ok(vec![]);
+        }
+        if before.is_none() && self.messages.contains_key(&message_id) {
+            return Err(MESSAGE_EXISTS.at("/message_id"));
+        }
+        let label =
+            quick_reply.and_then(|reply| ctx.fact::<QuickReply>(reply).fields.as_ref().and_then(|fields| fields.label));
+        let again = before.is_some();
+        Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again }])
+    }
+
+    /// The events when a message of ours has come further.
+    fn moved_on(&self, message_id: Id, to: Delivery, event: Event) -> Decision<Event> {
+        let Some((now, label)) = self.outgoing.get(&message_id) else {
+            return Err(MESSAGE_UNKNOWN.at("/message_id"));
+        };
+        if *now >= to {
+            return Ok(vec![]);
+        }
+        // Whatever arrives has been sent.
+        let leaves = to.has_left() && !now.has_left();
+        let label = label.filter(|label| leaves && !self.labels.contains(label));
+        let label = label.map(|label| Event::Labelled { label, name: None, source: LabelSource::QuickReply });
+        Ok([event].into_iter().chain(label).collect())
+    }
+
+    fn mark_read(&self, user: Id, up_to: Option<Id>) -> Decision<Event> {
+        let place = |message: &Id| self.messages.get(message).copied();
+        let last = || self.messages.iter().max_by_key(|(_, place)| **place).map(|(message, _)| *message);
+        let up_to = match up_to {
+            Some(message) if place(&message).is_none() => return Err(MESSAGE_UNKNOWN.at("/up_to")),
+            Some(message) => Some(message),
+            None => last(),
+        };
+        let Some(up_to) = up_to else { return Ok(vec![]) };
+        // What was read stays read.
+        let before = self.read.get(&user).and_then(place);
+        Ok(if before >= place(&up_to) { vec![] } else { vec![Event::ReadMarkerMoved { user, up_to }] })
+    }
+}
+
+/// A conversation as rules see it.
+#[derive(Serialize, JsonSchema)]
+struct Document {
+    #[serde(flatten)]
+    started: New,
+    status: Status,
+    assignee: Option<Id>,
+    labels: BTreeSet<Id>,
+    messages: usize,
+}
+
+impl Aggregate for Conversation {
+    const KIND: &'static str = "conversation";
+    const PLURAL: &'static str = "conversations";
+    const CREATE: &'static str = "start";
+    const OWN: &'static [&'static str] = &["mark_read"];
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        let started = match (&self.started, &command) {
+            (_, Start(_)) | (None, _) => None,
+            (Some(_), SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. })
+                if self.status == Status::Closed =>
+            {
+                return Err(CLOSED);
+            }
+            (started, _) => started.as_ref(),
+        };
+        Ok(match (command, started) {
+            (Start(new), _) => return self.start(new, ctx),
+            (_, None) => return Err(UNKNOWN),
+            (ReceiveMessage { message_id, external_id, body, attachments }, _) => {
+                check_body(&body, &attachments)?;
+                let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
+                let external = external_id.as_ref().is_some_and(|id| self.external.contains(id));
+                if !external {
+                    self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
+                }
+                if self.messages.contains_key(&message_id) || external {
+                    return Ok(vec![]); // Delivered twice.
+                }
+                let closed = self.status == Status::Closed;
+                let reopened = closed.then_some(Event::Reopened { cause: ReopenCause::CustomerMessage });
+                let received = Event::MessageReceived { message_id, external_id, body, attachments };
+                [received].into_iter().chain(reopened).collect()
+            }
+            (SendMessage { message_id, body, attachments, quick_reply }, _) => {
+                self.must_be_responsible(ctx)?;
+                return self.send(message_id, body, attachments, quick_reply, ctx);
+            }
+            (MarkMessageSent { message_id, external_id }, _) => {
+                let sent = Event::MessageSent { message_id, external_id };
+                return self.moved_on(message_id, Delivery::Sent, sent);
+            }
+            (MarkMessageDelivered { message_id }, _) => {
+                return self.moved_on(message_id, Delivery::Delivered, Event::MessageDelivered { message_id });
+            }
+            (MarkMessageRead { message_id }, _) => {
+                return self.moved_on(message_id, Delivery::Read, Event::MessageRead { message_id });
+            }
+            (MarkMessageFailed { message_id, error }, _) => {
+                return self.moved_on(message_id, Delivery::Failed, Event::MessageFailed { message_id, error });
+            }
+            (MarkRead { user, up_to }, _) => {
+                let user = user.unwrap_or_else(|| ctx.actor.principal());
+                ctx.must_own(Some(user), "conversation.mark_read")?;
+                return self.mark_read(user, up_to);
+            }
+            (Claim, _) => {
+                let user = ctx.actor.principal();
+                match self.assignee {
+                    Some(assignee) if assignee == user => return Ok(vec![]),
+                    Some(_) => return Err(TAKEN),
+                    None if !ctx.fact::<User>(user).is_active() => return Err(NOT_A_USER),
+                    None => {}
+                }
+                let assigned = Event::Assigned { from: None, to: user, method: AssignMethod::Claimed, rule_run: None };
+                vec![Event::Claimed { user }, assigned]
+            }
+            (Assign { assignee, .. }, _) if self.assignee == Some(assignee) => vec![],
+            (Assign { assignee, method, rule_run }, _) => {
+                vec![Event::Assigned { from: self.assignee, to: assignee, method, rule_run }]
+            }
+            (Unassign, _) => self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect(),
+            (LinkContact { contact, matched_by }, _) => return self.link_contact(contact, matched_by, ctx),
+            (UnlinkContact, _) => self.contact.map(|contact| Event::ContactUnlinked { contact }).into_iter().collect(),
+            (Label { label, name, source }, _) => {
+                let label = self.label_meant(label, name.as_deref(), ctx)?;
+                let known = self.labels.contains(&label);
+                if known { vec![] } else { vec![Event::Labelled { label, name, source }] }
+            }
+            (Unlabel { label }, _) if self.labels.contains(&label) => vec![Event::Unlabelled { label }],
+            (ShowBotStep { step } | AnswerBot { step, .. }, _) if step.is_empty() || step.chars().count() > 200 => {
+                return Err(STEP_INVALID.at("/step"));
+            }
+            (ShowBotStep { step }, _) if self.bot.as_ref() != Some(&step) => vec![Event::BotStepShown { step }],
+            (AnswerBot { step, answer }, _) if self.answers.get(&step) != Some(&answer) => {
+                vec![Event::BotAnswerGiven { step, answer }]
+            }
+            (HandOver { reason }, _) if !self.handed_over => vec![Event::HandedOver { reason }],
+            (Close, _) if self.status == Status::Open => vec![Event::Closed],
+            (Reopen, _) if self.status == Status::Closed => vec![Event::Reopened { cause: ReopenCause::Request }],
+            (Rate { score, .. }, _) if !(1..=5).contains(&score) => return Err(SCORE_INVALID.at("/score")),
+            (Rate { score, text }, _) if self.rating != Some((score, text.clone())) => {
+                vec![Event::Rated { score, text }]
+            }
+            _ => vec![],
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        let place = self.messages.len();
+        match event {
+            Event::Started(new) => {
+                self.status = Status::Open;
+                self.contact = new.contact;
+                self.started = Some(Box::new(new.clone()));
+            }
+            Event::MessageReceived { message_id, external_id, body, .. } => {
+                self.messages.insert(*message_id, place);
+                self.said.take(*message_id, body);
+                self.external.extend(external_id.clone());
+            }
+            Event::MessageQueued { message_id, label, body, .. } => {
+                self.said.take(*message_id, body);
+                self.messages.entry(*message_id).or_insert(place);
+                self.outgoing.insert(*message_id, (Delivery::Queued, *label));
+            }
+            Event::MessageSent { message_id, .. } => self.deliver(*message_id, Delivery::Sent),
+            Event::MessageDelivered { message_id } => self.deliver(*message_id, Delivery::Delivered),
+            Event::MessageRead { message_id } => self.deliver(*message_id, Delivery::Read),
+            Event::MessageFailed { message_id, .. } => self.deliver(*message_id, Delivery::Failed),
+            Event::ReadMarkerMoved { user, up_to } => drop(self.read.insert(*user, *up_to)),
+            Event::Claimed { .. } => {}
+            Event::Assigned { to, .. } => self.assignee = Some(*to),
+            Event::Unassigned { .. } => self.assignee = None,
+            Event::ContactLinked { contact, .. } => self.contact = Some(*contact),
+            Event::ContactUnlinked { .. } => self.contact = None,
+            Event::Labelled { label, .. } => drop(self.labels.insert(*label)),
+            Event::Unlabelled { label } => drop(self.labels.remove(label)),
+            Event::BotStepShown { step } => self.bot = Some(step.clone()),
+            Event::BotAnswerGiven { step, answer } => drop(self.answers.insert(step.clone(), answer.clone())),
+            Event::HandedOver { .. } => self.handed_over = true,
+            Event::Closed => self.status = Status::Closed,
+            Event::Reopened { .. } => self.status = Status::Open,
+            Event::Rated { score, text } => self.rating = Some((*score, text.clone())),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.started.is_some()
+    }
+
+    fn document(&self) -> Option<Value> {
+        let started = New { contact: self.contact, ..(**self.started.as_ref()?).clone() };
+        let Conversation { status, assignee, labels, messages, .. } = self.clone();
+        serde_json::to_value(Document { started, status, assignee, labels, messages: messages.len() }).ok()
+    }
+
+    fn document_schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(Document::json_schema(generator))
+    }
+
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        let me = || Need::of::<User>(ctx.actor.principal());
+        match command {
+            Command::Start(_) => vec![Need::of::<Tenant>(ctx.tenant)],
+            Command::SendMessage { quick_reply, .. } => {
+                let responsible = self.assignee.map(Need::of::<User>);
+                quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).collect()
+            }
+            Command::Claim => vec![me()],
+            // The contact gets another owner together with the link, so it must not change meanwhile.
+            Command::LinkContact { contact, .. } => vec![Need::guarded::<Contact>(*contact), me()],
+            Command::Label { label, name, .. } => {
+                let named = name.as_ref().map(|name| Label::id_for(ctx.tenant, name));
+                label.iter().copied().chain(named).map(Need::guarded::<Label>).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        match event {
+            Event::ContactLinked { contact, .. } => {
+                let from = ctx.fact::<Contact>(*contact).owner;
+                let to = self.assignee.filter(|to| from != Some(*to));
+                let owned = to.map(|to| Happened::OwnerChanged { from, to: Some(to), reason: Some(LINKED.into()) });
+                owned.map(|owned| Echo::to::<Contact>(*contact, &Either::Common(owned))).into_iter().collect()
+            }
+            Event::Labelled { label, name: Some(name), .. } if *label == Label::id_for(ctx.tenant, name) => {
+                let created = label::New { name: name.trim().to_owned(), color: None, preset: false };
+                let known = ctx.fact::<Label>(*label).is_live();
+                let created = (!known).then(|| Echo::to::<Label>(*label, &label::Event::Created(created)));
+                created.into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
+        match event {
+            Event::Started(new) => new.contact,
+            Event::ContactLinked { contact, .. } => Some(*contact),
+            _ => self.contact,
+        }
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS];
+        let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
+        let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
+        states.into_iter().chain(fields).chain(shared).collect()
+    }
+
+    fn examples() -> Vec<Command> {
+        use Command::*;
+        let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 + last);
+        let visitor = Visitor {
+            name: Some("Maria".into()),
+            country: Some("IT".into()),
+            path: Some("/prices".into()),
+            language: Some("it".into()),
+        };
+        let (inbound, outbound) = (id(0x20), id(0x21));
+        let step = || "What can we do for you?".to_owned();
+        vec![
+            Start(New {
+                medium: "live_chat".into(),
+                channel: Some(id(1)),
+                identity: None,
+                visitor: Some(visitor),
+                matched_rule: Some(id(2)),
+                contact: None,
+            }),
+            ReceiveMessage {
+                message_id: Some(inbound),
+                external_id: None,
+                body: "Good day".into(),
+                attachments: vec![],
+            },
+            SendMessage {
+                message_id: Some(outbound),
+                body: "Good day! How can we help?".into(),
+                attachments: vec![],
+                quick_reply: Some(id(3)),
+            },
+            MarkMessageSent { message_id: outbound, external_id: Some("wamid.1".into()) },
+            MarkMessageDelivered { message_id: outbound },
+            MarkMessageRead { message_id: outbound },
+            MarkMessageFailed { message_id: outbound, error: "number unknown".into() },
+            MarkRead { user: Some(id(0xA)), up_to: Some(inbound) },
+            Claim,
+            Assign { assignee: id(0xB), method: AssignMethod::Manual, rule_run: None },
+            Unassign,
+            LinkContact { contact: id(0xC), matched_by: MatchedBy::Phone },
+            UnlinkContact,
+            Label { label: None, name: Some("VIP".into()), source: LabelSource::Manual },
+            Unlabel { label: id(4) },
+            ShowBotStep { step: step() },
+            AnswerBot { step: step(), answer: "A price".into() },
+            HandOver { reason: Some("Asked for a person".into()) },
+            Close,
+            Reopen,
+            Rate { score: 5, text: Some("Quick!".into()) },
+        ]
+    }
+}
+
+impl Conversation {
+    fn start(&self, mut new: New, ctx: &Ctx<'_>) -> Decision<Event> {
+        new.identity = new.identity.map(|identity| identity.read(ctx));
+        if let Some(started) = &self.started {
+            let same = match (&started.identity, &new.identity) {
+                (Some(started), Some(new)) => started.kind == new.kind && started.is_same(new),
+                (started, new) => started == new,
+            };
+            return if started.medium == new.medium && same { Ok(vec![]) } else { Err(EXISTS) };
+        }
+        settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &new.medium, MEDIUM_INVALID, "/medium")?;
+        Ok(vec![Event::Started(new)])
+    }
+
+    fn deliver(&mut self, message_id: Id, to: Delivery) {
+        if let Some((delivery, _)) = self.outgoing.get_mut(&message_id) {
+            *delivery = to;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! What a conversation does, told by examples.
+
+use super::*;
+use crate::{
+    chat::quick_reply,
+    crm::contact,
+    kernel::{
+        aggregate::Facts,
+        given::{ANNA, BORIS, Given, SUBJECT, TENANT, created, given},
+        record::Spec as _,
+    },
+};
+
+const MARIA: Id = Id::from_bits(0xC);
+const INBOUND: Id = Id::from_bits(0x20);
+const OUTBOUND: Id = Id::from_bits(0x21);
+const HELLO: Id = Id::from_bits(0x30);
+
+fn new() -> New {
+    let Command::Start(new) = Conversation::examples().remove(0) else { unreachable!() };
+    let identity = Identity {
+        e164: Some("+39065550101".into()),
+        ..Identity::new(contact::IdentityKind::Whatsapp, "+39 06 555 0101")
+    };
+    New { medium: "whatsapp".into(), identity: Some(identity), ..new }
+}
+
+fn chat(events: impl IntoIterator<Item = Event>) -> Given<Conversation> {
+    given([Event::Started(new())].into_iter().chain(events))
+}
+
+fn received() -> Event {
+    Event::MessageReceived {
+        message_id: INBOUND,
+        external_id: Some("wamid.0".into()),
+        body: "Good day".into(),
+        attachments: vec![Attachment { upload_id: MARIA, name: "a.jpg".into(), media_type: None, size: Some(1) }],
+    }
+}
+
+fn queue(label: Option<Id>, again: bool) -> Event {
+    let quick_reply = label.map(|_| HELLO);
+    Event::MessageQueued { message_id: OUTBOUND, body: "Hello".into(), attachments: vec![], quick_reply, label, again }
+}
+
+fn queued(label: Option<Id>) -> Event {
+    queue(label, false)
+}
+
+fn assigned(to: Id, method: AssignMethod) -> Event {
+    Event::Assigned { from: None, to, method, rule_run: None }
+}
+
+fn linked() -> Event {
+    Event::ContactLinked { contact: MARIA, matched_by: MatchedBy::Phone }
+}
+
+fn link() -> Command {
+    Command::LinkContact { contact: MARIA, matched_by: MatchedBy::Phone }
+}
+
+#[test]
+fn it_starts_once_with_whoever_is_there() {
+    given::<Conversation>([]).when(Command::Start(new())).then([Event::Started(new())]);
+    chat([]).when(Command::Start(new())).nothing();
+    chat([]).when(Command::Start(New { medium: "telegram".into(), ..new() })).rejected(EXISTS);
+    let known = New { contact: Some(MARIA), ..new() };
+    given::<Conversation>([]).when(Command::Start(known.clone())).then([Event::Started(known)]);
+    given::<Conversation>([]).when(Command::Start(New { medium: " ".into(), ..new() })).rejected(MEDIUM_INVALID);
+    given::<Conversation>([]).when(Command::Close).rejected(UNKNOWN);
+}
+
+#[test]
+fn a_message_is_taken_in_once_and_reopens_what_is_closed() {
+    let Event::MessageReceived { external_id, body, attachments, .. } = received() else { unreachable!() };
+    let receive = |message_id| Command::ReceiveMessage {
+        message_id,
+        external_id: external_id.clone(),
+        body: body.clone(),
+        attachments: attachments.clone(),
+    };
+    chat([]).when(receive(Some(INBOUND))).then([received()]);
+    chat([received()]).when(receive(Some(INBOUND))).nothing();
+    chat([received()]).when(receive(None)).nothing();
+    let reopened = Event::Reopened { cause: ReopenCause::CustomerMessage };
+    chat([Event::Closed]).when(receive(Some(INBOUND))).then([received(), reopened]);
+    let empty = Command::ReceiveMessage { message_id: None, external_id: None, body: " ".into(), attachments: vec![] };
+    chat([]).when(empty).rejected(BODY_EMPTY);
+}
+
+#[test]
+fn a_message_of_ours_goes_its_way_and_never_back() {
+    let send = |message_id, quick_reply| Command::SendMessage {
+        message_id: Some(message_id),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply,
+    };
+    chat([]).when(send(OUTBOUND, None)).then([queued(None)]);
+    chat([queued(None)]).when(send(OUTBOUND, None)).nothing();
+    chat([received()]).when(send(INBOUND, None)).rejected(MESSAGE_EXISTS);
+    chat([Event::Closed]).when(send(OUTBOUND, None)).rejected(CLOSED);
+
+    let sent = || Event::MessageSent { message_id: OUTBOUND, external_id: Some("wamid.1".into()) };
+    let mark_sent = || Command::MarkMessageSent { message_id: OUTBOUND, external_id: Some("wamid.1".into()) };
+    chat([queued(None)]).when(mark_sent()).then([sent()]);
+    chat([queued(None), sent()]).when(mark_sent()).nothing();
+    chat([]).when(mark_sent()).rejected(MESSAGE_UNKNOWN);
+    let delivered = || Event::MessageDelivered { message_id: OUTBOUND };
+    let deliver = || Command::MarkMessageDelivered { message_id: OUTBOUND };
+    chat([queued(None), sent()]).when(deliver()).then([delivered()]);
+    let read = || Event::MessageRead { message_id: OUTBOUND };
+    let mark_read = || Command::MarkMessageRead { message_id: OUTBOUND };
+    chat([queued(None), sent()]).when(mark_read()).then([read()]);
+    chat([queued(None), sent(), read()]).when(deliver()).nothing();
+    let failed = || Event::MessageFailed { message_id: OUTBOUND, error: "number unknown".into() };
+    let fail = || Command::MarkMessageFailed { message_id: OUTBOUND, error: "number unknown".into() };
+    chat([queued(None)]).when(fail()).then([failed()]);
+    // What was accepted may fail; what has arrived has not failed.
+    chat([queued(None), sent()]).when(fail()).then([failed()]);
+    chat([queued(None), sent(), failed()]).when(fail()).nothing();
+    chat([queued(None), delivered()]).when(fail()).nothing();
+    chat([queued(None), failed()]).when(deliver()).then([delivered()]);
+    // That it was accepted is told late. It is sent once more under its id.
+    chat([queued(None), failed()]).when(mark_sent()).nothing();
+    chat([queued(None), sent(), failed()]).when(send(OUTBOUND, None)).then([queue(None, true)]);
+    chat([queued(None), failed(), queue(None, true)]).when(send(OUTBOUND, None)).nothing();
+    chat([queued(None), failed(), queue(None, true)]).when(mark_sent()).then([sent()]);
+}
+
+#[test]
+fn reports_lead_to_the_same_end_in_whatever_order_they_come() {
+    let report = |to: Delivery| match to {
+        Delivery::Queued => unreachable!(),
+        Delivery::Sent => Command::MarkMessageSent { message_id: OUTBOUND, external_id: None },
+        Delivery::Failed => Command::MarkMessageFailed { message_id: OUTBOUND, error: "x".into() },
+        Delivery::Delivered => Command::MarkMessageDelivered { message_id: OUTBOUND },
+        Delivery::Read => Command::MarkMessageRead { message_id: OUTBOUND },
+    };
+    let all = [Delivery::Sent, Delivery::Failed, Delivery::Delivered, Delivery::Read];
+    // Up to four reports, any of them several times.
+    for number in 0..4_usize.pow(4) {
+        let reports: Vec<Delivery> = (0..4).map(|place| all[number / 4_usize.pow(place) % 4]).collect();
+        for length in 1..=4 {
+            let mut before = vec![queued(None)];
+            for to in &reports[..length] {
+                let told = chat(before.clone()).when(report(*to)).events();
+                before.extend(told);
+            }
+            let end = chat(before).state.outgoing[&OUTBOUND].0;
+            assert_eq!(Some(&end), reports[..length].iter().max(), "{:?}", &reports[..length]);
+        }
+    }
+}
+
+#[test]
+fn the_label_of_a_quick_reply_comes_with_the_sent_message() {
+    let label = quick_reply::Spec::examples().0.label;
+    let send = Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply: Some(HELLO),
+    };
+    chat([]).with::<QuickReply>(HELLO, created::<quick_reply::Spec>()).when(send).then([queued(label)]);
+    let labelled = Event::Labelled { label: label.unwrap(), name: None, source: LabelSource::QuickReply };
+    let read = Event::MessageRead { message_id: OUTBOUND };
+    let sent = Event::MessageSent { message_id: OUTBOUND, external_id: None };
+    let mark_sent = Command::MarkMessageSent { message_id: OUTBOUND, external_id: None };
+    let mark_read = || Command::MarkMessageRead { message_id: OUTBOUND };
+    chat([queued(label)]).when(mark_sent).then([sent.clone(), labelled.clone()]);
+    chat([queued(label)]).when(mark_read()).then([read.clone(), labelled.clone()]);
+    chat([queued(label), sent, labelled]).when(mark_read()).then([read]);
+}
+
+#[test]
+fn one_person_takes_it() {
+    let there = |events: Vec<Event>| chat(events).alive("user", ANNA);
+    let claimed = || vec![Event::Claimed { user: ANNA }, assigned(ANNA, AssignMethod::Claimed)];
+    there(vec![]).when(Command::Claim).then(claimed());
+    there(claimed()).when(Command::Claim).nothing();
+    there(vec![assigned(BORIS, AssignMethod::Manual)]).when(Command::Claim).rejected(TAKEN);
+    chat([]).when(Command::Claim).rejected(NOT_A_USER);
+    there(vec![Event::Closed]).when(Command::Claim).rejected(CLOSED);
+
+    let assign = || Command::Assign { assignee: BORIS, method: AssignMethod::Rule, rule_run: Some(MARIA) };
+    let given_away =
+        || Event::Assigned { from: Some(ANNA), to: BORIS, method: AssignMethod::Rule, rule_run: Some(MARIA) };
+    chat(claimed()).when(assign()).then([given_away()]);
+    chat(claimed().into_iter().chain([given_away()])).when(assign()).nothing();
+    chat(claimed()).when(Command::Unassign).then([Event::Unassigned { from: ANNA }]);
+    chat([]).when(Command::Unassign).nothing();
+}
+
+#[test]
+fn only_whoever_is_responsible_replies() {
+    let say = || Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply: None,
+    };
+    let agent = |events: Vec<Event>| chat(events).by(ANNA).may(&["conversation.*"]);
+    agent(vec![]).when(say()).rejected(NOT_RESPONSIBLE);
+    agent(vec![assigned(ANNA, AssignMethod::Claimed)]).when(say()).then([queued(None)]);
+    let handed_over = || vec![assigned(ANNA, AssignMethod::Claimed), assigned(BORIS, AssignMethod::Manual)];
+    agent(handed_over()).when(say()).rejected(NOT_RESPONSIBLE);
+    agent(handed_over()).by(BORIS).when(say()).then([queued(None)]);
+    agent(handed_over()).may(&["conversation.*", REPLY_ANY]).when(say()).then([queued(None)]);
+    for kind in [ActorKind::Rule, ActorKind::Integration, ActorKind::System] {
+        let mut program = agent(handed_over());
+        program.actor = crate::Actor { kind, id: MARIA, on_behalf_of: None };
+        program.when(say()).then([queued(None)]);
+    }
+    // Everything else that teams do is for everybody.
+    agent(handed_over()).when(Command::Close).then([Event::Closed]);
+}
+
+/// The owner that the contact gets when it is linked, if any.
+fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened<contact::Fields>> {
+    let mut facts = Facts::default();
+    let owned = Either::Common(Happened::OwnerChanged { from: None, to: owner, reason: None });
+    let contact = given::<Contact>(created::<contact::Spec>().into_iter().chain([owned])).state;
+    facts.insert("contact", MARIA, std::sync::Arc::new(contact));
+    let actor = crate::Actor::user(ANNA);
+    let now = crate::kernel::given::at(0);
+    let ctx = Ctx {
+        tenant: TENANT,
+        id: SUBJECT,
+        now,
+        actor: &actor,
+        authority: &crate::Authority::full(),
+        seed: "x",
+        facts: &facts,
+    };
+    let echoes = before.state.echoes(&linked(), &ctx);
+    echoes.first().map(|echo| match Contact::decode(&echo.event_type, &echo.data).unwrap() {
+        Either::Common(happened) => happened,
+        Either::Own(event) => panic!("{event:?}"),
+    })
+}
+
+#[test]
+fn a_linked_contact_belongs_to_whoever_is_responsible() {
+    let there = |events: Vec<Event>| chat(events).alive("contact", MARIA).alive("user", ANNA);
+    let boris = || assigned(BORIS, AssignMethod::Manual);
+    there(vec![boris()]).when(link()).then([linked()]);
+    // Nobody is: whoever links is from now on.
+    there(vec![]).when(link()).then([assigned(ANNA, AssignMethod::Claimed), linked()]);
+    there(vec![linked()]).when(link()).nothing();
+    let owner = |from, to| Some(Happened::OwnerChanged { from, to: Some(to), reason: Some(LINKED.into()) });
+    assert_eq!(new_owner(&chat([boris()]), Some(ANNA)), owner(Some(ANNA), BORIS));
+    assert_eq!(new_owner(&chat([boris()]), None), owner(None, BORIS));
+    assert_eq!(new_owner(&chat([boris()]), Some(BORIS)), None);
+    assert_eq!(new_owner(&chat([]), Some(ANNA)), None);
+
+    let unlinked = || Event::ContactUnlinked { contact: MARIA };
+    there(vec![linked()]).when(Command::UnlinkContact).then([unlinked()]);
+    there(vec![linked(), unlinked()]).when(Command::UnlinkContact).nothing();
+    let other = Command::LinkContact { contact: BORIS, matched_by: MatchedBy::Manual };
+    let other_linked = Event::ContactLinked { contact: BORIS, matched_by: MatchedBy::Manual };
+    there(vec![boris(), linked()]).alive("contact", BORIS).when(other).then([unlinked(), other_linked]);
+}
+
+#[test]
+fn a_label_typed_is_found_or_created() {
+    let vip = Label::id_for(TENANT, "vip");
+    let label = |label, name: Option<&str>| Command::Label {
+        label,
+        name: name.map(ToOwned::to_owned),
+        source: LabelSource::Manual,
+    };
+    let labelled = |label, name: Option<&str>| Event::Labelled {
+        label,
+        name: name.map(ToOwned::to_owned),
+        source: LabelSource::Manual,
+    };
+    chat([]).when(label(None, Some("VIP"))).then([labelled(vip, Some("VIP"))]);
+    chat([labelled(vip, None)]).when(label(None, Some(" vip "))).nothing();
+    chat([]).when(label(Some(vip), None)).then([labelled(vip, None)]);
+    chat([]).when(label(None, None)).rejected(LABEL_UNCLEAR);
+    chat([]).when(label(None, Some(" "))).rejected(label::NAME_INVALID);
+    let renamed = chat([]).with::<Label>(vip, [label::Event::Redirected { to: MARIA }]);
+    renamed.when(label(None, Some("vip"))).then([labelled(MARIA, Some("vip"))]);
+    chat([labelled(vip, None)]).when(Command::Unlabel { label: vip }).then([Event::Unlabelled { label: vip }]);
+    chat([]).when(Command::Unlabel { label: vip }).nothing();
+
+    let echoed = |known: &[label::Event]| {
+        let mut facts = Facts::default();
+        let state = given::<Label>(known.iter().cloned()).state;
+        facts.insert("label", vip, std::sync::Arc::new(state));
+        let (actor, now) = (crate::Actor::user(ANNA), crate::kernel::given::at(0));
+        let ctx = Ctx {
+            tenant: TENANT,
+            id: SUBJECT,
+            now,
+            actor: &actor,
+            authority: &crate::Authority::full(),
+            seed: "x",
+            facts: &facts,
+        };
+        chat([]).state.echoes(&labelled(vip, Some("VIP")), &ctx).len()
+    };
+    assert_eq!(echoed(&[]), 1);
+    let new = label::New { name: "VIP".into(), color: None, preset: false };
+    assert_eq!(echoed(&[label::Event::Created(new)]), 0);
+}
+
+#[test]
+fn what_was_read_stays_read() {
+    let talk = || [received(), queued(None)];
+    let read = |up_to| Command::MarkRead { user: Some(BORIS), up_to };
+    let moved = |up_to| Event::ReadMarkerMoved { user: BORIS, up_to };
+    chat(talk()).when(read(Some(INBOUND))).then([moved(INBOUND)]);
+    chat(talk()).when(read(None)).then([moved(OUTBOUND)]);
+    chat(talk().into_iter().chain([moved(OUTBOUND)])).when(read(Some(INBOUND))).nothing();
+    chat(talk().into_iter().chain([moved(INBOUND)])).when(read(None)).then([moved(OUTBOUND)]);
+    chat([]).when(read(None)).nothing();
+    chat(talk()).when(read(Some(MARIA))).rejected(MESSAGE_UNKNOWN);
+}
+
+#[test]
+fn a_chatbot_talks_until_people_take_over() {
+    let step = || "What can we do?".to_owned();
+    let shown = || Event::BotStepShown { step: step() };
+    let answered = || Event::BotAnswerGiven { step: step(), answer: "A price".into() };
+    let over = || Event::HandedOver { reason: Some("Asked for a person".into()) };
+    chat([]).when(Command::ShowBotStep { step: step() }).then([shown()]);
+    chat([shown()]).when(Command::ShowBotStep { step: step() }).nothing();
+    let answer = || Command::AnswerBot { step: step(), answer: "A price".into() };
+    chat([shown()]).when(answer()).then([answered()]);
+    chat([shown(), answered()]).when(answer()).nothing();
+    let hand_over = || Command::HandOver { reason: Some("Asked for a person".into()) };
+    chat([shown()]).when(hand_over()).then([over()]);
+    chat([over()]).when(hand_over()).nothing();
+    chat([]).when(Command::ShowBotStep { step: String::new() }).rejected(STEP_INVALID);
+}
+
+#[test]
+fn it_ends_is_rated_and_goes_on() {
+    chat([]).when(Command::Close).then([Event::Closed]);
+    chat([Event::Closed]).when(Command::Close).nothing();
+    let reopened = || Event::Reopened { cause: ReopenCause::Request };
+    chat([Event::Closed]).when(Command::Reopen).then([reopened()]);
+    chat([Event::Closed, reopened()]).when(Command::Reopen).nothing();
+    let rate = |score| Command::Rate { score, text: Some("Quick!".into()) };
+    let rated = || Event::Rated { score: 5, text: Some("Quick!".into()) };
+    chat([Event::Closed]).when(rate(5)).then([rated()]);
+    chat([rated()]).when(rate(5)).nothing();
+    chat([]).when(rate(6)).rejected(SCORE_INVALID);
+}

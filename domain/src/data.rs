@@ -1,0 +1,3 @@
+//! What is brought in from elsewhere.
+
+pub mod import;

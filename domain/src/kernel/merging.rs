@@ -1,0 +1,83 @@
+//! Records merged into others: which one goes on for them, and through which.
+
+use crate::{
+    Aggregate, Ctx, Id, Need, catalogue,
+    crm::{company::Company, contact::Contact},
+    desk::ticket::Ticket,
+};
+
+/// The kinds of records that merge.
+pub const KINDS: &[&str] = &[Contact::KIND, Company::KIND, Ticket::KIND];
+
+/// The kinds of merging records that a field of this name, such as `deal.contact_id`, may refer to: all where the name does
+/// not tell.
+pub fn kinds_meant(field: &str) -> &'static [&'static str] {
+    // A custom field may be called like one kind and name another.
+    if field.split('.').any(|name| name == "custom") {
+        return KINDS;
+    }
+    let mut names = field.rsplit('.');
+    let last = names.next().unwrap_or_default();
+    let name = if last == "id" { names.next().unwrap_or_default() } else { last };
+    let name = name.strip_suffix("_ids").or(name.strip_suffix("_id")).unwrap_or(name);
+    let kind = match name {
+        "customer" | "contacts" => Contact::KIND,
+        "companies" => Company::KIND,
+        // Whoever does the work.
+        "actor" | "assignee" | "owner" | "author" => return &[],
+        name => name,
+    };
+    match KINDS.iter().position(|known| *known == kind) {
+        Some(place) => KINDS.get(place..=place).unwrap_or(KINDS),
+        None if catalogue::has(kind) => &[],
+        None => KINDS,
+    }
+}
+
+/// The record and those that it was merged into, one after the other, as far as the facts go; the last one goes on for all.
+pub fn chain<A: Aggregate>(id: Id, ctx: &Ctx<'_>) -> Vec<Id> {
+    let mut chain = vec![id];
+    while let Some(last) = chain.last().copied().filter(|last| ctx.facts.has(A::KIND, *last)) {
+        match ctx.fact::<A>(last).merged_into().filter(|next| !chain.contains(next)) {
+            Some(next) => chain.push(next),
+            None => break,
+        }
+    }
+    chain
+}
+
+/// The record that goes on for `id`, as far as the facts go: itself, unless it was merged.
+pub fn survivor<A: Aggregate>(id: Id, ctx: &Ctx<'_>) -> Id {
+    chain::<A>(id, ctx).last().copied().unwrap_or(id)
+}
+
+/// What must be loaded to know it; a merge meanwhile would lead elsewhere.
+pub fn needs<A: Aggregate>(id: Id, ctx: &Ctx<'_>) -> Vec<Need> {
+    chain::<A>(id, ctx).into_iter().map(Need::guarded::<A>).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_field_says_which_merged_records_it_may_name() {
+        let cases: [(&str, &[&str]); 12] = [
+            ("deal.contact_id", &["contact"]),
+            ("order.customer_id", &["contact"]),
+            ("order.customer", &["contact"]),
+            ("sale.contacts", &["contact"]),
+            ("contact.company_ids", &["company"]),
+            ("ticket.id", &["ticket"]),
+            ("ticket.product_id", &[]),
+            ("ticket.assignee_id", &[]),
+            ("event.actor.id", &[]),
+            ("ticket.requester.id", KINDS),
+            ("task.subject_ids", KINDS),
+            ("ticket.custom.owner", KINDS),
+        ];
+        for (field, kinds) in cases {
+            assert_eq!(kinds_meant(field), kinds, "{field}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What somebody may do, as a whole: so that nobody gives what he does not have, nor touches who has more than he has.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
+
+use crate::{Rejection, catalogue, org::role::Role};
+
+/// A permission is missing.
+pub const DENIED: Rejection =
+    Rejection::forbidden("permission_denied", "The key lacks a permission; the detail names it.");
+
+/// All that somebody may do: what any of his roles permits, or the one role that the key in use is bound to.
+///
+/// Permissions have no scope yet: one is had or not. When they have, [`Authority::allows`] answers how far, and
+/// [`Authority::lacks`] compares how far both reach, permission by permission.
+#[derive(Clone, Debug)]
+pub struct Authority(Arc<[Arc<Role>]>);
+
+impl Authority {
+    /// What these roles permit.
+    pub fn new(roles: impl IntoIterator<Item = Arc<Role>>) -> Authority {
+        Authority(roles.into_iter().collect())
+    }
+
+    /// What these patterns permit.
+    pub fn of(patterns: &BTreeSet<String>) -> Authority {
+        let role = Role { name: Some(String::new()), permissions: patterns.clone(), deleted: false };
+        Authority::new([Arc::new(role)])
+    }
+
+    /// Everything: Deskfold itself, and whoever holds the machine.
+    pub fn full() -> Authority {
+        static FULL: LazyLock<Authority> = LazyLock::new(|| Authority::of(&BTreeSet::from(["*".to_owned()])));
+        FULL.clone()
+    }
+
+    /// Nothing.
+    pub fn none() -> Authority {
+        Authority::new([])
+    }
+
+    /// Whether it permits this, such as `ticket.assign`.
+    pub fn allows(&self, permission: &str) -> bool {
+        self.0.iter().any(|role| role.allows(permission))
+    }
+
+    /// Whether it permits everything that can be permitted.
+    pub fn is_full(&self) -> bool {
+        catalogue::permissions().iter().all(|permission| self.allows(permission))
+    }
+
+    /// The first permission that the other has and this one has not.
+    pub fn lacks(&self, other: &Authority) -> Option<&'static str> {
+        let beyond = |permission: &&String| other.allows(permission) && !self.allows(permission);
+        catalogue::permissions().iter().find(beyond).map(String::as_str)
+    }
+
+    /// The patterns that say the same.
+    pub fn patterns(&self) -> BTreeSet<String> {
+        self.0.iter().filter(|role| role.exists()).flat_map(|role| role.permissions.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(patterns: &[&str]) -> BTreeSet<String> {
+        patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+    }
+
+    #[test]
+    fn more_is_whatever_the_other_has_not() {
+        let lacks = |mine: &[&str], theirs: &[&str]| Authority::of(&set(mine)).lacks(&Authority::of(&set(theirs)));
+        assert_eq!(lacks(&["*"], &["*"]), None);
+        assert_eq!(lacks(&["*.read"], &["event.read", "ticket.read"]), None);
+        assert_eq!(lacks(&["ticket.*"], &["ticket.open", "ticket.read"]), None);
+        assert_eq!(lacks(&["ticket.*"], &["ticket.*", "contact.read"]), Some("contact.read"));
+        assert_eq!(lacks(&["comment.*"], &["comment.edit_any"]), Some("comment.edit_any"));
+        assert_eq!(lacks(&[], &[]), None);
+        assert!(lacks(&["*.read"], &["*"]).is_some());
+        let all: Vec<&str> = catalogue::permissions().iter().map(String::as_str).collect();
+        assert_eq!(lacks(&all, &["*"]), None, "who has everything by name has as much as who has it by a star");
+        assert!(Authority::of(&set(&all)).is_full() && Authority::full().is_full());
+        assert!(!Authority::of(&set(&all[1..])).is_full() && !Authority::none().is_full());
+    }
+
+    #[test]
+    fn its_patterns_say_the_same() {
+        let role = |patterns: &[&str], deleted| {
+            Arc::new(Role { name: Some("Role".into()), permissions: set(patterns), deleted })
+        };
+        let authority = Authority::new([role(&["ticket.*"], false), role(&["*.read"], false), role(&["*"], true)]);
+        assert_eq!(authority.patterns(), set(&["*.read", "ticket.*"]));
+        let said = Authority::of(&authority.patterns());
+        assert!(authority.lacks(&said).is_none() && said.lacks(&authority).is_none() && !said.is_full());
+    }
+}

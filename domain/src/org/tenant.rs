@@ -1,0 +1,498 @@
+//! The organisation whose help desk this is: its settings, features, mail servers and retention.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Aggregate, Country, Ctx, Decision, Id, Rejection,
+    kernel::valid,
+    org::settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
+};
+
+/// What may be asked of a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Creates the tenant.
+    Create {
+        /// Its name.
+        name: String,
+    },
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Changes one setting.
+    ChangeSetting {
+        /// Which one, such as `time_zone`; `GET /v1/settings` lists them.
+        key: String,
+        /// Its value; null for the default.
+        value: Value,
+    },
+    /// Switches a feature on: what was there when it was switched off is there again.
+    EnableFeature {
+        /// Which one, such as `products`; `GET /v1/features` lists them.
+        feature: String,
+    },
+    /// Switches a feature off: nobody is offered its records, and nothing is taken for them.
+    DisableFeature {
+        /// Which one.
+        feature: String,
+    },
+    /// Says under which domain the teams' e-mail aliases are.
+    SetAliasDomain {
+        /// The domain, in small letters; null for the usual one.
+        domain: Option<String>,
+    },
+    /// Says through which mail server mail comes in or goes out. Passwords are no part of the log: they stand in the
+    /// configuration.
+    SetMailServer {
+        /// In or out.
+        direction: Direction,
+        /// The server; null for the usual one.
+        server: Option<MailServer>,
+    },
+    /// Says how long data of one class is kept.
+    SetRetention {
+        /// Class of data, such as `attachments`.
+        class: String,
+        /// How many days; null for ever.
+        #[schemars(range(min = 1, max = 36500))]
+        days: Option<u32>,
+    },
+}
+
+/// Which way mail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// To us.
+    Incoming,
+    /// From us.
+    Outgoing,
+}
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// Encrypted from the first byte.
+    Tls,
+    /// Encrypted after a greeting in the clear.
+    StartTls,
+    /// Not at all.
+    None,
+}
+
+/// A mail server, without its password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailServer {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// Who logs in there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+/// What has happened to a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was created.
+    Created {
+        /// Its name.
+        name: String,
+    },
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// One setting changed.
+    SettingChanged {
+        /// Which one.
+        key: String,
+        /// Before; null for the default.
+        from: Value,
+        /// After; null for the default.
+        to: Value,
+    },
+    /// A feature was switched on.
+    FeatureEnabled {
+        /// Which one.
+        feature: String,
+    },
+    /// A feature was switched off.
+    FeatureDisabled {
+        /// Which one.
+        feature: String,
+    },
+    /// The teams' e-mail aliases are under another domain.
+    AliasDomainSet {
+        /// Before; null for the usual one.
+        from: Option<String>,
+        /// After; null for the usual one.
+        to: Option<String>,
+    },
+    /// Mail goes through another server.
+    MailServerSet {
+        /// In or out.
+        direction: Direction,
+        /// Before; null for the usual one.
+        from: Option<MailServer>,
+        /// After; null for the usual one.
+        to: Option<MailServer>,
+    },
+    /// Data of one class is kept for another time.
+    RetentionSet {
+        /// Class of data.
+        class: String,
+        /// Days before; null for ever.
+        from: Option<u32>,
+        /// Days after; null for ever.
+        to: Option<u32>,
+    },
+}
+
+/// The organisation whose help desk this is.
+#[derive(Clone, Default)]
+pub struct Tenant {
+    /// Its name; absent before it is created.
+    pub name: Option<String>,
+    /// Its settings that are not at their default.
+    settings: BTreeMap<String, Value>,
+    /// The features that are off.
+    disabled: BTreeSet<String>,
+    alias_domain: Option<String>,
+    mail_servers: BTreeMap<Direction, MailServer>,
+    retention: BTreeMap<String, u32>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("tenant_unknown", "There is no such tenant.");
+const EXISTS: Rejection = Rejection::conflict("tenant_exists", "The tenant exists already under another name.");
+const FOREIGN: Rejection = Rejection::forbidden("tenant_foreign", "A tenant is changed from within alone.");
+const KEY_INVALID: Rejection = Rejection::invalid(
+    "tenant_key_invalid",
+    "A class of data has 1 to 64 small letters, digits, dots, hyphens and underscores.",
+);
+const HOST_INVALID: Rejection =
+    Rejection::invalid("tenant_host_invalid", "A mail server has a host name and a port above 0.");
+const DAYS_INVALID: Rejection = Rejection::invalid("tenant_days_invalid", "Data is kept for at least one day.");
+
+fn check_key(key: &str, pointer: &str) -> Result<(), Rejection> {
+    let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    if (1..=64).contains(&key.len()) && key.bytes().all(sound) { Ok(()) } else { Err(KEY_INVALID.at(pointer)) }
+}
+
+fn check_server(server: &MailServer) -> Result<(), Rejection> {
+    if server.host.trim().is_empty() || server.host.contains(char::is_whitespace) {
+        return Err(HOST_INVALID.at("/server/host"));
+    }
+    if server.port == 0 { Err(HOST_INVALID.at("/server/port")) } else { Ok(()) }
+}
+
+impl Tenant {
+    /// Whether a feature is on.
+    pub fn has_feature(&self, feature: &str) -> bool {
+        !self.disabled.contains(feature)
+    }
+
+    /// The feature that keeps this kind of record from being used, being switched off.
+    pub fn missing_feature(&self, kind: &str) -> Option<&'static Feature> {
+        settings::feature_of(kind).filter(|feature| !self.has_feature(feature.name))
+    }
+
+    /// The value of a setting: as it is set, or its default.
+    pub fn setting(&self, key: &str) -> Value {
+        let Some(setting) = settings::setting(key) else { return Value::Null };
+        // What was recorded before settings had types may not fit.
+        let set = self.settings.get(setting.key).filter(|value| setting.takes(value));
+        set.cloned().unwrap_or_else(|| setting.default())
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.setting(key).as_str().map(ToOwned::to_owned)
+    }
+
+    fn names(&self, key: &str) -> Vec<String> {
+        serde_json::from_value(self.setting(key)).unwrap_or_default()
+    }
+
+    /// The country of telephone numbers without a country code.
+    pub fn default_country(&self) -> Option<Country> {
+        self.text(settings::DEFAULT_COUNTRY)?.parse().ok()
+    }
+
+    /// The language in whose order texts are sorted; none for the root order.
+    pub fn language(&self) -> Option<String> {
+        self.text(settings::LANGUAGE)
+    }
+
+    /// The time zone in which a day begins and ends.
+    pub fn time_zone(&self) -> String {
+        self.text(settings::TIME_ZONE).unwrap_or_else(|| "UTC".into())
+    }
+
+    /// Whether rules choose who handles an order.
+    pub fn distributes_orders(&self) -> bool {
+        self.setting(settings::AUTOMATIC_ORDER_DISTRIBUTION) == true
+    }
+
+    /// The portals on which properties can be advertised.
+    pub fn portals(&self) -> Vec<String> {
+        self.names(settings::PORTALS)
+    }
+
+    /// The ways in which customers and colleagues reach each other.
+    pub fn media(&self) -> Vec<String> {
+        self.names(settings::MEDIA)
+    }
+}
+
+impl Aggregate for Tenant {
+    const KIND: &'static str = "tenant";
+    const PLURAL: &'static str = "tenants";
+    const CREATE: &'static str = "create";
+    const INTERNAL: &'static [&'static str] = &["create"];
+    const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        if ctx.id != ctx.tenant {
+            return Err(FOREIGN);
+        }
+        let Some(name) = &self.name else {
+            let Create { name } = command else { return Err(UNKNOWN) };
+            valid::name(&name, "/name")?;
+            return Ok(vec![Event::Created { name }]);
+        };
+        Ok(match command {
+            Create { name: again } if again == *name => vec![],
+            Create { .. } => return Err(EXISTS),
+            Rename { name: to } => {
+                valid::name(&to, "/name")?;
+                if *name == to { vec![] } else { vec![Event::Renamed { from: name.clone(), to }] }
+            }
+            ChangeSetting { key, value: to } => {
+                let key = settings::check_setting(&key, &to)?.key.to_owned();
+                let from = self.settings.get(&key).cloned().unwrap_or(Value::Null);
+                if from == to { vec![] } else { vec![Event::SettingChanged { key, from, to }] }
+            }
+            EnableFeature { feature } => {
+                settings::check_feature(&feature)?;
+                if self.has_feature(&feature) { vec![] } else { vec![Event::FeatureEnabled { feature }] }
+            }
+            DisableFeature { feature } => {
+                settings::check_feature(&feature)?;
+                if self.has_feature(&feature) { vec![Event::FeatureDisabled { feature }] } else { vec![] }
+            }
+            SetAliasDomain { domain: to } => {
+                valid::domain(to.as_deref())?;
+                let from = self.alias_domain.clone();
+                if from == to { vec![] } else { vec![Event::AliasDomainSet { from, to }] }
+            }
+            SetMailServer { direction, server: to } => {
+                to.as_ref().map_or(Ok(()), check_server)?;
+                let from = self.mail_servers.get(&direction).cloned();
+                if from == to { vec![] } else { vec![Event::MailServerSet { direction, from, to }] }
+            }
+            SetRetention { days: Some(0), .. } => return Err(DAYS_INVALID.at("/days")),
+            SetRetention { class, days: to } => {
+                check_key(&class, "/class")?;
+                let from = self.retention.get(&class).copied();
+                if from == to { vec![] } else { vec![Event::RetentionSet { class, from, to }] }
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created { name } | Event::Renamed { to: name, .. } => self.name = Some(name.clone()),
+            Event::SettingChanged { key, to: Value::Null, .. } => {
+                self.settings.remove(settings::canonical(key));
+            }
+            Event::SettingChanged { key, to, .. } => {
+                self.settings.insert(settings::canonical(key).to_owned(), to.clone());
+            }
+            Event::FeatureEnabled { feature } => drop(self.disabled.remove(feature)),
+            Event::FeatureDisabled { feature } => drop(self.disabled.insert(feature.clone())),
+            Event::AliasDomainSet { to, .. } => self.alias_domain.clone_from(to),
+            Event::MailServerSet { direction, to: Some(to), .. } => {
+                self.mail_servers.insert(*direction, to.clone());
+            }
+            Event::MailServerSet { direction, to: None, .. } => drop(self.mail_servers.remove(direction)),
+            Event::RetentionSet { class, to: Some(to), .. } => drop(self.retention.insert(class.clone(), *to)),
+            Event::RetentionSet { class, to: None, .. } => drop(self.retention.remove(class)),
+        }
+    }
+
+    /// `/v1/tenants/current/...` is the caller's own.
+    fn id_of(tenant: Id, segment: &str) -> Option<Id> {
+        if segment == "current" { Some(tenant) } else { segment.parse().ok() }
+    }
+
+    fn id_for_new(tenant: Id, _: &Command) -> Option<Id> {
+        Some(tenant)
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
+        refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
+        refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let server = MailServer {
+            host: "mail.example.com".into(),
+            port: 465,
+            security: Security::Tls,
+            username: Some("desk".into()),
+        };
+        vec![
+            Command::Create { name: "Example Ltd".into() },
+            Command::Rename { name: "Example plc".into() },
+            Command::ChangeSetting { key: "time_zone".into(), value: "Europe/Rome".into() },
+            Command::DisableFeature { feature: "products".into() },
+            Command::EnableFeature { feature: "products".into() },
+            Command::SetAliasDomain { domain: Some("desk.example.com".into()) },
+            Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
+            Command::SetRetention { class: "attachments".into(), days: Some(730) },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::given::{Given, SUBJECT, TENANT, given};
+
+    fn example(events: impl IntoIterator<Item = Event>) -> Given<Tenant> {
+        given([Event::Created { name: "Example Ltd".into() }].into_iter().chain(events)).at(TENANT)
+    }
+
+    /// What `command` leads to after `before`, and that asking again changes nothing.
+    #[track_caller]
+    fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+        example(before.clone()).when(command.clone()).then([event.clone()]);
+        example(before.into_iter().chain([event])).when(command.clone()).nothing();
+    }
+
+    fn server() -> MailServer {
+        let username = Some("desk".to_owned());
+        MailServer { host: "mail.example.com".into(), port: 465, security: Security::Tls, username }
+    }
+
+    #[test]
+    fn it_is_created_once_from_within_and_renamed() {
+        let create = |name: &str| Command::Create { name: name.into() };
+        let created = Event::Created { name: "Example Ltd".into() };
+        given::<Tenant>([]).at(TENANT).when(create("Example Ltd")).then([created.clone()]);
+        example([]).when(create("Example Ltd")).nothing();
+        example([]).when(create("Other Ltd")).rejected(EXISTS);
+        given::<Tenant>([]).at(SUBJECT).when(create("Example Ltd")).rejected(FOREIGN);
+        given::<Tenant>([]).at(TENANT).when(create("")).rejected(valid::NAME_INVALID);
+        let rename = |name: &str| Command::Rename { name: name.into() };
+        let renamed = Event::Renamed { from: "Example Ltd".into(), to: "Example plc".into() };
+        leads_to([], &rename("Example plc"), renamed);
+        example([]).when(rename(" ")).rejected(valid::NAME_INVALID);
+        given::<Tenant>([]).at(TENANT).when(rename("Example plc")).rejected(UNKNOWN);
+        assert_eq!(Tenant::id_of(TENANT, "current"), Some(TENANT));
+        assert_eq!(Tenant::id_of(TENANT, &SUBJECT.to_string()), Some(SUBJECT));
+    }
+
+    #[test]
+    fn settings_change_and_go_back_to_their_default() {
+        let change = |key: &str, value| Command::ChangeSetting { key: key.into(), value };
+        let changed = |from, to| Event::SettingChanged { key: "automatic_order_distribution".into(), from, to };
+        let off = || changed(Value::Null, false.into());
+        leads_to([], &change("automatic_order_distribution", false.into()), off());
+        leads_to([off()], &change("automatic_order_distribution", Value::Null), changed(false.into(), Value::Null));
+        assert!(example([]).state.distributes_orders() && !example([off()]).state.distributes_orders());
+        example([]).when(change("Orders!", Value::Null)).rejected(SETTING_UNKNOWN);
+        let unfit: [(&str, Value); 7] = [
+            ("automatic_order_distribution", "yes".into()),
+            ("default_country", "XX".into()),
+            ("language", "german".into()),
+            ("time_zone", "Europe/Atlantis".into()),
+            ("portals", "immo".into()),
+            ("portals", vec![""].into()),
+            ("media", vec![1].into()),
+        ];
+        for (key, value) in unfit {
+            example([]).when(change(key, value)).rejected(SETTING_INVALID);
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_before_settings_were_known_stays_readable() {
+        let changed = |key: &str, to: Value| Event::SettingChanged { key: key.into(), from: Value::Null, to };
+        let old = [changed("nonsense.8", vec![5].into()), changed("order_distribution", false.into())];
+        let tenant = example(old).state;
+        assert!(!tenant.distributes_orders(), "under its former name");
+        assert!(example([changed("order_distribution", "maybe".into())]).state.distributes_orders());
+        assert_eq!((tenant.time_zone().as_str(), tenant.language(), tenant.default_country()), ("UTC", None, None));
+        let set = [changed("time_zone", "Europe/Rome".into()), changed("default_country", "IT".into())];
+        let tenant = example(set).state;
+        assert_eq!((tenant.time_zone().as_str(), tenant.default_country()), ("Europe/Rome", "IT".parse().ok()));
+        let strange = Event::FeatureDisabled { feature: "mini".into() };
+        assert!(example([strange]).state.missing_feature("order").is_none());
+    }
+
+    #[test]
+    fn features_are_on_until_they_are_switched_off() {
+        let feature = || "products".to_owned();
+        let disabled = || Event::FeatureDisabled { feature: feature() };
+        leads_to([], &Command::DisableFeature { feature: feature() }, disabled());
+        let missing = |events| example(events).state.missing_feature("entitlement").map(|feature| feature.name);
+        assert_eq!(missing(vec![disabled()]), Some("products"));
+        assert_eq!(example([disabled()]).state.missing_feature("ticket").map(|feature| feature.name), None);
+        let enabled = Event::FeatureEnabled { feature: feature() };
+        leads_to([disabled()], &Command::EnableFeature { feature: feature() }, enabled.clone());
+        assert_eq!(missing(vec![disabled(), enabled]), None);
+        example([]).when(Command::EnableFeature { feature: feature() }).nothing();
+        for unknown in [String::new(), "mini".into()] {
+            example([]).when(Command::EnableFeature { feature: unknown.clone() }).rejected(FEATURE_UNKNOWN);
+            example([]).when(Command::DisableFeature { feature: unknown }).rejected(FEATURE_UNKNOWN);
+        }
+    }
+
+    #[test]
+    fn mail_goes_through_the_servers_that_are_set() {
+        let alias = |domain: &str| Command::SetAliasDomain { domain: Some(domain.into()) };
+        let set = Event::AliasDomainSet { from: None, to: Some("desk.example.com".into()) };
+        leads_to([], &alias("desk.example.com"), set);
+        example([]).when(alias("desk")).rejected(valid::DOMAIN_INVALID);
+        let direction = Direction::Outgoing;
+        let set = |from, to| Event::MailServerSet { direction, from, to };
+        let command = |server| Command::SetMailServer { direction, server };
+        leads_to([], &command(Some(server())), set(None, Some(server())));
+        leads_to([set(None, Some(server()))], &command(None), set(Some(server()), None));
+        for odd in [MailServer { host: "a b".into(), ..server() }, MailServer { port: 0, ..server() }] {
+            example([]).when(command(Some(odd))).rejected(HOST_INVALID);
+        }
+    }
+
+    #[test]
+    fn retention_is_days_or_for_ever() {
+        let command = |days| Command::SetRetention { class: "attachments".into(), days };
+        let set = |from, to| Event::RetentionSet { class: "attachments".into(), from, to };
+        leads_to([], &command(Some(730)), set(None, Some(730)));
+        leads_to([set(None, Some(730))], &command(None), set(Some(730), None));
+        example([]).when(command(Some(0))).rejected(DAYS_INVALID);
+        example([]).when(Command::SetRetention { class: " ".into(), days: None }).rejected(KEY_INVALID);
+    }
+}

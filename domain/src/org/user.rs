@@ -1,0 +1,888 @@
+//! A colleague: invited, given roles, present or away, and one day deactivated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Faults, Id, Need, Personal, Rejection, all,
+    kernel::{
+        custom::Changes,
+        email,
+        phone::{self, Dialled},
+        record::{self, FIELD_INVALID, WORKED_OUT},
+        valid,
+    },
+    org::{
+        administration::{self, LAST_ADMIN, Seen},
+        authority::DENIED,
+        role::Role,
+    },
+};
+
+/// Who a colleague is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// E-mail address; no other user of the tenant may have it.
+    #[schemars(extend("format" = "email"))]
+    pub email: Personal<String>,
+    /// Full name.
+    pub name: Personal<String>,
+    /// Phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "phone"))]
+    pub phone: Option<Personal<String>>,
+    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_e164: Option<Personal<String>>,
+    /// The extension in `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("readOnly" = true, "format" = "word"))]
+    pub phone_extension: Option<Personal<String>>,
+    /// City, by which rules choose people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Job title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_title: Option<String>,
+    /// Language, BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Time zone, IANA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+impl Profile {
+    /// Says what the phone number means.
+    fn dial(&mut self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let dialled = Dialled::of(self.phone.as_ref().map(|phone| phone.as_str()), "/phone", ctx);
+        let Dialled { e164, extension } = dialled.clone().unwrap_or_default();
+        (self.phone_e164, self.phone_extension) = (e164.map(Personal), extension.map(Personal));
+        dialled.map(drop)
+    }
+
+    fn check(&self) -> Result<(), Rejection> {
+        all([
+            valid::name(&self.name, "/name"),
+            valid::email(Some(&self.email)),
+            valid::locale(self.locale.as_deref()),
+            valid::time_zone(self.time_zone.as_deref()),
+        ])
+    }
+}
+
+/// Whether a colleague is there to work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// There.
+    Online,
+    /// Not at the desk for a moment.
+    Away,
+    /// Not there.
+    #[default]
+    Offline,
+}
+
+/// How it is known whether somebody is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceSource {
+    /// Somebody threw the switch.
+    #[default]
+    Manual,
+    /// A session began or ended.
+    Session,
+    /// Nothing was touched for a while.
+    Idle,
+    /// The working calendar says so.
+    Calendar,
+}
+
+/// What may be asked of a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Invites a colleague.
+    Invite(Profile),
+    /// Lets an invited or deactivated colleague in.
+    Activate,
+    /// Shuts a colleague out; what he did stays.
+    Deactivate {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+        /// Who takes over whatever he is responsible for; nobody when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("x-reference" = "colleague", "x-refusal" = "user_successor_unfit"))]
+        hand_over_to: Option<Id>,
+    },
+    /// Gives whatever the colleague is responsible for to another one.
+    HandOver {
+        /// Who takes it over.
+        #[schemars(extend("x-reference" = "colleague", "x-refusal" = "user_successor_unfit"))]
+        to: Id,
+    },
+    /// Records that everything that could be has been handed over.
+    FinishHandOver {
+        /// Who took it over.
+        #[schemars(extend("x-held-reference" = "user"))]
+        to: Id,
+    },
+    /// Changes the profile by JSON merge patch (RFC 7396). Only real changes are recorded.
+    ChangeProfile(#[schemars(with = "record::Patch<Profile>")] Map<String, Value>),
+    /// Gives a role.
+    GrantRole {
+        /// Which role.
+        #[schemars(extend("x-reference" = "role", "x-refusal" = "user_role_unfit"))]
+        role: Id,
+    },
+    /// Takes a role away.
+    RevokeRole {
+        /// Which role.
+        #[schemars(extend("x-held-reference" = "role"))]
+        role: Id,
+    },
+    /// Says whether the colleague is there.
+    SetPresence {
+        /// Whether there.
+        presence: Presence,
+        /// How that is known.
+        #[serde(default)]
+        source: PresenceSource,
+    },
+    /// Lets the colleague answer in a channel.
+    GrantChannelAccess {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Takes a channel away.
+    RevokeChannelAccess {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Says by which calendar the colleague works.
+    AssignCalendar {
+        /// Which calendar; null for the team's.
+        calendar: Option<Id>,
+    },
+    /// Limits how much of one kind of work the colleague has at once.
+    SetCapacity {
+        /// Kind of work, such as `ticket` or `conversation`.
+        kind: String,
+        /// How many at most; null for no limit.
+        #[schemars(range(min = 0, max = 1000000))]
+        max: Option<u32>,
+    },
+}
+
+/// What has happened to a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Was invited.
+    Invited(Profile),
+    /// May work.
+    Activated,
+    /// May work no longer.
+    Deactivated {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// What the user is responsible for goes to a colleague, piece by piece.
+    HandOverBegun {
+        /// Who takes it over.
+        to: Id,
+    },
+    /// Whatever could be has been handed over.
+    HandedOver {
+        /// Who took it over.
+        to: Id,
+    },
+    /// The profile changed.
+    ProfileChanged {
+        /// Each with its old and new value.
+        changes: Changes,
+    },
+    /// Got a role.
+    RoleGranted {
+        /// Which role.
+        role: Id,
+    },
+    /// Lost a role.
+    RoleRevoked {
+        /// Which role.
+        role: Id,
+    },
+    /// Came, left for a moment, or went.
+    PresenceChanged {
+        /// Before.
+        from: Presence,
+        /// After.
+        to: Presence,
+        /// How that is known.
+        source: PresenceSource,
+    },
+    /// May answer in a channel.
+    ChannelAccessGranted {
+        /// Which channel.
+        channel: Id,
+    },
+    /// May answer there no longer.
+    ChannelAccessRevoked {
+        /// Which channel.
+        channel: Id,
+    },
+    /// Works by another calendar.
+    CalendarAssigned {
+        /// Before.
+        from: Option<Id>,
+        /// After; null for the team's.
+        to: Option<Id>,
+    },
+    /// Has another limit for one kind of work.
+    CapacitySet {
+        /// Kind of work.
+        kind: String,
+        /// How many at most; null for no limit.
+        max: Option<u32>,
+    },
+}
+
+/// Where a user stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Does not exist.
+    #[default]
+    Missing,
+    /// Invited, not yet there.
+    Invited,
+    /// Works.
+    Active,
+    /// Shut out.
+    Deactivated,
+}
+
+/// A colleague.
+#[derive(Clone, Default)]
+pub struct User {
+    /// Where the user stands.
+    pub status: Status,
+    /// Who it is.
+    pub profile: Profile,
+    /// The roles the user has.
+    pub roles: BTreeSet<Id>,
+    /// Whether there.
+    pub presence: Presence,
+    /// The channels in which the user may answer.
+    pub channels: BTreeSet<Id>,
+    /// Who is taking over what the user is responsible for, until that is done.
+    pub handing_over_to: Option<Id>,
+    calendar: Option<Id>,
+    capacity: BTreeMap<String, u32>,
+}
+
+const UNKNOWN: Rejection = Rejection::missing("user_unknown", "There is no such user.");
+const EXISTS: Rejection = Rejection::conflict("user_exists", "A user with this id exists already.");
+const EMAIL_TAKEN: Rejection = Rejection::conflict("user_email_taken", "Another user has this e-mail address.");
+const DEACTIVATED: Rejection = Rejection::conflict("user_deactivated", "The user is deactivated.");
+const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no such role, or it is deleted.");
+const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
+    "user_successor_unfit",
+    "Work is handed over to another colleague, who is active and has a role.",
+);
+const CAPACITY_INVALID: Rejection =
+    Rejection::invalid("user_capacity_invalid", "A kind of work has 1 to 64 characters, such as ticket.");
+
+/// What must be known to say whether a colleague [`can_work`]: the user, and then the user's roles. Nobody is given work
+/// who is shut out at the same moment.
+pub fn needs_to_work(user: Id, ctx: &Ctx<'_>) -> Vec<Need> {
+    let roles = if ctx.facts.has(User::KIND, user) { ctx.fact::<User>(user).roles.clone() } else { BTreeSet::new() };
+    [Need::guarded::<User>(user)].into_iter().chain(roles.into_iter().map(Need::of::<Role>)).collect()
+}
+
+/// Whether a colleague can be given work, as far as the facts go: [`User::can_work`].
+pub fn can_work(user: Id, ctx: &Ctx<'_>) -> bool {
+    ctx.fact::<User>(user).can_work(|role| ctx.fact::<Role>(role).exists())
+}
+
+/// What must be known to say what a user may do: the user, and then the user's roles. None of it may change meanwhile.
+pub fn needs_of_authority(user: Id, ctx: &Ctx<'_>) -> Vec<Need> {
+    let roles = if ctx.facts.has(User::KIND, user) { ctx.fact::<User>(user).needs_of_roles() } else { Vec::new() };
+    [Need::guarded::<User>(user)].into_iter().chain(roles).collect()
+}
+
+/// What a user may do once let in, as far as the facts go.
+pub fn authority(user: Id, ctx: &Ctx<'_>) -> Authority {
+    ctx.fact::<User>(user).authority(ctx)
+}
+
+impl User {
+    fn needs_of_roles(&self) -> Vec<Need> {
+        self.roles.iter().copied().map(Need::guarded::<Role>).collect()
+    }
+
+    /// What the user may do once let in: whether let in or not, so that nobody lets in who may do more.
+    fn authority(&self, ctx: &Ctx<'_>) -> Authority {
+        Authority::new(self.roles.iter().map(|role| ctx.fact::<Role>(*role)))
+    }
+
+    /// As the user would be after a command that takes rights away.
+    fn narrowed(&self, command: &Command) -> Option<User> {
+        let event = match command {
+            Command::Deactivate { reason, .. } => Event::Deactivated { reason: reason.clone() },
+            Command::RevokeRole { role } => Event::RoleRevoked { role: *role },
+            _ => return None,
+        };
+        let mut after = self.clone();
+        after.evolve(&event);
+        self.is_active().then_some(after)
+    }
+
+    /// Whether a command leaves rights, name and standing of the user alone.
+    fn touches_nothing(command: &Command) -> bool {
+        matches!(command, Command::Invite(_) | Command::SetPresence { .. } | Command::FinishHandOver { .. })
+    }
+
+    /// Who is to take over what the user is responsible for.
+    fn successor(command: &Command) -> Option<Id> {
+        match command {
+            Command::Deactivate { hand_over_to, .. } => *hand_over_to,
+            Command::HandOver { to } => Some(*to),
+            _ => None,
+        }
+    }
+
+    /// The event by which a colleague begins to take over, unless that is so already.
+    fn hand_over(&self, to: Option<Id>) -> Option<Event> {
+        to.filter(|to| self.handing_over_to != Some(*to)).map(|to| Event::HandOverBegun { to })
+    }
+
+    /// Refuses whoever may not do this to this user: a colleague who has more is touched by nobody with less, and nobody
+    /// gives what he does not have.
+    fn check_rights(&self, command: &Command, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        if !Self::touches_nothing(command) {
+            ctx.must_have(&self.authority(ctx))?;
+        }
+        match command {
+            Command::SetPresence { .. } => ctx.must_own(Some(ctx.id), "user.set_presence"),
+            Command::GrantRole { role } => {
+                let role = ctx.fact::<Role>(*role);
+                ctx.must_have(&Authority::new([role])).map_err(|refusal| refusal.at("/role"))
+            }
+            Command::GrantChannelAccess { channel } | Command::RevokeChannelAccess { channel } => {
+                let own =
+                    if ctx.id == ctx.actor.id { self.channels.contains(channel) } else { has_channel(*channel, ctx) };
+                let detail = "Nobody gives, nor takes, access to a channel in which he may not answer himself.";
+                if own || ctx.authority.is_full() { Ok(()) } else { Err(DENIED.because(detail).at("/channel")) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the user can be given work: active, and not merely invited, with at least one role that `exists`.
+    pub fn can_work(&self, exists: impl Fn(Id) -> bool) -> bool {
+        self.status == Status::Active && self.roles.iter().any(|role| exists(*role))
+    }
+
+    /// Whether the user may act: invited or active.
+    pub fn is_active(&self) -> bool {
+        matches!(self.status, Status::Invited | Status::Active)
+    }
+
+    fn email_key(&self) -> BTreeSet<String> {
+        match self.status {
+            Status::Missing => BTreeSet::new(),
+            _ => BTreeSet::from([email::key(&self.profile.email), self.profile.email.to_lowercase()]),
+        }
+    }
+}
+
+/// Whether whoever asks may answer in a channel.
+fn has_channel(channel: Id, ctx: &Ctx<'_>) -> bool {
+    ctx.actor.kind == ActorKind::User && ctx.fact::<User>(ctx.actor.id).channels.contains(&channel)
+}
+
+fn invite(user: &User, profile: Profile, ctx: &Ctx<'_>) -> Decision<Event> {
+    let mut profile = profile;
+    let dialled = profile.dial(ctx);
+    match user.status {
+        Status::Missing => {
+            all([profile.check(), dialled])?;
+            Ok(vec![Event::Invited(profile)])
+        }
+        _ if user.profile == profile => Ok(vec![]),
+        _ => Err(EXISTS),
+    }
+}
+
+fn change_profile(user: &User, mut patch: Map<String, Value>, ctx: &Ctx<'_>) -> Decision<Event> {
+    WORKED_OUT.iter().for_each(|key| drop(patch.remove(*key)));
+    let mut faults = Faults::default();
+    let (mut changed, _) = record::patched(&user.profile, patch, &mut faults);
+    faults.check(changed.check());
+    if changed.phone != user.profile.phone {
+        faults.check(changed.dial(ctx));
+    }
+    faults.done()?;
+    let changes = record::difference(&user.profile, &changed);
+    Ok(if changes.is_empty() { vec![] } else { vec![Event::ProfileChanged { changes }] })
+}
+
+impl Aggregate for User {
+    const KIND: &'static str = "user";
+    const PLURAL: &'static str = "users";
+    const CREATE: &'static str = "invite";
+    const INTERNAL: &'static [&'static str] = &["finish_hand_over"];
+    const AHEAD: &'static [&'static str] =
+        &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
+    const OWN: &'static [&'static str] = &["set_presence"];
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        match (self.status, &command) {
+            (_, Invite(_)) => {}
+            (Status::Missing, _) => return Err(UNKNOWN),
+            // Whoever is shut out may still be let in again, corrected and stripped of rights.
+            (
+                Status::Deactivated,
+                Activate
+                | Deactivate { .. }
+                | HandOver { .. }
+                | FinishHandOver { .. }
+                | ChangeProfile(_)
+                | RevokeRole { .. }
+                | RevokeChannelAccess { .. },
+            ) => {}
+            (Status::Deactivated, _) => return Err(DEACTIVATED),
+            _ => {}
+        }
+        if self.status != Status::Missing {
+            self.check_rights(&command, ctx)?;
+        }
+        if let Some(after) = self.narrowed(&command) {
+            administration::check(Seen::User(self), Seen::User(&after), ctx)?;
+        }
+        if let Some(to) = Self::successor(&command)
+            && (to == ctx.id || !can_work(to, ctx))
+        {
+            let place = if matches!(command, HandOver { .. }) { "/to" } else { "/hand_over_to" };
+            return Err(SUCCESSOR_UNFIT.at(place));
+        }
+        Ok(match command {
+            Invite(profile) => return invite(self, profile, ctx),
+            ChangeProfile(patch) => return change_profile(self, patch, ctx),
+            Activate if self.status != Status::Active => vec![Event::Activated],
+            Deactivate { reason, hand_over_to } => {
+                let left = (self.status != Status::Deactivated).then_some(Event::Deactivated { reason });
+                left.into_iter().chain(self.hand_over(hand_over_to)).collect()
+            }
+            HandOver { to } => self.hand_over(Some(to)).into_iter().collect(),
+            FinishHandOver { to } if self.handing_over_to == Some(to) => vec![Event::HandedOver { to }],
+            GrantRole { role } if !self.roles.contains(&role) => {
+                if !ctx.fact::<Role>(role).exists() {
+                    return Err(ROLE_UNFIT.at("/role"));
+                }
+                vec![Event::RoleGranted { role }]
+            }
+            RevokeRole { role } if self.roles.contains(&role) => vec![Event::RoleRevoked { role }],
+            SetPresence { presence, source } if presence != self.presence => {
+                vec![Event::PresenceChanged { from: self.presence, to: presence, source }]
+            }
+            GrantChannelAccess { channel } if !self.channels.contains(&channel) => {
+                vec![Event::ChannelAccessGranted { channel }]
+            }
+            RevokeChannelAccess { channel } if self.channels.contains(&channel) => {
+                vec![Event::ChannelAccessRevoked { channel }]
+            }
+            AssignCalendar { calendar } if calendar != self.calendar => {
+                vec![Event::CalendarAssigned { from: self.calendar, to: calendar }]
+            }
+            SetCapacity { kind, .. } if kind.trim().is_empty() || kind.chars().count() > 64 => {
+                return Err(CAPACITY_INVALID.at("/kind"));
+            }
+            SetCapacity { kind, max } if self.capacity.get(&kind).copied() != max => {
+                vec![Event::CapacitySet { kind, max }]
+            }
+            _ => vec![],
+        })
+    }
+
+    fn is_live(&self) -> bool {
+        self.is_active()
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Invited(profile) => {
+                self.status = Status::Invited;
+                self.profile = profile.clone();
+            }
+            Event::Activated => self.status = Status::Active,
+            Event::Deactivated { .. } => {
+                self.status = Status::Deactivated;
+                self.presence = Presence::Offline;
+            }
+            Event::HandOverBegun { to } => self.handing_over_to = Some(*to),
+            Event::HandedOver { .. } => self.handing_over_to = None,
+            Event::ProfileChanged { changes } => record::apply_changes(&mut self.profile, changes),
+            Event::RoleGranted { role } => drop(self.roles.insert(*role)),
+            Event::RoleRevoked { role } => drop(self.roles.remove(role)),
+            Event::PresenceChanged { to, .. } => self.presence = *to,
+            Event::ChannelAccessGranted { channel } => drop(self.channels.insert(*channel)),
+            Event::ChannelAccessRevoked { channel } => drop(self.channels.remove(channel)),
+            Event::CalendarAssigned { to, .. } => self.calendar = *to,
+            Event::CapacitySet { kind, max: Some(max) } => drop(self.capacity.insert(kind.clone(), *max)),
+            Event::CapacitySet { kind, max: None } => drop(self.capacity.remove(kind)),
+        }
+    }
+
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        let mut needs = if User::touches_nothing(command) { Vec::new() } else { self.needs_of_roles() };
+        match command {
+            Command::Invite(profile) => needs.extend(profile.phone.iter().map(|_| phone::need(ctx))),
+            Command::ChangeProfile(patch) if patch.contains_key("phone") => needs.push(phone::need(ctx)),
+            Command::GrantRole { role } => needs.push(Need::guarded::<Role>(*role)),
+            Command::GrantChannelAccess { .. } | Command::RevokeChannelAccess { .. }
+                if ctx.actor.kind == ActorKind::User && ctx.actor.id != ctx.id =>
+            {
+                needs.push(Need::of::<User>(ctx.actor.id));
+            }
+            _ => {}
+        }
+        if let Some(to) = Self::successor(command).filter(|to| *to != ctx.id) {
+            needs.extend(needs_to_work(to, ctx));
+        }
+        // Only of somebody who can do everything can the last way in be taken.
+        let known = || self.roles.iter().all(|role| ctx.facts.has(Role::KIND, *role));
+        if let Some(after) = self.narrowed(command)
+            && known()
+            && self.authority(ctx).is_full()
+        {
+            needs.extend(administration::needs(Seen::User(&after), ctx));
+        }
+        needs
+    }
+
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        let mut after = self.clone();
+        after.evolve(event);
+        Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN.at("/email"))
+    }
+
+    fn subject(&self, _: &Event, ctx: &Ctx<'_>) -> Option<Id> {
+        Some(ctx.id)
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let mut refusals = valid::refusals();
+        refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
+        refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN]);
+        refusals
+    }
+
+    fn examples() -> Vec<Command> {
+        let other = Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C);
+        let profile = Profile {
+            email: "anna@example.com".into(),
+            name: "Anna Bianchi".into(),
+            phone: Some("+39 06 555 0102".into()),
+            phone_e164: Some("+39065550102".into()),
+            phone_extension: None,
+            city: Some("Roma".into()),
+            job_title: Some("Support engineer".into()),
+            locale: Some("it".into()),
+            time_zone: Some("Europe/Rome".into()),
+        };
+        let patch = Map::from_iter([("job_title".to_owned(), "Team lead".into())]);
+        vec![
+            Command::Invite(profile),
+            Command::Activate,
+            Command::ChangeProfile(patch),
+            Command::GrantRole { role: other },
+            Command::RevokeRole { role: other },
+            Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual },
+            Command::GrantChannelAccess { channel: other },
+            Command::RevokeChannelAccess { channel: other },
+            Command::AssignCalendar { calendar: Some(other) },
+            Command::SetCapacity { kind: "ticket".into(), max: Some(20) },
+            Command::HandOver { to: other },
+            Command::FinishHandOver { to: other },
+            Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        kernel::{
+            custom::Change,
+            given::{ANNA, BORIS, Given, TENANT, given},
+        },
+        org::{
+            api_key::{self, ApiKey},
+            role,
+        },
+    };
+
+    const AGENT: Id = Id::from_bits(0xC);
+    const BOSS: Id = Id::from_bits(0xD);
+
+    fn profile() -> Profile {
+        let Some(Command::Invite(profile)) = User::examples().into_iter().next() else { unreachable!() };
+        profile
+    }
+
+    fn anna(events: impl IntoIterator<Item = Event>) -> Given<User> {
+        given([Event::Invited(profile())].into_iter().chain(events))
+    }
+
+    fn agent() -> role::Event {
+        role::Event::Created(role::New { name: "Agent".into(), permissions: ["*".to_owned()].into() })
+    }
+
+    fn narrow() -> role::Event {
+        role::Event::Created(role::New { name: "Agent".into(), permissions: ["ticket.*".to_owned()].into() })
+    }
+
+    fn gone() -> Event {
+        Event::Deactivated { reason: Some("Left".into()) }
+    }
+
+    /// What `command` leads to after `before`, and that asking again changes nothing.
+    #[track_caller]
+    fn leads_to<const N: usize>(before: [Event; N], command: &Command, event: Event) {
+        anna(before.clone()).when(command.clone()).then([event.clone()]);
+        anna(before.into_iter().chain([event])).when(command.clone()).nothing();
+    }
+
+    #[test]
+    fn a_colleague_is_invited_once() {
+        given::<User>([]).when(Command::Invite(profile())).then([Event::Invited(profile())]);
+        anna([]).when(Command::Invite(profile())).nothing();
+        let other = Profile { name: "Anna Neri".into(), ..profile() };
+        anna([]).when(Command::Invite(other)).rejected(EXISTS);
+        let refused = |profile, why| given::<User>([]).when(Command::Invite(profile)).rejected(why);
+        refused(Profile { name: "".into(), ..profile() }, valid::NAME_INVALID);
+        refused(Profile { email: "anna".into(), ..profile() }, valid::EMAIL_INVALID);
+        refused(Profile { phone: Some("none".into()), ..profile() }, valid::PHONE_INVALID);
+        refused(Profile { locale: Some("Italian".into()), ..profile() }, valid::LOCALE_INVALID);
+        refused(Profile { time_zone: Some("Rome".into()), ..profile() }, valid::TIME_ZONE_INVALID);
+        given::<User>([]).when(Command::Activate).rejected(UNKNOWN);
+    }
+
+    #[test]
+    fn an_address_is_one_user_s_alone() {
+        let invited = Event::Invited(Profile { email: "Anna@example.com".into(), ..profile() });
+        assert_eq!(given::<User>([]).claims(&invited), ["+user.email anna@example.com"]);
+        let to = |address: &str| {
+            let change = Change { from: json!("anna@example.com"), to: json!(address) };
+            Event::ProfileChanged { changes: [("email".to_owned(), change)].into() }
+        };
+        assert_eq!(
+            anna([]).claims(&to("a@example.com")),
+            ["-user.email anna@example.com", "+user.email a@example.com"]
+        );
+        assert!(anna([]).claims(&to("ANNA@example.com")).is_empty());
+        assert!(anna([]).claims(&gone()).is_empty());
+    }
+
+    #[test]
+    fn who_is_shut_out_gets_nothing_new_and_may_be_let_in_again() {
+        leads_to([], &Command::Activate, Event::Activated);
+        leads_to([Event::Activated], &Command::Deactivate { reason: Some("Left".into()), hand_over_to: None }, gone());
+        leads_to([gone()], &Command::Activate, Event::Activated);
+        assert!(anna([]).state.is_active() && !anna([gone()]).state.is_active());
+        let online = Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual };
+        for command in [online, Command::GrantRole { role: AGENT }, Command::GrantChannelAccess { channel: AGENT }] {
+            anna([gone()]).when(command).rejected(DEACTIVATED);
+        }
+        leads_to(
+            [Event::RoleGranted { role: AGENT }, gone()],
+            &Command::RevokeRole { role: AGENT },
+            Event::RoleRevoked { role: AGENT },
+        );
+    }
+
+    #[test]
+    fn the_profile_changes() {
+        let change = |patch: Value| Command::ChangeProfile(patch.as_object().unwrap().clone());
+        let title = Change { from: json!("Support engineer"), to: json!("Team lead") };
+        let changed = Event::ProfileChanged { changes: [("job_title".to_owned(), title)].into() };
+        leads_to([], &change(json!({ "job_title": "Team lead" })), changed);
+        anna([]).when(change(json!({ "email": null }))).rejected(FIELD_INVALID);
+        anna([]).when(change(json!({ "salary": 1 }))).rejected(FIELD_INVALID);
+        anna([]).when(change(json!({ "email": "anna" }))).rejected(valid::EMAIL_INVALID);
+    }
+
+    #[test]
+    fn roles_that_exist_are_granted_and_revoked() {
+        let grant = || Command::GrantRole { role: AGENT };
+        let granted = || Event::RoleGranted { role: AGENT };
+        anna([]).with::<Role>(AGENT, [agent()]).when(grant()).then([granted()]);
+        anna([granted()]).when(grant()).nothing();
+        anna([]).when(grant()).rejected(ROLE_UNFIT);
+        anna([]).with::<Role>(AGENT, [agent(), role::Event::Deleted]).when(grant()).rejected(ROLE_UNFIT);
+        leads_to([granted()], &Command::RevokeRole { role: AGENT }, Event::RoleRevoked { role: AGENT });
+    }
+
+    #[test]
+    fn who_has_more_is_touched_by_nobody_with_less() {
+        let boss = || {
+            let everything = role::New { name: "Boss".into(), permissions: ["*".to_owned()].into() };
+            anna([Event::Activated, Event::RoleGranted { role: BOSS }])
+                .with::<Role>(BOSS, [role::Event::Created(everything)])
+                .with::<Role>(AGENT, [narrow()])
+        };
+        let boris = || anna([Event::Activated]).with::<Role>(AGENT, [narrow()]);
+        let patch = json!({ "email": "mine@example.com" }).as_object().unwrap().clone();
+        let touching = [
+            Command::Deactivate { reason: None, hand_over_to: None },
+            Command::Activate,
+            Command::ChangeProfile(patch),
+            Command::GrantRole { role: AGENT },
+            Command::RevokeRole { role: BOSS },
+            Command::AssignCalendar { calendar: Some(AGENT) },
+            Command::SetCapacity { kind: "ticket".into(), max: Some(1) },
+        ];
+        for command in touching {
+            boss().may(&["user.*", "ticket.*"]).by(BORIS).when(command.clone()).rejected(DENIED);
+            boris().may(&["user.*", "ticket.*"]).by(BORIS).when(command).events();
+        }
+        let grant = |role| Command::GrantRole { role };
+        boris().may(&["user.*", "ticket.open"]).when(grant(AGENT)).rejected(DENIED);
+        boris().with::<Role>(BOSS, [agent()]).may(&["user.*", "ticket.*"]).when(grant(BOSS)).rejected(DENIED);
+    }
+
+    #[test]
+    fn nobody_gives_a_channel_in_which_he_may_not_answer() {
+        let grant = || Command::GrantChannelAccess { channel: AGENT };
+        let granted = || Event::ChannelAccessGranted { channel: AGENT };
+        let may = ["user.*"];
+        anna([]).may(&may).by(BORIS).when(grant()).rejected(DENIED);
+        anna([]).may(&may).at(ANNA).when(grant()).rejected(DENIED);
+        anna([])
+            .may(&may)
+            .by(BORIS)
+            .with::<User>(BORIS, [Event::Invited(profile()), granted()])
+            .when(grant())
+            .then([granted()]);
+        anna([]).by(BORIS).when(grant()).then([granted()]);
+    }
+
+    #[test]
+    fn only_one_s_own_presence_is_switched() {
+        let online = || Command::SetPresence { presence: Presence::Online, source: PresenceSource::Manual };
+        anna([]).at(ANNA).may(&["user.set_presence"]).when(online()).events();
+        anna([]).at(BORIS).may(&["user.*"]).when(online()).rejected(DENIED);
+        anna([]).at(BORIS).may(&["user.set_presence_any"]).when(online()).events();
+    }
+
+    #[test]
+    fn the_last_administrator_stays() {
+        let boss = || given::<User>([Event::Invited(profile()), Event::RoleGranted { role: BOSS }]).at(ANNA);
+        let world = |mut given: Given<User>, keys: &[(Id, Id)]| {
+            let mut known = administration::Administration::default();
+            let everything =
+                role::Event::Created(role::New { name: "Boss".into(), permissions: ["*".to_owned()].into() });
+            let mut take =
+                |category, id, (kind, data): (String, Vec<u8>)| known.take_in(category, id, &kind, &data).unwrap();
+            take(Role::KIND, BOSS, Role::encode(&everything));
+            given = given.with::<Role>(BOSS, [everything]);
+            for (key, user) in keys {
+                let Some(api_key::Command::Issue(new)) = ApiKey::examples().into_iter().next() else { unreachable!() };
+                let issued =
+                    api_key::Event::Issued(api_key::Issue { user: *user, role: None, expires_at: None, ..new });
+                take(ApiKey::KIND, *key, ApiKey::encode(&issued));
+                given = given.with::<ApiKey>(*key, [issued]);
+                let of = [Event::Invited(profile()), Event::RoleGranted { role: BOSS }];
+                of.iter().for_each(|event| take(User::KIND, *user, User::encode(event)));
+                if *user != ANNA {
+                    given = given.with::<User>(*user, of);
+                }
+            }
+            given.knowing(administration::KIND, TENANT, Arc::new(known))
+        };
+        let (first, second) = (Id::from_bits(0xE1), Id::from_bits(0xE2));
+        let leave = || Command::Deactivate { reason: None, hand_over_to: None };
+        let revoke = || Command::RevokeRole { role: BOSS };
+        world(boss(), &[(first, ANNA)]).when(leave()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA)]).when(revoke()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA), (second, ANNA)]).when(leave()).rejected(LAST_ADMIN);
+        world(boss(), &[(first, ANNA), (second, BORIS)]).when(leave()).events();
+        world(boss(), &[(first, ANNA), (second, BORIS)]).when(revoke()).events();
+        world(boss(), &[(first, BORIS)]).when(leave()).events();
+        world(boss(), &[]).when(leave()).events();
+    }
+
+    #[test]
+    fn what_somebody_is_responsible_for_is_handed_over_to_a_colleague_who_can_do_it() {
+        let able = || [Event::Invited(profile()), Event::Activated, Event::RoleGranted { role: AGENT }];
+        let world = |events: &[Event]| {
+            anna(events.iter().cloned()).at(ANNA).with::<User>(BORIS, able()).with::<Role>(AGENT, [agent()])
+        };
+        let leave = || Command::Deactivate { reason: Some("Left".into()), hand_over_to: Some(BORIS) };
+        let begun = || Event::HandOverBegun { to: BORIS };
+        world(&[]).when(leave()).then([gone(), begun()]);
+        world(&[gone(), begun()]).when(leave()).nothing();
+        world(&[gone()]).when(leave()).then([begun()]);
+        let hand_over = |to| Command::HandOver { to };
+        world(&[]).when(hand_over(BORIS)).then([begun()]);
+        world(&[begun()]).when(hand_over(BORIS)).nothing();
+        let done = || Event::HandedOver { to: BORIS };
+        world(&[begun()]).when(Command::FinishHandOver { to: BORIS }).then([done()]);
+        world(&[begun(), done()]).when(Command::FinishHandOver { to: BORIS }).nothing();
+        world(&[begun()]).when(Command::FinishHandOver { to: ANNA }).nothing();
+        world(&[begun(), done()]).when(hand_over(BORIS)).then([begun()]);
+        world(&[]).when(hand_over(ANNA)).rejected(SUCCESSOR_UNFIT);
+        for unfit in [&able()[..1], &able()[..2], &[]] {
+            let world = anna([]).at(ANNA).with::<User>(BORIS, unfit.iter().cloned());
+            world.when(leave()).rejected(SUCCESSOR_UNFIT);
+        }
+    }
+
+    #[test]
+    fn work_is_for_active_colleagues_with_a_role_that_exists() {
+        let can_work = |events: &[Event], live: bool| anna(events.iter().cloned()).state.can_work(|_| live);
+        let granted = Event::RoleGranted { role: AGENT };
+        assert!(can_work(&[Event::Activated, granted.clone()], true));
+        assert!(!can_work(std::slice::from_ref(&granted), true), "only invited");
+        assert!(!can_work(&[Event::Activated], true), "no role");
+        assert!(!can_work(&[Event::Activated, granted.clone()], false), "a deleted role");
+        assert!(!can_work(&[Event::Activated, granted, gone()], true), "deactivated");
+        assert!(!User::default().can_work(|_| true));
+    }
+
+    #[test]
+    fn presence_channels_calendar_and_capacity() {
+        let (from, to) = (Presence::Offline, Presence::Online);
+        let came = Event::PresenceChanged { from, to, source: PresenceSource::Session };
+        leads_to([], &Command::SetPresence { presence: to, source: PresenceSource::Session }, came.clone());
+        assert_eq!(anna([came, gone()]).state.presence, Presence::Offline);
+        let granted = Event::ChannelAccessGranted { channel: AGENT };
+        leads_to([], &Command::GrantChannelAccess { channel: AGENT }, granted.clone());
+        let revoked = Event::ChannelAccessRevoked { channel: AGENT };
+        leads_to([granted], &Command::RevokeChannelAccess { channel: AGENT }, revoked);
+        let assigned = Event::CalendarAssigned { from: None, to: Some(AGENT) };
+        leads_to([], &Command::AssignCalendar { calendar: Some(AGENT) }, assigned);
+        let capacity = |max| Command::SetCapacity { kind: "ticket".into(), max };
+        let set = |max| Event::CapacitySet { kind: "ticket".into(), max };
+        leads_to([], &capacity(Some(20)), set(Some(20)));
+        leads_to([set(Some(20))], &capacity(None), set(None));
+        anna([]).when(Command::SetCapacity { kind: " ".into(), max: None }).rejected(CAPACITY_INVALID);
+    }
+}

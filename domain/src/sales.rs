@@ -1,0 +1,4 @@
+//! What is sold and who calls.
+
+pub mod call;
+pub mod order;

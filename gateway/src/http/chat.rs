@@ -1,0 +1,3 @@
+//! The inbox: conversations, their labels and quick replies.
+
+pub(in crate::http) mod conversations;

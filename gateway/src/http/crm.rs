@@ -1,0 +1,3 @@
+//! Whom one deals with and what about: contacts, companies, properties, enquiries, offers, deals.
+
+pub(in crate::http) mod feeds;

@@ -1,0 +1,3 @@
+//! The help desk: tickets, products, and who owns which.
+
+pub(in crate::http) mod tickets;

@@ -1,0 +1,58 @@
+//! What only colleagues may see, internal comments and notes in tickets, is kept from contacts and from whoever acts for one.
+
+use domain::{Aggregate, Id, catalogue, crm::comment::Comment};
+use eventstore::Recorded;
+
+use crate::{app::App, auth::Caller, problem::Problem};
+
+impl App {
+    /// Whether a record is none of the caller's business.
+    pub(crate) async fn hides(&self, caller: &Caller, kind: &str, id: Id) -> Result<bool, Problem> {
+        if !caller.is_outside() || kind != Comment::KIND {
+            return Ok(false);
+        }
+        let comment = self.commands.find::<Comment>(caller.tenant, id).await?;
+        Ok(comment.is_some_and(|comment| comment.added.as_ref().is_some_and(|added| added.internal)))
+    }
+
+    /// Refuses what is none of the caller's business as if it did not exist, and what is about a kind of record whose
+    /// feature is off.
+    pub(crate) async fn must_show(&self, caller: &Caller, kind: &str, id: Id) -> Result<(), Problem> {
+        let about = catalogue::kind(kind).and_then(|kind| kind.about(caller.tenant, id));
+        if let Some(feature) = about.and_then(|about| caller.missing_feature_of(about)) {
+            return Err(feature.disabled().into());
+        }
+        if !self.hides(caller, kind, id).await? {
+            return Ok(());
+        }
+        Err(Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " "))))
+    }
+
+    /// Whether an event is none of the caller's business.
+    pub(crate) async fn hides_event(&self, caller: &Caller, event: &Recorded) -> Result<bool, Problem> {
+        if !caller.is_outside() {
+            return Ok(false);
+        }
+        if &*event.kind == "ticket.note_added" {
+            return Ok(true);
+        }
+        match event.key().parse() {
+            Ok(id) => self.hides(caller, event.category(), id).await,
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Those of the events that are the caller's business.
+    pub(crate) async fn visible(&self, caller: &Caller, events: Vec<Recorded>) -> Result<Vec<Recorded>, Problem> {
+        if !caller.is_outside() {
+            return Ok(events);
+        }
+        let mut visible = Vec::with_capacity(events.len());
+        for event in events {
+            if !self.hides_event(caller, &event).await? {
+                visible.push(event);
+            }
+        }
+        Ok(visible)
+    }
+}

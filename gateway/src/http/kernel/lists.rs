@@ -1,0 +1,343 @@
+//! Read models over HTTP: lists, searches and single records, now or as of the past.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    FieldError, Id,
+    kernel::{
+        custom::Definitions,
+        filter::{Condition, FieldKind, Filter, Scalar, Test},
+    },
+    org::{field::Field, tenant::Tenant},
+};
+use projections::{
+    Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::http::{
+    crm::feeds,
+    kernel::{
+        events::with_parameter,
+        moment::{Moment, past},
+        request::{self, Body, Given, Nothing, POSITION, Params},
+        routes::Routes,
+    },
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// `GET /tickets`, `POST /tickets/search` and `GET /tickets/{id}` for every listed read model.
+pub(in crate::http) fn routes() -> Routes {
+    struct Mount(Routes);
+    impl ListVisitor for Mount {
+        fn visit<M: Listed>(&mut self) {
+            let routes = std::mem::take(&mut self.0);
+            let path = format!("/{}", M::PATH);
+            let routes = match M::LISTED {
+                true => routes.get(&path, list::<M>).post(&format!("{path}/search"), search::<M>),
+                false => routes,
+            };
+            self.0 = if M::SINGLE { routes.get(&format!("{path}/{{id}}"), read::<M>) } else { routes };
+        }
+    }
+    let mut mount = Mount(Routes::new());
+    projections::visit_lists(&mut mount);
+    mount.0
+}
+
+/// What is asked of a list, in an address or in a body.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct Asked<F> {
+    /// The filter tree; in an address it is JSON text.
+    filter: Option<F>,
+    /// `-priority,opened_at`.
+    sort: Option<String>,
+    limit: Option<u32>,
+    after: Option<String>,
+    count: Option<Counted>,
+    /// Also say how many match by the value of this field.
+    group: Option<String>,
+    /// Also say what these fields add up to: `unread_count,message_count`.
+    sum: Option<String>,
+    min_position: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Counted {
+    Exact,
+    Estimate,
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+struct Listing {
+    data: Vec<Box<RawValue>>,
+    next: Option<String>,
+    position: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+/// What else was asked about all that match.
+#[derive(Default, Serialize)]
+struct Totals {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<Group>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sums: Option<BTreeMap<String, i64>>,
+}
+
+async fn list<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    asked: Given<Asked<String>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    listed::<M>(&app, &caller, &uri, &headers, asked, None).await
+}
+
+/// A part of a list: what also matches another filter.
+pub(in crate::http) async fn part<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Filter,
+) -> Result<Response, Problem> {
+    listed::<M>(app, caller, uri, headers, asked, Some(only)).await
+}
+
+async fn listed<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Option<Filter>,
+) -> Result<Response, Problem> {
+    let (page, totals, position) = read_page::<M>(app, caller, headers, parsed(asked)?, only).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
+    Ok(respond(page, totals, next, position))
+}
+
+/// The same with the filter in the body; `next` is then the value of `after` in the next body.
+async fn search<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let asked: Given<Asked<Value>> = body.query(&json!({}))?;
+    let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, asked, None).await?;
+    let next = page.next.take();
+    Ok(respond(page, totals, next, position))
+}
+
+/// The same with its filter as JSON.
+fn parsed(query: Given<Asked<String>>) -> Result<Given<Asked<Value>>, Problem> {
+    let Given { asked, mut faults } = query;
+    let Asked { filter, sort, limit, after, count, group, sum, min_position } = asked;
+    let filter = faults.check(filter_of(filter.as_deref()))?.flatten();
+    Ok(Given { asked: Asked { filter, sort, limit, after, count, group, sum, min_position }, faults })
+}
+
+/// A filter that stands in an address as JSON text.
+pub(in crate::http) fn filter_of(text: Option<&str>) -> Result<Option<Value>, Problem> {
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| Problem::invalid("filter_malformed", format!("The filter is no JSON: {error}.")).at("/filter"))
+}
+
+fn limit_of(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(DEFAULT_LIMIT) {
+        limit if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        limit => {
+            let detail = format!("limit is 1 to {MAX_LIMIT}, not {limit}.");
+            Err(Problem::invalid("limit_invalid", detail).at("/limit"))
+        }
+    }
+}
+
+/// What is in the list for this caller, whatever else is asked.
+fn shown_to<M: Listed>(caller: &Caller) -> Option<Filter> {
+    let outside = if caller.is_outside() { M::outside() } else { None };
+    let off: Vec<_> = caller.missing_kinds().map(|kind| Scalar::Text(kind.into())).collect();
+    let about = M::ABOUT.filter(|_| !off.is_empty()).map(|column| {
+        Filter::Condition(Condition { field: column.into(), kind: FieldKind::Word, test: Test::NotIn(off) })
+    });
+    match (outside, about) {
+        (None, None) => None,
+        (outside, about) => Some(Filter::All(outside.into_iter().chain(about).collect())),
+    }
+}
+
+async fn read_page<M: Listed>(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    query: Given<Asked<Value>>,
+    only: Option<Filter>,
+) -> Result<(Page, Totals, i64), Problem> {
+    caller.must(&format!("{}.read", M::READ))?;
+    let Given { asked, mut faults } = query;
+    let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
+    let custom = custom_fields::<M>(app, caller.tenant).await?;
+    let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
+    let parsed =
+        ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country());
+    let parsed = faults.check(parsed.map_err(invalid))?;
+    let collation = projections::kernel::collation::of(&app.pool, tenant.language().as_deref()).await?;
+    let fault = |fault| invalid(vec![fault]);
+    let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom).map_err(fault));
+    let group = faults.check(group.transpose())?.flatten();
+    let names = asked.sum.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    let mut sums = Vec::new();
+    for name in names {
+        sums.extend(faults.check(Totalled::sum::<M>(name, &custom).map_err(fault))?);
+    }
+    let count = match asked.count {
+        None => Count::None,
+        Some(Counted::Exact) => Count::Exact,
+        Some(Counted::Estimate) => Count::Estimate,
+    };
+    let (is_read, parsed) = (parsed.is_some(), parsed.unwrap_or_default());
+    let filter = match (only, shown_to::<M>(caller)) {
+        (None, None) => parsed.filter,
+        (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
+    };
+    let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, ..parsed };
+    let after = asked_for.check_after::<M>();
+    // Whether a cursor belongs to a filter and an order is only known of those that can be read.
+    let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
+    faults.check(after.map_err(fault))?;
+    let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
+    faults.done()?;
+    request::can_be_read::<M>(app).await?;
+    let mut position = i64::MAX;
+    for name in projections::needs::<M>().iter() {
+        request::reach(app, name, wanted).await?;
+        position = position.min(app.read_models.position(name).await?);
+    }
+    let mut page = projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?;
+    projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
+    let mut totals = Totals::default();
+    if let Some(group) = group {
+        totals.groups = Some(projections::groups::<M>(&app.pool, caller.tenant, &asked_for.filter, &group).await?);
+    }
+    for field in sums {
+        let sum = projections::sum::<M>(&app.pool, caller.tenant, &asked_for.filter, &field).await?;
+        totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
+    }
+    Ok((page, totals, position))
+}
+
+/// The definitions of the custom fields that a list can be filtered by.
+async fn custom_fields<M: Listed>(app: &App, tenant: Id) -> Result<Definitions, Problem> {
+    match M::CUSTOM {
+        Some(kind) => {
+            let (fields, _) = app.commands.load::<Field>(tenant, Field::id_for(tenant, kind)).await?;
+            Ok(fields.definitions.clone())
+        }
+        None => Ok(Definitions::new()),
+    }
+}
+
+/// The problem of these faults; the first one decides its code.
+pub(in crate::http) fn invalid(errors: Vec<FieldError>) -> Problem {
+    let first = errors.first().cloned();
+    let (code, detail) = first.map_or(("query_invalid".into(), String::new()), |error| (error.code, error.detail));
+    Problem::invalid(code, detail).with(errors)
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Problem {
+        match error {
+            ListError::Cursor(fault) => invalid(vec![fault]),
+            ListError::Store(error) => error.into(),
+        }
+    }
+}
+
+async fn read<M: Listed>(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Given<Moment>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must(&format!("{}.read", M::READ))?;
+    let kind = M::READ;
+    let missing =
+        || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
+    let Given { asked: moment, mut faults } = query;
+    let wanted = faults.check(request::min_position(&app, &headers, moment.min_position).await)?.flatten();
+    let past = faults.check(past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await)?.flatten();
+    faults.done()?;
+    let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
+    app.must_show(&caller, kind, id).await?;
+    request::can_be_read::<M>(&app).await?;
+    if let Some(past) = past {
+        let custom = custom_fields::<M>(&app, caller.tenant).await?;
+        let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past, &custom).await?;
+        let record = record.ok_or_else(missing)?;
+        return one::<M>(&record, record.position, &uri);
+    }
+    for name in projections::needs::<M>().iter() {
+        request::reach(&app, name, wanted).await?;
+    }
+    let position = app.read_models.position(M::NAME).await?;
+    let mut record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    name_custom::<M>(&app, caller.tenant, &mut record).await?;
+    one::<M>(&record, position, &uri)
+}
+
+/// Where to go from a record of this kind.
+pub(in crate::http) fn links(kind: &str, path: &str) -> Value {
+    let mut links = json!({ "self": path, "history": format!("{path}/history") });
+    if feeds::has_feed(kind) {
+        links["feed"] = format!("{path}/feed").into();
+    }
+    links
+}
+
+/// Adds the names of the records that the custom fields of one refer to.
+async fn name_custom<M: Listed>(app: &App, tenant: Id, record: &mut Record) -> Result<(), Problem> {
+    let custom = custom_fields::<M>(app, tenant).await?;
+    Ok(projections::name_custom(&app.pool, tenant, &custom, std::slice::from_mut(&mut record.data)).await?)
+}
+
+/// One record with its links, its version as ETag, and the position that it reflects.
+fn one<M: Listed>(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
+    let links = links(M::READ, uri.path());
+    let text = record.data.get();
+    let fields = text.trim_end().strip_suffix('}').ok_or_else(|| Problem::broken(&"a record is no object"))?;
+    let body = format!("{fields},\"links\":{links}}}");
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", record.version)) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok((headers, body).into_response())
+}
+
+fn respond(page: Page, totals: Totals, next: Option<String>, position: i64) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, position.into());
+    (headers, Json(Listing { data: page.data, next, position, total: page.total, totals })).into_response()
+}

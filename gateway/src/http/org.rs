@@ -1,0 +1,6 @@
+//! Who works here: tenants, users, roles, teams, keys, and what each may do.
+
+pub(in crate::http) mod holdings;
+pub(in crate::http) mod keys;
+pub(in crate::http) mod settings;
+pub(in crate::http) mod tenants;

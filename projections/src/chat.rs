@@ -1,0 +1,6 @@
+//! The inbox: conversations, their labels and quick replies.
+
+pub mod conversation_messages;
+pub mod conversations;
+pub mod labels;
+pub mod quick_replies;

@@ -1,0 +1,361 @@
+//! What was written in conversations, a row for each message. Table: `read_conversation_messages`.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Aggregate, Id, Personal, Time,
+    chat::conversation::{Conversation, Event},
+    desk::ticket::Attachment,
+};
+use eventstore::{Log, Recorded};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    kernel::{
+        as_of,
+        author::{AuthorKind, author},
+        list,
+        model::AnyRow,
+        redirects,
+    },
+};
+
+/// Messages of conversations.
+#[derive(Clone, Copy, Debug)]
+pub struct ConversationMessages;
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the other side to us.
+    Received,
+    /// From us to the other side.
+    Sent,
+}
+
+/// How far a message of ours has come; it only moves on, unless it is sent once more after it has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Waits to be sent.
+    Queued,
+    /// Has left.
+    Sent,
+    /// Could not be sent, or has left and was not delivered.
+    Failed,
+    /// Has arrived.
+    Delivered,
+    /// The other side has read it.
+    Read,
+}
+
+/// A message of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// The conversation it was written in.
+    pub conversation_id: Id,
+    /// Its id.
+    pub message_id: Id,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Its text.
+    pub body: Personal<String>,
+    /// Files.
+    pub attachments: Vec<Attachment>,
+    /// What sort of author; absent when the other side wrote it.
+    pub author_kind: Option<AuthorKind>,
+    /// Who wrote it; absent when the other side wrote it.
+    pub author_id: Option<Id>,
+    /// The quick reply it was made from.
+    pub quick_reply_id: Option<Id>,
+    /// How far a message of ours has come.
+    pub delivery: Option<Delivery>,
+    /// Why it could not be sent.
+    pub delivery_error: Option<String>,
+    /// The id it has in its channel.
+    pub external_id: Option<String>,
+    /// When it was written.
+    pub written_at: Time,
+    /// The position of the event by which it was written: what was written at the same time stays in this order.
+    pub written_position: i64,
+    /// When it left.
+    pub sent_at: Option<Time>,
+    /// When it arrived.
+    pub delivered_at: Option<Time>,
+    /// When the other side read it.
+    pub read_at: Option<Time>,
+}
+
+/// A message, with the name of its author as it is now.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct View {
+    /// Follows from the conversation and the message's own id.
+    pub id: Id,
+    /// The version of the last event that touched it, in the stream of its conversation.
+    pub version: i64,
+    /// The position of that event.
+    pub position: i64,
+    /// The message itself.
+    #[serde(flatten)]
+    pub row: Row,
+    /// Name of the author: of the contact or visitor when the other side wrote it.
+    pub author_name: Option<String>,
+}
+
+/// The part of an event that says which message it is about.
+#[derive(Deserialize)]
+struct Which {
+    message_id: Id,
+}
+
+/// Message ids are unique within their conversation.
+fn row_id(event: &Recorded, message: Id) -> Id {
+    Id::named(&["message", event.key(), &message.to_string()])
+}
+
+impl Row {
+    fn written(
+        message_id: Id,
+        direction: Direction,
+        body: Personal<String>,
+        attachments: Vec<Attachment>,
+        event: &Recorded,
+    ) -> Result<Row, Unreadable> {
+        let conversation = event.key().parse().map_err(|_| Unreadable("the stream is no conversation's".into()))?;
+        Ok(Row {
+            conversation_id: conversation,
+            message_id,
+            direction,
+            body,
+            attachments,
+            author_kind: None,
+            author_id: None,
+            quick_reply_id: None,
+            delivery: None,
+            delivery_error: None,
+            external_id: None,
+            written_at: event.occurred_at,
+            written_position: event.position,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+        })
+    }
+}
+
+impl ReadModel for ConversationMessages {
+    const NAME: &'static str = "conversation_messages";
+    const VERSION: i32 = 1;
+    const KINDS: &'static [&'static str] = &[Conversation::KIND];
+    type Row = Row;
+
+    fn keys(event: &Recorded) -> Keys {
+        match event.kind.strip_prefix("conversation.message_") {
+            // What cannot be read is left to `apply` to refuse.
+            Some(_) => event
+                .decode::<Which>()
+                .map_or_else(|_| Keys::own(event), |which| Keys::One(row_id(event, which.message_id))),
+            None => Keys::None,
+        }
+    }
+
+    fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+        let at = Some(event.occurred_at);
+        let row = match (row, decode::<Conversation>(event)?) {
+            (_, Event::MessageReceived { message_id, external_id, body, attachments }) => {
+                let row = Row::written(message_id, Direction::Received, body, attachments, event)?;
+                Some(Row { external_id, ..row })
+            }
+            // It stays where it was written.
+            (Some(row), Event::MessageQueued { body, attachments, again: true, .. }) => {
+                Some(Row { body, attachments, delivery: Some(Delivery::Queued), delivery_error: None, ..row })
+            }
+            (_, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
+                let row = Row::written(message_id, Direction::Sent, body, attachments, event)?;
+                let (author_kind, author_id) = author(event);
+                Some(Row {
+                    author_kind,
+                    author_id,
+                    quick_reply_id: quick_reply,
+                    delivery: Some(Delivery::Queued),
+                    ..row
+                })
+            }
+            (Some(row), Event::MessageSent { external_id, .. }) => {
+                let external_id = external_id.or(row.external_id);
+                let delivery = Some(Delivery::Sent);
+                Some(Row { delivery, delivery_error: None, external_id, sent_at: at, ..row })
+            }
+            (Some(row), Event::MessageDelivered { .. }) => {
+                let delivery = Some(Delivery::Delivered);
+                Some(Row { delivery, delivery_error: None, delivered_at: at, ..row })
+            }
+            (Some(row), Event::MessageRead { .. }) => {
+                Some(Row { delivery: Some(Delivery::Read), delivery_error: None, read_at: at, ..row })
+            }
+            (Some(row), Event::MessageFailed { error, .. }) => {
+                Some(Row { delivery: Some(Delivery::Failed), delivery_error: Some(error), ..row })
+            }
+            (row, _) => row,
+        };
+        Ok(row)
+    }
+}
+
+impl Listed for ConversationMessages {
+    const PATH: &'static str = "conversation_messages";
+    const SINGLE: bool = false;
+    const READ: &'static str = Conversation::KIND;
+    type View = View;
+    const COLUMNS: &'static [Column] = &[
+        Column::id("conversation_id"),
+        Column::id("message_id"),
+        Column::word("direction"),
+        Column::text("body"),
+        Column::word("author_kind").nullable(),
+        Column::reference("author_id", Refers::By("author_kind")).nullable(),
+        Column::id("quick_reply_id").nullable(),
+        Column::word("delivery").nullable(),
+        Column::word("external_id").nullable(),
+        Column::time("written_at"),
+        Column::integer("written_position"),
+        Column::time("sent_at").nullable(),
+        Column::time("delivered_at").nullable(),
+        Column::time("read_at").nullable(),
+        Column::id("id"),
+    ];
+    const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("written_at"), Sort::ascending("written_position")];
+    const SELECT: &'static str = "t.id, t.version, t.position, t.conversation_id, t.message_id, t.direction, t.body, \
+        t.attachments, t.author_kind, r.author_id, \
+        case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
+            else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
+        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.written_position, t.sent_at, \
+        t.delivered_at, t.read_at";
+    const JOINS: &'static str = "\
+        left join read_conversations conversation \
+            on conversation.tenant_id = t.tenant_id and conversation.id = t.conversation_id \
+        left join read_contacts contact \
+            on contact.tenant_id = t.tenant_id and contact.id = read_survivor(t.tenant_id, 'contact', conversation.contact_id)";
+}
+
+/// The messages of a conversation, oldest first. `after` is the `written_at` and `written_position` of the last message of
+/// the page before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn conversation_messages(
+    pool: &PgPool,
+    tenant: Id,
+    conversation: Id,
+    after: Option<(Time, i64)>,
+    limit: i64,
+) -> Result<Vec<Box<RawValue>>, Error> {
+    use jiff_sqlx::ToSqlx;
+    let statement = format!(
+        "with page as materialized (
+             select t.* from read_conversation_messages t
+             where t.tenant_id = $1 and t.conversation_id = $2
+               and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
+             order by t.written_at, t.written_position limit $5
+         )
+         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
+        ConversationMessages::SELECT,
+        redirects::shown::<ConversationMessages>("page", None)
+    );
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
+        .bind(tenant.to_string())
+        .bind(conversation.to_string())
+        .bind(after.map(|(time, _)| time.to_sqlx()))
+        .bind(after.map_or(0, |(_, position)| position))
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(list::raws::<ConversationMessages>(rows)?)
+}
+
+/// The messages of a conversation at a point in the past, all of them.
+///
+/// # Errors
+/// When the database fails, or an event cannot be understood.
+pub async fn conversation_messages_as_of(
+    log: &Log,
+    tenant: Id,
+    conversation: Id,
+    as_of: AsOf,
+) -> Result<Vec<Box<RawValue>>, Error> {
+    let mut rows: BTreeMap<Id, (Option<Row>, i64, i64)> = BTreeMap::new();
+    for event in as_of::events(log, tenant, Conversation::KIND, conversation, as_of).await? {
+        for id in ConversationMessages::keys(&event).as_slice() {
+            let entry = rows.entry(*id).or_insert((None, -1, 0));
+            let row = ConversationMessages::apply(*id, entry.0.take(), &event)?;
+            *entry = (row, event.version, event.position);
+        }
+    }
+    let messages = rows.into_iter().filter_map(|(id, (row, version, position))| Some((id, row?, version, position)));
+    let mut messages: Vec<_> = messages.collect();
+    messages.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
+    let mut shown = Vec::with_capacity(messages.len());
+    let mut others = as_of::Others::default();
+    for (id, row, version, position) in messages {
+        let row: AnyRow = Box::new(row);
+        let folded = (&row, version, position);
+        shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut others).await?);
+    }
+    Ok(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kernel::fold::tests::{SUBJECT, at, event, folded, id, recorded, refuses_strangers};
+
+    fn queued() -> Event {
+        event::<Conversation>("message_queued", json!({ "message_id": id(3), "body": "Hello", "quick_reply": id(4) }))
+    }
+
+    #[test]
+    fn a_message_of_ours_is_sent_delivered_and_read() {
+        refuses_strangers::<ConversationMessages, Conversation>(&queued());
+        let failed = Event::MessageFailed { message_id: id(3), error: "number unknown".into() };
+        let row = folded::<ConversationMessages, Conversation>([queued(), failed.clone()]).unwrap();
+        assert_eq!((row.delivery, row.delivery_error.as_deref()), (Some(Delivery::Failed), Some("number unknown")));
+        assert_eq!((row.author_kind, row.author_id), (Some(AuthorKind::User), Some(id(10))));
+        assert_eq!((row.conversation_id, row.quick_reply_id, row.written_at), (SUBJECT, Some(id(4)), at(0)));
+        let sent = Event::MessageSent { message_id: id(3), external_id: Some("w1".into()) };
+        let (delivered, read) =
+            (Event::MessageDelivered { message_id: id(3) }, Event::MessageRead { message_id: id(3) });
+        let row = folded::<ConversationMessages, Conversation>([queued(), failed, sent, delivered, read]).unwrap();
+        assert_eq!(
+            (row.delivery, row.delivery_error, row.external_id.as_deref()),
+            (Some(Delivery::Read), None, Some("w1"))
+        );
+        assert_eq!((row.sent_at, row.delivered_at, row.read_at), (Some(at(2)), Some(at(3)), Some(at(4))));
+    }
+
+    #[test]
+    fn the_other_side_writes_in_its_own_name() {
+        let received = json!({ "message_id": id(3), "body": "Good day", "external_id": "w0" });
+        let row = folded::<ConversationMessages, Conversation>([event::<Conversation>("message_received", received)]);
+        let row = row.unwrap();
+        assert_eq!((row.direction, row.author_kind, row.delivery), (Direction::Received, None, None));
+        assert_eq!(row.external_id.as_deref(), Some("w0"));
+    }
+
+    #[test]
+    fn events_touch_the_message_they_are_about() {
+        let keys = |event: &Event| ConversationMessages::keys(&recorded::<Conversation>(0, event));
+        assert!(matches!(keys(&queued()), Keys::One(_)));
+        assert_eq!(keys(&queued()), keys(&Event::MessageRead { message_id: id(3) }));
+        assert_eq!(keys(&Event::Closed), Keys::None);
+        let broken = Recorded { data: "{}".into(), ..recorded::<Conversation>(0, &queued()) };
+        assert_eq!(ConversationMessages::keys(&broken), Keys::One(SUBJECT));
+        assert!(ConversationMessages::apply(SUBJECT, None, &broken).is_err());
+    }
+}

@@ -1,0 +1,20 @@
+//! What all the others stand on.
+
+pub(crate) mod as_of;
+pub mod author;
+pub mod collation;
+pub(crate) mod cursor;
+pub(crate) mod custom_names;
+pub(crate) mod engine;
+pub(crate) mod fold;
+pub(crate) mod list;
+pub(crate) mod model;
+pub(crate) mod models;
+pub(crate) mod rebuild;
+pub(crate) mod record;
+pub mod redirects;
+pub(crate) mod registry;
+pub(crate) mod sql;
+pub(crate) mod then;
+pub(crate) mod times;
+pub(crate) mod totals;

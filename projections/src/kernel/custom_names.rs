@@ -1,0 +1,100 @@
+//! The names of the records that custom fields refer to, joined when records are read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use domain::{
+    Id,
+    kernel::custom::{Definitions, FieldType, Target},
+};
+use eventstore::Log;
+use serde_json::{Map, Value, json, value::RawValue};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    AsOf, Error,
+    kernel::{registry, then::Then},
+};
+
+/// JSON as it goes out.
+fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
+    RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// Adds `custom_names` to records that have `custom`: by key, the name of the record that the field refers to. Nothing is
+/// added where no field of the kind is a reference.
+///
+/// # Errors
+/// When the database fails.
+pub async fn name_custom(
+    pool: &PgPool,
+    tenant: Id,
+    definitions: &Definitions,
+    records: &mut [Box<RawValue>],
+) -> Result<(), Error> {
+    add(pool, tenant, definitions, None, records).await
+}
+
+/// The same; `then` says as of when.
+pub(crate) async fn add(
+    pool: &PgPool,
+    tenant: Id,
+    definitions: &Definitions,
+    mut then: Option<(&Log, &mut Then, AsOf)>,
+    records: &mut [Box<RawValue>],
+) -> Result<(), Error> {
+    let fields: BTreeMap<&str, Target> = definitions
+        .iter()
+        .filter(|(_, field)| field.field_type == FieldType::Reference)
+        .filter_map(|(key, field)| Some((key.as_str(), field.target?)))
+        .collect();
+    if fields.is_empty() || records.is_empty() {
+        return Ok(());
+    }
+    let custom: Vec<Map<String, Value>> = records.iter().map(|record| custom_of(record)).collect();
+    let mut names: HashMap<(Target, String), String> = HashMap::new();
+    for target in [Target::Contact, Target::Company, Target::User, Target::Product, Target::Property] {
+        let keys: Vec<&str> = fields.iter().filter(|(_, of)| **of == target).map(|(key, _)| *key).collect();
+        let ids = custom.iter().flat_map(|custom| keys.iter().filter_map(move |key| custom.get(*key)?.as_str()));
+        let ids: BTreeSet<String> = ids.map(ToOwned::to_owned).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        if let Some((log, then, at)) = &mut then {
+            for id in ids {
+                let Ok(parsed) = id.parse() else { continue };
+                let name = then.name(log, tenant, target.kind(), parsed, *at).await?;
+                names.extend(name.map(|name| ((target, id), name)));
+            }
+            continue;
+        }
+        let statement =
+            format!("select id, name from {} where tenant_id = $1 and id = any ($2)", registry::listing(target.kind()));
+        let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(statement))
+            .bind(tenant.to_string())
+            .bind(ids.into_iter().collect::<Vec<_>>())
+            .fetch_all(pool)
+            .await?;
+        names.extend(found.into_iter().map(|(id, name)| ((target, id), name)));
+    }
+    for (record, custom) in records.iter_mut().zip(custom) {
+        let named = fields.iter().filter_map(|(key, target)| {
+            let id = custom.get(*key)?.as_str()?.to_owned();
+            Some(((*key).to_owned(), json!(names.get(&(*target, id))?)))
+        });
+        let named: Map<String, Value> = named.collect();
+        let text = record.get().trim_end();
+        if let Some(fields) = text.strip_suffix('}') {
+            *record = raw(format!("{fields},\"custom_names\":{}}}", Value::Object(named)))?;
+        }
+    }
+    Ok(())
+}
+
+fn custom_of(record: &RawValue) -> Map<String, Value> {
+    #[derive(serde::Deserialize)]
+    struct Custom {
+        #[serde(default)]
+        custom: Map<String, Value>,
+    }
+    serde_json::from_str::<Custom>(record.get()).map(|record| record.custom).unwrap_or_default()
+}

@@ -1,0 +1,738 @@
+//! Lists: filter, sort and pages of any read model, each page a range scan of an index; and single records.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+
+use domain::{
+    Country, FieldError, Id,
+    catalogue::listed::{self, Name},
+    kernel::{
+        custom::{self, Definitions},
+        filter::{FieldKind, Fields, Filter, Scalar},
+    },
+};
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde_json::{Value, value::RawValue};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    ReadModel,
+    kernel::{
+        collation::ROOT,
+        cursor::Cursor,
+        model::{Model, models},
+        redirects::{self, Refers},
+        registry,
+        sql::{self, Sql},
+        then::{instead, names_any},
+        times,
+    },
+};
+
+/// A column of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name, the same in the table and in the API; `total.amount` is a member of the column `total`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: FieldKind,
+    /// Whether it may be without a value.
+    pub nullable: bool,
+    /// Whether a list can be sorted by it.
+    pub sortable: bool,
+    /// Whether records for which it is true are left out unless the filter asks about it.
+    pub hides: bool,
+    /// The further table that has its index, where the list itself has none.
+    pub beside: Option<&'static str>,
+    /// The records that it refers to, if they may be merged: filters and answers follow those that go on for them.
+    pub refers: Option<Refers>,
+    /// What it tells is what other records are called: the table does not have it, and filters alone ask about it.
+    pub names: Option<&'static Name>,
+}
+
+impl Column {
+    const fn new(name: &'static str, kind: FieldKind) -> Column {
+        Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None, names: None }
+    }
+
+    /// A column of text that people type: names, cities, titles.
+    pub const fn text(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Text)
+    }
+
+    /// A column of words or codes that programs choose: statuses, kinds, currencies.
+    pub const fn word(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Word)
+    }
+
+    /// A column of e-mail addresses.
+    pub const fn email(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Email)
+    }
+
+    /// A column of phone numbers as they were typed.
+    pub const fn phone(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Phone)
+    }
+
+    /// A column of whole numbers.
+    pub const fn integer(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Integer)
+    }
+
+    /// A column of exact decimals, which the table has as text.
+    pub const fn decimal(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Decimal)
+    }
+
+    /// A column of calendar days.
+    pub const fn date(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Date)
+    }
+
+    /// A column of instants.
+    pub const fn time(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Time)
+    }
+
+    /// A column that is true or false.
+    pub const fn bool(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Bool)
+    }
+
+    /// A column of ids.
+    pub const fn id(name: &'static str) -> Column {
+        Column::new(name, FieldKind::Id)
+    }
+
+    /// A column of sets of words or ids; a list cannot be sorted by it.
+    pub const fn set(name: &'static str) -> Column {
+        Column { sortable: false, ..Column::new(name, FieldKind::Set) }
+    }
+
+    /// A column of sets of texts that people type.
+    pub const fn tags(name: &'static str) -> Column {
+        Column { sortable: false, ..Column::new(name, FieldKind::Tags) }
+    }
+
+    /// A column of ids of records that may be merged.
+    pub const fn reference(name: &'static str, refers: Refers) -> Column {
+        Column::id(name).of(refers)
+    }
+
+    /// What the records are called that another column refers to, for filters.
+    pub const fn called(name: &'static Name) -> Column {
+        Column { sortable: false, nullable: true, names: Some(name), ..Column::new(name.field, name.kind) }
+    }
+
+    /// The same, of ids of records that may be merged. [`Listed::SELECT`] and [`Listed::JOINS`] take it from `r`, which has
+    /// those that go on for merged ones.
+    #[must_use]
+    pub const fn of(self, refers: Refers) -> Column {
+        Column { refers: Some(refers), ..self }
+    }
+
+    /// The same, but records for which it is true, or which have a value, are left out unless the filter asks about it.
+    #[must_use]
+    pub const fn hiding(self) -> Column {
+        Column { hides: true, ..self }
+    }
+
+    /// The same, but filtered and sorted by the further table `read_<table>`, which has it under the same ids, with an
+    /// index. For what changes with nearly every event: an index of the list on it would make each change a change of all
+    /// the list's indexes, ten times as dear.
+    #[must_use]
+    pub const fn beside(self, table: &'static str) -> Column {
+        Column { beside: Some(table), ..self }
+    }
+
+    /// The column in SQL, where rows are looked for.
+    pub(crate) fn expression(&self) -> String {
+        match self.beside {
+            Some(table) => format!("read_{table}.{}", self.name),
+            None => sql::column(self.name, self.kind),
+        }
+    }
+
+    /// The same, but it may be without a value.
+    #[must_use]
+    pub const fn nullable(self) -> Column {
+        Column { nullable: true, ..self }
+    }
+}
+
+/// One step of a sort order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// The column.
+    pub column: &'static str,
+    /// Greatest first. Without a value counts as greater than any value.
+    pub descending: bool,
+}
+
+impl Sort {
+    /// Smallest first.
+    pub const fn ascending(column: &'static str) -> Sort {
+        Sort { column, descending: false }
+    }
+
+    /// Greatest first.
+    pub const fn descending(column: &'static str) -> Sort {
+        Sort { column, descending: true }
+    }
+}
+
+/// A read model that is listed, filtered, sorted and read one by one.
+pub trait Listed: ReadModel {
+    /// The name of its collection in paths: `tickets`.
+    const PATH: &'static str;
+    /// Whether it is a list; false where another read model lists the same records.
+    const LISTED: bool = true;
+    /// Whether its records are read one by one; false where another read model shows more of them.
+    const SINGLE: bool = true;
+    /// The kind of record whose `<kind>.read` permission is needed.
+    const READ: &'static str;
+    /// What a record looks like in the API. Documents [`Listed::SELECT`]; a test holds the two together.
+    type View: JsonSchema;
+    /// The id that a path segment means, where it is not the id itself.
+    fn id_of(_tenant: Id, segment: &str) -> Option<Id> {
+        segment.parse().ok()
+    }
+    /// The record whose stream tells of the one with this id, where it is not its own.
+    fn stream_of(_tenant: Id, id: Id) -> Id {
+        id
+    }
+    /// The columns by which it is filtered and sorted; `id` is among them.
+    const COLUMNS: &'static [Column];
+    /// The kind whose custom fields its `custom` column holds.
+    const CUSTOM: Option<&'static str> = None;
+    /// What a record must fulfil to be in the list at all: SQL on `t`, and the same in words.
+    const ONLY: Option<(&'static str, &'static str)> = None;
+    /// What a record must fulfil to be shown to others than colleagues.
+    fn outside() -> Option<Filter> {
+        None
+    }
+    /// Other read models whose records name this one, though it does not name them: all of theirs count.
+    const NAMED_BY: &'static [&'static str] = &[];
+    /// The column that names a kind of record: what tells of one whose feature is off is in no list.
+    const ABOUT: Option<&'static str> = None;
+    /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
+    const FOLLOWS: &'static [&'static str] = &[];
+    /// Conditions that show hidden merged records too, besides one on `merged_into`: a field that is asked for one of
+    /// several values, and which value if not any.
+    const SHOWS_MERGED: &'static [(&'static str, Option<&'static str>)] = &[("id", None)];
+    /// The order unless another is asked for; `id` follows.
+    const DEFAULT_SORT: &'static [Sort];
+    /// The output columns of a row `t`, joined rows included.
+    const SELECT: &'static str;
+    /// Left joins that add to the rows of one page, by primary keys.
+    const JOINS: &'static str = "";
+}
+
+/// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
+pub fn needs<M: Listed>() -> Arc<[&'static str]> {
+    type Known = HashMap<&'static str, Arc<[&'static str]>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let known = KNOWN.lock().get(M::NAME).cloned();
+    known.unwrap_or_else(|| {
+        let needs: Arc<[&'static str]> = mentioned::<M>().into();
+        KNOWN.lock().insert(M::NAME, Arc::clone(&needs));
+        needs
+    })
+}
+
+fn mentioned<M: Listed>() -> Vec<&'static str> {
+    let only = M::ONLY.map_or("", |(sql, _)| sql);
+    let sql = format!("{} {} {} {only}", registry::view(M::NAME), M::SELECT, M::JOINS);
+    let is_mentioned = |model: &&Model| model.names().map(registry::view).any(|view| mentions(&sql, &view));
+    let models = models().into_iter().filter(is_mentioned);
+    // What names records of any kind reads the lists of all of them.
+    let listings = registry::listings().filter(|_| names_any::<M>());
+    let mut found: Vec<_> = models.chain(listings).map(|model| model.name).chain(redirects::follows::<M>()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Whether a name stands in SQL as a whole word.
+fn mentions(sql: &str, name: &str) -> bool {
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    sql.match_indices(name).any(|(at, _)| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word))
+}
+
+/// Does the same for every list.
+pub trait ListVisitor {
+    /// Does it for `M`.
+    fn visit<M: Listed>(&mut self);
+}
+
+/// Whether, and how well, the whole list is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// Not at all.
+    #[default]
+    None,
+    /// Exactly: costs a scan of all that match.
+    Exact,
+    /// As the planner of the database guesses.
+    Estimate,
+}
+
+/// Most rows on a page.
+pub const MAX_LIMIT: u32 = 200;
+/// Rows on a page unless told otherwise.
+pub const DEFAULT_LIMIT: u32 = 50;
+
+/// What is asked of a list.
+#[derive(Clone, Debug)]
+pub struct ListRequest {
+    /// What matches.
+    pub filter: Filter,
+    /// In what order; empty for the usual one.
+    pub sort: Vec<Sort>,
+    /// Rows on a page, at most [`MAX_LIMIT`].
+    pub limit: u32,
+    /// The page after this cursor.
+    pub after: Option<String>,
+    /// Whether to count.
+    pub count: Count,
+    /// In whose order names are sorted: a collation of the database, as [`crate::kernel::collation::of`] finds it.
+    pub collation: Cow<'static, str>,
+}
+
+impl Default for ListRequest {
+    fn default() -> Self {
+        let limit = DEFAULT_LIMIT;
+        ListRequest {
+            filter: Filter::EVERYTHING,
+            sort: Vec::new(),
+            limit,
+            after: None,
+            count: Count::None,
+            collation: Cow::Borrowed(ROOT),
+        }
+    }
+}
+
+impl ListRequest {
+    /// Reads the parts as they stand in an address or a body. `sort` is `-priority,opened_at`; a limit of 0 or above
+    /// [`MAX_LIMIT`] becomes the nearest that is allowed.
+    ///
+    /// # Errors
+    /// Every fault with its place: `/filter/...`, `/sort`.
+    pub fn parse<M: Listed>(
+        filter: Option<&Value>,
+        sort: Option<&str>,
+        custom: &Definitions,
+        country: Option<Country>,
+    ) -> Result<ListRequest, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let filter = match filter {
+            Some(filter) => Filter::parse(filter, &columns_of::<M>(custom, country)).unwrap_or_else(|faults| {
+                errors.extend(faults.into_iter().map(|fault| {
+                    let pointer = format!("/filter{}", fault.pointer);
+                    FieldError { pointer, ..fault }
+                }));
+                Filter::EVERYTHING
+            }),
+            None => Filter::EVERYTHING,
+        };
+        let sort = sort_of::<M>(sort.unwrap_or_default()).unwrap_or_else(|fault| {
+            errors.push(fault);
+            Vec::new()
+        });
+        if errors.is_empty() { Ok(ListRequest { filter, sort, ..ListRequest::default() }) } else { Err(errors) }
+    }
+
+    /// Refuses a cursor that is none of this list, filter and order.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_after<M: Listed>(&self) -> Result<(), FieldError> {
+        cursor::<M>(self, &steps::<M>(&self.sort, &self.collation)).map(drop)
+    }
+}
+
+fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
+    let mut sort: Vec<Sort> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let name = part.strip_prefix('-').unwrap_or(part);
+        let Some(column) = M::COLUMNS.iter().find(|column| column.sortable && column.name == name) else {
+            let names: Vec<_> = M::COLUMNS.iter().filter(|column| column.sortable).map(|column| column.name).collect();
+            return Err(FieldError {
+                pointer: "/sort".into(),
+                code: "sort_field_unknown".into(),
+                detail: format!("There is no field {name} to sort by; there are {}.", names.join(", ")),
+            });
+        };
+        if sort.iter().all(|earlier| earlier.column != column.name) {
+            sort.push(Sort { column: column.name, descending: part.starts_with('-') });
+        }
+    }
+    Ok(sort)
+}
+
+/// The fields by which a list is filtered: its columns, and its kind's custom fields. Phone numbers of `country` are
+/// written without its code.
+pub fn columns_of<M: Listed>(custom: &Definitions, country: Option<Country>) -> impl Fields + use<'_, M> {
+    ListFields {
+        of: M::READ,
+        columns: M::COLUMNS,
+        custom: if M::CUSTOM.is_some() { Some(custom) } else { None },
+        country,
+    }
+}
+
+struct ListFields<'a> {
+    /// The kind of its records.
+    of: &'static str,
+    columns: &'static [Column],
+    custom: Option<&'a Definitions>,
+    country: Option<Country>,
+}
+
+impl Fields for ListFields<'_> {
+    fn kind(&self, field: &str) -> Option<FieldKind> {
+        match field.strip_prefix("custom.") {
+            Some(path) => {
+                let custom = self.custom?;
+                custom::filtered(path, |key| custom.get(key).map(|field| field.field_type))
+            }
+            None => self.columns.iter().find(|column| column.name == field).map(|column| column.kind),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let custom = self.custom.iter().flat_map(|custom| custom.iter());
+        let custom = custom.flat_map(|(key, field)| custom::filter_names(key, field.field_type));
+        let custom = custom.map(|path| format!("custom.{path}"));
+        self.columns.iter().map(|column| column.name.to_owned()).chain(custom).collect()
+    }
+
+    /// As rules call it: with the kind before it, or under its former name.
+    fn called(&self, field: &str) -> Option<String> {
+        let own = field.strip_prefix(self.of).and_then(|rest| rest.strip_prefix('.')).unwrap_or(field);
+        let is_column = |name: &str| self.columns.iter().any(|column| column.name == name);
+        let present = if is_column(own) { own } else { listed::present(self.of, own).unwrap_or(own) };
+        (present != field && (is_column(present) || present.starts_with("custom."))).then(|| present.to_owned())
+    }
+
+    fn country(&self) -> Option<Country> {
+        self.country
+    }
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The records, each the JSON that goes out.
+    pub data: Vec<Box<RawValue>>,
+    /// The cursor of the next page; `None` on the last.
+    pub next: Option<String>,
+    /// How many match in all, if it was asked.
+    pub total: Option<i64>,
+}
+
+/// One record.
+#[derive(Debug)]
+pub struct Record {
+    /// The JSON that goes out.
+    pub data: Box<RawValue>,
+    /// Version of its stream: what its `ETag` says.
+    pub version: i64,
+    /// Position of its last event.
+    pub position: i64,
+}
+
+/// Why a list or a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is none, or belongs to another filter or order.
+    #[error("{}", .0.detail)]
+    Cursor(FieldError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+}
+
+/// A step of the order with what the cursor says of it.
+pub(crate) struct Step {
+    column: &'static Column,
+    /// The column in SQL.
+    expression: String,
+    descending: bool,
+}
+
+impl Step {
+    fn new(column: &'static Column, descending: bool, collation: &str) -> Step {
+        let expression = match column.kind {
+            FieldKind::Text => format!("({}) collate \"{collation}\"", column.expression()),
+            _ => column.expression(),
+        };
+        Step { column, expression, descending }
+    }
+}
+
+/// The order asked for, with `id` as its last step.
+fn steps<M: Listed>(sort: &[Sort], collation: &str) -> Vec<Step> {
+    let sort = if sort.is_empty() { M::DEFAULT_SORT } else { sort };
+    let mut steps: Vec<Step> = sort
+        .iter()
+        .filter_map(|sort| {
+            let column = M::COLUMNS.iter().find(|column| column.name == sort.column && column.sortable)?;
+            Some(Step::new(column, sort.descending, collation))
+        })
+        .collect();
+    if steps.iter().all(|step| step.column.name != "id") {
+        const ID: &Column = &Column::id("id");
+        steps.push(Step::new(ID, false, collation));
+    }
+    steps
+}
+
+/// The order as text: part of what a cursor is bound to.
+fn named(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("{}{}", if step.descending { "-" } else { "+" }, step.column.name)).collect()
+}
+
+/// Where rows come from, the filter, and what a list leaves out unless it is asked for.
+pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step]) {
+    sql.push(" from read_").push(M::NAME).push(" t");
+    for column in M::COLUMNS {
+        let Some(table) = column.beside else { continue };
+        if filter.mentions(column.name) || steps.iter().any(|step| step.column.name == column.name) {
+            sql.push(&format!(" join read_{table} on read_{table}.tenant_id = t.tenant_id and read_{table}.id = t.id"));
+        }
+    }
+    sql.push(" where t.tenant_id = ").again(0);
+    if *filter != Filter::EVERYTHING {
+        sql.push(" and (").filter(filter).push(")");
+    }
+    for column in M::COLUMNS.iter().filter(|column| column.hides && !filter.mentions(column.name)) {
+        match column.kind {
+            FieldKind::Bool => sql.push(" and not t.").push(column.name),
+            _ if M::SHOWS_MERGED.iter().any(|(field, value)| filter.asks_for(field, *value)) => continue,
+            _ => sql.push(" and t.").push(column.name).push(" is null"),
+        };
+    }
+    if let Some((only, _)) = M::ONLY {
+        sql.push(" and ").push(only);
+    }
+}
+
+/// One page of a tenant's list.
+///
+/// # Errors
+/// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
+pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
+    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
+    let (statement, cursor) = statement::<M>(tenant, request, &filter)?;
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    let more = rows.len() > limit as usize;
+    if more {
+        rows.pop();
+    }
+    let next = match rows.last() {
+        Some((_, keys)) if more => Some(cursor.write(keys)),
+        _ => None,
+    };
+    let total = match request.count {
+        Count::None => None,
+        Count::Exact => Some(count::<M>(pool, tenant, &filter).await?),
+        Count::Estimate => Some(estimate::<M>(pool, tenant, &filter).await?),
+    };
+    let data = raws::<M>(rows.into_iter().map(|(json, _)| json))?;
+    Ok(Page { data, next, total })
+}
+
+/// The statement of a page, one row more than asked for, and what writes the cursor of the next. `filter` is what was
+/// asked for, with merged records followed; a cursor is bound to what was asked for.
+fn statement<M: Listed>(tenant: Id, request: &ListRequest, filter: &Filter) -> Result<(Sql, Cursor), ListError> {
+    let steps = steps::<M>(&request.sort, &request.collation);
+    let (cursor, after) = cursor::<M>(request, &steps).map_err(ListError::Cursor)?;
+    let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
+    Ok((page::<M>(tenant, filter, &steps, after.as_deref(), rows), cursor))
+}
+
+/// The sort keys of the row after which a page begins; `None` for those without a value.
+type Keys = Vec<Option<Scalar>>;
+
+/// What writes the cursors of a list, and where the page that is asked for begins.
+fn cursor<M: Listed>(request: &ListRequest, steps: &[Step]) -> Result<(Cursor, Option<Keys>), FieldError> {
+    // In another language another row comes next.
+    let order = format!("{} {}", named(steps), request.collation);
+    let cursor = Cursor::new(M::NAME, &order, &request.filter);
+    let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
+    let after = request.after.as_deref().map(|after| cursor.read(after, &kinds)).transpose()?;
+    Ok((cursor, after))
+}
+
+/// Rows of a list as they are told.
+pub(crate) fn raws<M: Listed>(rows: impl IntoIterator<Item = String>) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let names = times::names::<M>();
+    let raw = |json| RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)));
+    rows.into_iter().map(|row| raw(times::told(row, &names))).collect()
+}
+
+fn raw<M: Listed>(row: String) -> Result<Box<RawValue>, sqlx::Error> {
+    raws::<M>([row])?.pop().ok_or(sqlx::Error::RowNotFound)
+}
+
+/// The statement of one page: its rows by index alone, joined and made JSON afterwards.
+fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[Option<Scalar>]>, rows: i64) -> Sql {
+    let mut sql = Sql::over::<M>();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
+    let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
+    // The condition is the same in every branch, and so are its placeholders.
+    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over::<M>() };
+    condition::<M>(&mut shared, filter, steps);
+    sql.values = shared.values;
+    let condition = shared.text;
+    // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
+    let limit = format!(" limit {rows}");
+    let several = branches.len() > 1;
+    for (index, branch) in branches.into_iter().enumerate() {
+        sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
+        for part in branch {
+            sql.push(" and ").push(part.column).push(part.op);
+            if let Some(value) = part.value {
+                sql.bind(value.clone());
+            }
+        }
+        sql.push(" order by ");
+        for (index, step) in steps.iter().enumerate() {
+            sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
+            sql.push(if step.descending { " desc" } else { "" });
+        }
+        sql.push(&limit).push(")");
+    }
+    if several {
+        sql.push(&limit);
+    }
+    sql.push(") t) select (select row_to_json(v) from (select ");
+    sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
+    for (index, step) in steps.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { ", " }).push(&sql::column(step.column.name, step.column.kind));
+        // As text no reader rounds it.
+        sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
+    }
+    sql.push(")::text from ").push(&redirects::shown::<M>("page", None)).push(" order by t.ordinal");
+    sql
+}
+
+/// One condition of a branch.
+struct Part<'a> {
+    column: &'a str,
+    op: &'static str,
+    value: Option<&'a Scalar>,
+}
+
+/// What lies beyond a row in a mixed order, as ranges of an index, nearest first: all steps but the last equal and the
+/// last beyond, then all but the last two equal and the next one beyond, and so on. Without a value counts as greatest.
+fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'a>>> {
+    let mut branches = Vec::new();
+    let pairs: Vec<_> = steps.iter().zip(keys).collect();
+    for turn in (0..pairs.len()).rev() {
+        let Some((equal, [(step, key), ..])) = pairs.split_at_checked(turn) else { continue };
+        let with = |beyond: Part<'a>| {
+            let equal = equal.iter().map(|(step, key)| match key {
+                Some(value) => Part { column: &step.expression, op: " = ", value: Some(value) },
+                None => Part { column: &step.expression, op: " is null", value: None },
+            });
+            equal.chain([beyond]).collect::<Vec<_>>()
+        };
+        let column = step.expression.as_str();
+        match (key, step.descending) {
+            (Some(value), false) => {
+                branches.push(with(Part { column, op: " > ", value: Some(value) }));
+                if step.column.nullable {
+                    branches.push(with(Part { column, op: " is null", value: None }));
+                }
+            }
+            (Some(value), true) => branches.push(with(Part { column, op: " < ", value: Some(value) })),
+            (None, false) => {}
+            (None, true) => branches.push(with(Part { column, op: " is not null", value: None })),
+        }
+    }
+    branches
+}
+
+async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::over::<M>();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("select count(*)");
+    condition::<M>(&mut sql, filter, &[]);
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    Ok(count)
+}
+
+async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::over::<M>();
+    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    sql.push("explain (format json) select 1");
+    condition::<M>(&mut sql, filter, &[]);
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
+}
+
+/// How the database would find one page of a list, in its own words: for tests and for operators.
+///
+/// # Errors
+/// As [`list`].
+pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<String, ListError> {
+    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
+    let mut statement = statement::<M>(tenant, request, &filter)?.0;
+    statement.text.insert_str(0, "explain ");
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
+}
+
+/// One record of a tenant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<Record>, sqlx::Error> {
+    let statement = format!(
+        "select (select row_to_json(v) from (select {}) v)::text, t.version, t.position
+         from {} where t.tenant_id = $1 and t.id = $2",
+        M::SELECT,
+        redirects::shown::<M>(&format!("read_{}", M::NAME), None)
+    );
+    let found: Option<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .fetch_optional(pool)
+        .await?;
+    found.map(|(json, version, position)| Ok(Record { data: raw::<M>(json)?, version, position })).transpose()
+}
+
+/// A row that is not in the table, shown as one that is. `past` says who went on for whom then, `then` has the rows of other
+/// records as they were.
+pub(crate) async fn shown<M: Listed>(
+    pool: &PgPool,
+    row: &Value,
+    past: &Value,
+    then: &Value,
+) -> Result<Box<RawValue>, sqlx::Error> {
+    let source = format!("json_populate_record(null::read_{}, $1::text::json)", M::NAME);
+    let statement = format!(
+        "select (select row_to_json(v) from (select {}) v)::text from {} where $3::text is not null",
+        M::SELECT,
+        redirects::shown::<M>(&source, Some("$2::text"))
+    );
+    let query = sqlx::query_scalar(AssertSqlSafe(instead(statement, then, "$3")))
+        .bind(row.to_string())
+        .bind(past.to_string())
+        .bind(then.to_string());
+    raw::<M>(query.fetch_one(pool).await?)
+}

@@ -1,0 +1,189 @@
+//! A read model whose types are known to its own code alone, so that what carries read models is compiled once.
+
+use std::any::Any;
+
+use domain::Id;
+use eventstore::Recorded;
+use serde_json::Value;
+
+use crate::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, visit_all};
+
+/// A row of some read model.
+pub(crate) type AnyRow = Box<dyn Any + Send + Sync>;
+
+/// [`ReadModel::fold`] on such rows.
+pub(crate) type Fold = fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable>;
+
+/// What a [`ReadModel`] says, and the few things that must know the type of its rows.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// [`ReadModel::NAME`].
+    pub(crate) name: &'static str,
+    /// [`ReadModel::VERSION`].
+    pub(crate) version: i32,
+    /// [`ReadModel::KINDS`].
+    pub(crate) kinds: &'static [&'static str],
+    /// [`ReadModel::TALLY`].
+    pub(crate) tally: Option<&'static str>,
+    /// [`ReadModel::FURTHER`].
+    pub(crate) further: &'static [&'static str],
+    /// [`ReadModel::keys`].
+    pub(crate) keys: fn(&Recorded) -> Keys,
+    /// [`ReadModel::fold`].
+    pub(crate) fold: Fold,
+    /// A row from its JSON.
+    pub(crate) read: fn(&str) -> serde_json::Result<AnyRow>,
+    /// Appends the JSON of a row.
+    pub(crate) write: fn(&AnyRow, &mut Vec<u8>) -> serde_json::Result<()>,
+    /// [`ReadModel::tally`].
+    pub(crate) counts: fn(&AnyRow) -> Vec<Tally>,
+}
+
+impl Model {
+    /// That of a type.
+    pub(crate) const fn of<M: ReadModel>() -> &'static Model {
+        const {
+            &Model {
+                name: M::NAME,
+                version: M::VERSION,
+                kinds: M::KINDS,
+                tally: M::TALLY,
+                further: M::FURTHER,
+                keys: M::keys,
+                fold: fold::<M>,
+                read: read::<M>,
+                write: write::<M>,
+                counts: counts::<M>,
+            }
+        }
+    }
+
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Model> {
+        models().into_iter().find(|model| model.name == name)
+    }
+
+    /// The names of all that is stored of it: its rows, its counters, its further tables.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        [self.name].into_iter().chain(self.tally).chain(self.further.iter().copied())
+    }
+
+    /// Folds some events of one row in memory: the row, its version and the position of its last event.
+    ///
+    /// # Errors
+    /// When one of them cannot be understood.
+    pub(crate) fn fold_row(&self, id: Id, events: &[Recorded]) -> Result<Option<(AnyRow, i64, i64)>, Unreadable> {
+        let mut row = None;
+        let (mut version, mut position) = (-1, 0);
+        let mut further = Further::default();
+        for event in events {
+            row = (self.fold)(id, row, event, &mut further)?;
+            (version, position) = (event.version, event.position);
+        }
+        Ok(row.map(|row| (row, version, position)))
+    }
+
+    /// A row as its table has it.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub(crate) fn stored(
+        &self,
+        tenant: &str,
+        id: Id,
+        (row, version, position): (&AnyRow, i64, i64),
+    ) -> serde_json::Result<Value> {
+        let mut json = Vec::new();
+        self.write_stored(tenant, id, (row, version, position), &mut json)?;
+        serde_json::from_slice(&json)
+    }
+
+    /// Appends the JSON of a row as its table has it.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub(crate) fn write_stored(
+        &self,
+        tenant: &str,
+        id: Id,
+        (row, version, position): (&AnyRow, i64, i64),
+        json: &mut Vec<u8>,
+    ) -> serde_json::Result<()> {
+        let own = format!("{{\"tenant_id\":\"{tenant}\",\"id\":\"{id}\",\"version\":{version},\"position\":{position}");
+        json.extend_from_slice(own.as_bytes());
+        let begin = json.len();
+        (self.write)(row, json)?;
+        // An object after an object is one object.
+        match json.get(begin + 1) {
+            Some(b'}') => json.truncate(begin),
+            _ => {
+                if let Some(brace) = json.get_mut(begin) {
+                    *brace = b',';
+                }
+                return Ok(());
+            }
+        }
+        json.push(b'}');
+        Ok(())
+    }
+}
+
+/// Every read model, in the order of the catalogue.
+pub(crate) fn models() -> Vec<&'static Model> {
+    struct Collect(Vec<&'static Model>);
+    impl Visitor for Collect {
+        fn visit<M: ReadModel>(&mut self) {
+            self.0.push(Model::of::<M>());
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    visit_all(&mut collect);
+    collect.0
+}
+
+/// A row of `M`. Only rows that `M` made come here.
+fn typed<M: ReadModel>(row: AnyRow) -> Option<M::Row> {
+    row.downcast::<M::Row>().ok().map(|row| *row)
+}
+
+fn fold<M: ReadModel>(
+    id: Id,
+    row: Option<AnyRow>,
+    event: &Recorded,
+    further: &mut Further,
+) -> Result<Option<AnyRow>, Unreadable> {
+    let row = M::fold(id, row.and_then(typed::<M>), event, further)?;
+    Ok(row.map(|row| Box::new(row) as AnyRow))
+}
+
+fn read<M: ReadModel>(json: &str) -> serde_json::Result<AnyRow> {
+    Ok(Box::new(serde_json::from_str::<M::Row>(json)?))
+}
+
+fn write<M: ReadModel>(row: &AnyRow, json: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(json, &row.downcast_ref::<M::Row>())
+}
+
+fn counts<M: ReadModel>(row: &AnyRow) -> Vec<Tally> {
+    row.downcast_ref::<M::Row>().map(M::tally).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kernel::{fold::tests::id, redirects};
+
+    #[test]
+    fn a_row_stands_in_its_table_beside_what_the_engine_keeps() {
+        let row: AnyRow = Box::new(redirects::Row { kind: "ticket".into(), record_id: id(1), into_id: None });
+        let stored = Model::of::<redirects::Redirects>().stored("t", id(7), (&row, 3, 9)).unwrap();
+        let expected = json!({
+            "tenant_id": "t", "id": id(7), "version": 3, "position": 9, "kind": "ticket", "record_id": id(1), "into_id": null,
+        });
+        assert_eq!(stored, expected);
+        assert!(models().len() > 30);
+        assert_eq!(Model::named("feed").unwrap().name, "feed");
+    }
+}

@@ -1,0 +1,4 @@
+//! The inbox: conversations, their labels and quick replies.
+
+pub(crate) mod inbox;
+pub(crate) mod replies;

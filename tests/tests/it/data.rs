@@ -1,0 +1,5 @@
+//! What is brought in from elsewhere.
+
+pub(crate) mod backup;
+pub(crate) mod imports;
+pub(crate) mod takeover;
