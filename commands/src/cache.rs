@@ -9,6 +9,7 @@ use domain::{
 use eventstore::{Log, Recorded};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
+use uuid::Uuid;
 
 /// What a state belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +23,20 @@ pub(crate) struct Key {
 #[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) version: i64,
+    /// The event of that version; nil when there is none.
+    pub(crate) event_id: Uuid,
+    /// The version of its latest snapshot, as far as known here; -1 when there is none.
+    pub(crate) snapshot: i64,
     pub(crate) state: AnyState,
     pub(crate) fold: Fold,
+}
+
+impl Known {
+    /// A record that has no events.
+    pub(crate) fn nothing(fold: Fold) -> Known {
+        // To a fold, any state that is not its own is none.
+        Known { version: -1, event_id: Uuid::nil(), snapshot: -1, state: Arc::new(()), fold }
+    }
 }
 
 /// Recent aggregates. An append that relies on an outdated one conflicts, and it is loaded anew; whoever appends nothing
@@ -96,11 +109,13 @@ impl Cache {
         if known.version >= event.version {
             return;
         }
-        let folded =
-            (known.fold)(Some(&known.state), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
+        let folded = (known.fold)(
+            Some(known.state.clone()),
+            &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)),
+        );
         match folded {
             Ok(state) if known.version + 1 == event.version => {
-                self.put(key, Known { version: event.version, state, fold: known.fold });
+                self.put(key, Known { version: event.version, event_id: event.id, state, ..known });
             }
             _ => self.forget(&key),
         }
@@ -136,7 +151,7 @@ mod tests {
     fn a_newer_state_never_gives_way_to_an_older_one() {
         let cache = Cache::new(100);
         let key = Key { tenant: Id::NIL, kind: Contact::KIND, id: Id::from_bits(1) };
-        let known = |version| Known { version, state: Arc::new(()), fold: fold::<Contact> };
+        let known = |version| Known { version, ..Known::nothing(fold::<Contact>) };
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| (0..50_000).for_each(|version| cache.put(key, known(version))));

@@ -9,6 +9,7 @@ use domain::{
         aggregate::{AnyState, fold},
         merging,
         reference::{Ask, Mentions, Redirected, Subject},
+        snapshot::CODE,
     },
     org::{
         administration::{self, Administration},
@@ -16,8 +17,8 @@ use domain::{
     },
 };
 use eventstore::{
-    Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Log, NewEvent, Number, Query, Recorded,
-    StreamWrite,
+    Append, AppendError, Appended, Claim, ClaimAction, Direction, Expected, Latest, Log, NewEvent, Number, Query,
+    Recorded, StreamWrite,
 };
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 use serde_json::value::RawValue;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use crate::{
     cache::{Cache, Key, Known},
     lists::Lists,
+    snapshots::{self, Snapshots},
 };
 
 /// How often a command that lost a race is decided again before the caller is asked to come back.
@@ -223,6 +225,8 @@ pub struct Metrics {
     retries: IntCounter,
     rejections: IntCounter,
     loads: IntCounter,
+    read: IntCounter,
+    snapshots: snapshots::Metrics,
 }
 
 impl Metrics {
@@ -243,6 +247,8 @@ impl Metrics {
             retries: counter("deskfold_command_retries_total", "Decisions made again after a conflict.")?,
             rejections: counter("deskfold_command_rejections_total", "Commands that the domain refused.")?,
             loads: counter("deskfold_aggregate_loads_total", "Aggregates read from the log for want of a cached one.")?,
+            read: counter("deskfold_aggregate_events_total", "Events read from the log to know aggregates.")?,
+            snapshots: snapshots::Metrics::new(&counter)?,
         };
         registry.register(Box::new(metrics.seconds.clone()))?;
         Ok(metrics)
@@ -256,6 +262,7 @@ pub struct Commands {
     cache: Cache,
     metrics: Metrics,
     lists: Lists,
+    snapshots: Snapshots,
     stop: Arc<watch::Sender<bool>>,
     follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -306,6 +313,8 @@ struct Plan<A> {
     written: Vec<Written>,
     after: A,
     version: i64,
+    /// The version of the record's latest snapshot.
+    snapshot: i64,
     /// Other streams written: what their states become.
     others: Vec<(Key, Known)>,
     /// Streams whose version was relied on.
@@ -328,7 +337,8 @@ impl Commands {
         let cache = Cache::new(capacity);
         let follower = cache.clone().follow(log.clone(), stopped);
         let follower = Arc::new(parking_lot::Mutex::new(Some(follower)));
-        Commands { log, cache, metrics, lists: Lists::default(), stop: Arc::new(stop), follower }
+        let snapshots = Snapshots::start(log.clone(), metrics.snapshots.clone());
+        Commands { log, cache, metrics, lists: Lists::default(), snapshots, stop: Arc::new(stop), follower }
     }
 
     /// The same with what lists tell of records: without it rules find nothing there.
@@ -347,8 +357,14 @@ impl Commands {
         &self.log
     }
 
-    /// Stops following the log.
+    /// Waits until every snapshot that is due has been written.
+    pub async fn settle(&self) {
+        self.snapshots.settle().await;
+    }
+
+    /// Stops following the log, and writes no more snapshots.
     pub async fn close(&self) {
+        self.snapshots.close();
         // Nobody listens any more when the follower has ended by itself.
         let _ = self.stop.send(true);
         let follower = self.follower.lock().take();
@@ -484,7 +500,7 @@ impl Commands {
         mut redirected: Vec<Redirected>,
     ) -> Result<Plan<A>, Refused> {
         let known = self.known(&Need::of::<A>(order.id), order.tenant, sight).await?;
-        let version = known.version;
+        let (version, snapshot) = (known.version, known.snapshot);
         self.check_conditions::<A>(order, version, &commands).await?;
 
         let seed = order.command_id.to_string();
@@ -624,9 +640,10 @@ impl Commands {
             let event = maker.event(echo.event_type, echo.data, echo.counter, echo.subject, written.len());
             if let Some((_, known)) = others.iter_mut().find(|(other, _)| *other == key) {
                 let added = &mut std::iter::once((event.kind.as_str(), &*event.data, &*event.metadata));
-                known.state =
-                    (known.fold)(Some(&known.state), added).map_err(|error| Refused::Broken(error.to_string()))?;
+                known.state = (known.fold)(Some(known.state.clone()), added)
+                    .map_err(|error| Refused::Broken(error.to_string()))?;
                 known.version += 1;
+                known.event_id = event.id;
             }
             written.push(Written { stream: Some(stream), kind: event.kind.clone(), data: raw(&event.data)? });
             writes[at].events.push(event);
@@ -668,6 +685,7 @@ impl Commands {
             written,
             after,
             version,
+            snapshot,
             others,
             relied: streams,
             taken: claims,
@@ -721,6 +739,9 @@ impl Commands {
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
         let key = Key { tenant: order.tenant, kind: A::KIND, id };
+        let event_id =
+            append.writes.first().and_then(|write| write.events.last()).map_or(Uuid::nil(), |event| event.id);
+        let known = Known { version, event_id, snapshot: plan.snapshot, ..Known::nothing(fold::<A>) };
         // What was decided knew no number yet: such a state is folded anew from what was written.
         let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
         let own = || written.iter().filter(|event| event.stream.is_none());
@@ -729,13 +750,13 @@ impl Commands {
             let mut events =
                 own().zip(metadata).map(|(event, by)| (event.kind.as_str(), event.data.get().as_bytes(), by));
             if let (Ok(state), true) = (fold::<A>(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
-                self.cache.put(key, Known { version, state, fold: fold::<A> });
+                self.remember(key, Known { state, ..known });
             }
         } else if !written.is_empty() {
-            self.cache.put(key, Known { version, state: Arc::new(after), fold: fold::<A> });
+            self.remember(key, Known { state: Arc::new(after), ..known });
         }
         for (key, known) in others.into_iter().filter(|(key, _)| !drawn(Some(&format!("{}-{}", key.kind, key.id)))) {
-            self.cache.put(key, known);
+            self.remember(key, known);
         }
         Ok(Accepted { id, version, position: appended.last_position, events: written, redirected, repeated: false })
     }
@@ -815,24 +836,61 @@ impl Commands {
 
     async fn known(&self, need: &Need, tenant: Id, sight: Sight) -> Result<Known, Refused> {
         let key = Key { tenant, kind: need.kind, id: need.id };
-        let remembered = self.cache.get(&key);
-        let from = match remembered {
+        let before = match self.cache.get(&key) {
             Some(known) if sight == Sight::Remembered => return Ok(known),
-            Some(ref known) => known.version + 1,
-            None => {
-                self.metrics.loads.inc();
-                0
-            }
+            remembered => remembered,
         };
         let stream = format!("{}-{}", need.kind, need.id);
-        let events = self.read_from(tenant, &stream, from).await?;
-        let version = events.last().map_or(from - 1, |event| event.version);
-        let before = remembered.as_ref().map(|known| &known.state);
-        let state = (need.fold)(before, &mut events.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata)))
-            .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
-        let known = Known { version, state, fold: need.fold };
-        self.cache.put(key, known.clone());
+        let (mut known, events) = match before {
+            Some(known) => {
+                let events = self.read_from(tenant, &stream, known.version + 1).await?;
+                (known, events)
+            }
+            None => {
+                self.metrics.loads.inc();
+                self.latest(need, tenant, &stream).await?
+            }
+        };
+        self.metrics.read.inc_by(events.len() as u64);
+        if let Some(last) = events.last() {
+            (known.version, known.event_id) = (last.version, last.id);
+        }
+        if !events.is_empty() || known.version < 0 {
+            let mut events = events.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
+            known.state = (need.fold)(Some(known.state), &mut events)
+                .map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
+        }
+        self.remember(key, known.clone());
         Ok(known)
+    }
+
+    /// What a stream's snapshot says, if it has one, and the events that are not in it.
+    async fn latest(&self, need: &Need, tenant: Id, stream: &str) -> Result<(Known, Vec<Recorded>), Refused> {
+        let nothing = Known::nothing(need.fold);
+        let Latest { snapshot, unfit, mut events } =
+            self.log.read_latest(&tenant.to_string(), stream, CODE, PAGE).await?;
+        let known = snapshot.as_ref().map(|snapshot| self.snapshots.restore(need, snapshot));
+        if unfit || matches!(known, Some(None)) {
+            self.metrics.snapshots.unfit(stream);
+        }
+        if let Some(None) = known {
+            return Ok((nothing, self.read_from(tenant, stream, 0).await?));
+        }
+        if let Some(last) = events.last()
+            && events.len() as i64 >= PAGE - 1
+        {
+            let rest = self.read_from(tenant, stream, last.version + 1).await?;
+            events.extend(rest);
+        }
+        Ok((known.flatten().unwrap_or(nothing), events))
+    }
+
+    /// Keeps a state in memory, and has its snapshot written when it is due.
+    fn remember(&self, key: Key, mut known: Known) {
+        if self.snapshots.take(&key, &known) {
+            known.snapshot = known.version;
+        }
+        self.cache.put(key, known);
     }
 
     /// Who may do what in a tenant, as the log has it. It is read whenever somebody who can do everything loses a right,

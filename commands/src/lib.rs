@@ -11,6 +11,7 @@ mod rehearsal;
 mod rules;
 mod runs;
 mod scene;
+mod snapshots;
 mod timers;
 
 pub use cache::Cache;

@@ -292,7 +292,7 @@ impl World {
             return;
         }
         let folded =
-            (seen.fold)(Some(&seen.state), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
+            (seen.fold)(Some(seen.state.clone()), &mut std::iter::once((&*event.kind, &*event.data, &*event.metadata)));
         match folded {
             Ok(state) if seen.version + 1 == event.version => {
                 let row = match (&seen.row, subject(event)) {

@@ -4,7 +4,7 @@ pub mod listed;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use schemars::{Schema, SchemaGenerator};
@@ -17,6 +17,7 @@ use crate::{
         limits::{self, Limit},
         named::Variant,
         reference::{self, Place},
+        snapshot,
     },
     org::role::OF_OTHERS,
 };
@@ -90,6 +91,8 @@ pub struct Kind {
     is_live: fn(&AnyState) -> bool,
     copy: Option<fn(&AnyState) -> Option<Value>>,
     merged_into: fn(&AnyState) -> Option<Id>,
+    snapshot: fn(&AnyState) -> Option<Vec<u8>>,
+    restore: fn(&[u8]) -> Option<AnyState>,
 }
 
 impl Kind {
@@ -137,6 +140,16 @@ impl Kind {
     pub fn merged_into(&self, state: &AnyState) -> Option<Id> {
         (self.merged_into)(state)
     }
+
+    /// A state as bytes: [`snapshot::take`].
+    pub fn snapshot(&self, state: &AnyState) -> Option<Vec<u8>> {
+        (self.snapshot)(state)
+    }
+
+    /// The state that such bytes hold: [`snapshot::restore`].
+    pub fn restore(&self, bytes: &[u8]) -> Option<AnyState> {
+        (self.restore)(bytes)
+    }
 }
 
 struct Kinds(BTreeMap<&'static str, Kind>);
@@ -174,6 +187,8 @@ impl Visitor for Kinds {
             copy: A::COPIES.then_some(|state| state.downcast_ref::<A>().and_then(A::copy)),
             is_live: |state| state.downcast_ref::<A>().is_some_and(A::is_live),
             merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
+            snapshot: |state| snapshot::take(state.downcast_ref::<A>()?),
+            restore: |bytes| Some(Arc::new(snapshot::restore::<A>(bytes)?)),
         };
         self.0.insert(A::KIND, kind);
     }

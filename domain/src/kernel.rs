@@ -22,5 +22,6 @@ pub mod record;
 pub mod reference;
 pub(crate) mod rejection;
 pub(crate) mod said;
+pub mod snapshot;
 pub mod text;
 pub mod valid;

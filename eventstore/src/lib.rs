@@ -22,6 +22,7 @@ mod reason;
 mod relay;
 mod room;
 mod short;
+mod snapshot;
 mod subscription;
 mod surroundings;
 mod tail;
@@ -47,6 +48,7 @@ pub use read::{Direction, Query};
 pub use reason::{address, is_away, is_storage_full, reason};
 pub use relay::{Relay, RelayHandle, RelayReport, RelayState, RelayStatus};
 pub use room::Room;
+pub use snapshot::{Latest, Snapshot};
 pub use subscription::{Failure, Handle, Handler, Replayed, Start, Subscription, SubscriptionOptions, blames_data};
 pub use tail::Tail;
 

@@ -491,6 +491,7 @@ impl App {
         loop {
             let head = self.log.head().await.map_err(|error| error.to_string())?;
             self.read_models.settle(head).await.map_err(|error| error.to_string())?;
+            self.commands.settle().await;
             let Some(reactors) = &self.reactors else { return Ok(()) };
             reactors.settle(head).await.map_err(|error| error.to_string())?;
             if self.log.head().await.map_err(|error| error.to_string())? == head {

@@ -170,7 +170,7 @@ impl World {
                 let events =
                     [crate::org::user::Event::Activated, role].map(|event| crate::org::user::User::encode(&event));
                 let mut events = events.iter().map(|(kind, data)| (kind.as_str(), data.as_slice(), &b""[..]));
-                state = fold::<crate::org::user::User>(Some(&state), &mut events).unwrap();
+                state = fold::<crate::org::user::User>(Some(state), &mut events).unwrap();
             }
             self.born = before.born;
             self.born.insert(kind, state);
@@ -237,7 +237,7 @@ impl Chance {
 }
 
 #[test]
-fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
+fn in_any_order_commands_break_nothing_repeated_ones_add_nothing_and_snapshots_hold_it_all() {
     struct Shuffle(World);
     impl Visitor for Shuffle {
         fn visit<A: Aggregate>(&mut self) {
@@ -252,6 +252,8 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
                 // Now and then not even the first one is first.
                 chance.shuffle(&mut commands[usize::from(round % 10 != 9)..]);
                 let mut state = A::default();
+                // The same, put away and taken out again after each event.
+                let mut restored = A::default();
                 for (step, command) in commands.iter().enumerate() {
                     // Now and then the others are not there.
                     self.0.empty = step % 5 == 4;
@@ -271,12 +273,18 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
                         for echo in state.echoes(event, &ctx) {
                             let known = self.0.other(echo.kind, echo.id, echo.fold);
                             let told = [(echo.event_type.as_str(), echo.data.as_slice(), &b""[..])];
-                            let told = (echo.fold)(Some(&known), &mut told.into_iter()).unwrap();
+                            let told = (echo.fold)(Some(known), &mut told.into_iter()).unwrap();
                             self.0.told.insert((echo.kind, echo.id), told);
                         }
                         state.subject(event, &ctx);
                         state.evolve(&stored::<A>(event));
                         state.attribute(event, &ACTOR);
+                        restored.evolve(&stored::<A>(event));
+                        restored.attribute(event, &ACTOR);
+                        let bytes = snapshot::take(&restored).unwrap();
+                        restored = snapshot::restore(&bytes).unwrap();
+                        assert!(restored == state, "a snapshot of {} after {name} holds another state", A::KIND);
+                        assert_eq!(snapshot::take(&state).unwrap(), bytes, "snapshots of {} differ", A::KIND);
                     }
                     if !events.is_empty() {
                         let repeated = self.0.decide(&state, again(), &seed);
@@ -291,6 +299,7 @@ fn in_any_order_commands_break_nothing_and_repeated_ones_add_nothing() {
             chance.shuffle(&mut happened);
             let mut state = A::default();
             happened.iter().for_each(|event| state.evolve(event));
+            assert!(snapshot::restore::<A>(&snapshot::take(&state).unwrap()) == Some(state), "{}", A::KIND);
         }
     }
     visit_all(&mut Shuffle(World::default()));

@@ -412,7 +412,7 @@ pub enum Status {
 
 /// How far a message of ours has come; it only moves on, so that in whatever order reports come the end is the same.
 /// Providers report failures of what they have accepted; what has arrived has not failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Delivery {
     Queued,
     Sent,
@@ -429,7 +429,7 @@ impl Delivery {
 }
 
 /// A conversation, as far as decisions need it.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Conversation {
     /// Where it stands.
     pub status: Status,

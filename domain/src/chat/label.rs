@@ -80,7 +80,7 @@ pub enum Event {
 }
 
 /// A label, or a name that leads to one.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Label {
     /// Its name, once it exists.
     pub name: Option<String>,

@@ -75,7 +75,7 @@ pub enum Event {
 }
 
 /// An activity.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
     /// What was logged, as it stands.
     pub logged: Option<New>,

@@ -63,7 +63,7 @@ pub enum Event {
 }
 
 /// A comment.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comment {
     /// What was written, as it stands.
     pub added: Option<New>,

@@ -136,7 +136,7 @@ pub enum Event {
 }
 
 /// What a company's own commands must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The company it is merged into.
     pub merged_into: Option<Id>,

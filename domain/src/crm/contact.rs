@@ -440,7 +440,7 @@ pub enum Event {
 }
 
 /// What a contact's own commands must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     companies: BTreeSet<Id>,
     /// The contact it is merged into.

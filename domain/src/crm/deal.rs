@@ -141,7 +141,7 @@ pub enum Event {
 }
 
 /// What a deal's own commands must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Won (true), lost (false), or still open.
     pub won: Option<bool>,

@@ -150,7 +150,7 @@ pub enum Event {
 }
 
 /// What an enquiry's own commands, and the offers for it, must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Whether it is over.
     pub closed: bool,

@@ -107,7 +107,7 @@ pub enum Event {
 }
 
 /// What came of a lead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Nothing yet.
     #[default]

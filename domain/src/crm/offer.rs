@@ -169,7 +169,7 @@ pub enum Status {
 }
 
 /// An offer.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// How far it has come.
     pub status: Status,

@@ -238,7 +238,7 @@ pub enum Event {
 }
 
 /// What a property's own commands must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     media: Vec<Media>,
     portals: BTreeMap<String, Option<String>>,

@@ -45,7 +45,7 @@ pub enum Event {
 }
 
 /// A relation.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Relation {
     /// Its ends, once it was added.
     pub ends: Option<Ends>,

@@ -104,7 +104,7 @@ pub enum Event {
 }
 
 /// Where an import stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Does not exist.
     #[default]
@@ -120,7 +120,7 @@ pub enum Status {
 }
 
 /// One run of bringing records in from a file.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Import {
     /// Where it stands.
     pub status: Status,

@@ -177,7 +177,7 @@ pub enum Event {
 }
 
 /// Where an entitlement stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Does not exist.
     #[default]
@@ -191,7 +191,7 @@ pub enum Status {
 }
 
 /// A product that somebody owns.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entitlement {
     /// Which product.
     pub product: Option<Id>,

@@ -112,7 +112,7 @@ pub enum Event {
 }
 
 /// What a product's own commands must remember.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Whether it has left the range.
     pub retired: bool,

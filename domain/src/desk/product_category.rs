@@ -63,7 +63,7 @@ pub enum Event {
 }
 
 /// A group of products.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProductCategory {
     /// Its name; absent before it is created.
     pub name: Option<String>,

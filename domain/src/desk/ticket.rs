@@ -862,7 +862,7 @@ pub enum Status {
 }
 
 /// How far a reply has come; it only moves on. A mail that was accepted may come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Delivery {
     Queued,
     Sent,
@@ -870,7 +870,7 @@ enum Delivery {
 }
 
 /// A ticket, as far as decisions need it.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Where it stands.
     pub status: Status,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use schemars::{Schema, SchemaGenerator};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -27,8 +28,8 @@ pub type Decision<E> = Result<Vec<E>, Rejection>;
 /// A consistency boundary: one stream of events, folded to the state that decides over commands.
 ///
 /// Everything here is pure. `decide` never looks anything up: what it must know of other aggregates arrives as
-/// facts that it named in [`Aggregate::needs`].
-pub trait Aggregate: Default + Clone + Send + Sync + 'static {
+/// facts that it named in [`Aggregate::needs`]. All of a state is written into its snapshots: [`super::snapshot`].
+pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The category of its streams and the prefix of its event types: `ticket`.
     const KIND: &'static str;
     /// The name of its collection in paths: `tickets`.
@@ -320,14 +321,16 @@ pub type AnyState = Arc<dyn Any + Send + Sync>;
 pub type Stored<'a> = (&'a str, &'a [u8], &'a [u8]);
 
 /// Folds stored events onto a state of some aggregate, `None` being its initial one.
-pub type Fold = fn(Option<&AnyState>, &mut dyn Iterator<Item = Stored<'_>>) -> Result<AnyState, Undecodable>;
+pub type Fold = fn(Option<AnyState>, &mut dyn Iterator<Item = Stored<'_>>) -> Result<AnyState, Undecodable>;
 
 /// The [`Fold`] of aggregate `A`.
 pub fn fold<A: Aggregate>(
-    state: Option<&AnyState>,
+    state: Option<AnyState>,
     events: &mut dyn Iterator<Item = Stored<'_>>,
 ) -> Result<AnyState, Undecodable> {
-    let mut state = state.and_then(|state| state.downcast_ref::<A>()).cloned().unwrap_or_default();
+    // A state that nobody else holds need not be copied.
+    let state = state.and_then(|state| state.downcast::<A>().ok());
+    let mut state = state.map(Arc::unwrap_or_clone).unwrap_or_default();
     for (kind, data, metadata) in events {
         let event = A::decode(kind, data)?;
         state.evolve(&event);

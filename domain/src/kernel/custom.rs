@@ -129,7 +129,7 @@ pub fn filter_names(key: &str, field_type: FieldType) -> Vec<String> {
 }
 
 /// A custom field as it stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// Its type.
     pub field_type: FieldType,

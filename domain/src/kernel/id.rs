@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
@@ -11,7 +11,7 @@ use ulid::Ulid;
 pub type Time = jiff::Timestamp;
 
 /// A ULID: 128 bits, sortable by time of birth, 26 characters of Crockford base 32 (<https://github.com/ulid/spec>).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(Ulid);
 
 impl Id {
@@ -82,6 +82,46 @@ impl FromStr for Id {
             Some(first) if *first > b'7' => Err(ulid::DecodeError::InvalidChar),
             _ => Ulid::from_string(text).map(Id),
         }
+    }
+}
+
+/// As text where people may read it, as 16 bytes where nobody does.
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        serializer.serialize_bytes(&self.0.to_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        // What serde has put aside says that it is for people, whatever it came from: both forms are taken.
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Either)
+        } else {
+            deserializer.deserialize_bytes(Either)
+        }
+    }
+}
+
+struct Either;
+
+impl de::Visitor<'_> for Either {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
+        Ulid::from_string(text).map(Id).map_err(E::custom)
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Id, E> {
+        let bytes = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &"16 bytes"))?;
+        Ok(Id(Ulid::from_bytes(bytes)))
     }
 }
 

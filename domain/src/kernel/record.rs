@@ -44,7 +44,7 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// Its own events; [`named::Never`] when it has none.
     type Event: Named + Clone + std::fmt::Debug + PartialEq + Send + Sync;
     /// What its own commands must remember besides the record; `()` when nothing.
-    type State: Clone + Default + Send + Sync;
+    type State: Clone + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync;
 
     /// As [`Aggregate::OWN`].
     const OWN: &'static [&'static str] = &[];
@@ -411,7 +411,8 @@ pub enum Happened<F> {
 }
 
 /// A record of a descriptive kind.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "")]
 pub struct Record<S: Spec> {
     /// Its attributes, once it exists.
     pub fields: Option<S::Fields>,
@@ -429,6 +430,16 @@ pub struct Record<S: Spec> {
     /// The tags that records merged into it brought along, by record.
     brought_tags: BTreeMap<Id, BTreeSet<String>>,
     shared: BTreeMap<Id, Level>,
+}
+
+// Derived, it would ask `S` itself to be comparable.
+impl<S: Spec> PartialEq for Record<S> {
+    fn eq(&self, other: &Self) -> bool {
+        let Record { fields, custom, stage, owner, archived, state, tags, brought_tags, shared } = self;
+        (fields, custom, stage, owner, archived)
+            == (&other.fields, &other.custom, &other.stage, &other.owner, &other.archived)
+            && (state, tags, brought_tags, shared) == (&other.state, &other.tags, &other.brought_tags, &other.shared)
+    }
 }
 
 impl<S: Spec> Default for Record<S> {

@@ -79,7 +79,7 @@ pub enum Event {
 }
 
 /// Where an API key stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Does not exist.
     #[default]
@@ -91,7 +91,7 @@ pub enum Status {
 }
 
 /// A key by which another program speaks in a user's name.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Where it stands.
     pub status: Status,

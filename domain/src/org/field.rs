@@ -91,7 +91,7 @@ pub enum Event {
 }
 
 /// The custom fields of one kind of record.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     /// By key.
     pub definitions: Definitions,

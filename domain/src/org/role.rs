@@ -75,7 +75,7 @@ pub enum Event {
 }
 
 /// A named set of permissions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Role {
     /// Its name; absent before it is created.
     pub name: Option<String>,

@@ -173,7 +173,7 @@ pub enum Event {
 }
 
 /// A help desk team.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Team {
     /// Its name; absent before it is created.
     pub name: Option<String>,

@@ -166,7 +166,7 @@ pub enum Event {
 }
 
 /// The organisation whose help desk this is.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     /// Its name; absent before it is created.
     pub name: Option<String>,

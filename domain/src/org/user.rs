@@ -256,7 +256,7 @@ pub enum Event {
 }
 
 /// Where a user stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Does not exist.
     #[default]
@@ -270,7 +270,7 @@ pub enum Status {
 }
 
 /// A colleague.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct User {
     /// Where the user stands.
     pub status: Status,

@@ -116,7 +116,7 @@ pub enum Status {
 }
 
 /// A call.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// How far it has come.
     pub status: Status,

@@ -201,7 +201,7 @@ pub enum Event {
 pub const NEW: &str = "new";
 
 /// An order.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// What it consists of, once it is placed.
     pub placed: Option<Box<Placed>>,

@@ -280,7 +280,7 @@ pub enum Event {
 }
 
 /// A rule.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its name; empty before it exists.
     pub name: String,

@@ -198,7 +198,7 @@ pub enum Status {
 }
 
 /// A run.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuleRun {
     /// Where it stands.
     pub status: Status,

@@ -221,7 +221,7 @@ pub enum Status {
 }
 
 /// A task.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Where it stands.
     pub status: Status,

@@ -119,7 +119,7 @@ impl Rehearsal {
                 .await
                 .map_err(|error| unavailable(&error))?;
             let mut events = page.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
-            let folded = (need.fold)(state.as_ref(), &mut events);
+            let folded = (need.fold)(state.take(), &mut events);
             let folded = folded.map_err(|error| Refused::Broken(format!("{stream} does not decode: {error}")))?;
             if (page.len() as i64) < PAGE {
                 return Ok(folded);

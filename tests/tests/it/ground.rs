@@ -8,3 +8,4 @@ pub(crate) mod newcomer;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod rooms;
+pub(crate) mod snapshots;
