@@ -339,9 +339,8 @@ impl World {
             let full = page.len() as i64 == PAGE;
             let past: Vec<&Recorded> = page.iter().take_while(|event| event.position <= until).collect();
             if let Some(last) = past.last() {
-                state =
-                    fold(Some(&state), &mut past.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata)))
-                        .map_err(unreadable)?;
+                state = fold(Some(state), &mut past.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata)))
+                    .map_err(unreadable)?;
                 version = last.version;
             }
             if !full || past.len() < page.len() {

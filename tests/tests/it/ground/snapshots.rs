@@ -17,7 +17,7 @@ async fn counted(client: &Client, name: &str) -> u64 {
 
 /// A ticket on which people have written enough for a snapshot and some more, and the id of its last note.
 async fn long_ticket(client: &Client) -> (String, String) {
-    let id = client.create("/v1/tickets/open", json!({ "title": "It never ends" })).await;
+    let id = client.create("/v1/tickets", json!({ "title": "It never ends" })).await;
     let mut last = String::new();
     for number in 0..EVERY + 20 {
         last = format!("01JQ000000000000000000{number:04}");
@@ -45,7 +45,7 @@ async fn loaded(server: &Server, ticket: &str, last: &str, tag: &str) -> (u64, u
         values
     };
     // The tenant and whoever asks are loaded first.
-    let other = client.create("/v1/tickets/open", json!({ "title": "Another" })).await;
+    let other = client.create("/v1/tickets", json!({ "title": "Another" })).await;
     assert!(note(&client, &other, last).await, "another ticket knows nothing of these notes");
     let before = known().await;
     assert!(!note(&client, ticket, last).await, "the last note is there already");
