@@ -567,7 +567,7 @@ impl Writer {
                         let refusal = match failed {
                             Failed::Data => AppendError::Invalid(error.to_string()),
                             Failed::Full => AppendError::StorageFull,
-                            _ if is_away(&error) => AppendError::Away(Lost::because(&*error)),
+                            _ if is_away(&error) => AppendError::Away(Lost::because(&error)),
                             Failed::Again | Failed::NoPartition | Failed::Unexpected => {
                                 AppendError::Unavailable(error.to_string())
                             }
