@@ -1,14 +1,18 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need, NATS' client for Python in target/python and Prometheus' promtool in target/tools.
+# `tests` also what only its tests need: NATS' client and a generator of clients for Python in target/python, Prometheus'
+# promtool in target/tools, and where npm is there a generator of types for TypeScript in target/node.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
 oldest_postgresql=15
 nats_client=nats-py==2.16.0
+python_generator=openapi-python-client==0.29.1
+typescript_generator=openapi-typescript@7.13.0
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
 tools=$target/tools
+node_libraries=$target/node
 
 has_postgresql() {
     local postgres version
@@ -30,8 +34,8 @@ has_c_compiler() {
     command -v cc >/dev/null && printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
 }
 
-has_nats_client() {
-    PYTHONPATH=$python_libraries python3 -c 'import nats' 2>/dev/null
+has_python_library() {
+    PYTHONPATH=$python_libraries python3 -c "import $1" 2>/dev/null
 }
 
 has_promtool() {
@@ -64,17 +68,35 @@ install_promtool() {
     rm -rf "$directory"
 }
 
-# Without it one test is skipped, and says so: no reason to stop.
-install_nats_client() {
+# Without one of these a test is skipped, and says so: no reason to stop.
+install_python_libraries() {
+    local pip=(python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action ignore \
+        --target "$python_libraries")
     mkdir -p "$python_libraries"
-    python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action ignore \
-        --target "$python_libraries" "$nats_client" </dev/null ||
-        echo "NATS' client for Python ($nats_client) cannot be installed: the test of docs/events-contract.md is skipped." >&2
+    if ! has_python_library nats; then
+        "${pip[@]}" --no-deps "$nats_client" </dev/null ||
+            echo "NATS' client for Python ($nats_client) cannot be installed: the test of docs/events-contract.md is skipped." >&2
+    fi
+    if ! has_python_library openapi_python_client; then
+        "${pip[@]}" "$python_generator" </dev/null ||
+            echo "$python_generator cannot be installed: the test of generated Python clients is skipped." >&2
+    fi
 }
 
-wants_nats_client=false
-if [ "${1:-}" = tests ] && ! has_nats_client; then
-    wants_nats_client=true
+# Only for those who have npm: Debian's takes hundreds of packages along.
+install_typescript_generator() {
+    mkdir -p "$node_libraries"
+    npm install --prefix "$node_libraries" --no-save --no-audit --no-fund --loglevel=error \
+        "$typescript_generator" </dev/null >/dev/null ||
+        echo "$typescript_generator cannot be installed: the test of generated types for TypeScript is skipped." >&2
+}
+
+wants_python_libraries=false
+if [ "${1:-}" = tests ] && ! { has_python_library nats && has_python_library openapi_python_client; }; then
+    wants_python_libraries=true
+fi
+if [ "${1:-}" = tests ] && [ ! -d "$node_libraries/node_modules/openapi-typescript" ] && command -v npm >/dev/null; then
+    install_typescript_generator
 fi
 if [ "${1:-}" = tests ] && ! has_promtool && command -v apt-get >/dev/null; then
     install_promtool
@@ -84,11 +106,11 @@ missing=()
 has_postgresql || missing+=(postgresql)
 has_nats || missing+=(nats-server)
 has_c_compiler || missing+=(gcc libc6-dev)
-if $wants_nats_client && ! python3 -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null; then
+if $wants_python_libraries && ! python3 -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null; then
     missing+=(python3-pip)
 fi
 if [ ${#missing[@]} -eq 0 ]; then
-    ! $wants_nats_client || install_nats_client
+    ! $wants_python_libraries || install_python_libraries
     exit 0
 fi
 
@@ -137,4 +159,4 @@ if ! has_postgresql; then
     echo "The PostgreSQL of this release is older than $oldest_postgresql: see https://wiki.postgresql.org/wiki/Apt for a newer one." >&2
     exit 1
 fi
-! $wants_nats_client || install_nats_client
+! $wants_python_libraries || install_python_libraries

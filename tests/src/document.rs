@@ -29,8 +29,7 @@ struct Document {
 }
 
 impl Document {
-    fn new(mut whole: Value) -> Document {
-        discriminate(&mut whole);
+    fn new(whole: Value) -> Document {
         let paths = whole["paths"].as_object().into_iter().flatten().map(|(path, _)| path.clone());
         let mut paths: Vec<_> = paths.map(|path| (path.split('/').map(ToOwned::to_owned).collect(), path)).collect();
         paths.sort_by_key(|(segments, _): &(Vec<String>, String)| {
@@ -46,16 +45,30 @@ impl Document {
             let nowhere = ["route_unknown", "method_not_allowed", "command_unknown"].iter().any(|known| code == *known);
             return if nowhere || reply.status == 401 { Ok(()) } else { Err("there is no such operation".into()) };
         };
-        let status = reply.status.as_str();
-        let response = self.follow(&operation["responses"][status]);
-        if !response.is_object() {
+        let (status, response) = self.response(operation, reply.status.as_str());
+        let codes = match response["x-codes"].as_object() {
+            Some(by_status) => by_status.get(reply.status.as_str()),
+            None => response.get("x-codes"),
+        };
+        let problem = reply.header("content-type").starts_with("application/problem+json");
+        if !response.is_object() || status == "default" && codes.is_none() {
             return Err("this status is not described".into());
+        }
+        if problem && method != Method::HEAD {
+            let code = reply.json()["code"].clone();
+            let told = codes.and_then(Value::as_array).is_some_and(|codes| codes.contains(&code));
+            if !told {
+                return Err(format!("the code {code} is not described"));
+            }
+        }
+        if reply.status == 401 && reply.header("www-authenticate").is_empty() {
+            return Err("nothing says how to authenticate".into());
         }
         let empty = reply.text.is_empty() || method == Method::HEAD;
         for header in response["headers"].as_object().into_iter().flatten().map(|(header, _)| header.as_str()) {
             // Limits are off in most tests; the others depend on the request.
             let sometimes = header.to_lowercase().contains("ratelimit")
-                || ["Idempotency-Replayed", "Retry-After", "Location"].contains(&header);
+                || ["Idempotency-Replayed", "Retry-After", "Location", "WWW-Authenticate"].contains(&header);
             if !sometimes && !reply.headers.contains_key(header) {
                 return Err(format!("the header {header} is missing"));
             }
@@ -104,11 +117,11 @@ impl Document {
         self.whole["paths"][&path].get(method).map(|operation| (format!("{method} {path}"), operation))
     }
 
-    fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
-        match value["$ref"].as_str() {
-            Some(path) => self.whole.pointer(&path[1..]).unwrap_or(&Value::Null),
-            None => value,
-        }
+    /// The answer that is described for a status, and under which name: its own, or that of all others.
+    fn response<'a>(&'a self, operation: &'a Value, status: &'a str) -> (&'a str, &'a Value) {
+        let responses = &operation["responses"];
+        let name = if responses.get(status).is_some() { status } else { "default" };
+        (name, follow(&self.whole, &responses[name]))
     }
 
     fn validator(&self, key: String, schema: &Value) -> Arc<Validator> {
@@ -139,6 +152,19 @@ pub fn validator(document: &Value, schema: &Value) -> Validator {
     jsonschema::validator_for(&whole).expect("schemas of the document are schemas")
 }
 
+/// The parameters of an operation, those that it shares with others included.
+pub fn parameters<'a>(document: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> {
+    operation["parameters"].as_array().into_iter().flatten().map(|parameter| follow(document, parameter))
+}
+
+/// What stands in a document where a value may only refer to it.
+pub fn follow<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(path) => document.pointer(&path[1..]).unwrap_or_else(|| panic!("{path} leads nowhere")),
+        None => value,
+    }
+}
+
 /// Every reference in a part of a document.
 pub fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -148,24 +174,5 @@ pub fn references(value: &Value, found: &mut BTreeSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),
         _ => {}
-    }
-}
-
-/// Where a type tells which of many schemas holds, only that one is tried: an event is of one type among hundreds.
-fn discriminate(document: &mut Value) {
-    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
-    let mapping = |schema: &Value| schema["discriminator"]["mapping"].as_object().cloned();
-    let all: Map<String, Value> = schemas.values().filter_map(mapping).flatten().collect();
-    for (name, schema) in schemas.iter_mut() {
-        let Some(choices) = mapping(schema).or_else(|| (name == "Event").then(|| all.clone())) else { continue };
-        let cases: Vec<_> = choices
-            .iter()
-            .map(|(kind, reference)| {
-                let is = json!({ "properties": { "type": { "const": kind } } });
-                json!({ "if": is, "then": { "$ref": reference } })
-            })
-            .collect();
-        let names: Vec<_> = choices.keys().collect();
-        *schema = json!({ "required": ["type"], "properties": { "type": { "enum": names } }, "allOf": cases });
     }
 }

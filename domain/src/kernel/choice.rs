@@ -50,6 +50,7 @@ impl From<&str> for Named {
 /// A choice with how it is shown, in JSON.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NamedChoice")]
 struct Object {
     /// What records keep; it never changes.
     value: String,
@@ -97,7 +98,7 @@ impl JsonSchema for Named {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = Object::json_schema(generator);
+        let object = generator.subschema_for::<Object>();
         json_schema!({
             "description": "A choice: a plain word, or with how it is shown.",
             "anyOf": [{ "type": "string" }, object],

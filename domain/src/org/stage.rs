@@ -63,6 +63,7 @@ impl From<&str> for Named {
 /// A stage with what it means, in JSON.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NamedStage")]
 struct Object {
     /// Its name.
     name: String,
@@ -96,7 +97,7 @@ impl JsonSchema for Named {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let object = Object::json_schema(generator);
+        let object = generator.subschema_for::<Object>();
         schemars::json_schema!({
             "description": "A stage: a plain word, or with what it means.",
             "anyOf": [{ "type": "string" }, object],

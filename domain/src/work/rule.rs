@@ -22,6 +22,7 @@ pub const DEFAULT_RANK: i64 = 100;
 /// What something must be: a value, or the same as a field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Wanted_{T}")]
 pub enum Wanted<T> {
     /// This value.
     Is(T),

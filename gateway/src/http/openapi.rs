@@ -7,6 +7,7 @@ mod conversations;
 mod events;
 mod external;
 mod feeds;
+mod folding;
 mod holdings;
 mod imports;
 mod lists;
@@ -17,17 +18,23 @@ mod rules;
 mod schemas;
 mod service;
 mod shared;
+mod tags;
 mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Aggregate, catalogue};
 use serde_json::{Map, Value, json};
 
-use self::{operation::problem_with, problems::Code, schemas::Schemas};
+use self::{
+    operation::CODES,
+    problems::Code,
+    schemas::{Schemas, refer},
+    tags::Tags,
+};
 use crate::http::kernel::routes::Routes;
 
 /// What every client should know first.
@@ -49,7 +56,8 @@ query waits until its read model has come that far.
 `{\"field\": \"priority\", \"op\": \"gte\", \"value\": 2}`; custom fields are `custom.<key>`. `?sort=-priority,opened_at` \
 sorts, `next` leads to the next page.
 
-**Problems** are `application/problem+json` with a stable `code`; `errors` points at the fields at fault.
+**Problems** are `application/problem+json` with a stable `code`; `errors` points at the fields at fault. An answer lists its \
+codes, for programs in `x-codes`; `default` has those that any request may meet, by status.
 
 **Shapes.** Ids are ULIDs, times RFC 3339 in UTC, money is `{\"amount\": \"12.50\", \"currency\": \"EUR\"}`. An unknown field \
 or parameter is an error that names it.";
@@ -60,16 +68,17 @@ struct Document {
     paths: Map<String, Value>,
     responses: Map<String, Value>,
     /// The events of each kind.
-    events: Vec<Value>,
-    /// What is said of a tag; tags nothing is said of are listed all the same.
-    tags: BTreeMap<String, String>,
+    events: Vec<(&'static str, Value)>,
+    /// The records that can be read alone, where links lead on.
+    linked: BTreeSet<String>,
+    tags: Tags,
 }
 
 impl catalogue::Visitor for Document {
     fn visit<A: Aggregate>(&mut self) {
         let (commands, events) = self.schemas.kind::<A>();
         let happens: Vec<_> = events.iter().map(|event| event.name.replace('_', " ")).collect();
-        self.tags.insert(A::PLURAL.to_owned(), format!("What happens to one: {}.", happens.join(", ")));
+        self.tags.kind::<A>(format!("What happens to one: {}.", happens.join(", ")));
         commands::describe::<A>(self, commands);
         events::of_kind::<A>(self, &events);
     }
@@ -78,60 +87,82 @@ impl catalogue::Visitor for Document {
 impl Document {
     fn put(&mut self, method: &str, path: &str, operation: Value) {
         if let Some(tag) = operation["tags"][0].as_str() {
-            self.tags.entry(tag.to_owned()).or_default();
+            self.tags.used(tag);
         }
         let item = self.paths.entry(path.to_owned()).or_insert_with(|| json!({}));
         debug_assert!(item.get(method).is_none(), "{method} {path} is described twice");
         item[method] = operation;
     }
 
-    /// The problems of some layers, and those any request may meet, by status: a reference, and the schema. A response is
-    /// called by the last layer that adds to it.
+    /// The problems of some layers by status: a reference, and the codes. What any request may meet is not among them but where
+    /// a layer adds to it: see [`Self::anywhere`]. A response is called by the last layer that adds to it.
     fn problems(&mut self, layers: Vec<(String, Vec<Code>)>, keyed: bool) -> BTreeMap<u16, (Value, Value)> {
-        let mut all = vec![("Open".to_owned(), Code::of(&[problems::ANY]))];
-        if keyed {
-            all.push(("Keyed".to_owned(), Code::of(&[problems::KEYED])));
+        let mut by_status: BTreeMap<u16, (Option<String>, Vec<Code>)> = BTreeMap::new();
+        for code in anywhere(keyed) {
+            by_status.entry(code.status).or_default().1.push(code);
         }
-        all.extend(layers);
-        let mut by_status: BTreeMap<u16, (String, Vec<Code>)> = BTreeMap::new();
-        for (layer, codes) in all {
+        for (layer, codes) in layers {
             for code in codes {
                 let (name, known) = by_status.entry(code.status).or_default();
                 if !known.iter().any(|known| known.code == code.code) {
-                    name.clone_from(&layer);
+                    *name = Some(layer.clone());
                     known.push(code);
                 }
             }
         }
         let mut references = BTreeMap::new();
         for (status, (layer, mut codes)) in by_status {
+            let Some(layer) = layer else { continue };
             codes.sort_by(|a, b| a.code.cmp(&b.code));
-            let name = format!("{layer}{status}");
-            let schema = problem_with(&codes);
-            let response = problem_response(status, &codes, &schema);
-            let before = self.responses.insert(name.clone(), response);
-            debug_assert!(
-                before.is_none_or(|before| before == self.responses[&name]),
-                "two responses are called {name}"
-            );
-            references.insert(status, (json!({ "$ref": format!("#/components/responses/{name}") }), schema));
+            let response = problem_response(status, &codes);
+            let codes = response[CODES].clone();
+            references.insert(status, (self.respond(format!("{layer}{status}"), response), codes));
         }
         references
     }
+
+    /// The problems that any request may meet, those that only a request with a key meets included.
+    fn anywhere(&mut self, keyed: bool) -> Value {
+        let mut codes = anywhere(keyed);
+        codes.sort_by(|a, b| (a.status, &a.code).cmp(&(b.status, &b.code)));
+        let mut by_status = json!({});
+        for code in &codes {
+            match by_status[code.status.to_string()].as_array_mut() {
+                Some(known) => known.push(json!(code.code)),
+                None => by_status[code.status.to_string()] = json!([code.code]),
+            }
+        }
+        let lines: Vec<_> =
+            codes.iter().map(|code| format!("- {} `{}`: {}", code.status, code.code, code.meaning)).collect();
+        let header = |name: &str| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
+        let headers = ["X-Request-Id", "Retry-After"].into_iter().chain(keyed.then_some("WWW-Authenticate"));
+        let response = json!({
+            "description": format!("What any request may be answered with.\n\n{}", lines.join("\n")),
+            "headers": headers.map(header).collect::<Map<_, _>>(),
+            "content": { "application/problem+json": { "schema": refer("Problem") } },
+            CODES: by_status,
+        });
+        self.respond(if keyed { "AnyRequest" } else { "OpenRequest" }.to_owned(), response)
+    }
+
+    /// A response under a name of its own.
+    fn respond(&mut self, name: String, response: Value) -> Value {
+        let reference = json!({ "$ref": format!("#/components/responses/{name}") });
+        let before = self.responses.insert(name.clone(), response);
+        debug_assert!(before.is_none_or(|before| before == self.responses[&name]), "two responses are called {name}");
+        reference
+    }
 }
 
-fn problem_response(status: u16, codes: &[Code], schema: &Value) -> Value {
+/// The codes that any request may meet.
+fn anywhere(keyed: bool) -> Vec<Code> {
+    Code::of(if keyed { &[problems::ANY, problems::KEYED] } else { &[problems::ANY] })
+}
+
+fn problem_response(status: u16, codes: &[Code]) -> Value {
+    let names: Vec<_> = codes.iter().map(|code| &code.code).collect();
     let lines: Vec<_> = codes.iter().map(|code| format!("- `{}`: {}", code.code, code.meaning)).collect();
     let title = axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let example = codes.first().map(|code| {
-        json!({
-            "type": format!("{}{}", crate::problem::PROBLEMS, code.code),
-            "title": title,
-            "status": status,
-            "code": code.code,
-            "detail": code.meaning,
-        })
-    });
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } });
     let retry = matches!(status, 429 | 503 | 507) || codes.iter().any(|code| code.code == "idempotency_key_in_flight");
     for (name, _) in [("Retry-After", retry), ("WWW-Authenticate", status == 401)].iter().filter(|(_, sent)| *sent) {
@@ -140,7 +171,8 @@ fn problem_response(status: u16, codes: &[Code], schema: &Value) -> Value {
     json!({
         "description": format!("{}.\n\n{}", title.unwrap_or("Problem"), lines.join("\n")),
         "headers": headers,
-        "content": { "application/problem+json": { "schema": schema, "example": example } },
+        "content": { "application/problem+json": { "schema": refer("Problem") } },
+        CODES: names,
     })
 }
 
@@ -151,9 +183,11 @@ pub fn document() -> Value {
         paths: Map::new(),
         responses: Map::new(),
         events: Vec::new(),
-        tags: BTreeMap::new(),
+        linked: BTreeSet::new(),
+        tags: Tags::default(),
     };
     shared::schemas(&mut document);
+    lists::shared(&mut document);
     let parameters = shared::parameters(&mut document);
     catalogue::visit_all(&mut document);
     events::log(&mut document);
@@ -169,8 +203,11 @@ pub fn document() -> Value {
     feeds::describe(&mut document);
     rules::describe(&mut document);
     holdings::describe(&mut document);
-    let tags: Vec<_> = document.tags.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
-    json!({
+    let mut schemas = document.schemas.into_components();
+    for name in &document.linked {
+        schemas[name]["properties"]["links"] = json!({ "$ref": refer("Links")["$ref"], "description": LINKS });
+    }
+    let mut whole = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Deskfold",
@@ -181,17 +218,23 @@ pub fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "security": [{ "key": [] }],
-        "tags": tags,
+        "tags": document.tags.list(),
+        "x-tagGroups": document.tags.groups(),
         "paths": document.paths,
         "components": {
-            "schemas": document.schemas.into_components(),
+            "schemas": schemas,
             "responses": document.responses,
             "parameters": parameters,
             "headers": shared::headers(),
             "securitySchemes": shared::security(),
         },
-    })
+    });
+    folding::fold(&mut whole);
+    whole
 }
+
+const LINKS: &str = "Where to go from here, when the record is read alone: `history` is its events, `feed` what happened to it \
+    and to what belongs to it.";
 
 /// `GET /openapi.json`.
 pub(super) fn routes() -> Routes {

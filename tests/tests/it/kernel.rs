@@ -1,5 +1,6 @@
 //! What all the others stand on.
 
+pub(crate) mod clients;
 pub(crate) mod comforts;
 pub(crate) mod commands;
 pub(crate) mod health;

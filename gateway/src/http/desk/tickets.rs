@@ -229,6 +229,7 @@ pub(in crate::http) struct ReportOptions {
 
 /// Tickets by product.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TicketsByProduct")]
 pub(in crate::http) struct Report {
     /// Products with most tickets first; by period, oldest first, when divided.
     data: Vec<TicketsOfProduct>,

@@ -17,14 +17,11 @@ use super::{
 pub(super) fn describe<A: Aggregate>(document: &mut Document, commands: Vec<Variant>) {
     let refusals = Code::refusals::<A>();
     let examples = examples::<A>();
-    for command in commands {
+    for command in commands.into_iter().filter(|command| A::offers(&command.name)) {
         let required = document.schemas.resolve(command.schema.as_value())["required"].as_array();
         let required = required.is_some_and(|required| !required.is_empty());
         let name = format!("{}{}Command", pascal(A::KIND), pascal(&command.name));
         let body = document.schemas.add(&name, described(&command));
-        if !A::offers(&command.name) {
-            continue;
-        }
         let command = Described::<A> {
             name: command.name.clone(),
             description: match A::AHEAD.contains(&command.name.as_str()) {
@@ -55,10 +52,10 @@ struct Described<A> {
 }
 
 impl<A: Aggregate> Described<A> {
-    fn operation(&self, document: &mut Document, id: &str, description: &str) -> Operation {
+    fn operation(&self, id: &str, description: &str) -> Operation {
         let operation = Operation::new(id, A::PLURAL, description)
             .permission(format!("{}.{}", A::KIND, self.name))
-            .write(document)
+            .write()
             .shared(&["Deskfold-On-Behalf-Of"])
             .problems(pascal(A::KIND), self.refusals.clone());
         let done = "Done. `events` is empty when it was so already.";
@@ -77,30 +74,31 @@ impl<A: Aggregate> Described<A> {
                 let operation = operation.answer(201, "Created, and where it is.", refer("Accepted"), &headers);
                 operation.body(self.body.clone(), self.required, self.examples.clone())
             };
-            create(self.operation(document, &own_id, &self.description)).at(document, "post", &collection);
+            create(self.operation(&own_id, &self.description)).at(document, "post", &collection);
             let description = format!("{} The client chooses the id.", self.description);
-            let operation = self.operation(document, &format!("{own_id}_at"), &description).parameter(id);
+            let operation = self.operation(&format!("{own_id}_at"), &description).parameter(id);
             create(operation).at(document, "put", &record);
             if A::COPIES {
                 let description = "Creates another one like it: attributes, tags and custom fields are copied, with the \
                      changes in the body (a merge patch of what it is created with); what is its own is not.";
                 let body =
                     json!({ "type": "object", "description": "What is different in the copy; null leaves it out." });
+                let body = document.schemas.add("CopyChanges", body);
                 let id = id_of::<A>(document);
-                self.operation(document, &format!("{kind}_copy"), description)
+                self.operation(&format!("{kind}_copy"), description)
                     .parameter(id)
                     .answer(201, "Created, and where it is.", refer("Accepted"), &headers)
                     .body(body, false, like_it())
                     .at(document, "post", &format!("{record}/copy"));
             }
         } else if self.name == "edit" {
-            let operation = self.operation(document, &own_id, &self.description).parameter(id);
+            let operation = self.operation(&own_id, &self.description).parameter(id);
             let media_types = ["application/merge-patch+json", "application/json"];
             operation
                 .body_as(&media_types, self.body.clone(), self.required, self.examples.clone())
                 .at(document, "patch", &record);
         } else {
-            let operation = self.operation(document, &own_id, &self.description).parameter(id);
+            let operation = self.operation(&own_id, &self.description).parameter(id);
             operation.body(self.body.clone(), self.required, self.examples.clone()).at(
                 document,
                 "post",

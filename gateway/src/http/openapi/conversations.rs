@@ -1,7 +1,6 @@
 //! What conversations have besides lists: their messages.
 
 use domain::{Aggregate, chat::conversation::Conversation};
-use projections::chat::conversation_messages;
 
 use super::{
     super::desk::tickets::ThreadOptions,
@@ -9,12 +8,13 @@ use super::{
     commands::id_of,
     operation::Operation,
     problems::{self, Code},
+    schemas::refer,
     tickets::page_of,
 };
 
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
-    let entry = document.schemas.view::<conversation_messages::View>("Conversation", "ConversationMessages", None);
+    let entry = refer("ConversationMessage");
     let page = document.schemas.add("ConversationThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
     let description = "Reads the messages of a conversation, both ways and oldest first, with how far those of ours have \

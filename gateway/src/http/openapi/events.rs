@@ -12,34 +12,36 @@ use super::{
     schemas::{pascal, refer},
 };
 
-/// The events of one kind: a schema for each, and one for any of them.
+/// The events of one kind: the envelope of all, and what `data` holds by `type`. That stands under `dependentSchemas`,
+/// which generators of clients pass over: to them it is an `Event`, not hundreds of types.
 pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant]) {
-    let mut mapping = json!({});
-    let mut choices = Vec::new();
+    let (mut types, mut cases) = (Vec::new(), Vec::new());
     for event in events {
-        let kind = format!("{}.{}", A::KIND, event.name);
-        let name = format!("{}{}Event", pascal(A::KIND), pascal(&event.name));
-        let data = event.schema.as_value();
-        let schema = json!({
-            "description": described(event)["description"],
-            "allOf": [refer("EventEnvelope")],
-            "type": "object",
-            "required": ["type", "data"],
-            "properties": { "type": { "const": kind }, "data": data },
-        });
-        let reference = document.schemas.add(&name, schema);
-        mapping[kind] = reference["$ref"].clone();
-        choices.push(reference);
+        let name = format!("{}.{}", A::KIND, event.name);
+        cases.push(json!({
+            "if": { "properties": { "type": { "const": name } } },
+            "then": {
+                "description": described(event)["description"],
+                "properties": { "data": event.schema.as_value() },
+            },
+        }));
+        types.push(name);
     }
-    let any = json!({
+    let event = json!({
         "description": format!("What may have happened to a {}.", A::KIND.replace('_', " ")),
-        "oneOf": choices,
-        "discriminator": { "propertyName": "type", "mapping": mapping },
+        "allOf": [refer("Event")],
+        "properties": { "type": { "enum": types } },
+        "dependentSchemas": { "type": { "allOf": cases } },
     });
     let name = format!("{}Event", pascal(A::KIND));
-    let any = document.schemas.add(&name, any);
-    document.events.push(any.clone());
-    let page = document.schemas.add(&format!("{name}Page"), page_of(&any, "version"));
+    let event = document.schemas.add(&name, event);
+    let page = json!({
+        "description": "A page of its events in order of version.",
+        "allOf": [refer("EventPage")],
+        "properties": { "data": { "type": "array", "items": event } },
+    });
+    let page = document.schemas.add(&format!("{name}Page"), page);
+    document.events.push((A::KIND, event));
 
     let path = format!("/v1/{}/{{id}}/history", A::PLURAL);
     let kind = A::KIND.replace('_', " ");
@@ -56,10 +58,10 @@ pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant])
         .at(document, "get", &path);
 }
 
-fn page_of(event: &Value, counted: &str) -> Value {
+fn page_of(event: &Value) -> Value {
     json!({
         "type": "object",
-        "description": format!("A page of events in order of {counted}."),
+        "description": "A page of events.",
         "required": ["data", "next", "position"],
         "properties": {
             "data": { "type": "array", "items": event },
@@ -79,7 +81,7 @@ pub(super) fn log(document: &mut Document) {
         "type": { "type": "string", "description": "What happened, such as `ticket.opened`." },
         "occurred_at": { "type": "string", "format": "date-time", "description": "When it happened in the world." },
         "recorded_at": { "type": "string", "format": "date-time", "description": "When the log took it in." },
-        "data": { "type": "object", "description": "What exactly happened." },
+        "data": refer("EventData"),
     });
     let mut required = vec!["position", "stream", "version", "id", "type", "occurred_at", "recorded_at", "data"];
     required.extend(["actor", "via", "command_id", "correlation_id"]);
@@ -92,10 +94,23 @@ pub(super) fn log(document: &mut Document) {
         "required": required,
         "properties": properties,
     });
-    document.schemas.add("EventEnvelope", envelope);
-    let any = json!({ "description": "Any event; `type` tells which.", "oneOf": document.events });
-    let any = document.schemas.add("Event", any);
-    let page = document.schemas.add("EventPage", page_of(&any, "position"));
+    document.schemas.add("Event", envelope);
+    let (kinds, cases): (Vec<_>, Vec<_>) = document
+        .events
+        .iter()
+        .map(|(kind, event)| {
+            let is = json!({ "properties": { "type": { "pattern": format!("^{kind}\\.") } } });
+            (*kind, json!({ "if": is, "then": event }))
+        })
+        .unzip();
+    let any = json!({
+        "description": "Any event; `type` tells which.",
+        "allOf": [refer("Event")],
+        "properties": { "type": { "pattern": format!("^({})\\.", kinds.join("|")) } },
+        "dependentSchemas": { "type": { "allOf": cases } },
+    });
+    let any = document.schemas.add("AnyEvent", any);
+    let page = document.schemas.add("EventPage", page_of(&any));
 
     let parameters = document.schemas.properties::<Filter>("");
     let description = "Lists the log for auditors: every event of the tenant, in order of position. Positions of other \

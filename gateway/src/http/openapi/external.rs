@@ -17,7 +17,9 @@ pub(super) fn record<A: Aggregate>(document: &mut Document) {
     body = document.schemas.resolve(&body).clone();
     body["required"] = json!([]);
     body["description"] = json!("What another system tells of it: what is absent stays, what is null is cleared.");
-    let body = document.schemas.add(&format!("{kind}Upsert"), body);
+    let name = format!("{kind}Upsert");
+    let body = document.schemas.add(&name, body);
+    document.schemas.takes_custom_of(&name, A::KIND);
     get::<A>(document);
     put::<A>(document, body, Code::refusals::<A>());
 }
@@ -48,13 +50,14 @@ pub(super) fn entitlements(document: &mut Document) {
         properties.insert("status".to_owned(), json!({ "enum": ["active", "revoked"], "default": "active" }));
     }
     let body = document.schemas.add("EntitlementUpsert", body);
+    document.schemas.takes_custom_of("EntitlementUpsert", Entitlement::KIND);
     get::<Entitlement>(document);
     let codes = [Code::of(&[problems::UPSERT_ENTITLEMENT]), Code::refusals::<Entitlement>()].concat();
     put::<Entitlement>(document, body, codes);
     let why = refer("EntitlementRevokeCommand");
     operation::<Entitlement>("revoke", "Revokes an entitlement that another system no longer tells of.")
         .permission("entitlement.revoke")
-        .write(document)
+        .write()
         .shared(&["Deskfold-On-Behalf-Of"])
         .body(why, false, serde_json::Map::new())
         .answer(200, "Done. `events` is empty when it was so already.", refer("Accepted"), WRITTEN)
@@ -86,8 +89,8 @@ fn get<A: Aggregate>(document: &mut Document) {
             "id": refer("Id"),
             "version": { "type": "integer" },
             "position": { "type": "integer" },
-            "custom": { "type": "object" },
-            "links": { "type": "object", "additionalProperties": { "type": "string" } },
+            "custom": { "type": "object", "description": "Custom fields, by key." },
+            "links": refer("Links"),
         },
     });
     let schema = document.schemas.add("ExternallyKnown", schema);
@@ -109,7 +112,7 @@ fn put<A: Aggregate>(document: &mut Document, body: Value, codes: Vec<Code>) {
     let created = ["Location", "ETag", "Deskfold-Position", "Idempotency-Replayed"];
     operation::<A>("put", &description)
         .permission(format!("{}.{}", A::KIND, A::CREATE))
-        .write(document)
+        .write()
         .shared(&["Deskfold-On-Behalf-Of"])
         .body(body, true, serde_json::Map::new())
         .answer(201, "Created, and where it is.", refer("Accepted"), &created)

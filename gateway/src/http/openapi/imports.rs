@@ -23,12 +23,13 @@ pub(super) fn describe(document: &mut Document) {
 
 fn upload(document: &mut Document) {
     let text = |description: &str| json!({ "type": "string", "description": description });
+    let kind = document.schemas.of::<domain::data::import::Kind>("Import");
     let form = json!({
         "type": "object",
         "required": ["kind", "file"],
         "additionalProperties": false,
         "properties": {
-            "kind": { "enum": ["history", "entitlements"], "description": "What the file holds." },
+            "kind": kind,
             "source": text("The system the file comes from; what the mapping says by default."),
             "mapping": text("What the columns mean (TOML); a history needs one."),
             "dry_run": { "enum": ["true", "false"], "description": "Only show what would be done." },
@@ -39,17 +40,13 @@ fn upload(document: &mut Document) {
         },
     });
     let form = document.schemas.add("ImportUpload", form);
-    let links = json!({
-        "type": "object",
-        "required": ["links"],
-        "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
-    });
+    let links = json!({ "type": "object", "required": ["links"], "properties": { "links": refer("Links") } });
     let started = document.schemas.add("ImportStarted", json!({ "allOf": [refer("Accepted"), links] }));
     let description = "Starts an import: the file is taken in, checked as far as it can be at once, and carried out in the \
         background. The same file twice adds nothing.";
     Operation::new("import_start", TAG, description)
         .permission("import.run")
-        .write(document)
+        .write()
         .shared(&["Deskfold-On-Behalf-Of"])
         .body_as(&["multipart/form-data"], form, true, Map::new())
         .answer(
@@ -90,12 +87,14 @@ fn following(document: &mut Document) {
         .problems("Progress", Code::of(&[problems::PARAMETERS]))
         .problems("ImportRead", Code::unknown("import"))
         .at(document, "get", "/v1/imports/{id}/report");
+    let nothing = json!({ "type": "object", "additionalProperties": false });
+    let nothing = document.schemas.add("ImportResumeCommand", nothing);
     Operation::new("import_resume", TAG, "Takes an import that failed or was cancelled up again where it stopped.")
         .permission("import.run")
         .parameter(id)
-        .write(document)
+        .write()
         .shared(&["Deskfold-On-Behalf-Of"])
-        .body(json!({ "type": "object", "additionalProperties": false }), false, Map::new())
+        .body(nothing, false, Map::new())
         .answer(200, "It runs.", refer("Accepted"), &["ETag", "Deskfold-Position", "Idempotency-Replayed"])
         .problems("Resume", Code::of(&[problems::RESUME]))
         .problems("ResumeImport", Code::refusals::<Import>())

@@ -1,27 +1,44 @@
 //! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
 
-use domain::kernel::filter::FieldKind;
+use domain::{catalogue, kernel::filter::FieldKind};
 use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, Sort};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{crm::feeds::has_feed, kernel::moment::Moment},
+    super::kernel::moment::Moment,
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
-    schemas::{CUSTOM_OF, pascal, refer},
+    schemas::{CUSTOM_OF, View, pascal, refer},
 };
 
 /// Adds what read models answer.
 impl ListVisitor for Document {
     fn visit<M: Listed>(&mut self) {
+        self.tags.beside(M::PATH, M::READ);
+        let name = record::<M>();
+        let view = View { name: &name, kind: M::READ, model: M::NAME, custom: M::CUSTOM };
+        let view = self.schemas.view::<M::View>(&view);
+        if M::SINGLE {
+            self.linked.insert(name);
+            single(self, &About::of::<M>(), &view);
+        }
         if M::LISTED {
-            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME), M::CUSTOM);
             list(self, &About::of::<M>(), &view);
         }
-        if M::SINGLE {
-            let view = self.schemas.view::<M::View>(&pascal(M::READ), &pascal(M::NAME), M::CUSTOM);
-            single(self, &About::of::<M>(), &view);
+    }
+}
+
+/// What a row is called: as its kind, where the list is that kind's; a list beside the kind's own has summaries.
+fn record<M: Listed>() -> String {
+    let kind = pascal(M::READ);
+    let of_kind = catalogue::kind(M::READ).is_some_and(|kind| kind.plural == M::PATH);
+    match (of_kind, M::SINGLE) {
+        (true, true) => kind,
+        (true, false) => format!("{kind}Summary"),
+        (false, _) => {
+            let own = pascal(M::PATH.strip_suffix('s').unwrap_or(M::PATH));
+            if own.starts_with(&kind) { own } else { format!("{kind}{own}") }
         }
     }
 }
@@ -69,11 +86,7 @@ fn list(document: &mut Document, about: &About, view: &Value) {
                 "description": "How many match by the value of the field that `group` named, the largest groups first.",
                 "items": group,
             },
-            "sums": {
-                "type": "object",
-                "description": "What the fields that `sum` named add up to over all that match.",
-                "additionalProperties": { "type": "integer" },
-            },
+            "sums": refer("Sums"),
         },
     });
     let page = document.schemas.add(&format!("{owner}Page"), page);
@@ -92,9 +105,11 @@ fn list(document: &mut Document, about: &About, view: &Value) {
     }
     answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", about.path));
 
-    let mut properties = Map::from_iter([("filter".to_owned(), filter)]);
-    properties.extend(parameters(about));
-    let body = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    let body = json!({
+        "description": "What is searched for.",
+        "allOf": [refer("Search")],
+        "properties": { "filter": filter, "sort": { "type": "string", "default": usual(about) } },
+    });
     let body = document.schemas.add(&format!("{owner}Search"), body);
     let example = json!({ "filter": example(about), "limit": 20 });
     let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
@@ -113,110 +128,149 @@ pub(super) fn in_address(about: &About, owner: &str) -> Vec<Value> {
         "name": "filter",
         "in": "query",
         "description": "Which ones: a filter tree as JSON. See the filter grammar above.",
-        "content": { "application/json": { "schema": refer(&format!("{owner}Filter")) } },
+        "schema": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": refer(&format!("{owner}Filter")),
+        },
     });
-    let others = parameters(about).into_iter().map(|(name, schema)| in_query(&name, schema, false));
-    [filter].into_iter().chain(others).collect()
+    let order = in_query("sort", order(Some(usual(about))), false);
+    let others = PARAMETERS.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
+    [filter, order].into_iter().chain(others).collect()
 }
 
-/// What a list takes besides its filter.
-fn parameters(about: &About) -> Vec<(String, Value)> {
-    let usual: Vec<_> = about
-        .default_sort
-        .iter()
-        .map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column))
-        .collect();
-    let parameter = |name: &str, schema: Value| (name.to_owned(), schema);
-    vec![
-        parameter(
-            "sort",
-            json!({
-                "type": "string",
-                "description": "Fields to sort by, `-` before those that go down. Without a value counts as greatest.",
-                "default": usual.join(","),
-            }),
-        ),
-        parameter(
-            "limit",
-            json!({
-                "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
-                "description": "Records on a page.",
-            }),
-        ),
-        parameter(
-            "after",
-            json!({ "type": "string", "description": "The cursor that `next` of the page before holds." }),
-        ),
-        parameter(
-            "count",
-            json!({
-                "type": "string", "enum": ["exact", "estimate"],
-                "description": "Also say how many match in all. `exact` costs a look at each of them.",
-            }),
-        ),
-        parameter(
-            "group",
-            json!({
-                "type": "string",
-                "description": "Also say how many match by each value of this field. Costs a look at each of them.",
-            }),
-        ),
-        parameter(
-            "sum",
-            json!({
-                "type": "string",
-                "description": "Also say what these fields of whole numbers add up to, over all that match.",
-            }),
-        ),
-        parameter("min_position", json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." })),
-    ]
+/// What every list takes besides its filter and its order.
+const PARAMETERS: &[&str] = &["limit", "after", "count", "group", "sum", "min_position"];
+
+/// The order of a list unless another is asked for.
+fn usual(about: &About) -> String {
+    let by = about.default_sort.iter();
+    let by: Vec<_> = by.map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
+    by.join(",")
 }
 
-/// The filter tree of a list: conditions by sort of field, each with the ops it takes.
+/// The parameter that sorts.
+fn order(usual: Option<String>) -> Value {
+    let mut order = json!({
+        "type": "string",
+        "description": "Fields to sort by, `-` before those that go down. Without a value counts as greatest.",
+    });
+    if let Some(usual) = usual {
+        order["default"] = usual.into();
+    }
+    order
+}
+
+/// What every list takes besides its filter and its order, by name.
+pub(super) fn parameters() -> Vec<(&'static str, Value)> {
+    let count = json!({
+        "$ref": refer("Count")["$ref"],
+        "description": "Also say how many match in all. `exact` costs a look at each of them.",
+    });
+    let [limit, after, group, sum, min_position] = [
+        json!({
+            "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
+            "description": "Records on a page.",
+        }),
+        json!({ "type": "string", "description": "The cursor that `next` of the page before holds." }),
+        json!({
+            "type": "string",
+            "description": "Also say how many match by each value of this field. Costs a look at each of them.",
+        }),
+        json!({
+            "type": "string",
+            "description": "Also say what these fields of whole numbers add up to, over all that match.",
+        }),
+        json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." }),
+    ];
+    PARAMETERS.iter().copied().zip([limit, after, count, group, sum, min_position]).collect()
+}
+
+/// What every list has: the filter grammar, the search, and what they are made of.
+pub(super) fn shared(document: &mut Document) {
+    let trees = || json!({ "type": "array", "items": refer("Filter") });
+    let filter = json!({
+        "type": "object",
+        "description": FILTER,
+        "additionalProperties": false,
+        "properties": {
+            "all": trees(),
+            "any": trees(),
+            "not": refer("Filter"),
+            "field": { "type": "string", "description": "A field of the list." },
+            "op": refer("Op"),
+            "value": { "description": VALUE },
+        },
+        "dependentRequired": { "field": ["op", "value"], "op": ["field"], "value": ["field"] },
+        "dependentSchemas": {
+            "all": { "maxProperties": 1 },
+            "any": { "maxProperties": 1 },
+            "not": { "maxProperties": 1 },
+        },
+    });
+    document.schemas.add("Filter", filter);
+    let mut properties = Map::from_iter([("filter".to_owned(), refer("Filter")), ("sort".to_owned(), order(None))]);
+    properties.extend(parameters().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+    let search = json!({
+        "type": "object",
+        "description": "What is searched for: a list's filter with its parameters.",
+        "additionalProperties": false,
+        "properties": properties,
+    });
+    document.schemas.add("Search", search);
+    document
+        .schemas
+        .add("Count", json!({ "type": "string", "enum": ["exact", "estimate"], "description": "How a list counts." }));
+    let sums = json!({
+        "type": "object",
+        "description": "What the fields that `sum` named add up to over all that match.",
+        "additionalProperties": { "type": "integer" },
+    });
+    document.schemas.add("Sums", sums);
+}
+
+const FILTER: &str = "Which records: nothing for all of them, `all`, `any` or `not` of other trees, or a condition of `field`, \
+    `op` and `value`.";
+
+/// The filter tree of a list: which fields there are, and which ops each takes. To generated clients it is a `Filter`.
 fn filter(about: &About, owner: &str) -> Value {
     let this = refer(&format!("{owner}Filter"));
+    let trees = json!({ "type": "array", "items": this });
     let mut kinds: Vec<FieldKind> = Vec::new();
     for column in about.columns {
         if !kinds.contains(&column.kind) {
             kinds.push(column.kind);
         }
     }
-    let condition = |field: Value, ops: Value, wanted: &str| {
-        json!({
-            "type": "object",
-            "description": format!("A condition on {wanted}."),
-            "required": ["field", "op", "value"],
-            "additionalProperties": false,
-            "properties": { "field": field, "op": ops, "value": { "description": VALUE } },
-        })
+    let names = |kind: Option<FieldKind>| -> Vec<_> {
+        let columns = about.columns.iter().filter(|column| kind.is_none_or(|kind| column.kind == kind));
+        columns.map(|column| column.name).collect()
     };
-    let mut choices = vec![
-        json!({ "type": "object", "title": "Everything", "additionalProperties": false }),
-        json!({
-            "type": "object", "title": "All of them", "required": ["all"], "additionalProperties": false,
-            "properties": { "all": { "type": "array", "items": this } },
-        }),
-        json!({
-            "type": "object", "title": "Any of them", "required": ["any"], "additionalProperties": false,
-            "properties": { "any": { "type": "array", "items": this } },
-        }),
-        json!({
-            "type": "object", "title": "Not that", "required": ["not"], "additionalProperties": false,
-            "properties": { "not": this },
-        }),
-    ];
-    for kind in kinds {
-        let fields: Vec<_> =
-            about.columns.iter().filter(|column| column.kind == kind).map(|column| column.name).collect();
-        let ops: Vec<_> = kind.ops().iter().map(|op| op.name()).collect();
-        choices.push(condition(json!({ "enum": fields }), json!({ "enum": ops }), kind.wanted()));
-    }
+    let mut field = json!({ "enum": names(None) });
+    let mut conditions: Vec<_> = kinds
+        .into_iter()
+        .map(|kind| {
+            let ops: Vec<_> = kind.ops().iter().map(|op| op.name()).collect();
+            json!({
+                "description": format!("A condition on {}.", kind.wanted()),
+                "properties": { "field": { "enum": names(Some(kind)) }, "op": { "enum": ops } },
+            })
+        })
+        .collect();
     if let Some(kind) = about.custom {
-        let ops: Vec<_> = domain::kernel::filter::Op::ALL.iter().map(|op| op.name()).collect();
-        let field = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$", CUSTOM_OF: kind });
-        choices.push(condition(field, json!({ "enum": ops }), "a custom field, by the ops of its type"));
+        let custom = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$", CUSTOM_OF: kind });
+        field = json!({ "anyOf": [field, custom] });
+        conditions.push(json!({
+            "description": "A condition on a custom field, by the ops of its type.",
+            "properties": { "field": custom },
+        }));
     }
-    json!({ "description": "Which records: a tree of conditions.", "oneOf": choices })
+    json!({
+        "description": format!("Which of {}.", about.path.replace('_', " ")),
+        "allOf": [refer("Filter")],
+        "properties": { "all": trees, "any": trees, "not": this, "field": field },
+        "dependentSchemas": { "field": { "oneOf": conditions } },
+    })
 }
 
 const VALUE: &str = "What the field is held against: a list for `in`, `not_in` and `between` (from, to), \
@@ -268,15 +322,7 @@ fn example(about: &About) -> Value {
 /// A single record, now or as of the past.
 fn single(document: &mut Document, about: &About, view: &Value) {
     let plain = about.read.replace('_', " ");
-    let owner = pascal(about.path);
-    let feed = if has_feed(about.read) { ", `feed` is what happened to it and to what belongs to it" } else { "" };
-    let links = json!({
-        "type": "object",
-        "description": format!("Where to go from here: `history` is its events{feed}."),
-        "required": ["links"],
-        "properties": { "links": { "type": "object", "additionalProperties": { "type": "string" } } },
-    });
-    let record = document.schemas.add(&format!("{owner}Record"), json!({ "allOf": [view, links] }));
+    let record = json!({ "allOf": [view], "required": ["links"] });
     let description = format!(
         "Reads a {plain}, now or as it was: what had happened by an instant, a day or a position (`as_of`), or what was \
          known here by an instant or a day (`known_at`)."

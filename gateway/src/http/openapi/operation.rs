@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::kernel::write::Options,
     Document,
     problems::{self, Code},
     schemas::refer,
@@ -64,10 +63,14 @@ impl Operation {
     }
 
     /// What every write takes besides its body, and the problems that go with it.
-    pub(super) fn write(self, document: &mut Document) -> Operation {
-        self.problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND]))
-            .query(document.schemas.properties::<Options>(""))
-            .shared(&["Idempotency-Key", "If-Match", "If-None-Match-Any", "Deskfold-Occurred-At"])
+    pub(super) fn write(self) -> Operation {
+        self.problems("Command", Code::of(&[problems::PARAMETERS, problems::BODY, problems::COMMAND])).shared(&[
+            "dry_run",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match-Any",
+            "Deskfold-Occurred-At",
+        ])
     }
 
     /// Query parameters: name, schema, whether required.
@@ -137,13 +140,17 @@ impl Operation {
         }
         let mut responses: Map<String, Value> =
             self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
-        for (status, (reference, schema)) in document.problems(self.problems, self.keyed) {
+        for (status, (reference, codes)) in document.problems(self.problems, self.keyed) {
             // An answer with that status may still be a problem.
             match responses.get_mut(&status.to_string()) {
-                Some(answer) => answer["content"]["application/problem+json"] = json!({ "schema": schema }),
+                Some(answer) => {
+                    answer["content"]["application/problem+json"] = json!({ "schema": refer("Problem") });
+                    answer[CODES] = codes;
+                }
                 None => drop(responses.insert(status.to_string(), reference)),
             }
         }
+        responses.insert("default".to_owned(), document.anywhere(self.keyed));
         let mut operation = json!({
             "operationId": self.id,
             "tags": [self.tag],
@@ -193,8 +200,6 @@ pub(super) fn in_path(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "path", "description": description, "required": true, "schema": schema })
 }
 
-/// The schema of a problem with one of these codes.
-pub(super) fn problem_with(codes: &[Code]) -> Value {
-    let codes: Vec<_> = codes.iter().map(|code| &code.code).collect();
-    json!({ "allOf": [refer("Problem"), { "properties": { "code": { "enum": codes } } }] })
-}
+/// Says in an answer with which codes problems come; in that which stands for several statuses, by status. They are many and
+/// of every operation's own: as a schema each set would be a type of its own in generated clients.
+pub(super) const CODES: &str = "x-codes";

@@ -62,8 +62,8 @@ fn example(value: Value) -> Map<String, Value> {
 
 fn rehearsals(document: &mut Document) {
     let codes = || [Code::of(&[problems::PARAMETERS, problems::BODY]), Code::refusals::<Rule>()].concat();
-    let body = document.schemas.of::<OneEvent>("RuleDryRun");
-    let answer = document.schemas.of::<DryRun>("RuleDryRun");
+    let body = document.schemas.of::<OneEvent>("Rule");
+    let answer = document.schemas.of::<DryRun>("Rule");
     let description = "Asks a rule that is not published about one past event: whether it matches and why, who would be \
         chosen among whom, and what would be done. Records, colleagues and other rules are seen as they were then. \
         Whoever may publish versions of rules may rehearse them too. Writes nothing.";
@@ -76,8 +76,8 @@ fn rehearsals(document: &mut Document) {
         .problems("RuleDryRun", Code::of(&[problems::EVENT, problems::REHEARSAL]))
         .at(document, "post", "/v1/rules/dry_run");
 
-    let body = document.schemas.of::<ManyEvents>("RuleBacktest");
-    let answer = document.schemas.of::<Backtest>("RuleBacktest");
+    let body = document.schemas.of::<ManyEvents>("Rule");
+    let answer = document.schemas.of::<Backtest>("Rule");
     let description = "Asks a rule that is not published about a part of the log: how many events it would have matched, \
         the tasks that would have been created, for whom and when. Records and colleagues are seen as they were at each \
         event; delays, conditions held again when due, and events that call a run off are taken into account. Imported \
@@ -93,10 +93,17 @@ fn rehearsals(document: &mut Document) {
 }
 
 fn explained(document: &mut Document) {
-    let event = refer("Event");
+    let event = refer("AnyEvent");
     let position = || in_path("position", "The position of the event.", json!({ "type": "integer", "minimum": 1 }));
-    let rule = document.schemas.of::<RuleVersion>("Why");
+    let rule = document.schemas.of::<RuleVersion>("Rule");
     let origin = document.schemas.of::<Origin>("Why");
+    let cause = json!({
+        "type": "object",
+        "description": "An event in a chain of causes.",
+        "required": ["event"],
+        "properties": { "event": event, "rule": rule },
+    });
+    let cause = document.schemas.add("Cause", cause);
     let why = json!({
         "type": "object",
         "description": "Why an event happened.",
@@ -105,11 +112,7 @@ fn explained(document: &mut Document) {
             "chain": {
                 "type": "array",
                 "description": "The event, the event that caused it, and so on to the first.",
-                "items": {
-                    "type": "object",
-                    "required": ["event"],
-                    "properties": { "event": event, "rule": rule },
-                },
+                "items": cause,
             },
             "origin": origin,
             "position": { "type": "integer", "description": "The last position of the log when this was read." },
@@ -127,23 +130,23 @@ fn explained(document: &mut Document) {
         .problems("EventRead", Code::of(&[problems::EVENT]))
         .at(document, "get", "/v1/events/{position}/why");
 
+    let effect = json!({
+        "type": "object",
+        "description": "An event that followed from another.",
+        "required": ["steps", "cause", "event"],
+        "properties": {
+            "steps": { "type": "integer", "minimum": 1, "description": "How far it lies from the event that was asked about." },
+            "cause": { "type": "integer", "description": "The position of the event that caused it directly." },
+            "event": event,
+        },
+    });
+    let effect = document.schemas.add("Effect", effect);
     let effects = json!({
         "type": "object",
         "description": "What followed from an event.",
         "required": ["data", "next", "position"],
         "properties": {
-            "data": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["steps", "cause", "event"],
-                    "properties": {
-                        "steps": { "type": "integer", "minimum": 1, "description": "How far it lies from the event that was asked about." },
-                        "cause": { "type": "integer", "description": "The position of the event that caused it directly." },
-                        "event": event,
-                    },
-                },
-            },
+            "data": { "type": "array", "items": effect },
             "next": { "type": ["string", "null"], "description": "The address of the next page; null on the last." },
             "position": { "type": "integer", "description": "The position up to which effects are known." },
         },

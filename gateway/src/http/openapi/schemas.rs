@@ -1,6 +1,6 @@
 //! JSON schemas under names that are unique in the whole document: types of one kind of record carry its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Actor, Aggregate, Id, Money, Party, Via,
@@ -10,7 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 /// Where schemas are found in the document.
-const COMPONENTS: &str = "#/components/schemas/";
+pub(super) const COMPONENTS: &str = "#/components/schemas/";
 
 /// The document's schemas by name.
 pub(super) struct Schemas {
@@ -19,6 +19,8 @@ pub(super) struct Schemas {
     common: Map<String, Value>,
     /// Schemas whose `custom` holds the custom fields of a kind.
     custom: BTreeMap<String, &'static str>,
+    /// Schemas of records that are shown with the names of what their custom fields refer to.
+    shows_custom: BTreeSet<String>,
 }
 
 /// Says on a schema of custom fields whose they are: a tenant's own document tells them there.
@@ -38,7 +40,7 @@ impl Schemas {
         generator.subschema_for::<filter::FieldKind>();
         generator.subschema_for::<filter::Op>();
         let common = generator.take_definitions(true);
-        Schemas { components: common.clone(), common, custom: BTreeMap::new() }
+        Schemas { components: common.clone(), common, custom: BTreeMap::new(), shows_custom: BTreeSet::new() }
     }
 
     /// The commands and events of a kind.
@@ -46,7 +48,14 @@ impl Schemas {
         let mut generator = generator();
         let (mut commands, mut events) = (A::commands(&mut generator), A::events(&mut generator));
         let owner = pascal(A::KIND);
-        let names = self.adopt(&owner, generator);
+        let fields = json!({
+            "type": "object",
+            "additionalProperties": true,
+            "description": format!("Custom fields of the kind `{}`, by key.", A::KIND),
+            CUSTOM_OF: A::KIND,
+        });
+        self.add(&custom_fields(A::KIND), fields);
+        let names = self.adopt(&owner, &owner, generator);
         self.holds_custom_of(&names, A::KIND);
         for variant in commands.iter_mut().chain(&mut events) {
             let mut schema = std::mem::take(&mut variant.schema).to_value();
@@ -61,63 +70,34 @@ impl Schemas {
     pub(super) fn of<T: JsonSchema>(&mut self, owner: &str) -> Value {
         let mut generator = generator();
         let mut schema = generator.subschema_for::<T>().to_value();
-        let names = self.adopt(owner, generator);
+        let names = self.adopt(owner, owner, generator);
         names.rename(&mut schema);
         schema
     }
 
-    /// The same for what a read model shows: types that are the kind's own keep their names, others carry the model's.
+    /// The same for what a read model shows, under the name that people know it by. Types that it has in common with its
+    /// kind are the kind's; those of which the kind has another form carry the model's name.
     /// `custom` is the kind whose custom fields it shows.
-    pub(super) fn view<T: JsonSchema>(&mut self, kind: &str, model: &str, custom: Option<&'static str>) -> Value {
+    pub(super) fn view<T: JsonSchema>(&mut self, view: &View) -> Value {
         let mut generator = generator();
-        let mut schema = generator.subschema_for::<T>().to_value();
+        let schema = generator.subschema_for::<T>().to_value();
         let definitions = generator.take_definitions(true);
-        let all = Names(definitions.keys().map(|name| (name.clone(), json!(owned(kind, name)))).collect());
-        let mut shared: Map<String, Value> = definitions
-            .iter()
-            .filter(|(name, schema)| {
-                let mut schema = (*schema).clone();
-                all.rename(&mut schema);
-                self.components.get(&owned(kind, name)) == Some(&schema)
-            })
-            .map(|(name, _)| (name.clone(), json!(owned(kind, name))))
-            .collect();
-        // A type is the kind's own only if everything it refers to is.
-        loop {
-            let foreign = shared.keys().find(|name| {
-                let others = definitions
-                    .keys()
-                    .filter(|other| !shared.contains_key(*other) && !self.common.contains_key(*other));
-                others.into_iter().any(|other| refers_to(&definitions[*name], other))
-            });
-            match foreign.cloned() {
-                Some(name) => drop(shared.remove(&name)),
-                None => break,
-            }
-        }
-        let names = self.adopt_as(definitions, |name| {
-            shared.get(name).and_then(Value::as_str).map_or_else(|| owned(model, name), ToOwned::to_owned)
-        });
-        names.rename(&mut schema);
-        if let Some(custom) = custom {
+        let mut names = self.named(&definitions, &pascal(view.kind), &pascal(view.model));
+        let own = schema["$ref"].as_str().and_then(|path| path.strip_prefix(COMPONENTS)).unwrap_or_default().to_owned();
+        names.0.insert(own, json!(view.name));
+        self.take(definitions, &names);
+        if let Some(custom) = view.custom {
             self.holds_custom_of(&names, custom);
-            let named = json!({
-                "type": "object",
-                "description": "A record with custom fields.",
-                "properties": { "custom_names": {
-                    "type": "object", "additionalProperties": { "type": "string" }, "description": CUSTOM_NAMES,
-                } },
-            });
-            schema = json!({ "allOf": [schema, named] });
+            self.shows_custom.insert(view.name.to_owned());
         }
-        schema
+        refer(view.name)
     }
 
     /// The properties of a struct, each with its schema and whether it is required: for parameters.
     pub(super) fn properties<T: JsonSchema>(&mut self, owner: &str) -> Vec<(String, Value, bool)> {
         let mut generator = generator();
         let mut schema = T::json_schema(&mut generator).to_value();
-        let names = self.adopt(owner, generator);
+        let names = self.adopt(owner, owner, generator);
         names.rename(&mut schema);
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let Value::Object(properties) = schema["properties"].take() else { return Vec::new() };
@@ -138,7 +118,14 @@ impl Schemas {
         name.and_then(|name| self.components.get(name)).unwrap_or(schema)
     }
 
+    /// The schemas called by name, with the custom fields that records show.
     pub(super) fn into_components(mut self) -> Map<String, Value> {
+        for name in self.shows_custom {
+            if let Some(properties) = self.components.get_mut(&name).and_then(|view| view["properties"].as_object_mut())
+            {
+                properties.insert("custom_names".to_owned(), refer("CustomNames"));
+            }
+        }
         for (name, kind) in self.custom {
             if let Some(schema) = self.components.get_mut(&name) {
                 mark(schema, kind);
@@ -147,42 +134,85 @@ impl Schemas {
         self.components
     }
 
+    /// The attributes that the schema called `name` takes may be custom fields of `kind`.
+    pub(super) fn takes_custom_of(&mut self, name: &str, kind: &'static str) {
+        self.custom.insert(name.to_owned(), kind);
+    }
+
     fn holds_custom_of(&mut self, names: &Names, kind: &'static str) {
         for name in names.0.values().filter_map(Value::as_str) {
             self.custom.entry(name.to_owned()).or_insert(kind);
         }
     }
 
-    /// Takes over what a generator has defined on the way.
-    fn adopt(&mut self, owner: &str, mut generator: SchemaGenerator) -> Names {
-        self.adopt_as(generator.take_definitions(true), |name| owned(owner, name))
+    /// Takes over what a generator has defined on the way: as `owner`'s, or where the owner has another type of that name, as
+    /// `other`'s.
+    fn adopt(&mut self, owner: &str, other: &str, mut generator: SchemaGenerator) -> Names {
+        let definitions = generator.take_definitions(true);
+        let names = self.named(&definitions, owner, other);
+        self.take(definitions, &names);
+        names
     }
 
-    fn adopt_as(&mut self, definitions: Map<String, Value>, called: impl Fn(&str) -> String) -> Names {
-        let common = |name: &String, schema: &Value| self.common.get(name) == Some(schema);
-        let names = definitions.iter().filter(|(name, schema)| !common(name, schema));
-        let names = Names(names.map(|(name, _)| (name.clone(), json!(called(name)))).collect());
+    fn take(&mut self, definitions: Map<String, Value>, names: &Names) {
         for (name, mut schema) in definitions {
             if let Some(Value::String(name)) = names.0.get(&name) {
                 names.rename(&mut schema);
                 self.add(name, schema);
             }
         }
-        names
+    }
+
+    /// What definitions are called in the document, those of the whole product aside.
+    fn named(&self, definitions: &Map<String, Value>, owner: &str, other: &str) -> Names {
+        let common = |name: &String, schema: &Value| self.common.get(name) == Some(schema);
+        let own = definitions.iter().filter(|(name, schema)| !common(name, schema));
+        let mut names = Names(own.map(|(name, _)| (name.clone(), json!(owned(owner, name)))).collect());
+        // Whatever refers to a type of another name is another type itself.
+        loop {
+            let differs = names.0.iter().find(|(name, called)| {
+                let known = called.as_str().and_then(|called| self.components.get(called));
+                let mut schema = definitions[*name].clone();
+                names.rename(&mut schema);
+                known.is_some_and(|known| *known != schema) && **called != *owned(other, name)
+            });
+            match differs.map(|(name, _)| name.clone()) {
+                Some(name) => names.0.insert(name.clone(), json!(owned(other, &name))),
+                None => return names,
+            };
+        }
     }
 }
 
-const CUSTOM_NAMES: &str = "By key, the names of the records that custom fields refer to, as they are now; only where \
-    the kind has such fields.";
+/// How what a read model shows is called.
+pub(super) struct View<'a> {
+    /// The name of the whole: `Contact`.
+    pub(super) name: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) model: &'a str,
+    /// The kind whose custom fields it shows.
+    pub(super) custom: Option<&'static str>,
+}
 
-/// Marks the property `custom`, wherever in a schema it is a map of values.
+/// What the custom fields of a kind are called.
+fn custom_fields(kind: &str) -> String {
+    format!("{}CustomFields", pascal(kind))
+}
+
+/// Says of the property `custom` whose custom fields it holds, wherever in a schema it is a map of values.
 fn mark(schema: &mut Value, kind: &str) {
     match schema {
         Value::Object(members) => {
             if let Some(custom) = members.get_mut("properties").and_then(|properties| properties.get_mut("custom"))
                 && custom["additionalProperties"] == true
+                && let Value::Object(said) = custom
             {
-                custom[CUSTOM_OF] = kind.into();
+                said.remove("additionalProperties");
+                let fields = refer(&custom_fields(kind));
+                match said.remove("type") {
+                    Some(Value::Array(_)) => said.insert("anyOf".to_owned(), json!([fields, { "type": "null" }])),
+                    _ => said.insert("$ref".to_owned(), fields["$ref"].clone()),
+                };
             }
             members.values_mut().for_each(|member| mark(member, kind));
         }
@@ -208,18 +238,6 @@ impl Names {
             Value::Array(items) => items.iter_mut().for_each(|item| self.rename(item)),
             _ => {}
         }
-    }
-}
-
-/// Whether a schema refers to the definition called `name`.
-fn refers_to(schema: &Value, name: &str) -> bool {
-    match schema {
-        Value::Object(members) => members.iter().any(|(key, member)| {
-            let here = key == "$ref" && member.as_str().and_then(|path| path.strip_prefix(COMPONENTS)) == Some(name);
-            here || refers_to(member, name)
-        }),
-        Value::Array(items) => items.iter().any(|item| refers_to(item, name)),
-        _ => false,
     }
 }
 
@@ -250,5 +268,9 @@ pub(super) fn pascal(name: &str) -> String {
 /// The name of a type in the document: its owner's name, then its own, which only letters and digits may make up.
 fn owned(owner: &str, name: &str) -> String {
     let own = pascal(name);
-    if own.starts_with(owner) { own } else { format!("{owner}{own}") }
+    match own.as_str() {
+        "New" => format!("New{owner}"),
+        _ if own.starts_with(owner) => own,
+        _ => format!("{owner}{own}"),
+    }
 }

@@ -45,7 +45,7 @@ fn api_keys(document: &mut Document) {
          answered without it and makes no second key: if the answer was lost, revoke the key and issue another.",
     )
     .permission("api_key.issue")
-    .write(document)
+    .write()
     .shared(&["Deskfold-On-Behalf-Of"])
     .body(new, true, example(json!({ "name": "Mail gateway", "expires_at": "2027-01-01T00:00:00Z" })))
     .answer(201, "The key.", issued, &headers)
@@ -95,7 +95,7 @@ fn tenants(document: &mut Document) {
          is shown once. If that answer was lost, `deskfold key issue` makes another.",
     )
     .permission("tenant.operate")
-    .write(document)
+    .write()
     .body(new, true, example(json!({ "name": "Acme", "admin_email": "ada@acme.example" })))
     .answer(201, "The tenant, and its admin's key.", created.clone(), &headers)
     .answer(200, "What a rehearsal would write; there is no key then.", created, &headers[1..])
@@ -137,7 +137,9 @@ fn health(document: &mut Document) {
 }
 
 fn pages(document: &mut Document) {
-    let content = json!({ "application/json": { "schema": { "type": "object" } } });
+    let itself = json!({ "type": "object", "description": "An OpenAPI 3.1 document." });
+    let itself = document.schemas.add("OpenApiDocument", itself);
+    let content = json!({ "application/json": { "schema": itself } });
     let description = "Answers with this document. Asked with a key, it also tells the custom fields of \
         that tenant, and leaves out what belongs to features that are switched off.";
     Operation::new("openapi", "service", description)
@@ -158,8 +160,12 @@ fn pages(document: &mut Document) {
         .answer_as(200, "A page.", html(), &["ETag"])
         .answer_as(304, "It is still what `If-None-Match` names.", json!({}), &["ETag"])
         .at(document, "get", "/docs");
-    let any = json!({ "*/*": { "schema": { "type": "string" } } });
-    let asset = super::operation::in_path("file", "Its name.", json!({ "enum": super::pages::FILES }));
+    let text = json!({ "schema": { "type": "string" } });
+    let any = json!({ "text/javascript": text, "text/css": text, "text/plain": text });
+    let files =
+        json!({ "type": "string", "enum": super::pages::FILES, "description": "A file of the documentation page." });
+    let files = document.schemas.add("DocsFile", files);
+    let asset = super::operation::in_path("file", "Its name.", files);
     Operation::new("docs_file", "service", "Answers with a file that the documentation page needs.")
         .open()
         .parameter(asset)

@@ -3,14 +3,14 @@
 use domain::{Id, kernel::reference::Redirected};
 use serde_json::{Value, json};
 
-use super::{Document, schemas::refer};
+use super::{super::kernel::write::Options, Document, lists, operation::in_query, schemas::refer};
 
 /// Parameters by the names under which operations refer to them.
 pub(super) fn parameters(document: &mut Document) -> Value {
     let id = document.schemas.of::<Id>("");
     let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "description": description, "required": false, "schema": schema });
     let text = || json!({ "type": "string" });
-    json!({
+    let mut parameters = json!({
         "Idempotency-Key": header(
             "Idempotency-Key",
             "Makes the command safe to retry: the same key with the same request answers as the first time, also after a \
@@ -24,11 +24,11 @@ pub(super) fn parameters(document: &mut Document) -> Value {
             text(),
         ),
         "If-None-Match": header("If-None-Match", "The ETag of what you have: answers 304 when it still stands.", text()),
-        "If-None-Match-Any": header("If-None-Match", "`*`: only if there is no such record yet (412).", json!({ "const": "*" })),
+        "If-None-Match-Any": header("If-None-Match", "`*`: only if there is no such record yet (412).", json!({ "type": "string", "pattern": "^\\*$" })),
         "Deskfold-Occurred-At": header(
             "Deskfold-Occurred-At",
             "When it happened in the world, if not now (permission `event.backdate`).",
-            json!({ "type": "string", "format": "date-time" }),
+            json!({ "type": "string", "pattern": INSTANT, "examples": ["2026-11-20T09:00:00Z"] }),
         ),
         "Deskfold-On-Behalf-Of": header(
             "Deskfold-On-Behalf-Of",
@@ -46,8 +46,19 @@ pub(super) fn parameters(document: &mut Document) -> Value {
             "The position of the last event you have seen: the stream goes on after it.",
             json!({ "type": "integer", "minimum": 0 }),
         ),
-    })
+    });
+    for (name, schema) in lists::parameters() {
+        parameters[name] = in_query(name, schema, false);
+    }
+    for (name, schema, required) in document.schemas.properties::<Options>("") {
+        parameters[&name] = in_query(&name, schema, required);
+    }
+    parameters
 }
+
+/// RFC 3339. Generators cannot put what has a format into a header; a pattern says as much.
+const INSTANT: &str =
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
 
 /// Headers of answers by name.
 pub(super) fn headers() -> Value {
@@ -83,13 +94,19 @@ pub(super) fn security() -> Value {
 pub(super) fn schemas(document: &mut Document) {
     let id = document.schemas.of::<Id>("");
     let redirected = document.schemas.of::<Redirected>("");
+    document.schemas.add("EventData", json!({ "type": "object", "description": "What exactly happened." }));
+    let texts = |description: &str| json!({ "type": "object", "additionalProperties": { "type": "string" }, "description": description });
+    document.schemas.add("Links", texts("Addresses by what is found there."));
+    document.schemas.add("CustomNames", texts(
+        "By key, the names of the records that custom fields refer to, as they are now; only where the kind has such fields.",
+    ));
     let written = json!({
         "type": "object",
         "description": "An event that a command wrote.",
         "required": ["type", "data"],
         "properties": {
             "type": { "type": "string", "description": "Such as `ticket.opened`." },
-            "data": { "type": "object" },
+            "data": refer("EventData"),
             "stream": { "type": "string", "description": "The record, when it is another than the command was for." },
         },
     });
@@ -126,6 +143,14 @@ pub(super) fn schemas(document: &mut Document) {
     let problem = json!({
         "type": "object",
         "description": "Why a request was not answered as asked (RFC 9457).",
+        "examples": [{
+            "type": format!("{}ticket_unknown", crate::problem::PROBLEMS),
+            "title": "Not Found",
+            "status": 404,
+            "code": "ticket_unknown",
+            "detail": "There is no such ticket.",
+            "trace_id": "01K9Z3T8W0QX6V5N4M3K2J1H0G",
+        }],
         "required": ["type", "title", "status", "code", "detail"],
         "properties": {
             "type": { "type": "string", "format": "uri", "description": "Where the code is explained." },

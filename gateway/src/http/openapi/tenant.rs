@@ -70,6 +70,10 @@ pub(super) fn leave_out(document: &mut Value, gone: &dyn Fn(&str) -> bool) {
     if let Some(all) = document["tags"].as_array_mut() {
         all.retain(|tag| tag["name"].as_str().is_some_and(|name| tags.contains(name)));
     }
+    let groups = document["x-tagGroups"].as_array_mut().into_iter().flatten();
+    for group in groups.filter_map(|group| group["tags"].as_array_mut()) {
+        group.retain(|tag| tag.as_str().is_some_and(|name| tags.contains(name)));
+    }
 }
 
 /// The schema of a field's values; null is "not set".

@@ -1,7 +1,9 @@
 //! What tickets have besides lists: threads, the picker of products, and reports.
 
-use domain::desk::{entitlement::Entitlement, ticket::Ticket};
-use projections::desk::{product_holders, ticket_thread};
+use domain::{
+    Aggregate,
+    desk::{entitlement::Entitlement, ticket::Ticket},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -10,11 +12,12 @@ use super::{
     commands::id_of,
     operation::Operation,
     problems::{self, Code},
+    schemas::refer,
 };
 
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
-    let entry = document.schemas.view::<ticket_thread::View>("Ticket", "TicketThread", None);
+    let entry = refer("TicketMessage");
     let page = document.schemas.add("TicketThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
     let description = "Reads the thread of a ticket: messages and notes, oldest first, those of tickets merged into it \
@@ -30,12 +33,12 @@ pub(super) fn describe(document: &mut Document) {
         .problems("TicketRead", Code::unknown("ticket"))
         .at(document, "get", "/v1/tickets/{id}/thread");
 
-    let entry = document.schemas.view::<product_holders::View>("Entitlement", "ProductHolders", Some("entitlement"));
+    let entry = refer("Entitlement");
     let page = document.schemas.add("EntitlementPicker", page_of(&entry));
     let options = document.schemas.properties::<PickerOptions>("");
     let description = "Lists the products that a ticket of this requester may be about: what is owned now by the requester, \
         or by a contact's companies.";
-    Operation::new("entitlements_pick", <Entitlement as domain::Aggregate>::PLURAL, description)
+    Operation::new("entitlements_pick", Entitlement::PLURAL, description)
         .permission("entitlement.read")
         .query(options)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
@@ -43,7 +46,8 @@ pub(super) fn describe(document: &mut Document) {
         .problems("Picker", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE]))
         .at(document, "get", "/v1/entitlements/picker");
 
-    let report = document.schemas.of::<Report>("TicketsByProduct");
+    document.tags.beside("reports", Ticket::KIND);
+    let report = document.schemas.of::<Report>("");
     let options = document.schemas.properties::<ReportOptions>("");
     Operation::new("tickets_by_product", "reports", "Counts tickets by product, over time if asked.")
         .permission("report.read")

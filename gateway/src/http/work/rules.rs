@@ -53,6 +53,7 @@ async fn runs(
 /// A draft and one past event.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DryRunRequest")]
 pub(in crate::http) struct OneEvent {
     /// The rule as it would be.
     draft: Draft,
@@ -63,6 +64,7 @@ pub(in crate::http) struct OneEvent {
 /// A draft and a part of the log.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BacktestRequest")]
 pub(in crate::http) struct ManyEvents {
     /// The rule as it would be.
     draft: Draft,

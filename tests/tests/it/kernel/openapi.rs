@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use deskfold_tests::{
     Client, Reply, Server,
-    document::{references, validator},
+    document::{follow, parameters, references, validator},
     root,
 };
 use domain::{Aggregate, catalogue};
@@ -13,7 +13,7 @@ use jsonschema::Validator;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::world::{everything, field};
+use crate::world::{everything, field, ticket};
 
 fn official() -> Validator {
     let text = fs::read_to_string(root().join("tests/data/openapi/schema-3.1.json")).unwrap();
@@ -25,14 +25,6 @@ fn assert_fits(validator: &Validator, value: &Value, what: &str) {
     let errors: Vec<_> =
         validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{what} does not fit: {}\n{value}", errors.join("\n"));
-}
-
-/// Follows a reference within the document.
-fn follow<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(path) => document.pointer(&path[1..]).unwrap_or_else(|| panic!("{path} leads nowhere")),
-        None => value,
-    }
 }
 
 fn operations(document: &Value) -> Vec<(&String, &String, &Value)> {
@@ -86,8 +78,6 @@ fn every_command_and_every_event_is_described() {
             let document = &self.0;
             let kind = pascal(A::KIND);
             for command in A::commands(&mut schemars::SchemaGenerator::default()) {
-                let schema = &document["components"]["schemas"][format!("{kind}{}Command", pascal(&command.name))];
-                assert!(schema.is_object(), "{kind} {}: no schema", command.name);
                 if !A::offers(&command.name) {
                     continue;
                 }
@@ -111,13 +101,15 @@ fn every_command_and_every_event_is_described() {
             }
             for event in A::events(&mut schemars::SchemaGenerator::default()) {
                 let name = format!("{}.{}", A::KIND, event.name);
-                let reference =
-                    &document["components"]["schemas"][format!("{kind}Event")]["discriminator"]["mapping"][&name];
-                let schema = document.pointer(&reference.as_str().unwrap_or_else(|| panic!("{name}"))[1..]).unwrap();
-                assert_eq!(schema["properties"]["type"]["const"], name);
+                let schema = &document["components"]["schemas"][format!("{kind}Event")];
+                let types = schema["properties"]["type"]["enum"].as_array().unwrap();
+                assert!(types.iter().any(|known| *known == name), "{name}");
+                let cases = schema["dependentSchemas"]["type"]["allOf"].as_array().unwrap();
+                let case = cases.iter().find(|case| case["if"]["properties"]["type"]["const"] == name);
+                let data = &case.unwrap_or_else(|| panic!("{name}"))["then"]["properties"]["data"];
                 let golden = root().join(format!("domain/golden/{}/{}.json", A::KIND, event.name));
                 let golden: Value = serde_json::from_str(&fs::read_to_string(golden).unwrap()).unwrap();
-                assert_fits(&validator(document, &schema["properties"]["data"]), &golden["data"], &name);
+                assert_fits(&validator(document, data), &golden["data"], &name);
                 self.1 += 1;
             }
         }
@@ -228,8 +220,7 @@ async fn what_the_server_answers_is_what_the_document_says() {
     server.settle().await;
 
     for (method, path, operation) in operations(&api.document) {
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let needs = parameters.filter(|parameter| parameter["required"] == true).count();
+        let needs = parameters(&api.document, operation).filter(|parameter| parameter["required"] == true).count();
         if method != "get" || needs > 0 || path.ends_with("/stream") {
             continue;
         }
@@ -321,10 +312,7 @@ async fn every_query_parameter_that_is_described_is_taken() {
             continue;
         }
         let path = path.replace("{id}", RECORD);
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let parameters: Vec<_> = parameters.map(|parameter| follow(&document, parameter)).collect();
-        let (needed, others): (Vec<_>, Vec<_>) = parameters
-            .into_iter()
+        let (needed, others): (Vec<_>, Vec<_>) = parameters(&document, operation)
             .filter(|parameter| parameter["in"] == "query")
             .map(|parameter| (parameter["name"].as_str().unwrap(), sample(&document, parameter), parameter))
             .partition(|(_, _, parameter)| parameter["required"] == true);
@@ -411,4 +399,70 @@ async fn a_tenants_own_document_tells_its_custom_fields() {
     }
     let holders = serde_json::to_string(&own["components"]["schemas"]).unwrap();
     assert!(holders.contains("custom.serial") && holders.contains("Serial number."));
+}
+
+#[test]
+fn a_filter_is_a_tree_of_conditions_on_fields_with_their_ops() {
+    let document = openapi::document();
+    let filter = validator(&document, &json!({ "$ref": "#/components/schemas/RolesFilter" }));
+    let condition = |field: &str, op: &str| json!({ "field": field, "op": op, "value": "Agent" });
+    let name = condition("name", "eq");
+    for right in [
+        json!({}),
+        name.clone(),
+        json!({ "all": [] }),
+        json!({ "any": [name, { "not": { "all": [name] } }] }),
+        json!({ "not": condition("name", "starts_with") }),
+    ] {
+        assert_fits(&filter, &right, "a filter");
+    }
+    let wrong = condition("nothing", "eq");
+    for wrong in [
+        wrong.clone(),
+        json!({ "all": [wrong] }),
+        json!({ "any": [name, { "not": { "all": [wrong] } }] }),
+        condition("name", "louder"),
+        condition("id", "contains"),
+        json!({ "field": "name", "op": "eq" }),
+        json!({ "op": "eq" }),
+        json!({ "value": 1 }),
+        json!({ "all": [name], "any": [name] }),
+        json!({ "not": name, "field": "name", "op": "eq", "value": "Agent" }),
+        json!({ "some": [] }),
+    ] {
+        assert!(!filter.is_valid(&wrong), "{wrong}");
+    }
+    let search = validator(&document, &json!({ "$ref": "#/components/schemas/RolesSearch" }));
+    assert_fits(&search, &json!({ "filter": name, "limit": 20, "count": "exact" }), "a search");
+    for wrong in [json!({ "filter": wrong }), json!({ "limit": 0 }), json!({ "filters": name })] {
+        assert!(!search.is_valid(&wrong), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_held_against_what_its_type_says() {
+    let server = Server::start().await;
+    ticket(&server.admin, "Printer on fire").await;
+    let document = openapi::document();
+    let schema = |name: &str| validator(&document, &json!({ "$ref": format!("#/components/schemas/{name}") }));
+    let (any, of_tickets, of_users) = (schema("AnyEvent"), schema("TicketEvent"), schema("UserEvent"));
+    let opened = server.admin.read("/v1/events?types=ticket.opened").await["data"][0].clone();
+    assert_fits(&any, &opened, "the event");
+    assert_fits(&of_tickets, &opened, "the event");
+    assert!(!of_users.is_valid(&opened));
+    let with = |name: &str, value: Value| {
+        let mut event = opened.clone();
+        event[name] = value;
+        event
+    };
+    let wrong = [
+        with("type", json!("ticket.flown")),
+        with("type", json!("balloon.flown")),
+        with("data", json!({ "title": 1 })),
+        with("data", json!("nothing")),
+        with("position", json!("first")),
+    ];
+    for wrong in wrong {
+        assert!(!any.is_valid(&wrong) && !of_tickets.is_valid(&wrong), "{wrong}");
+    }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deskfold_tests::{Client, Reply, Server};
+use deskfold_tests::{
+    Client, Reply, Server,
+    document::{follow, parameters},
+};
 use gateway::openapi;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -320,13 +323,8 @@ async fn a_position_beyond_the_head_is_refused_at_once() {
     for (template, item) in document["paths"].as_object().unwrap() {
         let Some(operation) = item.get("get") else { continue };
         let own = operation["tags"][0].as_str().unwrap();
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let parameters: Vec<_> = parameters
-            .map(|parameter| match parameter["$ref"].as_str() {
-                Some(path) => document.pointer(&path[1..]).unwrap()["name"].as_str().unwrap().to_owned(),
-                None => parameter["name"].as_str().unwrap().to_owned(),
-            })
-            .collect();
+        let parameters: Vec<_> =
+            parameters(&document, operation).map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
         let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
         let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
         let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
@@ -373,11 +371,7 @@ async fn a_position_beyond_the_head_is_refused_at_once() {
 /// The attributes that a merge patch takes, by whether null clears them.
 fn patched(document: &Value, operation: &Value) -> Vec<(String, bool)> {
     let content = operation["requestBody"]["content"].as_object().unwrap().values().next().unwrap();
-    let follow = |schema: &Value| match schema["$ref"].as_str() {
-        Some(path) => document.pointer(&path[1..]).unwrap().clone(),
-        None => schema.clone(),
-    };
-    let schema = follow(&follow(&content["schema"]));
+    let schema = follow(document, &content["schema"]);
     let null = |schema: &Value| {
         let types = schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
         let choices = ["anyOf", "oneOf"].iter().filter_map(|key| schema[*key].as_array()).flatten();
@@ -576,10 +570,7 @@ async fn every_create_command_tells_all_missing_fields_at_once() {
     for kind in domain::catalogue::kinds().filter(|kind| kind.commands.contains(kind.create)) {
         let path = format!("/v1/{}", kind.plural);
         let content = &document["paths"][&path]["post"]["requestBody"]["content"]["application/json"]["schema"];
-        let mut schema = document.pointer(&content["$ref"].as_str().unwrap()[1..]).unwrap();
-        if let Some(reference) = schema["$ref"].as_str() {
-            schema = document.pointer(&reference[1..]).unwrap();
-        }
+        let schema = follow(&document, content);
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let reply = server.admin.post(&path, json!({ "colour_": 1 })).await;
         let told = faults(&reply.problem(422, "body_invalid"));
@@ -617,8 +608,7 @@ async fn errors_of_query_parameters_follow_one_rule_on_every_route() {
             assert!(pointer == place || pointer.starts_with(&format!("{place}/")), "{path}: {}", reply.text);
         };
         refused("colour", "red").await;
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+        for parameter in parameters(&document, operation).filter(|parameter| parameter["in"] == "query") {
             let name = parameter["name"].as_str().unwrap();
             let wrong = match name {
                 "search" | "stream" | "position" => continue,
@@ -652,8 +642,7 @@ async fn every_faulty_query_parameter_is_told_at_once() {
         let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
         let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
         let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let names: BTreeSet<_> = parameters
+        let names: BTreeSet<_> = parameters(&document, operation)
             .filter(|parameter| parameter["in"] == "query")
             .map(|parameter| parameter["name"].as_str().unwrap())
             // Any text will do, and whoever gives both moments is told that one is too many.

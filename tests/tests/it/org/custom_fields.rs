@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deskfold_tests::{Client, Server};
+use deskfold_tests::{Client, Server, document::follow};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -198,7 +198,8 @@ async fn every_location_can_be_read_and_every_id_of_a_list_is_known_to_its_route
     let mut read = BTreeSet::new();
     for (path, operations) in paths {
         let collection = path.strip_prefix("/v1/").unwrap_or_default();
-        let creates = operations["post"]["responses"]["201"]["headers"].get("Location").is_some();
+        let created = follow(&document, &operations["post"]["responses"]["201"]);
+        let creates = created["headers"].get("Location").is_some();
         // A copy stands in the collection of what it is a copy of.
         if creates && !path.contains('{') {
             assert!(paths.contains_key(&format!("{path}/{{id}}")), "what {path} creates cannot be read");
