@@ -17,6 +17,6 @@ mod timers;
 pub use cache::Cache;
 pub use dispatch::{Accepted, Cause, Commands, Metrics, Order, Refused, Written};
 pub use issue::{AnyCommand, Undecoded, example};
-pub use lists::{ApplyRow, Lists, RowFold};
+pub use lists::{Lists, RowFold};
 pub use reactor::{Clock, Reach, ReactMetrics, Reactors};
 pub use rehearsal::{Backtest, Draft, DryRun, ForUser, Opinion, Over, RehearsedRun, Says, Totals, Unrehearsed};

@@ -6,25 +6,25 @@ use domain::{Id, kernel::aggregate::AnyState};
 use eventstore::Recorded;
 use serde_json::{Value, json};
 
-/// The row after an event, from the row before it; none where there is none.
-pub type ApplyRow = fn(Id, Option<AnyState>, &Recorded) -> Result<Option<AnyState>, String>;
-
 /// The row of a record in the list of its kind, as a fold over the events of its stream.
-#[derive(Clone, Copy)]
-pub struct RowFold {
-    /// Takes an event in.
-    pub apply: ApplyRow,
+pub trait RowFold: Send + Sync {
+    /// The row after an event, from the row before it; none where there is none.
+    ///
+    /// # Errors
+    /// Why the event cannot be understood.
+    fn apply(&self, id: Id, row: Option<&AnyState>, event: &Recorded) -> Result<Option<AnyState>, String>;
+
     /// The row as JSON.
-    pub show: fn(&AnyState) -> Value,
+    fn show(&self, row: &AnyState) -> Value;
 }
 
 /// The folds by kind of record.
 #[derive(Clone, Default)]
-pub struct Lists(Arc<HashMap<&'static str, RowFold>>);
+pub struct Lists(Arc<HashMap<&'static str, Arc<dyn RowFold>>>);
 
 impl Lists {
     /// Of these kinds.
-    pub fn new(folds: impl IntoIterator<Item = (&'static str, RowFold)>) -> Lists {
+    pub fn new(folds: impl IntoIterator<Item = (&'static str, Arc<dyn RowFold>)>) -> Lists {
         Lists(Arc::new(folds.into_iter().collect()))
     }
 
@@ -37,12 +37,12 @@ impl Lists {
         events: impl IntoIterator<Item = &'a Recorded>,
     ) -> Result<Option<AnyState>, String> {
         let Some(fold) = self.0.get(kind) else { return Ok(None) };
-        events.into_iter().try_fold(row, |row, event| (fold.apply)(id, row, event))
+        events.into_iter().try_fold(row, |row, event| fold.apply(id, row.as_ref(), event))
     }
 
     /// The row as its list shows it, but for what is joined to it.
     pub(crate) fn show(&self, kind: &str, id: Id, row: &AnyState) -> Option<Arc<Value>> {
-        let mut shown = (self.0.get(kind)?.show)(row);
+        let mut shown = self.0.get(kind)?.show(row);
         shown["id"] = json!(id);
         Some(Arc::new(shown))
     }

@@ -15,15 +15,18 @@ pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
-pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, decode};
+pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, decode};
 pub use kernel::list::{
-    Column, Count, DEFAULT_LIMIT, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Sort,
-    columns_of, explain, get, list, needs,
+    Column, Count, DEFAULT_LIMIT, List, ListError, ListRequest, Listed, MAX_LIMIT, Page, Record, Sort, columns_of,
+    explain, get, list, lists, needs,
 };
+pub use kernel::model::{AnyRow, Model, models};
 pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use kernel::rebuild::{Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};
+
+use kernel::model::{Registered, kept, listed};
 
 /// Why a read model could not be read, kept or rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -42,82 +45,46 @@ pub enum Error {
     Invalid(String),
 }
 
-/// Shows every read model to a visitor.
-pub fn visit_all(visitor: &mut impl Visitor) {
-    visitor.visit::<desk::ticket_list::TicketList>();
-    visitor.visit::<desk::ticket_detail::TicketDetail>();
-    visitor.visit::<desk::ticket_thread::TicketThread>();
-    visitor.visit::<crm::contacts::Contacts>();
-    visitor.visit::<crm::companies::Companies>();
-    visitor.visit::<desk::product_catalogue::ProductCatalogue>();
-    visitor.visit::<desk::product_categories::ProductCategories>();
-    visitor.visit::<desk::product_holders::ProductHolders>();
-    visitor.visit::<org::users::Users>();
-    visitor.visit::<org::teams::Teams>();
-    visitor.visit::<org::roles::Roles>();
-    visitor.visit::<org::api_keys::ApiKeys>();
-    visitor.visit::<org::fields::Fields>();
-    visitor.visit::<data::imports::Imports>();
-    visitor.visit::<org::tenants::Tenants>();
-    visitor.visit::<crm::leads::Leads>();
-    visitor.visit::<crm::properties::Properties>();
-    visitor.visit::<crm::enquiries::Enquiries>();
-    visitor.visit::<crm::offers::Offers>();
-    visitor.visit::<crm::deals::Deals>();
-    visitor.visit::<work::projects::Projects>();
-    visitor.visit::<sales::orders::Orders>();
-    visitor.visit::<sales::calls::Calls>();
-    visitor.visit::<chat::conversations::Conversations>();
-    visitor.visit::<chat::conversation_messages::ConversationMessages>();
-    visitor.visit::<chat::labels::Labels>();
-    visitor.visit::<chat::quick_replies::QuickReplies>();
-    visitor.visit::<crm::comments::Comments>();
-    visitor.visit::<crm::activities::Activities>();
-    visitor.visit::<crm::relations::Relations>();
-    visitor.visit::<work::tasks::Tasks>();
-    visitor.visit::<work::rules::Rules>();
-    visitor.visit::<work::rule_runs::RuleRuns>();
-    visitor.visit::<org::holdings::Holdings>();
-    visitor.visit::<Redirects>();
-    visitor.visit::<work::timers::Timers>();
-    visitor.visit::<work::causation::Causation>();
-    visitor.visit::<crm::feed::Feed>();
-}
-
-/// Shows every list to a visitor.
-pub fn visit_lists(visitor: &mut impl ListVisitor) {
-    visitor.visit::<desk::ticket_list::TicketList>();
-    visitor.visit::<desk::ticket_detail::TicketDetail>();
-    visitor.visit::<desk::ticket_thread::TicketThread>();
-    visitor.visit::<crm::contacts::Contacts>();
-    visitor.visit::<crm::companies::Companies>();
-    visitor.visit::<desk::product_catalogue::ProductCatalogue>();
-    visitor.visit::<desk::product_categories::ProductCategories>();
-    visitor.visit::<desk::product_holders::ProductHolders>();
-    visitor.visit::<org::users::Users>();
-    visitor.visit::<org::teams::Teams>();
-    visitor.visit::<org::roles::Roles>();
-    visitor.visit::<org::api_keys::ApiKeys>();
-    visitor.visit::<org::fields::Fields>();
-    visitor.visit::<data::imports::Imports>();
-    visitor.visit::<org::tenants::Tenants>();
-    visitor.visit::<crm::leads::Leads>();
-    visitor.visit::<crm::properties::Properties>();
-    visitor.visit::<crm::enquiries::Enquiries>();
-    visitor.visit::<crm::offers::Offers>();
-    visitor.visit::<crm::deals::Deals>();
-    visitor.visit::<work::projects::Projects>();
-    visitor.visit::<sales::orders::Orders>();
-    visitor.visit::<sales::calls::Calls>();
-    visitor.visit::<chat::conversations::Conversations>();
-    visitor.visit::<chat::conversation_messages::ConversationMessages>();
-    visitor.visit::<chat::labels::Labels>();
-    visitor.visit::<chat::quick_replies::QuickReplies>();
-    visitor.visit::<crm::comments::Comments>();
-    visitor.visit::<crm::activities::Activities>();
-    visitor.visit::<crm::relations::Relations>();
-    visitor.visit::<work::tasks::Tasks>();
-    visitor.visit::<work::rules::Rules>();
-    visitor.visit::<work::rule_runs::RuleRuns>();
-    visitor.visit::<org::holdings::Holdings>();
+/// Every read model, with its list where it has one.
+fn every() -> Vec<Registered> {
+    vec![
+        listed::<desk::ticket_list::TicketList>(),
+        listed::<desk::ticket_detail::TicketDetail>(),
+        listed::<desk::ticket_thread::TicketThread>(),
+        listed::<crm::contacts::Contacts>(),
+        listed::<crm::companies::Companies>(),
+        listed::<desk::product_catalogue::ProductCatalogue>(),
+        listed::<desk::product_categories::ProductCategories>(),
+        listed::<desk::product_holders::ProductHolders>(),
+        listed::<org::users::Users>(),
+        listed::<org::teams::Teams>(),
+        listed::<org::roles::Roles>(),
+        listed::<org::api_keys::ApiKeys>(),
+        listed::<org::fields::Fields>(),
+        listed::<data::imports::Imports>(),
+        listed::<org::tenants::Tenants>(),
+        listed::<crm::leads::Leads>(),
+        listed::<crm::properties::Properties>(),
+        listed::<crm::enquiries::Enquiries>(),
+        listed::<crm::offers::Offers>(),
+        listed::<crm::deals::Deals>(),
+        listed::<work::projects::Projects>(),
+        listed::<sales::orders::Orders>(),
+        listed::<sales::calls::Calls>(),
+        listed::<chat::conversations::Conversations>(),
+        listed::<chat::conversation_messages::ConversationMessages>(),
+        listed::<chat::labels::Labels>(),
+        listed::<chat::quick_replies::QuickReplies>(),
+        listed::<crm::comments::Comments>(),
+        listed::<crm::activities::Activities>(),
+        listed::<crm::relations::Relations>(),
+        listed::<work::tasks::Tasks>(),
+        listed::<work::rules::Rules>(),
+        listed::<work::rule_runs::RuleRuns>(),
+        listed::<org::holdings::Holdings>(),
+        kept::<Redirects>(),
+        kept::<work::timers::Timers>(),
+        kept::<work::causation::Causation>(),
+        kept::<crm::feed::Feed>(),
+    ]
 }

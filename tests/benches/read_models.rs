@@ -23,7 +23,7 @@ use domain::{
 };
 use eventstore::{Log, StreamWrite};
 use futures::StreamExt;
-use projections::{Count, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, desk::ticket_list::TicketList};
+use projections::{Count, DEFAULT_LIMIT, List, ListRequest, MAX_LIMIT, desk::ticket_list::TicketList};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -90,7 +90,7 @@ async fn main() {
             let after = of.choose(turn, &mut random);
             let request = ListRequest { after: after.cloned(), ..of.request.clone() };
             let began = Instant::now();
-            let page = projections::list::<TicketList>(&pool, desk.tenant, &request).await.unwrap();
+            let page = projections::list(List::of::<TicketList>(), &pool, desk.tenant, &request).await.unwrap();
             inside.add(began.elapsed());
             let path = of.path(after);
             let began = Instant::now();
@@ -174,12 +174,12 @@ struct Pages {
 impl Pages {
     /// Walks the whole list.
     async fn of(desk: &Desk, pool: &PgPool, filter: Option<&Value>) -> Pages {
-        let request = ListRequest::parse::<TicketList>(filter, None, &desk.definitions, None).unwrap();
+        let request = ListRequest::parse(List::of::<TicketList>(), filter, None, &desk.definitions, None).unwrap();
         let request = ListRequest { limit: MAX_LIMIT, count: Count::None, ..request };
         let (mut cursors, mut rows, mut after) = (Vec::new(), 0, None);
         loop {
             let request = ListRequest { after: after.take(), ..request.clone() };
-            let page = projections::list::<TicketList>(pool, desk.tenant, &request).await.unwrap();
+            let page = projections::list(List::of::<TicketList>(), pool, desk.tenant, &request).await.unwrap();
             rows += page.data.len();
             let Some(next) = page.next else { break };
             cursors.push(next.clone());

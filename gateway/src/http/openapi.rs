@@ -191,7 +191,7 @@ pub fn document() -> Value {
     let parameters = shared::parameters(&mut document);
     catalogue::visit_all(&mut document);
     events::log(&mut document);
-    projections::visit_lists(&mut document);
+    lists::describe(&mut document);
     service::describe(&mut document);
     external::record::<domain::crm::contact::Contact>(&mut document);
     external::record::<domain::crm::company::Company>(&mut document);

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     kernel::{
         as_of,
         author::{AuthorKind, author},
@@ -265,7 +265,7 @@ pub async fn conversation_messages(
          )
          select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
         ConversationMessages::SELECT,
-        redirects::shown::<ConversationMessages>("page", None)
+        redirects::shown(List::of::<ConversationMessages>(), "page", None)
     );
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(tenant.to_string())
@@ -275,7 +275,7 @@ pub async fn conversation_messages(
         .bind(limit)
         .fetch_all(pool)
         .await?;
-    Ok(list::raws::<ConversationMessages>(rows)?)
+    Ok(list::raws(List::of::<ConversationMessages>(), rows)?)
 }
 
 /// The messages of a conversation at a point in the past, all of them.
@@ -304,7 +304,7 @@ pub async fn conversation_messages_as_of(
     for (id, row, version, position) in messages {
         let row: AnyRow = Box::new(row);
         let folded = (&row, version, position);
-        shown.push(as_of::show::<ConversationMessages>(log, tenant, id, folded, as_of, &mut others).await?);
+        shown.push(as_of::show(List::of::<ConversationMessages>(), log, tenant, id, folded, as_of, &mut others).await?);
     }
     Ok(shown)
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    Error, Listed,
+    Error, List, Listed,
     desk::product_holders::ProductHolders,
     kernel::{list, redirects},
 };
@@ -51,7 +51,7 @@ pub async fn entitlement_picker(
          select (select row_to_json(v) from (select {}) v)::text from {}
          order by t.offered_name collate \"und-x-icu\", t.granted_at, t.id",
         ProductHolders::SELECT,
-        redirects::shown::<ProductHolders>("page", None)
+        redirects::shown(List::of::<ProductHolders>(), "page", None)
     );
     let kind = match requester.kind {
         PartyKind::Contact => "contact",
@@ -67,5 +67,5 @@ pub async fn entitlement_picker(
         .bind(limit.clamp(1, MAX_OFFERED))
         .fetch_all(pool)
         .await?;
-    Ok(list::raws::<ProductHolders>(rows)?)
+    Ok(list::raws(List::of::<ProductHolders>(), rows)?)
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Unreadable, decode,
     desk::ticket_detail::{self, TicketDetail},
     kernel::{
         as_of,
@@ -295,7 +295,7 @@ pub async fn thread(
          )
          select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
         TicketThread::SELECT,
-        redirects::shown::<TicketThread>("page", None)
+        redirects::shown(List::of::<TicketThread>(), "page", None)
     );
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(tenant.to_string())
@@ -305,7 +305,7 @@ pub async fn thread(
         .bind(limit.clamp(1, MAX_ENTRIES + 1))
         .fetch_all(pool)
         .await?;
-    Ok(list::raws::<TicketThread>(rows)?)
+    Ok(list::raws(List::of::<TicketThread>(), rows)?)
 }
 
 /// The thread of a ticket at a point in the past, whole.
@@ -341,7 +341,7 @@ pub async fn thread_as_of(log: &Log, tenant: Id, ticket: Id, as_of: AsOf) -> Res
     for (id, row, version, position) in entries {
         let row: AnyRow = Box::new(row);
         let folded = (&row, version, position);
-        shown.push(as_of::show::<TicketThread>(log, tenant, id, folded, as_of, &mut others).await?);
+        shown.push(as_of::show(List::of::<TicketThread>(), log, tenant, id, folded, as_of, &mut others).await?);
     }
     Ok(shown)
 }

@@ -5,7 +5,7 @@ use eventstore::{Direction, Log, Recorded};
 use serde_json::value::RawValue;
 
 use crate::{
-    Error, Keys, Listed, ReadModel, Record,
+    Error, Keys, List, ReadModel, Record,
     kernel::{
         custom_names, list,
         model::{AnyRow, Model},
@@ -84,22 +84,23 @@ pub async fn row_as_of<M: ReadModel>(
 ///
 /// # Errors
 /// When the database fails, or an event cannot be understood.
-pub async fn get_as_of<M: Listed>(
+pub async fn get_as_of(
+    list: &'static List,
     log: &Log,
     tenant: Id,
     id: Id,
     as_of: AsOf,
     custom: &Definitions,
 ) -> Result<Option<Record>, Error> {
-    let Some(kind) = M::KINDS.first() else { return Ok(None) };
-    let mut events = events(log, tenant, kind, M::stream_of(tenant, id), as_of).await?;
-    if M::stream_of(tenant, id) != id {
+    let Some(kind) = list.model.kinds.first() else { return Ok(None) };
+    let mut events = events(log, tenant, kind, (list.stream_of)(tenant, id), as_of).await?;
+    if (list.stream_of)(tenant, id) != id {
         // The stream tells of others too.
-        events.retain(|event| matches!(M::keys(event), Keys::One(key) if key == id));
+        events.retain(|event| matches!((list.model.keys)(event), Keys::One(key) if key == id));
     }
-    let Some((row, version, position)) = Model::of::<M>().fold_row(id, &events)? else { return Ok(None) };
+    let Some((row, version, position)) = list.model.fold_row(id, &events)? else { return Ok(None) };
     let mut others = Others::default();
-    let mut data = show::<M>(log, tenant, id, (&row, version, position), as_of, &mut others).await?;
+    let mut data = show(list, log, tenant, id, (&row, version, position), as_of, &mut others).await?;
     let then = Some((log, &mut others.then, as_of));
     custom_names::add(log.pool(), tenant, custom, then, std::slice::from_mut(&mut data)).await?;
     Ok(Some(Record { data, version, position }))
@@ -114,7 +115,8 @@ pub(crate) struct Others {
 
 /// A row that was folded in memory, as the list shows one; what had been merged by then is followed, and other records are
 /// called what they were called then.
-pub(crate) async fn show<M: Listed>(
+pub(crate) async fn show(
+    list: &'static List,
     log: &Log,
     tenant: Id,
     id: Id,
@@ -122,9 +124,9 @@ pub(crate) async fn show<M: Listed>(
     as_of: AsOf,
     others: &mut Others,
 ) -> Result<Box<RawValue>, Error> {
-    let row = Model::of::<M>().stored(&tenant.to_string(), id, folded);
+    let row = list.model.stored(&tenant.to_string(), id, folded);
     let row = row.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let past = others.merged.of::<M>(log, tenant, &row, as_of).await?;
-    let then = others.then.of::<M>(log, tenant, &row, &past, as_of).await?;
-    Ok(list::shown::<M>(log.pool(), &row, &past, &then).await?)
+    let past = others.merged.of(list, log, tenant, &row, as_of).await?;
+    let then = others.then.of(list, log, tenant, &row, &past, as_of).await?;
+    Ok(list::shown(list, log.pool(), &row, &past, &then).await?)
 }

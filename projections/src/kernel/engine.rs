@@ -166,12 +166,6 @@ impl Further {
     }
 }
 
-/// Does the same for every read model.
-pub trait Visitor {
-    /// Does it for `M`.
-    fn visit<M: ReadModel>(&mut self);
-}
-
 /// A physical table of a read model, with its counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {

@@ -15,7 +15,7 @@ use domain::{
     },
 };
 use parking_lot::Mutex;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -24,7 +24,7 @@ use crate::{
     kernel::{
         collation::ROOT,
         cursor::Cursor,
-        model::{Model, models},
+        model::{Model, models, registered},
         redirects::{self, Refers},
         registry,
         sql::{self, Sql},
@@ -233,26 +233,119 @@ pub trait Listed: ReadModel {
     const JOINS: &'static str = "";
 }
 
+/// What a [`Listed`] read model says of its list, so that what carries lists is compiled once.
+#[derive(Debug)]
+pub struct List {
+    /// [`ReadModel::NAME`].
+    pub name: &'static str,
+    /// [`Listed::PATH`].
+    pub path: &'static str,
+    /// [`Listed::LISTED`].
+    pub listed: bool,
+    /// [`Listed::SINGLE`].
+    pub single: bool,
+    /// [`Listed::READ`].
+    pub read: &'static str,
+    /// The schema of [`Listed::View`], whose definition it leaves in the generator.
+    pub view: fn(&'static List, &mut SchemaGenerator) -> Schema,
+    /// [`Listed::id_of`].
+    pub id_of: fn(Id, &str) -> Option<Id>,
+    /// [`Listed::stream_of`].
+    pub stream_of: fn(Id, Id) -> Id,
+    /// [`Listed::COLUMNS`].
+    pub columns: &'static [Column],
+    /// [`Listed::CUSTOM`].
+    pub custom: Option<&'static str>,
+    /// [`Listed::ONLY`].
+    pub only: Option<(&'static str, &'static str)>,
+    /// [`Listed::outside`].
+    pub outside: fn() -> Option<Filter>,
+    /// [`Listed::NAMED_BY`].
+    pub named_by: &'static [&'static str],
+    /// [`Listed::ABOUT`].
+    pub about: Option<&'static str>,
+    /// [`Listed::FOLLOWS`].
+    pub follows: &'static [&'static str],
+    /// [`Listed::SHOWS_MERGED`].
+    pub shows_merged: &'static [(&'static str, Option<&'static str>)],
+    /// [`Listed::DEFAULT_SORT`].
+    pub default_sort: &'static [Sort],
+    /// [`Listed::SELECT`].
+    pub select: &'static str,
+    /// [`Listed::JOINS`].
+    pub joins: &'static str,
+    /// Its rows.
+    pub model: &'static Model,
+}
+
+impl List {
+    /// That of a type.
+    pub const fn of<M: Listed>() -> &'static List {
+        const {
+            &List {
+                name: M::NAME,
+                path: M::PATH,
+                listed: M::LISTED,
+                single: M::SINGLE,
+                read: M::READ,
+                view: |_, generator| generator.subschema_for::<M::View>(),
+                id_of: M::id_of,
+                stream_of: M::stream_of,
+                columns: M::COLUMNS,
+                custom: M::CUSTOM,
+                only: M::ONLY,
+                outside: M::outside,
+                named_by: M::NAMED_BY,
+                about: M::ABOUT,
+                follows: M::FOLLOWS,
+                shows_merged: M::SHOWS_MERGED,
+                default_sort: M::DEFAULT_SORT,
+                select: M::SELECT,
+                joins: M::JOINS,
+                model: Model::of::<M>(),
+            }
+        }
+    }
+
+    /// The schema of its records as they are told.
+    pub fn view_schema(&'static self) -> Value {
+        let mut generator = SchemaGenerator::default();
+        let schema = (self.view)(self, &mut generator);
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        name.and_then(|name| generator.definitions().get(name)).cloned().unwrap_or_else(|| schema.to_value())
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<&'static List> {
+        lists().find(|list| list.name == name)
+    }
+}
+
+/// Every list, in the order of the catalogue.
+pub fn lists() -> impl Iterator<Item = &'static List> {
+    registered().iter().filter_map(|(_, list)| *list)
+}
+
 /// The read models whose tables the SQL of a list looks into, its own among them: it cannot be read while one of them cannot.
-pub fn needs<M: Listed>() -> Arc<[&'static str]> {
+pub fn needs(list: &'static List) -> Arc<[&'static str]> {
     type Known = HashMap<&'static str, Arc<[&'static str]>>;
     static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
-    let known = KNOWN.lock().get(M::NAME).cloned();
+    let known = KNOWN.lock().get(list.name).cloned();
     known.unwrap_or_else(|| {
-        let needs: Arc<[&'static str]> = mentioned::<M>().into();
-        KNOWN.lock().insert(M::NAME, Arc::clone(&needs));
+        let needs: Arc<[&'static str]> = mentioned(list).into();
+        KNOWN.lock().insert(list.name, Arc::clone(&needs));
         needs
     })
 }
 
-fn mentioned<M: Listed>() -> Vec<&'static str> {
-    let only = M::ONLY.map_or("", |(sql, _)| sql);
-    let sql = format!("{} {} {} {only}", registry::view(M::NAME), M::SELECT, M::JOINS);
+fn mentioned(list: &'static List) -> Vec<&'static str> {
+    let only = list.only.map_or("", |(sql, _)| sql);
+    let sql = format!("{} {} {} {only}", registry::view(list.name), list.select, list.joins);
     let is_mentioned = |model: &&Model| model.names().map(registry::view).any(|view| mentions(&sql, &view));
-    let models = models().into_iter().filter(is_mentioned);
+    let models = models().filter(is_mentioned);
     // What names records of any kind reads the lists of all of them.
-    let listings = registry::listings().filter(|_| names_any::<M>());
-    let mut found: Vec<_> = models.chain(listings).map(|model| model.name).chain(redirects::follows::<M>()).collect();
+    let listings = registry::listings().filter(|_| names_any(list));
+    let mut found: Vec<_> = models.chain(listings).map(|model| model.name).chain(redirects::follows(list)).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -262,12 +355,6 @@ fn mentioned<M: Listed>() -> Vec<&'static str> {
 fn mentions(sql: &str, name: &str) -> bool {
     let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     sql.match_indices(name).any(|(at, _)| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word))
-}
-
-/// Does the same for every list.
-pub trait ListVisitor {
-    /// Does it for `M`.
-    fn visit<M: Listed>(&mut self);
 }
 
 /// Whether, and how well, the whole list is counted.
@@ -324,7 +411,8 @@ impl ListRequest {
     ///
     /// # Errors
     /// Every fault with its place: `/filter/...`, `/sort`.
-    pub fn parse<M: Listed>(
+    pub fn parse(
+        list: &'static List,
         filter: Option<&Value>,
         sort: Option<&str>,
         custom: &Definitions,
@@ -332,7 +420,7 @@ impl ListRequest {
     ) -> Result<ListRequest, Vec<FieldError>> {
         let mut errors = Vec::new();
         let filter = match filter {
-            Some(filter) => Filter::parse(filter, &columns_of::<M>(custom, country)).unwrap_or_else(|faults| {
+            Some(filter) => Filter::parse(filter, &columns_of(list, custom, country)).unwrap_or_else(|faults| {
                 errors.extend(faults.into_iter().map(|fault| {
                     let pointer = format!("/filter{}", fault.pointer);
                     FieldError { pointer, ..fault }
@@ -341,7 +429,7 @@ impl ListRequest {
             }),
             None => Filter::EVERYTHING,
         };
-        let sort = sort_of::<M>(sort.unwrap_or_default()).unwrap_or_else(|fault| {
+        let sort = sort_of(list, sort.unwrap_or_default()).unwrap_or_else(|fault| {
             errors.push(fault);
             Vec::new()
         });
@@ -352,17 +440,18 @@ impl ListRequest {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check_after<M: Listed>(&self) -> Result<(), FieldError> {
-        cursor::<M>(self, &steps::<M>(&self.sort, &self.collation)).map(drop)
+    pub fn check_after(&self, list: &'static List) -> Result<(), FieldError> {
+        cursor(list, self, &steps(list, &self.sort, &self.collation)).map(drop)
     }
 }
 
-fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
+fn sort_of(list: &'static List, text: &str) -> Result<Vec<Sort>, FieldError> {
     let mut sort: Vec<Sort> = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let name = part.strip_prefix('-').unwrap_or(part);
-        let Some(column) = M::COLUMNS.iter().find(|column| column.sortable && column.name == name) else {
-            let names: Vec<_> = M::COLUMNS.iter().filter(|column| column.sortable).map(|column| column.name).collect();
+        let Some(column) = list.columns.iter().find(|column| column.sortable && column.name == name) else {
+            let names: Vec<_> =
+                list.columns.iter().filter(|column| column.sortable).map(|column| column.name).collect();
             return Err(FieldError {
                 pointer: "/sort".into(),
                 code: "sort_field_unknown".into(),
@@ -378,11 +467,11 @@ fn sort_of<M: Listed>(text: &str) -> Result<Vec<Sort>, FieldError> {
 
 /// The fields by which a list is filtered: its columns, and its kind's custom fields. Phone numbers of `country` are
 /// written without its code.
-pub fn columns_of<M: Listed>(custom: &Definitions, country: Option<Country>) -> impl Fields + use<'_, M> {
+pub fn columns_of<'a>(list: &'static List, custom: &'a Definitions, country: Option<Country>) -> impl Fields + use<'a> {
     ListFields {
-        of: M::READ,
-        columns: M::COLUMNS,
-        custom: if M::CUSTOM.is_some() { Some(custom) } else { None },
+        of: list.read,
+        columns: list.columns,
+        custom: if list.custom.is_some() { Some(custom) } else { None },
         country,
     }
 }
@@ -478,12 +567,12 @@ impl Step {
 }
 
 /// The order asked for, with `id` as its last step.
-fn steps<M: Listed>(sort: &[Sort], collation: &str) -> Vec<Step> {
-    let sort = if sort.is_empty() { M::DEFAULT_SORT } else { sort };
+fn steps(list: &'static List, sort: &[Sort], collation: &str) -> Vec<Step> {
+    let sort = if sort.is_empty() { list.default_sort } else { sort };
     let mut steps: Vec<Step> = sort
         .iter()
         .filter_map(|sort| {
-            let column = M::COLUMNS.iter().find(|column| column.name == sort.column && column.sortable)?;
+            let column = list.columns.iter().find(|column| column.name == sort.column && column.sortable)?;
             Some(Step::new(column, sort.descending, collation))
         })
         .collect();
@@ -500,9 +589,9 @@ fn named(steps: &[Step]) -> String {
 }
 
 /// Where rows come from, the filter, and what a list leaves out unless it is asked for.
-pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step]) {
-    sql.push(" from read_").push(M::NAME).push(" t");
-    for column in M::COLUMNS {
+pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, steps: &[Step]) {
+    sql.push(" from read_").push(list.name).push(" t");
+    for column in list.columns {
         let Some(table) = column.beside else { continue };
         if filter.mentions(column.name) || steps.iter().any(|step| step.column.name == column.name) {
             sql.push(&format!(" join read_{table} on read_{table}.tenant_id = t.tenant_id and read_{table}.id = t.id"));
@@ -512,14 +601,14 @@ pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step
     if *filter != Filter::EVERYTHING {
         sql.push(" and (").filter(filter).push(")");
     }
-    for column in M::COLUMNS.iter().filter(|column| column.hides && !filter.mentions(column.name)) {
+    for column in list.columns.iter().filter(|column| column.hides && !filter.mentions(column.name)) {
         match column.kind {
             FieldKind::Bool => sql.push(" and not t.").push(column.name),
-            _ if M::SHOWS_MERGED.iter().any(|(field, value)| filter.asks_for(field, *value)) => continue,
+            _ if list.shows_merged.iter().any(|(field, value)| filter.asks_for(field, *value)) => continue,
             _ => sql.push(" and t.").push(column.name).push(" is null"),
         };
     }
-    if let Some((only, _)) = M::ONLY {
+    if let Some((only, _)) = list.only {
         sql.push(" and ").push(only);
     }
 }
@@ -528,9 +617,9 @@ pub(crate) fn condition<M: Listed>(sql: &mut Sql, filter: &Filter, steps: &[Step
 ///
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
-pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
-    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
-    let (statement, cursor) = statement::<M>(tenant, request, &filter)?;
+pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
+    let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
+    let (statement, cursor) = statement(list, tenant, request, &filter)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
@@ -544,55 +633,70 @@ pub async fn list<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count::<M>(pool, tenant, &filter).await?),
-        Count::Estimate => Some(estimate::<M>(pool, tenant, &filter).await?),
+        Count::Exact => Some(count(list, pool, tenant, &filter).await?),
+        Count::Estimate => Some(estimate(list, pool, tenant, &filter).await?),
     };
-    let data = raws::<M>(rows.into_iter().map(|(json, _)| json))?;
+    let data = raws(list, rows.into_iter().map(|(json, _)| json))?;
     Ok(Page { data, next, total })
 }
 
 /// The statement of a page, one row more than asked for, and what writes the cursor of the next. `filter` is what was
 /// asked for, with merged records followed; a cursor is bound to what was asked for.
-fn statement<M: Listed>(tenant: Id, request: &ListRequest, filter: &Filter) -> Result<(Sql, Cursor), ListError> {
-    let steps = steps::<M>(&request.sort, &request.collation);
-    let (cursor, after) = cursor::<M>(request, &steps).map_err(ListError::Cursor)?;
+fn statement(
+    list: &'static List,
+    tenant: Id,
+    request: &ListRequest,
+    filter: &Filter,
+) -> Result<(Sql, Cursor), ListError> {
+    let steps = steps(list, &request.sort, &request.collation);
+    let (cursor, after) = cursor(list, request, &steps).map_err(ListError::Cursor)?;
     let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
-    Ok((page::<M>(tenant, filter, &steps, after.as_deref(), rows), cursor))
+    Ok((page(list, tenant, filter, &steps, after.as_deref(), rows), cursor))
 }
 
 /// The sort keys of the row after which a page begins; `None` for those without a value.
 type Keys = Vec<Option<Scalar>>;
 
 /// What writes the cursors of a list, and where the page that is asked for begins.
-fn cursor<M: Listed>(request: &ListRequest, steps: &[Step]) -> Result<(Cursor, Option<Keys>), FieldError> {
+fn cursor(list: &'static List, request: &ListRequest, steps: &[Step]) -> Result<(Cursor, Option<Keys>), FieldError> {
     // In another language another row comes next.
     let order = format!("{} {}", named(steps), request.collation);
-    let cursor = Cursor::new(M::NAME, &order, &request.filter);
+    let cursor = Cursor::new(list.name, &order, &request.filter);
     let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
     let after = request.after.as_deref().map(|after| cursor.read(after, &kinds)).transpose()?;
     Ok((cursor, after))
 }
 
 /// Rows of a list as they are told.
-pub(crate) fn raws<M: Listed>(rows: impl IntoIterator<Item = String>) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
-    let names = times::names::<M>();
+pub(crate) fn raws(
+    list: &'static List,
+    rows: impl IntoIterator<Item = String>,
+) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let names = times::names(list);
     let raw = |json| RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)));
     rows.into_iter().map(|row| raw(times::told(row, &names))).collect()
 }
 
-fn raw<M: Listed>(row: String) -> Result<Box<RawValue>, sqlx::Error> {
-    raws::<M>([row])?.pop().ok_or(sqlx::Error::RowNotFound)
+fn raw(list: &'static List, row: String) -> Result<Box<RawValue>, sqlx::Error> {
+    raws(list, [row])?.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The statement of one page: its rows by index alone, joined and made JSON afterwards.
-fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[Option<Scalar>]>, rows: i64) -> Sql {
-    let mut sql = Sql::over::<M>();
+fn page(
+    list: &'static List,
+    tenant: Id,
+    filter: &Filter,
+    steps: &[Step],
+    after: Option<&[Option<Scalar>]>,
+    rows: i64,
+) -> Sql {
+    let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
     let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
     // The condition is the same in every branch, and so are its placeholders.
-    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over::<M>() };
-    condition::<M>(&mut shared, filter, steps);
+    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(list) };
+    condition(list, &mut shared, filter, steps);
     sql.values = shared.values;
     let condition = shared.text;
     // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
@@ -617,13 +721,13 @@ fn page<M: Listed>(tenant: Id, filter: &Filter, steps: &[Step], after: Option<&[
         sql.push(&limit);
     }
     sql.push(") t) select (select row_to_json(v) from (select ");
-    sql.push(M::SELECT).push(") v)::text, jsonb_build_array(");
+    sql.push(list.select).push(") v)::text, jsonb_build_array(");
     for (index, step) in steps.iter().enumerate() {
         sql.push(if index == 0 { "" } else { ", " }).push(&sql::column(step.column.name, step.column.kind));
         // As text no reader rounds it.
         sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
     }
-    sql.push(")::text from ").push(&redirects::shown::<M>("page", None)).push(" order by t.ordinal");
+    sql.push(")::text from ").push(&redirects::shown(list, "page", None)).push(" order by t.ordinal");
     sql
 }
 
@@ -664,21 +768,21 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
     branches
 }
 
-async fn count<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over::<M>();
+async fn count(list: &'static List, pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("select count(*)");
-    condition::<M>(&mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(count)
 }
 
-async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over::<M>();
+async fn estimate(list: &'static List, pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("explain (format json) select 1");
-    condition::<M>(&mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
@@ -688,9 +792,14 @@ async fn estimate<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Resu
 ///
 /// # Errors
 /// As [`list`].
-pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<String, ListError> {
-    let filter = redirects::followed::<M>(pool, tenant, &request.filter).await?;
-    let mut statement = statement::<M>(tenant, request, &filter)?.0;
+pub async fn explain(
+    list: &'static List,
+    pool: &PgPool,
+    tenant: Id,
+    request: &ListRequest,
+) -> Result<String, ListError> {
+    let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
+    let mut statement = statement(list, tenant, request, &filter)?.0;
     statement.text.insert_str(0, "explain ");
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
@@ -701,38 +810,39 @@ pub async fn explain<M: Listed>(pool: &PgPool, tenant: Id, request: &ListRequest
 ///
 /// # Errors
 /// When the database fails.
-pub async fn get<M: Listed>(pool: &PgPool, tenant: Id, id: Id) -> Result<Option<Record>, sqlx::Error> {
+pub async fn get(list: &'static List, pool: &PgPool, tenant: Id, id: Id) -> Result<Option<Record>, sqlx::Error> {
     let statement = format!(
         "select (select row_to_json(v) from (select {}) v)::text, t.version, t.position
          from {} where t.tenant_id = $1 and t.id = $2",
-        M::SELECT,
-        redirects::shown::<M>(&format!("read_{}", M::NAME), None)
+        list.select,
+        redirects::shown(list, &format!("read_{}", list.name), None)
     );
     let found: Option<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(tenant.to_string())
         .bind(id.to_string())
         .fetch_optional(pool)
         .await?;
-    found.map(|(json, version, position)| Ok(Record { data: raw::<M>(json)?, version, position })).transpose()
+    found.map(|(json, version, position)| Ok(Record { data: raw(list, json)?, version, position })).transpose()
 }
 
 /// A row that is not in the table, shown as one that is. `past` says who went on for whom then, `then` has the rows of other
 /// records as they were.
-pub(crate) async fn shown<M: Listed>(
+pub(crate) async fn shown(
+    list: &'static List,
     pool: &PgPool,
     row: &Value,
     past: &Value,
     then: &Value,
 ) -> Result<Box<RawValue>, sqlx::Error> {
-    let source = format!("json_populate_record(null::read_{}, $1::text::json)", M::NAME);
+    let source = format!("json_populate_record(null::read_{}, $1::text::json)", list.name);
     let statement = format!(
         "select (select row_to_json(v) from (select {}) v)::text from {} where $3::text is not null",
-        M::SELECT,
-        redirects::shown::<M>(&source, Some("$2::text"))
+        list.select,
+        redirects::shown(list, &source, Some("$2::text"))
     );
     let query = sqlx::query_scalar(AssertSqlSafe(instead(statement, then, "$3")))
         .bind(row.to_string())
         .bind(past.to_string())
         .bind(then.to_string());
-    raw::<M>(query.fetch_one(pool).await?)
+    raw(list, query.fetch_one(pool).await?)
 }

@@ -1,22 +1,23 @@
 //! A read model whose types are known to its own code alone, so that what carries read models is compiled once.
 
-use std::any::Any;
+use std::{any::Any, sync::LazyLock};
 
 use domain::Id;
 use eventstore::Recorded;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{Further, Keys, ReadModel, Tally, Unreadable, Visitor, visit_all};
+use crate::{Further, Keys, List, Listed, ReadModel, Tally, Unreadable, every, kernel::registry};
 
 /// A row of some read model.
-pub(crate) type AnyRow = Box<dyn Any + Send + Sync>;
+pub type AnyRow = Box<dyn Any + Send + Sync>;
 
 /// [`ReadModel::fold`] on such rows.
 pub(crate) type Fold = fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable>;
 
 /// What a [`ReadModel`] says, and the few things that must know the type of its rows.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub struct Model {
     /// [`ReadModel::NAME`].
     pub(crate) name: &'static str,
     /// [`ReadModel::VERSION`].
@@ -31,6 +32,10 @@ pub(crate) struct Model {
     pub(crate) keys: fn(&Recorded) -> Keys,
     /// [`ReadModel::fold`].
     pub(crate) fold: Fold,
+    /// The same row once more.
+    pub(crate) copy: fn(&AnyRow) -> Option<AnyRow>,
+    /// The schema of [`ReadModel::Row`].
+    pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
     /// A row from its JSON.
     pub(crate) read: fn(&str) -> serde_json::Result<AnyRow>,
     /// Appends the JSON of a row.
@@ -51,6 +56,8 @@ impl Model {
                 further: M::FURTHER,
                 keys: M::keys,
                 fold: fold::<M>,
+                copy: copy::<M>,
+                schema: M::Row::json_schema,
                 read: read::<M>,
                 write: write::<M>,
                 counts: counts::<M>,
@@ -60,7 +67,40 @@ impl Model {
 
     /// The one of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Model> {
-        models().into_iter().find(|model| model.name == name)
+        models().find(|model| model.name == name)
+    }
+
+    /// Its name: analysts query the view `read_<name>`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The table that a migration creates for this version of it.
+    pub fn table(&self) -> String {
+        registry::migrated(self.name, self.version)
+    }
+
+    /// The schema of its rows.
+    pub fn schema(&self) -> Value {
+        (self.schema)(&mut SchemaGenerator::default()).to_value()
+    }
+
+    /// The row after an event, as [`ReadModel::apply`] makes it.
+    ///
+    /// # Errors
+    /// When the event cannot be understood.
+    pub fn apply(&self, id: Id, row: Option<&AnyRow>, event: &Recorded) -> Result<Option<AnyRow>, Unreadable> {
+        (self.fold)(id, row.and_then(self.copy), event, &mut Further::default())
+    }
+
+    /// A row as JSON.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn json(&self, row: &AnyRow) -> serde_json::Result<Value> {
+        let mut json = Vec::new();
+        (self.write)(row, &mut json)?;
+        serde_json::from_slice(&json)
     }
 
     /// The names of all that is stored of it: its rows, its counters, its further tables.
@@ -128,17 +168,28 @@ impl Model {
     }
 }
 
+/// A read model, and its list if it has one.
+pub(crate) type Registered = (&'static Model, Option<&'static List>);
+
+/// One without a list.
+pub(crate) const fn kept<M: ReadModel>() -> Registered {
+    (Model::of::<M>(), None)
+}
+
+/// One with a list.
+pub(crate) const fn listed<M: Listed>() -> Registered {
+    (Model::of::<M>(), Some(List::of::<M>()))
+}
+
 /// Every read model, in the order of the catalogue.
-pub(crate) fn models() -> Vec<&'static Model> {
-    struct Collect(Vec<&'static Model>);
-    impl Visitor for Collect {
-        fn visit<M: ReadModel>(&mut self) {
-            self.0.push(Model::of::<M>());
-        }
-    }
-    let mut collect = Collect(Vec::new());
-    visit_all(&mut collect);
-    collect.0
+pub(crate) fn registered() -> &'static [Registered] {
+    static EVERY: LazyLock<Vec<Registered>> = LazyLock::new(every);
+    &EVERY
+}
+
+/// Every read model, in the order of the catalogue.
+pub fn models() -> impl Iterator<Item = &'static Model> {
+    registered().iter().map(|(model, _)| *model)
 }
 
 /// A row of `M`. Only rows that `M` made come here.
@@ -154,6 +205,10 @@ fn fold<M: ReadModel>(
 ) -> Result<Option<AnyRow>, Unreadable> {
     let row = M::fold(id, row.and_then(typed::<M>), event, further)?;
     Ok(row.map(|row| Box::new(row) as AnyRow))
+}
+
+fn copy<M: ReadModel>(row: &AnyRow) -> Option<AnyRow> {
+    row.downcast_ref::<M::Row>().cloned().map(|row| Box::new(row) as AnyRow)
 }
 
 fn read<M: ReadModel>(json: &str) -> serde_json::Result<AnyRow> {
@@ -183,7 +238,7 @@ mod tests {
             "tenant_id": "t", "id": id(7), "version": 3, "position": 9, "kind": "ticket", "record_id": id(1), "into_id": null,
         });
         assert_eq!(stored, expected);
-        assert!(models().len() > 30);
+        assert!(models().count() > 30);
         assert_eq!(Model::named("feed").unwrap().name, "feed");
     }
 }

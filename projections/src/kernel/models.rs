@@ -104,7 +104,7 @@ impl ReadModels {
                 options,
                 positions: Mutex::default(),
                 served: Mutex::default(),
-                models: models().iter().map(|model| (model.name, model.version)).collect(),
+                models: models().map(|model| (model.name, model.version)).collect(),
                 generations: watch::Sender::default(),
                 look: Notify::new(),
                 stop: watch::Sender::new(false),
@@ -119,7 +119,7 @@ impl ReadModels {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn start(log: Log, options: Options) -> Result<ReadModels, Error> {
-        let models = models();
+        let models: Vec<_> = models().collect();
         for model in &models {
             registry::register(model, &log).await?;
         }
@@ -345,7 +345,7 @@ pub async fn compare(log: &Log, name: &str) -> Result<Vec<Difference>, Error> {
 
 /// The names of all read models.
 pub fn names() -> Vec<&'static str> {
-    models().iter().map(|model| model.name).collect()
+    models().map(|model| model.name).collect()
 }
 
 impl Shared {
@@ -433,7 +433,7 @@ impl Shared {
             let building = |model: &&'static Model| {
                 known.iter().any(|known| known.name == model.name && known.version == model.version && !known.serves())
             };
-            let models: Vec<_> = models().into_iter().filter(building).collect();
+            let models: Vec<_> = models().filter(building).collect();
             let work = async {
                 if !models.is_empty() {
                     match rebuild::build(&models, &self.log, &watch::Sender::default()).await {

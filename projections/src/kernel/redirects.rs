@@ -16,7 +16,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::{
-    AsOf, Column, Error, Keys, Listed, ReadModel, Unreadable,
+    AsOf, Column, Error, Keys, List, ReadModel, Unreadable,
     kernel::{as_of, sql},
     org::fields::Fields,
 };
@@ -84,26 +84,26 @@ impl ReadModel for Redirects {
 }
 
 /// The columns of a list that refer to records; that of its custom fields may.
-fn referring<M: Listed>() -> impl Iterator<Item = Column> {
-    let custom = M::CUSTOM.map(|kind| Column::id("custom").of(Refers::Custom(kind)));
-    M::COLUMNS.iter().copied().chain(custom).filter(|column| column.refers.is_some())
+fn referring(list: &'static List) -> impl Iterator<Item = Column> {
+    let custom = list.custom.map(|kind| Column::id("custom").of(Refers::Custom(kind)));
+    list.columns.iter().copied().chain(custom).filter(|column| column.refers.is_some())
 }
 
 /// The read models that decide what a list shows besides its own: whoever waits for a position waits for them too.
-pub(crate) fn follows<M: Listed>() -> impl Iterator<Item = &'static str> {
-    let redirects = referring::<M>().next().map(|_| Redirects::NAME);
-    M::FOLLOWS.iter().copied().chain(redirects).chain(M::CUSTOM.map(|_| Fields::NAME))
+pub(crate) fn follows(list: &'static List) -> impl Iterator<Item = &'static str> {
+    let redirects = referring(list).next().map(|_| Redirects::NAME);
+    list.follows.iter().copied().chain(redirects).chain(list.custom.map(|_| Fields::NAME))
 }
 
 /// Where the rows of a list, aliased `t`, come from, with what they refer to as `r`: a column for each that refers to
 /// records, with those that go on for merged ones. `past` is the placeholder of a JSON object that says who went on for
 /// whom, `kind-id` for `kind-id`, at a point in the past.
-pub(crate) fn shown<M: Listed>(source: &str, past: Option<&str>) -> String {
+pub(crate) fn shown(list: &'static List, source: &str, past: Option<&str>) -> String {
     let mut columns = vec![format!("{}::jsonb as past", past.unwrap_or("null"))];
     let survivors = Survivors { past };
-    let all = referring::<M>().flat_map(|column| survivors.shown(&column));
+    let all = referring(list).flat_map(|column| survivors.shown(&column));
     columns.extend(all.map(|(name, value)| format!("{value} as {name}")));
-    format!("{source} t cross join lateral (select {} offset 0) r {}", columns.join(", "), M::JOINS)
+    format!("{source} t cross join lateral (select {} offset 0) r {}", columns.join(", "), list.joins)
 }
 
 /// Who goes on for merged records: as it is now, or as a JSON object at this placeholder says.
@@ -188,9 +188,9 @@ impl Survivors<'_> {
 }
 
 /// The value of a field that refers to records, with those that go on for merged ones; `None` when it refers to none.
-pub(crate) fn totalled<M: Listed>(field: &str, kind: FieldKind) -> Option<String> {
+pub(crate) fn totalled(list: &'static List, field: &str, kind: FieldKind) -> Option<String> {
     let survivors = Survivors { past: None };
-    match refers::<M>(field, kind)? {
+    match refers(list, field, kind)? {
         Refers::Custom(of) => {
             let t = sql::column(field, kind);
             let key = field.strip_prefix("custom.")?;
@@ -198,7 +198,7 @@ pub(crate) fn totalled<M: Listed>(field: &str, kind: FieldKind) -> Option<String
             Some(survivors.guarded(&format!("x.record_id = {t}"), next, &t))
         }
         refers => {
-            let column = M::COLUMNS.iter().find(|column| column.name == field)?;
+            let column = list.columns.iter().find(|column| column.name == field)?;
             Some(survivors.ids(column, refers))
         }
     }
@@ -220,10 +220,15 @@ type Families = BTreeMap<(&'static str, String), Vec<String>>;
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn followed<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter) -> Result<Filter, sqlx::Error> {
+pub(crate) async fn followed(
+    list: &'static List,
+    pool: &PgPool,
+    tenant: Id,
+    filter: &Filter,
+) -> Result<Filter, sqlx::Error> {
     let mut asked: BTreeSet<(&'static str, String)> = BTreeSet::new();
     filter.conditions(&mut |condition| {
-        let Some(refers) = refers::<M>(&condition.field, condition.kind) else { return };
+        let Some(refers) = refers(list, &condition.field, condition.kind) else { return };
         for id in condition.test.named() {
             let Scalar::Text(id) = id else { continue };
             asked.extend(kinds(refers).iter().map(|kind| (*kind, id.clone())));
@@ -233,25 +238,25 @@ pub(crate) async fn followed<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filt
         return Ok(filter.clone());
     }
     let families = families(pool, tenant, &asked).await?;
-    Ok(if families.is_empty() { filter.clone() } else { widened::<M>(filter, &families) })
+    Ok(if families.is_empty() { filter.clone() } else { widened(list, filter, &families) })
 }
 
 /// What a field of a list refers to.
-fn refers<M: Listed>(field: &str, kind: FieldKind) -> Option<Refers> {
+fn refers(list: &'static List, field: &str, kind: FieldKind) -> Option<Refers> {
     if field.starts_with("custom.") {
-        return M::CUSTOM.filter(|_| kind == FieldKind::Id).map(Refers::Custom);
+        return list.custom.filter(|_| kind == FieldKind::Id).map(Refers::Custom);
     }
-    M::COLUMNS.iter().find(|column| column.name == field).and_then(|column| column.refers)
+    list.columns.iter().find(|column| column.name == field).and_then(|column| column.refers)
 }
 
-fn widened<M: Listed>(filter: &Filter, families: &Families) -> Filter {
-    let each = |filters: &[Filter]| filters.iter().map(|filter| widened::<M>(filter, families)).collect();
+fn widened(list: &'static List, filter: &Filter, families: &Families) -> Filter {
+    let each = |filters: &[Filter]| filters.iter().map(|filter| widened(list, filter, families)).collect();
     match filter {
         Filter::All(filters) => Filter::All(each(filters)),
         Filter::Any(filters) => Filter::Any(each(filters)),
-        Filter::Not(filter) => Filter::Not(Box::new(widened::<M>(filter, families))),
+        Filter::Not(filter) => Filter::Not(Box::new(widened(list, filter, families))),
         Filter::Condition(condition) => {
-            let Some(refers) = refers::<M>(&condition.field, condition.kind) else { return filter.clone() };
+            let Some(refers) = refers(list, &condition.field, condition.kind) else { return filter.clone() };
             let mut wide: BTreeSet<String> = BTreeSet::new();
             let mut wider = false;
             for id in condition.test.named() {
@@ -313,10 +318,17 @@ pub(crate) struct Past {
 
 impl Past {
     /// What the records that a row refers to had become by then: `kind-id` by `kind-id`.
-    pub(crate) async fn of<M: Listed>(&mut self, log: &Log, tenant: Id, row: &Value, at: AsOf) -> Result<Value, Error> {
+    pub(crate) async fn of(
+        &mut self,
+        list: &'static List,
+        log: &Log,
+        tenant: Id,
+        row: &Value,
+        at: AsOf,
+    ) -> Result<Value, Error> {
         let mut named: BTreeSet<(String, Id)> = BTreeSet::new();
         let text = |value: &Value| value.as_str().and_then(|text| text.parse::<Id>().ok());
-        for column in referring::<M>() {
+        for column in referring(list) {
             let Some(refers) = column.refers else { continue };
             let value = row.pointer(&format!("/{}", column.name.replace('.', "/"))).unwrap_or(&Value::Null);
             let listed = value.as_array().into_iter().flatten().chain([value]).filter_map(text);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, ListVisitor, Listed, kernel::model::Model, visit_lists};
+use crate::{Error, List, kernel::model::Model, lists as every};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -103,21 +103,13 @@ pub(crate) fn listings() -> impl Iterator<Item = &'static Model> {
 
 /// By kind of record, the read model that lists it, and its view.
 fn lists() -> &'static HashMap<&'static str, (&'static Model, String)> {
-    struct Lists(HashMap<&'static str, (&'static Model, String)>);
-    impl ListVisitor for Lists {
-        fn visit<M: Listed>(&mut self) {
-            let plural = domain::catalogue::kind(M::READ).map(|kind| kind.plural);
-            if M::LISTED && plural == Some(M::PATH) {
-                self.0.insert(M::READ, (Model::of::<M>(), view(M::NAME)));
-            }
-        }
-    }
+    type Lists = HashMap<&'static str, (&'static Model, String)>;
     static LISTS: LazyLock<Lists> = LazyLock::new(|| {
-        let mut lists = Lists(HashMap::new());
-        visit_lists(&mut lists);
-        lists
+        let plural = |list: &List| domain::catalogue::kind(list.read).map(|kind| kind.plural);
+        let of_kinds = every().filter(|list| list.listed && plural(list) == Some(list.path));
+        of_kinds.map(|list| (list.read, (list.model, view(list.name)))).collect()
     });
-    &LISTS.0
+    &LISTS
 }
 
 /// The view that everybody queries.

@@ -8,7 +8,7 @@ use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
-use crate::{Column, Listed, kernel::registry};
+use crate::{Column, List, kernel::registry};
 
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
@@ -41,8 +41,8 @@ impl From<&str> for Bound {
 
 impl Sql {
     /// A statement over a list.
-    pub(crate) fn over<M: Listed>() -> Sql {
-        Sql { columns: M::COLUMNS, ..Sql::default() }
+    pub(crate) fn over(list: &'static List) -> Sql {
+        Sql { columns: list.columns, ..Sql::default() }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {

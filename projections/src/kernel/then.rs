@@ -7,7 +7,7 @@ use eventstore::{Direction, Log};
 use serde_json::{Map, Value};
 
 use crate::{
-    AsOf, Error, Keys, Listed, Unreadable,
+    AsOf, Error, Keys, List, Unreadable,
     kernel::{
         as_of,
         model::{Model, models},
@@ -28,8 +28,9 @@ type Wanted = (&'static Model, Id);
 impl Then {
     /// The rows that a list joins to one of its own, as they were then, by read model, and under `read_name` what records of
     /// any kind were called, where it asks for that. `also` has further ids to look for: of those that went on for merged ones.
-    pub(crate) async fn of<M: Listed>(
+    pub(crate) async fn of(
         &mut self,
+        list: &'static List,
         log: &Log,
         tenant: Id,
         row: &Value,
@@ -40,16 +41,16 @@ impl Then {
         ids(row, &mut named);
         ids(also, &mut named);
         let mut wanted: Vec<Wanted> = Vec::new();
-        for model in joined::<M>() {
+        for model in joined(list) {
             wanted.extend(named.iter().map(|id| (model, *id)));
-            if M::NAMED_BY.contains(&model.name) {
+            if list.named_by.contains(&model.name) {
                 wanted.extend(all(log, tenant, model).await?.into_iter().map(|id| (model, id)));
             }
         }
-        let listings: Vec<&'static Model> = if names_any::<M>() { registry::listings().collect() } else { Vec::new() };
+        let listings: Vec<&'static Model> = if names_any(list) { registry::listings().collect() } else { Vec::new() };
         let anybody: Vec<Wanted> = listings.iter().flat_map(|model| named.iter().map(|id| (*model, *id))).collect();
         self.look(log, tenant, wanted.iter().chain(&anybody), at).await?;
-        let mut rows: BTreeMap<&str, Vec<Value>> = joined::<M>().map(|model| (model.name, Vec::new())).collect();
+        let mut rows: BTreeMap<&str, Vec<Value>> = joined(list).map(|model| (model.name, Vec::new())).collect();
         for (model, id) in wanted {
             let row = self.rows.get(&(model.name, id)).cloned().flatten();
             rows.entry(model.name).or_default().extend(row);
@@ -152,9 +153,9 @@ async fn all(log: &Log, tenant: Id, model: &Model) -> Result<Vec<Id>, Error> {
 }
 
 /// The read models of one kind of records that a list joins.
-fn joined<M: Listed>() -> impl Iterator<Item = &'static Model> {
-    let joins = |model: &&Model| [M::SELECT, M::JOINS].iter().any(|sql| sql.contains(&from(model.name)));
-    models().into_iter().filter(|model| model.kinds.len() == 1).filter(joins)
+fn joined(list: &'static List) -> impl Iterator<Item = &'static Model> {
+    let joins = |model: &&Model| [list.select, list.joins].iter().any(|sql| sql.contains(&from(model.name)));
+    models().filter(|model| model.kinds.len() == 1).filter(joins)
 }
 
 /// A read model as the statements of lists name it.
@@ -167,8 +168,8 @@ const FUNCTIONS: [(&str, &str); 2] =
     [("read_name(t.tenant_id,", "read_name_then("), ("read_names(t.tenant_id,", "read_names_then(")];
 
 /// Whether a list names records of any kind.
-pub(crate) fn names_any<M: Listed>() -> bool {
-    FUNCTIONS.iter().any(|(function, _)| M::SELECT.contains(function))
+pub(crate) fn names_any(list: &'static List) -> bool {
+    FUNCTIONS.iter().any(|(function, _)| list.select.contains(function))
 }
 
 /// The same statement with the rows of then instead of those of now. `rows` is the placeholder of what [`Then::of`] found.
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_a_list_joins_is_found_and_replaced() {
-        let mut found: Vec<_> = joined::<Conversations>().map(|model| model.name).collect();
+        let mut found: Vec<_> = joined(List::of::<Conversations>()).map(|model| model.name).collect();
         found.sort_unstable();
         assert_eq!(found, ["contacts", "labels", "users"]);
         let statement = instead("left join read_users u on true".into(), &json!({ "users": [] }), "$3");

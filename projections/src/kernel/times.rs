@@ -6,24 +6,22 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::Value;
 
-use crate::Listed;
+use crate::List;
 
 /// What PostgreSQL writes behind a time in UTC, and the end of the text.
 const OFFSET: &str = "+00:00\"";
 
 /// The names under which rows of a list show times.
-pub(crate) fn names<M: Listed>() -> Arc<[String]> {
+pub(crate) fn names(list: &'static List) -> Arc<[String]> {
     type Names = HashMap<&'static str, Arc<[String]>>;
     static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
-    NAMES.lock().entry(M::NAME).or_insert_with(of::<M::View>).clone()
+    NAMES.lock().entry(list.name).or_insert_with(|| of(list)).clone()
 }
 
-fn of<V: JsonSchema>() -> Arc<[String]> {
-    let schema = V::json_schema(&mut SchemaGenerator::default());
-    let properties = schema.get("properties").and_then(Value::as_object);
+fn of(list: &'static List) -> Arc<[String]> {
+    let schema = list.view_schema();
+    let properties = schema["properties"].as_object();
     let times = properties.into_iter().flatten().filter(|(_, property)| property["format"] == "date-time");
     times.map(|(name, _)| name.clone()).collect()
 }
@@ -91,7 +89,7 @@ mod tests {
 
     #[test]
     fn lists_know_their_times() {
-        let names = names::<crate::work::tasks::Tasks>();
+        let names = names(List::of::<crate::work::tasks::Tasks>());
         for name in ["due_at", "created_at", "updated_at", "closed_at"] {
             assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
         }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    Listed,
+    List,
     kernel::{
         list::{columns_of, condition},
         redirects,
@@ -51,17 +51,17 @@ impl Totalled {
     ///
     /// # Errors
     /// `group_field_unknown` with what there is.
-    pub fn group<M: Listed>(name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
+    pub fn group(list: &'static List, name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
         let fits = |kind| !matches!(kind, FieldKind::Decimal | FieldKind::Date | FieldKind::Time);
-        find::<M>(name, custom, fits, "/group", "group_field_unknown", "group by")
+        find(list, name, custom, fits, "/group", "group_field_unknown", "group by")
     }
 
     /// A field of whole numbers.
     ///
     /// # Errors
     /// `sum_field_unknown` with what there is. Amounts of money are not added up across currencies.
-    pub fn sum<M: Listed>(name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
-        find::<M>(name, custom, |kind| kind == FieldKind::Integer, "/sum", "sum_field_unknown", "add up")
+    pub fn sum(list: &'static List, name: &str, custom: &Definitions) -> Result<Totalled, FieldError> {
+        find(list, name, custom, |kind| kind == FieldKind::Integer, "/sum", "sum_field_unknown", "add up")
     }
 
     fn expression(&self) -> String {
@@ -69,7 +69,8 @@ impl Totalled {
     }
 }
 
-fn find<M: Listed>(
+fn find(
+    list: &'static List,
     name: &str,
     custom: &Definitions,
     fits: impl Fn(FieldKind) -> bool,
@@ -77,9 +78,9 @@ fn find<M: Listed>(
     code: &'static str,
     to: &str,
 ) -> Result<Totalled, FieldError> {
-    let fields = columns_of::<M>(custom, None);
+    let fields = columns_of(list, custom, None);
     // What others are called is told by their ids.
-    let own = |name: &str| M::COLUMNS.iter().all(|column| column.name != name || column.names.is_none());
+    let own = |name: &str| list.columns.iter().all(|column| column.name != name || column.names.is_none());
     match fields.kind(name).filter(|kind| fits(*kind) && own(name)) {
         Some(kind) => Ok(Totalled { name: name.to_owned(), kind }),
         None => {
@@ -91,8 +92,8 @@ fn find<M: Listed>(
     }
 }
 
-fn over<M: Listed>(tenant: Id) -> Sql {
-    let mut sql = Sql::over::<M>();
+fn over(list: &'static List, tenant: Id) -> Sql {
+    let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql
 }
@@ -101,15 +102,16 @@ fn over<M: Listed>(tenant: Id) -> Sql {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn groups<M: Listed>(
+pub async fn groups(
+    list: &'static List,
     pool: &PgPool,
     tenant: Id,
     filter: &Filter,
     by: &Totalled,
 ) -> Result<Vec<Group>, sqlx::Error> {
-    let filter = &redirects::followed::<M>(pool, tenant, filter).await?;
-    let mut sql = over::<M>(tenant);
-    let value = redirects::totalled::<M>(&by.name, by.kind).unwrap_or_else(|| by.expression());
+    let filter = &redirects::followed(list, pool, tenant, filter).await?;
+    let mut sql = over(list, tenant);
+    let value = redirects::totalled(list, &by.name, by.kind).unwrap_or_else(|| by.expression());
     // A record without any value of a set counts as one without a value; one with two spellings of a tag counts once.
     let value = match by.kind {
         FieldKind::Tags => format!(
@@ -124,7 +126,7 @@ pub async fn groups<M: Listed>(
     let one = if by.kind == FieldKind::Tags { FieldKind::Text } else { by.kind };
     let typed = matches!(one, FieldKind::Text | FieldKind::Email | FieldKind::Phone);
     sql.push("with spelt as (select value, count(*) as number from (select ").push(&value).push(" as value");
-    condition::<M>(&mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &[]);
     sql.push(") matching group by value) select ");
     if typed {
         let same = sql::compared("value", one);
@@ -149,11 +151,17 @@ pub async fn groups<M: Listed>(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sum<M: Listed>(pool: &PgPool, tenant: Id, filter: &Filter, of: &Totalled) -> Result<i64, sqlx::Error> {
-    let filter = &redirects::followed::<M>(pool, tenant, filter).await?;
-    let mut sql = over::<M>(tenant);
+pub async fn sum(
+    list: &'static List,
+    pool: &PgPool,
+    tenant: Id,
+    filter: &Filter,
+    of: &Totalled,
+) -> Result<i64, sqlx::Error> {
+    let filter = &redirects::followed(list, pool, tenant, filter).await?;
+    let mut sql = over(list, tenant);
     sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
-    condition::<M>(&mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (sum,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(sum)

@@ -24,7 +24,7 @@ use domain::{
     },
 };
 use projections::{
-    AsOf, Interval, ListRequest, Listed, ReadModels,
+    AsOf, Interval, List, ListRequest, Listed, ReadModels,
     crm::{companies::Companies, contacts::Contacts},
     data::imports::Imports,
     desk::{
@@ -167,12 +167,12 @@ async fn told() -> Told {
 
 impl Told {
     async fn one<M: Listed>(&self, id: Id) -> Value {
-        parsed(&get::<M>(&self.world.database.pool, self.world.tenant, id).await.unwrap().unwrap().data)
+        parsed(&get(List::of::<M>(), &self.world.database.pool, self.world.tenant, id).await.unwrap().unwrap().data)
     }
 
     async fn only<M: Listed>(&self) -> Value {
         let request = ListRequest::default();
-        let page = list::<M>(&self.world.database.pool, self.world.tenant, &request).await.unwrap();
+        let page = list(List::of::<M>(), &self.world.database.pool, self.world.tenant, &request).await.unwrap();
         assert_eq!(page.data.len(), 1, "{:?}", page.data);
         parsed(&page.data[0])
     }
@@ -332,9 +332,11 @@ async fn a_record_is_shown_as_it_was() {
     let told = told().await;
     let (log, tenant) = (&told.world.log, told.world.tenant);
     let none = Definitions::new();
-    let now =
-        get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(told.last), &none).await.unwrap().unwrap();
-    let table = get::<TicketDetail>(log.pool(), tenant, id(FIRST)).await.unwrap().unwrap();
+    let now = get_as_of(List::of::<TicketDetail>(), log, tenant, id(FIRST), AsOf::Position(told.last), &none)
+        .await
+        .unwrap()
+        .unwrap();
+    let table = get(List::of::<TicketDetail>(), log.pool(), tenant, id(FIRST)).await.unwrap().unwrap();
     assert_eq!(now.data.get(), table.data.get());
     assert_eq!((now.version, now.position), (table.version, table.position));
     let stream = log
@@ -342,12 +344,12 @@ async fn a_record_is_shown_as_it_was() {
         .await
         .unwrap();
     let opened = &stream[0];
-    let then = get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Instant(opened.occurred_at), &none)
+    let then = get_as_of(List::of::<TicketDetail>(), log, tenant, id(FIRST), AsOf::Instant(opened.occurred_at), &none)
         .await
         .unwrap()
         .unwrap();
     has(&parsed(&then.data), json!({ "status": "open", "message_count": 0, "assignee_name": "Anna", "version": 2 }));
-    let then = get_as_of::<TicketDetail>(log, tenant, id(FIRST), AsOf::Position(opened.position), &none)
+    let then = get_as_of(List::of::<TicketDetail>(), log, tenant, id(FIRST), AsOf::Position(opened.position), &none)
         .await
         .unwrap()
         .unwrap();
@@ -355,11 +357,14 @@ async fn a_record_is_shown_as_it_was() {
     assert_eq!(then.position, opened.position);
     // It happened in January 2026, but nobody here knew before today.
     let known = AsOf::KnownAt(at(100_000));
-    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), known, &none).await.unwrap().is_none());
+    assert!(get_as_of(List::of::<TicketDetail>(), log, tenant, id(FIRST), known, &none).await.unwrap().is_none());
     let before = AsOf::Position(opened.position - 1);
-    assert!(get_as_of::<TicketDetail>(log, tenant, id(FIRST), before, &none).await.unwrap().is_none());
+    assert!(get_as_of(List::of::<TicketDetail>(), log, tenant, id(FIRST), before, &none).await.unwrap().is_none());
     assert!(
-        get_as_of::<TicketDetail>(log, id(2), id(FIRST), AsOf::Position(told.last), &none).await.unwrap().is_none()
+        get_as_of(List::of::<TicketDetail>(), log, id(2), id(FIRST), AsOf::Position(told.last), &none)
+            .await
+            .unwrap()
+            .is_none()
     );
     told.models.stop().await;
 }
@@ -423,8 +428,9 @@ async fn what_is_put_away_leaves_its_list_unless_asked_for() {
     let archived = Either::Common(record::Happened::Archived { reason: None });
     world_tell_and_settle::<Company>(&told, id(ROSSI), archived).await;
     let count = async |filter: Value| {
-        let request = ListRequest::parse::<Companies>(Some(&filter), None, &Default::default(), None).unwrap();
-        list::<Companies>(pool, tenant, &request).await.unwrap().data.len()
+        let request =
+            ListRequest::parse(List::of::<Companies>(), Some(&filter), None, &Default::default(), None).unwrap();
+        list(List::of::<Companies>(), pool, tenant, &request).await.unwrap().data.len()
     };
     assert_eq!(count(json!({})).await, 0);
     assert_eq!(count(json!({ "field": "archived", "op": "eq", "value": true })).await, 1);

@@ -8,7 +8,7 @@ use domain::{
     org::role,
 };
 use eventstore::Log;
-use projections::{ListRequest, Progress, ReadModels, desk::ticket_list::TicketList, list, rebuild, status};
+use projections::{List, ListRequest, Progress, ReadModels, desk::ticket_list::TicketList, list, rebuild, status};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -211,8 +211,9 @@ async fn a_released_list_gives_way_to_its_next_version() {
     let last = world.tell::<Ticket>(id(0), [Event::Closed { stage: None }]).await;
     models.settle(last).await.unwrap();
     assert_eq!(table(pool, "ticket_list").await, "read_ticket_list_v3");
-    let request = ListRequest::parse::<TicketList>(None, Some("-updated_at"), &Definitions::new(), None).unwrap();
-    let page = list::<TicketList>(pool, world.tenant, &request).await.unwrap();
+    let request =
+        ListRequest::parse(List::of::<TicketList>(), None, Some("-updated_at"), &Definitions::new(), None).unwrap();
+    let page = list(List::of::<TicketList>(), pool, world.tenant, &request).await.unwrap();
     let numbers: Vec<Value> =
         page.data.iter().map(|row| serde_json::from_str::<Value>(row.get()).unwrap()["number"].take()).collect();
     assert_eq!(numbers, [0, 2, 1], "the one that was closed last comes first");

@@ -7,7 +7,7 @@ use axum::{
 };
 use domain::chat::conversation::Conversation;
 use projections::{
-    ReadModel,
+    List, ReadModel,
     chat::{conversation_messages::ConversationMessages, conversations::Conversations as Inbox},
 };
 
@@ -39,7 +39,7 @@ async fn messages(
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
-    request::can_be_read::<ConversationMessages>(&app).await?;
+    request::can_be_read(List::of::<ConversationMessages>(), &app).await?;
     if let Some(moment) = past {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());

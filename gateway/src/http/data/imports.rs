@@ -19,7 +19,7 @@ use domain::{
     org::field::Field,
 };
 use futures::{Stream, stream};
-use projections::{ListRequest, Listed, ReadModel, Sort, desk::product_holders::ProductHolders};
+use projections::{List, ListRequest, Listed, ReadModel, Sort, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -491,12 +491,13 @@ async fn export(
     let fields = Field::id_for(caller.tenant, Entitlement::KIND);
     let (fields, _) = app.commands.load::<Field>(caller.tenant, fields).await?;
     let definitions: Definitions = fields.definitions.clone();
-    let request = ListRequest::parse::<ProductHolders>(filter.as_ref(), None, &definitions, None).map_err(invalid);
+    let request =
+        ListRequest::parse(List::of::<ProductHolders>(), filter.as_ref(), None, &definitions, None).map_err(invalid);
     let request = faults.check(request)?.unwrap_or_default();
     let request = ListRequest { sort: vec![Sort::ascending("id")], limit: projections::MAX_LIMIT, ..request };
     let position = faults.check(request::min_position(&app, &headers, wanted.min_position).await)?.flatten();
     faults.done()?;
-    request::can_be_read::<ProductHolders>(&app).await?;
+    request::can_be_read(List::of::<ProductHolders>(), &app).await?;
     request::reach(&app, ProductHolders::NAME, position).await?;
     let keys: Vec<String> = definitions.keys().cloned().collect();
     let mut names: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
@@ -506,7 +507,7 @@ async fn export(
         let (app, keys) = (app.clone(), keys.clone());
         async move {
             let Some(request) = request else { return Ok(None) };
-            let page = projections::list::<ProductHolders>(&app.pool, tenant, &request).await?;
+            let page = projections::list(List::of::<ProductHolders>(), &app.pool, tenant, &request).await?;
             let rows = page.data.iter().map(|row| cells(row.get(), &keys)).collect::<Result<_, _>>();
             let rows = rows.map_err(|error| Problem::broken(&error))?;
             let next = page.next.map(|after| ListRequest { after: Some(after), ..request });

@@ -16,7 +16,7 @@ use projections::desk::{
     ticket_list::TicketList,
     ticket_thread::{Kind, TicketThread},
 };
-use projections::{AsOf, Interval, ReadModel, TicketsOfProduct, desk::product_holders::ProductHolders};
+use projections::{AsOf, Interval, List, ReadModel, TicketsOfProduct, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -103,7 +103,7 @@ async fn thread(
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
-    request::can_be_read::<TicketThread>(&app).await?;
+    request::can_be_read(List::of::<TicketThread>(), &app).await?;
     if let Some(moment) = past {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());

@@ -16,9 +16,7 @@ use domain::{
     },
     org::{field::Field, tenant::Tenant},
 };
-use projections::{
-    Count, DEFAULT_LIMIT, Group, ListError, ListRequest, ListVisitor, Listed, MAX_LIMIT, Page, Record, Totalled,
-};
+use projections::{Count, DEFAULT_LIMIT, Group, List, ListError, ListRequest, MAX_LIMIT, Page, Record, Totalled};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
@@ -35,21 +33,22 @@ use crate::{app::App, auth::Caller, problem::Problem};
 
 /// `GET /tickets`, `POST /tickets/search` and `GET /tickets/{id}` for every listed read model.
 pub(in crate::http) fn routes() -> Routes {
-    struct Mount(Routes);
-    impl ListVisitor for Mount {
-        fn visit<M: Listed>(&mut self) {
-            let routes = std::mem::take(&mut self.0);
-            let path = format!("/{}", M::PATH);
-            let routes = match M::LISTED {
-                true => routes.get(&path, list::<M>).post(&format!("{path}/search"), search::<M>),
-                false => routes,
-            };
-            self.0 = if M::SINGLE { routes.get(&format!("{path}/{{id}}"), read::<M>) } else { routes };
+    projections::lists().fold(Routes::new(), |mut routes, list| {
+        let path = format!("/{}", list.path);
+        if list.listed {
+            routes = routes
+                .get(&path, move |app, caller, asked, uri, headers| page(list, app, caller, asked, uri, headers))
+                .post(&format!("{path}/search"), move |app, caller, nothing, headers, body| {
+                    search(list, app, caller, nothing, headers, body)
+                });
         }
-    }
-    let mut mount = Mount(Routes::new());
-    projections::visit_lists(&mut mount);
-    mount.0
+        if list.single {
+            routes = routes.get(&format!("{path}/{{id}}"), move |app, caller, id, moment, uri, headers| {
+                read(list, app, caller, id, moment, uri, headers)
+            });
+        }
+        routes
+    })
 }
 
 /// What is asked of a list, in an address or in a body.
@@ -98,18 +97,20 @@ struct Totals {
     sums: Option<BTreeMap<String, i64>>,
 }
 
-async fn list<M: Listed>(
+async fn page(
+    list: &'static List,
     State(app): State<App>,
     caller: Caller,
     asked: Given<Asked<String>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    listed::<M>(&app, &caller, &uri, &headers, asked, None).await
+    listed(list, &app, &caller, &uri, &headers, asked, None).await
 }
 
 /// A part of a list: what also matches another filter.
-pub(in crate::http) async fn part<M: Listed>(
+pub(in crate::http) async fn part(
+    list: &'static List,
     app: &App,
     caller: &Caller,
     uri: &Uri,
@@ -117,10 +118,11 @@ pub(in crate::http) async fn part<M: Listed>(
     asked: Given<Asked<String>>,
     only: Filter,
 ) -> Result<Response, Problem> {
-    listed::<M>(app, caller, uri, headers, asked, Some(only)).await
+    listed(list, app, caller, uri, headers, asked, Some(only)).await
 }
 
-async fn listed<M: Listed>(
+async fn listed(
+    list: &'static List,
     app: &App,
     caller: &Caller,
     uri: &Uri,
@@ -128,13 +130,14 @@ async fn listed<M: Listed>(
     asked: Given<Asked<String>>,
     only: Option<Filter>,
 ) -> Result<Response, Problem> {
-    let (page, totals, position) = read_page::<M>(app, caller, headers, parsed(asked)?, only).await?;
+    let (page, totals, position) = read_page(list, app, caller, headers, parsed(asked)?, only).await?;
     let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
     Ok(respond(page, totals, next, position))
 }
 
 /// The same with the filter in the body; `next` is then the value of `after` in the next body.
-async fn search<M: Listed>(
+async fn search(
+    list: &'static List,
     State(app): State<App>,
     caller: Caller,
     Params(Nothing {}): Params<Nothing>,
@@ -142,7 +145,7 @@ async fn search<M: Listed>(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked: Given<Asked<Value>> = body.query(&json!({}))?;
-    let (mut page, totals, position) = read_page::<M>(&app, &caller, &headers, asked, None).await?;
+    let (mut page, totals, position) = read_page(list, &app, &caller, &headers, asked, None).await?;
     let next = page.next.take();
     Ok(respond(page, totals, next, position))
 }
@@ -173,10 +176,10 @@ fn limit_of(limit: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// What is in the list for this caller, whatever else is asked.
-fn shown_to<M: Listed>(caller: &Caller) -> Option<Filter> {
-    let outside = if caller.is_outside() { M::outside() } else { None };
+fn shown_to(list: &'static List, caller: &Caller) -> Option<Filter> {
+    let outside = if caller.is_outside() { (list.outside)() } else { None };
     let off: Vec<_> = caller.missing_kinds().map(|kind| Scalar::Text(kind.into())).collect();
-    let about = M::ABOUT.filter(|_| !off.is_empty()).map(|column| {
+    let about = list.about.filter(|_| !off.is_empty()).map(|column| {
         Filter::Condition(Condition { field: column.into(), kind: FieldKind::Word, test: Test::NotIn(off) })
     });
     match (outside, about) {
@@ -185,29 +188,30 @@ fn shown_to<M: Listed>(caller: &Caller) -> Option<Filter> {
     }
 }
 
-async fn read_page<M: Listed>(
+async fn read_page(
+    list: &'static List,
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
     query: Given<Asked<Value>>,
     only: Option<Filter>,
 ) -> Result<(Page, Totals, i64), Problem> {
-    caller.must(&format!("{}.read", M::READ))?;
+    caller.must(&format!("{}.read", list.read))?;
     let Given { asked, mut faults } = query;
     let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
-    let custom = custom_fields::<M>(app, caller.tenant).await?;
+    let custom = custom_fields(list, app, caller.tenant).await?;
     let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
     let parsed =
-        ListRequest::parse::<M>(asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country());
+        ListRequest::parse(list, asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country());
     let parsed = faults.check(parsed.map_err(invalid))?;
     let collation = projections::kernel::collation::of(&app.pool, tenant.language().as_deref()).await?;
     let fault = |fault| invalid(vec![fault]);
-    let group = asked.group.as_deref().map(|name| Totalled::group::<M>(name, &custom).map_err(fault));
+    let group = asked.group.as_deref().map(|name| Totalled::group(list, name, &custom).map_err(fault));
     let group = faults.check(group.transpose())?.flatten();
     let names = asked.sum.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
     let mut sums = Vec::new();
     for name in names {
-        sums.extend(faults.check(Totalled::sum::<M>(name, &custom).map_err(fault))?);
+        sums.extend(faults.check(Totalled::sum(list, name, &custom).map_err(fault))?);
     }
     let count = match asked.count {
         None => Count::None,
@@ -215,39 +219,39 @@ async fn read_page<M: Listed>(
         Some(Counted::Estimate) => Count::Estimate,
     };
     let (is_read, parsed) = (parsed.is_some(), parsed.unwrap_or_default());
-    let filter = match (only, shown_to::<M>(caller)) {
+    let filter = match (only, shown_to(list, caller)) {
         (None, None) => parsed.filter,
         (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
     };
     let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, ..parsed };
-    let after = asked_for.check_after::<M>();
+    let after = asked_for.check_after(list);
     // Whether a cursor belongs to a filter and an order is only known of those that can be read.
     let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
     faults.check(after.map_err(fault))?;
     let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
     faults.done()?;
-    request::can_be_read::<M>(app).await?;
+    request::can_be_read(list, app).await?;
     let mut position = i64::MAX;
-    for name in projections::needs::<M>().iter() {
+    for name in projections::needs(list).iter() {
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
-    let mut page = projections::list::<M>(&app.pool, caller.tenant, &asked_for).await?;
+    let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
     projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
-        totals.groups = Some(projections::groups::<M>(&app.pool, caller.tenant, &asked_for.filter, &group).await?);
+        totals.groups = Some(projections::groups(list, &app.pool, caller.tenant, &asked_for.filter, &group).await?);
     }
     for field in sums {
-        let sum = projections::sum::<M>(&app.pool, caller.tenant, &asked_for.filter, &field).await?;
+        let sum = projections::sum(list, &app.pool, caller.tenant, &asked_for.filter, &field).await?;
         totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
     }
     Ok((page, totals, position))
 }
 
 /// The definitions of the custom fields that a list can be filtered by.
-async fn custom_fields<M: Listed>(app: &App, tenant: Id) -> Result<Definitions, Problem> {
-    match M::CUSTOM {
+async fn custom_fields(list: &'static List, app: &App, tenant: Id) -> Result<Definitions, Problem> {
+    match list.custom {
         Some(kind) => {
             let (fields, _) = app.commands.load::<Field>(tenant, Field::id_for(tenant, kind)).await?;
             Ok(fields.definitions.clone())
@@ -272,7 +276,8 @@ impl From<ListError> for Problem {
     }
 }
 
-async fn read<M: Listed>(
+async fn read(
+    list: &'static List,
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
@@ -280,30 +285,30 @@ async fn read<M: Listed>(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.must(&format!("{}.read", M::READ))?;
-    let kind = M::READ;
+    caller.must(&format!("{}.read", list.read))?;
+    let kind = list.read;
     let missing =
         || Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")));
     let Given { asked: moment, mut faults } = query;
     let wanted = faults.check(request::min_position(&app, &headers, moment.min_position).await)?.flatten();
     let past = faults.check(past(&app, &caller, moment.as_of.as_deref(), moment.known_at.as_deref()).await)?.flatten();
     faults.done()?;
-    let id: Id = M::id_of(caller.tenant, &id).ok_or_else(missing)?;
+    let id: Id = (list.id_of)(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
-    request::can_be_read::<M>(&app).await?;
+    request::can_be_read(list, &app).await?;
     if let Some(past) = past {
-        let custom = custom_fields::<M>(&app, caller.tenant).await?;
-        let record = projections::get_as_of::<M>(&app.log, caller.tenant, id, past, &custom).await?;
+        let custom = custom_fields(list, &app, caller.tenant).await?;
+        let record = projections::get_as_of(list, &app.log, caller.tenant, id, past, &custom).await?;
         let record = record.ok_or_else(missing)?;
-        return one::<M>(&record, record.position, &uri);
+        return one(list, &record, record.position, &uri);
     }
-    for name in projections::needs::<M>().iter() {
+    for name in projections::needs(list).iter() {
         request::reach(&app, name, wanted).await?;
     }
-    let position = app.read_models.position(M::NAME).await?;
-    let mut record = projections::get::<M>(&app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
-    name_custom::<M>(&app, caller.tenant, &mut record).await?;
-    one::<M>(&record, position, &uri)
+    let position = app.read_models.position(list.name).await?;
+    let mut record = projections::get(list, &app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    name_custom(list, &app, caller.tenant, &mut record).await?;
+    one(list, &record, position, &uri)
 }
 
 /// Where to go from a record of this kind.
@@ -316,14 +321,14 @@ pub(in crate::http) fn links(kind: &str, path: &str) -> Value {
 }
 
 /// Adds the names of the records that the custom fields of one refer to.
-async fn name_custom<M: Listed>(app: &App, tenant: Id, record: &mut Record) -> Result<(), Problem> {
-    let custom = custom_fields::<M>(app, tenant).await?;
+async fn name_custom(list: &'static List, app: &App, tenant: Id, record: &mut Record) -> Result<(), Problem> {
+    let custom = custom_fields(list, app, tenant).await?;
     Ok(projections::name_custom(&app.pool, tenant, &custom, std::slice::from_mut(&mut record.data)).await?)
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.
-fn one<M: Listed>(record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
-    let links = links(M::READ, uri.path());
+fn one(list: &'static List, record: &Record, position: i64, uri: &Uri) -> Result<Response, Problem> {
+    let links = links(list.read, uri.path());
     let text = record.data.get();
     let fields = text.trim_end().strip_suffix('}').ok_or_else(|| Problem::broken(&"a record is no object"))?;
     let body = format!("{fields},\"links\":{links}}}");

@@ -11,7 +11,7 @@ use domain::{
     FieldError, Id,
     kernel::named::{self, Undecodable, located},
 };
-use projections::Listed;
+use projections::List;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -299,11 +299,11 @@ pub(crate) async fn reach(app: &App, read_model: &str, position: Option<i64>) ->
 }
 
 /// Waits until every read model that a list is made of can be read: after an upgrade some are being filled.
-pub(crate) async fn can_be_read<M: Listed>(app: &App) -> Result<(), Problem> {
+pub(crate) async fn can_be_read(list: &'static List, app: &App) -> Result<(), Problem> {
     if app.read_models.all_serve() {
         return Ok(());
     }
-    for name in projections::needs::<M>().iter() {
+    for name in projections::needs(list).iter() {
         reach(app, name, None).await?;
     }
     Ok(())

@@ -5,31 +5,27 @@ use std::sync::Arc;
 use commands::{Lists, RowFold};
 use domain::{Id, catalogue, kernel::aggregate::AnyState};
 use eventstore::Recorded;
-use projections::{ListVisitor, Listed};
+use projections::{AnyRow, Model};
 
 /// The folds of every list of a kind: rules see some of them, and what others are called.
 pub(crate) fn row_folds() -> Lists {
-    struct Folds(Vec<(&'static str, RowFold)>);
-    impl ListVisitor for Folds {
-        fn visit<M: Listed>(&mut self) {
-            let seen = |kind: &&catalogue::Kind| kind.plural == M::PATH;
-            if let (true, Some(kind)) = (M::LISTED, catalogue::kind(M::READ).filter(|kind| seen(kind))) {
-                self.0.push((kind.name, RowFold { apply: apply::<M>, show: show::<M> }));
-            }
-        }
+    let of_kinds = projections::lists()
+        .filter(|list| list.listed && catalogue::kind(list.read).is_some_and(|kind| kind.plural == list.path));
+    Lists::new(of_kinds.map(|list| (list.read, Arc::new(Rows(list.model)) as Arc<dyn RowFold>)))
+}
+
+/// The rows of a read model.
+struct Rows(&'static Model);
+
+impl RowFold for Rows {
+    fn apply(&self, id: Id, row: Option<&AnyState>, event: &Recorded) -> Result<Option<AnyState>, String> {
+        let row = row.and_then(|row| row.downcast_ref::<AnyRow>());
+        let row = self.0.apply(id, row, event).map_err(|error| error.to_string())?;
+        Ok(row.map(|row| Arc::new(row) as AnyState))
     }
-    let mut folds = Folds(Vec::new());
-    projections::visit_lists(&mut folds);
-    Lists::new(folds.0)
-}
 
-fn apply<M: Listed>(id: Id, row: Option<AnyState>, event: &Recorded) -> Result<Option<AnyState>, String> {
-    let row = row.as_ref().and_then(|row| row.downcast_ref::<M::Row>()).cloned();
-    let row = M::apply(id, row, event).map_err(|error| error.to_string())?;
-    Ok(row.map(|row| Arc::new(row) as AnyState))
-}
-
-fn show<M: Listed>(row: &AnyState) -> serde_json::Value {
-    let row = row.downcast_ref::<M::Row>().map(serde_json::to_value);
-    row.and_then(Result::ok).unwrap_or_default()
+    fn show(&self, row: &AnyState) -> serde_json::Value {
+        let row = row.downcast_ref::<AnyRow>().map(|row| self.0.json(row));
+        row.and_then(Result::ok).unwrap_or_default()
+    }
 }

@@ -1,7 +1,7 @@
 //! What a colleague is responsible for.
 
 use domain::org::user::User;
-use projections::org::holdings::Holdings;
+use projections::{List, org::holdings::Holdings};
 
 use super::{
     Document,
@@ -17,12 +17,12 @@ pub(super) fn describe(document: &mut Document) {
     let description = format!(
         "Lists what a user is responsible for: tickets, conversations and tasks assigned to the user, records owned. What \
          is `open` goes to whoever the user's work is handed over to; `group=kind` counts it by kind.\n\n{}",
-        lists::fields(&lists::About::of::<Holdings>())
+        lists::fields(List::of::<Holdings>())
     );
     let mut operation = Operation::new("holdings_of_user", "users", description)
         .permission("user.read")
         .parameter(id_of::<User>(document));
-    for parameter in lists::in_address(&lists::About::of::<Holdings>(), "Holdings") {
+    for parameter in lists::in_address(List::of::<Holdings>(), "Holdings") {
         operation = operation.parameter(parameter);
     }
     operation

@@ -1,7 +1,7 @@
 //! Lists, searches and single reads of every listed read model, with what each can be filtered and sorted by.
 
 use domain::{catalogue, kernel::filter::FieldKind};
-use projections::{Column, DEFAULT_LIMIT, Group, ListVisitor, Listed, MAX_LIMIT, Sort};
+use projections::{DEFAULT_LIMIT, Group, List, MAX_LIMIT};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -13,64 +13,38 @@ use super::{
 };
 
 /// Adds what read models answer.
-impl ListVisitor for Document {
-    fn visit<M: Listed>(&mut self) {
-        self.tags.beside(M::PATH, M::READ);
-        let name = record::<M>();
-        let view = View { name: &name, kind: M::READ, model: M::NAME, custom: M::CUSTOM };
-        let view = self.schemas.view::<M::View>(&view);
-        if M::SINGLE {
-            self.linked.insert(name);
-            single(self, &About::of::<M>(), &view);
+pub(super) fn describe(document: &mut Document) {
+    for list in projections::lists() {
+        document.tags.beside(list.path, list.read);
+        let name = record(list);
+        let view = document.schemas.view(list, &name);
+        if list.single {
+            document.linked.insert(name);
+            single(document, list, &view);
         }
-        if M::LISTED {
-            list(self, &About::of::<M>(), &view);
+        if list.listed {
+            self::list(document, list, &view);
         }
     }
 }
 
 /// What a row is called: as its kind, where the list is that kind's; a list beside the kind's own has summaries.
-fn record<M: Listed>() -> String {
-    let kind = pascal(M::READ);
-    let of_kind = catalogue::kind(M::READ).is_some_and(|kind| kind.plural == M::PATH);
-    match (of_kind, M::SINGLE) {
+fn record(list: &List) -> String {
+    let kind = pascal(list.read);
+    let of_kind = catalogue::kind(list.read).is_some_and(|kind| kind.plural == list.path);
+    match (of_kind, list.single) {
         (true, true) => kind,
         (true, false) => format!("{kind}Summary"),
         (false, _) => {
-            let own = pascal(M::PATH.strip_suffix('s').unwrap_or(M::PATH));
+            let own = pascal(list.path.strip_suffix('s').unwrap_or(list.path));
             if own.starts_with(&kind) { own } else { format!("{kind}{own}") }
         }
     }
 }
 
-/// What there is to say of a list, whatever its rows are: described once, not once for each type.
-pub(super) struct About {
-    path: &'static str,
-    read: &'static str,
-    columns: &'static [Column],
-    /// The kind whose custom fields its rows have.
-    custom: Option<&'static str>,
-    default_sort: &'static [Sort],
-    /// What is meant by its only rows, if it has not all.
-    only: Option<&'static str>,
-}
-
-impl About {
-    pub(super) fn of<M: Listed>() -> About {
-        About {
-            path: M::PATH,
-            read: M::READ,
-            columns: M::COLUMNS,
-            custom: M::CUSTOM,
-            default_sort: M::DEFAULT_SORT,
-            only: M::ONLY.map(|(_, meaning)| meaning),
-        }
-    }
-}
-
-fn list(document: &mut Document, about: &About, view: &Value) {
-    let owner = pascal(about.path);
-    let filter = document.schemas.add(&format!("{owner}Filter"), filter(about, &owner));
+fn list(document: &mut Document, list: &List, view: &Value) {
+    let owner = pascal(list.path);
+    let filter = document.schemas.add(&format!("{owner}Filter"), filter(list, &owner));
     let group = document.schemas.of::<Group>("");
     let page = json!({
         "type": "object",
@@ -90,40 +64,40 @@ fn list(document: &mut Document, about: &About, view: &Value) {
         },
     });
     let page = document.schemas.add(&format!("{owner}Page"), page);
-    let plain = about.path.replace('_', " ");
+    let plain = list.path.replace('_', " ");
     let codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]);
     let answer = |operation: Operation| {
         operation
-            .permission(format!("{}.read", about.read))
+            .permission(format!("{}.read", list.read))
             .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
             .answer(200, "A page.", page.clone(), &["Deskfold-Position"])
     };
-    let description = format!("Lists {plain}.\n\n{}", fields(about));
-    let mut operation = Operation::new(format!("{}_list", about.path), about.path, description);
-    for parameter in in_address(about, &owner) {
+    let description = format!("Lists {plain}.\n\n{}", fields(list));
+    let mut operation = Operation::new(format!("{}_list", list.path), list.path, description);
+    for parameter in in_address(list, &owner) {
         operation = operation.parameter(parameter);
     }
-    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", about.path));
+    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", list.path));
 
     let body = json!({
         "description": "What is searched for.",
         "allOf": [refer("Search")],
-        "properties": { "filter": filter, "sort": { "type": "string", "default": usual(about) } },
+        "properties": { "filter": filter, "sort": { "type": "string", "default": usual(list) } },
     });
     let body = document.schemas.add(&format!("{owner}Search"), body);
-    let example = json!({ "filter": example(about), "limit": 20 });
+    let example = json!({ "filter": example(list), "limit": 20 });
     let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
-    answer(Operation::new(format!("{}_search", about.path), about.path, description))
+    answer(Operation::new(format!("{}_search", list.path), list.path, description))
         .body(body, false, Map::from_iter([("example1".to_owned(), json!({ "value": example }))]))
         .problems("List", codes)
         .problems("Search", Code::of(&[problems::BODY]))
-        .at(document, "post", &format!("/v1/{}/search", about.path));
+        .at(document, "post", &format!("/v1/{}/search", list.path));
 }
 
 const NEXT: &str = "The next page, null on the last: an address after a list, the value of `after` after a search.";
 
 /// What a list takes in its address.
-pub(super) fn in_address(about: &About, owner: &str) -> Vec<Value> {
+pub(super) fn in_address(list: &List, owner: &str) -> Vec<Value> {
     let filter = json!({
         "name": "filter",
         "in": "query",
@@ -134,7 +108,7 @@ pub(super) fn in_address(about: &About, owner: &str) -> Vec<Value> {
             "contentSchema": refer(&format!("{owner}Filter")),
         },
     });
-    let order = in_query("sort", order(Some(usual(about))), false);
+    let order = in_query("sort", order(Some(usual(list))), false);
     let others = PARAMETERS.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
     [filter, order].into_iter().chain(others).collect()
 }
@@ -143,8 +117,8 @@ pub(super) fn in_address(about: &About, owner: &str) -> Vec<Value> {
 const PARAMETERS: &[&str] = &["limit", "after", "count", "group", "sum", "min_position"];
 
 /// The order of a list unless another is asked for.
-fn usual(about: &About) -> String {
-    let by = about.default_sort.iter();
+fn usual(list: &List) -> String {
+    let by = list.default_sort.iter();
     let by: Vec<_> = by.map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
     by.join(",")
 }
@@ -233,17 +207,17 @@ const FILTER: &str = "Which records: nothing for all of them, `all`, `any` or `n
     `op` and `value`.";
 
 /// The filter tree of a list: which fields there are, and which ops each takes. To generated clients it is a `Filter`.
-fn filter(about: &About, owner: &str) -> Value {
+fn filter(list: &List, owner: &str) -> Value {
     let this = refer(&format!("{owner}Filter"));
     let trees = json!({ "type": "array", "items": this });
     let mut kinds: Vec<FieldKind> = Vec::new();
-    for column in about.columns {
+    for column in list.columns {
         if !kinds.contains(&column.kind) {
             kinds.push(column.kind);
         }
     }
     let names = |kind: Option<FieldKind>| -> Vec<_> {
-        let columns = about.columns.iter().filter(|column| kind.is_none_or(|kind| column.kind == kind));
+        let columns = list.columns.iter().filter(|column| kind.is_none_or(|kind| column.kind == kind));
         columns.map(|column| column.name).collect()
     };
     let mut field = json!({ "enum": names(None) });
@@ -257,7 +231,7 @@ fn filter(about: &About, owner: &str) -> Value {
             })
         })
         .collect();
-    if let Some(kind) = about.custom {
+    if let Some(kind) = list.custom {
         let custom = json!({ "type": "string", "pattern": "^custom\\.[a-z][a-z0-9_]*$", CUSTOM_OF: kind });
         field = json!({ "anyOf": [field, custom] });
         conditions.push(json!({
@@ -266,7 +240,7 @@ fn filter(about: &About, owner: &str) -> Value {
         }));
     }
     json!({
-        "description": format!("Which of {}.", about.path.replace('_', " ")),
+        "description": format!("Which of {}.", list.path.replace('_', " ")),
         "allOf": [refer("Filter")],
         "properties": { "all": trees, "any": trees, "not": this, "field": field },
         "dependentSchemas": { "field": { "oneOf": conditions } },
@@ -277,9 +251,9 @@ const VALUE: &str = "What the field is held against: a list for `in`, `not_in` a
     true or false for `is_null`, one value otherwise.";
 
 /// What a list can be filtered and sorted by, for people.
-pub(super) fn fields(about: &About) -> String {
+pub(super) fn fields(list: &List) -> String {
     let mut text = String::from("| field | holds | ops | sort |\n|---|---|---|---|\n");
-    for column in about.columns {
+    for column in list.columns {
         let ops: Vec<_> = column.kind.ops().iter().map(|op| op.name()).collect();
         let nullable = if column.nullable { ", or nothing" } else { "" };
         let sort = if column.sortable { "yes" } else { "" };
@@ -290,10 +264,10 @@ pub(super) fn fields(about: &About) -> String {
             ops.join(", ")
         ));
     }
-    if about.custom.is_some() {
+    if list.custom.is_some() {
         text.push_str("| `custom.<key>` | what its type says | by its type | |\n");
     }
-    for column in about.columns.iter().filter(|column| column.hides) {
+    for column in list.columns.iter().filter(|column| column.hides) {
         let name = column.name;
         if name == "merged_into" {
             text.push_str(
@@ -304,15 +278,15 @@ pub(super) fn fields(about: &About) -> String {
         let capital = pascal(name);
         text.push_str(&format!("\n{capital} records are left out unless the filter asks about `{name}`.\n"));
     }
-    if let Some(meaning) = about.only {
+    if let Some((_, meaning)) = list.only {
         text.push_str(&format!("\n{meaning}\n"));
     }
     text
 }
 
 /// A condition that fits the list.
-fn example(about: &About) -> Value {
-    let column = about.columns.iter().find(|column| column.kind == FieldKind::Text);
+fn example(list: &List) -> Value {
+    let column = list.columns.iter().find(|column| column.kind == FieldKind::Text);
     match column {
         Some(column) => json!({ "field": column.name, "op": "is_null", "value": false }),
         None => json!({}),
@@ -320,16 +294,16 @@ fn example(about: &About) -> Value {
 }
 
 /// A single record, now or as of the past.
-fn single(document: &mut Document, about: &About, view: &Value) {
-    let plain = about.read.replace('_', " ");
+fn single(document: &mut Document, list: &List, view: &Value) {
+    let plain = list.read.replace('_', " ");
     let record = json!({ "allOf": [view], "required": ["links"] });
     let description = format!(
         "Reads a {plain}, now or as it was: what had happened by an instant, a day or a position (`as_of`), or what was \
          known here by an instant or a day (`known_at`)."
     );
     let moment = document.schemas.properties::<Moment>("");
-    Operation::new(format!("{}_read", about.path), about.path, description)
-        .permission(format!("{}.read", about.read))
+    Operation::new(format!("{}_read", list.path), list.path, description)
+        .permission(format!("{}.read", list.read))
         .parameter(in_path("id", &format!("The {plain}."), json!({ "type": "string" })))
         .query(moment)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
@@ -340,6 +314,6 @@ fn single(document: &mut Document, about: &About, view: &Value) {
             &["ETag", "Deskfold-Position"],
         )
         .problems("Read", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::MOMENT]))
-        .problems(format!("{}Read", pascal(about.read)), Code::unknown(about.read))
-        .at(document, "get", &format!("/v1/{}/{{id}}", about.path));
+        .problems(format!("{}Read", pascal(list.read)), Code::unknown(list.read))
+        .at(document, "get", &format!("/v1/{}/{{id}}", list.path));
 }

@@ -2,7 +2,7 @@
 
 use commands::{Backtest, DryRun};
 use domain::work::rule::Rule;
-use projections::work::rule_runs::RuleRuns;
+use projections::{List, work::rule_runs::RuleRuns};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -29,12 +29,12 @@ fn runs(document: &mut Document) {
     let description = format!(
         "Lists the runs of a rule: for every event that triggered it, whether it matched, each condition with the value \
          it found, who was chosen among whom, and what came of it.\n\n{}",
-        lists::fields(&lists::About::of::<RuleRuns>())
+        lists::fields(List::of::<RuleRuns>())
     );
     let mut operation = Operation::new("rule_runs_of_rule", "rules", description)
         .permission("rule_run.read")
         .parameter(id_of::<Rule>(document));
-    for parameter in lists::in_address(&lists::About::of::<RuleRuns>(), "RuleRuns") {
+    for parameter in lists::in_address(List::of::<RuleRuns>(), "RuleRuns") {
         operation = operation.parameter(parameter);
     }
     operation

@@ -6,6 +6,7 @@ use domain::{
     Actor, Aggregate, Id, Money, Party, Via,
     kernel::{custom, filter, named::Variant, record},
 };
+use projections::List;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -78,19 +79,19 @@ impl Schemas {
     /// The same for what a read model shows, under the name that people know it by. Types that it has in common with its
     /// kind are the kind's; those of which the kind has another form carry the model's name.
     /// `custom` is the kind whose custom fields it shows.
-    pub(super) fn view<T: JsonSchema>(&mut self, view: &View) -> Value {
+    pub(super) fn view(&mut self, list: &'static List, name: &str) -> Value {
         let mut generator = generator();
-        let schema = generator.subschema_for::<T>().to_value();
+        let schema = (list.view)(list, &mut generator).to_value();
         let definitions = generator.take_definitions(true);
-        let mut names = self.named(&definitions, &pascal(view.kind), &pascal(view.model));
+        let mut names = self.named(&definitions, &pascal(list.read), &pascal(list.name));
         let own = schema["$ref"].as_str().and_then(|path| path.strip_prefix(COMPONENTS)).unwrap_or_default().to_owned();
-        names.0.insert(own, json!(view.name));
+        names.0.insert(own, json!(name));
         self.take(definitions, &names);
-        if let Some(custom) = view.custom {
+        if let Some(custom) = list.custom {
             self.holds_custom_of(&names, custom);
-            self.shows_custom.insert(view.name.to_owned());
+            self.shows_custom.insert(name.to_owned());
         }
-        refer(view.name)
+        refer(name)
     }
 
     /// The properties of a struct, each with its schema and whether it is required: for parameters.
@@ -182,16 +183,6 @@ impl Schemas {
             };
         }
     }
-}
-
-/// How what a read model shows is called.
-pub(super) struct View<'a> {
-    /// The name of the whole: `Contact`.
-    pub(super) name: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) model: &'a str,
-    /// The kind whose custom fields it shows.
-    pub(super) custom: Option<&'static str>,
 }
 
 /// What the custom fields of a kind are called.

@@ -39,5 +39,6 @@ async fn holdings(
     }
     let of_user = Test::Eq(Scalar::Text(id.to_string()));
     let of_user = Condition { field: "user_id".into(), kind: FieldKind::Id, test: of_user };
-    lists::part::<Holdings>(&app, &caller, &uri, &headers, asked, Filter::Condition(of_user)).await
+    lists::part(projections::List::of::<Holdings>(), &app, &caller, &uri, &headers, asked, Filter::Condition(of_user))
+        .await
 }

@@ -47,7 +47,8 @@ async fn runs(
     }
     let of_rule = Test::Eq(Scalar::Text(id.to_string()));
     let of_rule = Condition { field: "rule_id".into(), kind: FieldKind::Id, test: of_rule };
-    lists::part::<RuleRuns>(&app, &caller, &uri, &headers, asked, Filter::Condition(of_rule)).await
+    lists::part(projections::List::of::<RuleRuns>(), &app, &caller, &uri, &headers, asked, Filter::Condition(of_rule))
+        .await
 }
 
 /// A draft and one past event.

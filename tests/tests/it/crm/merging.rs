@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deskfold_tests::{Client, Server};
 use domain::kernel::filter::FieldKind;
-use projections::{ListVisitor, Listed, Refers};
+use projections::Refers;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -289,59 +289,43 @@ struct Referring {
 }
 
 fn referring() -> Vec<Referring> {
-    struct Collect(Vec<Referring>);
-    impl ListVisitor for Collect {
-        fn visit<M: Listed>(&mut self) {
-            let path = format!("/v1/{}", M::PATH);
-            for column in M::COLUMNS.iter().filter(|_| M::LISTED) {
-                let kinds = match column.refers {
-                    None => continue,
-                    Some(Refers::To(kind)) => vec![kind],
-                    Some(_) => vec!["contact", "company"],
-                };
-                let is_set = column.kind == FieldKind::Set;
-                self.0.push(Referring { path: path.clone(), column: column.name, kinds, is_set });
-            }
-            if M::CUSTOM.is_some() && M::LISTED {
-                for (column, kind) in [("custom.a_contact", "contact"), ("custom.a_company", "company")] {
-                    self.0.push(Referring { path: path.clone(), column, kinds: vec![kind], is_set: false });
-                }
+    let mut found = Vec::new();
+    for list in projections::lists().filter(|list| list.listed) {
+        let path = format!("/v1/{}", list.path);
+        for column in list.columns {
+            let kinds = match column.refers {
+                None => continue,
+                Some(Refers::To(kind)) => vec![kind],
+                Some(_) => vec!["contact", "company"],
+            };
+            let is_set = column.kind == FieldKind::Set;
+            found.push(Referring { path: path.clone(), column: column.name, kinds, is_set });
+        }
+        if list.custom.is_some() {
+            for (column, kind) in [("custom.a_contact", "contact"), ("custom.a_company", "company")] {
+                found.push(Referring { path: path.clone(), column, kinds: vec![kind], is_set: false });
             }
         }
     }
-    let mut collect = Collect(Vec::new());
-    projections::visit_lists(&mut collect);
-    collect.0.sort();
-    collect.0.dedup();
-    collect.0
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The kinds of record that have custom fields.
 fn with_custom_fields() -> BTreeSet<&'static str> {
-    struct Collect(BTreeSet<&'static str>);
-    impl ListVisitor for Collect {
-        fn visit<M: Listed>(&mut self) {
-            self.0.extend(M::CUSTOM);
-        }
-    }
-    let mut collect = Collect(BTreeSet::new());
-    projections::visit_lists(&mut collect);
-    collect.0
+    projections::lists().filter_map(|list| list.custom).collect()
 }
 
 #[test]
 fn every_column_that_is_called_after_a_kind_that_merges_follows_merges() {
-    struct Columns;
-    impl ListVisitor for Columns {
-        fn visit<M: Listed>(&mut self) {
-            for column in M::COLUMNS.iter().filter(|column| matches!(column.kind, FieldKind::Id | FieldKind::Set)) {
-                let meant = domain::kernel::merging::kinds_meant(&format!("{}.{}", M::READ, column.name));
-                let named = column.name != "id" && meant.len() == 1;
-                assert!(!named || column.refers.is_some(), "{} of {} names a {meant:?}", column.name, M::PATH);
-            }
+    for list in projections::lists() {
+        for column in list.columns.iter().filter(|column| matches!(column.kind, FieldKind::Id | FieldKind::Set)) {
+            let meant = domain::kernel::merging::kinds_meant(&format!("{}.{}", list.read, column.name));
+            let named = column.name != "id" && meant.len() == 1;
+            assert!(!named || column.refers.is_some(), "{} of {} names a {meant:?}", column.name, list.path);
         }
     }
-    projections::visit_lists(&mut Columns);
 }
 
 /// The value of a field of a record, by its name in filters.

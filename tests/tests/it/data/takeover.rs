@@ -10,7 +10,7 @@ use std::{
 use deskfold_tests::{Client, Database, Server, restored, root};
 use domain::{Aggregate, catalogue, org::field::Field};
 use eventstore::Log;
-use projections::{ListVisitor, Listed, ReadModels};
+use projections::{List, ReadModels, lists};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, query_as, query_scalar};
@@ -107,26 +107,6 @@ async fn every_read_model_is_as_made_anew(database: &Database) {
     log.close().await;
 }
 
-/// A list as far as this test goes.
-struct List {
-    path: &'static str,
-    kind: &'static str,
-    listed: bool,
-    single: bool,
-}
-
-fn lists() -> Vec<List> {
-    struct Collect(Vec<List>);
-    impl ListVisitor for Collect {
-        fn visit<M: Listed>(&mut self) {
-            self.0.push(List { path: M::PATH, kind: M::READ, listed: M::LISTED, single: M::SINGLE });
-        }
-    }
-    let mut collect = Collect(Vec::new());
-    projections::visit_lists(&mut collect);
-    collect.0
-}
-
 /// At most so many, evenly out of all of them.
 fn some<T>(all: Vec<T>, most: usize) -> Vec<T> {
     let step = all.len().div_ceil(most).max(1);
@@ -137,7 +117,7 @@ fn some<T>(all: Vec<T>, most: usize) -> Vec<T> {
 /// deleted it.
 async fn streams(pool: &PgPool, tenant: &str, list: &List) -> Vec<(String, i64, i64, i64, bool)> {
     // Custom fields are parts of one stream for each kind that has them; a name that leads to another label is none itself.
-    if !list.single || list.kind == Field::KIND {
+    if !list.single || list.read == Field::KIND {
         return Vec::new();
     }
     query_as(
@@ -147,7 +127,7 @@ async fn streams(pool: &PgPool, tenant: &str, list: &List) -> Vec<(String, i64, 
          having min(type) <> 'label.redirected' order by 2",
     )
     .bind(tenant)
-    .bind(list.kind)
+    .bind(list.read)
     .fetch_all(pool)
     .await
     .unwrap()
@@ -208,14 +188,14 @@ async fn everything_is_served(client: &Client, pool: &PgPool, tenant: &str) {
         }
         for (id, first, last, events, is_deleted) in some(streams(pool, tenant, &list).await, 10) {
             let path = format!("{path}/{id}");
-            let told = told(pool, tenant, &format!("{}-{id}", list.kind)).await;
+            let told = told(pool, tenant, &format!("{}-{id}", list.read)).await;
             assert_eq!(history(client, &path).await, told, "{path}/history");
             for position in [first, last - 1].iter().filter(|position| **position >= first) {
                 client.read(&format!("{path}?as_of={position}")).await;
             }
             let read = client.get(&path).await;
             if is_deleted && read.status == StatusCode::NOT_FOUND {
-                read.problem(404, &format!("{}_unknown", list.kind));
+                read.problem(404, &format!("{}_unknown", list.read));
                 continue;
             }
             let record = read.expect(StatusCode::OK);
@@ -257,7 +237,7 @@ fn changes() -> Vec<(&'static str, Value)> {
 async fn old_records_take_commands(client: &Client, pool: &PgPool, tenant: &str) -> BTreeSet<&'static str> {
     let mut refused = BTreeSet::new();
     for list in lists().into_iter().filter(|list| list.single) {
-        let kind = catalogue::kind(list.kind).unwrap();
+        let kind = catalogue::kind(list.read).unwrap();
         let mut taken = false;
         let mut streams = streams(pool, tenant, &list).await;
         streams.retain(|(.., is_deleted)| !is_deleted);
@@ -274,7 +254,7 @@ async fn old_records_take_commands(client: &Client, pool: &PgPool, tenant: &str)
             }
         }
         if !taken {
-            refused.insert(list.kind);
+            refused.insert(list.read);
         }
     }
     refused

@@ -11,20 +11,11 @@ use domain::{
     },
 };
 use futures::{StreamExt, stream};
-use projections::{Column, ListVisitor, Listed, columns_of};
+use projections::{List, columns_of};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::world::{condition, contact, each, encoded, everything, field, filtered, instant, pages, texts, ticket};
-
-/// A list as the code describes it.
-struct List {
-    path: String,
-    columns: &'static [Column],
-    custom: Option<&'static str>,
-    /// Which of some records match: the grammar as it is meant, without a database.
-    matching: fn(&Value, &[Value]) -> BTreeSet<String>,
-}
 
 fn definitions() -> Definitions {
     let of = |field_type| Definition {
@@ -42,26 +33,21 @@ fn definitions() -> Definitions {
         .collect()
 }
 
-fn matching<M: Listed>(filter: &Value, records: &[Value]) -> BTreeSet<String> {
+fn matching(list: &'static List, filter: &Value, records: &[Value]) -> BTreeSet<String> {
     let definitions = definitions();
-    let filter = Filter::parse(filter, &columns_of::<M>(&definitions, None)).unwrap();
+    let filter = Filter::parse(filter, &columns_of(list, &definitions, None)).unwrap();
     let matching = records.iter().filter(|record| filter.matches(*record));
     matching.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn lists() -> Vec<List> {
-    struct Collect(Vec<List>);
-    impl ListVisitor for Collect {
-        fn visit<M: Listed>(&mut self) {
-            if M::LISTED && self.0.iter().all(|list| list.path != format!("/v1/{}", M::PATH)) {
-                let path = format!("/v1/{}", M::PATH);
-                self.0.push(List { path, columns: M::COLUMNS, custom: M::CUSTOM, matching: matching::<M> });
-            }
+fn lists() -> Vec<&'static List> {
+    let mut lists: Vec<&List> = Vec::new();
+    for list in projections::lists().filter(|list| list.listed) {
+        if lists.iter().all(|known| known.path != list.path) {
+            lists.push(list);
         }
     }
-    let mut collect = Collect(Vec::new());
-    projections::visit_lists(&mut collect);
-    collect.0
+    lists
 }
 
 /// A value for a column that no record has a value in.
@@ -125,7 +111,7 @@ fn compare(kind: FieldKind, a: &Value, b: &Value) -> Ordering {
 async fn whole(client: &Client, list: &List) -> Vec<Value> {
     let hiding = list.columns.iter().filter(|column| column.hides && column.kind == FieldKind::Bool);
     let either: Vec<_> = hiding.map(|column| condition(column.name, "in", json!([true, false]))).collect();
-    let path = filtered(&format!("{}?limit=200", list.path), &json!({ "all": either }));
+    let path = filtered(&format!("/v1/{}?limit=200", list.path), &json!({ "all": either }));
     client.read(&path).await["data"].as_array().unwrap().clone()
 }
 
@@ -152,13 +138,13 @@ async fn every_field_of_every_list_takes_every_op() {
         let fields = list.columns.iter().map(|column| (column.name.to_owned(), column.kind)).chain(custom);
         for (name, kind) in fields {
             for filter in filters(&name, kind, &records) {
-                let mut expected = (list.matching)(&filter, &records);
+                let mut expected = matching(list, &filter, &records);
                 for column in list.columns.iter().filter(|column| column.hides && column.name != name) {
                     let live = records.iter().filter(|record| record[column.name] != true);
                     let live: BTreeSet<_> = live.map(|record| record["id"].as_str().unwrap().to_owned()).collect();
                     expected = expected.intersection(&live).cloned().collect();
                 }
-                asked.push((format!("{}/search", list.path), filter, expected));
+                asked.push((format!("/v1/{}/search", list.path), filter, expected));
             }
         }
     }
@@ -185,18 +171,19 @@ async fn every_list_is_sorted_by_every_field_and_read_to_its_end() {
     let client = &server.admin;
     everything(&server, client, "Word").await;
     for list in lists() {
-        let usual = client.read(&format!("{}?limit=200&count=exact", list.path)).await;
+        let usual = client.read(&format!("/v1/{}?limit=200&count=exact", list.path)).await;
         let all: BTreeSet<_> = texts(&usual, "id").into_iter().collect();
         assert_eq!(usual["total"], all.len(), "{}", list.path);
         assert_eq!(usual["next"], Value::Null, "{}", list.path);
-        let paged: Vec<_> = pages(client, &format!("{}?limit=1", list.path)).await;
+        let paged: Vec<_> = pages(client, &format!("/v1/{}?limit=1", list.path)).await;
         let paged: Vec<_> = paged.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
         assert_eq!(paged, texts(&usual, "id"), "{} record by record", list.path);
         let sortable = list.columns.iter().filter(|column| column.sortable);
         let orders = sortable.flat_map(|column| [(column, false), (column, true)]);
         let mut answers = stream::iter(orders)
             .map(|(column, descending)| {
-                let path = format!("{}?limit=2&sort={}{}", list.path, if descending { "-" } else { "" }, column.name);
+                let path =
+                    format!("/v1/{}?limit=2&sort={}{}", list.path, if descending { "-" } else { "" }, column.name);
                 let all = &all;
                 async move {
                     let records = pages(client, &path).await;
@@ -321,24 +308,28 @@ async fn what_a_list_does_not_know_is_an_error_that_names_it() {
     let client = &server.admin;
     field(client, "ticket", "seats", "number", json!({})).await;
     for list in lists() {
-        let problem =
-            client.get(&filtered(&list.path, &condition("colour", "eq", 1))).await.problem(422, "filter_field_unknown");
+        let problem = client
+            .get(&filtered(&format!("/v1/{}", list.path), &condition("colour", "eq", 1)))
+            .await
+            .problem(422, "filter_field_unknown");
         let detail = problem["detail"].as_str().unwrap();
         assert!(
             detail.contains("colour") && list.columns.iter().all(|column| detail.contains(column.name)),
             "{detail}"
         );
         assert_eq!(problem["errors"][0]["pointer"], "/filter/field");
-        let problem =
-            client.get(&filtered(&list.path, &condition("id", "like", 1))).await.problem(422, "filter_op_unknown");
+        let problem = client
+            .get(&filtered(&format!("/v1/{}", list.path), &condition("id", "like", 1)))
+            .await
+            .problem(422, "filter_op_unknown");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("like") && detail.contains("not_in"), "{detail}");
-        let problem = client.get(&format!("{}?sort=-colour", list.path)).await.problem(422, "sort_field_unknown");
+        let problem = client.get(&format!("/v1/{}?sort=-colour", list.path)).await.problem(422, "sort_field_unknown");
         assert!(problem["detail"].as_str().unwrap().contains("colour"));
-        client.get(&format!("{}?colour=red", list.path)).await.problem(422, "parameter_invalid");
-        client.post(&format!("{}/search", list.path), json!({ "colour": 1 })).await.problem(422, "body_invalid");
+        client.get(&format!("/v1/{}?colour=red", list.path)).await.problem(422, "parameter_invalid");
+        client.post(&format!("/v1/{}/search", list.path), json!({ "colour": 1 })).await.problem(422, "body_invalid");
         for limit in [0, 201] {
-            client.get(&format!("{}?limit={limit}", list.path)).await.problem(422, "limit_invalid");
+            client.get(&format!("/v1/{}?limit={limit}", list.path)).await.problem(422, "limit_invalid");
         }
     }
     for (filter, code, pointer, named) in [
@@ -493,7 +484,7 @@ async fn a_list_tells_which_position_it_reflects() {
     server.settle().await;
     let head = client.read("/v1/events").await["position"].clone();
     for list in lists() {
-        let reply = client.get(&list.path).await;
+        let reply = client.get(&format!("/v1/{}", list.path)).await;
         let page = reply.expect(StatusCode::OK);
         assert_eq!(page["position"], head, "{}", list.path);
         assert_eq!(reply.header("deskfold-position"), head.to_string(), "{}", list.path);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use deskfold_tests::{Client, Server};
-use projections::{ListVisitor, Listed};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -202,17 +201,13 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
 }
 
 fn single_collections() -> Vec<&'static str> {
-    struct Collect(Vec<&'static str>);
-    impl ListVisitor for Collect {
-        fn visit<M: Listed>(&mut self) {
-            if M::SINGLE && !self.0.contains(&M::PATH) {
-                self.0.push(M::PATH);
-            }
+    let mut paths: Vec<&str> = Vec::new();
+    for list in projections::lists().filter(|list| list.single) {
+        if !paths.contains(&list.path) {
+            paths.push(list.path);
         }
     }
-    let mut collect = Collect(Vec::new());
-    projections::visit_lists(&mut collect);
-    collect.0
+    paths
 }
 
 #[tokio::test]
