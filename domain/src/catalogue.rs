@@ -15,6 +15,7 @@ use crate::{
     kernel::{
         aggregate::AnyState,
         limits::{self, Limit},
+        listing::Listing,
         named::Variant,
         reference::{self, Place},
         snapshot,
@@ -83,6 +84,8 @@ pub struct Kind {
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
+    /// The list that follows from its description, where it has one.
+    pub listing: Option<&'static Listing>,
     id_of: fn(Id, &str) -> Option<Id>,
     need: fn(Id) -> Need,
     see: fn(&AnyState) -> Option<Value>,
@@ -179,6 +182,7 @@ impl Visitor for Kinds {
             limits,
             definitions,
             custom: A::CUSTOM,
+            listing: A::listing(),
             id_of: A::id_of,
             need: Need::of::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),

@@ -3,4 +3,3 @@
 pub mod conversation_messages;
 pub mod conversations;
 pub mod labels;
-pub mod quick_replies;

@@ -1,7 +1,6 @@
 //! The help desk: tickets, products, and who owns which.
 
 pub mod entitlement_picker;
-pub mod product_catalogue;
 pub mod product_categories;
 pub mod product_holders;
 pub mod ticket_detail;

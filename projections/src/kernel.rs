@@ -5,6 +5,7 @@ pub mod author;
 pub mod collation;
 pub(crate) mod cursor;
 pub(crate) mod custom_names;
+pub(crate) mod described;
 pub(crate) mod engine;
 pub(crate) mod fold;
 pub(crate) mod list;

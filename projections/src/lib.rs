@@ -15,6 +15,7 @@ pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
+pub use kernel::described::migration;
 pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, decode};
 pub use kernel::list::{
     Column, Count, DEFAULT_LIMIT, List, ListError, ListRequest, Listed, MAX_LIMIT, Page, Record, Sort, columns_of,
@@ -26,7 +27,10 @@ pub use kernel::rebuild::{Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};
 
-use kernel::model::{Registered, kept, listed};
+use kernel::{
+    described::described,
+    model::{Registered, kept, listed},
+};
 
 /// Why a read model could not be read, kept or rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +49,14 @@ pub enum Error {
     Invalid(String),
 }
 
-/// Every read model, with its list where it has one.
+/// Every read model, with its list where it has one: those that are written by hand, and those that follow from the
+/// description of a kind.
 fn every() -> Vec<Registered> {
-    vec![
+    let mut every = vec![
         listed::<desk::ticket_list::TicketList>(),
         listed::<desk::ticket_detail::TicketDetail>(),
         listed::<desk::ticket_thread::TicketThread>(),
         listed::<crm::contacts::Contacts>(),
-        listed::<crm::companies::Companies>(),
-        listed::<desk::product_catalogue::ProductCatalogue>(),
         listed::<desk::product_categories::ProductCategories>(),
         listed::<desk::product_holders::ProductHolders>(),
         listed::<org::users::Users>(),
@@ -63,18 +66,12 @@ fn every() -> Vec<Registered> {
         listed::<org::fields::Fields>(),
         listed::<data::imports::Imports>(),
         listed::<org::tenants::Tenants>(),
-        listed::<crm::leads::Leads>(),
-        listed::<crm::properties::Properties>(),
-        listed::<crm::enquiries::Enquiries>(),
         listed::<crm::offers::Offers>(),
-        listed::<crm::deals::Deals>(),
-        listed::<work::projects::Projects>(),
         listed::<sales::orders::Orders>(),
         listed::<sales::calls::Calls>(),
         listed::<chat::conversations::Conversations>(),
         listed::<chat::conversation_messages::ConversationMessages>(),
         listed::<chat::labels::Labels>(),
-        listed::<chat::quick_replies::QuickReplies>(),
         listed::<crm::comments::Comments>(),
         listed::<crm::activities::Activities>(),
         listed::<crm::relations::Relations>(),
@@ -86,5 +83,8 @@ fn every() -> Vec<Registered> {
         kept::<work::timers::Timers>(),
         kept::<work::causation::Causation>(),
         kept::<crm::feed::Feed>(),
-    ]
+    ];
+    let described = described(&every);
+    every.extend(described);
+    every
 }

@@ -3,9 +3,9 @@
 //! The lists of `projections` are held to it by a test: a column that is filtered there has its name here, for the kinds
 //! that rules see.
 
-use crate::kernel::filter::FieldKind::{
-    self, Bool, Date, Decimal, Email, Id, Integer, Phone, Set, Tags, Text, Time, Word,
-};
+use crate::catalogue;
+use crate::kernel::filter::FieldKind::{self, Bool, Decimal, Email, Id, Integer, Phone, Set, Tags, Text, Time, Word};
+use crate::kernel::listing::{Listing, Name};
 
 /// The fields by which the list of a kind is filtered.
 struct Listed {
@@ -22,19 +22,6 @@ const LISTED: &[Listed] = &[
             (Integer, &["duration_s"]),
             (Time, &["received_at", "answered_at", "ended_at", "updated_at"]),
             (Id, &["contact_id", "user_id", "id"]),
-        ],
-    },
-    Listed {
-        kind: "company",
-        fields: &[
-            (Text, &["name", "domain", "industry", "website", "address", "city", "country", "description"]),
-            (Word, &["phone_e164", "phone_extension"]),
-            (Email, &["email"]),
-            (Phone, &["phone"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at"]),
-            (Id, &["owner_id", "merged_into", "id"]),
-            (Tags, &["tags"]),
         ],
     },
     Listed {
@@ -64,48 +51,6 @@ const LISTED: &[Listed] = &[
         ],
     },
     Listed {
-        kind: "deal",
-        fields: &[
-            (Text, &["name", "pipeline", "description", "reason"]),
-            (Word, &["amount.currency", "stage", "status", "sale.price.currency"]),
-            (Decimal, &["amount.amount", "sale.price.amount"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at", "closed_at", "sold_at"]),
-            (Date, &["expected_on"]),
-            (Id, &["contact_id", "company_id", "property_id", "enquiry_id", "owner_id", "sale.property", "id"]),
-            (Set, &["sale.contacts"]),
-            (Tags, &["tags"]),
-        ],
-    },
-    Listed {
-        kind: "enquiry",
-        fields: &[
-            (Text, &["name", "source"]),
-            (Word, &["criteria.purpose", "stage", "status", "outcome"]),
-            (Integer, &["criteria.rooms_from", "offer_count"]),
-            (Decimal, &["criteria.price_from.amount", "criteria.price_to.amount", "criteria.area_from"]),
-            (Bool, &["archived"]),
-            (Time, &["last_offer_at", "created_at", "updated_at", "closed_at"]),
-            (Id, &["contact_id", "owner_id", "id"]),
-            (Set, &["criteria.kinds", "offered_property_ids"]),
-            (Tags, &["criteria.cities", "tags"]),
-        ],
-    },
-    Listed {
-        kind: "lead",
-        fields: &[
-            (Text, &["name", "source", "city", "description"]),
-            (Word, &["phone_e164", "phone_extension", "amount.currency", "stage", "status"]),
-            (Email, &["email"]),
-            (Phone, &["phone"]),
-            (Decimal, &["amount.amount"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at", "closed_at"]),
-            (Id, &["contact_id", "converted_contact_id", "converted_deal_id", "owner_id", "id"]),
-            (Tags, &["tags"]),
-        ],
-    },
-    Listed {
         kind: "offer",
         fields: &[
             (Text, &["text", "repeat_reason"]),
@@ -127,51 +72,6 @@ const LISTED: &[Listed] = &[
             (Bool, &["paid_in_full", "cancelled"]),
             (Time, &["placed_at", "paid_at", "cancelled_at", "updated_at"]),
             (Id, &["customer_id", "company_id", "conversation_id", "id"]),
-        ],
-    },
-    Listed {
-        kind: "product",
-        fields: &[
-            (Text, &["name", "description", "sku"]),
-            (Word, &["kind", "color", "icon"]),
-            (Bool, &["retired", "archived"]),
-            (Time, &["created_at", "updated_at"]),
-            (Id, &["category_id", "owner_id", "id"]),
-            (Tags, &["tags"]),
-        ],
-    },
-    Listed {
-        kind: "project",
-        fields: &[
-            (Text, &["name", "description"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at"]),
-            (Id, &["owner_id", "id"]),
-            (Tags, &["tags"]),
-        ],
-    },
-    Listed {
-        kind: "property",
-        fields: &[
-            (Text, &["name", "address", "city", "country", "description"]),
-            (Word, &["kind", "purpose", "price.currency"]),
-            (Integer, &["rooms", "floor", "floors"]),
-            (Decimal, &["price.amount", "area"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at"]),
-            (Id, &["owner_id", "copied_from", "id"]),
-            (Set, &["portals"]),
-            (Tags, &["features", "tags"]),
-        ],
-    },
-    Listed {
-        kind: "quick_reply",
-        fields: &[
-            (Text, &["name", "text"]),
-            (Bool, &["archived"]),
-            (Time, &["created_at", "updated_at"]),
-            (Id, &["label_id", "user_id", "owner_id", "id"]),
-            (Tags, &["tags"]),
         ],
     },
     Listed {
@@ -230,7 +130,6 @@ const FORMER: &[(&str, &str, &str)] = &[
     ("call", "from", "from_number"),
     ("call", "to", "to_number"),
     ("call", "user", "user_id"),
-    ("company", "owner", "owner_id"),
     ("contact", "companies", "company_ids"),
     ("contact", "owner", "owner_id"),
     ("conversation", "assignee", "assignee_id"),
@@ -238,15 +137,6 @@ const FORMER: &[(&str, &str, &str)] = &[
     ("conversation", "contact", "contact_id"),
     ("conversation", "labels", "label_ids"),
     ("conversation", "messages", "message_count"),
-    ("deal", "company", "company_id"),
-    ("deal", "contact", "contact_id"),
-    ("deal", "enquiry", "enquiry_id"),
-    ("deal", "owner", "owner_id"),
-    ("deal", "property", "property_id"),
-    ("enquiry", "contact", "contact_id"),
-    ("enquiry", "owner", "owner_id"),
-    ("lead", "contact", "contact_id"),
-    ("lead", "owner", "owner_id"),
     ("offer", "contact", "contact_id"),
     ("offer", "enquiry", "enquiry_id"),
     ("offer", "properties", "property_ids"),
@@ -254,12 +144,6 @@ const FORMER: &[(&str, &str, &str)] = &[
     ("order", "conversation", "conversation_id"),
     ("order", "customer", "customer_id"),
     ("order", "paid", "paid.amount"),
-    ("product", "owner", "owner_id"),
-    ("project", "owner", "owner_id"),
-    ("property", "owner", "owner_id"),
-    ("quick_reply", "label", "label_id"),
-    ("quick_reply", "owner", "owner_id"),
-    ("quick_reply", "user", "user_id"),
     ("task", "assignee", "assignee_id"),
     ("task", "project", "project_id"),
     ("task", "rule_run", "rule_run_id"),
@@ -272,83 +156,62 @@ const FORMER: &[(&str, &str, &str)] = &[
     ("ticket", "team", "team_id"),
 ];
 
-/// A field that tells what another record is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// The field: `contact_name`.
-    pub field: &'static str,
-    /// The field that has the id of the other record, or the ids of several.
-    pub column: &'static str,
-    /// The kinds of records that it may be.
-    pub kinds: &'static [&'static str],
-    /// The field that says which of them, where there are several.
-    pub by: Option<&'static str>,
-    /// Text, or tags where there may be several.
-    pub kind: FieldKind,
-}
-
-impl Name {
-    const fn of(field: &'static str, column: &'static str, kinds: &'static [&'static str]) -> Name {
-        Name { field, column, kinds, by: None, kind: Text }
-    }
+/// The name of a record of one of these kinds.
+const fn name(field: &'static str, column: &'static str, kinds: &'static [&'static str]) -> Name {
+    Name { field, column, kinds, by: None, kind: Text }
 }
 
 /// Who is responsible for a ticket, a conversation or a task.
-pub const ASSIGNEE: Name = Name::of("assignee_name", "assignee_id", &["user"]);
+pub const ASSIGNEE: Name = name("assignee_name", "assignee_id", &["user"]);
 /// The category of a product.
-pub const CATEGORY: Name = Name::of("category_name", "category_id", &["product_category"]);
+pub const CATEGORY: Name = name("category_name", "category_id", &["product_category"]);
 /// A company.
-pub const COMPANY: Name = Name::of("company_name", "company_id", &["company"]);
+pub const COMPANY: Name = name("company_name", "company_id", &["company"]);
 /// A contact.
-pub const CONTACT: Name = Name::of("contact_name", "contact_id", &["contact"]);
+pub const CONTACT: Name = name("contact_name", "contact_id", &["contact"]);
 /// The contact who ordered.
-pub const CUSTOMER: Name = Name::of("customer_name", "customer_id", &["contact"]);
+pub const CUSTOMER: Name = name("customer_name", "customer_id", &["contact"]);
 /// An enquiry.
-pub const ENQUIRY: Name = Name::of("enquiry_name", "enquiry_id", &["enquiry"]);
+pub const ENQUIRY: Name = name("enquiry_name", "enquiry_id", &["enquiry"]);
 /// Whoever holds an entitlement.
 pub const HOLDER: Name =
-    Name { by: Some("holder_kind"), ..Name::of("holder_name", "holder_id", &["contact", "company", "user"]) };
+    Name { by: Some("holder_kind"), ..name("holder_name", "holder_id", &["contact", "company", "user"]) };
 /// The label of a quick reply.
-pub const LABEL: Name = Name::of("label_name", "label_id", &["label"]);
+pub const LABEL: Name = name("label_name", "label_id", &["label"]);
 /// The labels of a conversation.
-pub const LABELS: Name = Name { kind: Tags, ..Name::of("label_names", "label_ids", &["label"]) };
+pub const LABELS: Name = Name { kind: Tags, ..name("label_names", "label_ids", &["label"]) };
 /// Who owns a record.
-pub const OWNER: Name = Name::of("owner_name", "owner_id", &["user"]);
+pub const OWNER: Name = name("owner_name", "owner_id", &["user"]);
 /// A product.
-pub const PRODUCT: Name = Name::of("product_name", "product_id", &["product"]);
+pub const PRODUCT: Name = name("product_name", "product_id", &["product"]);
 /// The project of a task.
-pub const PROJECT: Name = Name::of("project_name", "project_id", &["project"]);
+pub const PROJECT: Name = name("project_name", "project_id", &["project"]);
 /// A property.
-pub const PROPERTY: Name = Name::of("property_name", "property_id", &["property"]);
+pub const PROPERTY: Name = name("property_name", "property_id", &["property"]);
 /// Who asks in a ticket.
 pub const REQUESTER: Name =
-    Name { by: Some("requester_kind"), ..Name::of("requester_name", "requester_id", &["contact", "user"]) };
+    Name { by: Some("requester_kind"), ..name("requester_name", "requester_id", &["contact", "user"]) };
 /// A team.
-pub const TEAM: Name = Name::of("team_name", "team_id", &["team"]);
+pub const TEAM: Name = name("team_name", "team_id", &["team"]);
 /// A colleague.
-pub const USER: Name = Name::of("user_name", "user_id", &["user"]);
+pub const USER: Name = name("user_name", "user_id", &["user"]);
 
 /// The names by which the lists of kinds that rules see are filtered.
 const NAMES: &[(&str, &[Name])] = &[
     ("call", &[CONTACT, USER]),
-    ("company", &[OWNER]),
     ("contact", &[OWNER]),
     ("conversation", &[CONTACT, ASSIGNEE, LABELS]),
-    ("deal", &[OWNER, CONTACT, COMPANY, PROPERTY, ENQUIRY]),
-    ("enquiry", &[OWNER, CONTACT]),
-    ("lead", &[OWNER, CONTACT]),
     ("offer", &[ENQUIRY, CONTACT]),
     ("order", &[CUSTOMER, COMPANY]),
-    ("product", &[OWNER, CATEGORY]),
-    ("project", &[OWNER]),
-    ("property", &[OWNER]),
-    ("quick_reply", &[LABEL, OWNER, USER]),
     ("task", &[ASSIGNEE, PROJECT]),
     ("ticket", &[REQUESTER, COMPANY, TEAM, ASSIGNEE, PRODUCT]),
 ];
 
 /// The fields of a kind that tell what other records are called.
 pub fn names(kind: &str) -> &'static [Name] {
+    if let Some(listing) = listing(kind) {
+        return &listing.names;
+    }
     NAMES.iter().find(|(of, _)| *of == kind).map_or(&[], |(_, names)| *names)
 }
 
@@ -356,8 +219,17 @@ pub fn names(kind: &str) -> &'static [Name] {
 pub fn fields(kind: &str) -> impl Iterator<Item = (&'static str, FieldKind)> + use<> {
     let listed = LISTED.iter().find(|listed| listed.kind == kind);
     let fields = listed.map(|listed| listed.fields).unwrap_or_default();
+    let fields = fields.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind)));
+    let described = listing(kind).into_iter().flat_map(|listing| &listing.columns).filter(|column| !column.hidden);
+    let described = described.flat_map(|column| &column.filtered).map(|field| (field.name.as_str(), field.kind));
+    let id = listing(kind).map(|_| ("id", Id));
     let names = names(kind).iter().map(|name| (name.field, name.kind));
-    fields.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind))).chain(names)
+    fields.chain(described).chain(id).chain(names)
+}
+
+/// The list that follows from the description of a kind.
+fn listing(kind: &str) -> Option<&'static Listing> {
+    catalogue::kind(kind)?.listing
 }
 
 /// The kind of values of one of them.
@@ -367,17 +239,19 @@ pub fn kind_of(kind: &str, field: &str) -> Option<FieldKind> {
 
 /// What a field of a kind is called now, if it was called so before.
 pub fn present(kind: &str, field: &str) -> Option<&'static str> {
-    FORMER.iter().find(|(of, before, _)| *of == kind && *before == field).map(|(_, _, now)| *now)
+    let known = FORMER.iter().find(|(of, before, _)| *of == kind && *before == field).map(|(_, _, now)| *now);
+    known.or_else(|| listing(kind)?.renamed(field))
 }
 
 /// What a field of a kind was called before.
 pub fn former(kind: &str, field: &str) -> Option<&'static str> {
-    FORMER.iter().find(|(of, _, now)| *of == kind && *now == field).map(|(_, before, _)| *before)
+    former_names(kind).find(|(_, now)| *now == field).map(|(before, _)| before)
 }
 
 /// Every name of a kind's fields that is no longer used, with what is used instead.
 pub fn former_names(kind: &str) -> impl Iterator<Item = (&'static str, &'static str)> + use<'_> {
-    FORMER.iter().filter(move |(of, _, _)| *of == kind).map(|(_, before, now)| (*before, *now))
+    let known = FORMER.iter().filter(move |(of, _, _)| *of == kind).map(|(_, before, now)| (*before, *now));
+    known.chain(listing(kind).into_iter().flat_map(Listing::renamings))
 }
 
 #[cfg(test)]
@@ -386,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_kind_that_rules_see_has_its_fields_and_every_former_name_a_present_one() {
-        for kind in crate::catalogue::kinds().filter(|kind| kind.document.is_some()) {
+        for kind in catalogue::kinds().filter(|kind| kind.document.is_some()) {
             assert!(fields(kind.name).count() > 3, "{}", kind.name);
         }
         for (kind, before, now) in FORMER {

@@ -9,6 +9,7 @@ use crate::{
     Aggregate, Claim, Ctx, Id, Rejection, all,
     desk::ticket::Attachment,
     kernel::{
+        listing::Nothing,
         named::Never,
         record::{self, Record},
         valid,
@@ -27,7 +28,7 @@ pub struct Spec;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
-    /// The short word that is typed to get it; no other quick reply of the same people may have it.
+    /// The short word that is typed to get it.
     pub name: String,
     /// What is sent.
     pub text: String,
@@ -51,10 +52,12 @@ const TEXT_INVALID: Rejection =
 impl record::Spec for Spec {
     const KIND: &'static str = "quick_reply";
     const PLURAL: &'static str = "quick_replies";
+    const ABOUT: &'static str = "A text that is often sent, behind a short word.";
     const OWN: &'static [&'static str] = &["edit"];
     type Fields = Fields;
     type Command = Never;
     type Event = Never;
+    type Shown = Nothing;
     type State = ();
 
     fn private_to(fields: &Fields) -> Option<Id> {

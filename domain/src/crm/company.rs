@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection, all,
+    Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection, Time, all,
     kernel::{
         external::{EXTERNAL_ID_INVALID, ExternalId},
         merging,
         named::Either,
         phone::Dialled,
-        record::{self, Record},
+        record::{self, Happened, Record, Row},
         valid,
     },
 };
@@ -166,14 +166,73 @@ const MERGE_UNFIT: Rejection = Rejection::invalid(
     "A company merges into another one that exists and is not archived or merged itself.",
 );
 
+/// What its list shows of a company besides its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// What other systems call it.
+    pub external_ids: BTreeSet<ExternalId>,
+    /// The company it was merged into.
+    pub merged_into: Option<Id>,
+    /// The companies that were merged into it.
+    pub absorbed: BTreeSet<Id>,
+    /// Whose tags and external ids show here, its own among them, while others are merged into it.
+    #[schemars(skip)]
+    pub parts: BTreeMap<Id, Brought>,
+}
+
 impl record::Spec for Spec {
     const KIND: &'static str = "company";
     const PLURAL: &'static str = "companies";
+    const ABOUT: &'static str = "A company.";
+    const LIST: (&'static str, i32) = ("companies", 2);
     const PHONE: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Shown;
     type State = State;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, _: Time) {
+        let shown = &mut row.shown;
+        match event.clone() {
+            Event::ExternalIdAdded(id) => drop(shown.external_ids.insert(id)),
+            Event::ExternalIdRemoved(id) => drop(shown.external_ids.remove(&id)),
+            Event::Merged { into } => shown.merged_into = Some(into),
+            Event::Unmerged { .. } => shown.merged_into = None,
+            Event::Absorbed { company, parts } => {
+                shown.absorbed.insert(company);
+                shown.parts.extend(parts);
+            }
+            Event::Released { company, parts } => {
+                shown.absorbed.remove(&company);
+                shown.parts.retain(|id, _| !parts.contains(id));
+            }
+        }
+    }
+
+    /// Its own tags and ids change behind those that others brought along.
+    fn take(row: &mut Row<Spec>, id: Id, event: &record::Event<Spec>, at: Time) {
+        if let Some(own) = row.shown.parts.remove(&id) {
+            (row.common.tags, row.shown.external_ids) = (own.tags, own.external_ids);
+        }
+        match event {
+            Either::Common(event) => {
+                if let Happened::Untagged { tag } = event {
+                    row.shown.parts.values_mut().for_each(|brought| brought.tags.retain(|known| known != tag));
+                }
+                row.happened(event);
+            }
+            Either::Own(event) => Self::shows(row, event, at),
+        }
+        if !row.shown.parts.is_empty() {
+            let own = Brought { tags: row.common.tags.clone(), external_ids: row.shown.external_ids.clone() };
+            for brought in row.shown.parts.values() {
+                row.common.tags.extend(brought.tags.iter().cloned());
+                row.shown.external_ids.extend(brought.external_ids.iter().cloned());
+            }
+            row.shown.parts.insert(id, own);
+        }
+    }
 
     fn phone(fields: &Fields) -> Option<&str> {
         fields.phone.as_deref()

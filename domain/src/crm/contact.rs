@@ -12,6 +12,7 @@ use crate::{
     kernel::{
         email,
         external::{self, EXTERNAL_ID_INVALID, ExternalId},
+        listing::Nothing,
         merging,
         named::Either,
         phone::{self, Dialled},
@@ -563,6 +564,8 @@ impl Contact {
 impl record::Spec for Spec {
     const KIND: &'static str = "contact";
     const PLURAL: &'static str = "contacts";
+    const ABOUT: &'static str = "A contact.";
+    const RICH: bool = true;
     const PERSON: bool = true;
     const OWN: &'static [&'static str] = &["edit_note", "delete_note"];
     const ATTRIBUTED: bool = true;
@@ -571,6 +574,7 @@ impl record::Spec for Spec {
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Nothing;
     type State = State;
 
     fn phone(fields: &Fields) -> Option<&str> {

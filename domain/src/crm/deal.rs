@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, all,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, Time, all,
     crm::{
         contact::Contact,
         property::{Property, Purpose},
@@ -16,7 +16,7 @@ use crate::{
         custom::Changes,
         merging, money,
         named::Either,
-        record::{self, Record},
+        record::{self, Record, Row},
         valid,
     },
 };
@@ -152,14 +152,63 @@ pub struct State {
 const SOLD: Rejection = Rejection::conflict("deal_property_sold", "Another deal records the sale of this property.");
 const CLOSED: Rejection = Rejection::conflict("deal_closed", "The deal is won or lost; reopen it first.");
 
+/// How a deal ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Not yet.
+    #[default]
+    Open,
+    /// Well.
+    Won,
+    /// Not well.
+    Lost,
+}
+
+/// What its list shows of a deal besides its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// How it ended.
+    pub status: Status,
+    /// Why it was won or lost.
+    pub reason: Option<String>,
+    /// When it was won or lost, unless it was reopened since.
+    pub closed_at: Option<Time>,
+    /// What was sold to whom for how much.
+    pub sale: Option<Sale>,
+    /// When that was put on record.
+    pub sold_at: Option<Time>,
+}
+
 impl record::Spec for Spec {
     const KIND: &'static str = "deal";
     const PLURAL: &'static str = "deals";
+    const ABOUT: &'static str = "A sale in the making.";
+    const ORDER: &'static str = "-created_at";
     const STAGES: &'static [&'static str] = &["new", "qualified", "proposal", "negotiation", "contract"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Shown;
     type State = State;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, at: Time) {
+        let shown = &mut row.shown;
+        let (status, reason, closed_at) = match event.clone() {
+            Event::AmountChanged { to, .. } => {
+                row.fields.amount = to;
+                return;
+            }
+            Event::Recorded(sale) => {
+                (shown.sale, shown.sold_at) = (Some(sale), Some(at));
+                return;
+            }
+            Event::Won { reason } => (Status::Won, reason, Some(at)),
+            Event::Lost { reason } => (Status::Lost, reason, Some(at)),
+            Event::Reopened => (Status::Open, None, None),
+        };
+        (shown.status, shown.reason, shown.closed_at) = (status, reason, closed_at);
+    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([valid::name(&fields.name, "/name"), valid::amount(fields.amount.as_ref(), "/amount")])

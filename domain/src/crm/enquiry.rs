@@ -1,6 +1,6 @@
 //! What a buyer or tenant is looking for, and what was offered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Personal, Rejection, all,
+    Ctx, Decision, Id, Money, Personal, Rejection, Time, all,
     crm::property::{Kind, Purpose},
     kernel::{
         custom::{self, Changes},
         money,
-        record::{self, Record},
+        record::{self, Record, Row},
         valid,
     },
     must,
@@ -74,7 +74,7 @@ pub struct Fields {
     /// Who is looking.
     #[schemars(extend("x-reference" = "contact"))]
     pub contact: Id,
-    /// What for; a change of it has an event of its own.
+    /// What for.
     #[serde(default)]
     pub criteria: Criteria,
     /// Where it came from, such as `website`.
@@ -167,14 +167,81 @@ const RANGE_INVALID: Rejection = Rejection::invalid(
 const TEXT_INVALID: Rejection = Rejection::invalid("enquiry_text_invalid", "A text may not be blank.");
 const NOTE_EXISTS: Rejection = Rejection::conflict("enquiry_note_exists", "A note with this id says something else.");
 
+/// Whether an enquiry goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It does.
+    #[default]
+    Open,
+    /// It is over.
+    Closed,
+}
+
+/// A property from elsewhere that was offered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExternalOffer {
+    /// The note.
+    pub note_id: Id,
+    /// What it is.
+    pub text: String,
+    /// Where it is advertised.
+    pub url: Option<String>,
+    /// When it was noted.
+    pub noted_at: Time,
+}
+
+/// What its list shows of an enquiry besides its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// Whether it goes on.
+    pub status: Status,
+    /// What came of it.
+    #[schemars(extend("format" = "word"))]
+    pub outcome: Option<String>,
+    /// When it was closed, unless it was reopened since.
+    pub closed_at: Option<Time>,
+    /// The properties that were offered.
+    #[schemars(extend("x-reference" = "property"))]
+    pub offered_property_ids: BTreeSet<Id>,
+    /// How many offers were sent.
+    pub offer_count: u32,
+    /// When the last of them was sent.
+    pub last_offer_at: Option<Time>,
+    /// Properties from elsewhere that were offered, oldest first.
+    pub external_offers: Vec<ExternalOffer>,
+}
+
 impl record::Spec for Spec {
     const KIND: &'static str = "enquiry";
     const PLURAL: &'static str = "enquiries";
+    const ABOUT: &'static str = "What a buyer or tenant is looking for, and what was offered.";
+    const ORDER: &'static str = "-created_at";
     const STAGES: &'static [&'static str] = &["new", "searching", "viewing", "deciding"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Shown;
     type State = State;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, at: Time) {
+        let shown = &mut row.shown;
+        match event.clone() {
+            Event::CriteriaChanged { to, .. } => row.fields.criteria = to,
+            Event::OfferSent { properties, .. } => {
+                shown.offered_property_ids.extend(properties);
+                shown.offer_count += 1;
+                shown.last_offer_at = shown.last_offer_at.max(Some(at));
+            }
+            Event::ExternalOfferNoted { note_id, text, url } => {
+                shown.external_offers.push(ExternalOffer { note_id, text, url, noted_at: at });
+            }
+            Event::Closed { outcome } => {
+                (shown.status, shown.outcome, shown.closed_at) = (Status::Closed, outcome, Some(at));
+            }
+            Event::Reopened => (shown.status, shown.outcome, shown.closed_at) = (Status::Open, None, None),
+        }
+    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Personal, Rejection, all,
+    Ctx, Decision, Id, Money, Personal, Rejection, Time, all,
     kernel::{
         phone::Dialled,
-        record::{self, Record},
+        record::{self, Record, Row},
         valid,
     },
 };
@@ -41,11 +41,11 @@ pub struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "phone"))]
     pub phone: Option<Personal<String>>,
-    /// The number as it is dialled from anywhere (E.164), worked out from `phone`; absent when nobody can say what was meant.
+    /// That number as it is dialled from anywhere (E.164); null when nobody can say what was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("readOnly" = true, "format" = "word"))]
     pub phone_e164: Option<Personal<String>>,
-    /// The extension in `phone`.
+    /// The extension in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("readOnly" = true, "format" = "word"))]
     pub phone_extension: Option<Personal<String>>,
@@ -120,16 +120,66 @@ pub enum Outcome {
 
 const CLOSED: Rejection = Rejection::conflict("lead_closed", "The lead is converted or lost; reopen it first.");
 
+/// What came of a lead, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Nothing yet.
+    #[default]
+    Open,
+    /// A customer.
+    Converted,
+    /// Nothing.
+    Lost,
+}
+
+/// What its list shows of a lead besides its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// What came of it.
+    pub status: Status,
+    /// The contact that it has become.
+    #[schemars(extend("x-reference" = "contact"))]
+    pub converted_contact: Option<Id>,
+    /// The deal that came of it.
+    #[schemars(extend("x-reference" = "deal"))]
+    pub converted_deal: Option<Id>,
+    /// Why it was lost.
+    pub lost_reason: Option<String>,
+    /// When it was converted or lost, unless it was reopened since.
+    pub closed_at: Option<Time>,
+}
+
 impl record::Spec for Spec {
     const KIND: &'static str = "lead";
     const PLURAL: &'static str = "leads";
+    const ABOUT: &'static str = "A person who may become a customer.";
+    const ORDER: &'static str = "-created_at";
     const STAGES: &'static [&'static str] = &["new", "contacted", "qualified"];
     const PERSON: bool = true;
     const PHONE: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Shown;
     type State = Outcome;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, at: Time) {
+        let closed_at = Some(at);
+        row.shown = match event.clone() {
+            Event::Converted { contact, deal } => Shown {
+                status: Status::Converted,
+                converted_contact: Some(contact),
+                converted_deal: deal,
+                closed_at,
+                ..Shown::default()
+            },
+            Event::Lost { reason } => {
+                Shown { status: Status::Lost, lost_reason: reason, closed_at, ..row.shown.clone() }
+            }
+            Event::Reopened => Shown::default(),
+        };
+    }
 
     fn phone(fields: &Fields) -> Option<&str> {
         fields.phone.as_ref().map(|phone| phone.as_str())

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    Ctx, Decision, Id, Money, Need, Rejection, all,
+    Ctx, Decision, Id, Money, Need, Rejection, Time, all,
     kernel::{
         custom::{self, Changes},
         money,
         named::Either,
-        record::{self, Record},
+        record::{self, Record, Row},
         valid,
     },
     must,
@@ -83,7 +83,7 @@ pub struct Fields {
     /// Whether it is sold or let.
     #[serde(default)]
     pub purpose: Purpose,
-    /// What it costs; a change of it has an event of its own.
+    /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
     /// Street and number.
@@ -261,13 +261,52 @@ impl State {
     }
 }
 
+/// What its list shows of a property besides its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// Photos, videos, tours and plans, the first one first.
+    pub media: Vec<Media>,
+    /// The portals on which it is advertised.
+    #[schemars(extend("items" = json!({ "type": "string", "format": "word" })))]
+    pub portals: BTreeSet<String>,
+    /// The portals that have turned it down, with what they say.
+    pub portal_errors: BTreeMap<String, String>,
+}
+
 impl record::Spec for Spec {
     const KIND: &'static str = "property";
     const PLURAL: &'static str = "properties";
+    const ABOUT: &'static str = "A flat, house or plot that is for sale or to let.";
+    const ORDER: &'static str = "-created_at";
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = Shown;
     type State = State;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, _: Time) {
+        let Shown { media, portals, portal_errors } = &mut row.shown;
+        match event.clone() {
+            Event::PriceChanged { to, .. } => row.fields.price = to,
+            Event::MediaAdded(added) => media.push(added),
+            Event::MediaRemoved { media_id } => media.retain(|media| media.media_id != Some(media_id)),
+            Event::MediaReordered { to, .. } => {
+                media.sort_by_key(|media| to.iter().position(|id| media.media_id == Some(*id)));
+            }
+            Event::PublishedToPortal { portal } => {
+                portal_errors.remove(&portal);
+                portals.insert(portal);
+            }
+            Event::Unpublished { portal } => {
+                portal_errors.remove(&portal);
+                portals.remove(&portal);
+            }
+            Event::PortalRejected { portal, error } => {
+                portals.remove(&portal);
+                portal_errors.insert(portal, error);
+            }
+        }
+    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, all,
+    Aggregate, Claim, Ctx, Decision, Id, Money, Need, Rejection, Time, all,
     desk::product_category::ProductCategory,
     kernel::{
         color::Color,
         external::{EXTERNAL_ID_INVALID, ExternalId},
         named::Either,
-        record::{self, Record},
+        record::{self, Record, Row},
         valid,
     },
 };
@@ -111,13 +111,14 @@ pub enum Event {
     ExternalIdRemoved(ExternalId),
 }
 
-/// What a product's own commands must remember.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What a product's own commands must remember, and its list shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct State {
+    /// Its category.
+    #[schemars(extend("x-reference" = "product_category"))]
+    pub category: Option<Id>,
     /// Whether it has left the range.
     pub retired: bool,
-    /// Its category.
-    pub category: Option<Id>,
     /// What other systems call it.
     pub external_ids: BTreeSet<ExternalId>,
 }
@@ -126,6 +127,18 @@ const EXTERNAL_ID_TAKEN: Rejection =
     Rejection::conflict("product_external_id_taken", "Another product has this external id.");
 const CATEGORY_UNFIT: Rejection =
     Rejection::invalid("product_category_unfit", "There is no such product category, or it is deleted.");
+
+impl State {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Categorised { to, .. } => self.category = *to,
+            Event::Retired { .. } => self.retired = true,
+            Event::Reinstated => self.retired = false,
+            Event::ExternalIdAdded(id) => drop(self.external_ids.insert(id.clone())),
+            Event::ExternalIdRemoved(id) => drop(self.external_ids.remove(id)),
+        }
+    }
+}
 
 impl Product {
     /// Whether somebody can be granted it: neither archived nor retired.
@@ -137,11 +150,18 @@ impl Product {
 impl record::Spec for Spec {
     const KIND: &'static str = "product";
     const PLURAL: &'static str = "products";
+    const ABOUT: &'static str = "A product.";
+    const LIST: (&'static str, i32) = ("product_catalogue", 1);
     const UNIQUE: &'static [&'static str] = &["sku"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
+    type Shown = State;
     type State = State;
+
+    fn shows(row: &mut Row<Spec>, event: &Event, _: Time) {
+        row.shown.take(event);
+    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([valid::name(&fields.name, "/name"), valid::price(fields.price.as_ref())])
@@ -169,14 +189,7 @@ impl record::Spec for Spec {
     }
 
     fn evolve(product: &mut Product, event: &Event) {
-        let state = &mut product.state;
-        match event {
-            Event::Categorised { to, .. } => state.category = *to,
-            Event::Retired { .. } => state.retired = true,
-            Event::Reinstated => state.retired = false,
-            Event::ExternalIdAdded(id) => drop(state.external_ids.insert(id.clone())),
-            Event::ExternalIdRemoved(id) => drop(state.external_ids.remove(id)),
-        }
+        product.state.take(event);
     }
 
     fn needs(_: &Product, command: &record::Command<Spec>, _: &Ctx<'_>) -> Vec<Need> {

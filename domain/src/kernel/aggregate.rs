@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Actor, ActorKind, Id, Metadata, Rejection, Time,
+    kernel::listing::Listing,
     kernel::{
         custom::Custom,
         named::{Named, Undecodable, Variant},
@@ -207,6 +208,11 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
     fn encode(event: &Self::Event) -> (String, Vec<u8>) {
         let (name, data) = event.encode();
         (format!("{}.{name}", Self::KIND), data)
+    }
+
+    /// The list that follows from its description, where it has one.
+    fn listing() -> Option<&'static Listing> {
+        None
     }
 
     /// Reads a stored event (`ticket.opened` and its data), upcasting old shapes.

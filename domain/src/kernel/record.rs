@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, all,
+    Actor, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, Time, all,
     kernel::{
         custom::{self, Changes, Custom, CustomChanges},
+        listing::Listing,
         merging,
         named::{self, Either, Named},
         phone::{self, Dialled},
@@ -23,12 +24,22 @@ use crate::{
     org::authority::DENIED,
 };
 
+pub use super::listing::Row;
+
 /// What one descriptive kind adds to [`Record`].
 pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// The category of its streams: `contact`.
     const KIND: &'static str;
     /// The name of its collection in paths: `contacts`.
     const PLURAL: &'static str;
+    /// What such a record is, in a sentence.
+    const ABOUT: &'static str;
+    /// The read model that lists its records, and its version: raised whenever a column is added or the fold changes.
+    const LIST: (&'static str, i32) = (Self::PLURAL, 1);
+    /// The column by which the list is ordered, `-` before it where that goes down.
+    const ORDER: &'static str = "name";
+    /// Whether its list tells more than follows from this description: a read model of its own then makes it.
+    const RICH: bool = false;
     /// Its stages, the first being where a new one starts; empty when it has none.
     const STAGES: &'static [&'static str] = &[];
     /// Whether the record describes a person, whose personal data its events then hold.
@@ -43,8 +54,22 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     type Command: Named + Clone + Send + Sync;
     /// Its own events; [`named::Never`] when it has none.
     type Event: Named + Clone + std::fmt::Debug + PartialEq + Send + Sync;
+    /// What its list shows besides attributes, as its own events have made it; [`Nothing`](super::listing::Nothing) where
+    /// there is nothing.
+    type Shown: Clone + std::fmt::Debug + Default + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// What its own commands must remember besides the record; `()` when nothing.
     type State: Clone + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync;
+
+    /// Takes one of its own events into its row in the list.
+    fn shows(_row: &mut Row<Self>, _event: &Self::Event, _at: Time) {}
+
+    /// Takes any event into its row, for kinds whose records are merged.
+    fn take(row: &mut Row<Self>, _id: Id, event: &Event<Self>, at: Time) {
+        match event {
+            Either::Common(event) => row.happened(event),
+            Either::Own(event) => Self::shows(row, event, at),
+        }
+    }
 
     /// As [`Aggregate::OWN`].
     const OWN: &'static [&'static str] = &[];
@@ -833,6 +858,10 @@ impl<S: Spec> Aggregate for Record<S> {
     const ATTRIBUTED: bool = S::ATTRIBUTED;
     type Command = Command<S>;
     type Event = Event<S>;
+
+    fn listing() -> Option<&'static Listing> {
+        (!S::RICH).then(Listing::of::<S>)
+    }
 
     fn decide(&self, command: Command<S>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         match command {

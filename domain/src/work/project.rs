@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Rejection,
     kernel::{
+        listing::Nothing,
         named::Never,
         record::{self, Record},
         valid,
@@ -33,9 +34,11 @@ pub struct Fields {
 impl record::Spec for Spec {
     const KIND: &'static str = "project";
     const PLURAL: &'static str = "projects";
+    const ABOUT: &'static str = "What tasks belong together under.";
     type Fields = Fields;
     type Command = Never;
     type Event = Never;
+    type Shown = Nothing;
     type State = ();
 
     fn check(fields: &Fields) -> Result<(), Rejection> {

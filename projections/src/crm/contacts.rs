@@ -6,7 +6,7 @@ use domain::{
     Aggregate, Id, Time,
     catalogue::listed,
     crm::contact::{Brought, Consent, Contact, Event, Fields, Identity},
-    kernel::{external::ExternalId, named::Either, record::Happened},
+    kernel::{external::ExternalId, listing::Common, named::Either, record::Happened},
 };
 use eventstore::Recorded;
 use schemars::JsonSchema;
@@ -14,10 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
-    kernel::{
-        author::{AuthorKind, author},
-        record::{Common, created},
-    },
+    kernel::author::{AuthorKind, author},
 };
 
 /// The contacts.
@@ -114,10 +111,10 @@ impl ReadModel for Contacts {
     fn apply(id: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let happened = decode::<Contact>(event)?;
         let Some(mut row) = row else {
-            let Either::Common(happened) = happened else { return Ok(None) };
-            return Ok(created(happened, event).map(|(fields, common)| Row {
-                fields,
-                common,
+            let Either::Common(Happened::Created(new)) = happened else { return Ok(None) };
+            return Ok(Some(Row {
+                common: Common::of(&new, event.occurred_at),
+                fields: new.fields,
                 identities: BTreeSet::new(),
                 external_ids: BTreeSet::new(),
                 company_ids: BTreeSet::new(),
@@ -130,14 +127,14 @@ impl ReadModel for Contacts {
                 erasure_requested_at: None,
             }));
         };
-        row.common.touch(event);
+        row.common.touch(event.occurred_at);
         row.part(id);
         match happened {
             Either::Common(happened) => {
                 if let Happened::Untagged { tag } = &happened {
                     row.parts.values_mut().for_each(|brought| brought.tags.retain(|known| known != tag));
                 }
-                row.common.happened(&mut row.fields, happened);
+                row.common.happened(&mut row.fields, &happened);
             }
             Either::Own(happened) => row.own(happened, event),
         }

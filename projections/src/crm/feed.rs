@@ -12,7 +12,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Actor, ActorKind, Id, Metadata, Time, Via, kernel::reference::Subject};
+use domain::{Actor, ActorKind, Id, Metadata, Time, Via, catalogue, kernel::reference::Subject};
 use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,17 +146,17 @@ const GATHERED: &[&str] = &["ticket", "conversation", "enquiry", "deal", "order"
 const REMARKS: &[&str] = &["comment", "activity"];
 
 /// The attributes by which records refer to others, and the kind of the other where the attribute does not say it.
-fn attributes(kind: &str) -> &'static [(&'static str, &'static str)] {
+fn attributes(kind: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let written = written(kind).iter().copied();
+    // Of what is described the description says it.
+    let listing = catalogue::kind(kind).and_then(|kind| kind.listing).filter(|_| KINDS.contains(&kind));
+    written.chain(listing.into_iter().flat_map(|listing| listing.references().chain([("owner", "user")])))
+}
+
+/// The same of kinds that are not described.
+fn written(kind: &str) -> &'static [(&'static str, &'static str)] {
     match kind {
-        "lead" | "enquiry" => &[("contact", "contact"), ("owner", "user")],
-        "deal" => &[
-            ("contact", "contact"),
-            ("company", "company"),
-            ("property", "property"),
-            ("enquiry", "enquiry"),
-            ("owner", "user"),
-        ],
-        "contact" | "company" | "property" | "project" => &[("owner", "user")],
+        "contact" => &[("owner", "user")],
         "order" => &[("customer", "contact"), ("company", "company"), ("conversation", "conversation")],
         "ticket" => &[("requester", ""), ("company", "company")],
         "task" => &[("project", "project"), ("subjects", "")],
@@ -235,14 +235,13 @@ fn changes(kind: &str, event: &str, data: &Value, is_first: bool) -> Vec<Change>
         ("entitlement", "transferred") => vec![("holder", Set, own("to", ""))],
         ("relation", "removed") => vec![("from", Set, Vec::new()), ("to", Set, Vec::new())],
         _ if is_first || kind == "relation" => {
-            let named = attributes(kind).iter().map(|(attribute, other)| (*attribute, Set, own(attribute, other)));
+            let named = attributes(kind).map(|(attribute, other)| (attribute, Set, own(attribute, other)));
             named.filter(|(.., records)| !is_first || !records.is_empty()).collect()
         }
         _ => {
             let changed = |attribute: &str| data["changes"].get(attribute).map(|change| &change["to"]);
             let changed = attributes(kind)
-                .iter()
-                .filter_map(|(attribute, other)| changed(attribute).map(|to| (*attribute, Set, records(to, other))));
+                .filter_map(|(attribute, other)| changed(attribute).map(|to| (attribute, Set, records(to, other))));
             changed.collect()
         }
     }

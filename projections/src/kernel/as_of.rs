@@ -92,7 +92,7 @@ pub async fn get_as_of(
     as_of: AsOf,
     custom: &Definitions,
 ) -> Result<Option<Record>, Error> {
-    let Some(kind) = list.model.kinds.first() else { return Ok(None) };
+    let Some(kind) = list.model.kinds().first() else { return Ok(None) };
     let mut events = events(log, tenant, kind, (list.stream_of)(tenant, id), as_of).await?;
     if (list.stream_of)(tenant, id) != id {
         // The stream tells of others too.

@@ -30,6 +30,12 @@ pub trait ReadModel: Send + Sync + 'static {
     const VERSION: i32;
     /// The kinds of records whose events it folds, none for all; rows that are records come from the first.
     const KINDS: &'static [&'static str];
+
+    /// The same, where they are more than are written down.
+    fn kinds() -> &'static [&'static str] {
+        Self::KINDS
+    }
+
     /// A counter table `read_<tally>` that is kept in step with the rows; its migration names it as this one's.
     const TALLY: Option<&'static str> = None;
     /// Further tables `read_<name>`, to which [`ReadModel::fold`] adds rows. A migration creates each as
@@ -378,7 +384,7 @@ impl Folder {
                     continue;
                 }
                 // Before the first event of a record there is no row of it.
-                if event.version == 0 && self.model.kinds.len() == 1 && Keys::own(event) == Keys::One(*id) {
+                if event.version == 0 && self.model.kinds().len() == 1 && Keys::own(event) == Keys::One(*id) {
                     self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
                 } else {
                     missing.insert(key);
@@ -615,7 +621,7 @@ impl Handler for Live {
     }
 
     fn categories(&self) -> &[&str] {
-        self.model.kinds
+        self.model.kinds()
     }
 
     fn concerns(&self, event: &Recorded) -> bool {

@@ -8,10 +8,11 @@ use std::{
 
 use domain::{
     Country, FieldError, Id,
-    catalogue::listed::{self, Name},
+    catalogue::listed,
     kernel::{
         custom::{self, Definitions},
         filter::{FieldKind, Fields, Filter, Scalar},
+        listing::Name,
     },
 };
 use parking_lot::Mutex;
@@ -55,6 +56,11 @@ pub struct Column {
 }
 
 impl Column {
+    /// A column of this kind.
+    pub(crate) const fn of_kind(name: &'static str, kind: FieldKind) -> Column {
+        Column::new(name, kind)
+    }
+
     const fn new(name: &'static str, kind: FieldKind) -> Column {
         Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None, names: None }
     }
@@ -313,6 +319,12 @@ impl List {
         let schema = (self.view)(self, &mut generator);
         let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
         name.and_then(|name| generator.definitions().get(name)).cloned().unwrap_or_else(|| schema.to_value())
+    }
+
+    /// Whether it is the list of this kind of records.
+    pub(crate) fn lists(&self, kind: &str) -> bool {
+        let plural = domain::catalogue::kind(kind).map(|kind| kind.plural);
+        self.listed && self.read == kind && plural == Some(self.path)
     }
 
     /// The one of this name.

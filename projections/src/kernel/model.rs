@@ -1,6 +1,6 @@
 //! A read model whose types are known to its own code alone, so that what carries read models is compiled once.
 
-use std::{any::Any, sync::LazyLock};
+use std::sync::LazyLock;
 
 use domain::Id;
 use eventstore::Recorded;
@@ -10,20 +10,19 @@ use serde_json::Value;
 use crate::{Further, Keys, List, Listed, ReadModel, Tally, Unreadable, every, kernel::registry};
 
 /// A row of some read model.
-pub type AnyRow = Box<dyn Any + Send + Sync>;
+pub use domain::kernel::listing::AnyRow;
 
 /// [`ReadModel::fold`] on such rows.
-pub(crate) type Fold = fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable>;
+pub(crate) type Fold = dyn Fn(Id, Option<AnyRow>, &Recorded, &mut Further) -> Result<Option<AnyRow>, Unreadable> + Sync;
 
 /// What a [`ReadModel`] says, and the few things that must know the type of its rows.
-#[derive(Debug)]
 pub struct Model {
     /// [`ReadModel::NAME`].
     pub(crate) name: &'static str,
     /// [`ReadModel::VERSION`].
     pub(crate) version: i32,
-    /// [`ReadModel::KINDS`].
-    pub(crate) kinds: &'static [&'static str],
+    /// [`ReadModel::kinds`].
+    pub(crate) kinds: &'static (dyn Fn() -> &'static [&'static str] + Sync),
     /// [`ReadModel::TALLY`].
     pub(crate) tally: Option<&'static str>,
     /// [`ReadModel::FURTHER`].
@@ -31,7 +30,7 @@ pub struct Model {
     /// [`ReadModel::keys`].
     pub(crate) keys: fn(&Recorded) -> Keys,
     /// [`ReadModel::fold`].
-    pub(crate) fold: Fold,
+    pub(crate) fold: &'static Fold,
     /// The same row once more.
     pub(crate) copy: fn(&AnyRow) -> Option<AnyRow>,
     /// The schema of [`ReadModel::Row`].
@@ -44,6 +43,12 @@ pub struct Model {
     pub(crate) counts: fn(&AnyRow) -> Vec<Tally>,
 }
 
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
 impl Model {
     /// That of a type.
     pub(crate) const fn of<M: ReadModel>() -> &'static Model {
@@ -51,11 +56,11 @@ impl Model {
             &Model {
                 name: M::NAME,
                 version: M::VERSION,
-                kinds: M::KINDS,
+                kinds: &M::kinds,
                 tally: M::TALLY,
                 further: M::FURTHER,
                 keys: M::keys,
-                fold: fold::<M>,
+                fold: &fold::<M>,
                 copy: copy::<M>,
                 schema: M::Row::json_schema,
                 read: read::<M>,
@@ -73,6 +78,11 @@ impl Model {
     /// Its name: analysts query the view `read_<name>`.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The kinds of records whose events it folds.
+    pub(crate) fn kinds(&self) -> &'static [&'static str] {
+        (self.kinds)()
     }
 
     /// The table that a migration creates for this version of it.

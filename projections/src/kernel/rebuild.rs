@@ -53,7 +53,7 @@ pub struct Difference {
 
 /// Whether a read model folds an event.
 fn concerns(model: &Model, event: &Recorded) -> bool {
-    model.kinds.is_empty() || model.kinds.contains(&event.category())
+    model.kinds().is_empty() || model.kinds().contains(&event.category())
 }
 
 /// Rows that builders keep in memory between writes, all that work together.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, List, kernel::model::Model, lists as every};
+use crate::{Error, kernel::model::Model, lists as every};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -105,8 +105,7 @@ pub(crate) fn listings() -> impl Iterator<Item = &'static Model> {
 fn lists() -> &'static HashMap<&'static str, (&'static Model, String)> {
     type Lists = HashMap<&'static str, (&'static Model, String)>;
     static LISTS: LazyLock<Lists> = LazyLock::new(|| {
-        let plural = |list: &List| domain::catalogue::kind(list.read).map(|kind| kind.plural);
-        let of_kinds = every().filter(|list| list.listed && plural(list) == Some(list.path));
+        let of_kinds = every().filter(|list| list.lists(list.read));
         of_kinds.map(|list| (list.read, (list.model, view(list.name)))).collect()
     });
     &LISTS

@@ -1,8 +1,8 @@
 //! SQL that is put together at run time: text with placeholders and the values they stand for.
 
-use domain::{
-    catalogue::listed::Name,
-    kernel::filter::{Condition, FieldKind, Filter, Scalar, Test},
+use domain::kernel::{
+    filter::{Condition, FieldKind, Filter, Scalar, Test},
+    listing::Name,
 };
 use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};

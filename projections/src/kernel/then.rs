@@ -57,7 +57,7 @@ impl Then {
         }
         let mut names = Map::new();
         for (model, id) in anybody {
-            let Some(kind) = model.kinds.first() else { continue };
+            let Some(kind) = model.kinds().first() else { continue };
             let name = self.name(log, tenant, kind, id, at).await?;
             names.extend(name.map(|name| (format!("{kind}-{id}"), name.into())));
         }
@@ -76,7 +76,7 @@ impl Then {
         id: Id,
         at: AsOf,
     ) -> Result<Option<String>, Error> {
-        let Some(model) = registry::listings().find(|model| model.kinds == [kind]) else { return Ok(None) };
+        let Some(model) = registry::listings().find(|model| model.kinds() == [kind]) else { return Ok(None) };
         self.look(log, tenant, [&(model, id)], at).await?;
         let Some(row) = self.rows.get(&(model.name, id)).cloned().flatten() else { return Ok(None) };
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
@@ -103,7 +103,7 @@ impl Then {
         if new.is_empty() {
             return Ok(());
         }
-        let stream = |(model, id): &Wanted| format!("{}-{id}", model.kinds.first().unwrap_or(&""));
+        let stream = |(model, id): &Wanted| format!("{}-{id}", model.kinds().first().unwrap_or(&""));
         let streams: Vec<String> = new.iter().map(stream).collect();
         let known: BTreeSet<String> = log.known_streams(&tenant.to_string(), &streams).await?.into_iter().collect();
         for (wanted, stream) in new.iter().zip(&streams) {
@@ -117,7 +117,7 @@ impl Then {
 
 /// The row of a record then.
 async fn row(log: &Log, tenant: Id, model: &Model, id: Id, at: AsOf) -> Result<Option<Value>, Error> {
-    let Some(kind) = model.kinds.first() else { return Ok(None) };
+    let Some(kind) = model.kinds().first() else { return Ok(None) };
     let tenant_id = tenant.to_string();
     let mut events = as_of::events(log, tenant, kind, id, at).await?;
     if events.is_empty() {
@@ -155,7 +155,7 @@ async fn all(log: &Log, tenant: Id, model: &Model) -> Result<Vec<Id>, Error> {
 /// The read models of one kind of records that a list joins.
 fn joined(list: &'static List) -> impl Iterator<Item = &'static Model> {
     let joins = |model: &&Model| [list.select, list.joins].iter().any(|sql| sql.contains(&from(model.name)));
-    models().filter(|model| model.kinds.len() == 1).filter(joins)
+    models().filter(|model| model.kinds().len() == 1).filter(joins)
 }
 
 /// A read model as the statements of lists name it.

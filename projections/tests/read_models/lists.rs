@@ -783,3 +783,45 @@ fn the_lists_of_kinds_that_rules_see_have_the_fields_that_rules_know() {
     }
     assert!(checked > 10);
 }
+
+/// The table of a described kind is made by a migration that its description writes: with `DESKFOLD_GOLDEN=write` in the
+/// environment, for one that has none yet.
+#[tokio::test]
+async fn the_table_of_every_described_kind_is_the_one_that_its_description_makes() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let folder = crate::harness::root().join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let all: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    for listing in catalogue::kinds().filter_map(|kind| kind.listing) {
+        let migration = projections::migration(listing);
+        let table = List::named(listing.name).unwrap().model.table();
+        if !all.contains(&format!("create table {table} (")) {
+            let last =
+                files.last().and_then(|file| file.file_name()?.to_str()?.get(..14)?.parse::<u64>().ok()).unwrap();
+            let path = folder.join(format!("{}_read_{}.sql", last + 1, listing.name));
+            let writes = std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write");
+            assert!(writes, "{} has no table: run this test with DESKFOLD_GOLDEN=write", listing.kind);
+            std::fs::write(path, migration).unwrap();
+            continue;
+        }
+        // Anew, beside the one that there is.
+        let statements = migration.replace(&format!("{table} "), &format!("described.{table} "));
+        let statements = statements.split("\ncreate view").next().unwrap().to_owned();
+        let anew = format!("create schema if not exists described;\n{statements}");
+        sqlx::raw_sql(AssertSqlSafe(anew)).execute(pool).await.unwrap();
+        let columns = async |table: String| -> BTreeSet<(String, String, bool)> {
+            let columns: Vec<_> = sqlx::query_as(
+                "select attname::text, replace(format_type(atttypid, null), 'integer', 'bigint'), attnotnull
+                 from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped",
+            )
+            .bind(table)
+            .fetch_all(pool)
+            .await
+            .unwrap();
+            columns.into_iter().collect()
+        };
+        assert_eq!(columns(table.clone()).await, columns(format!("described.{table}")).await, "{table}");
+    }
+}

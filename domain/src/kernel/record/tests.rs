@@ -24,6 +24,8 @@ struct DealFields {
 }
 
 impl Spec for Deal {
+    const ABOUT: &str = "A record.";
+    type Shown = crate::kernel::listing::Nothing;
     const KIND: &'static str = "sample";
     const PLURAL: &'static str = "samples";
     const STAGES: &'static [&'static str] = &["new", "won", "lost"];

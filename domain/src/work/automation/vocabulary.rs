@@ -11,6 +11,7 @@ use crate::{
     kernel::{
         custom::{self, FieldType},
         filter::{FieldKind, Fields},
+        schema::leaf,
     },
 };
 
@@ -171,42 +172,6 @@ fn fields_of(
         if name != "custom" {
             fields_of(inner, definitions, &format!("{path}.{name}"), depth + 1, fields);
         }
-    }
-}
-
-fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
-    let types: Vec<&str> = match &schema["type"] {
-        Value::String(one) => vec![one],
-        Value::Array(several) => several.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
-        _ => Vec::new(),
-    };
-    let pattern = schema["pattern"].as_str().unwrap_or_default();
-    match (types.as_slice(), schema["format"].as_str()) {
-        (["string"], Some("date-time")) => Some(FieldKind::Time),
-        (["string"], Some("date")) => Some(FieldKind::Date),
-        (["integer"], _) => Some(FieldKind::Integer),
-        (["boolean"], _) => Some(FieldKind::Bool),
-        (["number"], _) | (["string", "number"] | ["number", "string"], _) => Some(FieldKind::Decimal),
-        (["string"], _) if pattern.starts_with("^-?") => Some(FieldKind::Decimal),
-        (["string"], Some("phone")) => Some(FieldKind::Phone),
-        (["string"], Some("email")) => Some(FieldKind::Email),
-        (["string"], Some("word")) => Some(FieldKind::Word),
-        (["string"], _) if !pattern.is_empty() || schema["enum"].is_array() => Some(FieldKind::Word),
-        (["string"], _) => Some(FieldKind::Text),
-        (["array"], _) => {
-            let name = schema["items"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-            let items = name.and_then(|name| definitions.get(name)).unwrap_or(&schema["items"]);
-            match leaf(items, definitions) {
-                Some(FieldKind::Text) => Some(FieldKind::Tags),
-                Some(FieldKind::Word | FieldKind::Id) => Some(FieldKind::Set),
-                _ => None,
-            }
-        }
-        // An enum whose variants are described one by one.
-        _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().all(|one| one["const"].is_string())) => {
-            Some(FieldKind::Word)
-        }
-        _ => None,
     }
 }
 

@@ -340,8 +340,8 @@ fn change(attribute: &str, values: &Value, about: &About<'_>, names: Names<'_>) 
 
 /// The kind of record to which an attribute of this kind of record refers by its id.
 fn reference(kind: &str, attribute: &str) -> Option<&'static str> {
-    let known = attributes(kind).iter().find(|(known, other)| *known == attribute && !other.is_empty());
-    known.map(|(_, other)| *other).or(match attribute {
+    let known = attributes(kind).find(|(known, other)| *known == attribute && !other.is_empty());
+    known.map(|(_, other)| other).or(match attribute {
         "owner" | "assignee" => Some("user"),
         "team" => Some("team"),
         "category" if kind == "product" => Some("product_category"),
