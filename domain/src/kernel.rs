@@ -23,7 +23,7 @@ pub mod record;
 pub mod reference;
 pub(crate) mod rejection;
 pub(crate) mod said;
-pub mod snapshot;
 pub(crate) mod schema;
+pub mod snapshot;
 pub mod text;
 pub mod valid;
