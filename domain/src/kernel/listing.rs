@@ -447,8 +447,8 @@ fn columns<S: Spec>(generator: &mut SchemaGenerator) -> (Vec<Column>, Map<String
 
 fn column(of: Part, attribute: String, mut schema: Value, required: bool, definitions: &Map<String, Value>) -> Column {
     let default = schema.as_object_mut().and_then(|members| members.remove("default"));
-    let nullable = !required && default.is_none_or(|default| default.is_null()) && schema["type"] != "array";
     let hidden = schema.is_null();
+    let nullable = !hidden && !required && default.is_none_or(|default| default.is_null()) && schema["type"] != "array";
     if hidden {
         schema = json!({ "type": "object" });
     }

@@ -9,7 +9,7 @@ use super::{
     Document,
     operation::{Operation, in_path, in_query},
     problems::{self, Code},
-    schemas::{CUSTOM_OF, View, pascal, refer},
+    schemas::{CUSTOM_OF, pascal, refer},
 };
 
 /// Adds what read models answer.

@@ -78,7 +78,6 @@ impl Schemas {
 
     /// The same for what a read model shows, under the name that people know it by. Types that it has in common with its
     /// kind are the kind's; those of which the kind has another form carry the model's name.
-    /// `custom` is the kind whose custom fields it shows.
     pub(super) fn view(&mut self, list: &'static List, name: &str) -> Value {
         let mut generator = generator();
         let schema = (list.view)(list, &mut generator).to_value();
