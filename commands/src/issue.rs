@@ -1,11 +1,11 @@
 //! Commands by name: a kind, a command and a JSON body, as clients and rules say them.
 
+use domain::kernel::aggregate::Deprecated;
 use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
     Aggregate, Id, Rejection, catalogue,
     kernel::named::{Named, Undecodable, faults},
-    work::automation::Deprecated,
 };
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;

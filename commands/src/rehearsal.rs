@@ -2,6 +2,7 @@
 //!
 //! It is the same evaluation that runs live, over the same records as of the same events.
 
+use domain::kernel::aggregate::Deprecated;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -13,8 +14,8 @@ use domain::{
     org::{field::Field, tenant::Tenant},
     work::{
         automation::{
-            self, Answer, Asks, Compiled, CustomTypes, Deprecated, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene,
-            Trigger, TriggerRef, Verdict, Vocabulary, concerned,
+            self, Answer, Asks, Compiled, CustomTypes, Dispatch, MAX_CAUSATION_DEPTH, Preparation, Scene, Trigger,
+            TriggerRef, Verdict, Vocabulary, concerned,
         },
         rule::{self, Action, Definition, New, Rule},
         rule_run::{RuleRun, SkipReason},

@@ -31,36 +31,13 @@ pub trait Visitor {
 
 /// Shows every aggregate to a visitor.
 pub fn visit_all(visitor: &mut impl Visitor) {
-    visitor.visit::<crate::org::tenant::Tenant>();
-    visitor.visit::<crate::org::user::User>();
-    visitor.visit::<crate::org::role::Role>();
-    visitor.visit::<crate::org::team::Team>();
-    visitor.visit::<crate::crm::contact::Contact>();
-    visitor.visit::<crate::crm::company::Company>();
-    visitor.visit::<crate::desk::product::Product>();
-    visitor.visit::<crate::desk::product_category::ProductCategory>();
-    visitor.visit::<crate::desk::entitlement::Entitlement>();
-    visitor.visit::<crate::org::field::Field>();
-    visitor.visit::<crate::org::api_key::ApiKey>();
-    visitor.visit::<crate::data::import::Import>();
-    visitor.visit::<crate::desk::ticket::Ticket>();
-    visitor.visit::<crate::crm::lead::Lead>();
-    visitor.visit::<crate::crm::property::Property>();
-    visitor.visit::<crate::crm::enquiry::Enquiry>();
-    visitor.visit::<crate::crm::offer::Offer>();
-    visitor.visit::<crate::crm::deal::Deal>();
-    visitor.visit::<crate::work::project::Project>();
-    visitor.visit::<crate::sales::order::Order>();
-    visitor.visit::<crate::sales::call::Call>();
-    visitor.visit::<crate::chat::conversation::Conversation>();
-    visitor.visit::<crate::chat::label::Label>();
-    visitor.visit::<crate::chat::quick_reply::QuickReply>();
-    visitor.visit::<crate::crm::comment::Comment>();
-    visitor.visit::<crate::crm::activity::Activity>();
-    visitor.visit::<crate::crm::relation::Relation>();
-    visitor.visit::<crate::work::task::Task>();
-    visitor.visit::<crate::work::rule::Rule>();
-    visitor.visit::<crate::work::rule_run::RuleRun>();
+    crate::org::kinds(visitor);
+    crate::crm::kinds(visitor);
+    crate::desk::kinds(visitor);
+    crate::chat::kinds(visitor);
+    crate::sales::kinds(visitor);
+    crate::work::kinds(visitor);
+    crate::data::kinds(visitor);
 }
 
 /// What is known of a kind of record by its name alone: for whoever reads the log without knowing its types.

@@ -3,3 +3,10 @@
 pub mod conversation;
 pub mod label;
 pub mod quick_reply;
+
+/// Shows the kinds of record of this context to a visitor.
+pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<conversation::Conversation>();
+    visitor.visit::<label::Label>();
+    visitor.visit::<quick_reply::QuickReply>();
+}

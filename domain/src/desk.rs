@@ -4,3 +4,11 @@ pub mod entitlement;
 pub mod product;
 pub mod product_category;
 pub mod ticket;
+
+/// Shows the kinds of record of this context to a visitor.
+pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<product::Product>();
+    visitor.visit::<product_category::ProductCategory>();
+    visitor.visit::<entitlement::Entitlement>();
+    visitor.visit::<ticket::Ticket>();
+}

@@ -10,3 +10,13 @@ pub mod stage;
 pub mod team;
 pub mod tenant;
 pub mod user;
+
+/// Shows the kinds of record of this context to a visitor.
+pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<tenant::Tenant>();
+    visitor.visit::<user::User>();
+    visitor.visit::<role::Role>();
+    visitor.visit::<team::Team>();
+    visitor.visit::<field::Field>();
+    visitor.visit::<api_key::ApiKey>();
+}

@@ -5,3 +5,11 @@ pub mod project;
 pub mod rule;
 pub mod rule_run;
 pub mod task;
+
+/// Shows the kinds of record of this context to a visitor.
+pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<project::Project>();
+    visitor.visit::<task::Task>();
+    visitor.visit::<rule::Rule>();
+    visitor.visit::<rule_run::RuleRun>();
+}

@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use schemars::{Schema, SchemaGenerator};
-use serde::{Serialize, de::DeserializeOwned};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
         named::{Named, Undecodable, Variant},
     },
     org::authority::{Authority, DENIED},
-    work::automation::Deprecated,
 };
 
 /// What a command leads to: the events to append to its own stream (none when it is already so), or a refusal.
@@ -318,6 +317,17 @@ pub struct Need {
     pub guarded: bool,
     /// Folds its stored events.
     pub fold: Fold,
+}
+
+/// A name that a definition uses and that is called otherwise now; it still means the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Deprecated {
+    /// The place in the definition (JSON pointer).
+    pub place: String,
+    /// The name.
+    pub name: String,
+    /// What to use instead.
+    pub instead: String,
 }
 
 /// A state whose type is known to its aggregate alone.

@@ -1,13 +1,9 @@
 //! Records merged into others: which one goes on for them, and through which.
 
-use crate::{
-    Aggregate, Ctx, Id, Need, catalogue,
-    crm::{company::Company, contact::Contact},
-    desk::ticket::Ticket,
-};
+use crate::{Aggregate, Ctx, Id, Need, catalogue};
 
 /// The kinds of records that merge.
-pub const KINDS: &[&str] = &[Contact::KIND, Company::KIND, Ticket::KIND];
+pub const KINDS: &[&str] = &["contact", "company", "ticket"];
 
 /// The kinds of merging records that a field of this name, such as `deal.contact_id`, may refer to: all where the name does
 /// not tell.
@@ -21,8 +17,8 @@ pub fn kinds_meant(field: &str) -> &'static [&'static str] {
     let name = if last == "id" { names.next().unwrap_or_default() } else { last };
     let name = name.strip_suffix("_ids").or(name.strip_suffix("_id")).unwrap_or(name);
     let kind = match name {
-        "customer" | "contacts" => Contact::KIND,
-        "companies" => Company::KIND,
+        "customer" | "contacts" => "contact",
+        "companies" => "company",
         // Whoever does the work.
         "actor" | "assignee" | "owner" | "author" => return &[],
         name => name,
@@ -59,6 +55,13 @@ pub fn needs<A: Aggregate>(id: Id, ctx: &Ctx<'_>) -> Vec<Need> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kinds_that_merge_are_those_that_take_the_command() {
+        let merge = catalogue::kinds().filter(|kind| kind.commands.contains("merge")).map(|kind| kind.name);
+        let known: std::collections::BTreeSet<_> = KINDS.iter().copied().collect();
+        assert_eq!(merge.collect::<std::collections::BTreeSet<_>>(), known);
+    }
 
     #[test]
     fn the_name_of_a_field_says_which_merged_records_it_may_name() {

@@ -8,6 +8,7 @@ mod scene;
 mod template;
 mod vocabulary;
 
+use crate::kernel::aggregate::Deprecated;
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
@@ -34,17 +35,6 @@ pub use people::{Candidate, Person};
 pub use scene::{Scene, Sight, Trigger, TriggerRef, concerned};
 pub use template::{Context, render};
 pub use vocabulary::{CustomTypes, Vocabulary};
-
-/// A name that a definition uses and that is called otherwise now; it still means the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Deprecated {
-    /// The place in the definition (JSON pointer).
-    pub place: String,
-    /// The name.
-    pub name: String,
-    /// What to use instead.
-    pub instead: String,
-}
 
 /// The names in a definition that are called otherwise now.
 pub fn deprecated(definition: &Definition) -> Vec<Deprecated> {

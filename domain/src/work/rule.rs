@@ -2,6 +2,7 @@
 //!
 //! What a rule does is published as whole versions that never change, so that any run can be explained years later.
 
+use crate::kernel::aggregate::Deprecated;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -13,7 +14,7 @@ use crate::{
     desk::ticket::Priority,
     kernel::{custom::FieldType, reference::REFERENCE_UNFIT, valid},
     org::{authority::DENIED, field::Field, user::Presence},
-    work::automation::{self, CustomTypes, Deprecated, Problem, Vocabulary},
+    work::automation::{self, CustomTypes, Problem, Vocabulary},
 };
 
 /// The rank of a rule that names none.

@@ -10,7 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use commands::{Accepted, Order, Refused};
-use domain::{Authority, Id, Time, Via, kernel::reference::Redirected, work::automation::Deprecated};
+use domain::{
+    Authority, Id, Time, Via,
+    kernel::{aggregate::Deprecated, reference::Redirected},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

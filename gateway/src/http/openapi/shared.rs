@@ -111,7 +111,7 @@ pub(super) fn schemas(document: &mut Document) {
         },
     });
     document.schemas.add("WrittenEvent", written);
-    let deprecated = document.schemas.of::<domain::work::automation::Deprecated>("");
+    let deprecated = document.schemas.of::<domain::kernel::aggregate::Deprecated>("");
     let accepted = json!({
         "type": "object",
         "description": "A command that was carried out.",

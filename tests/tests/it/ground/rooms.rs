@@ -20,6 +20,42 @@ const MAY_IMPORT: [(&str, &[&str]); 6] = [
     ("deskfold-tests", &["domain", "eventstore", "commands", "projections", "gateway"]),
 ];
 
+/// A context, and the contexts that it may import, the same in the domain, on the read side and among the routes. `kernel`
+/// and `org` stand on each other: every decision asks which tenant, who, and which fields.
+const CONTEXTS: [(&str, &[&str]); 8] = [
+    ("kernel", &["org"]),
+    ("org", &["kernel"]),
+    ("crm", &["kernel", "org"]),
+    ("desk", &["kernel", "org", "crm"]),
+    ("chat", &["kernel", "org", "crm", "desk"]),
+    ("sales", &["kernel", "org", "crm"]),
+    ("work", &["kernel", "org", "crm", "desk", "sales"]),
+    ("data", &["kernel", "org"]),
+];
+
+/// Where the contexts are, and how code there names them.
+const HOUSES: [(&str, &str); 3] =
+    [("domain/src", "crate::"), ("projections/src", "crate::"), ("gateway/src/http", "crate::http::")];
+
+/// What speaks of all kinds, and so may ask the catalogue, which lists them.
+const OF_ALL_KINDS: [&str; 7] = [
+    "domain/src/kernel/merging.rs",
+    "domain/src/kernel/reference.rs",
+    "domain/src/org/authority.rs",
+    "domain/src/org/field.rs",
+    "domain/src/org/role.rs",
+    "domain/src/work/automation",
+    "domain/src/work/rule.rs",
+];
+
+/// Other imports against the rule, each for a reason.
+const EXCEPTIONS: [(&str, &str); 2] = [
+    // A feed takes what belongs to a contact from wherever it is.
+    ("projections/src/crm/feed/page.rs", "desk"),
+    // Whoever reads a record is shown the way to its feed.
+    ("gateway/src/http/kernel/lists.rs", "crm"),
+];
+
 /// What would give the domain a runtime, a disk, a network, a clock or dice.
 const IMPURE_CRATES: [&str; 24] = [
     "async-std",
@@ -80,6 +116,64 @@ fn rooms_import_only_who_they_may() {
             assert!(may[room.as_str()].contains(&other.as_str()), "{room} must not import {other}");
         }
     }
+}
+
+#[test]
+fn contexts_import_only_those_they_may() {
+    let may: BTreeMap<&str, &[&str]> = CONTEXTS.into();
+    let (mut seen, mut strange) = (BTreeSet::new(), Vec::new());
+    for (house, prefix) in HOUSES {
+        for path in files().iter().filter(|path| path.starts_with(house) && has_extension(path, "rs")) {
+            let shown = path.to_str().unwrap();
+            let place = shown[house.len() + 1..].split(['/', '.']).next().unwrap();
+            let Some((context, allowed)) = may.get_key_value(place) else { continue };
+            if shown.contains("tests") || shown.ends_with("given.rs") {
+                continue;
+            }
+            let text = read(path);
+            for named in imported(text.split("#[cfg(test)]\nmod tests {").next().unwrap(), prefix) {
+                let fine = named == *context
+                    || allowed.contains(&named.as_str())
+                    || (named == "catalogue" && OF_ALL_KINDS.iter().any(|known| shown.starts_with(known)))
+                    || EXCEPTIONS.contains(&(shown, named.as_str()));
+                if !fine && (may.contains_key(named.as_str()) || named == "catalogue" && house == "domain/src") {
+                    strange.push(format!("{shown} imports {named}"));
+                }
+                seen.insert(named);
+            }
+        }
+    }
+    assert!(strange.is_empty(), "{strange:#?}");
+    assert!(may.keys().filter(|context| seen.contains(**context)).count() > 5, "{seen:?}");
+}
+
+/// The first parts of the paths behind a prefix, in `use` trees and elsewhere.
+fn imported(code: &str, prefix: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices(prefix) {
+        let rest = &code[at + prefix.len()..];
+        let first =
+            |text: &str| text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+        let Some(tree) = rest.strip_prefix('{') else {
+            found.insert(first(rest));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (place, letter) in tree.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                letter if begins && depth == 0 && !letter.is_whitespace() => {
+                    found.insert(first(&tree[place..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 #[test]
