@@ -5,17 +5,21 @@ mod auth;
 mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod database;
 mod http;
 mod import;
 mod limits;
+mod metrics;
 pub mod postgres;
 mod problem;
+mod start;
 mod storage;
 mod supervisor;
 
-pub use app::{App, StartError};
+pub use app::App;
 pub use bootstrap::{FirstAdmin, issue_key};
 pub use http::{Route, openapi, routes};
+pub use start::{StartError, reserve};
 
 /// Chooses the cryptography behind TLS for this process. Every HTTP client of ours needs it; asking twice is fine.
 pub fn install_crypto_provider() {

@@ -16,10 +16,10 @@ use prometheus::Registry;
 
 use super::{Failure, print};
 use crate::{
-    app::Connected,
     auth::SYSTEM,
     bootstrap::{FirstAdmin, create_tenant, issue_key, restore_admin},
     config::{Admin, Database, Key, Tenant},
+    database::Connected,
 };
 
 pub(super) async fn run(key: Key) -> Result<(), Failure> {

@@ -9,8 +9,8 @@ use sqlx::PgPool;
 
 use super::{Failure, print};
 use crate::{
-    app::Connected,
     config::{Database, LogCommand},
+    database::Connected,
 };
 
 /// Events read at once.

@@ -13,8 +13,8 @@ use std::{error::Error, io::Write};
 use futures::future::BoxFuture;
 
 use crate::{
-    app::Connected,
     config::{Cli, Command, Database, LogFormat},
+    database::Connected,
     http::openapi,
 };
 

@@ -8,7 +8,7 @@ use projections::Progress;
 use tokio::sync::watch;
 
 use super::{Failure, print};
-use crate::{app::Connected, config::Rebuild};
+use crate::{config::Rebuild, database::Connected};
 
 pub(super) async fn run(rebuild: Rebuild) -> Result<(), Failure> {
     let connected = Connected::to(&rebuild.database).await?;

@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print};
 use crate::{
-    app::Connected,
     config::{Relay, RelayOf},
+    database::Connected,
 };
 
 /// How long NATS may take to be reached.

@@ -13,9 +13,11 @@ use tokio::net::TcpSocket;
 
 use super::{Failure, print};
 use crate::{
-    app::{App, Connected, reserve},
+    app::App,
     bootstrap::FirstAdmin,
     config::{Role, Serve},
+    database::Connected,
+    start::reserve,
 };
 
 /// How long answers that are being given may take once told to stop, and then work in the background.

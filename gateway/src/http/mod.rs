@@ -19,13 +19,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::catalogue;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use uuid::Uuid;
 
 pub use self::kernel::routes::Route;
 use self::kernel::routes::Routes;
-pub(crate) use self::kernel::{health::Gauges, rows::row_folds};
+pub(crate) use self::kernel::rows::row_folds;
 use crate::{
     app::App,
     problem::{Problem, TRACE},
@@ -33,28 +32,6 @@ use crate::{
 
 /// Names a request in answers and log lines.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// What is counted of requests.
-#[derive(Clone, Debug)]
-pub(crate) struct Metrics {
-    seconds: HistogramVec,
-    total: IntCounterVec,
-}
-
-impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
-        let buckets = prometheus::exponential_buckets(0.0005, 2.0, 15)?;
-        let seconds = HistogramOpts::new("deskfold_http_request_seconds", "From a request's head to its answer's.");
-        let total = Opts::new("deskfold_http_requests_total", "Requests by route and status.");
-        let metrics = Metrics {
-            seconds: HistogramVec::new(seconds.buckets(buckets), &["method", "route"])?,
-            total: IntCounterVec::new(total, &["method", "route", "status"])?,
-        };
-        registry.register(Box::new(metrics.seconds.clone()))?;
-        registry.register(Box::new(metrics.total.clone()))?;
-        Ok(metrics)
-    }
-}
 
 /// Every route, with what happens to every request.
 pub(crate) fn router(app: App) -> Router {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use eventstore::{RelayState, RelayStatus};
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::TextEncoder;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -116,29 +116,6 @@ pub(in crate::http) async fn ready(State(app): State<App>) -> impl IntoResponse 
     let events_from = app.follows_nats().map(|follows| if *follows.borrow() { "nats" } else { "postgresql" });
     let storage = StorageReadiness::of(&app);
     (status, Json(Ready { ready, database, position, building, storage, relay, events_from }))
-}
-
-/// What is looked up when somebody asks for the metrics.
-#[derive(Clone, Debug)]
-pub(crate) struct Gauges {
-    pool: IntGaugeVec,
-    position: IntGauge,
-    database_up: IntGauge,
-}
-
-impl Gauges {
-    pub(crate) fn new(registry: &Registry) -> Result<Gauges, prometheus::Error> {
-        let pool = Opts::new("deskfold_pool_connections", "Database connections of this process by state.");
-        let gauges = Gauges {
-            pool: IntGaugeVec::new(pool, &["state"])?,
-            position: IntGauge::new("deskfold_log_position", "The last position of the log that this process knows.")?,
-            database_up: IntGauge::new("deskfold_database_up", "1 while the database answers, else 0.")?,
-        };
-        registry.register(Box::new(gauges.database_up.clone()))?;
-        registry.register(Box::new(gauges.pool.clone()))?;
-        registry.register(Box::new(gauges.position.clone()))?;
-        Ok(gauges)
-    }
 }
 
 pub(in crate::http) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
