@@ -245,7 +245,7 @@ mod tests {
             |kind: &&catalogue::Kind| ["assign", "change_owner"].iter().any(|command| kind.commands.contains(*command));
         let kinds: std::collections::BTreeSet<&str> =
             catalogue::kinds().filter(responsible).map(|kind| kind.name).collect();
-        assert_eq!(kinds, Holdings::KINDS.iter().copied().collect());
+        assert_eq!(kinds, Holdings::kinds().iter().copied().collect());
     }
 
     #[test]
