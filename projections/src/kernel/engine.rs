@@ -281,11 +281,25 @@ struct Slot {
     tallied: Vec<Tally>,
     /// The batch that touched it last.
     round: u64,
+    /// What it takes, as JSON: how large it was when it was loaded or written last.
+    bytes: usize,
 }
+
+/// What a row takes in memory besides its JSON.
+const SLOT: usize = 200;
 
 impl Default for Slot {
     fn default() -> Self {
-        Slot { row: None, version: -1, position: 0, stored: false, dirty: false, tallied: Vec::new(), round: 0 }
+        Slot {
+            row: None,
+            version: -1,
+            position: 0,
+            stored: false,
+            dirty: false,
+            tallied: Vec::new(),
+            round: 0,
+            bytes: SLOT,
+        }
     }
 }
 
@@ -299,6 +313,16 @@ pub(crate) struct Folder {
     /// Every row of the table is in memory: what is missing does not exist.
     complete: bool,
     round: u64,
+    /// What all rows in memory take.
+    bytes: usize,
+}
+
+/// How much of a table may stay in memory between batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) rows: usize,
+    /// As JSON.
+    pub(crate) bytes: usize,
 }
 
 /// What is to be written to a table.
@@ -318,7 +342,7 @@ impl Folder {
     /// Nothing in memory. `empty` says that the table is.
     pub(crate) fn new(model: &'static Model, empty: bool) -> Self {
         let (rows, dirty, further) = (HashMap::new(), Vec::new(), Further::default());
-        Folder { model, rows, dirty, further, complete: empty, round: 0 }
+        Folder { model, rows, dirty, further, complete: empty, round: 0, bytes: 0 }
     }
 
     /// Drops everything in memory.
@@ -327,6 +351,7 @@ impl Folder {
         self.dirty.clear();
         self.further.clear();
         self.complete = false;
+        self.bytes = 0;
     }
 
     /// How many rows are ahead of the tables.
@@ -385,6 +410,7 @@ impl Folder {
                 }
                 // Before the first event of a record there is no row of it.
                 if event.version == 0 && self.model.kinds().len() == 1 && Keys::own(event) == Keys::One(*id) {
+                    self.bytes += SLOT;
                     self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
                 } else {
                     missing.insert(key);
@@ -397,14 +423,16 @@ impl Folder {
     /// Takes in what the table has of the rows that were missing.
     fn remember(&mut self, missing: Vec<RowKey>, found: Vec<Found>) -> Result<(), sqlx::Error> {
         for key in missing {
+            self.bytes += SLOT;
             self.rows.insert(key, Slot { round: self.round, ..Slot::default() });
         }
         for (tenant, id, version, position, json) in found {
             let row = (self.model.read)(&json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let id: Id = id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let tallied = if self.model.tally.is_some() { (self.model.counts)(&row) } else { Vec::new() };
-            let slot =
-                Slot { row: Some(row), version, position, stored: true, dirty: false, tallied, round: self.round };
+            self.bytes += json.len();
+            let (bytes, round) = (SLOT + json.len(), self.round);
+            let slot = Slot { row: Some(row), version, position, stored: true, dirty: false, tallied, round, bytes };
             self.rows.insert((tenant.into(), id), slot);
         }
         Ok(())
@@ -418,7 +446,10 @@ impl Folder {
                 let key = (Arc::clone(&event.tenant), *id);
                 let slot = match self.rows.entry(key.clone()) {
                     Entry::Occupied(slot) => slot.into_mut(),
-                    Entry::Vacant(slot) => slot.insert(Slot::default()),
+                    Entry::Vacant(slot) => {
+                        self.bytes += SLOT;
+                        slot.insert(Slot::default())
+                    }
                 };
                 slot.round = self.round;
                 if event.position <= slot.position {
@@ -449,15 +480,22 @@ impl Folder {
             let Some(slot) = self.rows.get_mut(&key) else { continue };
             slot.dirty = false;
             let (tenant, id) = key;
+            self.bytes -= slot.bytes;
+            slot.bytes = SLOT;
             match &slot.row {
-                Some(row) => rows
-                    .add_with(|json| self.model.write_stored(&tenant, id, (row, slot.version, slot.position), json))?,
+                Some(row) => rows.add_with(|json| {
+                    let before = json.len();
+                    self.model.write_stored(&tenant, id, (row, slot.version, slot.position), json)?;
+                    slot.bytes += json.len() - before;
+                    Ok(())
+                })?,
                 None if slot.stored => {
                     writes.gone.0.push(tenant.to_string());
                     writes.gone.1.push(id.to_string());
                 }
                 None => {}
             }
+            self.bytes += slot.bytes;
             slot.stored = slot.row.is_some();
             if self.model.tally.is_some() {
                 let now = slot.row.as_ref().map(self.model.counts).unwrap_or_default();
@@ -490,11 +528,12 @@ impl Folder {
         Ok(writes)
     }
 
-    /// Drops rows that the last batch did not touch when there are more than `most`. Everything taken must be written.
-    pub(crate) fn evict(&mut self, most: usize) {
-        if self.rows.len() > most {
+    /// Drops rows that the last batch did not touch when there is more than `most`. Everything taken must be written.
+    pub(crate) fn evict(&mut self, most: Kept) {
+        if self.rows.len() > most.rows || self.bytes > most.bytes {
             let round = self.round;
             self.rows.retain(|_, slot| slot.dirty || slot.round == round);
+            self.bytes = self.rows.values().map(|slot| slot.bytes).sum();
             self.complete = false;
         }
     }
@@ -594,8 +633,8 @@ impl Writes {
     }
 }
 
-/// Rows that a live worker keeps in memory between batches.
-const LIVE_ROWS: usize = 10_000;
+/// What a live worker keeps in memory between batches, as long as it has its lease: there are some dozens of them.
+const LIVE: Kept = Kept { rows: 10_000, bytes: 4 << 20 };
 
 /// Follows the log with one table: a handler of eventstore's subscriptions.
 pub(crate) struct Live {
@@ -629,19 +668,90 @@ impl Handler for Live {
     }
 
     async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
-        self.folder.evict(LIVE_ROWS);
+        self.folder.evict(LIVE);
         self.folder.fold(&mut *transaction, &self.table, batch).await?;
         self.folder.take()?.write(transaction, &self.table).await?;
         Ok(())
     }
 
     async fn fold(&mut self, log: &Log, batch: &[Arc<Recorded>]) -> Result<Option<Vec<Write>>, Failure> {
-        self.folder.evict(LIVE_ROWS);
+        self.folder.evict(LIVE);
         self.folder.fold_aside(log, &self.table, batch).await?;
         Ok(Some(self.folder.take()?.statements(&self.table)))
     }
 
     fn rolled_back(&mut self) {
         self.folder.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::desk::ticket::{self, Ticket};
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::kernel::fold::tests::recorded;
+
+    /// A read model whose rows hold as much as their last event says.
+    struct Wide;
+
+    #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+    struct Row {
+        text: String,
+    }
+
+    impl ReadModel for Wide {
+        const NAME: &'static str = "wide";
+        const VERSION: i32 = 1;
+        const KINDS: &'static [&'static str] = &[Ticket::KIND];
+        type Row = Row;
+
+        fn apply(_: Id, _: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+            Ok(Some(Row { text: String::from_utf8_lossy(&event.data).into_owned() }))
+        }
+    }
+
+    /// The first event of a ticket, of so many bytes.
+    fn opened(ticket: u128, bytes: usize) -> Recorded {
+        let event = recorded::<Ticket>(0, &ticket::Event::Woken { stage: None });
+        let stream = Ticket::stream(Id::from_bits(ticket)).into();
+        Recorded { stream, position: i64::try_from(ticket).unwrap(), data: "x".repeat(bytes).into(), ..event }
+    }
+
+    /// Folds a batch as a live worker does; how many bytes are to be written.
+    fn handled(folder: &mut Folder, batch: &[Recorded]) -> usize {
+        folder.evict(LIVE);
+        let keys = folder.keys(batch);
+        assert!(folder.missing(batch, &keys).is_empty(), "nothing has to be loaded");
+        folder.apply(batch, &keys).unwrap();
+        folder.take().unwrap().upserts.iter().map(String::len).sum()
+    }
+
+    #[test]
+    fn rows_just_written_stay_in_memory_and_never_take_more_than_they_may() {
+        let mut folder = Folder::new(Model::of::<Wide>(), false);
+        let (wide, rows) = (100_000, 20);
+        let mut kept = 0;
+        for round in 0..50 {
+            let batch: Vec<_> = (1..=rows).map(|row| opened(round * rows + row, wide)).collect();
+            let written = handled(&mut folder, &batch);
+            let counted: usize = folder.rows.values().map(|slot| slot.bytes).sum();
+            assert_eq!(folder.bytes, counted, "what is counted is what is there");
+            assert!(folder.bytes <= LIVE.bytes + written + 20 * SLOT, "{} bytes after round {round}", folder.bytes);
+            assert!(folder.rows.contains_key(&("tenant".into(), Id::from_bits(round * rows + 1))), "it is still hot");
+            kept = kept.max(folder.rows.len());
+        }
+        assert!(kept > 2 * usize::try_from(rows).unwrap(), "more than the last batch stays as long as there is room");
+
+        // A row that grows is counted as it is now.
+        let mut folder = Folder::new(Model::of::<Wide>(), true);
+        for (position, bytes) in [(1, 10), (2, 1_000_000), (3, 100)] {
+            let event = Recorded { position, ..opened(1, bytes) };
+            let written = handled(&mut folder, &[event]);
+            assert_eq!(folder.bytes, SLOT + written - 2, "without the brackets around all rows");
+        }
+        folder.forget();
+        assert_eq!((folder.bytes, folder.rows.len()), (0, 0), "whatever breaks the lease drops them");
     }
 }

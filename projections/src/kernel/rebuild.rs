@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     Error,
     kernel::{
-        engine::{self, Folder, Table, Writes},
+        engine::{self, Folder, Kept, Table, Writes},
         model::Model,
         registry::{self, Generation, view},
     },
@@ -56,8 +56,8 @@ fn concerns(model: &Model, event: &Recorded) -> bool {
     model.kinds().is_empty() || model.kinds().contains(&event.category())
 }
 
-/// Rows that builders keep in memory between writes, all that work together.
-const ROWS_KEPT: usize = 150_000;
+/// What builders keep in memory between writes, all that work together.
+const KEPT: Kept = Kept { rows: 150_000, bytes: 256 << 20 };
 /// So many tables are filled from one pass over the log. Each has a connection of its own.
 const TOGETHER: usize = 20;
 /// So many of them are written to at once.
@@ -96,7 +96,7 @@ pub(crate) struct Builder {
     limit: usize,
     careful_until: i64,
     /// Rows to keep in memory between writes.
-    kept: usize,
+    kept: Kept,
     /// Turns at writing of those that work together.
     writers: Arc<Semaphore>,
     progress: watch::Sender<Progress>,
@@ -166,7 +166,7 @@ impl Builder {
             poison: HashMap::new(),
             limit: EVENTS_WRITTEN,
             careful_until: 0,
-            kept: ROWS_KEPT,
+            kept: KEPT,
             writers: Arc::new(Semaphore::new(1)),
             progress,
             began: (Instant::now(), position),
@@ -524,7 +524,8 @@ pub(crate) async fn build(
 /// on by itself from what it has written.
 async fn fill_together(builders: &mut [Builder], log: &Log) -> Result<(), Error> {
     let writers = Arc::new(Semaphore::new(WRITERS));
-    let kept = ROWS_KEPT / builders.len().max(1);
+    let count = builders.len().max(1);
+    let kept = Kept { rows: KEPT.rows / count, bytes: KEPT.bytes / count };
     for builder in &mut *builders {
         (builder.writers, builder.kept) = (Arc::clone(&writers), kept);
     }
