@@ -35,6 +35,8 @@ use crate::{
 const ATTEMPTS: usize = 12;
 /// Events of a stream that are read at once.
 const PAGE: i64 = 1000;
+/// Events of a stream up to which it is read together with others.
+const FETCHED: i64 = 100;
 /// Text that JSON can carry and PostgreSQL cannot.
 const TEXT_INVALID: Rejection = Rejection::invalid("text_invalid", "Text cannot hold the character U+0000.");
 /// The log replaces this beginning of a numbered event's data.
@@ -862,6 +864,33 @@ impl Commands {
         }
         self.remember(key, known.clone());
         Ok(known)
+    }
+
+    /// Remembers records that are going to be needed, all by one query. Whatever cannot be read so is read when it is needed.
+    pub(crate) async fn prefetch(&self, needs: Vec<(Id, Need)>) {
+        let mut wanted = HashMap::new();
+        for (tenant, need) in needs {
+            let key = Key { tenant, kind: need.kind, id: need.id };
+            if self.cache.get(&key).is_none() {
+                wanted.insert((tenant.to_string(), format!("{}-{}", need.kind, need.id)), (key, need.fold));
+            }
+        }
+        let streams: Vec<_> = wanted.keys().cloned().collect();
+        if streams.is_empty() {
+            return;
+        }
+        let Ok(events) = self.log.read_streams(&streams, FETCHED).await else { return };
+        for events in events.chunk_by(|one, next| (&one.tenant, &one.stream) == (&next.tenant, &next.stream)) {
+            let (Some(first), Some(last)) = (events.first(), events.last()) else { continue };
+            let of = (first.tenant.to_string(), first.stream.to_string());
+            let Some((key, fold)) = wanted.remove(&of).filter(|_| (events.len() as i64) < FETCHED) else { continue };
+            let mut stored = events.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
+            let Ok(state) = fold(None, &mut stored) else { continue };
+            self.metrics.loads.inc();
+            self.metrics.read.inc_by(events.len() as u64);
+            let (version, event_id) = (last.version, last.id);
+            self.remember(key, Known { version, event_id, state, ..Known::nothing(fold) });
+        }
     }
 
     /// What a stream's snapshot says, if it has one, and the events that are not in it.

@@ -4,15 +4,18 @@
 //! divides the work: that a second firing changes nothing follows from the ids of the commands.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use domain::{
-    Actor, Id, Time, Via,
+    Actor, Id, Need, Time, Via,
     desk::ticket::{self, Ticket},
-    work::task::{self, Task},
+    work::{
+        rule_run::RuleRun,
+        task::{self, Task},
+    },
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use jiff_sqlx::{Timestamp, ToSqlx};
@@ -36,6 +39,8 @@ use crate::{
 const READ_MODEL: &str = "timer";
 /// Timers taken at once.
 const BATCH: i64 = 512;
+/// Batches that may be fired before the read model has taken in the first of them.
+const AHEAD: usize = 2;
 /// Tenants whose runs are carried out at once; each takes a connection.
 const TENANTS: usize = 4;
 /// How long nothing is looked at when nobody nudges.
@@ -72,16 +77,30 @@ impl Kind {
     }
 }
 
+/// Tenant, row and cause: a timer that is set anew is another one.
+type Key = (String, String, String);
+
 /// A timer that is due.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
-    /// Tenant, row and cause: a timer that is set anew is another one.
-    key: (String, String, String),
+    key: Key,
     pub(crate) tenant: Id,
     pub(crate) kind: Kind,
     pub(crate) record: Id,
     due_at: Time,
     pub(crate) cause: Cause,
+}
+
+impl Due {
+    /// The record that is asked first.
+    fn need(&self) -> Option<Need> {
+        match self.kind {
+            Kind::RuleRun => Some(Need::of::<RuleRun>(self.record)),
+            Kind::TaskOverdue => Some(Need::of::<Task>(self.record)),
+            Kind::TicketWake => Some(Need::of::<Ticket>(self.record)),
+            Kind::HandOver => None,
+        }
+    }
 }
 
 /// What came of firing a timer.
@@ -108,7 +127,7 @@ impl Timers {
         let (orders, ordered) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let runs = Runs::new(commands.clone(), Arc::clone(&shared));
-        let worker = Worker { commands, shared, rules, runs, later: HashMap::new(), stopped };
+        let worker = Worker { commands, shared, rules, runs, later: HashMap::new(), fired: VecDeque::new(), stopped };
         Timers { orders, stop, task: Mutex::new(Some(tokio::spawn(worker.run(ordered)))) }
     }
 
@@ -131,6 +150,12 @@ impl Timers {
     }
 }
 
+/// Timers that were fired, and the position after which the read model knows.
+struct Batch {
+    position: i64,
+    keys: Vec<Key>,
+}
+
 /// A timer that is left alone for a while.
 struct Left {
     tries: u32,
@@ -143,7 +168,10 @@ struct Worker {
     shared: Arc<Shared>,
     rules: watch::Receiver<i64>,
     runs: Runs,
-    later: HashMap<(String, String, String), Left>,
+    later: HashMap<Key, Left>,
+    /// What was just fired is in the read model until that has taken in what came of it. Nobody waits for that but whoever is
+    /// [`AHEAD`].
+    fired: VecDeque<Batch>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -202,6 +230,7 @@ impl Worker {
 
     /// Fires what is due, batch by batch. False when something is due that could not be taken: another process has it.
     async fn fire_all(&mut self) -> Result<bool, sqlx::Error> {
+        let mut reached = false;
         loop {
             if *self.stopped.borrow() {
                 return Ok(true);
@@ -215,31 +244,54 @@ impl Worker {
                 reached = tokio::time::timeout(PATIENCE, caught_up) => matches!(reached, Ok(Ok(_))),
                 _ = stopped.wait_for(|stopped| *stopped) => return Ok(true),
             };
-            // What was fired before is no longer due by then.
-            let known = tokio::select! {
-                known = (self.shared.reach)(READ_MODEL, head) => known,
-                _ = stopped.wait_for(|stopped| *stopped) => return Ok(true),
-            };
-            if !known {
-                return Ok(false);
+            if self.fired.len() >= AHEAD
+                && let Some(position) = self.fired.front().map(|batch| batch.position)
+            {
+                if !self.known(position).await {
+                    return Ok(*self.stopped.borrow());
+                }
+                self.fired.pop_front();
             }
             let kinds: &[Kind] = if caught_up { &Kind::ALL } else { &Kind::ALL[1..] };
             let mut transaction = self.commands.log().pool().begin().await?;
             let due = self.claim(&mut transaction, kinds).await?;
             if due.is_empty() {
                 transaction.commit().await?;
-                return Ok(caught_up && !self.anything_due().await?);
+                if reached {
+                    return Ok(caught_up && !self.anything_due().await?);
+                }
+                // Perhaps the read model only does not know yet.
+                if !self.known(head).await {
+                    return Ok(*self.stopped.borrow());
+                }
+                self.fired.clear();
+                reached = true;
+                continue;
             }
+            reached = false;
+            let keys = due.iter().map(|due| due.key.clone()).collect();
             self.fire(due).await;
             transaction.commit().await?;
+            self.fired.push_back(Batch { position: *self.commands.log().tail().watch().borrow(), keys });
         }
     }
 
+    /// Waits until the read model has everything up to a position. False when it takes too long, or all is to stop.
+    async fn known(&self, position: i64) -> bool {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            known = (self.shared.reach)(READ_MODEL, position) => known,
+            _ = stopped.wait_for(|stopped| *stopped) => false,
+        }
+    }
+
+    /// Timers that are not to be taken now: those that led to nothing, and those just fired.
     fn left_alone(&mut self) -> [Vec<String>; 3] {
         let now = Instant::now();
         self.later.retain(|_, left| left.until + LONGEST_PAUSE > now);
+        let paused = self.later.iter().filter(|(_, left)| left.until > now).map(|(key, _)| key);
         let mut left = [Vec::new(), Vec::new(), Vec::new()];
-        for ((tenant, id, cause), _) in self.later.iter().filter(|(_, left)| left.until > now) {
+        for (tenant, id, cause) in paused.chain(self.fired.iter().flat_map(|batch| &batch.keys)) {
             left[0].push(tenant.clone());
             left[1].push(id.clone());
             left[2].push(cause.clone());
@@ -289,6 +341,7 @@ impl Worker {
     }
 
     async fn fire(&mut self, due: Vec<Due>) {
+        self.commands.prefetch(due.iter().filter_map(|due| Some((due.tenant, due.need()?))).collect()).await;
         let mut runs: BTreeMap<Id, Vec<Due>> = BTreeMap::new();
         let mut others = Vec::new();
         for due in due {

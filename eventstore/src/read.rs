@@ -107,6 +107,24 @@ impl Log {
         Ok(Decoder::rows(&rows)?)
     }
 
+    /// The first events of several streams, each by its tenant and name, at most `limit` of each: stream by stream, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn read_streams(&self, streams: &[(String, String)], limit: i64) -> Result<Vec<Recorded>, Error> {
+        let statement = concat!(
+            "select ",
+            columns!(),
+            " from unnest($1::text[], $2::text[]) wanted (of_tenant, of_stream) cross join lateral (
+                 select ",
+            columns!(),
+            " from log_event where tenant_id = of_tenant and stream = of_stream order by version limit $3) e"
+        );
+        let (tenants, names): (Vec<_>, Vec<_>) = streams.iter().map(|(tenant, name)| (&**tenant, &**name)).unzip();
+        let rows = sqlx::query(statement).bind(tenants).bind(names).bind(limit).fetch_all(self.pool()).await?;
+        Ok(Decoder::rows(&rows)?)
+    }
+
     /// A tenant's events at these positions, by position. Positions that are another tenant's are passed over.
     ///
     /// # Errors
