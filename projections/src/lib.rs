@@ -21,7 +21,7 @@ pub use kernel::list::{
     Column, Count, DEFAULT_LIMIT, List, ListError, ListRequest, Listed, MAX_LIMIT, Page, Record, Sort, columns_of,
     explain, get, list, lists, needs,
 };
-pub use kernel::model::{AnyRow, Model, models};
+pub use kernel::model::{AnyRow, Model, models, register};
 pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use kernel::rebuild::{Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};

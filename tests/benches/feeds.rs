@@ -73,7 +73,7 @@ async fn main() {
     let began = Instant::now();
     projections::rebuild(&log, &["feed"], tokio::sync::watch::Sender::default()).await.unwrap();
     let rebuilt = head as f64 / began.elapsed().as_secs_f64();
-    tell_rate("rebuild of feed, events", rebuilt, "the log's own replay, as JSON", replayed, 0.05);
+    tell_rate("rebuild of feed, events", rebuilt, "the log's own replay, as JSON", replayed, 0.1);
 
     let server = Server::with(&cluster.url("agency"), Some(&key), &["--roles", "api,project"]).await;
     common::reached(&log, &pool).await;

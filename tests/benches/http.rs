@@ -1,7 +1,7 @@
 //! Deskfold end to end over HTTP, in one run on one PostgreSQL with fsync on: `cargo bench -p deskfold-tests --bench http`.
 //!
 //! The server is a process of its own that does everything it does by default; beside it stands one that only takes
-//! commands (`--roles api`), as where read models have machines of their own. Commands per second are compared with what
+//! commands (`--roles api`), as where read models have machines of their own, and one with ninety read models. Commands per second are compared with what
 //! the log alone takes from as many clients, rounds interleaved, medians compared.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -36,9 +36,12 @@ async fn main() {
     common::database(&cluster, "desk").await.close().await;
     common::database(&cluster, "counter").await.close().await;
     let server = Server::start(&cluster.url("desk"), None).await;
+    let crowd = common::database(&cluster, "crowd").await;
+    let crowded = Server::crowded(&cluster.url("crowd"), &crowd).await;
     let counter = Server::with(&cluster.url("counter"), None, &["--roles", "api"]).await;
     let desk = Desk::furnish(&server).await;
     let counter_desk = Desk::furnish(&counter).await;
+    let crowded_desk = Desk::furnish(&crowded).await;
 
     // Caches warm, plans made, files grown.
     common::appends_per_second(&log, 32, length / 2).await;
@@ -46,12 +49,14 @@ async fn main() {
     desk.note(&tickets, 32, length / 2).await;
     let taken = counter_desk.open(32, length / 2).await.made;
     counter_desk.note(&taken, 32, length / 2).await;
+    let crowd_tickets = crowded_desk.open(32, length / 2).await.made;
+    crowded_desk.note(&crowd_tickets, 32, length / 2).await;
 
     let mut most = 0.0;
     for clients in [1, 32, 128] {
         let mut appends = Vec::new();
         let [mut opened, mut noted, mut taken] = [const { Vec::new() }; 3];
-        let mut behind = Vec::new();
+        let [mut behind, mut crowd_opened, mut crowd_noted] = [const { Vec::new() }; 3];
         for _ in 0..rounds {
             appends.push(common::appends_per_second(&log, clients, length).await);
             opened.push(desk.open(clients, length).await);
@@ -60,12 +65,18 @@ async fn main() {
             let began = Instant::now();
             server.connect().await.settle(&tickets[0], noted[noted.len() - 1].position).await;
             behind.push(began.elapsed().as_secs_f64() * 1000.0);
+            if clients > 1 {
+                let opened = crowded_desk.open(clients, length).await;
+                crowd_noted.push(crowded_desk.note(&opened.made, clients, length).await.per_second);
+                crowd_opened.push(opened.per_second);
+            }
             let tickets = counter_desk.open(32, length / 8).await.made;
             taken.push(counter_desk.note(&tickets, clients, length).await);
         }
         let plural = if clients == 1 { "client" } else { "clients" };
         let (appends, against) = (median(appends), format!("the log's own append, {clients} {plural}"));
         let rate = |loads: &[Load]| median(loads.iter().map(|load| load.per_second).collect());
+        let alone = [rate(&opened), rate(&noted)];
         most = (rate(&noted).min(rate(&opened)) / 2.0).max(most);
         for (what, loads) in [("open a ticket", opened), ("add a note", noted), ("note, commands only", taken)] {
             let per_second = rate(&loads);
@@ -79,12 +90,21 @@ async fn main() {
             );
             tell_rate(&format!("HTTP, {what}, {clients} {plural}"), per_second, &against, appends, 0.25);
         }
+        if clients > 1 {
+            let crowd = [("open a ticket", crowd_opened), ("add a note", crowd_noted)];
+            for ((what, rates), alone) in crowd.into_iter().zip(alone) {
+                let what = format!("HTTP, {what}, {clients} {plural}, 90 models");
+                tell_rate(&what, median(rates), "the same with those there are", alone, 0.9);
+            }
+        }
         println!("    read models had it all {:.0} ms after the last answer", median(behind));
     }
     commit_to_visible(&desk, most, length * 4).await;
     one_ticket(&server, &tickets[0], length).await;
     server.stop();
     counter.stop();
+    crowded.stop();
+    crowd.close().await;
     log.close().await;
     cluster.stop().await.unwrap();
 }
@@ -129,6 +149,7 @@ async fn commit_to_visible(desk: &Desk<'_>, rate: f64, length: Duration) {
         f64::from(commands) / length.as_secs_f64(),
         times.count()
     );
+    tell_time("commit to visible under half load, p50", p50, 5.0);
     tell_time("commit to visible under half load, p99", p99, 20.0);
 }
 

@@ -110,7 +110,8 @@ async fn timers(arguments: &Arguments, url: &str, pool: &PgPool) {
     let appends = common::appends_per_second(&log, 32, Duration::from_secs(4)).await;
     tell_rate("timers fired", fired, "the log's own append, 32 clients", appends, 0.1);
     let against = "the same with no timer due";
-    tell_times("command while timers are fired, p99", busy.percentile(99), against, quiet.percentile(99), 5.0);
+    tell_times("command while timers are fired, p50", busy.percentile(50), against, quiet.percentile(50), 3.0);
+    tell_times("command while timers are fired, p99", busy.percentile(99), against, quiet.percentile(99), 3.0);
     log.close().await;
 }
 

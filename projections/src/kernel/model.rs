@@ -1,6 +1,6 @@
 //! A read model whose types are known to its own code alone, so that what carries read models is compiled once.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use domain::Id;
 use eventstore::Recorded;
@@ -197,9 +197,18 @@ pub(crate) fn registered() -> &'static [Registered] {
     &EVERY
 }
 
-/// Every read model, in the order of the catalogue.
+/// Read models of the program that this is a part of.
+static MORE: Mutex<Vec<&'static Model>> = Mutex::new(Vec::new());
+
+/// Adds a read model of the program's own to those of this process, before any of them is started. Its tables must be there.
+pub fn register<M: ReadModel>() {
+    MORE.lock().unwrap_or_else(PoisonError::into_inner).push(Model::of::<M>());
+}
+
+/// Every read model, in the order of the catalogue, and then those that were added.
 pub fn models() -> impl Iterator<Item = &'static Model> {
-    registered().iter().map(|(model, _)| *model)
+    let more = MORE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    registered().iter().map(|(model, _)| *model).chain(more)
 }
 
 /// A row of `M`. Only rows that `M` made come here.

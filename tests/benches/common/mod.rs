@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its part")]
 
+mod crowd;
+
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
@@ -24,10 +26,16 @@ use tokio::{
 };
 use uuid::Uuid;
 
+/// Tells a server that it has all the read models of [`crowd`].
+const CROWDED: &str = "BENCH_CROWDED";
+
 /// Becomes the server if this process was started as one: a bench starts itself again, so that what it measures is what
 /// it was built with.
 pub async fn be_server_if_asked() {
     if std::env::args().nth(1).as_deref() == Some("serve") {
+        if std::env::var_os(CROWDED).is_some() {
+            crowd::register();
+        }
         gateway::cli::run(Cli::parse()).await.unwrap();
         std::process::exit(0);
     }
@@ -66,9 +74,20 @@ impl Server {
 
     /// The same with more arguments.
     pub async fn with(url: &str, key: Option<&str>, more: &[&str]) -> Server {
+        Server::spawn(url, key, more, Command::new(std::env::current_exe().unwrap())).await
+    }
+
+    /// One with as many read models as a system three times the size: those there are not yet are empty.
+    pub async fn crowded(url: &str, pool: &PgPool) -> Server {
+        crowd::create(pool).await;
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(CROWDED, "yes");
+        Server::spawn(url, None, &[], command).await
+    }
+
+    async fn spawn(url: &str, key: Option<&str>, more: &[&str], mut command: Command) -> Server {
         let directory = tempfile::tempdir().unwrap();
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("serve").args(["--database-url", url, "--rate-limit", "0"]);
         command.args(more).args(["--listen", &address.to_string()]).arg("--data-dir").arg(directory.path());
         command.env("DESKFOLD_LOG", "error").stdout(Stdio::null());
