@@ -44,7 +44,7 @@ const UNNUMBERED: &[u8] = br#"{"number":0"#;
 
 /// A command's envelope: for which record, by whom, and under which conditions.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Envelope {
     /// Whose log.
     pub tenant: Id,
     /// For which record.
@@ -57,7 +57,7 @@ pub struct Order {
     pub via: Via,
     /// Applied once.
     pub command_id: Uuid,
-    /// The id that the order was made with. As long as it is its `command_id`, nobody else can give the same order.
+    /// The id that the envelope was made with. As long as it is its `command_id`, nobody else can give the same command.
     pub own_id: Uuid,
     /// Digest of what is asked: the same id with another digest is refused.
     pub fingerprint: i64,
@@ -89,12 +89,12 @@ pub struct Order {
     pub mark: Option<(String, String)>,
 }
 
-impl Order {
+impl Envelope {
     /// The same, caused by an event and part of its story.
     #[must_use]
-    pub fn caused_by(self, cause: &Cause) -> Order {
+    pub fn caused_by(self, cause: &Cause) -> Envelope {
         let Cause { event, position, correlation, depth } = *cause;
-        Order {
+        Envelope {
             causation_id: Some(event),
             causation_position: Some(position),
             correlation_id: Some(correlation),
@@ -109,11 +109,11 @@ impl Order {
     }
 
     /// A plain command: decided at `now`, with an id of its own and no conditions. Deskfold itself may do everything;
-    /// whoever else asks has the rights that the order is given.
-    pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Order {
+    /// whoever else asks has the rights that the envelope is given.
+    pub fn new(tenant: Id, id: Id, actor: Actor, via: Via, now: Time) -> Envelope {
         let authority = if actor.kind == ActorKind::System { Authority::full() } else { Authority::none() };
         let own_id = Uuid::now_v7();
-        Order {
+        Envelope {
             tenant,
             id,
             actor,
@@ -200,7 +200,7 @@ pub enum Refused {
     /// The command id belongs to another command.
     #[error("the command id was used for something else")]
     Reused,
-    /// The mark was taken before: everything this order asks has been done.
+    /// The mark was taken before: everything this command asks has been done.
     #[error("done before")]
     Marked,
     /// Others were faster too often.
@@ -410,8 +410,8 @@ impl Commands {
     ///
     /// # Errors
     /// A refusal of the domain, a stale version, or a log that cannot be reached: then nothing has changed.
-    pub async fn dispatch<A: Aggregate>(&self, order: &Order, command: A::Command) -> Result<Accepted, Refused> {
-        self.dispatch_all::<A>(order, vec![command]).await
+    pub async fn dispatch<A: Aggregate>(&self, envelope: &Envelope, command: A::Command) -> Result<Accepted, Refused> {
+        self.dispatch_all::<A>(envelope, vec![command]).await
     }
 
     /// Carries several commands for one record out, in order and all or nothing.
@@ -420,35 +420,35 @@ impl Commands {
     /// As [`Commands::dispatch`].
     pub async fn dispatch_all<A: Aggregate>(
         &self,
-        order: &Order,
+        envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<Accepted, Refused> {
         let _timer = self.metrics.seconds.start_timer();
         // An append shows whether what was remembered still holds. Where nothing is appended, the log is asked.
-        let mut sight = if order.dry_run { Sight::Current } else { Sight::Remembered };
+        let mut sight = if envelope.dry_run { Sight::Current } else { Sight::Remembered };
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.metrics.retries.inc();
             }
-            let mut plan = self.plan::<A>(order, commands.clone(), sight, Vec::new()).await;
+            let mut plan = self.plan::<A>(envelope, commands.clone(), sight, Vec::new()).await;
             if sight == Sight::Remembered && plan.as_ref().map_or_else(Refused::may_be_outdated, Plan::is_empty) {
                 sight = Sight::Current;
-                plan = self.plan::<A>(order, commands.clone(), sight, Vec::new()).await;
+                plan = self.plan::<A>(envelope, commands.clone(), sight, Vec::new()).await;
             }
             let plan = match plan {
                 Ok(plan) => plan,
                 Err(refused) => {
-                    return self.answer_of_before::<A>(order).await?.ok_or(refused).inspect_err(|refused| {
+                    return self.answer_of_before::<A>(envelope).await?.ok_or(refused).inspect_err(|refused| {
                         if matches!(refused, Refused::Rejected(_)) {
                             self.metrics.rejections.inc();
                         }
                     });
                 }
             };
-            if order.dry_run {
-                self.look_for_taken(order, &plan.append.claims, &plan.taken).await?;
+            if envelope.dry_run {
+                self.look_for_taken(envelope, &plan.append.claims, &plan.taken).await?;
             }
-            if order.dry_run || (plan.is_empty() && !order.remember) {
+            if envelope.dry_run || (plan.is_empty() && !envelope.remember) {
                 let head = *self.log.tail().watch().borrow();
                 return Ok(Accepted {
                     id: plan.id,
@@ -461,20 +461,20 @@ impl Commands {
             }
             match self.log.append(plan.append.clone()).await {
                 // The first try was committed although its answer was lost, or the client asks again.
-                Ok(appended) if appended.duplicate && order.remember => {
+                Ok(appended) if appended.duplicate && envelope.remember => {
                     let gone = || Refused::Broken("a stored command is gone".into());
-                    return self.answer_of_before::<A>(order).await?.ok_or_else(gone);
+                    return self.answer_of_before::<A>(envelope).await?.ok_or_else(gone);
                 }
-                Ok(appended) => return self.accept(order, plan, &appended),
+                Ok(appended) => return self.accept(envelope, plan, &appended),
                 Err(AppendError::Conflict { stream, .. }) => {
                     plan.relied.iter().filter(|(name, _)| *name == stream).for_each(|(_, key)| self.cache.forget(key));
                 }
                 Err(AppendError::Claimed { scope, key, owner_stream }) => {
                     // By this very command, perhaps: another process may have carried it out meanwhile.
-                    if let Some(answer) = self.answer_of_before::<A>(order).await? {
+                    if let Some(answer) = self.answer_of_before::<A>(envelope).await? {
                         return Ok(answer);
                     }
-                    if order.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
+                    if envelope.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
                         return Err(Refused::Marked);
                     }
                     self.metrics.rejections.inc();
@@ -496,27 +496,28 @@ impl Commands {
 
     async fn plan<A: Aggregate>(
         &self,
-        order: &Order,
+        envelope: &Envelope,
         commands: Vec<A::Command>,
         sight: Sight,
         mut redirected: Vec<Redirected>,
     ) -> Result<Plan<A>, Refused> {
-        let known = self.known(&Need::of::<A>(order.id), order.tenant, sight).await?;
+        let known = self.known(&Need::of::<A>(envelope.id), envelope.tenant, sight).await?;
         let (version, snapshot) = (known.version, known.snapshot);
-        self.check_conditions::<A>(order, version, &commands).await?;
+        self.check_conditions::<A>(envelope, version, &commands).await?;
 
-        let seed = order.command_id.to_string();
-        let now = order.occurred_at.unwrap_or(order.now);
-        let tenant = self.known(&Need::of::<Tenant>(order.tenant), order.tenant, sight).await?;
+        let seed = envelope.command_id.to_string();
+        let now = envelope.occurred_at.unwrap_or(envelope.now);
+        let tenant = self.known(&Need::of::<Tenant>(envelope.tenant), envelope.tenant, sight).await?;
         let tenant = downcast::<Tenant>(tenant.state);
-        let mut kinds = std::iter::once(A::KIND).chain(A::about(order.tenant, order.id));
+        let mut kinds = std::iter::once(A::KIND).chain(A::about(envelope.tenant, envelope.id));
         if let Some(feature) = kinds.find_map(|kind| tenant.missing_feature(kind)) {
             return Err(feature.disabled().into());
         }
-        let facts = Facts::told(order.from_outside || order.via == Via::Import);
-        let mut world = World { commands: self, tenant: order.tenant, sight, facts, relied: vec![] };
+        let facts = Facts::told(envelope.from_outside || envelope.via == Via::Import);
+        let mut world = World { commands: self, tenant: envelope.tenant, sight, facts, relied: vec![] };
         let mut state: A = (*downcast::<A>(known.state)).clone();
-        let mut writes = vec![StreamWrite { stream: A::stream(order.id), expected: exactly(version), events: vec![] }];
+        let mut writes =
+            vec![StreamWrite { stream: A::stream(envelope.id), expected: exactly(version), events: vec![] }];
         let mut written = Vec::new();
         let mut claims = Vec::new();
         let mut echoes: Vec<Echo> = Vec::new();
@@ -527,17 +528,17 @@ impl Commands {
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
             for (place, permission) in A::requires(&command) {
-                order.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
+                envelope.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
             }
             // What was meant for a merged record, and belongs to the one that goes on for it.
             let passed = state.merged_into().and_then(|into| Some((into, state.passes_on(&command)?)));
             let (host, asked) = match passed {
                 None => (None, command.clone()),
-                Some((into, passed)) => (Some(world.survivor::<A>(order, into, now, &seed).await?), passed),
+                Some((into, passed)) => (Some(world.survivor::<A>(envelope, into, now, &seed).await?), passed),
             };
-            let decided = host.unwrap_or(order.id);
+            let decided = host.unwrap_or(envelope.id);
             if let Some(id) = host {
-                let known = order.ctx(now, &seed, &world.facts).fact::<A>(id);
+                let known = envelope.ctx(now, &seed, &world.facts).fact::<A>(id);
                 hosts.entry(id).or_insert_with(|| (*known).clone());
             }
             let decider = host.and_then(|id| hosts.get(&id)).unwrap_or(&state);
@@ -547,16 +548,16 @@ impl Commands {
                     return Err(feature.disabled().at(place).into());
                 }
             }
-            if order.via == Via::Import {
+            if envelope.via == Via::Import {
                 mentions = mentions.told_afterwards();
             }
             let decision = loop {
-                let ctx = Ctx { id: decided, ..order.ctx(now, &seed, &world.facts) };
+                let ctx = Ctx { id: decided, ..envelope.ctx(now, &seed, &world.facts) };
                 match mentions.ask(decider, &asked, &ctx) {
                     Ask::Facts(needs) => world.load(needs).await?,
                     Ask::Elsewhere { id, command, redirected } => {
-                        let order = Order { id, ..order.clone() };
-                        return Box::pin(self.plan::<A>(&order, vec![command], sight, redirected)).await;
+                        let envelope = Envelope { id, ..envelope.clone() };
+                        return Box::pin(self.plan::<A>(&envelope, vec![command], sight, redirected)).await;
                     }
                     Ask::Decided { decision, relied, redirected: records } => {
                         world.load(relied).await?;
@@ -566,16 +567,16 @@ impl Commands {
                 }
             };
             let events = decision?;
-            let ctx = order.ctx(now, &seed, &world.facts);
+            let ctx = envelope.ctx(now, &seed, &world.facts);
             let own = match host {
                 None => events,
                 Some(id) => {
-                    let there = Ctx { id, ..order.ctx(now, &seed, &world.facts) };
+                    let there = Ctx { id, ..envelope.ctx(now, &seed, &world.facts) };
                     let host = hosts.entry(id).or_default();
                     let noted = (!events.is_empty()).then(|| state.passed_on(&command, id, &ctx)).flatten();
-                    redirected.push(Redirected { pointer: String::new(), from: order.id, to: id });
+                    redirected.push(Redirected { pointer: String::new(), from: envelope.id, to: id });
                     for event in events {
-                        let event = A::came_via(event, order.id);
+                        let event = A::came_via(event, envelope.id);
                         let taken = host.claims(&event, &there).into_iter();
                         claims.extend(taken.map(|claim| (claim, A::stream(id))));
                         let told = Echo::to::<A>(id, &event);
@@ -585,14 +586,14 @@ impl Commands {
                         echoes.push(Echo { subject: host.subject(&event, &there), ..told });
                         echoes.extend(host.echoes(&event, &there));
                         host.evolve(&event);
-                        host.attribute(&event, &order.actor);
+                        host.attribute(&event, &envelope.actor);
                     }
                     noted.into_iter().collect()
                 }
             };
             for event in own {
                 let subject = state.subject(&event, &ctx);
-                claims.extend(state.claims(&event, &ctx).into_iter().map(|claim| (claim, A::stream(order.id))));
+                claims.extend(state.claims(&event, &ctx).into_iter().map(|claim| (claim, A::stream(envelope.id))));
                 echoes.extend(state.echoes(&event, &ctx));
                 let (kind, data) = A::encode(&event);
                 if holds_nul(&data) {
@@ -600,7 +601,7 @@ impl Commands {
                 }
                 drafts.push((kind, data, A::counter(&event), subject));
                 state.evolve(&event);
-                state.attribute(&event, &order.actor);
+                state.attribute(&event, &envelope.actor);
             }
         }
 
@@ -611,7 +612,7 @@ impl Commands {
         if drafts.is_empty() && echoes.is_empty() {
             redirected.clear();
         }
-        let mut maker = Maker { order, now, seed, redirected: &redirected, next: 0, numbered: Vec::new() };
+        let mut maker = Maker { envelope, now, seed, redirected: &redirected, next: 0, numbered: Vec::new() };
         for (kind, data, counter, subject) in drafts {
             let event = maker.event(kind, data, counter, subject, written.len());
             written.push(Written { stream: None, kind: event.kind.clone(), data: raw(&event.data)? });
@@ -620,7 +621,7 @@ impl Commands {
         let relied = world.relied;
         let mut others: Vec<(Key, Known)> = Vec::new();
         for echo in echoes {
-            let key = Key { tenant: order.tenant, kind: echo.kind, id: echo.id };
+            let key = Key { tenant: envelope.tenant, kind: echo.kind, id: echo.id };
             let stream = format!("{}-{}", echo.kind, echo.id);
             let at = match writes.iter().position(|write| write.stream == stream) {
                 Some(at) => at,
@@ -628,7 +629,7 @@ impl Commands {
                     let need = Need { kind: echo.kind, id: echo.id, guarded: true, fold: echo.fold };
                     let known = match relied.iter().find(|(need, _)| need.kind == echo.kind && need.id == echo.id) {
                         Some((_, known)) => known.clone(),
-                        None => self.known(&need, order.tenant, sight).await?,
+                        None => self.known(&need, envelope.tenant, sight).await?,
                     };
                     writes.push(StreamWrite {
                         stream: stream.clone(),
@@ -650,21 +651,22 @@ impl Commands {
             written.push(Written { stream: Some(stream), kind: event.kind.clone(), data: raw(&event.data)? });
             writes[at].events.push(event);
         }
-        let mut streams = vec![(writes[0].stream.clone(), Key { tenant: order.tenant, kind: A::KIND, id: order.id })];
+        let mut streams =
+            vec![(writes[0].stream.clone(), Key { tenant: envelope.tenant, kind: A::KIND, id: envelope.id })];
         streams.extend(others.iter().map(|(key, _)| (format!("{}-{}", key.kind, key.id), *key)));
         for (need, known) in relied.iter().filter(|(need, _)| need.guarded) {
             let stream = format!("{}-{}", need.kind, need.id);
             if !written.is_empty() && writes.iter().all(|write| write.stream != stream) {
-                streams.push((stream.clone(), Key { tenant: order.tenant, kind: need.kind, id: need.id }));
+                streams.push((stream.clone(), Key { tenant: envelope.tenant, kind: need.kind, id: need.id }));
                 writes.push(StreamWrite { stream, expected: exactly(known.version), events: vec![] });
             }
         }
 
         let mut appended: Vec<Claim> = claims.iter().map(|(claim, stream)| claim_of(claim, stream)).collect();
         let claims = claims.into_iter().map(|(claim, _)| claim).collect();
-        if let Some((scope, key)) = &order.mark {
-            // A mark belongs to its command, so that a second order never finds it its own.
-            let stream = format!("mark-{}", order.command_id);
+        if let Some((scope, key)) = &envelope.mark {
+            // A mark belongs to its command, so that a second command never finds it its own.
+            let stream = format!("mark-{}", envelope.command_id);
             let (scope, key) = (scope.clone(), key.clone());
             appended.push(Claim { scope, key, stream, global: false, action: ClaimAction::Take });
         }
@@ -672,16 +674,16 @@ impl Commands {
             writes.clear();
         }
         let append = Append {
-            tenant: order.tenant.to_string(),
-            command_id: order.command_id,
-            fingerprint: order.fingerprint,
-            remember: order.remember || order.command_id != order.own_id,
+            tenant: envelope.tenant.to_string(),
+            command_id: envelope.command_id,
+            fingerprint: envelope.fingerprint,
+            remember: envelope.remember || envelope.command_id != envelope.own_id,
             writes,
             claims: appended,
         };
         let (after, numbered) = (state, maker.numbered);
         Ok(Plan {
-            id: order.id,
+            id: envelope.id,
             redirected,
             append,
             written,
@@ -696,12 +698,17 @@ impl Commands {
     }
 
     /// What the append would find, for a command that is only tried.
-    async fn look_for_taken(&self, order: &Order, claims: &[Claim], known: &[domain::Claim]) -> Result<(), Refused> {
+    async fn look_for_taken(
+        &self,
+        envelope: &Envelope,
+        claims: &[Claim],
+        known: &[domain::Claim],
+    ) -> Result<(), Refused> {
         for claim in claims.iter().filter(|claim| claim.action == ClaimAction::Take) {
-            let tenant = if claim.global { String::new() } else { order.tenant.to_string() };
+            let tenant = if claim.global { String::new() } else { envelope.tenant.to_string() };
             let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await?;
             if let Some(owner) = owner.filter(|owner| owner.stream != claim.stream) {
-                let ours = if owner.tenant == order.tenant.to_string() { owner.stream.as_str() } else { "" };
+                let ours = if owner.tenant == envelope.tenant.to_string() { owner.stream.as_str() } else { "" };
                 return Err(taken(known, &claim.scope, &claim.key, ours));
             }
         }
@@ -710,29 +717,34 @@ impl Commands {
 
     async fn check_conditions<A: Aggregate>(
         &self,
-        order: &Order,
+        envelope: &Envelope,
         version: i64,
         commands: &[A::Command],
     ) -> Result<(), Refused> {
-        if order.must_exist && version < 0 {
+        if envelope.must_exist && version < 0 {
             return Err(Refused::Absent);
         }
-        if order.must_be_new && version >= 0 {
+        if envelope.must_be_new && version >= 0 {
             return Err(Refused::Stale { expected: None, actual: version });
         }
-        let Some(expected) = order.expected.filter(|expected| *expected != version) else { return Ok(()) };
+        let Some(expected) = envelope.expected.filter(|expected| *expected != version) else { return Ok(()) };
         let stale = Refused::Stale { expected: Some(expected), actual: version };
         if expected > version || expected < 0 {
             return Err(stale);
         }
         let mut since = Vec::new();
-        for recorded in self.read_from(order.tenant, &A::stream(order.id), expected + 1).await? {
+        for recorded in self.read_from(envelope.tenant, &A::stream(envelope.id), expected + 1).await? {
             since.push(A::decode(&recorded.kind, &recorded.data).map_err(|error| Refused::Broken(error.to_string()))?);
         }
         if commands.iter().all(|command| A::merges(command, &since)) { Ok(()) } else { Err(stale) }
     }
 
-    fn accept<A: Aggregate>(&self, order: &Order, plan: Plan<A>, appended: &Appended) -> Result<Accepted, Refused> {
+    fn accept<A: Aggregate>(
+        &self,
+        envelope: &Envelope,
+        plan: Plan<A>,
+        appended: &Appended,
+    ) -> Result<Accepted, Refused> {
         let Plan { id, redirected, append, mut written, after, others, numbered, .. } = plan;
         for (at, number) in numbered.iter().zip(&appended.numbers) {
             let rest = &written[*at].data.get()[UNNUMBERED.len()..];
@@ -740,7 +752,7 @@ impl Commands {
             written[*at].data = RawValue::from_string(numbered).map_err(|error| Refused::Broken(error.to_string()))?;
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
-        let key = Key { tenant: order.tenant, kind: A::KIND, id };
+        let key = Key { tenant: envelope.tenant, kind: A::KIND, id };
         let event_id =
             append.writes.first().and_then(|write| write.events.last()).map_or(Uuid::nil(), |event| event.id);
         let known = Known { version, event_id, snapshot: plan.snapshot, ..Known::nothing(fold::<A>) };
@@ -764,18 +776,18 @@ impl Commands {
     }
 
     /// The answer that this command got when it was carried out before, if it was.
-    async fn answer_of_before<A: Aggregate>(&self, order: &Order) -> Result<Option<Accepted>, Refused> {
-        if !order.remember {
+    async fn answer_of_before<A: Aggregate>(&self, envelope: &Envelope) -> Result<Option<Accepted>, Refused> {
+        if !envelope.remember {
             return Ok(None);
         }
-        let stored = self.log.stored_command(order.command_id).await?;
+        let stored = self.log.stored_command(envelope.command_id).await?;
         let Some(stored) = stored else { return Ok(None) };
-        if stored.fingerprint != order.fingerprint {
+        if stored.fingerprint != envelope.fingerprint {
             return Err(Refused::Reused);
         }
         let limit = stored.last_position - stored.first_position + 1;
         let query = Query {
-            tenant: Some(order.tenant.to_string()),
+            tenant: Some(envelope.tenant.to_string()),
             after: Some(stored.first_position - 1),
             until: Some(stored.last_position),
             limit,
@@ -793,7 +805,7 @@ impl Commands {
         let asked = redirected.iter().find(|redirected| redirected.pointer.is_empty()).map(|meant| meant.from);
         let own = asked.map(A::stream).or_else(|| events.first().map(|event| event.stream.to_string()));
         let first = || events.first().and_then(|event| event.key().parse().ok());
-        let id = asked.or_else(first).unwrap_or(order.id);
+        let id = asked.or_else(first).unwrap_or(envelope.id);
         let is_own = |event: &&Recorded| own.as_deref() == Some(&*event.stream);
         let version = events.iter().filter(is_own).map(|event| event.version).max();
         let mut written = Vec::new();
@@ -803,7 +815,7 @@ impl Commands {
         }
         let version = match version {
             Some(version) => version,
-            None => self.version_at(order.tenant, A::stream(id), stored.last_position).await?,
+            None => self.version_at(envelope.tenant, A::stream(id), stored.last_position).await?,
         };
         let position = stored.last_position;
         Ok(Some(Accepted { id, version, position, events: written, redirected, repeated: true }))
@@ -997,9 +1009,15 @@ impl World<'_> {
     }
 
     /// The record that goes on for one that was merged, through chains; a merge meanwhile would lead elsewhere.
-    async fn survivor<A: Aggregate>(&mut self, order: &Order, id: Id, now: Time, seed: &str) -> Result<Id, Refused> {
+    async fn survivor<A: Aggregate>(
+        &mut self,
+        envelope: &Envelope,
+        id: Id,
+        now: Time,
+        seed: &str,
+    ) -> Result<Id, Refused> {
         loop {
-            let ctx = order.ctx(now, seed, &self.facts);
+            let ctx = envelope.ctx(now, seed, &self.facts);
             let (last, needs) = (merging::survivor::<A>(id, &ctx), merging::needs::<A>(id, &ctx));
             if self.facts.has(A::KIND, last) {
                 return Ok(last);
@@ -1011,7 +1029,7 @@ impl World<'_> {
 
 /// Makes the stored events of one command.
 struct Maker<'a> {
-    order: &'a Order,
+    envelope: &'a Envelope,
     now: Time,
     seed: String,
     /// What the command's first event tells of the records that it named.
@@ -1035,20 +1053,20 @@ impl Maker<'_> {
             Number { counter: counter.to_owned(), offset: UNNUMBERED.len() - 1 }
         });
         let metadata = Metadata {
-            actor: self.order.actor.clone(),
-            via: self.order.via,
+            actor: self.envelope.actor.clone(),
+            via: self.envelope.via,
             command_id: self.seed.clone(),
-            causation_id: self.order.causation_id.map(|id| id.to_string()),
-            causation_position: self.order.causation_position,
-            depth: self.order.depth,
-            correlation_id: self.order.correlation_id.unwrap_or(self.order.command_id).to_string(),
+            causation_id: self.envelope.causation_id.map(|id| id.to_string()),
+            causation_position: self.envelope.causation_position,
+            depth: self.envelope.depth,
+            correlation_id: self.envelope.correlation_id.unwrap_or(self.envelope.command_id).to_string(),
             subject,
             redirected: if self.next == 1 { self.redirected.to_vec() } else { Vec::new() },
         };
         NewEvent {
-            id: event_id(self.order.command_id, self.next),
+            id: event_id(self.envelope.command_id, self.next),
             kind,
-            occurred_at: self.order.occurred_at.map(|_| self.now),
+            occurred_at: self.envelope.occurred_at.map(|_| self.now),
             is_json: true,
             data: Bytes::from(data),
             metadata: Bytes::from(serde_json::to_vec(&metadata).unwrap_or_default()),

@@ -12,10 +12,8 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use crate::{
-    Commands, Order, Refused,
-    rules::command_id,
-    runs::at_once,
-    timers::{Due, Fired},
+    Commands, Envelope, Refused,
+    acting::{Due, Fired, at_once, command_id},
 };
 
 /// The read model that says what there is.
@@ -47,8 +45,8 @@ pub(crate) async fn carry_out(
             None => break,
         }
     }
-    let order = order(due, due.record, now, "finish");
-    commands.dispatch::<User>(&order, user::Command::FinishHandOver { to }).await?;
+    let envelope = envelope(due, due.record, now, "finish");
+    commands.dispatch::<User>(&envelope, user::Command::FinishHandOver { to }).await?;
     Ok(Fired::Done)
 }
 
@@ -79,8 +77,8 @@ async fn give(commands: &Commands, due: &Due, kind: &str, record: &str, to: Id, 
         if document.get(attribute).and_then(Value::as_str) != Some(leaver.as_str()) {
             return Ok(());
         }
-        let order = Order { expected: Some(version), ..order(due, id, now, kind) };
-        match commands.issue(&order, kind, command, json!({ attribute: to })).await {
+        let envelope = Envelope { expected: Some(version), ..envelope(due, id, now, kind) };
+        match commands.issue(&envelope, kind, command, json!({ attribute: to })).await {
             // It changed at the same moment: who has it now?
             Err(Refused::Stale { .. }) => {}
             // It takes no such command: it stays, and is listed.
@@ -91,8 +89,8 @@ async fn give(commands: &Commands, due: &Due, kind: &str, record: &str, to: Id, 
     Err(Refused::Busy)
 }
 
-fn order(due: &Due, id: Id, now: Time, step: &str) -> Order {
-    let order = Order::new(due.tenant, id, Actor::SYSTEM, Via::Timer, now).caused_by(&due.cause);
+fn envelope(due: &Due, id: Id, now: Time, step: &str) -> Envelope {
+    let envelope = Envelope::new(due.tenant, id, Actor::SYSTEM, Via::Timer, now).caused_by(&due.cause);
     let name = ["hand_over", step, &id.to_string(), &User::stream(due.record), &due.cause.event.to_string()];
-    Order { command_id: command_id(&name), ..order }
+    Envelope { command_id: command_id(&name), ..envelope }
 }

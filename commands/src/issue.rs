@@ -10,7 +10,7 @@ use domain::{
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
-use crate::{Accepted, Commands, Order, Refused};
+use crate::{Accepted, Commands, Envelope, Refused};
 
 const UNKNOWN: Rejection = Rejection::invalid("command_unknown", "There is no such command.");
 const UNDECODABLE: Rejection = Rejection::invalid("body_invalid", "The body does not fit the command.");
@@ -24,7 +24,7 @@ trait Erased: Send + Sync {
     fn id_for_new(&self, tenant: Id) -> Option<Id>;
     fn known_as(&self, id: Id) -> Id;
     fn deprecated(&self) -> Vec<Deprecated>;
-    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a>;
+    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, envelope: &'a Envelope) -> Dispatched<'a>;
 }
 
 struct Typed<A: Aggregate>(A::Command);
@@ -42,8 +42,8 @@ impl<A: Aggregate> Erased for Typed<A> {
         A::deprecated(&self.0)
     }
 
-    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, order: &'a Order) -> Dispatched<'a> {
-        commands.dispatch::<A>(order, self.0).boxed()
+    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, envelope: &'a Envelope) -> Dispatched<'a> {
+        commands.dispatch::<A>(envelope, self.0).boxed()
     }
 }
 
@@ -150,19 +150,19 @@ impl Commands {
     ///
     /// # Errors
     /// As [`Commands::dispatch`].
-    pub async fn dispatch_any(&self, order: &Order, command: AnyCommand) -> Result<Accepted, Refused> {
-        command.0.dispatch(self, order).await
+    pub async fn dispatch_any(&self, envelope: &Envelope, command: AnyCommand) -> Result<Accepted, Refused> {
+        command.0.dispatch(self, envelope).await
     }
 
     /// Carries out the command that is called `name` of a kind of record.
     ///
     /// # Errors
     /// As [`Commands::dispatch`], and when there is no such command or its body does not fit.
-    pub async fn issue(&self, order: &Order, kind: &str, name: &str, body: Value) -> Result<Accepted, Refused> {
+    pub async fn issue(&self, envelope: &Envelope, kind: &str, name: &str, body: Value) -> Result<Accepted, Refused> {
         let command = AnyCommand::decode(kind, name, body).map_err(|error| match error.code {
             "unknown_name" => UNKNOWN.because(error.detail),
             _ => UNDECODABLE.because(error.detail.clone()).at(error.pointer),
         })?;
-        self.dispatch_any(order, command).await
+        self.dispatch_any(envelope, command).await
     }
 }

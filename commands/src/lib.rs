@@ -1,5 +1,6 @@
 //! The write side: commands in, decided over by the domain, events into the log; and what answers events with commands.
 
+mod acting;
 mod cache;
 mod directory;
 mod dispatch;
@@ -14,9 +15,10 @@ mod scene;
 mod snapshots;
 mod timers;
 
+pub use acting::{Clock, Reach, ReactMetrics};
 pub use cache::Cache;
-pub use dispatch::{Accepted, Cause, Commands, Metrics, Order, Refused, Written};
+pub use dispatch::{Accepted, Cause, Commands, Envelope, Metrics, Refused, Written};
 pub use issue::{AnyCommand, Undecoded, example};
 pub use lists::{Lists, RowFold};
-pub use reactor::{Clock, Reach, ReactMetrics, Reactors};
+pub use reactor::Reactors;
 pub use rehearsal::{Backtest, Draft, DryRun, ForUser, Opinion, Over, RehearsedRun, Says, Totals, Unrehearsed};

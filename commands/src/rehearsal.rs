@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Commands, Order, Refused,
+    Commands, Envelope, Refused,
     directory::{self, Directory},
     rules::RuleBook,
     scene::{self, Eyes, World},
@@ -228,9 +228,9 @@ impl Commands {
     ///
     /// # Errors
     /// When there is no such event, it is of another type, or the draft makes no sense.
-    pub async fn dry_run(&self, order: &Order, draft: Draft, position: i64) -> Result<DryRun, Unrehearsed> {
-        let rule = self.compile(order, &draft).await?;
-        let tenant: Arc<str> = order.tenant.to_string().into();
+    pub async fn dry_run(&self, envelope: &Envelope, draft: Draft, position: i64) -> Result<DryRun, Unrehearsed> {
+        let rule = self.compile(envelope, &draft).await?;
+        let tenant: Arc<str> = envelope.tenant.to_string().into();
         let events = self.log().read_positions(&tenant, &[position]).await?;
         let event = events.first().ok_or(Unrehearsed::NoEvent)?;
         if *event.kind != *draft.trigger {
@@ -240,7 +240,7 @@ impl Commands {
         let trigger = trigger.ok_or(Unrehearsed::NoEvent)?;
         let mut world = World::new(self, RECORDS);
         let others = match draft.with_others {
-            true => others(&mut RuleBook::load(self.log(), &tenant, position).await?, order.tenant, &draft),
+            true => others(&mut RuleBook::load(self.log(), &tenant, position).await?, envelope.tenant, &draft),
             false => Vec::new(),
         };
         let all: Vec<&Compiled> = others.iter().chain([&rule]).collect();
@@ -251,7 +251,7 @@ impl Commands {
         let preparation = match own.verdict {
             Verdict::Skipped { .. } => None,
             Verdict::Matched { due_at } => {
-                let mut directory = Directory::new(order.tenant);
+                let mut directory = Directory::new(envelope.tenant);
                 directory.catch_up(self.log(), position).await?;
                 let at = due_at.unwrap_or(trigger.occurred_at);
                 let last = directory.last(rule.rule);
@@ -270,14 +270,14 @@ impl Commands {
     ///
     /// # Errors
     /// When the draft makes no sense or the log cannot be read.
-    pub async fn backtest(&self, order: &Order, draft: Draft, over: Over) -> Result<Backtest, Unrehearsed> {
-        let rule = self.compile(order, &draft).await?;
-        let tenant: Arc<str> = order.tenant.to_string().into();
+    pub async fn backtest(&self, envelope: &Envelope, draft: Draft, over: Over) -> Result<Backtest, Unrehearsed> {
+        let rule = self.compile(envelope, &draft).await?;
+        let tenant: Arc<str> = envelope.tenant.to_string().into();
         let log = self.log();
         let directory = if rule.definition.selector.is_empty() {
             None
         } else {
-            let mut directory = Directory::new(order.tenant);
+            let mut directory = Directory::new(envelope.tenant);
             directory.catch_up(log, over.after).await?;
             Some(directory)
         };
@@ -302,7 +302,7 @@ impl Commands {
         categories.sort();
         categories.dedup();
         let mut rehearsal = Rehearsal {
-            tenant_id: order.tenant,
+            tenant_id: envelope.tenant,
             tenant: Arc::clone(&tenant),
             log: log.clone(),
             world: World::new(self, RECORDS).with_rows(rule.asks() >= Asks::Rows),
@@ -333,7 +333,7 @@ impl Commands {
     }
 
     /// Checks a draft as if it were created, and makes it ready.
-    async fn compile(&self, order: &Order, draft: &Draft) -> Result<Compiled, Unrehearsed> {
+    async fn compile(&self, envelope: &Envelope, draft: &Draft) -> Result<Compiled, Unrehearsed> {
         let Draft { name, trigger, rank, definition, .. } = draft.clone();
         let new = New {
             name: name.unwrap_or_else(|| "Draft".into()),
@@ -342,12 +342,12 @@ impl Commands {
             definition: Some(definition.clone()),
             enabled: true,
         };
-        let order = Order { dry_run: true, ..order.clone() };
-        self.dispatch::<Rule>(&order, rule::Command::Create(new)).await?;
-        let (settings, _) = self.load::<Tenant>(order.tenant, order.tenant).await?;
+        let envelope = Envelope { dry_run: true, ..envelope.clone() };
+        self.dispatch::<Rule>(&envelope, rule::Command::Create(new)).await?;
+        let (settings, _) = self.load::<Tenant>(envelope.tenant, envelope.tenant).await?;
         let mut custom = CustomTypes::of(settings.default_country());
         for kind in rule::kinds_with_custom_fields(&draft.trigger) {
-            let (field, _) = self.load::<Field>(order.tenant, Field::id_for(order.tenant, kind)).await?;
+            let (field, _) = self.load::<Field>(envelope.tenant, Field::id_for(envelope.tenant, kind)).await?;
             custom.extend(rule::custom_types_of(kind, &field, false));
         }
         let id = draft.rule.unwrap_or(Id::NIL);

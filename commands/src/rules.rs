@@ -22,11 +22,10 @@ use domain::{
 use eventstore::{Failure, Handler, Log, Query, Recorded};
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::{
-    Cause, Commands, Order, Refused,
-    reactor::Shared,
+    Cause, Commands, Envelope, Refused,
+    acting::{Shared, command_id},
     scene::{self, Eyes, World},
 };
 
@@ -157,8 +156,8 @@ pub(crate) struct Rules {
 /// What follows from a batch.
 #[derive(Default)]
 struct Work {
-    asked: Vec<(Order, rule_run::Command)>,
-    cancelled: Vec<(Order, rule_run::Command)>,
+    asked: Vec<(Envelope, rule_run::Command)>,
+    cancelled: Vec<(Envelope, rule_run::Command)>,
     /// By tenant, runs that are over.
     over: Vec<(String, String)>,
 }
@@ -228,7 +227,7 @@ impl Rules {
         let now = event.recorded_at;
         if metadata.depth == MAX_CAUSATION_DEPTH {
             for (run, rule, command) in too_deep(&rules, &trigger) {
-                work.asked.push((order(tenant, run, rule, &cause, now), command));
+                work.asked.push((envelope(tenant, run, rule, &cause, now), command));
             }
             return Ok(());
         }
@@ -242,7 +241,7 @@ impl Rules {
                 let survivor = survivor.map_err(|refused| poison(event, refused))?;
                 remember(transaction, tenant, &answer, &trigger, survivor.id).await?;
             }
-            work.asked.push((order(tenant, answer.run(), answer.rule.rule, &cause, now), command));
+            work.asked.push((envelope(tenant, answer.run(), answer.rule.rule, &cause, now), command));
         }
         Ok(())
     }
@@ -301,22 +300,22 @@ impl Rules {
             let command =
                 rule_run::Command::Cancel { reason: CancelReason::Event, event: Some(first), trace: Vec::new() };
             let cause = scene::cause(event, metadata, 0);
-            let mut order = order(tenant, run, Id::NIL, &cause, event.recorded_at);
-            order.actor = Actor::SYSTEM;
-            order.command_id = command_id(&["rule_run_cancel", &run.to_string(), &event.id.to_string()]);
-            work.cancelled.push((order, command));
+            let mut envelope = envelope(tenant, run, Id::NIL, &cause, event.recorded_at);
+            envelope.actor = Actor::SYSTEM;
+            envelope.command_id = command_id(&["rule_run_cancel", &run.to_string(), &event.id.to_string()]);
+            work.cancelled.push((envelope, command));
         }
         Ok(())
     }
 
-    async fn carry_out(&self, work: Vec<(Order, rule_run::Command)>, over: bool) -> Result<(), Failure> {
-        let dispatch = |(order, command): (Order, rule_run::Command)| async move {
+    async fn carry_out(&self, work: Vec<(Envelope, rule_run::Command)>, over: bool) -> Result<(), Failure> {
+        let dispatch = |(envelope, command): (Envelope, rule_run::Command)| async move {
             let outcome = match command {
                 rule_run::Command::Match { .. } => "matched",
                 rule_run::Command::Skip { .. } => "skipped",
                 _ => "cancelled",
             };
-            match self.commands.dispatch::<RuleRun>(&order, command).await {
+            match self.commands.dispatch::<RuleRun>(&envelope, command).await {
                 Ok(accepted) => {
                     if !accepted.events.is_empty() {
                         self.shared.metrics.runs(outcome, 1);
@@ -378,16 +377,11 @@ impl Handler for Rules {
     }
 }
 
-/// A command's id that follows from its parts.
-pub(crate) fn command_id(parts: &[&str]) -> Uuid {
-    Uuid::from_u128(Id::named(parts).bits())
-}
-
 /// What records an answer: in the name of the rule.
-fn order(tenant: Id, run: Id, rule: Id, cause: &Cause, now: Time) -> Order {
+fn envelope(tenant: Id, run: Id, rule: Id, cause: &Cause, now: Time) -> Envelope {
     let actor = Actor { kind: ActorKind::Rule, id: rule, on_behalf_of: None };
-    let order = Order::new(tenant, run, actor, Via::Rule, now).caused_by(cause);
-    Order { command_id: command_id(&["rule_run_ask", &run.to_string()]), ..order }
+    let envelope = Envelope::new(tenant, run, actor, Via::Rule, now).caused_by(cause);
+    Envelope { command_id: command_id(&["rule_run_ask", &run.to_string()]), ..envelope }
 }
 
 /// The answer of every rule to an event at the end of too long a chain.

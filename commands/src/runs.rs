@@ -16,22 +16,18 @@ use domain::{
     },
 };
 use eventstore::{Direction, Recorded};
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures::FutureExt;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, Cause, Commands, Order, Refused,
+    Accepted, Cause, Commands, Envelope, Refused,
+    acting::{Due, Fired, Shared, at_once, command_id},
     directory::Directory,
     dispatch::event_id,
-    reactor::Shared,
-    rules::command_id,
     scene::{self, Now},
-    timers::{Due, Fired},
 };
 
-/// Commands under way at once: few enough that people's commands find room between them.
-const CONCURRENT: usize = 32;
 /// Tenants whose colleagues are kept in memory.
 const DIRECTORIES: usize = 1000;
 /// Versions of rules that are kept in memory.
@@ -375,14 +371,15 @@ impl Runs {
         let authority = self.authority(tenant, asked.rule, asked.version).await?;
         let mut produced: Vec<Subject> = Vec::new();
         for (index, action) in actions.iter().enumerate() {
-            let order = Order::new(tenant, action.id, in_the_name_of(asked.rule), Via::Rule, (self.shared.clock)());
-            let order = Order {
+            let envelope =
+                Envelope::new(tenant, action.id, in_the_name_of(asked.rule), Via::Rule, (self.shared.clock)());
+            let envelope = Envelope {
                 authority: authority.clone(),
                 command_id: Uuid::from_u128(Dispatch::command_id(run, index).bits()),
                 remember: true,
-                ..order.caused_by(cause)
+                ..envelope.caused_by(cause)
             };
-            let issued = self.commands.issue(&order, &action.kind, &action.command, action.body.0.clone()).await;
+            let issued = self.commands.issue(&envelope, &action.kind, &action.command, action.body.0.clone()).await;
             issued.map_err(|refused| match Halt::from(refused) {
                 Halt::Failed(error) => Halt::Failed(format!("{} {}: {error}", action.kind, action.command)),
                 halt => halt,
@@ -410,20 +407,15 @@ impl Runs {
 
     async fn record(&self, tenant: Id, due: &Due, rule: Id, step: &str, command: Command) -> Result<Accepted, Halt> {
         let now: Time = (self.shared.clock)();
-        let order = Order::new(tenant, due.record, in_the_name_of(rule), Via::Timer, now).caused_by(&due.cause);
-        let order = Order { command_id: self.command_id(due, step), ..order };
-        match self.commands.dispatch::<RuleRun>(&order, command).await {
+        let envelope = Envelope::new(tenant, due.record, in_the_name_of(rule), Via::Timer, now).caused_by(&due.cause);
+        let envelope = Envelope { command_id: self.command_id(due, step), ..envelope };
+        match self.commands.dispatch::<RuleRun>(&envelope, command).await {
             Ok(accepted) => Ok(accepted),
             // Over or called off meanwhile.
             Err(Refused::Rejected(_)) => Err(Halt::Over),
             Err(refused) => Err(Halt::Later(refused.to_string())),
         }
     }
-}
-
-/// What comes of futures, some of which run at once, in their order.
-pub(crate) async fn at_once<T: Send>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
-    stream::iter(futures).buffered(CONCURRENT).collect().await
 }
 
 fn in_the_name_of(rule: Id) -> Actor {

@@ -10,12 +10,9 @@ use std::{
 };
 
 use domain::{
-    Actor, Id, Need, Time, Via,
+    Actor, Id, Time, Via,
     desk::ticket::{self, Ticket},
-    work::{
-        rule_run::RuleRun,
-        task::{self, Task},
-    },
+    work::task::{self, Task},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use jiff_sqlx::{Timestamp, ToSqlx};
@@ -29,10 +26,10 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    Cause, Commands, Order, Refused, hand_over,
-    reactor::Shared,
-    rules::command_id,
-    runs::{Runs, at_once},
+    Cause, Commands, Envelope, Refused,
+    acting::{Due, Fired, Key, Kind, Shared, at_once, command_id},
+    hand_over,
+    runs::Runs,
 };
 
 /// The read model that says what is due.
@@ -54,65 +51,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often what waits is counted.
 const COUNT: Duration = Duration::from_secs(10);
-
-/// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    RuleRun,
-    TaskOverdue,
-    TicketWake,
-    HandOver,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::RuleRun => "rule_run",
-            Kind::TaskOverdue => "task_overdue",
-            Kind::TicketWake => "ticket_wake",
-            Kind::HandOver => "hand_over",
-        }
-    }
-}
-
-/// Tenant, row and cause: a timer that is set anew is another one.
-type Key = (String, String, String);
-
-/// A timer that is due.
-#[derive(Clone, Debug)]
-pub(crate) struct Due {
-    key: Key,
-    pub(crate) tenant: Id,
-    pub(crate) kind: Kind,
-    pub(crate) record: Id,
-    due_at: Time,
-    pub(crate) cause: Cause,
-}
-
-impl Due {
-    /// The record that is asked first.
-    fn need(&self) -> Option<Need> {
-        match self.kind {
-            Kind::RuleRun => Some(Need::of::<RuleRun>(self.record)),
-            Kind::TaskOverdue => Some(Need::of::<Task>(self.record)),
-            Kind::TicketWake => Some(Need::of::<Ticket>(self.record)),
-            Kind::HandOver => None,
-        }
-    }
-}
-
-/// What came of firing a timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fired {
-    /// It was fired.
-    Done,
-    /// There was nothing to do any more.
-    Nothing,
-    /// It has to be fired again.
-    Later,
-}
 
 /// The worker of this process that fires timers.
 pub(crate) struct Timers {
@@ -395,12 +333,16 @@ impl Worker {
                 },
             );
         }
-        let order = Order::new(due.tenant, due.record, Actor::SYSTEM, Via::Timer, now).caused_by(&due.cause);
+        let envelope = Envelope::new(due.tenant, due.record, Actor::SYSTEM, Via::Timer, now).caused_by(&due.cause);
         let name = ["timer", due.kind.name(), &due.record.to_string(), &due.cause.event.to_string()];
-        let order = Order { command_id: command_id(&name), ..order };
+        let envelope = Envelope { command_id: command_id(&name), ..envelope };
         let fired = match due.kind {
-            Kind::TicketWake => self.wake(order, now).await,
-            _ => self.commands.dispatch::<Task>(&order, task::Command::MarkOverdue).await.map(|done| done.events.len()),
+            Kind::TicketWake => self.wake(envelope, now).await,
+            _ => self
+                .commands
+                .dispatch::<Task>(&envelope, task::Command::MarkOverdue)
+                .await
+                .map(|done| done.events.len()),
         };
         match fired {
             Ok(0) | Err(Refused::Rejected(_)) => Fired::Nothing,
@@ -413,13 +355,13 @@ impl Worker {
     }
 
     /// Wakes a ticket, unless it was put off meanwhile.
-    async fn wake(&self, order: Order, now: Time) -> Result<usize, Refused> {
-        let (ticket, version) = self.commands.load::<Ticket>(order.tenant, order.id).await?;
+    async fn wake(&self, envelope: Envelope, now: Time) -> Result<usize, Refused> {
+        let (ticket, version) = self.commands.load::<Ticket>(envelope.tenant, envelope.id).await?;
         if ticket.snoozed_until().is_none_or(|until| until > now) {
             return Ok(0);
         }
-        let order = Order { expected: Some(version), ..order };
-        Ok(self.commands.dispatch::<Ticket>(&order, ticket::Command::Wake).await?.events.len())
+        let envelope = Envelope { expected: Some(version), ..envelope };
+        Ok(self.commands.dispatch::<Ticket>(&envelope, ticket::Command::Wake).await?.events.len())
     }
 
     /// How long until something is due, as far as that is known.

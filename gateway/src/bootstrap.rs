@@ -1,6 +1,6 @@
 //! How a tenant begins: its roles, its first admin and the admin's key.
 
-use commands::{Accepted, Commands, Order, Refused};
+use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
     Id, Personal, Time, Via,
     org::{
@@ -83,8 +83,8 @@ pub(crate) async fn create_tenant(
     admin_email: &str,
     now: Time,
 ) -> Result<FirstAdmin, Refused> {
-    let order = Order::new(Id::NIL, Id::NIL, auth::SYSTEM, Via::Api, now);
-    let founded = found_tenant(commands, &order, name, admin_email).await?;
+    let envelope = Envelope::new(Id::NIL, Id::NIL, auth::SYSTEM, Via::Api, now);
+    let founded = found_tenant(commands, &envelope, name, admin_email).await?;
     let gone = || Refused::Broken("a new tenant has no key".into());
     Ok(FirstAdmin { tenant: founded.accepted.id, user: founded.admin, key: founded.key.ok_or_else(gone)? })
 }
@@ -103,34 +103,36 @@ pub(crate) struct Founded {
 /// first try made, and adds what it was kept from making.
 pub(crate) async fn found_tenant(
     commands: &Commands,
-    order: &Order,
+    envelope: &Envelope,
     name: &str,
     admin_email: &str,
 ) -> Result<Founded, Refused> {
-    let seed = order.command_id.to_string();
+    let seed = envelope.command_id.to_string();
     let derived = |begun: u64, what: &str| Id::derived(begun, &[&seed, what]);
-    let begun = u64::try_from(order.now.as_millisecond()).unwrap_or_default();
-    let under = |tenant: Id, id: Id, what: &str| Order {
+    let begun = u64::try_from(envelope.now.as_millisecond()).unwrap_or_default();
+    let under = |tenant: Id, id: Id, what: &str| Envelope {
         tenant,
         id,
-        command_id: Uuid::new_v5(&order.command_id, what.as_bytes()),
+        command_id: Uuid::new_v5(&envelope.command_id, what.as_bytes()),
         expected: None,
         must_be_new: false,
         must_exist: false,
-        ..order.clone()
+        ..envelope.clone()
     };
 
     // The first command is the order's own: whoever comes later with the same id finds the tenant it made.
     let create = tenant::Command::Create { name: name.to_owned() };
     let tenant = derived(begun, "tenant");
-    let own = Order { tenant, id: tenant, ..order.clone() };
-    let mut accepted = match made_before(commands, order).await? {
-        Some(tenant) => commands.dispatch::<Tenant>(&Order { tenant, id: tenant, ..order.clone() }, create).await?,
+    let own = Envelope { tenant, id: tenant, ..envelope.clone() };
+    let mut accepted = match made_before(commands, envelope).await? {
+        Some(tenant) => {
+            commands.dispatch::<Tenant>(&Envelope { tenant, id: tenant, ..envelope.clone() }, create).await?
+        }
         None => match commands.dispatch::<Tenant>(&own, create.clone()).await {
             // Another process was faster with the same id, and made another tenant under it.
-            Err(Refused::Reused) => match made_before(commands, order).await? {
+            Err(Refused::Reused) => match made_before(commands, envelope).await? {
                 Some(tenant) => {
-                    commands.dispatch::<Tenant>(&Order { tenant, id: tenant, ..order.clone() }, create).await?
+                    commands.dispatch::<Tenant>(&Envelope { tenant, id: tenant, ..envelope.clone() }, create).await?
                 }
                 None => return Err(Refused::Reused),
             },
@@ -164,9 +166,9 @@ pub(crate) async fn found_tenant(
     };
     let mut invitation = vec![user::Command::Invite(profile), user::Command::Activate];
     // A rehearsal has made no role that could be granted.
-    invitation.extend(admin_role.filter(|_| !order.dry_run).map(|role| user::Command::GrantRole { role }));
+    invitation.extend(admin_role.filter(|_| !envelope.dry_run).map(|role| user::Command::GrantRole { role }));
     also(commands.dispatch_all::<User>(&under(tenant, admin, "first admin"), invitation).await?);
-    if order.dry_run {
+    if envelope.dry_run {
         return Ok(Founded { accepted, admin, key: None });
     }
     let key = under(tenant, derived(begun, "key"), "key");
@@ -178,14 +180,14 @@ pub(crate) async fn found_tenant(
 }
 
 /// The tenant that was created by an order with this id.
-async fn made_before(commands: &Commands, order: &Order) -> Result<Option<Id>, Refused> {
-    if !order.remember {
+async fn made_before(commands: &Commands, envelope: &Envelope) -> Result<Option<Id>, Refused> {
+    if !envelope.remember {
         return Ok(None);
     }
     let unavailable = |error: eventstore::Error| Refused::Unavailable(error.to_string());
-    let stored = commands.log().stored_command(order.command_id).await.map_err(unavailable)?;
+    let stored = commands.log().stored_command(envelope.command_id).await.map_err(unavailable)?;
     let Some(stored) = stored else { return Ok(None) };
-    if stored.fingerprint != order.fingerprint {
+    if stored.fingerprint != envelope.fingerprint {
         return Err(Refused::Reused);
     }
     Ok(stored.tenant.parse().ok())
@@ -202,12 +204,12 @@ pub(crate) async fn restore_admin(
     role: Result<Id, &str>,
     now: Time,
 ) -> Result<FirstAdmin, Refused> {
-    let order = |id| Order::new(tenant, id, auth::SYSTEM, Via::Api, now);
+    let envelope = |id| Envelope::new(tenant, id, auth::SYSTEM, Via::Api, now);
     let role = match role {
         Ok(role) => role,
         Err(name) => {
             let new = role::New { name: name.to_owned(), permissions: ["*".to_owned()].into() };
-            commands.dispatch::<Role>(&order(fresh(now)), role::Command::Create(new)).await?.id
+            commands.dispatch::<Role>(&envelope(fresh(now)), role::Command::Create(new)).await?.id
         }
     };
     let mut steps = vec![user::Command::Activate, user::Command::GrantRole { role }];
@@ -218,8 +220,8 @@ pub(crate) async fn restore_admin(
         steps.insert(0, user::Command::Invite(profile));
         fresh(now)
     });
-    commands.dispatch_all::<User>(&order(user), steps).await?;
-    let (key, _) = issue_key(commands, &order(fresh(now)), "admin", user, None, None).await?;
+    commands.dispatch_all::<User>(&envelope(user), steps).await?;
+    let (key, _) = issue_key(commands, &envelope(fresh(now)), "admin", user, None, None).await?;
     Ok(FirstAdmin { tenant, user, key })
 }
 
@@ -233,7 +235,7 @@ fn fresh(now: Time) -> Id {
 /// When there is no such active user or role.
 pub async fn issue_key(
     commands: &Commands,
-    order: &Order,
+    envelope: &Envelope,
     name: &str,
     user: Id,
     role: Option<Id>,
@@ -242,6 +244,6 @@ pub async fn issue_key(
     let (secret, digest) = auth::new_secret().map_err(|error| Refused::Broken(error.to_string()))?;
     let prefix = secret.chars().take(12).collect();
     let issue = api_key::Issue { name: name.to_owned(), user, role, expires_at, digest, prefix };
-    let accepted = commands.dispatch::<ApiKey>(order, api_key::Command::Issue(issue)).await?;
+    let accepted = commands.dispatch::<ApiKey>(envelope, api_key::Command::Issue(issue)).await?;
     Ok((secret, accepted))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use commands::{Commands, Order, Refused};
+use commands::{Commands, Envelope, Refused};
 use domain::{
     Authority, Id, Time, Via,
     org::{
@@ -130,8 +130,8 @@ impl Bench {
         let now = Time::now();
         let expires_at = days.map(|days| now + std::time::Duration::from_secs(u64::from(days) * 24 * 60 * 60));
         let id = Id::derived(u64::try_from(now.as_millisecond())?, &[&uuid::Uuid::now_v7().to_string()]);
-        let order = Order::new(tenant, id, SYSTEM, Via::Api, now);
-        match issue_key(&self.commands, &order, name, user, role, expires_at).await {
+        let envelope = Envelope::new(tenant, id, SYSTEM, Via::Api, now);
+        match issue_key(&self.commands, &envelope, name, user, role, expires_at).await {
             Ok((secret, _)) => Ok(secret),
             Err(Refused::Rejected(refusal)) if refusal.code == "api_key_user_unfit" => {
                 Err(format!("{email} is deactivated; {restore} again").into())
@@ -168,9 +168,9 @@ impl Bench {
     async fn revoke(&self, id: &str, tenant: Option<&str>) -> Result<(), Failure> {
         let tenant = self.tenant(tenant).await?;
         let id = id.parse().map_err(|_| format!("{id} is no key's id"))?;
-        let order = Order::new(tenant, id, SYSTEM, Via::Api, Time::now());
+        let envelope = Envelope::new(tenant, id, SYSTEM, Via::Api, Time::now());
         let revoke = api_key::Command::Revoke { reason: Some("revoked on the command line".into()) };
-        self.commands.dispatch::<ApiKey>(&order, revoke).await?;
+        self.commands.dispatch::<ApiKey>(&envelope, revoke).await?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use commands::Order;
+use commands::Envelope;
 use domain::{
     Aggregate, Authority, Id, PartyKind, Time, Via,
     desk::entitlement::{Entitlement, Status},
@@ -382,12 +382,12 @@ impl Entitlements {
         if commands.is_empty() {
             return Ok(0);
         }
-        let mut order = Order::new(tenant, id, self.run.actor.clone(), Via::Import, Time::now());
+        let mut envelope = Envelope::new(tenant, id, self.run.actor.clone(), Via::Import, Time::now());
         // It tells what happened elsewhere: `import.run` is the right to do so.
-        order.authority = Authority::full();
-        order.command_id = self.run.command_id(row.number);
-        order.correlation_id = Some(self.run.correlation());
-        Ok(self.target.carry_out::<Entitlement>(&order, commands).await?)
+        envelope.authority = Authority::full();
+        envelope.command_id = self.run.command_id(row.number);
+        envelope.correlation_id = Some(self.run.correlation());
+        Ok(self.target.carry_out::<Entitlement>(&envelope, commands).await?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use commands::{Order, Refused};
+use commands::{Envelope, Refused};
 use domain::{
     Actor, Aggregate, Authority, Id, Party, Time, Via,
     crm::{company::Company, contact::Contact},
@@ -178,7 +178,7 @@ impl History {
             return Ok(());
         }
         // What cannot be defined shows in the rows that need it.
-        match self.target.carry_out::<Field>(&self.order(id, first), commands).await {
+        match self.target.carry_out::<Field>(&self.envelope(id, first), commands).await {
             Ok(_) | Err(Refused::Rejected(_)) => Ok(()),
             Err(refused) => Err(refused.into()),
         }
@@ -255,25 +255,27 @@ impl History {
         let id = id_of(tenant, source, kind.name(), key);
         let called = json!({ "source": source, "external_id": key });
         let body = || Value::Object(spoken.body.clone());
-        let order = self.order(id, said);
+        let envelope = self.envelope(id, said);
         match kind {
-            Kind::User => self.make::<User>(&order, vec![("invite", body())]).await,
-            Kind::Team => self.make::<Team>(&order, vec![("create", body())]).await,
-            Kind::ProductCategory => self.make::<ProductCategory>(&order, vec![("create", body())]).await,
-            Kind::Company => self.make::<Company>(&order, vec![("create", body()), ("add_external_id", called)]).await,
+            Kind::User => self.make::<User>(&envelope, vec![("invite", body())]).await,
+            Kind::Team => self.make::<Team>(&envelope, vec![("create", body())]).await,
+            Kind::ProductCategory => self.make::<ProductCategory>(&envelope, vec![("create", body())]).await,
+            Kind::Company => {
+                self.make::<Company>(&envelope, vec![("create", body()), ("add_external_id", called)]).await
+            }
             Kind::Product => {
                 let mut commands = vec![("create", body()), ("add_external_id", called)];
                 if let Some(category) = self.relied(said, Kind::ProductCategory)? {
                     commands.push(("categorise", json!({ "category": category })));
                 }
-                self.make::<Product>(&order, commands).await
+                self.make::<Product>(&envelope, commands).await
             }
             Kind::Contact => {
                 let mut commands = vec![("create", body()), ("add_external_id", called)];
                 if let Some(company) = self.relied(said, Kind::Company)? {
                     commands.push(("link_company", json!({ "company": company })));
                 }
-                self.make::<Contact>(&order, commands).await
+                self.make::<Contact>(&envelope, commands).await
             }
             Kind::Entitlement => {
                 let holder = match said.held_by_company {
@@ -285,7 +287,7 @@ impl History {
                 grant.insert("holder".into(), json!(holder));
                 grant.insert("source".into(), source.clone().into());
                 grant.insert("external_id".into(), key.clone().into());
-                self.make::<Entitlement>(&order, vec![("grant", Value::Object(grant))]).await
+                self.make::<Entitlement>(&envelope, vec![("grant", Value::Object(grant))]).await
             }
         }
     }
@@ -298,26 +300,26 @@ impl History {
         })
     }
 
-    async fn make<A: Aggregate>(&self, order: &Order, commands: Vec<(&str, Value)>) -> Result<Id, Refused> {
+    async fn make<A: Aggregate>(&self, envelope: &Envelope, commands: Vec<(&str, Value)>) -> Result<Id, Refused> {
         let commands = commands.into_iter().map(|(name, data)| A::Command::from_value(name, data));
         let commands: Vec<A::Command> = commands.collect::<Result<_, _>>().map_err(|error| {
             domain::Rejection::invalid("value_invalid", "").because(format!("{}: {}", error.pointer, error.detail))
         })?;
-        match self.target.carry_out::<A>(order, commands).await {
+        match self.target.carry_out::<A>(envelope, commands).await {
             // It is there, though with other attributes: those stay.
-            Err(Refused::Rejected(refused)) if refused.code.strip_prefix(A::KIND) == Some("_exists") => Ok(order.id),
-            outcome => outcome.map(|_| order.id),
+            Err(Refused::Rejected(refused)) if refused.code.strip_prefix(A::KIND) == Some("_exists") => Ok(envelope.id),
+            outcome => outcome.map(|_| envelope.id),
         }
     }
 
     /// A command of the importing user for a record that a row speaks of.
-    fn order(&self, id: Id, said: &Said) -> Order {
-        let mut order = Order::new(self.run.tenant, id, self.run.actor.clone(), Via::Import, Time::now());
+    fn envelope(&self, id: Id, said: &Said) -> Envelope {
+        let mut envelope = Envelope::new(self.run.tenant, id, self.run.actor.clone(), Via::Import, Time::now());
         // It tells what happened elsewhere: `import.run` is the right to do so.
-        order.authority = Authority::full();
-        order.correlation_id = Some(self.run.correlation());
-        order.occurred_at = Some(said.time);
-        order
+        envelope.authority = Authority::full();
+        envelope.correlation_id = Some(self.run.correlation());
+        envelope.occurred_at = Some(said.time);
+        envelope
     }
 
     async fn entry(&self, entry: &Entry, done: &HashSet<String>, before: &Before) -> Result<Verdict, Stop> {
@@ -336,14 +338,14 @@ impl History {
             Ok(refs) => refs,
             Err(fault) => return Ok(Verdict::Rejected(fault)),
         };
-        let mut order = self.order(id_of(self.run.tenant, &self.run.source, Ticket::KIND, &said.case), said);
-        order.command_id = self.run.command_id(entry.row.number);
-        order.remember = true;
-        order.mark = Some((self.scope(), mark));
+        let mut envelope = self.envelope(id_of(self.run.tenant, &self.run.source, Ticket::KIND, &said.case), said);
+        envelope.command_id = self.run.command_id(entry.row.number);
+        envelope.remember = true;
+        envelope.mark = Some((self.scope(), mark));
         if let Some(agent) = refs.actor {
-            order.actor = Actor { on_behalf_of: Some(self.run.actor.principal()), ..Actor::user(agent) };
+            envelope.actor = Actor { on_behalf_of: Some(self.run.actor.principal()), ..Actor::user(agent) };
         }
-        Verdict::of(self.row(entry, said, &refs, &order).await)
+        Verdict::of(self.row(entry, said, &refs, &envelope).await)
     }
 
     fn refs(&self, said: &Said) -> Result<Refs, Fault> {
@@ -356,10 +358,10 @@ impl History {
         })
     }
 
-    async fn row(&self, entry: &Entry, said: &Said, refs: &Refs, order: &Order) -> Result<usize, Failed> {
-        let ticket = self.target.state::<Ticket>(order.tenant, order.id).await?;
+    async fn row(&self, entry: &Entry, said: &Said, refs: &Refs, envelope: &Envelope) -> Result<usize, Failed> {
+        let ticket = self.target.state::<Ticket>(envelope.tenant, envelope.id).await?;
         let cells = self.header.cells(&entry.row.cells);
-        let (tenant, nth) = (order.tenant.to_string(), entry.nth.to_string());
+        let (tenant, nth) = (envelope.tenant.to_string(), entry.nth.to_string());
         let born = u64::try_from(said.time.as_millisecond()).unwrap_or_default();
         let message =
             |at: usize| Id::derived(born, &[&tenant, &self.run.source, "message", &said.case, &nth, &at.to_string()]);
@@ -368,7 +370,7 @@ impl History {
         if let Some(note) = asked.note {
             let count = async |commands: &[_]| match commands {
                 [] => Ok(0),
-                commands => self.target.probe::<Ticket>(order, commands.to_vec()).await,
+                commands => self.target.probe::<Ticket>(envelope, commands.to_vec()).await,
             };
             let all = count(&commands).await?;
             // Attributes alone are not what the activity was about, unless it is about nothing else.
@@ -380,7 +382,7 @@ impl History {
         if commands.is_empty() {
             return Ok(0);
         }
-        Ok(self.target.carry_out::<Ticket>(order, commands).await?)
+        Ok(self.target.carry_out::<Ticket>(envelope, commands).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io::Read, time::Duration};
 
 use bytes::{Buf, Bytes};
-use commands::Order;
+use commands::Envelope;
 use domain::{
     Time, Via,
     data::import::{Command, Counts, Import, Kind, Status},
@@ -132,17 +132,17 @@ impl Runner {
         }
     }
 
-    fn order(&self, what: &str) -> Order {
+    fn envelope(&self, what: &str) -> Envelope {
         let run = self.run();
-        let mut order = Order::new(run.tenant, run.import, run.actor.clone(), Via::Import, Time::now());
+        let mut envelope = Envelope::new(run.tenant, run.import, run.actor.clone(), Via::Import, Time::now());
         // Of this attempt: an import that is started again may fail again.
-        order.command_id = Uuid::new_v5(&run.correlation(), format!("{what} {}", self.job.attempt).as_bytes());
-        order.correlation_id = Some(run.correlation());
-        order
+        envelope.command_id = Uuid::new_v5(&run.correlation(), format!("{what} {}", self.job.attempt).as_bytes());
+        envelope.correlation_id = Some(run.correlation());
+        envelope
     }
 
     async fn complete(&self, counts: Counts) -> Result<(), Stop> {
-        match self.app.commands.dispatch::<Import>(&self.order("complete"), Command::Complete { counts }).await {
+        match self.app.commands.dispatch::<Import>(&self.envelope("complete"), Command::Complete { counts }).await {
             Ok(_) => {}
             // Cancelled at the last moment: that stands.
             Err(commands::Refused::Rejected(_)) => {}
@@ -156,7 +156,7 @@ impl Runner {
     async fn fail(&self, reason: String) -> Result<(), Stop> {
         tracing::warn!(import = %self.job.import, reason, "an import failed");
         let fail = Command::Fail { reason: reason.clone() };
-        match self.app.commands.dispatch::<Import>(&self.order("fail"), fail).await {
+        match self.app.commands.dispatch::<Import>(&self.envelope("fail"), fail).await {
             Ok(_) | Err(commands::Refused::Rejected(_)) => {}
             Err(refused) => return Err(refused.into()),
         }

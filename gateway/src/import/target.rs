@@ -2,7 +2,7 @@
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
-use commands::{Commands, Order, Refused};
+use commands::{Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Need,
     kernel::{
@@ -66,35 +66,39 @@ impl Target {
     }
 
     /// How many events the commands would lead to.
-    pub(crate) async fn probe<A: Aggregate>(&self, order: &Order, commands: Vec<A::Command>) -> Result<usize, Refused> {
+    pub(crate) async fn probe<A: Aggregate>(
+        &self,
+        envelope: &Envelope,
+        commands: Vec<A::Command>,
+    ) -> Result<usize, Refused> {
         match &self.rehearsal {
             None => {
-                let order = Order { dry_run: true, ..order.clone() };
-                Ok(self.commands.dispatch_all::<A>(&order, commands).await?.events.len())
+                let envelope = Envelope { dry_run: true, ..envelope.clone() };
+                Ok(self.commands.dispatch_all::<A>(&envelope, commands).await?.events.len())
             }
-            Some(rehearsal) => Ok(rehearsal.decide::<A>(self.log(), order, commands).await?.events),
+            Some(rehearsal) => Ok(rehearsal.decide::<A>(self.log(), envelope, commands).await?.events),
         }
     }
 
     /// Carries the commands out, and says how many events they led to.
     pub(crate) async fn carry_out<A: Aggregate>(
         &self,
-        order: &Order,
+        envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
         if let Some(rehearsal) = &self.rehearsal {
-            let decided = rehearsal.decide::<A>(self.log(), order, commands).await?;
+            let decided = rehearsal.decide::<A>(self.log(), envelope, commands).await?;
             let events = decided.events;
-            rehearsal.keep(order.id, decided);
+            rehearsal.keep(envelope.id, decided);
             return Ok(events);
         }
         for _ in 1..PATIENCE {
-            match self.commands.dispatch_all::<A>(order, commands.clone()).await {
+            match self.commands.dispatch_all::<A>(envelope, commands.clone()).await {
                 Err(Refused::Busy) => tokio::task::yield_now().await,
                 outcome => return Ok(outcome?.events.len()),
             }
         }
-        Ok(self.commands.dispatch_all::<A>(order, commands).await?.events.len())
+        Ok(self.commands.dispatch_all::<A>(envelope, commands).await?.events.len())
     }
 }
 
@@ -132,37 +136,37 @@ impl Rehearsal {
     async fn decide<A: Aggregate>(
         &self,
         log: &Log,
-        order: &Order,
+        envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<Decided<A>, Refused> {
-        let known = self.state(log, order.tenant, &Need::of::<A>(order.id)).await?;
+        let known = self.state(log, envelope.tenant, &Need::of::<A>(envelope.id)).await?;
         let mut state: A = (*downcast::<A>(known)).clone();
         let mut facts = Facts::told(true);
         let (mut events, mut claims) = (0, Vec::new());
-        let now = order.occurred_at.unwrap_or(order.now);
+        let now = envelope.occurred_at.unwrap_or(envelope.now);
         for (turn, command) in commands.into_iter().enumerate() {
-            let seed = format!("{}-{turn}", order.command_id);
+            let seed = format!("{}-{turn}", envelope.command_id);
             let mentions = Mentions::of(&state, &command).told_afterwards();
             let decision = loop {
-                match mentions.ask(&state, &command, &order.ctx(now, &seed, &facts)) {
+                match mentions.ask(&state, &command, &envelope.ctx(now, &seed, &facts)) {
                     Ask::Facts(needs) => {
                         for need in needs {
-                            facts.insert(need.kind, need.id, self.state(log, order.tenant, &need).await?);
+                            facts.insert(need.kind, need.id, self.state(log, envelope.tenant, &need).await?);
                         }
                     }
                     Ask::Elsewhere { id, command, .. } => {
-                        let order = Order { id, ..order.clone() };
-                        return Box::pin(self.decide::<A>(log, &order, vec![command])).await;
+                        let envelope = Envelope { id, ..envelope.clone() };
+                        return Box::pin(self.decide::<A>(log, &envelope, vec![command])).await;
                     }
                     Ask::Decided { decision, .. } => break decision,
                 }
             };
-            let ctx = order.ctx(now, &seed, &facts);
+            let ctx = envelope.ctx(now, &seed, &facts);
             for event in decision? {
                 claims.extend(state.claims(&event, &ctx));
                 events += 1 + state.echoes(&event, &ctx).len();
                 state.evolve(&event);
-                state.attribute(&event, &order.actor);
+                state.attribute(&event, &envelope.actor);
             }
         }
         for claim in claims.iter().filter(|claim| claim.take) {
@@ -170,11 +174,11 @@ impl Rehearsal {
             let rehearsed = self.claims.lock().get(&key).copied();
             let owner = match rehearsed {
                 Some(owner) => owner,
-                None => lookup::claimed(log, order.tenant, claim.scope, &claim.key)
+                None => lookup::claimed(log, envelope.tenant, claim.scope, &claim.key)
                     .await
                     .map_err(|error| unavailable(&error))?,
             };
-            if owner.is_some_and(|owner| owner != order.id) {
+            if owner.is_some_and(|owner| owner != envelope.id) {
                 return Err(claim.taken.clone().into());
             }
         }

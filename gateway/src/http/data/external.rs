@@ -103,7 +103,7 @@ async fn put<S: Spec>(
         return Err(Problem::invalid("body_invalid", "The body is a JSON object."));
     };
     let new = import::id_of(caller.tenant, &called.source, S::KIND, &called.external_id);
-    let mut order = write.order(&app, new, &body.bytes)?.told_from_outside();
+    let mut envelope = write.envelope(&app, new, &body.bytes)?.told_from_outside();
     for attempt in 1.. {
         let found = find::<Record<S>>(&app, caller, &called).await?;
         let named = match found {
@@ -121,7 +121,7 @@ async fn put<S: Spec>(
             }
             commands.push(decoded::<Record<S>>(name, &data)?);
         }
-        match app.commands.dispatch_all::<Record<S>>(order.about(found.unwrap_or(new)), commands).await {
+        match app.commands.dispatch_all::<Record<S>>(envelope.about(found.unwrap_or(new)), commands).await {
             Err(Refused::Rejected(refused)) if found.is_none() && attempt < ATTEMPTS && lost::<Record<S>>(&refused) => {
             }
             outcome => return Ok(upserted(&outcome?, S::PLURAL)),
@@ -266,7 +266,7 @@ async fn put_entitlement(
     let called = called(path)?;
     let caller = &write.caller;
     let new = import::id_of(caller.tenant, &called.source, Entitlement::KIND, &called.external_id);
-    let mut order = write.order(&app, new, &body.bytes)?;
+    let mut envelope = write.envelope(&app, new, &body.bytes)?;
     let told: Told = body.read(&json!({}))?;
     let lookup = Lookup::new(app.log.clone(), caller.tenant);
     let mut faults = Vec::new();
@@ -309,7 +309,7 @@ async fn put_entitlement(
             caller.must(&format!("{}.{}", Entitlement::KIND, command.encode().0))?;
         }
         let creates = state.status == Status::Missing;
-        match app.commands.dispatch_all::<Entitlement>(order.about(id), commands).await {
+        match app.commands.dispatch_all::<Entitlement>(envelope.about(id), commands).await {
             Err(Refused::Rejected(refused)) if creates && attempt < ATTEMPTS && lost::<Entitlement>(&refused) => {}
             outcome => return Ok(upserted(&outcome?, Entitlement::PLURAL)),
         }
@@ -357,8 +357,8 @@ async fn revoke(State(app): State<App>, Path(path): Called, write: Write, body: 
     write.caller.must("entitlement.revoke")?;
     let called = called(path)?;
     let id = find::<Entitlement>(&app, &write.caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
-    let order = write.order(&app, id, &body.bytes)?;
+    let envelope = write.envelope(&app, id, &body.bytes)?;
     let Why { reason } = body.read(&json!({}))?;
-    let accepted = app.commands.dispatch::<Entitlement>(&order, Command::Revoke { reason }).await?;
+    let accepted = app.commands.dispatch::<Entitlement>(&envelope, Command::Revoke { reason }).await?;
     Ok(answer(&accepted, None))
 }

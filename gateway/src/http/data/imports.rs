@@ -158,9 +158,9 @@ async fn start(app: &App, write: &Write, import: Id, form: Multipart) -> Result<
     };
     // The digest of what is asked stands for the body, which is too large to be kept.
     let said = serde_json::to_vec(&start).map_err(|error| Problem::broken(&error))?;
-    let order = write.order(app, import, &said)?.through(Via::Import);
+    let envelope = write.envelope(app, import, &said)?.through(Via::Import);
     store::describe(&app.pool, tenant, import, &uploaded).await?;
-    Ok(app.commands.dispatch::<Import>(&order, Command::Start(start)).await?)
+    Ok(app.commands.dispatch::<Import>(&envelope, Command::Start(start)).await?)
 }
 
 /// Reads the form; the file goes straight into the database.
@@ -310,8 +310,8 @@ async fn resume(State(app): State<App>, Path(id): Path<String>, write: Write, bo
         let detail = "The file is no longer kept: import it again, what is there already is passed over.";
         return Err(Problem::new(StatusCode::GONE, "import_file_gone", detail));
     }
-    let order = write.order(&app, id, &bytes)?.through(Via::Import);
-    let accepted = app.commands.dispatch::<Import>(&order, Command::Start(start)).await?;
+    let envelope = write.envelope(&app, id, &bytes)?.through(Via::Import);
+    let accepted = app.commands.dispatch::<Import>(&envelope, Command::Start(start)).await?;
     if !write.dry_run {
         set_to_work(&app, caller.tenant, id).await?;
     }

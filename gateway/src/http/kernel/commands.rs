@@ -169,9 +169,9 @@ async fn carry_out(
         }
     };
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
-    let order = write.order(app, id, &body.bytes)?;
+    let envelope = write.envelope(app, id, &body.bytes)?;
     let (known_as, deprecated) = (command.known_as(id), command.deprecated());
-    let mut accepted = app.commands.dispatch_any(&order, command).await?;
+    let mut accepted = app.commands.dispatch_any(&envelope, command).await?;
     if accepted.id == id {
         accepted.id = known_as;
     }

@@ -1,6 +1,6 @@
 //! What is wrong with a body, all of it: what does not decode, and what would be refused of the rest.
 
-use commands::{AnyCommand, Order, Refused, Undecoded};
+use commands::{AnyCommand, Envelope, Refused, Undecoded};
 use domain::{Class, FieldError, Id, Via};
 
 use crate::http::kernel::write::Write;
@@ -14,9 +14,9 @@ pub(in crate::http) async fn of_command(app: &App, write: &Write, id: Id, undeco
         Some(command) => {
             let caller = &write.caller;
             let id = command.id_for_new(caller.tenant).unwrap_or(id);
-            let order = Order::new(caller.tenant, id, caller.actor.clone(), Via::Api, app.now());
-            let order = Order { authority: caller.authority.clone(), dry_run: true, ..order };
-            app.commands.dispatch_any(&order, command).await.err()
+            let envelope = Envelope::new(caller.tenant, id, caller.actor.clone(), Via::Api, app.now());
+            let envelope = Envelope { authority: caller.authority.clone(), dry_run: true, ..envelope };
+            app.commands.dispatch_any(&envelope, command).await.err()
         }
         None => None,
     };

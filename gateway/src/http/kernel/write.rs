@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use commands::{Accepted, Order, Refused};
+use commands::{Accepted, Envelope, Refused};
 use domain::{
     Authority, Id, Time, Via,
     kernel::{aggregate::Deprecated, reference::Redirected},
@@ -98,25 +98,25 @@ impl Write {
 
     /// The order that it gives for the record `id`; nobody carries out another one with its Idempotency-Key until this one
     /// is dropped. `body` is what the key stands for besides method and path.
-    pub(in crate::http) fn order<'a>(&self, app: &'a App, id: Id, body: &[u8]) -> Result<Turn<'a>, Problem> {
-        let mut order = Order::new(self.caller.tenant, id, self.caller.actor.clone(), Via::Api, app.now());
-        order.authority = self.caller.authority.clone();
-        order.dry_run = self.dry_run;
+    pub(in crate::http) fn envelope<'a>(&self, app: &'a App, id: Id, body: &[u8]) -> Result<Turn<'a>, Problem> {
+        let mut envelope = Envelope::new(self.caller.tenant, id, self.caller.actor.clone(), Via::Api, app.now());
+        envelope.authority = self.caller.authority.clone();
+        envelope.dry_run = self.dry_run;
         let key = self.idempotency(body)?;
         // A rehearsal leaves the key to the request that is meant.
         if let Some((command_id, fingerprint)) = key.filter(|_| !self.dry_run) {
-            order.command_id = command_id;
-            order.fingerprint = fingerprint;
-            order.remember = true;
+            envelope.command_id = command_id;
+            envelope.fingerprint = fingerprint;
+            envelope.remember = true;
         }
         match self.if_match()? {
             None => {}
-            Some(Tag::Any) => order.must_exist = true,
-            Some(Tag::Version(version)) => order.expected = Some(version),
+            Some(Tag::Any) => envelope.must_exist = true,
+            Some(Tag::Version(version)) => envelope.expected = Some(version),
         }
         match text(&self.headers, "if-none-match")? {
             None => {}
-            Some("*") => order.must_be_new = true,
+            Some("*") => envelope.must_be_new = true,
             Some(_) => {
                 return Err(Problem::bad_request("if_none_match_invalid", "If-None-Match takes * on a write."));
             }
@@ -128,13 +128,13 @@ impl Write {
                 Problem::bad_request("occurred_at_invalid", detail)
             };
             let at: Time = at.parse().map_err(|_| invalid())?;
-            if at > order.now {
+            if at > envelope.now {
                 return Err(invalid());
             }
-            order.occurred_at = Some(at);
+            envelope.occurred_at = Some(at);
         }
-        let in_flight = InFlight::enter(app, &order)?;
-        Ok(Turn { order, _in_flight: in_flight })
+        let in_flight = InFlight::enter(app, &envelope)?;
+        Ok(Turn { envelope, _in_flight: in_flight })
     }
 
     /// The command id and digest that the request's Idempotency-Key stands for.
@@ -155,40 +155,40 @@ impl Write {
 
 /// An order whose turn it is.
 pub(in crate::http) struct Turn<'a> {
-    order: Order,
+    envelope: Envelope,
     _in_flight: Option<InFlight<'a>>,
 }
 
 impl Deref for Turn<'_> {
-    type Target = Order;
+    type Target = Envelope;
 
-    fn deref(&self) -> &Order {
-        &self.order
+    fn deref(&self) -> &Envelope {
+        &self.envelope
     }
 }
 
 impl Turn<'_> {
     /// The same for another record.
-    pub(in crate::http) fn about(&mut self, id: Id) -> &Order {
-        self.order.id = id;
-        &self.order
+    pub(in crate::http) fn about(&mut self, id: Id) -> &Envelope {
+        self.envelope.id = id;
+        &self.envelope
     }
 
     /// Deskfold itself asks.
     pub(in crate::http) fn by_deskfold(&mut self) {
-        self.order.actor = SYSTEM;
-        self.order.authority = Authority::full();
+        self.envelope.actor = SYSTEM;
+        self.envelope.authority = Authority::full();
     }
 
     /// The same, as another system tells it.
     pub(in crate::http) fn told_from_outside(mut self) -> Self {
-        self.order.from_outside = true;
+        self.envelope.from_outside = true;
         self
     }
 
     /// The same through another channel.
     pub(in crate::http) fn through(mut self, via: Via) -> Self {
-        self.order.via = via;
+        self.envelope.via = via;
         self
     }
 }
@@ -197,12 +197,12 @@ impl Turn<'_> {
 struct InFlight<'a>(&'a App, Uuid);
 
 impl<'a> InFlight<'a> {
-    fn enter(app: &'a App, order: &Order) -> Result<Option<InFlight<'a>>, Problem> {
-        if !order.remember {
+    fn enter(app: &'a App, envelope: &Envelope) -> Result<Option<InFlight<'a>>, Problem> {
+        if !envelope.remember {
             return Ok(None);
         }
-        if app.in_flight.lock().insert(order.command_id) {
-            return Ok(Some(InFlight(app, order.command_id)));
+        if app.in_flight.lock().insert(envelope.command_id) {
+            return Ok(Some(InFlight(app, envelope.command_id)));
         }
         let detail = "The first request with this Idempotency-Key is still being carried out. Try again.";
         Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_flight", detail).retry_after(1))

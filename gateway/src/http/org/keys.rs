@@ -56,10 +56,10 @@ struct Issued<'a> {
 
 async fn issue(State(app): State<App>, write: Write, body: Body) -> Result<Response, Problem> {
     write.caller.must("api_key.issue")?;
-    let order = write.order(&app, app.new_id(), &body.bytes)?;
+    let envelope = write.envelope(&app, app.new_id(), &body.bytes)?;
     let new: New = body.read(&json!({ "name": "key" }))?;
     let user = new.user.unwrap_or_else(|| write.caller.actor.principal());
-    let (secret, accepted) = issue_key(&app.commands, &order, &new.name, user, new.role, new.expires_at).await?;
+    let (secret, accepted) = issue_key(&app.commands, &envelope, &new.name, user, new.role, new.expires_at).await?;
     let key = (!accepted.repeated && !write.dry_run).then_some(secret);
     Ok(answer_with(
         &accepted,

@@ -50,11 +50,11 @@ async fn create(State(app): State<App>, write: Write, body: Body) -> Result<Resp
         let detail = "In a tenant that is yet to be made nobody acts for others: leave Deskfold-On-Behalf-Of out.";
         return Err(Problem::bad_request("header_unfit", detail));
     }
-    let mut order = write.order(&app, app.new_id(), &body.bytes)?;
+    let mut envelope = write.envelope(&app, app.new_id(), &body.bytes)?;
     let New { name, admin_email } = body.read(&json!({ "name": "name", "admin_email": "admin@example.com" }))?;
     // In a tenant of its own nobody of this one is known.
-    order.by_deskfold();
-    let founded = bootstrap::found_tenant(&app.commands, &order, &name, &admin_email).await.map_err(in_body)?;
+    envelope.by_deskfold();
+    let founded = bootstrap::found_tenant(&app.commands, &envelope, &name, &admin_email).await.map_err(in_body)?;
     let bootstrap::Founded { accepted, admin, key } = founded;
     Ok(answer_with(
         &accepted,

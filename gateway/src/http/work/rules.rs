@@ -6,7 +6,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use commands::{Draft, Order, Over, Unrehearsed};
+use commands::{Draft, Envelope, Over, Unrehearsed};
 use domain::{
     Time, Via,
     kernel::filter::{Condition, FieldKind, Filter, Scalar, Test},
@@ -90,7 +90,7 @@ pub(in crate::http) struct ManyEvents {
 }
 
 /// Who rehearses: whoever may create rules or publish versions of them.
-fn rehearsing(app: &App, caller: &Caller) -> Result<Order, Problem> {
+fn rehearsing(app: &App, caller: &Caller) -> Result<Envelope, Problem> {
     // Rules see what only colleagues may see.
     if caller.is_outside() {
         return Err(Problem::forbidden("rule.create"));
@@ -98,8 +98,8 @@ fn rehearsing(app: &App, caller: &Caller) -> Result<Order, Problem> {
     if !caller.may("rule.publish") {
         caller.must("rule.create")?;
     }
-    let order = Order::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now());
-    Ok(Order { authority: caller.authority.clone(), ..order })
+    let envelope = Envelope::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now());
+    Ok(Envelope { authority: caller.authority.clone(), ..envelope })
 }
 
 async fn dry_run(
@@ -108,11 +108,11 @@ async fn dry_run(
     Params(Nothing {}): Params<Nothing>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let order = rehearsing(&app, &caller)?;
+    let envelope = rehearsing(&app, &caller)?;
     let like = json!({ "draft": { "trigger": "", "definition": commands::example("rule", "publish") }, "position": 1 });
     let OneEvent { draft, position } = body.read(&like)?;
     let trigger = draft.trigger.clone();
-    let done = app.commands.dry_run(&order, draft, position).await;
+    let done = app.commands.dry_run(&envelope, draft, position).await;
     let done = done.map_err(|error| below_draft(error, &trigger))?;
     Ok(Json(done).into_response())
 }
@@ -123,7 +123,7 @@ async fn backtest(
     Params(Nothing {}): Params<Nothing>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let order = rehearsing(&app, &caller)?;
+    let envelope = rehearsing(&app, &caller)?;
     let like = json!({ "draft": { "trigger": "", "definition": commands::example("rule", "publish") } });
     let ManyEvents { draft, from, to, after, until, limit, cursor } = body.read(&like)?;
     let trigger = draft.trigger.clone();
@@ -139,13 +139,13 @@ async fn backtest(
     let over = Over {
         after: low,
         until: high,
-        end: to.map_or(order.now, |to| to.min(order.now)),
+        end: to.map_or(envelope.now, |to| to.min(envelope.now)),
         beyond: cursor.unwrap_or(0),
         limit: usize::try_from(limit).unwrap_or_default(),
     };
     // It goes through memory and takes a core: one after the other.
     let _turn = app.rehearsals.acquire().await.map_err(|error| Problem::broken(&error))?;
-    let done = app.commands.backtest(&order, draft, over).await;
+    let done = app.commands.backtest(&envelope, draft, over).await;
     let done = done.map_err(|error| below_draft(error, &trigger))?;
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, high.into());

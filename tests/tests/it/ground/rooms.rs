@@ -147,6 +147,49 @@ fn contexts_import_only_those_they_may() {
     assert!(may.keys().filter(|context| seen.contains(**context)).count() > 5, "{seen:?}");
 }
 
+/// In the crates that carry, no file imports one that imports it, on whatever way round.
+#[test]
+fn modules_do_not_import_one_another_in_a_circle() {
+    for room in ["eventstore", "commands"] {
+        let folder = format!("{room}/src");
+        let of_room = |path: &&PathBuf| path.starts_with(&folder) && has_extension(path, "rs");
+        let mut sources: BTreeMap<String, String> = files()
+            .iter()
+            .filter(of_room)
+            .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(path)))
+            .collect();
+        // What the root exports stands for the module that it comes from.
+        let root = sources.remove("lib").expect("the root of the crate");
+        let mut homes: BTreeMap<String, String> = BTreeMap::new();
+        for exported in root.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            let Some((module, names)) = exported.split_once("::") else { continue };
+            let words = names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+            homes.extend(words.map(|word| (word.to_owned(), module.to_owned())));
+        }
+        let imports: BTreeMap<&str, BTreeSet<String>> = sources
+            .iter()
+            .map(|(name, text)| {
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let named = imported(code, "crate::").into_iter();
+                let modules = named.map(|word| homes.get(&word).cloned().unwrap_or(word));
+                (name.as_str(), modules.filter(|module| sources.contains_key(module) && module != name).collect())
+            })
+            .collect();
+        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 10, "this test reads nothing of {room}");
+        for module in imports.keys() {
+            let (mut reached, mut next) = (BTreeSet::new(), vec![*module]);
+            while let Some(importing) = next.pop() {
+                for other in &imports[importing] {
+                    assert!(other != module, "{room}: {module} imports {importing}, which imports {module}");
+                    if reached.insert(other) {
+                        next.push(other);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The first parts of the paths behind a prefix, in `use` trees and elsewhere.
 fn imported(code: &str, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
