@@ -241,7 +241,12 @@ async fn process_to_be_killed() {
 #[tokio::test]
 async fn a_killed_process_leaves_no_cluster_behind() {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "postgres::process_to_be_killed"])
+        .args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            concat!(module_path!(), "::process_to_be_killed").split_once("::").unwrap().1,
+        ])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
