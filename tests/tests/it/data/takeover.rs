@@ -186,7 +186,7 @@ async fn everything_is_served(client: &Client, pool: &PgPool, tenant: &str) {
                 }
             }
         }
-        for (id, first, last, events, is_deleted) in some(streams(pool, tenant, &list).await, 10) {
+        for (id, first, last, events, is_deleted) in some(streams(pool, tenant, list).await, 10) {
             let path = format!("{path}/{id}");
             let told = told(pool, tenant, &format!("{}-{id}", list.read)).await;
             assert_eq!(history(client, &path).await, told, "{path}/history");
@@ -236,10 +236,10 @@ fn changes() -> Vec<(&'static str, Value)> {
 /// Old records go on: of each kind some record takes a command, and none breaks.
 async fn old_records_take_commands(client: &Client, pool: &PgPool, tenant: &str) -> BTreeSet<&'static str> {
     let mut refused = BTreeSet::new();
-    for list in lists().into_iter().filter(|list| list.single) {
+    for list in lists().filter(|list| list.single) {
         let kind = catalogue::kind(list.read).unwrap();
         let mut taken = false;
-        let mut streams = streams(pool, tenant, &list).await;
+        let mut streams = streams(pool, tenant, list).await;
         streams.retain(|(.., is_deleted)| !is_deleted);
         let streams = some(streams, 12);
         if streams.is_empty() {
@@ -352,7 +352,7 @@ async fn nobody_is_told_half_of_a_desk_while_it_is_taken_over() {
             if !list.listed {
                 paths.clear();
             }
-            for (id, _, last, ..) in some(streams(&database.pool, &tenant, &list).await, 3) {
+            for (id, _, last, ..) in some(streams(&database.pool, &tenant, list).await, 3) {
                 let path = format!("/v1/{}/{id}", list.path);
                 paths.extend([format!("{path}?as_of={last}"), format!("{path}/feed"), path]);
             }
