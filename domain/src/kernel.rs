@@ -25,5 +25,6 @@ pub(crate) mod rejection;
 pub(crate) mod said;
 pub(crate) mod schema;
 pub mod snapshot;
+pub(crate) mod sorted;
 pub mod text;
 pub mod valid;

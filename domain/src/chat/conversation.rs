@@ -14,7 +14,7 @@ use crate::{
     },
     crm::contact::{Contact, Identity},
     desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
-    kernel::{named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said},
+    kernel::{named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted},
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
 
@@ -438,10 +438,13 @@ pub struct Conversation {
     /// Whom it is with, as far as known.
     pub contact: Option<Id>,
     started: Option<Box<New>>,
+    #[serde(deserialize_with = "sorted::map")]
     messages: BTreeMap<Id, usize>,
     /// Digests of what they say: an id that comes again with other words is no repetition.
     said: Said,
+    #[serde(deserialize_with = "sorted::set")]
     external: BTreeSet<String>,
+    #[serde(deserialize_with = "sorted::map")]
     outgoing: BTreeMap<Id, (Delivery, Option<Id>)>,
     labels: BTreeSet<Id>,
     read: BTreeMap<Id, Id>,

@@ -20,7 +20,7 @@ use crate::{
         record::{self, TAG_INVALID, check_tag},
         reference::REFERENCE_UNFIT,
         said::Said,
-        text,
+        sorted, text,
     },
     org::{
         authority::DENIED,
@@ -880,15 +880,19 @@ pub struct Ticket {
     assignee: Option<Id>,
     product: Option<(Id, Id)>,
     snoozed_until: Option<Time>,
+    #[serde(deserialize_with = "sorted::set")]
     messages: BTreeSet<Id>,
     /// Digests of what they say: an id that comes again with other words is no repetition.
     said: Said,
     /// Which colleague wrote those that a colleague wrote.
+    #[serde(deserialize_with = "sorted::map")]
     authors: BTreeMap<Id, Id>,
     /// Those of them that a split moved away: they are still redacted here, where they were written.
     moved: BTreeSet<Id>,
     redacted: BTreeSet<Id>,
+    #[serde(deserialize_with = "sorted::set")]
     external: BTreeSet<String>,
+    #[serde(deserialize_with = "sorted::map")]
     replies: BTreeMap<Id, Delivery>,
     followers: BTreeSet<Id>,
     links: BTreeSet<(Id, LinkKind)>,

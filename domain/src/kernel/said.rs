@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, Rejection};
+use crate::{Id, Rejection, kernel::sorted};
 
 /// Digests of messages by their ids.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Said(BTreeMap<Id, u64>);
+pub(crate) struct Said(#[serde(deserialize_with = "sorted::map")] BTreeMap<Id, u64>);
 
 impl Said {
     /// A message was said, or said again in other words.
