@@ -163,8 +163,6 @@ const fn name(field: &'static str, column: &'static str, kinds: &'static [&'stat
 
 /// Who is responsible for a ticket, a conversation or a task.
 pub const ASSIGNEE: Name = name("assignee_name", "assignee_id", &["user"]);
-/// The category of a product.
-pub const CATEGORY: Name = name("category_name", "category_id", &["product_category"]);
 /// A company.
 pub const COMPANY: Name = name("company_name", "company_id", &["company"]);
 /// A contact.
@@ -176,8 +174,6 @@ pub const ENQUIRY: Name = name("enquiry_name", "enquiry_id", &["enquiry"]);
 /// Whoever holds an entitlement.
 pub const HOLDER: Name =
     Name { by: Some("holder_kind"), ..name("holder_name", "holder_id", &["contact", "company", "user"]) };
-/// The label of a quick reply.
-pub const LABEL: Name = name("label_name", "label_id", &["label"]);
 /// The labels of a conversation.
 pub const LABELS: Name = Name { kind: Tags, ..name("label_names", "label_ids", &["label"]) };
 /// Who owns a record.
@@ -186,8 +182,6 @@ pub const OWNER: Name = name("owner_name", "owner_id", &["user"]);
 pub const PRODUCT: Name = name("product_name", "product_id", &["product"]);
 /// The project of a task.
 pub const PROJECT: Name = name("project_name", "project_id", &["project"]);
-/// A property.
-pub const PROPERTY: Name = name("property_name", "property_id", &["property"]);
 /// Who asks in a ticket.
 pub const REQUESTER: Name =
     Name { by: Some("requester_kind"), ..name("requester_name", "requester_id", &["contact", "user"]) };

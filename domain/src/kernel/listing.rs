@@ -22,6 +22,7 @@ use crate::{
         filter::FieldKind,
         named::{Either, Undecodable},
         record::{Event, Happened, Level, New, Record, Spec, apply_changes},
+        reference::{ANY, COLLEAGUE, REFERENCE, REFUSAL, SAME, USER_OR_TEAM},
         schema::{leaf, referred},
     },
 };
@@ -440,36 +441,49 @@ fn columns<S: Spec>(generator: &mut SchemaGenerator) -> (Vec<Column>, Map<String
     add(Part::Shown, names_of::<S::Shown>(), S::Shown::json_schema(generator));
     add(Part::Common, names_of::<Common>(), Common::json_schema(generator));
     let definitions = generator.definitions().clone();
-    let columns =
-        columns.into_iter().map(|(of, name, schema, required)| column(of, name, schema, required, &definitions));
-    (columns.collect(), definitions)
+    let column = |(of, name, schema, required)| column(S::KIND, of, name, schema, required, &definitions);
+    (columns.into_iter().map(column).collect(), definitions)
 }
 
-fn column(of: Part, attribute: String, mut schema: Value, required: bool, definitions: &Map<String, Value>) -> Column {
+fn column(
+    own: &str,
+    of: Part,
+    attribute: String,
+    mut schema: Value,
+    required: bool,
+    definitions: &Map<String, Value>,
+) -> Column {
     let default = schema.as_object_mut().and_then(|members| members.remove("default"));
     let hidden = schema.is_null();
     let nullable = !hidden && !required && default.is_none_or(|default| default.is_null()) && schema["type"] != "array";
     if hidden {
         schema = json!({ "type": "object" });
     }
-    let target = schema["x-reference"].as_str().map(ToOwned::to_owned);
+    let refers = schema[REFERENCE].is_string();
+    let target = meant(own, &schema);
     // What it refers to is said by its name; what was recorded before there were bounds is shown all the same.
-    for said in ["x-reference", "x-refusal", "x-minimum", "x-maximum", "minimum", "maximum", "readOnly"] {
+    for said in [REFERENCE, REFUSAL, "x-minimum", "x-maximum", "minimum", "maximum", "readOnly"] {
         schema.as_object_mut().and_then(|members| members.remove(said));
     }
     let mut filtered = Vec::new();
     let kind = kind_of(&schema, definitions);
     let name = match (&target, kind) {
-        (Some(_), Some(FieldKind::Id)) if !attribute.ends_with("_id") => format!("{attribute}_id"),
+        (_, Some(FieldKind::Id)) if refers && !attribute.ends_with("_id") => format!("{attribute}_id"),
         (Some(target), Some(FieldKind::Set)) if !attribute.ends_with("_ids") => format!("{target}_ids"),
         _ => attribute.clone(),
     };
-    if of != Part::Common || kind.is_some() {
-        walk(&schema, definitions, (&name, nullable, target.as_ref()), 0, &mut filtered);
-    }
-    let is_map = |name: &str| ["custom", "shared"].contains(&name);
-    filtered.retain(|_| !is_map(&name));
+    walk(own, &schema, definitions, (&name, nullable, target.as_ref()), 0, &mut filtered);
     Column { name, attribute, of, schema, nullable, target, hidden, kind, filtered }
+}
+
+/// The kind of records that a value refers to, where there is one kind alone.
+fn meant(own: &str, schema: &Value) -> Option<String> {
+    match schema[REFERENCE].as_str()? {
+        COLLEAGUE => Some("user".to_owned()),
+        SAME => Some(own.to_owned()),
+        ANY | USER_OR_TEAM => None,
+        kind => Some(kind.to_owned()),
+    }
 }
 
 /// The kind of a single value or a set, null or behind a reference as it may be.
@@ -485,6 +499,7 @@ fn kind_of(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind
 const MAX_DEPTH: usize = 3;
 
 fn walk(
+    own: &str,
     schema: &Value,
     definitions: &Map<String, Value>,
     (path, nullable, target): (&str, bool, Option<&String>),
@@ -496,19 +511,19 @@ fn walk(
         return;
     }
     for part in schema["anyOf"].as_array().into_iter().chain(schema["allOf"].as_array()).flatten() {
-        walk(part, definitions, (path, nullable, target), depth, filtered);
+        walk(own, part, definitions, (path, nullable, target), depth, filtered);
     }
     if let Some((_, definition)) = referred(schema, definitions) {
-        walk(definition, definitions, (path, nullable, target), depth, filtered);
+        walk(own, definition, definitions, (path, nullable, target), depth, filtered);
     }
     let required = schema["required"].as_array();
     for (name, inner) in schema["properties"].as_object().into_iter().flatten().filter(|_| depth < MAX_DEPTH) {
         let has_value = required.is_some_and(|all| all.iter().any(|one| one == name));
         let has_default = !inner["default"].is_null() || inner["type"] == "array";
-        let target = inner["x-reference"].as_str().map(ToOwned::to_owned);
+        let target = meant(own, inner);
         let inner_path = format!("{path}.{name}");
         let may_lack = nullable || !(has_value || has_default);
-        walk(inner, definitions, (&inner_path, may_lack, target.as_ref()), depth + 1, filtered);
+        walk(own, inner, definitions, (&inner_path, may_lack, target.as_ref()), depth + 1, filtered);
     }
 }
 
@@ -541,4 +556,42 @@ fn names_of<T: DeserializeOwned>() -> &'static [&'static str] {
     // It fails by design, having seen the names.
     drop(T::deserialize(Names(&mut names)));
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::deal;
+
+    #[test]
+    fn what_a_value_refers_to_is_one_kind_or_none() {
+        let of = |target: &str| meant("deal", &json!({ REFERENCE: target }));
+        assert_eq!((of("contact"), of(COLLEAGUE)), (Some("contact".into()), Some("user".into())));
+        assert_eq!((of(SAME), of(ANY), of(USER_OR_TEAM)), (Some("deal".into()), None, None));
+    }
+
+    #[test]
+    fn columns_say_what_attributes_are() {
+        let listing = Listing::of::<deal::Spec>();
+        let column = |name: &str| listing.columns.iter().find(|column| column.name == name).unwrap();
+        let contact = column("contact_id");
+        assert_eq!((contact.attribute.as_str(), contact.target.as_deref()), ("contact", Some("contact")));
+        assert_eq!((contact.called().as_deref(), contact.nullable), (Some("contact_name"), true));
+        assert_eq!((column("name").nullable, column("name").kind), (false, Some(FieldKind::Text)));
+        let filtered: Vec<_> = column("sale").filtered.iter().map(|one| (one.name.as_str(), one.kind)).collect();
+        let expected = [
+            ("sale.contacts", FieldKind::Set),
+            ("sale.price.amount", FieldKind::Decimal),
+            ("sale.price.currency", FieldKind::Word),
+            ("sale.property", FieldKind::Id),
+        ];
+        assert_eq!(filtered, expected);
+        let names: Vec<_> = listing.columns.iter().take(4).map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["name", "pipeline", "amount", "contact_id"], "as they are declared");
+        let renamed: Vec<_> = listing.renamings().collect();
+        assert!(
+            renamed.contains(&("contact", "contact_id")) && renamed.contains(&("owner", "owner_id")),
+            "{renamed:?}"
+        );
+    }
 }
