@@ -15,7 +15,7 @@ pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
-pub use kernel::described::migration;
+pub use kernel::described::{comments, migration};
 pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, decode};
 pub use kernel::list::{
     Column, Count, DEFAULT_LIMIT, List, ListError, ListRequest, Listed, MAX_LIMIT, Page, Record, Sort, columns_of,

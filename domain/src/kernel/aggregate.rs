@@ -209,6 +209,10 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
         (format!("{}.{name}", Self::KIND), data)
     }
 
+    /// Proves in tests what all kinds of its sort do.
+    #[cfg(test)]
+    fn prove() {}
+
     /// The list that follows from its description, where it has one.
     fn listing() -> Option<&'static Listing> {
         None

@@ -863,6 +863,11 @@ impl<S: Spec> Aggregate for Record<S> {
         (!S::RICH).then(Listing::of::<S>)
     }
 
+    #[cfg(test)]
+    fn prove() {
+        tests::does_what_every_record_does::<S>();
+    }
+
     fn decide(&self, command: Command<S>, ctx: &Ctx<'_>) -> Decision<Event<S>> {
         match command {
             Either::Common(command) => self.decide_common(command, ctx),

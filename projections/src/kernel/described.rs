@@ -237,7 +237,27 @@ pub fn migration(listing: &Listing) -> String {
     if listing.version == 1 {
         sql += &format!("\ncreate view read_{} as select * from {table};\n", listing.name);
     }
-    sql
+    let schema = (listing.schema)(&mut schemars::SchemaGenerator::default()).to_value();
+    sql + &comments(listing.name, &table, &schema)
+}
+
+/// What says of a table and its columns what they are: the descriptions in the schema of its rows.
+pub fn comments(name: &str, table: &str, schema: &Value) -> String {
+    let quoted = |text: &Value| text.as_str().unwrap_or_default().replace('\'', "''").replace('\n', " ");
+    let mut said = format!("\ncomment on table {table} is '{}';\n", quoted(&schema["description"]));
+    let kept = [
+        ("tenant_id", "Whose it is."),
+        ("id", "Its id."),
+        ("version", "Version of the last event in it, within its stream."),
+        ("position", "Position of the last event in it, in the log."),
+    ];
+    for (column, text) in kept {
+        said += &format!("comment on column {table}.{column} is '{text}';\n");
+    }
+    for (column, property) in schema["properties"].as_object().into_iter().flatten() {
+        said += &format!("comment on column {table}.{column} is '{}';\n", quoted(&property["description"]));
+    }
+    said + &format!("select read_model_describe('read_{name}', '{table}');\n")
 }
 
 #[cfg(test)]

@@ -692,39 +692,20 @@ async fn one_record_shows_as_in_its_list() {
 fn comments(before: &str) -> String {
     let mut new = String::new();
     for model in projections::models() {
-        {
-            let table = model.table();
-            let mut said = String::new();
-            let schema = model.schema();
-            let quoted = |text: &Value| text.as_str().unwrap().replace('\'', "''").replace('\n', " ");
-            said += &format!("\ncomment on table {table} is '{}';\n", quoted(&schema["description"]));
-            let kept = [
-                ("tenant_id", "Whose it is."),
-                ("id", "Its id."),
-                ("version", "Version of the last event in it, within its stream."),
-                ("position", "Position of the last event in it, in the log."),
-            ];
-            for (column, text) in kept {
-                said += &format!("comment on column {table}.{column} is '{text}';\n");
-            }
-            for (column, property) in schema["properties"].as_object().unwrap() {
-                let text = quoted(&property["description"]);
-                said += &format!("comment on column {table}.{column} is '{text}';\n");
-            }
-            said += &format!("select read_model_describe('read_{}', '{table}');\n", model.name());
-            if before.contains(&format!("comment on table {table} is ")) {
-                // A column that every version of the table was given later is explained where it was.
-                let later = |line: &str| {
-                    let column = line.strip_prefix(&format!("comment on column {table}."))?.strip_suffix(';')?;
-                    let (column, text) = column.split_once(" is ")?;
-                    Some(before.contains(&format!("('{}', '{column}', {text})", model.name())))
-                };
-                let known = |line: &str| before.contains(line) || later(line) == Some(true);
-                let strange = said.lines().find(|line| !known(line));
-                assert_eq!(strange, None, "{table} is explained otherwise, but it is released: raise VERSION");
-            } else {
-                new += &said;
-            }
+        let table = model.table();
+        let said = projections::comments(model.name(), &table, &model.schema());
+        if before.contains(&format!("comment on table {table} is ")) {
+            // A column that every version of the table was given later is explained where it was.
+            let later = |line: &str| {
+                let column = line.strip_prefix(&format!("comment on column {table}."))?.strip_suffix(';')?;
+                let (column, text) = column.split_once(" is ")?;
+                Some(before.contains(&format!("('{}', '{column}', {text})", model.name())))
+            };
+            let known = |line: &str| before.contains(line) || later(line) == Some(true);
+            let strange = said.lines().find(|line| !known(line));
+            assert_eq!(strange, None, "{table} is explained otherwise, but it is released: raise VERSION");
+        } else {
+            new += &said;
         }
     }
     let head = "-- What each read model and each of its columns is, for those who come with SQL; the older ones are explained before.\n";
@@ -735,17 +716,12 @@ fn comments(before: &str) -> String {
 #[tokio::test]
 async fn every_column_is_explained() {
     let migrations = crate::harness::root().join("migrations");
-    let read = |name: &str| std::fs::read_to_string(migrations.join(name)).unwrap();
     // A released migration never changes: what comes later is explained in a file of its own.
-    let before = [
-        "20261121000220_read_comments.sql",
-        "20261121000299_read_comments.sql",
-        "20261122000299_read_comments.sql",
-        "20261127000900_read_text.sql",
-        "20261127000999_read_comments.sql",
-    ];
-    let before = before.map(read).concat();
     let path = migrations.join("20261128000999_read_comments.sql");
+    let mut others: Vec<_> = std::fs::read_dir(&migrations).unwrap().map(|file| file.unwrap().path()).collect();
+    others.retain(|other| *other != path);
+    others.sort();
+    let before: String = others.iter().map(|other| std::fs::read_to_string(other).unwrap()).collect();
     let comments = comments(&before);
     if std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write") && !comments.is_empty() {
         std::fs::write(&path, &comments).unwrap();
@@ -808,6 +784,7 @@ async fn the_table_of_every_described_kind_is_the_one_that_its_description_makes
         }
         // Anew, beside the one that there is.
         let statements = migration.replace(&format!("{table} "), &format!("described.{table} "));
+        let statements = statements.split("\ncomment on").next().unwrap();
         let statements = statements.split("\ncreate view").next().unwrap().to_owned();
         let anew = format!("create schema if not exists described;\n{statements}");
         sqlx::raw_sql(AssertSqlSafe(anew)).execute(pool).await.unwrap();
