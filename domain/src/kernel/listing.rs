@@ -172,7 +172,7 @@ impl<S: Spec> JsonSchema for Row<S> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (columns, _) = columns::<S>(generator);
+        let columns = columns::<S>(generator);
         let shown = columns.into_iter().filter(|column| !column.hidden);
         object(S::ABOUT, shown.map(|column| (column.name, column.schema, column.nullable)))
     }
@@ -212,7 +212,7 @@ impl<S: Spec> JsonSchema for View<S> {
             kept("version", whole.clone(), "How many events it has had, less one."),
             kept("position", whole, "The position of the last of them."),
         ];
-        for column in columns::<S>(generator).0 {
+        for column in columns::<S>(generator) {
             if let Some(name) = column.called() {
                 let about = format!("Name of the {}.", column.base().replace('_', " "));
                 members.push((name, json!({ "type": ["string", "null"], "description": about }), true));
@@ -347,7 +347,7 @@ impl Listing {
         static KNOWN: Mutex<BTreeMap<&'static str, &'static Listing>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.entry(S::KIND).or_insert_with(|| {
-            let columns = columns::<S>(&mut SchemaGenerator::default()).0;
+            let columns = columns::<S>(&mut SchemaGenerator::default());
             Box::leak(Box::new(Listing {
                 kind: S::KIND,
                 plural: S::PLURAL,
@@ -418,8 +418,8 @@ fn fold<S: Spec>(
     Ok(row.map(|row| row as AnyRow))
 }
 
-/// The columns of a kind's list, and the definitions of what they refer to.
-fn columns<S: Spec>(generator: &mut SchemaGenerator) -> (Vec<Column>, Map<String, Value>) {
+/// The columns of a kind's list; the definitions of what they refer to are left in the generator.
+fn columns<S: Spec>(generator: &mut SchemaGenerator) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut add = |of: Part, names: &[&str], schema: Schema| {
         let schema = schema.to_value();
@@ -440,9 +440,9 @@ fn columns<S: Spec>(generator: &mut SchemaGenerator) -> (Vec<Column>, Map<String
     }
     add(Part::Shown, names_of::<S::Shown>(), S::Shown::json_schema(generator));
     add(Part::Common, names_of::<Common>(), Common::json_schema(generator));
-    let definitions = generator.definitions().clone();
-    let column = |(of, name, schema, required)| column(S::KIND, of, name, schema, required, &definitions);
-    (columns.into_iter().map(column).collect(), definitions)
+    let definitions = generator.definitions();
+    let column = |(of, name, schema, required)| column(S::KIND, of, name, schema, required, definitions);
+    columns.into_iter().map(column).collect()
 }
 
 fn column(

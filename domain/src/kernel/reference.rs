@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Class, Ctx, Decision, Facts, Id, Need, Rejection, all,
     catalogue::{self, Kind},
-    kernel::{aggregate::AnyState, custom, named::Named},
+    kernel::{aggregate::AnyState, custom, named::Named, schema::resolved},
     must,
     org::{field::Field, role::Role, user::User},
 };
@@ -119,12 +119,6 @@ pub fn places(schema: &Value, definitions: &Map<String, Value>) -> Vec<Place> {
 fn is_list(schema: &Value) -> bool {
     let is = |kind: &Value| kind == "array";
     is(&schema["type"]) || schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(is))
-}
-
-/// What a schema says once its reference has been followed.
-fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
-    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-    name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
 /// Shows every schema below this one with the way to it, until `stop` says that it has seen enough of one.

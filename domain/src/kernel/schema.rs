@@ -10,6 +10,11 @@ pub(crate) fn referred<'a>(schema: &'a Value, definitions: &'a Map<String, Value
     Some((name, definitions.get(name)?))
 }
 
+/// What a schema says once its reference has been followed.
+pub(crate) fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
+    referred(schema, definitions).map_or(schema, |(_, definition)| definition)
+}
+
 /// Its kind, if it is a single value or a set of them.
 pub(crate) fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
     let types: Vec<&str> = match &schema["type"] {
@@ -30,14 +35,11 @@ pub(crate) fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<F
         (["string"], Some("word")) => Some(FieldKind::Word),
         (["string"], _) if !pattern.is_empty() || schema["enum"].is_array() => Some(FieldKind::Word),
         (["string"], _) => Some(FieldKind::Text),
-        (["array"], _) => {
-            let items = referred(&schema["items"], definitions).map_or(&schema["items"], |(_, items)| items);
-            match leaf(items, definitions) {
-                Some(FieldKind::Text) => Some(FieldKind::Tags),
-                Some(FieldKind::Word | FieldKind::Id) => Some(FieldKind::Set),
-                _ => None,
-            }
-        }
+        (["array"], _) => match leaf(resolved(&schema["items"], definitions), definitions) {
+            Some(FieldKind::Text) => Some(FieldKind::Tags),
+            Some(FieldKind::Word | FieldKind::Id) => Some(FieldKind::Set),
+            _ => None,
+        },
         // An enum whose variants are described one by one.
         _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().all(|one| one["const"].is_string())) => {
             Some(FieldKind::Word)

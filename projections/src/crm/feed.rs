@@ -10,7 +10,10 @@ mod page;
 mod spans;
 mod summary;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use domain::{Actor, ActorKind, Id, Metadata, Time, Via, catalogue, kernel::reference::Subject};
 use eventstore::Recorded;
@@ -639,37 +642,16 @@ fn is_internal(event_type: &str, data: &Value) -> bool {
 impl ReadModel for Feed {
     const NAME: &'static str = "feed";
     const VERSION: i32 = 2;
-    const KINDS: &'static [&'static str] = &[
-        "contact",
-        "company",
-        "property",
-        "enquiry",
-        "deal",
-        "order",
-        "ticket",
-        "lead",
-        "project",
-        "task",
-        "conversation",
-        "call",
-        "offer",
-        "comment",
-        "activity",
-        "relation",
-        "entitlement",
-        // For their names alone.
-        "user",
-        "team",
-        "role",
-        "rule",
-        "product",
-        "product_category",
-        "label",
-        "quick_reply",
-        "api_key",
-    ];
+    /// For their names alone, besides those whose events are entries.
+    const KINDS: &'static [&'static str] =
+        &["user", "team", "role", "rule", "product", "product_category", "label", "quick_reply", "api_key"];
     const FURTHER: &'static [&'static str] = &[ENTRIES, LINKS];
     type Row = Row;
+
+    fn kinds() -> &'static [&'static str] {
+        static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| [KINDS, Feed::KINDS].concat());
+        &ALL
+    }
 
     fn keys(event: &Recorded) -> Keys {
         let Some(record) = record_of(event) else { return Keys::None };

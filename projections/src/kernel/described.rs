@@ -146,7 +146,7 @@ fn columns(listing: &'static Listing) -> Vec<Column> {
             sortable: !filtered.kind.is_set(),
             hides,
             refers: refers(filtered.kind, filtered.target.as_deref()),
-            ..Column::of_kind(&filtered.name, filtered.kind)
+            ..Column::new(&filtered.name, filtered.kind)
         }));
     }
     columns.extend(listing.names.iter().map(Column::called));

@@ -57,11 +57,7 @@ pub struct Column {
 
 impl Column {
     /// A column of this kind.
-    pub(crate) const fn of_kind(name: &'static str, kind: FieldKind) -> Column {
-        Column::new(name, kind)
-    }
-
-    const fn new(name: &'static str, kind: FieldKind) -> Column {
+    pub(crate) const fn new(name: &'static str, kind: FieldKind) -> Column {
         Column { name, kind, nullable: false, sortable: true, hides: false, beside: None, refers: None, names: None }
     }
 
