@@ -236,6 +236,21 @@ pub enum Part {
     Common,
 }
 
+/// The kinds whose lists tell no name or title of a record: what refers to one shows its id alone.
+pub const NAMELESS: &[&str] = &[
+    "activity",
+    "call",
+    "comment",
+    "conversation",
+    "entitlement",
+    "field",
+    "import",
+    "offer",
+    "order",
+    "relation",
+    "rule_run",
+];
+
 /// A column of a list.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -284,8 +299,9 @@ impl Column {
 
     /// The name under which the list tells what the record is called that it refers to.
     pub fn called(&self) -> Option<String> {
-        let refers = self.kind == Some(FieldKind::Id) && self.target.is_some();
-        (refers && self.name.ends_with("_id")).then(|| format!("{}_name", self.base()))
+        let named = self.target.as_deref().is_some_and(|kind| !NAMELESS.contains(&kind));
+        let refers = self.kind == Some(FieldKind::Id) && self.name.ends_with("_id");
+        (named && refers).then(|| format!("{}_name", self.base()))
     }
 }
 

@@ -67,8 +67,8 @@ pub(crate) async fn add(
             }
             continue;
         }
-        let statement =
-            format!("select id, name from {} where tenant_id = $1 and id = any ($2)", registry::listing(target.kind()));
+        let Some((view, title)) = registry::listing(target.kind()) else { continue };
+        let statement = format!("select id, {title} from {view} where tenant_id = $1 and id = any ($2)");
         let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(statement))
             .bind(tenant.to_string())
             .bind(ids.into_iter().collect::<Vec<_>>())

@@ -52,15 +52,17 @@ fn beyond(kind: &str) -> impl Iterator<Item = &'static Beyond> {
 
 /// The read models of all kinds that are described, with their lists.
 pub(crate) fn described(others: &[Registered]) -> Vec<Registered> {
-    let view = |kind: &str| -> Option<String> {
-        let listing = catalogue::kind(kind)?.listing.map(|listing| listing.name);
-        let listed = || others.iter().filter_map(|(_, list)| *list).find(|list| list.lists(kind)).map(|list| list.name);
-        listing.or_else(listed).map(registry::view)
+    let named = |kind: &str| -> Option<(String, &'static str)> {
+        // What is described has a name.
+        let listing = catalogue::kind(kind)?.listing.map(|listing| (listing.name, "name"));
+        let lists = || others.iter().filter_map(|(_, list)| *list).find(|list| list.lists(kind));
+        let (name, title) = listing.or_else(|| lists().and_then(|list| Some((list.name, list.title()?))))?;
+        Some((registry::view(name), title))
     };
     let listings = catalogue::kinds().filter_map(|kind| kind.listing);
     let registered = listings.map(|listing| {
         let model = model(listing);
-        (model, Some(list(listing, model, joins(listing, view))))
+        (model, Some(list(listing, model, &named)))
     });
     registered.collect()
 }
@@ -92,7 +94,10 @@ fn model(listing: &'static Listing) -> &'static Model {
     })
 }
 
-fn list(listing: &'static Listing, model: &'static Model, joins: String) -> &'static List {
+/// Where records of a kind stand, and by which column they are called.
+type Named<'a> = &'a dyn Fn(&str) -> Option<(String, &'static str)>;
+
+fn list(listing: &'static Listing, model: &'static Model, named: Named<'_>) -> &'static List {
     kept(List {
         name: listing.name,
         path: listing.plural,
@@ -119,8 +124,8 @@ fn list(listing: &'static Listing, model: &'static Model, joins: String) -> &'st
         follows: &[],
         shows_merged: &[("id", None)],
         default_sort: kept(vec![order(listing)]).as_slice(),
-        select: kept(select(listing)).as_str(),
-        joins: kept(joins).as_str(),
+        select: kept(select(listing, named)).as_str(),
+        joins: kept(joins(listing, named)).as_str(),
         model,
     })
 }
@@ -161,20 +166,22 @@ fn place(listing: &Listing, name: &str) -> &'static str {
     if follows || name == "custom" { "r" } else { "t" }
 }
 
-fn select(listing: &Listing) -> String {
+fn select(listing: &Listing, named: Named<'_>) -> String {
     let mut parts: Vec<String> = ["id", "version", "position"].map(|name| format!("t.{name}")).into();
     for column in listing.columns.iter().filter(|column| !column.hidden) {
         parts.push(format!("{}.{}", place(listing, &column.name), column.name));
-        parts.extend(column.called().map(|name| format!("\"{}\".name as {name}", column.base())));
+        let title = column.target.as_deref().and_then(named).map(|(_, title)| title);
+        let called = column.called().zip(title);
+        parts.extend(called.map(|(name, title)| format!("\"{}\".{title} as {name}", column.base())));
     }
     parts.extend(beyond(listing.kind).map(|beyond| format!("{} as {}", beyond.sql, beyond.name)));
     parts.join(", ")
 }
 
-fn joins(listing: &Listing, view: impl Fn(&str) -> Option<String>) -> String {
-    let named = listing.columns.iter().filter(|column| column.called().is_some());
-    let joins = named.filter_map(|column| {
-        let view = view(column.target.as_deref()?)?;
+fn joins(listing: &Listing, named: Named<'_>) -> String {
+    let called = listing.columns.iter().filter(|column| column.called().is_some());
+    let joins = called.filter_map(|column| {
+        let (view, _) = named(column.target.as_deref()?)?;
         let (alias, place) = (column.base(), place(listing, &column.name));
         Some(format!(
             "left join {view} \"{alias}\" on \"{alias}\".tenant_id = t.tenant_id and \"{alias}\".id = {place}.{}",

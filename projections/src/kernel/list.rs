@@ -317,8 +317,14 @@ impl List {
         name.and_then(|name| generator.definitions().get(name)).cloned().unwrap_or_else(|| schema.to_value())
     }
 
+    /// The column that says what a record is called.
+    pub fn title(&self) -> Option<&'static str> {
+        let known = |name: &str| self.columns.iter().any(|column| column.name == name);
+        ["name", "title"].into_iter().find(|name| known(name))
+    }
+
     /// Whether it is the list of this kind of records.
-    pub(crate) fn lists(&self, kind: &str) -> bool {
+    pub fn lists(&self, kind: &str) -> bool {
         let plural = domain::catalogue::kind(kind).map(|kind| kind.plural);
         self.listed && self.read == kind && plural == Some(self.path)
     }

@@ -553,6 +553,9 @@ async fn fill_together(builders: &mut [Builder], log: &Log) -> Result<(), Error>
     Ok(())
 }
 
+/// How soon a lock is asked for again that nobody keeps for long.
+const SOON: Duration = Duration::from_millis(20);
+
 /// A connection of its own that holds the lock of the read model's builders; `None` when somebody else has it.
 async fn locked(model: &Model, log: &Log) -> Result<Option<PgConnection>, Error> {
     let mut connection = PgConnection::connect_with(&log.pool().connect_options()).await?;
@@ -658,8 +661,16 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
 /// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is
 /// held still for a moment at the end.
 pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Difference>, Error> {
-    let Some(mut connection) = locked(model, log).await? else {
-        return Err(Error::Invalid(format!("{} is being rebuilt", model.name)));
+    let mut connection = loop {
+        if let Some(connection) = locked(model, log).await? {
+            break connection;
+        }
+        let mut asking = log.pool().acquire().await?;
+        if Generation::building(&mut asking, model.name, model.version).await?.is_some() {
+            return Err(Error::Invalid(format!("{} is being rebuilt", model.name)));
+        }
+        // Somebody has just done with it, looks whether there is anything to build, or compares too.
+        tokio::time::sleep(SOON).await;
     };
     let serving = {
         let mut transaction = connection.begin().await?;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, kernel::model::Model, lists as every};
+use crate::{Error, List, kernel::model::Model, lists as every};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -91,22 +91,22 @@ impl Generation {
     }
 }
 
-/// The view that lists the records of a kind.
-pub(crate) fn listing(kind: &str) -> &'static str {
-    lists().get(kind).map_or("", |(_, view)| view)
+/// The view that lists the records of a kind, and the column that says what one is called.
+pub(crate) fn listing(kind: &str) -> Option<(&'static str, &'static str)> {
+    lists().get(kind).and_then(|(list, view)| Some((view.as_str(), list.title()?)))
 }
 
 /// The read models that list the records of some kind.
 pub(crate) fn listings() -> impl Iterator<Item = &'static Model> {
-    lists().values().map(|(model, _)| *model)
+    lists().values().map(|(list, _)| list.model)
 }
 
-/// By kind of record, the read model that lists it, and its view.
-fn lists() -> &'static HashMap<&'static str, (&'static Model, String)> {
-    type Lists = HashMap<&'static str, (&'static Model, String)>;
+/// By kind of record, its list, and the view that everybody queries.
+fn lists() -> &'static HashMap<&'static str, (&'static List, String)> {
+    type Lists = HashMap<&'static str, (&'static List, String)>;
     static LISTS: LazyLock<Lists> = LazyLock::new(|| {
         let of_kinds = every().filter(|list| list.lists(list.read));
-        of_kinds.map(|list| (list.read, (list.model, view(list.name)))).collect()
+        of_kinds.map(|list| (list.read, (list, view(list.name)))).collect()
     });
     &LISTS
 }

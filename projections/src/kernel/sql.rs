@@ -168,9 +168,11 @@ impl Sql {
         }
         let merges = domain::kernel::merging::KINDS.contains(&kind);
         self.push("t.").push(name.column).push(if name.kind.is_set() { " && array(" } else { " = any (array(" });
-        self.push("with called as (select n.id from ").push(registry::listing(kind)).push(" n where n.tenant_id = ");
+        // Only kinds whose records have names are named: see `NAMELESS`.
+        let (view, title) = registry::listing(kind).unwrap_or_default();
+        self.push("with called as (select n.id from ").push(view).push(" n where n.tenant_id = ");
         self.again(0).push(if merges { " and n.merged_into is null and " } else { " and " });
-        self.test("n.name", FieldKind::Text, test).push(") select id from called");
+        self.test(&format!("n.{title}"), FieldKind::Text, test).push(") select id from called");
         if merges {
             self.push(" union all select x.record_id from read_redirects x where x.tenant_id = ").again(0);
             self.push(" and x.kind = '").push(kind).push("' and x.into_id is not null and ");

@@ -7,6 +7,7 @@ use domain::{
     kernel::{
         custom::{Definition, Definitions, FieldType},
         filter::{FieldKind, Fields as _, Filter, Scalar},
+        listing::NAMELESS,
     },
     work::automation::{CustomTypes, Vocabulary},
 };
@@ -800,5 +801,16 @@ async fn the_table_of_every_described_kind_is_the_one_that_its_description_makes
             columns.into_iter().collect()
         };
         assert_eq!(columns(table.clone()).await, columns(format!("described.{table}")).await, "{table}");
+    }
+}
+
+/// What refers to a record tells its name, unless records of its kind have none.
+#[test]
+fn every_kind_has_a_name_or_a_title_or_is_known_to_have_none() {
+    for kind in catalogue::kinds() {
+        let list = projections::lists().find(|list| list.lists(kind.name));
+        // The name in an order is that of whoever ordered.
+        let named = list.is_some_and(|list| list.title().is_some()) && kind.name != "order";
+        assert_ne!(named, NAMELESS.contains(&kind.name), "{}: see domain/src/kernel/listing.rs", kind.name);
     }
 }
