@@ -6,8 +6,8 @@ use bytes::Bytes;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     kernel::{
-        aggregate::{AnyState, fold},
-        merging,
+        aggregate::AnyState,
+        any::{self, AnyCommand, Told},
         reference::{Ask, Mentions, Redirected, Subject},
         snapshot::CODE,
     },
@@ -308,12 +308,12 @@ enum Sight {
 }
 
 /// A decision, ready to be appended.
-struct Plan<A> {
-    id: Id,
+struct Plan {
+    record: Need,
     redirected: Vec<Redirected>,
     append: Append,
     written: Vec<Written>,
-    after: A,
+    after: AnyState,
     version: i64,
     /// The version of the record's latest snapshot.
     snapshot: i64,
@@ -326,7 +326,7 @@ struct Plan<A> {
     numbered: Vec<usize>,
 }
 
-impl<A> Plan<A> {
+impl Plan {
     fn is_empty(&self) -> bool {
         self.written.is_empty() && self.append.claims.is_empty()
     }
@@ -411,7 +411,7 @@ impl Commands {
     /// # Errors
     /// A refusal of the domain, a stale version, or a log that cannot be reached: then nothing has changed.
     pub async fn dispatch<A: Aggregate>(&self, envelope: &Envelope, command: A::Command) -> Result<Accepted, Refused> {
-        self.dispatch_all::<A>(envelope, vec![command]).await
+        self.dispatch_any(envelope, vec![any::command::<A>(command)]).await
     }
 
     /// Carries several commands for one record out, in order and all or nothing.
@@ -423,6 +423,14 @@ impl Commands {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<Accepted, Refused> {
+        self.dispatch_any(envelope, commands.into_iter().map(any::command::<A>).collect()).await
+    }
+
+    /// The same, of whatever kind the record is. All commands are of one kind.
+    ///
+    /// # Errors
+    /// As [`Commands::dispatch`].
+    pub async fn dispatch_any(&self, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<Accepted, Refused> {
         let _timer = self.metrics.seconds.start_timer();
         // An append shows whether what was remembered still holds. Where nothing is appended, the log is asked.
         let mut sight = if envelope.dry_run { Sight::Current } else { Sight::Remembered };
@@ -430,15 +438,15 @@ impl Commands {
             if attempt > 0 {
                 self.metrics.retries.inc();
             }
-            let mut plan = self.plan::<A>(envelope, commands.clone(), sight, Vec::new()).await;
+            let mut plan = self.plan(envelope, &commands, sight, Vec::new()).await;
             if sight == Sight::Remembered && plan.as_ref().map_or_else(Refused::may_be_outdated, Plan::is_empty) {
                 sight = Sight::Current;
-                plan = self.plan::<A>(envelope, commands.clone(), sight, Vec::new()).await;
+                plan = self.plan(envelope, &commands, sight, Vec::new()).await;
             }
             let plan = match plan {
                 Ok(plan) => plan,
                 Err(refused) => {
-                    return self.answer_of_before::<A>(envelope).await?.ok_or(refused).inspect_err(|refused| {
+                    return self.answer_of_before(envelope, &commands).await?.ok_or(refused).inspect_err(|refused| {
                         if matches!(refused, Refused::Rejected(_)) {
                             self.metrics.rejections.inc();
                         }
@@ -451,7 +459,7 @@ impl Commands {
             if envelope.dry_run || (plan.is_empty() && !envelope.remember) {
                 let head = *self.log.tail().watch().borrow();
                 return Ok(Accepted {
-                    id: plan.id,
+                    id: plan.record.id,
                     version: plan.version,
                     position: head,
                     events: plan.written,
@@ -463,7 +471,7 @@ impl Commands {
                 // The first try was committed although its answer was lost, or the client asks again.
                 Ok(appended) if appended.duplicate && envelope.remember => {
                     let gone = || Refused::Broken("a stored command is gone".into());
-                    return self.answer_of_before::<A>(envelope).await?.ok_or_else(gone);
+                    return self.answer_of_before(envelope, &commands).await?.ok_or_else(gone);
                 }
                 Ok(appended) => return self.accept(envelope, plan, &appended),
                 Err(AppendError::Conflict { stream, .. }) => {
@@ -471,7 +479,7 @@ impl Commands {
                 }
                 Err(AppendError::Claimed { scope, key, owner_stream }) => {
                     // By this very command, perhaps: another process may have carried it out meanwhile.
-                    if let Some(answer) = self.answer_of_before::<A>(envelope).await? {
+                    if let Some(answer) = self.answer_of_before(envelope, &commands).await? {
                         return Ok(answer);
                     }
                     if envelope.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
@@ -494,52 +502,53 @@ impl Commands {
         Err(Refused::Busy)
     }
 
-    async fn plan<A: Aggregate>(
+    async fn plan(
         &self,
         envelope: &Envelope,
-        commands: Vec<A::Command>,
+        commands: &[AnyCommand],
         sight: Sight,
         mut redirected: Vec<Redirected>,
-    ) -> Result<Plan<A>, Refused> {
-        let known = self.known(&Need::of::<A>(envelope.id), envelope.tenant, sight).await?;
+    ) -> Result<Plan, Refused> {
+        let Some(first) = commands.first() else { return Err(Refused::Broken("there is no command".into())) };
+        let record = first.need(envelope.id);
+        let known = self.known(&record, envelope.tenant, sight).await?;
         let (version, snapshot) = (known.version, known.snapshot);
-        self.check_conditions::<A>(envelope, version, &commands).await?;
+        self.check_conditions(envelope, version, commands).await?;
 
         let seed = envelope.command_id.to_string();
         let now = envelope.occurred_at.unwrap_or(envelope.now);
         let tenant = self.known(&Need::of::<Tenant>(envelope.tenant), envelope.tenant, sight).await?;
         let tenant = downcast::<Tenant>(tenant.state);
-        let mut kinds = std::iter::once(A::KIND).chain(A::about(envelope.tenant, envelope.id));
+        let mut kinds = std::iter::once(record.kind).chain(first.about(envelope.tenant, envelope.id));
         if let Some(feature) = kinds.find_map(|kind| tenant.missing_feature(kind)) {
             return Err(feature.disabled().into());
         }
         let facts = Facts::told(envelope.from_outside || envelope.via == Via::Import);
         let mut world = World { commands: self, tenant: envelope.tenant, sight, facts, relied: vec![] };
-        let mut state: A = (*downcast::<A>(known.state)).clone();
+        let mut state = known.state;
         let mut writes =
-            vec![StreamWrite { stream: A::stream(envelope.id), expected: exactly(version), events: vec![] }];
+            vec![StreamWrite { stream: first.stream(envelope.id), expected: exactly(version), events: vec![] }];
         let mut written = Vec::new();
         let mut claims = Vec::new();
         let mut echoes: Vec<Echo> = Vec::new();
         let mut drafts = Vec::new();
         // Records of the same kind that go on for this one, as the commands leave them.
-        let mut hosts: HashMap<Id, A> = HashMap::new();
+        let mut hosts: HashMap<Id, AnyState> = HashMap::new();
 
-        for (turn, command) in commands.into_iter().enumerate() {
+        for (turn, command) in commands.iter().enumerate() {
             let seed = if turn == 0 { seed.clone() } else { format!("{seed}-{turn}") };
-            for (place, permission) in A::requires(&command) {
+            for (place, permission) in command.requires() {
                 envelope.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
             }
             // What was meant for a merged record, and belongs to the one that goes on for it.
-            let passed = state.merged_into().and_then(|into| Some((into, state.passes_on(&command)?)));
+            let passed = command.merged_into(&state).and_then(|into| Some((into, command.passes_on(&state)?)));
             let (host, asked) = match passed {
                 None => (None, command.clone()),
-                Some((into, passed)) => (Some(world.survivor::<A>(envelope, into, now, &seed).await?), passed),
+                Some((into, passed)) => (Some(world.survivor(command, envelope, into, now, &seed).await?), passed),
             };
             let decided = host.unwrap_or(envelope.id);
-            if let Some(id) = host {
-                let known = envelope.ctx(now, &seed, &world.facts).fact::<A>(id);
-                hosts.entry(id).or_insert_with(|| (*known).clone());
+            if let Some((id, known)) = host.and_then(|id| Some((id, world.facts.any(record.kind, id)?))) {
+                hosts.entry(id).or_insert_with(|| known.clone());
             }
             let decider = host.and_then(|id| hosts.get(&id)).unwrap_or(&state);
             let mut mentions = Mentions::of(decider, &asked);
@@ -557,7 +566,7 @@ impl Commands {
                     Ask::Facts(needs) => world.load(needs).await?,
                     Ask::Elsewhere { id, command, redirected } => {
                         let envelope = Envelope { id, ..envelope.clone() };
-                        return Box::pin(self.plan::<A>(&envelope, vec![command], sight, redirected)).await;
+                        return Box::pin(self.plan(&envelope, &[command], sight, redirected)).await;
                     }
                     Ask::Decided { decision, relied, redirected: records } => {
                         world.load(relied).await?;
@@ -572,37 +581,31 @@ impl Commands {
                 None => events,
                 Some(id) => {
                     let there = Ctx { id, ..envelope.ctx(now, &seed, &world.facts) };
-                    let host = hosts.entry(id).or_default();
-                    let noted = (!events.is_empty()).then(|| state.passed_on(&command, id, &ctx)).flatten();
+                    let noted = (!events.is_empty()).then(|| command.passed_on(&state, id, &ctx)).flatten();
                     redirected.push(Redirected { pointer: String::new(), from: envelope.id, to: id });
+                    let mut host = hosts.remove(&id).unwrap_or_else(|| Arc::new(()));
                     for event in events {
-                        let event = A::came_via(event, envelope.id);
-                        let taken = host.claims(&event, &there).into_iter();
-                        claims.extend(taken.map(|claim| (claim, A::stream(id))));
-                        let told = Echo::to::<A>(id, &event);
-                        if holds_nul(&told.data) {
-                            return Err(TEXT_INVALID.into());
-                        }
-                        echoes.push(Echo { subject: host.subject(&event, &there), ..told });
-                        echoes.extend(host.echoes(&event, &there));
-                        host.evolve(&event);
-                        host.attribute(&event, &envelope.actor);
+                        let event = event.came_via(envelope.id);
+                        let Told { event: told, claims: taken, echoes: others } = event.tell(&host, &there);
+                        claims.extend(taken.into_iter().map(|claim| (claim, command.stream(id))));
+                        echoes.push(told);
+                        echoes.extend(others);
+                        host = event.evolve(host, &envelope.actor);
                     }
+                    hosts.insert(id, host);
                     noted.into_iter().collect()
                 }
             };
             for event in own {
-                let subject = state.subject(&event, &ctx);
-                claims.extend(state.claims(&event, &ctx).into_iter().map(|claim| (claim, A::stream(envelope.id))));
-                echoes.extend(state.echoes(&event, &ctx));
-                let (kind, data) = A::encode(&event);
-                if holds_nul(&data) {
-                    return Err(TEXT_INVALID.into());
-                }
-                drafts.push((kind, data, A::counter(&event), subject));
-                state.evolve(&event);
-                state.attribute(&event, &envelope.actor);
+                let Told { event: told, claims: taken, echoes: others } = event.tell(&state, &ctx);
+                claims.extend(taken.into_iter().map(|claim| (claim, command.stream(envelope.id))));
+                echoes.extend(others);
+                drafts.push(told);
+                state = event.evolve(state, &envelope.actor);
             }
+        }
+        if drafts.iter().chain(&echoes).any(|told| holds_nul(&told.data)) {
+            return Err(TEXT_INVALID.into());
         }
 
         if let Some(feature) = echoes.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
@@ -613,8 +616,8 @@ impl Commands {
             redirected.clear();
         }
         let mut maker = Maker { envelope, now, seed, redirected: &redirected, next: 0, numbered: Vec::new() };
-        for (kind, data, counter, subject) in drafts {
-            let event = maker.event(kind, data, counter, subject, written.len());
+        for told in drafts {
+            let event = maker.event(told, written.len());
             written.push(Written { stream: None, kind: event.kind.clone(), data: raw(&event.data)? });
             writes[0].events.push(event);
         }
@@ -640,7 +643,7 @@ impl Commands {
                     writes.len() - 1
                 }
             };
-            let event = maker.event(echo.event_type, echo.data, echo.counter, echo.subject, written.len());
+            let event = maker.event(echo, written.len());
             if let Some((_, known)) = others.iter_mut().find(|(other, _)| *other == key) {
                 let added = &mut std::iter::once((event.kind.as_str(), &*event.data, &*event.metadata));
                 known.state = (known.fold)(Some(known.state.clone()), added)
@@ -652,7 +655,7 @@ impl Commands {
             writes[at].events.push(event);
         }
         let mut streams =
-            vec![(writes[0].stream.clone(), Key { tenant: envelope.tenant, kind: A::KIND, id: envelope.id })];
+            vec![(writes[0].stream.clone(), Key { tenant: envelope.tenant, kind: record.kind, id: envelope.id })];
         streams.extend(others.iter().map(|(key, _)| (format!("{}-{}", key.kind, key.id), *key)));
         for (need, known) in relied.iter().filter(|(need, _)| need.guarded) {
             let stream = format!("{}-{}", need.kind, need.id);
@@ -683,7 +686,7 @@ impl Commands {
         };
         let (after, numbered) = (state, maker.numbered);
         Ok(Plan {
-            id: envelope.id,
+            record,
             redirected,
             append,
             written,
@@ -715,11 +718,11 @@ impl Commands {
         Ok(())
     }
 
-    async fn check_conditions<A: Aggregate>(
+    async fn check_conditions(
         &self,
         envelope: &Envelope,
         version: i64,
-        commands: &[A::Command],
+        commands: &[AnyCommand],
     ) -> Result<(), Refused> {
         if envelope.must_exist && version < 0 {
             return Err(Refused::Absent);
@@ -732,30 +735,30 @@ impl Commands {
         if expected > version || expected < 0 {
             return Err(stale);
         }
-        let mut since = Vec::new();
-        for recorded in self.read_from(envelope.tenant, &A::stream(envelope.id), expected + 1).await? {
-            since.push(A::decode(&recorded.kind, &recorded.data).map_err(|error| Refused::Broken(error.to_string()))?);
+        for command in commands {
+            let since = self.read_from(envelope.tenant, &command.stream(envelope.id), expected + 1).await?;
+            let mut stored = since.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
+            if !command.merges(&mut stored).map_err(|error| Refused::Broken(error.to_string()))? {
+                return Err(stale);
+            }
         }
-        if commands.iter().all(|command| A::merges(command, &since)) { Ok(()) } else { Err(stale) }
+        Ok(())
     }
 
-    fn accept<A: Aggregate>(
-        &self,
-        envelope: &Envelope,
-        plan: Plan<A>,
-        appended: &Appended,
-    ) -> Result<Accepted, Refused> {
-        let Plan { id, redirected, append, mut written, after, others, numbered, .. } = plan;
+    fn accept(&self, envelope: &Envelope, plan: Plan, appended: &Appended) -> Result<Accepted, Refused> {
+        let Plan {
+            record: Need { kind, id, fold, .. }, redirected, append, mut written, after, others, numbered, ..
+        } = plan;
         for (at, number) in numbered.iter().zip(&appended.numbers) {
             let rest = &written[*at].data.get()[UNNUMBERED.len()..];
             let numbered = format!("{{\"number\":{number}{rest}");
             written[*at].data = RawValue::from_string(numbered).map_err(|error| Refused::Broken(error.to_string()))?;
         }
         let version = appended.versions.first().copied().unwrap_or(plan.version);
-        let key = Key { tenant: envelope.tenant, kind: A::KIND, id };
+        let key = Key { tenant: envelope.tenant, kind, id };
         let event_id =
             append.writes.first().and_then(|write| write.events.last()).map_or(Uuid::nil(), |event| event.id);
-        let known = Known { version, event_id, snapshot: plan.snapshot, ..Known::nothing(fold::<A>) };
+        let known = Known { version, event_id, snapshot: plan.snapshot, ..Known::nothing(fold) };
         // What was decided knew no number yet: such a state is folded anew from what was written.
         let drawn = |stream: Option<&str>| numbered.iter().any(|at| written[*at].stream.as_deref() == stream);
         let own = || written.iter().filter(|event| event.stream.is_none());
@@ -763,11 +766,11 @@ impl Commands {
             let metadata = append.writes.iter().flat_map(|write| &write.events).map(|event| &*event.metadata);
             let mut events =
                 own().zip(metadata).map(|(event, by)| (event.kind.as_str(), event.data.get().as_bytes(), by));
-            if let (Ok(state), true) = (fold::<A>(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
+            if let (Ok(state), true) = (fold(None, &mut events), i64::try_from(own().count()) == Ok(version + 1)) {
                 self.remember(key, Known { state, ..known });
             }
         } else if !written.is_empty() {
-            self.remember(key, Known { state: Arc::new(after), ..known });
+            self.remember(key, Known { state: after, ..known });
         }
         for (key, known) in others.into_iter().filter(|(key, _)| !drawn(Some(&format!("{}-{}", key.kind, key.id)))) {
             self.remember(key, known);
@@ -776,7 +779,12 @@ impl Commands {
     }
 
     /// The answer that this command got when it was carried out before, if it was.
-    async fn answer_of_before<A: Aggregate>(&self, envelope: &Envelope) -> Result<Option<Accepted>, Refused> {
+    async fn answer_of_before(
+        &self,
+        envelope: &Envelope,
+        commands: &[AnyCommand],
+    ) -> Result<Option<Accepted>, Refused> {
+        let Some(command) = commands.first() else { return Ok(None) };
         if !envelope.remember {
             return Ok(None);
         }
@@ -803,7 +811,7 @@ impl Commands {
         // What was meant for a merged record was answered as its own, wherever it went. Otherwise the record's own events
         // come first, and its id is theirs: a repeated creation names the record it made.
         let asked = redirected.iter().find(|redirected| redirected.pointer.is_empty()).map(|meant| meant.from);
-        let own = asked.map(A::stream).or_else(|| events.first().map(|event| event.stream.to_string()));
+        let own = asked.map(|id| command.stream(id)).or_else(|| events.first().map(|event| event.stream.to_string()));
         let first = || events.first().and_then(|event| event.key().parse().ok());
         let id = asked.or_else(first).unwrap_or(envelope.id);
         let is_own = |event: &&Recorded| own.as_deref() == Some(&*event.stream);
@@ -815,7 +823,7 @@ impl Commands {
         }
         let version = match version {
             Some(version) => version,
-            None => self.version_at(envelope.tenant, A::stream(id), stored.last_position).await?,
+            None => self.version_at(envelope.tenant, command.stream(id), stored.last_position).await?,
         };
         let position = stored.last_position;
         Ok(Some(Accepted { id, version, position, events: written, redirected, repeated: true }))
@@ -1009,8 +1017,9 @@ impl World<'_> {
     }
 
     /// The record that goes on for one that was merged, through chains; a merge meanwhile would lead elsewhere.
-    async fn survivor<A: Aggregate>(
+    async fn survivor(
         &mut self,
+        command: &AnyCommand,
         envelope: &Envelope,
         id: Id,
         now: Time,
@@ -1018,8 +1027,8 @@ impl World<'_> {
     ) -> Result<Id, Refused> {
         loop {
             let ctx = envelope.ctx(now, seed, &self.facts);
-            let (last, needs) = (merging::survivor::<A>(id, &ctx), merging::needs::<A>(id, &ctx));
-            if self.facts.has(A::KIND, last) {
+            let (last, needs) = command.survivor(id, &ctx);
+            if self.facts.has(command.kind(), last) {
                 return Ok(last);
             }
             self.load(needs).await?;
@@ -1039,14 +1048,8 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn event(
-        &mut self,
-        kind: String,
-        data: Vec<u8>,
-        counter: Option<&'static str>,
-        subject: Option<Id>,
-        place: usize,
-    ) -> NewEvent {
+    fn event(&mut self, told: Echo, place: usize) -> NewEvent {
+        let Echo { event_type: kind, data, counter, subject, .. } = told;
         self.next += 1;
         let number = counter.filter(|_| data.starts_with(UNNUMBERED)).map(|counter| {
             self.numbered.push(place);

@@ -1,13 +1,14 @@
 //! Commands by name: a kind, a command and a JSON body, as clients and rules say them.
 
-use domain::kernel::aggregate::Deprecated;
 use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
-    Aggregate, Id, Rejection, catalogue,
-    kernel::named::{Named, Undecodable, faults},
+    Aggregate, Rejection, catalogue,
+    kernel::{
+        any::AnyCommand,
+        named::{Named, Undecodable, faults},
+    },
 };
-use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use crate::{Accepted, Commands, Envelope, Refused};
@@ -15,95 +16,31 @@ use crate::{Accepted, Commands, Envelope, Refused};
 const UNKNOWN: Rejection = Rejection::invalid("command_unknown", "There is no such command.");
 const UNDECODABLE: Rejection = Rejection::invalid("body_invalid", "The body does not fit the command.");
 
-type Dispatched<'a> = BoxFuture<'a, Result<Accepted, Refused>>;
-
-/// A command of whatever kind of record.
-pub struct AnyCommand(Box<dyn Erased>);
-
-trait Erased: Send + Sync {
-    fn id_for_new(&self, tenant: Id) -> Option<Id>;
-    fn known_as(&self, id: Id) -> Id;
-    fn deprecated(&self) -> Vec<Deprecated>;
-    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, envelope: &'a Envelope) -> Dispatched<'a>;
-}
-
-struct Typed<A: Aggregate>(A::Command);
-
-impl<A: Aggregate> Erased for Typed<A> {
-    fn id_for_new(&self, tenant: Id) -> Option<Id> {
-        A::id_for_new(tenant, &self.0)
-    }
-
-    fn known_as(&self, id: Id) -> Id {
-        A::known_as(id, &self.0)
-    }
-
-    fn deprecated(&self) -> Vec<Deprecated> {
-        A::deprecated(&self.0)
-    }
-
-    fn dispatch<'a>(self: Box<Self>, commands: &'a Commands, envelope: &'a Envelope) -> Dispatched<'a> {
-        commands.dispatch::<A>(envelope, self.0).boxed()
+/// The command that is called `name` of a kind of record. Those that only Deskfold issues are none.
+///
+/// # Errors
+/// `unknown_name` when there is no such command; otherwise where the body does not fit, and why.
+pub fn decode(kind: &str, name: &str, body: Value) -> Result<AnyCommand, Undecodable> {
+    match catalogue::kind(kind).filter(|kind| kind.commands.contains(name)) {
+        Some(kind) => kind.command(name, body),
+        None => Err(Undecodable {
+            pointer: String::new(),
+            code: "unknown_name",
+            detail: format!("There is no command {name} of a {kind}."),
+        }),
     }
 }
 
-impl AnyCommand {
-    /// The command that is called `name` of a kind of record. Those that only Deskfold issues are none.
-    ///
-    /// # Errors
-    /// `unknown_name` when there is no such command; otherwise where the body does not fit, and why.
-    pub fn decode(kind: &str, name: &str, body: Value) -> Result<AnyCommand, Undecodable> {
-        type Decode = fn(&str, Value) -> Result<AnyCommand, Undecodable>;
-        struct Decoders(HashMap<&'static str, Decode>);
-        impl catalogue::Visitor for Decoders {
-            fn visit<A: Aggregate>(&mut self) {
-                self.0.insert(A::KIND, |name, body| {
-                    Ok(AnyCommand(Box::new(Typed::<A>(A::Command::from_value(name, body)?))))
-                });
-            }
-        }
-        static DECODERS: LazyLock<Decoders> = LazyLock::new(|| {
-            let mut decoders = Decoders(HashMap::new());
-            catalogue::visit_all(&mut decoders);
-            decoders
-        });
-        let known = catalogue::kind(kind).is_some_and(|kind| kind.commands.contains(name));
-        match DECODERS.0.get(kind).filter(|_| known) {
-            Some(decode) => decode(name, body),
-            None => Err(Undecodable {
-                pointer: String::new(),
-                code: "unknown_name",
-                detail: format!("There is no command {name} of a {kind}."),
-            }),
-        }
-    }
-
-    /// As [`AnyCommand::decode`], but finds everything that is wrong with a body.
-    ///
-    /// # Errors
-    /// Each fault, the first one first, and the command that the rest of the body is.
-    pub fn read(kind: &str, name: &str, body: &Value) -> Result<AnyCommand, Undecoded<AnyCommand>> {
-        let decode = |body| AnyCommand::decode(kind, name, body);
-        decode(body.clone()).map_err(|first| match example(kind, name) {
-            Some(like) => Undecoded::of(body, &like, decode),
-            None => Undecoded { faults: vec![first], rest: None },
-        })
-    }
-
-    /// The id of the record that it brings into being, where it follows from the command.
-    pub fn id_for_new(&self, tenant: Id) -> Option<Id> {
-        self.0.id_for_new(tenant)
-    }
-
-    /// The id under which clients know what it is for: [`Aggregate::known_as`].
-    pub fn known_as(&self, id: Id) -> Id {
-        self.0.known_as(id)
-    }
-
-    /// Names in it that are called otherwise now: [`Aggregate::deprecated`].
-    pub fn deprecated(&self) -> Vec<Deprecated> {
-        self.0.deprecated()
-    }
+/// As [`decode`], but finds everything that is wrong with a body.
+///
+/// # Errors
+/// Each fault, the first one first, and the command that the rest of the body is.
+pub fn read(kind: &str, name: &str, body: &Value) -> Result<AnyCommand, Undecoded<AnyCommand>> {
+    let decode = |body| decode(kind, name, body);
+    decode(body.clone()).map_err(|first| match example(kind, name) {
+        Some(like) => Undecoded::of(body, &like, decode),
+        None => Undecoded { faults: vec![first], rest: None },
+    })
 }
 
 /// Why a body is no command, and the command that it would be without that.
@@ -146,23 +83,15 @@ pub fn example(kind: &str, name: &str) -> Option<Value> {
 }
 
 impl Commands {
-    /// Carries a command out.
-    ///
-    /// # Errors
-    /// As [`Commands::dispatch`].
-    pub async fn dispatch_any(&self, envelope: &Envelope, command: AnyCommand) -> Result<Accepted, Refused> {
-        command.0.dispatch(self, envelope).await
-    }
-
     /// Carries out the command that is called `name` of a kind of record.
     ///
     /// # Errors
     /// As [`Commands::dispatch`], and when there is no such command or its body does not fit.
     pub async fn issue(&self, envelope: &Envelope, kind: &str, name: &str, body: Value) -> Result<Accepted, Refused> {
-        let command = AnyCommand::decode(kind, name, body).map_err(|error| match error.code {
+        let command = decode(kind, name, body).map_err(|error| match error.code {
             "unknown_name" => UNKNOWN.because(error.detail),
             _ => UNDECODABLE.because(error.detail.clone()).at(error.pointer),
         })?;
-        self.dispatch_any(envelope, command).await
+        self.dispatch_any(envelope, vec![command]).await
     }
 }

@@ -14,9 +14,10 @@ use crate::{
     Aggregate, Id, Need,
     kernel::{
         aggregate::AnyState,
+        any::{self, AnyCommand},
         limits::{self, Limit},
         listing::Listing,
-        named::Variant,
+        named::{Undecodable, Variant},
         reference::{self, Place},
         snapshot,
     },
@@ -65,6 +66,7 @@ pub struct Kind {
     pub listing: Option<&'static Listing>,
     id_of: fn(Id, &str) -> Option<Id>,
     need: fn(Id) -> Need,
+    command: fn(&str, Value) -> Result<AnyCommand, Undecodable>,
     see: fn(&AnyState) -> Option<Value>,
     part: fn(&AnyState, Id, Id) -> Option<Map<String, Value>>,
     about: fn(Id, Id) -> Option<&'static str>,
@@ -84,6 +86,14 @@ impl Kind {
     /// The state of a record of this kind, as a need.
     pub fn need(&self, id: Id) -> Need {
         (self.need)(id)
+    }
+
+    /// The command that is called `name`, whoever may issue it.
+    ///
+    /// # Errors
+    /// When there is no such command, or its body does not fit.
+    pub fn command(&self, name: &str, body: Value) -> Result<AnyCommand, Undecodable> {
+        (self.command)(name, body)
     }
 
     /// What a part of a stream adds to a command's body: [`Aggregate::part`].
@@ -162,6 +172,7 @@ impl Visitor for Kinds {
             listing: A::listing(),
             id_of: A::id_of,
             need: Need::of::<A>,
+            command: any::decode::<A>,
             see: |state| state.downcast_ref::<A>().and_then(A::document),
             part: |state, whole, part| state.downcast_ref::<A>().and_then(|state| state.part(whole, part)),
             about: A::about,

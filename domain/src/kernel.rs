@@ -1,6 +1,7 @@
 //! What all the others stand on.
 
 pub mod aggregate;
+pub mod any;
 pub mod choice;
 pub mod color;
 pub(crate) mod country;

@@ -228,7 +228,7 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
         let Ok(value) = serde_json::from_slice(data) else { return Err(error) };
         let mut current = (Cow::Borrowed(name), value);
         while let Some((name, value)) = Self::upcast(&current.0, &current.1) {
-            match Self::Event::from_value(name, value.clone()) {
+            match Self::Event::decode(name, value.to_string().as_bytes()) {
                 Err(error) if error.code == "unknown_name" => current = (Cow::Borrowed(name), value),
                 decoded => return decoded,
             }

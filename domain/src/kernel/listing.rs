@@ -20,7 +20,7 @@ use crate::{
     kernel::{
         custom::{self, Custom},
         filter::FieldKind,
-        named::{Either, Undecodable},
+        named::{self, Either, Undecodable},
         record::{Event, Happened, Level, New, Record, Spec, apply_changes},
         reference::{ANY, COLLEAGUE, REFERENCE, REFUSAL, SAME, USER_OR_TEAM},
         schema::{leaf, referred},
@@ -150,7 +150,7 @@ impl<S: Spec> Serialize for Row<S> {
 impl<'de, S: Spec> Deserialize<'de> for Row<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         fn part<T: DeserializeOwned, E: serde::de::Error>(members: Map<String, Value>) -> Result<T, E> {
-            serde_json::from_value(Value::Object(members)).map_err(E::custom)
+            named::read(Value::Object(members)).map_err(E::custom)
         }
         let mut row = Map::deserialize(deserializer)?;
         let listing = Listing::of::<S>();

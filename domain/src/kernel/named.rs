@@ -40,7 +40,8 @@ impl std::error::Error for Undecodable {}
 
 /// A closed set of named shapes: every derived, externally tagged serde enum is one.
 pub trait Named: Sized {
-    /// Reads the shape called `name` from its JSON text.
+    /// Reads the shape called `name` from its JSON text. What is wrong with it is not located: so text that was written by
+    /// this very type is read at full speed, and everything is compiled for it only once.
     fn decode(name: &str, data: &[u8]) -> Result<Self, Undecodable>;
 
     /// Reads the shape called `name` from a JSON value.
@@ -56,16 +57,18 @@ pub trait Named: Sized {
 impl<T: Serialize + DeserializeOwned + JsonSchema> Named for T {
     fn decode(name: &str, data: &[u8]) -> Result<Self, Undecodable> {
         let mut json = serde_json::Deserializer::from_slice(data);
-        if let Ok(value) = T::deserialize(Called { name, data: &mut json }) {
-            return Ok(value);
-        }
-        // The slow way, only to say where it went wrong.
-        let data = serde_json::from_slice(data).map_err(|error| located(".", &error.to_string()))?;
-        Self::from_value(name, data)
+        T::deserialize(Called { name, data: &mut json }).map_err(|error| {
+            let detail = error.to_string();
+            let unknown = detail.starts_with(&format!("unknown variant `{name}`"));
+            let code = if unknown { "unknown_name" } else { "invalid" };
+            Undecodable { pointer: String::new(), code, detail }
+        })
     }
 
     fn from_value(name: &str, data: Value) -> Result<Self, Undecodable> {
-        tracked(name, data)
+        let mut track = serde_path_to_error::Track::new();
+        let data = serde_path_to_error::Deserializer::new(data, &mut track);
+        T::deserialize(Called { name, data }).map_err(|error| located(&track.path().to_string(), &error.to_string()))
     }
 
     // A derived enum of plain data always serialises.
@@ -112,24 +115,21 @@ fn variants_of(choice: &Value) -> Vec<Variant> {
         .collect()
 }
 
-fn tracked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(name: &str, data: D) -> Result<T, Undecodable>
-where
-    D::Error: fmt::Display,
-{
-    let mut track = serde_path_to_error::Track::new();
-    let data = serde_path_to_error::Deserializer::new(data, &mut track);
-    T::deserialize(Called { name, data }).map_err(|error| located(&track.path().to_string(), &error.to_string()))
-}
-
 /// Marks the place inside a message, where a hand-written `Deserialize` has it and serde's path does not.
 const PLACE: char = '\u{1}';
 
+/// Reads a value.
+///
+/// # Errors
+/// What does not fit, and where.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Undecodable> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))
+}
+
 /// Reads a part of a hand-written `Deserialize` so that errors keep their place in the whole.
 pub fn part<T: DeserializeOwned, E: de::Error>(value: Value) -> Result<T, E> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let found = located(&error.path().to_string(), &error.inner().to_string());
-        E::custom(format_args!("{}{PLACE}{}", found.pointer, found.detail))
-    })
+    read(value).map_err(|found| E::custom(format_args!("{}{PLACE}{}", found.pointer, found.detail)))
 }
 
 /// Turns serde's message and path into a pointer and a code.
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn errors_point_at_the_place() {
-        let error = |name: &str, data: &str| Sample::decode(name, data.as_bytes()).unwrap_err();
+        let error = |name: &str, data: &str| Sample::from_value(name, serde_json::from_str(data).unwrap()).unwrap_err();
         let found = error("say", r#"{"text":"a","time":2}"#);
         assert_eq!((found.pointer.as_str(), found.code), ("/time", "unknown_field"));
         let found = error("say", "{}");
@@ -438,10 +438,7 @@ mod tests {
     #[test]
     fn every_fault_of_a_body_is_found_and_the_rest_decodes() {
         use serde_json::json;
-        let decode = |value: Value| {
-            serde_path_to_error::deserialize::<_, Basket>(value)
-                .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))
-        };
+        let decode = read::<Basket>;
         let like = json!({ "owner": "x", "paid": true, "items": [{ "name": "y", "number": 1 }] });
         let body = json!({
             "colour": 1, "note": 7, "paid": "no", "size": 2,

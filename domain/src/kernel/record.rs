@@ -710,10 +710,7 @@ pub fn patched<F: Clone + Serialize + DeserializeOwned>(
     patch: Map<String, Value>,
     faults: &mut Faults,
 ) -> (F, Changes) {
-    let decode = |value: Value| {
-        serde_path_to_error::deserialize::<_, F>(value)
-            .map_err(|error| named::located(&error.path().to_string(), &error.inner().to_string()))
-    };
+    let decode = named::read::<F>;
     let before = object(fields);
     let like = Value::Object(before.clone());
     let mut after = before.clone();
@@ -750,7 +747,7 @@ pub fn patched<F: Clone + Serialize + DeserializeOwned>(
 fn is_blank_without<F: Serialize + DeserializeOwned>(attributes: &Map<String, Value>, key: &str) -> bool {
     let mut rest = attributes.clone();
     rest.remove(key);
-    let without: Option<F> = serde_json::from_value(Value::Object(rest)).ok();
+    let without: Option<F> = named::read(Value::Object(rest)).ok();
     without.is_some_and(|without| object(&without).get(key).is_none_or(is_blank))
 }
 
@@ -820,7 +817,7 @@ pub fn apply_changes<F: Serialize + DeserializeOwned>(fields: &mut F, changes: &
         after.insert(key.clone(), change.to.clone());
     }
     after.retain(|_, value| !value.is_null());
-    if let Ok(changed) = serde_json::from_value(Value::Object(after)) {
+    if let Ok(changed) = named::read(Value::Object(after)) {
         *fields = changed;
     }
 }

@@ -12,7 +12,12 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Class, Ctx, Decision, Facts, Id, Need, Rejection, all,
     catalogue::{self, Kind},
-    kernel::{aggregate::AnyState, custom, named::Named, schema::resolved},
+    kernel::{
+        aggregate::AnyState,
+        any::{AnyCommand, AnyEvent},
+        custom,
+        schema::resolved,
+    },
     must,
     org::{field::Field, role::Role, user::User},
 };
@@ -176,13 +181,13 @@ enum Fitness {
 
 impl Reference {
     /// The one that stands at a place in a command of `A`.
-    fn read<A: Aggregate>(place: &Place, pointer: String, value: &Value) -> Option<Reference> {
+    fn read(command: &AnyCommand, place: &Place, pointer: String, value: &Value) -> Option<Reference> {
         let target = place.target.as_str();
         let (names, fitness) = match target {
             ANY => (vec![value["kind"].as_str()?], Fitness::Live),
             USER_OR_TEAM => (vec!["user", "team"], Fitness::Live),
             COLLEAGUE => (vec!["user"], Fitness::Works),
-            SAME => (vec![A::KIND], Fitness::Exists),
+            SAME => (vec![command.kind()], Fitness::Exists),
             kind => (vec![kind], Fitness::Live),
         };
         let (at, id) = match target {
@@ -192,8 +197,8 @@ impl Reference {
         let id = id.as_str()?.parse().ok()?;
         let called = names.join(" or ").replace('_', " ");
         let kinds = names.into_iter().filter_map(catalogue::kind).collect();
-        let refusal =
-            place.refusal.as_ref().and_then(|code| A::refusals().into_iter().find(|known| known.code == *code));
+        let named = |code: &String| command.refusals().into_iter().find(|known| known.code == *code);
+        let refusal = place.refusal.as_ref().and_then(named);
         Some(Reference { pointer, at, kinds, called, id, fitness, refusal: refusal.unwrap_or(REFERENCE_UNFIT) })
     }
 
@@ -297,7 +302,7 @@ pub struct Redirected {
 }
 
 /// What follows from a command, as far as the facts go.
-pub enum Ask<A: Aggregate> {
+pub enum Ask {
     /// It depends on records that are not loaded yet.
     Facts(Vec<Need>),
     /// It is for another record, whose id follows from those that it names.
@@ -305,14 +310,14 @@ pub enum Ask<A: Aggregate> {
         /// That record.
         id: Id,
         /// The command as it was meant.
-        command: A::Command,
+        command: AnyCommand,
         /// What was taken for what.
         redirected: Vec<Redirected>,
     },
     /// It is decided.
     Decided {
         /// The events, or a refusal.
-        decision: Decision<A::Event>,
+        decision: Decision<AnyEvent>,
         /// The states that it depends on.
         relied: Vec<Need>,
         /// What was taken for what.
@@ -322,7 +327,6 @@ pub enum Ask<A: Aggregate> {
 
 /// The other records that a command names.
 pub struct Mentions {
-    command: String,
     body: Value,
     references: Vec<Reference>,
     /// Values beyond what their fields take.
@@ -332,20 +336,21 @@ pub struct Mentions {
 
 impl Mentions {
     /// Those of a command for a record in this state.
-    pub fn of<A: Aggregate>(state: &A, command: &A::Command) -> Mentions {
-        let (command, data) = command.encode();
+    pub fn of(state: &AnyState, command: &AnyCommand) -> Mentions {
+        let (name, data) = command.encode();
         let body = serde_json::from_slice(&data).unwrap_or_default();
-        let mut mentions = Mentions { command, body, references: Vec::new(), faults: Vec::new(), afterwards: false };
-        let Some(kind) = catalogue::kind(A::KIND) else { return mentions };
-        let limits = kind.limits.get(&mentions.command).filter(|_| A::offers(&mentions.command));
+        let mut mentions = Mentions { body, references: Vec::new(), faults: Vec::new(), afterwards: false };
+        let Some(kind) = catalogue::kind(command.kind()) else { return mentions };
+        let limits = kind.limits.get(&name).filter(|_| command.is_offered());
         let limits = limits.into_iter().flatten();
         mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
-        let Some(places) = kind.references.get(&mentions.command) else { return mentions };
-        let known = places.iter().any(|place| place.patch).then(|| state.document()).flatten().unwrap_or_default();
+        let Some(places) = kind.references.get(&name) else { return mentions };
+        let patches = places.iter().any(|place| place.patch);
+        let known = patches.then(|| command.document(state)).flatten().unwrap_or_default();
         for place in places {
             let mut add = |pointer: String, value: &Value| {
                 let is_new = !place.patch || known.pointer(&pointer) != Some(value);
-                mentions.references.extend(Reference::read::<A>(place, pointer, value).filter(|_| is_new));
+                mentions.references.extend(Reference::read(command, place, pointer, value).filter(|_| is_new));
             };
             find(&mentions.body, &place.path, String::new(), &mut add);
         }
@@ -370,8 +375,8 @@ impl Mentions {
     }
 
     /// What a command leads to, those that it names being there. Asked again with what has been loaded, until it is decided.
-    pub fn ask<A: Aggregate>(&self, state: &A, asked: &A::Command, ctx: &Ctx<'_>) -> Ask<A> {
-        let custom = match self.custom(state, ctx) {
+    pub fn ask(&self, state: &AnyState, asked: &AnyCommand, ctx: &Ctx<'_>) -> Ask {
+        let custom = match self.custom(state, asked, ctx) {
             Ok(custom) => custom,
             Err(need) => return Ask::Facts(vec![need]),
         };
@@ -385,7 +390,7 @@ impl Mentions {
             Ok(decided) => decided,
             Err(needs) => return Ask::Facts(needs),
         };
-        let meant = match self.redirected::<A>(&references, ctx.facts) {
+        let meant = match self.redirected(asked, &references, ctx.facts) {
             // What is so already stays so, whatever has become of the others since.
             Some(meant) if !as_asked.0.as_ref().is_ok_and(Vec::is_empty) => meant,
             _ => {
@@ -395,8 +400,8 @@ impl Mentions {
             }
         };
         let (command, redirected) = meant;
-        let id_follows = A::id_for_new(ctx.tenant, asked) == Some(ctx.id);
-        if let Some(id) = A::id_for_new(ctx.tenant, &command).filter(|id| id_follows && *id != ctx.id) {
+        let id_follows = asked.id_for_new(ctx.tenant) == Some(ctx.id);
+        if let Some(id) = command.id_for_new(ctx.tenant).filter(|id| id_follows && *id != ctx.id) {
             return Ask::Elsewhere { id, command, redirected };
         }
         match decide(state, &command, ctx) {
@@ -405,7 +410,7 @@ impl Mentions {
                 if self.afterwards {
                     meant = meant.told_afterwards();
                 }
-                let custom = match meant.custom(state, ctx) {
+                let custom = match meant.custom(state, &command, ctx) {
                     Ok(custom) => custom,
                     Err(need) => return Ask::Facts(vec![need]),
                 };
@@ -418,23 +423,24 @@ impl Mentions {
     }
 
     /// The records that its custom fields name, or what must be loaded to tell.
-    fn custom<A: Aggregate>(&self, state: &A, ctx: &Ctx<'_>) -> Result<Vec<Reference>, Need> {
-        let values = self.body.get("custom").and_then(Value::as_object).filter(|_| A::CUSTOM);
+    fn custom(&self, state: &AnyState, command: &AnyCommand, ctx: &Ctx<'_>) -> Result<Vec<Reference>, Need> {
+        let values = self.body.get("custom").and_then(Value::as_object).filter(|_| command.takes_custom_fields());
         let Some(values) = values.filter(|values| !values.is_empty()) else { return Ok(Vec::new()) };
-        let need = custom::needs(A::KIND, ctx);
+        let need = custom::needs(command.kind(), ctx);
         if !ctx.facts.has(need.kind, need.id) {
             return Err(need);
         }
         let definitions = &ctx.fact::<Field>(need.id).definitions;
-        Ok(custom::references(definitions, state.custom(), values))
+        Ok(custom::references(definitions, command.custom(state), values))
     }
 
     /// The command as it was meant, when it names records that are merged into others.
-    fn redirected<A: Aggregate>(
+    fn redirected(
         &self,
+        command: &AnyCommand,
         references: &[&Reference],
         facts: &Facts,
-    ) -> Option<(A::Command, Vec<Redirected>)> {
+    ) -> Option<(AnyCommand, Vec<Redirected>)> {
         let redirect = |reference: &&Reference| {
             let (pointer, from, to) = (reference.at.clone(), reference.id, reference.survivor(facts));
             (from != to).then_some(Redirected { pointer, from, to })
@@ -446,13 +452,13 @@ impl Mentions {
                 *id = to.to_string().into();
             }
         }
-        let meant = (!redirected.is_empty()).then(|| A::Command::from_value(&self.command, body).ok())?;
+        let meant = (!redirected.is_empty()).then(|| command.with(body).ok())?;
         Some((meant?, redirected))
     }
 
     /// The decision, unless something would happen that names a record which is not there. Whatever else is wrong with the
     /// body is told with it.
-    fn judge<E>(&self, references: &[&Reference], decision: Decision<E>, facts: &Facts) -> Decision<E> {
+    fn judge(&self, references: &[&Reference], decision: Decision<AnyEvent>, facts: &Facts) -> Decision<AnyEvent> {
         let unfit = || {
             let unfit = references.iter().filter(|reference| !reference.is_fit(facts));
             self.faults.iter().cloned().chain(unfit.map(|reference| reference.fault()))
@@ -474,12 +480,12 @@ impl Mentions {
 }
 
 /// A decision and the states that it depends on, or those that are not loaded yet.
-type Decided<E> = Result<(Decision<E>, Vec<Need>), Vec<Need>>;
+type Decided = Result<(Decision<AnyEvent>, Vec<Need>), Vec<Need>>;
 
-fn decide<A: Aggregate>(state: &A, command: &A::Command, ctx: &Ctx<'_>) -> Decided<A::Event> {
-    let relied = state.needs(command, ctx);
+fn decide(state: &AnyState, command: &AnyCommand, ctx: &Ctx<'_>) -> Decided {
+    let relied = command.needs(state, ctx);
     let missing: Vec<_> = relied.iter().filter(|need| !ctx.facts.has(need.kind, need.id)).cloned().collect();
-    if missing.is_empty() { Ok((state.decide(command.clone(), ctx), relied)) } else { Err(missing) }
+    if missing.is_empty() { Ok((command.decide(state, ctx), relied)) } else { Err(missing) }
 }
 
 /// Shows every value that lies at the end of a path.
@@ -503,7 +509,7 @@ pub(crate) fn find(value: &Value, path: &[String], pointer: String, show: &mut i
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, sync::Arc};
 
     use schemars::SchemaGenerator;
     use serde_json::json;
@@ -513,11 +519,13 @@ mod tests {
         Actor, Authority, Ctx,
         catalogue::{Visitor, visit_all},
         crm::{
+            comment::{self, Comment},
             contact::{self, Contact},
             deal::Deal,
             relation::{self, Relation},
         },
         kernel::{
+            any,
             given::{ANNA, SUBJECT, TENANT, at, created, given},
             named::Either,
         },
@@ -598,13 +606,14 @@ mod tests {
         assert_eq!(of("rule", "publish"), places(&[project, group[0], group[1], group[2]]));
     }
 
-    fn ask<A: Aggregate>(state: &A, id: Id, name: &str, body: Value, facts: &mut Facts) -> Ask<A> {
+    fn ask<A: Aggregate>(state: &A, id: Id, name: &str, body: Value, facts: &mut Facts) -> Ask {
         let (actor, authority) = (Actor::user(ANNA), Authority::full());
-        let command = A::Command::from_value(name, body).unwrap();
+        let command = any::decode::<A>(name, body).unwrap();
+        let state: AnyState = Arc::new(state.clone());
         loop {
             let ctx =
                 Ctx { tenant: TENANT, id, now: at(0), actor: &actor, authority: &authority, seed: "command", facts };
-            match Mentions::of(state, &command).ask(state, &command, &ctx) {
+            match Mentions::of(&state, &command).ask(&state, &command, &ctx) {
                 Ask::Facts(needs) => {
                     for need in needs {
                         let state = (need.fold)(None, &mut std::iter::empty()).unwrap();
@@ -616,7 +625,25 @@ mod tests {
         }
     }
 
-    fn refused<A: Aggregate>(asked: Ask<A>) -> (String, Vec<String>) {
+    fn added(event: &AnyEvent) -> comment::New {
+        let (actor, authority, facts) = (Actor::user(ANNA), Authority::full(), Facts::default());
+        let ctx = Ctx {
+            tenant: TENANT,
+            id: SUBJECT,
+            now: at(0),
+            actor: &actor,
+            authority: &authority,
+            seed: "",
+            facts: &facts,
+        };
+        let told = event.tell(&(Arc::new(()) as AnyState), &ctx).event;
+        let comment::Event::Added(new) = Comment::decode(&told.event_type, &told.data).unwrap() else {
+            panic!("{}", told.event_type)
+        };
+        new
+    }
+
+    fn refused(asked: Ask) -> (String, Vec<String>) {
         let Ask::Decided { decision: Err(refusal), .. } = asked else { panic!("it is not refused") };
         (refusal.code.to_string(), refusal.errors.into_iter().map(|error| error.pointer).collect())
     }
@@ -629,8 +656,8 @@ mod tests {
         let mut facts = Facts::default();
         let merged = contact::Event::Merged { into: MARY, redirects: vec![] };
         let maria = given::<Contact>(created::<contact::Spec>().into_iter().chain([Either::Own(merged)])).state;
-        facts.insert("contact", MARIA, std::sync::Arc::new(maria));
-        facts.insert("contact", MARY, std::sync::Arc::new(given::<Contact>(created::<contact::Spec>()).state));
+        facts.insert("contact", MARIA, Arc::new(maria));
+        facts.insert("contact", MARY, Arc::new(given::<Contact>(created::<contact::Spec>()).state));
         facts
     }
 
@@ -647,7 +674,7 @@ mod tests {
         assert_eq!(found.0, "name_invalid");
         assert_eq!(found.1, ["/name", "/contact"]);
         let unicorn = json!({ "subjects": [{ "kind": "unicorn", "id": ANNA }], "text": "Seen" });
-        let comment = crate::crm::comment::Comment::default();
+        let comment = Comment::default();
         assert_eq!(refused(ask(&comment, SUBJECT, "add", unicorn, &mut Facts::default())).1, ["/subjects/0"]);
     }
 
@@ -665,16 +692,17 @@ mod tests {
     #[test]
     fn a_merged_record_is_taken_for_the_one_that_remains() {
         let subjects = json!([{ "kind": "contact", "id": MARIA }]);
-        let comment = crate::crm::comment::Comment::default();
+        let comment = Comment::default();
         let body = json!({ "subjects": subjects, "text": "Seen" });
         let asked = ask(&comment, SUBJECT, "add", body.clone(), &mut merged());
         let Ask::Decided { decision: Ok(events), redirected, .. } = asked else { panic!("it is refused") };
-        let [crate::crm::comment::Event::Added(new)] = &events[..] else { panic!("{events:?}") };
+        let [event] = &events[..] else { panic!("{} events", events.len()) };
+        let new = added(event);
         assert_eq!(new.subjects, [Subject::new("contact", MARY)]);
         assert_eq!(redirected, [Redirected { pointer: "/subjects/0/id".into(), from: MARIA, to: MARY }]);
         // Said before the merge, and said again.
-        let before = crate::crm::comment::New { subjects: vec![Subject::new("contact", MARIA)], ..new.clone() };
-        let comment = given::<crate::crm::comment::Comment>([crate::crm::comment::Event::Added(before)]).state;
+        let before = comment::New { subjects: vec![Subject::new("contact", MARIA)], ..new };
+        let comment = given::<Comment>([comment::Event::Added(before)]).state;
         let again = ask(&comment, SUBJECT, "add", body, &mut merged());
         assert!(
             matches!(again, Ask::Decided { decision: Ok(events), redirected, .. } if events.is_empty() && redirected.is_empty())

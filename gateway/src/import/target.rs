@@ -1,12 +1,13 @@
 //! Where an import's commands go: into the log, or into a rehearsal that decides everything and writes nothing.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use commands::{Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Need,
     kernel::{
         aggregate::AnyState,
+        any::{self, AnyCommand},
         reference::{Ask, Mentions},
     },
 };
@@ -71,12 +72,13 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
+        let commands = commands.into_iter().map(any::command::<A>).collect();
         match &self.rehearsal {
             None => {
                 let envelope = Envelope { dry_run: true, ..envelope.clone() };
-                Ok(self.commands.dispatch_all::<A>(&envelope, commands).await?.events.len())
+                Ok(self.commands.dispatch_any(&envelope, commands).await?.events.len())
             }
-            Some(rehearsal) => Ok(rehearsal.decide::<A>(self.log(), envelope, commands).await?.events),
+            Some(rehearsal) => Ok(rehearsal.decide(self.log(), envelope, commands).await?.events),
         }
     }
 
@@ -86,25 +88,30 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
+        self.carry_any_out(envelope, commands.into_iter().map(any::command::<A>).collect()).await
+    }
+
+    async fn carry_any_out(&self, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<usize, Refused> {
         if let Some(rehearsal) = &self.rehearsal {
-            let decided = rehearsal.decide::<A>(self.log(), envelope, commands).await?;
+            let decided = rehearsal.decide(self.log(), envelope, commands).await?;
             let events = decided.events;
             rehearsal.keep(envelope.id, decided);
             return Ok(events);
         }
         for _ in 1..PATIENCE {
-            match self.commands.dispatch_all::<A>(envelope, commands.clone()).await {
+            match self.commands.dispatch_any(envelope, commands.clone()).await {
                 Err(Refused::Busy) => tokio::task::yield_now().await,
                 outcome => return Ok(outcome?.events.len()),
             }
         }
-        Ok(self.commands.dispatch_all::<A>(envelope, commands).await?.events.len())
+        Ok(self.commands.dispatch_any(envelope, commands).await?.events.len())
     }
 }
 
 /// What commands lead to.
-struct Decided<A> {
-    state: A,
+struct Decided {
+    kind: &'static str,
+    state: AnyState,
     events: usize,
     claims: Vec<domain::Claim>,
 }
@@ -133,14 +140,10 @@ impl Rehearsal {
         }
     }
 
-    async fn decide<A: Aggregate>(
-        &self,
-        log: &Log,
-        envelope: &Envelope,
-        commands: Vec<A::Command>,
-    ) -> Result<Decided<A>, Refused> {
-        let known = self.state(log, envelope.tenant, &Need::of::<A>(envelope.id)).await?;
-        let mut state: A = (*downcast::<A>(known)).clone();
+    async fn decide(&self, log: &Log, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<Decided, Refused> {
+        let Some(first) = commands.first() else { return Err(Refused::Broken("there is no command".into())) };
+        let kind = first.kind();
+        let mut state = self.state(log, envelope.tenant, &first.need(envelope.id)).await?;
         let mut facts = Facts::told(true);
         let (mut events, mut claims) = (0, Vec::new());
         let now = envelope.occurred_at.unwrap_or(envelope.now);
@@ -156,17 +159,17 @@ impl Rehearsal {
                     }
                     Ask::Elsewhere { id, command, .. } => {
                         let envelope = Envelope { id, ..envelope.clone() };
-                        return Box::pin(self.decide::<A>(log, &envelope, vec![command])).await;
+                        return Box::pin(self.decide(log, &envelope, vec![command])).await;
                     }
                     Ask::Decided { decision, .. } => break decision,
                 }
             };
             let ctx = envelope.ctx(now, &seed, &facts);
             for event in decision? {
-                claims.extend(state.claims(&event, &ctx));
-                events += 1 + state.echoes(&event, &ctx).len();
-                state.evolve(&event);
-                state.attribute(&event, &envelope.actor);
+                let told = event.tell(&state, &ctx);
+                claims.extend(told.claims);
+                events += 1 + told.echoes.len();
+                state = event.evolve(state, &envelope.actor);
             }
         }
         for claim in claims.iter().filter(|claim| claim.take) {
@@ -182,15 +185,14 @@ impl Rehearsal {
                 return Err(claim.taken.clone().into());
             }
         }
-        Ok(Decided { state, events, claims })
+        Ok(Decided { kind, state, events, claims })
     }
 
-    fn keep<A: Aggregate>(&self, id: Id, decided: Decided<A>) {
+    fn keep(&self, id: Id, decided: Decided) {
         if decided.events == 0 {
             return;
         }
-        let state: Arc<dyn Any + Send + Sync> = Arc::new(decided.state);
-        self.states.lock().insert((A::KIND, id), state);
+        self.states.lock().insert((decided.kind, id), decided.state);
         let mut claims = self.claims.lock();
         for claim in decided.claims {
             claims.insert((claim.scope, claim.key), claim.take.then_some(id));

@@ -7,7 +7,6 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use commands::AnyCommand;
 use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
@@ -162,7 +161,7 @@ async fn carry_out(
     {
         name_part(kind, app, caller, id, part, said.to_mut()).await?;
     }
-    let command = match AnyCommand::read(kind.name, name, &said) {
+    let command = match commands::read(kind.name, name, &said) {
         Ok(command) => command,
         Err(undecoded) => {
             return Err(faults::of_command(app, write, id.unwrap_or_else(|| app.new_id()), undecoded).await);
@@ -171,7 +170,7 @@ async fn carry_out(
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
     let envelope = write.envelope(app, id, &body.bytes)?;
     let (known_as, deprecated) = (command.known_as(id), command.deprecated());
-    let mut accepted = app.commands.dispatch_any(&envelope, command).await?;
+    let mut accepted = app.commands.dispatch_any(&envelope, vec![command]).await?;
     if accepted.id == id {
         accepted.id = known_as;
     }

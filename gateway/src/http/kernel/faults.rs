@@ -1,7 +1,7 @@
 //! What is wrong with a body, all of it: what does not decode, and what would be refused of the rest.
 
-use commands::{AnyCommand, Envelope, Refused, Undecoded};
-use domain::{Class, FieldError, Id, Via};
+use commands::{Envelope, Refused, Undecoded};
+use domain::{Class, FieldError, Id, Via, kernel::any::AnyCommand};
 
 use crate::http::kernel::write::Write;
 use crate::{app::App, problem::Problem};
@@ -16,7 +16,7 @@ pub(in crate::http) async fn of_command(app: &App, write: &Write, id: Id, undeco
             let id = command.id_for_new(caller.tenant).unwrap_or(id);
             let envelope = Envelope::new(caller.tenant, id, caller.actor.clone(), Via::Api, app.now());
             let envelope = Envelope { authority: caller.authority.clone(), dry_run: true, ..envelope };
-            app.commands.dispatch_any(&envelope, command).await.err()
+            app.commands.dispatch_any(&envelope, vec![command]).await.err()
         }
         None => None,
     };
