@@ -5,9 +5,11 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
+    catalogue::{self, Kind},
     kernel::{
         aggregate::AnyState,
         any::{self, AnyCommand, Told},
+        merging,
         reference::{Ask, Mentions, Redirected, Subject},
         snapshot::CODE,
     },
@@ -411,7 +413,7 @@ impl Commands {
     /// # Errors
     /// A refusal of the domain, a stale version, or a log that cannot be reached: then nothing has changed.
     pub async fn dispatch<A: Aggregate>(&self, envelope: &Envelope, command: A::Command) -> Result<Accepted, Refused> {
-        self.dispatch_any(envelope, vec![any::command::<A>(command)]).await
+        self.dispatch_all::<A>(envelope, vec![command]).await
     }
 
     /// Carries several commands for one record out, in order and all or nothing.
@@ -423,14 +425,20 @@ impl Commands {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<Accepted, Refused> {
-        self.dispatch_any(envelope, commands.into_iter().map(any::command::<A>).collect()).await
+        let kind = catalogue::kind(A::KIND).ok_or_else(|| Refused::Broken(format!("{} is no kind", A::KIND)))?;
+        self.dispatch_any(envelope, kind, commands.into_iter().map(any::command::<A>).collect()).await
     }
 
-    /// The same, of whatever kind the record is. All commands are of one kind.
+    /// The same for a record of whatever kind; the commands are all of this kind.
     ///
     /// # Errors
     /// As [`Commands::dispatch`].
-    pub async fn dispatch_any(&self, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<Accepted, Refused> {
+    pub async fn dispatch_any(
+        &self,
+        envelope: &Envelope,
+        kind: &'static Kind,
+        commands: Vec<AnyCommand>,
+    ) -> Result<Accepted, Refused> {
         let _timer = self.metrics.seconds.start_timer();
         // An append shows whether what was remembered still holds. Where nothing is appended, the log is asked.
         let mut sight = if envelope.dry_run { Sight::Current } else { Sight::Remembered };
@@ -438,15 +446,15 @@ impl Commands {
             if attempt > 0 {
                 self.metrics.retries.inc();
             }
-            let mut plan = self.plan(envelope, &commands, sight, Vec::new()).await;
+            let mut plan = self.plan(envelope, kind, &commands, sight, Vec::new()).await;
             if sight == Sight::Remembered && plan.as_ref().map_or_else(Refused::may_be_outdated, Plan::is_empty) {
                 sight = Sight::Current;
-                plan = self.plan(envelope, &commands, sight, Vec::new()).await;
+                plan = self.plan(envelope, kind, &commands, sight, Vec::new()).await;
             }
             let plan = match plan {
                 Ok(plan) => plan,
                 Err(refused) => {
-                    return self.answer_of_before(envelope, &commands).await?.ok_or(refused).inspect_err(|refused| {
+                    return self.answer_of_before(envelope, kind).await?.ok_or(refused).inspect_err(|refused| {
                         if matches!(refused, Refused::Rejected(_)) {
                             self.metrics.rejections.inc();
                         }
@@ -471,7 +479,7 @@ impl Commands {
                 // The first try was committed although its answer was lost, or the client asks again.
                 Ok(appended) if appended.duplicate && envelope.remember => {
                     let gone = || Refused::Broken("a stored command is gone".into());
-                    return self.answer_of_before(envelope, &commands).await?.ok_or_else(gone);
+                    return self.answer_of_before(envelope, kind).await?.ok_or_else(gone);
                 }
                 Ok(appended) => return self.accept(envelope, plan, &appended),
                 Err(AppendError::Conflict { stream, .. }) => {
@@ -479,7 +487,7 @@ impl Commands {
                 }
                 Err(AppendError::Claimed { scope, key, owner_stream }) => {
                     // By this very command, perhaps: another process may have carried it out meanwhile.
-                    if let Some(answer) = self.answer_of_before(envelope, &commands).await? {
+                    if let Some(answer) = self.answer_of_before(envelope, kind).await? {
                         return Ok(answer);
                     }
                     if envelope.mark.as_ref().is_some_and(|mark| *mark == (scope.clone(), key.clone())) {
@@ -505,21 +513,21 @@ impl Commands {
     async fn plan(
         &self,
         envelope: &Envelope,
+        kind: &'static Kind,
         commands: &[AnyCommand],
         sight: Sight,
         mut redirected: Vec<Redirected>,
     ) -> Result<Plan, Refused> {
-        let Some(first) = commands.first() else { return Err(Refused::Broken("there is no command".into())) };
-        let record = first.need(envelope.id);
+        let record = kind.need(envelope.id);
         let known = self.known(&record, envelope.tenant, sight).await?;
         let (version, snapshot) = (known.version, known.snapshot);
-        self.check_conditions(envelope, version, commands).await?;
+        self.check_conditions(envelope, kind, version, commands).await?;
 
         let seed = envelope.command_id.to_string();
         let now = envelope.occurred_at.unwrap_or(envelope.now);
         let tenant = self.known(&Need::of::<Tenant>(envelope.tenant), envelope.tenant, sight).await?;
         let tenant = downcast::<Tenant>(tenant.state);
-        let mut kinds = std::iter::once(record.kind).chain(first.about(envelope.tenant, envelope.id));
+        let mut kinds = std::iter::once(kind.name).chain(kind.about(envelope.tenant, envelope.id));
         if let Some(feature) = kinds.find_map(|kind| tenant.missing_feature(kind)) {
             return Err(feature.disabled().into());
         }
@@ -527,7 +535,7 @@ impl Commands {
         let mut world = World { commands: self, tenant: envelope.tenant, sight, facts, relied: vec![] };
         let mut state = known.state;
         let mut writes =
-            vec![StreamWrite { stream: first.stream(envelope.id), expected: exactly(version), events: vec![] }];
+            vec![StreamWrite { stream: kind.stream(envelope.id), expected: exactly(version), events: vec![] }];
         let mut written = Vec::new();
         let mut claims = Vec::new();
         let mut echoes: Vec<Echo> = Vec::new();
@@ -541,17 +549,17 @@ impl Commands {
                 envelope.ctx(now, &seed, &world.facts).must(&permission).map_err(|refusal| refusal.at(place))?;
             }
             // What was meant for a merged record, and belongs to the one that goes on for it.
-            let passed = command.merged_into(&state).and_then(|into| Some((into, command.passes_on(&state)?)));
+            let passed = kind.merged_into(&state).and_then(|into| Some((into, command.passes_on(&state)?)));
             let (host, asked) = match passed {
                 None => (None, command.clone()),
-                Some((into, passed)) => (Some(world.survivor(command, envelope, into, now, &seed).await?), passed),
+                Some((into, passed)) => (Some(world.survivor(kind, into).await?), passed),
             };
             let decided = host.unwrap_or(envelope.id);
-            if let Some((id, known)) = host.and_then(|id| Some((id, world.facts.any(record.kind, id)?))) {
+            if let Some((id, known)) = host.and_then(|id| Some((id, world.facts.any(kind.name, id)?))) {
                 hosts.entry(id).or_insert_with(|| known.clone());
             }
             let decider = host.and_then(|id| hosts.get(&id)).unwrap_or(&state);
-            let mut mentions = Mentions::of(decider, &asked);
+            let mut mentions = Mentions::of(kind, decider, &asked);
             for (kind, place) in mentions.named() {
                 if let Some(feature) = tenant.missing_feature(kind) {
                     return Err(feature.disabled().at(place).into());
@@ -566,7 +574,7 @@ impl Commands {
                     Ask::Facts(needs) => world.load(needs).await?,
                     Ask::Elsewhere { id, command, redirected } => {
                         let envelope = Envelope { id, ..envelope.clone() };
-                        return Box::pin(self.plan(&envelope, &[command], sight, redirected)).await;
+                        return Box::pin(self.plan(&envelope, kind, &[command], sight, redirected)).await;
                     }
                     Ask::Decided { decision, relied, redirected: records } => {
                         world.load(relied).await?;
@@ -587,7 +595,7 @@ impl Commands {
                     for event in events {
                         let event = event.came_via(envelope.id);
                         let Told { event: told, claims: taken, echoes: others } = event.tell(&host, &there);
-                        claims.extend(taken.into_iter().map(|claim| (claim, command.stream(id))));
+                        claims.extend(taken.into_iter().map(|claim| (claim, kind.stream(id))));
                         echoes.push(told);
                         echoes.extend(others);
                         host = event.evolve(host, &envelope.actor);
@@ -598,7 +606,7 @@ impl Commands {
             };
             for event in own {
                 let Told { event: told, claims: taken, echoes: others } = event.tell(&state, &ctx);
-                claims.extend(taken.into_iter().map(|claim| (claim, command.stream(envelope.id))));
+                claims.extend(taken.into_iter().map(|claim| (claim, kind.stream(envelope.id))));
                 echoes.extend(others);
                 drafts.push(told);
                 state = event.evolve(state, &envelope.actor);
@@ -655,7 +663,7 @@ impl Commands {
             writes[at].events.push(event);
         }
         let mut streams =
-            vec![(writes[0].stream.clone(), Key { tenant: envelope.tenant, kind: record.kind, id: envelope.id })];
+            vec![(writes[0].stream.clone(), Key { tenant: envelope.tenant, kind: kind.name, id: envelope.id })];
         streams.extend(others.iter().map(|(key, _)| (format!("{}-{}", key.kind, key.id), *key)));
         for (need, known) in relied.iter().filter(|(need, _)| need.guarded) {
             let stream = format!("{}-{}", need.kind, need.id);
@@ -721,6 +729,7 @@ impl Commands {
     async fn check_conditions(
         &self,
         envelope: &Envelope,
+        kind: &Kind,
         version: i64,
         commands: &[AnyCommand],
     ) -> Result<(), Refused> {
@@ -735,8 +744,8 @@ impl Commands {
         if expected > version || expected < 0 {
             return Err(stale);
         }
+        let since = self.read_from(envelope.tenant, &kind.stream(envelope.id), expected + 1).await?;
         for command in commands {
-            let since = self.read_from(envelope.tenant, &command.stream(envelope.id), expected + 1).await?;
             let mut stored = since.iter().map(|event| (&*event.kind, &*event.data, &*event.metadata));
             if !command.merges(&mut stored).map_err(|error| Refused::Broken(error.to_string()))? {
                 return Err(stale);
@@ -779,12 +788,7 @@ impl Commands {
     }
 
     /// The answer that this command got when it was carried out before, if it was.
-    async fn answer_of_before(
-        &self,
-        envelope: &Envelope,
-        commands: &[AnyCommand],
-    ) -> Result<Option<Accepted>, Refused> {
-        let Some(command) = commands.first() else { return Ok(None) };
+    async fn answer_of_before(&self, envelope: &Envelope, kind: &Kind) -> Result<Option<Accepted>, Refused> {
         if !envelope.remember {
             return Ok(None);
         }
@@ -811,7 +815,7 @@ impl Commands {
         // What was meant for a merged record was answered as its own, wherever it went. Otherwise the record's own events
         // come first, and its id is theirs: a repeated creation names the record it made.
         let asked = redirected.iter().find(|redirected| redirected.pointer.is_empty()).map(|meant| meant.from);
-        let own = asked.map(|id| command.stream(id)).or_else(|| events.first().map(|event| event.stream.to_string()));
+        let own = asked.map(|id| kind.stream(id)).or_else(|| events.first().map(|event| event.stream.to_string()));
         let first = || events.first().and_then(|event| event.key().parse().ok());
         let id = asked.or_else(first).unwrap_or(envelope.id);
         let is_own = |event: &&Recorded| own.as_deref() == Some(&*event.stream);
@@ -823,7 +827,7 @@ impl Commands {
         }
         let version = match version {
             Some(version) => version,
-            None => self.version_at(envelope.tenant, command.stream(id), stored.last_position).await?,
+            None => self.version_at(envelope.tenant, kind.stream(id), stored.last_position).await?,
         };
         let position = stored.last_position;
         Ok(Some(Accepted { id, version, position, events: written, redirected, repeated: true }))
@@ -1017,21 +1021,14 @@ impl World<'_> {
     }
 
     /// The record that goes on for one that was merged, through chains; a merge meanwhile would lead elsewhere.
-    async fn survivor(
-        &mut self,
-        command: &AnyCommand,
-        envelope: &Envelope,
-        id: Id,
-        now: Time,
-        seed: &str,
-    ) -> Result<Id, Refused> {
+    async fn survivor(&mut self, kind: &Kind, id: Id) -> Result<Id, Refused> {
         loop {
-            let ctx = envelope.ctx(now, seed, &self.facts);
-            let (last, needs) = command.survivor(id, &ctx);
-            if self.facts.has(command.kind(), last) {
+            let chain = merging::chain_of(kind, id, &self.facts);
+            let last = chain.last().copied().unwrap_or(id);
+            if self.facts.has(kind.name, last) {
                 return Ok(last);
             }
-            self.load(needs).await?;
+            self.load(chain.into_iter().map(|id| Need { guarded: true, ..kind.need(id) }).collect()).await?;
         }
     }
 }

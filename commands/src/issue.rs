@@ -92,6 +92,7 @@ impl Commands {
             "unknown_name" => UNKNOWN.because(error.detail),
             _ => UNDECODABLE.because(error.detail.clone()).at(error.pointer),
         })?;
-        self.dispatch_any(envelope, vec![command]).await
+        let kind = catalogue::kind(kind).ok_or(UNKNOWN)?;
+        self.dispatch_any(envelope, kind, vec![command]).await
     }
 }

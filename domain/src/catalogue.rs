@@ -11,10 +11,11 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Id, Need,
+    Aggregate, Id, Need, Rejection,
     kernel::{
         aggregate::AnyState,
         any::{self, AnyCommand},
+        custom::Custom,
         limits::{self, Limit},
         listing::Listing,
         named::{Undecodable, Variant},
@@ -73,6 +74,8 @@ pub struct Kind {
     is_live: fn(&AnyState) -> bool,
     copy: Option<fn(&AnyState) -> Option<Value>>,
     merged_into: fn(&AnyState) -> Option<Id>,
+    values: fn(&AnyState) -> Option<&Custom>,
+    refusals: fn() -> Vec<Rejection>,
     snapshot: fn(&AnyState) -> Option<Vec<u8>>,
     restore: fn(&[u8]) -> Option<AnyState>,
 }
@@ -131,6 +134,26 @@ impl Kind {
         (self.merged_into)(state)
     }
 
+    /// Whether its records take custom fields.
+    pub fn takes_custom_fields(&self) -> bool {
+        self.custom
+    }
+
+    /// The values of a record's custom fields: [`Aggregate::custom`].
+    pub fn custom<'a>(&self, state: &'a AnyState) -> Option<&'a Custom> {
+        (self.values)(state)
+    }
+
+    /// Every refusal it knows: [`Aggregate::refusals`].
+    pub fn refusals(&self) -> Vec<Rejection> {
+        (self.refusals)()
+    }
+
+    /// The stream of a record.
+    pub fn stream(&self, id: Id) -> String {
+        format!("{}-{id}", self.name)
+    }
+
     /// A state as bytes: [`snapshot::take`].
     pub fn snapshot(&self, state: &AnyState) -> Option<Vec<u8>> {
         (self.snapshot)(state)
@@ -179,6 +202,8 @@ impl Visitor for Kinds {
             copy: A::COPIES.then_some(|state| state.downcast_ref::<A>().and_then(A::copy)),
             is_live: |state| state.downcast_ref::<A>().is_some_and(A::is_live),
             merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
+            values: |state| state.downcast_ref::<A>().and_then(A::custom),
+            refusals: A::refusals,
             snapshot: |state| snapshot::take(state.downcast_ref::<A>()?),
             restore: |bytes| Some(Arc::new(snapshot::restore::<A>(bytes)?)),
         };
@@ -220,7 +245,7 @@ pub fn event_types() -> impl Iterator<Item = String> {
 
 /// Whether records of this kind take custom fields.
 pub fn takes_custom_fields(name: &str) -> bool {
-    kind(name).is_some_and(|kind| kind.custom)
+    kind(name).is_some_and(Kind::takes_custom_fields)
 }
 
 /// Permissions that belong to no single kind of record.

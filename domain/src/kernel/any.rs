@@ -1,15 +1,13 @@
-//! Commands and events of whatever kind of record: so that whoever carries them out is compiled once, and not for every kind.
+//! Commands and events of whatever kind of record: whoever carries them out is compiled once, and not for every kind.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection,
+    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need,
     kernel::{
         aggregate::{AnyState, Deprecated, Stored},
-        custom::Custom,
-        merging,
         named::{Named, Undecodable},
     },
 };
@@ -37,49 +35,10 @@ fn event<A: Aggregate>(event: A::Event) -> AnyEvent {
     Box::new(Event::<A>(event))
 }
 
-/// What [`Aggregate`] says of a command and of its kind. A state of another kind counts as the initial one.
+/// What [`Aggregate`] says of a command. A state of another kind counts as the initial one.
 pub trait Commanded: Send + Sync {
-    /// [`Aggregate::KIND`].
-    fn kind(&self) -> &'static str;
-
-    /// The stream of the record `id` of its kind.
-    fn stream(&self, id: Id) -> String;
-
-    /// The state of the record `id` of its kind, as a need.
-    fn need(&self, id: Id) -> Need;
-
-    /// [`Aggregate::CUSTOM`].
-    fn takes_custom_fields(&self) -> bool;
-
-    /// [`Aggregate::offers`].
-    fn is_offered(&self) -> bool;
-
-    /// [`Aggregate::about`].
-    fn about(&self, tenant: Id, id: Id) -> Option<&'static str>;
-
-    /// [`Aggregate::merged_into`].
-    fn merged_into(&self, state: &AnyState) -> Option<Id>;
-
-    /// The record that goes on for `id`, as far as the facts go, and what must be loaded to know it.
-    fn survivor(&self, id: Id, ctx: &Ctx<'_>) -> (Id, Vec<Need>);
-
-    /// [`Aggregate::custom`].
-    fn custom<'a>(&self, state: &'a AnyState) -> Option<&'a Custom>;
-
-    /// [`Aggregate::document`].
-    fn document(&self, state: &AnyState) -> Option<Value>;
-
-    /// [`Aggregate::refusals`].
-    fn refusals(&self) -> Vec<Rejection>;
-
     /// Its name and its body, as JSON.
     fn encode(&self) -> (String, Vec<u8>);
-
-    /// The same command with another body.
-    ///
-    /// # Errors
-    /// When the body does not fit.
-    fn with(&self, body: Value) -> Result<AnyCommand, Undecodable>;
 
     /// [`Aggregate::id_for_new`].
     fn id_for_new(&self, tenant: Id) -> Option<Id>;
@@ -150,56 +109,8 @@ fn ask<A: Aggregate, R>(state: &AnyState, question: impl FnOnce(&A) -> R) -> R {
 }
 
 impl<A: Aggregate> Commanded for Command<A> {
-    fn kind(&self) -> &'static str {
-        A::KIND
-    }
-
-    fn stream(&self, id: Id) -> String {
-        A::stream(id)
-    }
-
-    fn need(&self, id: Id) -> Need {
-        Need::of::<A>(id)
-    }
-
-    fn is_offered(&self) -> bool {
-        A::offers(&self.encode().0)
-    }
-
-    fn takes_custom_fields(&self) -> bool {
-        A::CUSTOM
-    }
-
-    fn about(&self, tenant: Id, id: Id) -> Option<&'static str> {
-        A::about(tenant, id)
-    }
-
-    fn survivor(&self, id: Id, ctx: &Ctx<'_>) -> (Id, Vec<Need>) {
-        (merging::survivor::<A>(id, ctx), merging::needs::<A>(id, ctx))
-    }
-
-    fn merged_into(&self, state: &AnyState) -> Option<Id> {
-        ask(state, A::merged_into)
-    }
-
-    fn custom<'a>(&self, state: &'a AnyState) -> Option<&'a Custom> {
-        state.downcast_ref::<A>().and_then(A::custom)
-    }
-
-    fn document(&self, state: &AnyState) -> Option<Value> {
-        ask(state, A::document)
-    }
-
-    fn refusals(&self) -> Vec<Rejection> {
-        A::refusals()
-    }
-
     fn encode(&self) -> (String, Vec<u8>) {
         self.0.encode()
-    }
-
-    fn with(&self, body: Value) -> Result<AnyCommand, Undecodable> {
-        decode::<A>(&self.encode().0, body)
     }
 
     fn id_for_new(&self, tenant: Id) -> Option<Id> {

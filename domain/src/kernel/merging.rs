@@ -1,6 +1,9 @@
 //! Records merged into others: which one goes on for them, and through which.
 
-use crate::{Aggregate, Ctx, Id, Need, catalogue};
+use crate::{
+    Aggregate, Ctx, Facts, Id, Need,
+    catalogue::{self, Kind},
+};
 
 /// The kinds of records that merge.
 pub const KINDS: &[&str] = &["contact", "company", "ticket"];
@@ -32,12 +35,18 @@ pub fn kinds_meant(field: &str) -> &'static [&'static str] {
 
 /// The record and those that it was merged into, one after the other, as far as the facts go; the last one goes on for all.
 pub fn chain<A: Aggregate>(id: Id, ctx: &Ctx<'_>) -> Vec<Id> {
+    follow(id, |last| ctx.facts.has(A::KIND, last).then(|| ctx.fact::<A>(last).merged_into()).flatten())
+}
+
+/// The same for a kind that is known by its name alone.
+pub fn chain_of(kind: &Kind, id: Id, facts: &Facts) -> Vec<Id> {
+    follow(id, |last| facts.any(kind.name, last).and_then(|state| kind.merged_into(state)))
+}
+
+fn follow(id: Id, merged_into: impl Fn(Id) -> Option<Id>) -> Vec<Id> {
     let mut chain = vec![id];
-    while let Some(last) = chain.last().copied().filter(|last| ctx.facts.has(A::KIND, *last)) {
-        match ctx.fact::<A>(last).merged_into().filter(|next| !chain.contains(next)) {
-            Some(next) => chain.push(next),
-            None => break,
-        }
+    while let Some(next) = chain.last().and_then(|last| merged_into(*last)).filter(|next| !chain.contains(next)) {
+        chain.push(next);
     }
     chain
 }

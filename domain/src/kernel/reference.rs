@@ -181,14 +181,14 @@ enum Fitness {
 
 impl Reference {
     /// The one that stands at a place in a command of `A`.
-    fn read(command: &AnyCommand, place: &Place, pointer: String, value: &Value) -> Option<Reference> {
+    fn read(kind: &Kind, place: &Place, pointer: String, value: &Value) -> Option<Reference> {
         let target = place.target.as_str();
         let (names, fitness) = match target {
             ANY => (vec![value["kind"].as_str()?], Fitness::Live),
             USER_OR_TEAM => (vec!["user", "team"], Fitness::Live),
             COLLEAGUE => (vec!["user"], Fitness::Works),
-            SAME => (vec![command.kind()], Fitness::Exists),
-            kind => (vec![kind], Fitness::Live),
+            SAME => (vec![kind.name], Fitness::Exists),
+            named => (vec![named], Fitness::Live),
         };
         let (at, id) = match target {
             ANY => (format!("{pointer}/id"), &value["id"]),
@@ -197,7 +197,7 @@ impl Reference {
         let id = id.as_str()?.parse().ok()?;
         let called = names.join(" or ").replace('_', " ");
         let kinds = names.into_iter().filter_map(catalogue::kind).collect();
-        let named = |code: &String| command.refusals().into_iter().find(|known| known.code == *code);
+        let named = |code: &String| kind.refusals().into_iter().find(|known| known.code == *code);
         let refusal = place.refusal.as_ref().and_then(named);
         Some(Reference { pointer, at, kinds, called, id, fitness, refusal: refusal.unwrap_or(REFERENCE_UNFIT) })
     }
@@ -327,6 +327,8 @@ pub enum Ask {
 
 /// The other records that a command names.
 pub struct Mentions {
+    kind: &'static Kind,
+    command: String,
     body: Value,
     references: Vec<Reference>,
     /// Values beyond what their fields take.
@@ -336,21 +338,21 @@ pub struct Mentions {
 
 impl Mentions {
     /// Those of a command for a record in this state.
-    pub fn of(state: &AnyState, command: &AnyCommand) -> Mentions {
-        let (name, data) = command.encode();
+    pub fn of(kind: &'static Kind, state: &AnyState, command: &AnyCommand) -> Mentions {
+        let (command, data) = command.encode();
         let body = serde_json::from_slice(&data).unwrap_or_default();
-        let mut mentions = Mentions { body, references: Vec::new(), faults: Vec::new(), afterwards: false };
-        let Some(kind) = catalogue::kind(command.kind()) else { return mentions };
-        let limits = kind.limits.get(&name).filter(|_| command.is_offered());
+        let (references, faults) = (Vec::new(), Vec::new());
+        let mut mentions = Mentions { kind, command, body, references, faults, afterwards: false };
+        let limits = kind.limits.get(&mentions.command).filter(|_| kind.commands.contains(&mentions.command));
         let limits = limits.into_iter().flatten();
         mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
-        let Some(places) = kind.references.get(&name) else { return mentions };
+        let Some(places) = kind.references.get(&mentions.command) else { return mentions };
         let patches = places.iter().any(|place| place.patch);
-        let known = patches.then(|| command.document(state)).flatten().unwrap_or_default();
+        let known = patches.then(|| kind.see(state)).flatten().unwrap_or_default();
         for place in places {
             let mut add = |pointer: String, value: &Value| {
                 let is_new = !place.patch || known.pointer(&pointer) != Some(value);
-                mentions.references.extend(Reference::read(command, place, pointer, value).filter(|_| is_new));
+                mentions.references.extend(Reference::read(kind, place, pointer, value).filter(|_| is_new));
             };
             find(&mentions.body, &place.path, String::new(), &mut add);
         }
@@ -376,7 +378,7 @@ impl Mentions {
 
     /// What a command leads to, those that it names being there. Asked again with what has been loaded, until it is decided.
     pub fn ask(&self, state: &AnyState, asked: &AnyCommand, ctx: &Ctx<'_>) -> Ask {
-        let custom = match self.custom(state, asked, ctx) {
+        let custom = match self.custom(state, ctx) {
             Ok(custom) => custom,
             Err(need) => return Ask::Facts(vec![need]),
         };
@@ -390,7 +392,7 @@ impl Mentions {
             Ok(decided) => decided,
             Err(needs) => return Ask::Facts(needs),
         };
-        let meant = match self.redirected(asked, &references, ctx.facts) {
+        let meant = match self.redirected(&references, ctx.facts) {
             // What is so already stays so, whatever has become of the others since.
             Some(meant) if !as_asked.0.as_ref().is_ok_and(Vec::is_empty) => meant,
             _ => {
@@ -406,11 +408,11 @@ impl Mentions {
         }
         match decide(state, &command, ctx) {
             Ok((decision, relied)) => {
-                let mut meant = Mentions::of(state, &command);
+                let mut meant = Mentions::of(self.kind, state, &command);
                 if self.afterwards {
                     meant = meant.told_afterwards();
                 }
-                let custom = match meant.custom(state, &command, ctx) {
+                let custom = match meant.custom(state, ctx) {
                     Ok(custom) => custom,
                     Err(need) => return Ask::Facts(vec![need]),
                 };
@@ -423,24 +425,19 @@ impl Mentions {
     }
 
     /// The records that its custom fields name, or what must be loaded to tell.
-    fn custom(&self, state: &AnyState, command: &AnyCommand, ctx: &Ctx<'_>) -> Result<Vec<Reference>, Need> {
-        let values = self.body.get("custom").and_then(Value::as_object).filter(|_| command.takes_custom_fields());
+    fn custom(&self, state: &AnyState, ctx: &Ctx<'_>) -> Result<Vec<Reference>, Need> {
+        let values = self.body.get("custom").and_then(Value::as_object).filter(|_| self.kind.takes_custom_fields());
         let Some(values) = values.filter(|values| !values.is_empty()) else { return Ok(Vec::new()) };
-        let need = custom::needs(command.kind(), ctx);
+        let need = custom::needs(self.kind.name, ctx);
         if !ctx.facts.has(need.kind, need.id) {
             return Err(need);
         }
         let definitions = &ctx.fact::<Field>(need.id).definitions;
-        Ok(custom::references(definitions, command.custom(state), values))
+        Ok(custom::references(definitions, self.kind.custom(state), values))
     }
 
     /// The command as it was meant, when it names records that are merged into others.
-    fn redirected(
-        &self,
-        command: &AnyCommand,
-        references: &[&Reference],
-        facts: &Facts,
-    ) -> Option<(AnyCommand, Vec<Redirected>)> {
+    fn redirected(&self, references: &[&Reference], facts: &Facts) -> Option<(AnyCommand, Vec<Redirected>)> {
         let redirect = |reference: &&Reference| {
             let (pointer, from, to) = (reference.at.clone(), reference.id, reference.survivor(facts));
             (from != to).then_some(Redirected { pointer, from, to })
@@ -452,7 +449,7 @@ impl Mentions {
                 *id = to.to_string().into();
             }
         }
-        let meant = (!redirected.is_empty()).then(|| command.with(body).ok())?;
+        let meant = (!redirected.is_empty()).then(|| self.kind.command(&self.command, body).ok())?;
         Some((meant?, redirected))
     }
 
@@ -613,7 +610,7 @@ mod tests {
         loop {
             let ctx =
                 Ctx { tenant: TENANT, id, now: at(0), actor: &actor, authority: &authority, seed: "command", facts };
-            match Mentions::of(&state, &command).ask(&state, &command, &ctx) {
+            match Mentions::of(catalogue::kind(A::KIND).unwrap(), &state, &command).ask(&state, &command, &ctx) {
                 Ask::Facts(needs) => {
                     for need in needs {
                         let state = (need.fold)(None, &mut std::iter::empty()).unwrap();

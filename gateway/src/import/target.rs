@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use commands::{Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Need,
+    catalogue::{self, Kind},
     kernel::{
         aggregate::AnyState,
         any::{self, AnyCommand},
@@ -72,13 +73,13 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
-        let commands = commands.into_iter().map(any::command::<A>).collect();
+        let (kind, commands) = of_any_kind::<A>(commands)?;
         match &self.rehearsal {
             None => {
                 let envelope = Envelope { dry_run: true, ..envelope.clone() };
-                Ok(self.commands.dispatch_any(&envelope, commands).await?.events.len())
+                Ok(self.commands.dispatch_any(&envelope, kind, commands).await?.events.len())
             }
-            Some(rehearsal) => Ok(rehearsal.decide(self.log(), envelope, commands).await?.events),
+            Some(rehearsal) => Ok(rehearsal.decide(self.log(), envelope, kind, commands).await?.events),
         }
     }
 
@@ -88,24 +89,26 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
-        self.carry_any_out(envelope, commands.into_iter().map(any::command::<A>).collect()).await
-    }
-
-    async fn carry_any_out(&self, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<usize, Refused> {
+        let (kind, commands) = of_any_kind::<A>(commands)?;
         if let Some(rehearsal) = &self.rehearsal {
-            let decided = rehearsal.decide(self.log(), envelope, commands).await?;
+            let decided = rehearsal.decide(self.log(), envelope, kind, commands).await?;
             let events = decided.events;
             rehearsal.keep(envelope.id, decided);
             return Ok(events);
         }
         for _ in 1..PATIENCE {
-            match self.commands.dispatch_any(envelope, commands.clone()).await {
+            match self.commands.dispatch_any(envelope, kind, commands.clone()).await {
                 Err(Refused::Busy) => tokio::task::yield_now().await,
                 outcome => return Ok(outcome?.events.len()),
             }
         }
-        Ok(self.commands.dispatch_any(envelope, commands).await?.events.len())
+        Ok(self.commands.dispatch_any(envelope, kind, commands).await?.events.len())
     }
+}
+
+fn of_any_kind<A: Aggregate>(commands: Vec<A::Command>) -> Result<(&'static Kind, Vec<AnyCommand>), Refused> {
+    let kind = catalogue::kind(A::KIND).ok_or_else(|| Refused::Broken(format!("{} is no kind", A::KIND)))?;
+    Ok((kind, commands.into_iter().map(any::command::<A>).collect()))
 }
 
 /// What commands lead to.
@@ -140,16 +143,20 @@ impl Rehearsal {
         }
     }
 
-    async fn decide(&self, log: &Log, envelope: &Envelope, commands: Vec<AnyCommand>) -> Result<Decided, Refused> {
-        let Some(first) = commands.first() else { return Err(Refused::Broken("there is no command".into())) };
-        let kind = first.kind();
-        let mut state = self.state(log, envelope.tenant, &first.need(envelope.id)).await?;
+    async fn decide(
+        &self,
+        log: &Log,
+        envelope: &Envelope,
+        kind: &'static Kind,
+        commands: Vec<AnyCommand>,
+    ) -> Result<Decided, Refused> {
+        let mut state = self.state(log, envelope.tenant, &kind.need(envelope.id)).await?;
         let mut facts = Facts::told(true);
         let (mut events, mut claims) = (0, Vec::new());
         let now = envelope.occurred_at.unwrap_or(envelope.now);
         for (turn, command) in commands.into_iter().enumerate() {
             let seed = format!("{}-{turn}", envelope.command_id);
-            let mentions = Mentions::of(&state, &command).told_afterwards();
+            let mentions = Mentions::of(kind, &state, &command).told_afterwards();
             let decision = loop {
                 match mentions.ask(&state, &command, &envelope.ctx(now, &seed, &facts)) {
                     Ask::Facts(needs) => {
@@ -159,7 +166,7 @@ impl Rehearsal {
                     }
                     Ask::Elsewhere { id, command, .. } => {
                         let envelope = Envelope { id, ..envelope.clone() };
-                        return Box::pin(self.decide(log, &envelope, vec![command])).await;
+                        return Box::pin(self.decide(log, &envelope, kind, vec![command])).await;
                     }
                     Ask::Decided { decision, .. } => break decision,
                 }
@@ -185,7 +192,7 @@ impl Rehearsal {
                 return Err(claim.taken.clone().into());
             }
         }
-        Ok(Decided { kind, state, events, claims })
+        Ok(Decided { kind: kind.name, state, events, claims })
     }
 
     fn keep(&self, id: Id, decided: Decided) {

@@ -164,13 +164,13 @@ async fn carry_out(
     let command = match commands::read(kind.name, name, &said) {
         Ok(command) => command,
         Err(undecoded) => {
-            return Err(faults::of_command(app, write, id.unwrap_or_else(|| app.new_id()), undecoded).await);
+            return Err(faults::of_command(app, write, kind, id.unwrap_or_else(|| app.new_id()), undecoded).await);
         }
     };
     let id = id.or_else(|| command.id_for_new(caller.tenant)).unwrap_or_else(|| app.new_id());
     let envelope = write.envelope(app, id, &body.bytes)?;
     let (known_as, deprecated) = (command.known_as(id), command.deprecated());
-    let mut accepted = app.commands.dispatch_any(&envelope, vec![command]).await?;
+    let mut accepted = app.commands.dispatch_any(&envelope, kind, vec![command]).await?;
     if accepted.id == id {
         accepted.id = known_as;
     }

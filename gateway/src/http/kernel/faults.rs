@@ -1,14 +1,20 @@
 //! What is wrong with a body, all of it: what does not decode, and what would be refused of the rest.
 
 use commands::{Envelope, Refused, Undecoded};
-use domain::{Class, FieldError, Id, Via, kernel::any::AnyCommand};
+use domain::{Class, FieldError, Id, Via, catalogue::Kind, kernel::any::AnyCommand};
 
 use crate::http::kernel::write::Write;
 use crate::{app::App, problem::Problem};
 
 /// The problem of a body that is no command for the record `id`. Whatever of it does decode is rehearsed, so that its
 /// faults are told too.
-pub(in crate::http) async fn of_command(app: &App, write: &Write, id: Id, undecoded: Undecoded<AnyCommand>) -> Problem {
+pub(in crate::http) async fn of_command(
+    app: &App,
+    write: &Write,
+    kind: &'static Kind,
+    id: Id,
+    undecoded: Undecoded<AnyCommand>,
+) -> Problem {
     let Undecoded { faults, rest } = undecoded;
     let refused = match rest {
         Some(command) => {
@@ -16,7 +22,7 @@ pub(in crate::http) async fn of_command(app: &App, write: &Write, id: Id, undeco
             let id = command.id_for_new(caller.tenant).unwrap_or(id);
             let envelope = Envelope::new(caller.tenant, id, caller.actor.clone(), Via::Api, app.now());
             let envelope = Envelope { authority: caller.authority.clone(), dry_run: true, ..envelope };
-            app.commands.dispatch_any(&envelope, vec![command]).await.err()
+            app.commands.dispatch_any(&envelope, kind, vec![command]).await.err()
         }
         None => None,
     };
