@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
 # `tests` also what only its tests need: NATS' client and a generator of clients for Python in target/python, Prometheus'
-# promtool in target/tools, and where npm is there a generator of types for TypeScript in target/node.
+# promtool in target/tools, a generator of types for TypeScript in target/node, and an OpenID provider in target/oidc, for both of which
+# it installs Node and npm.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
@@ -13,6 +14,8 @@ target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
 tools=$target/tools
 node_libraries=$target/node
+provider_source=$(cd "$(dirname "$0")/.." && pwd)/tests/oidc
+provider=$target/oidc
 
 has_postgresql() {
     local postgres version
@@ -83,7 +86,22 @@ install_python_libraries() {
     fi
 }
 
-# Only for those who have npm: Debian's takes hundreds of packages along.
+has_node() {
+    command -v node >/dev/null && command -v npm >/dev/null
+}
+
+# As it is in tests/oidc: whenever that changed it is installed anew.
+has_provider() {
+    [ -d "$provider/node_modules/oidc-provider" ] && cmp -s "$provider_source/package-lock.json" "$provider/package-lock.json"
+}
+
+# The test that signs people in by it fails without.
+install_provider() {
+    mkdir -p "$provider"
+    cp "$provider_source/package.json" "$provider_source/package-lock.json" "$provider/"
+    npm ci --prefix "$provider" --no-audit --no-fund --loglevel=error </dev/null >/dev/null
+}
+
 install_typescript_generator() {
     mkdir -p "$node_libraries"
     npm install --prefix "$node_libraries" --no-save --no-audit --no-fund --loglevel=error \
@@ -95,8 +113,14 @@ wants_python_libraries=false
 if [ "${1:-}" = tests ] && ! { has_python_library nats && has_python_library openapi_python_client; }; then
     wants_python_libraries=true
 fi
-if [ "${1:-}" = tests ] && [ ! -d "$node_libraries/node_modules/openapi-typescript" ] && command -v npm >/dev/null; then
-    install_typescript_generator
+install_node_libraries() {
+    [ -d "$node_libraries/node_modules/openapi-typescript" ] || install_typescript_generator
+    has_provider || install_provider
+}
+
+wants_node_libraries=false
+if [ "${1:-}" = tests ]; then
+    wants_node_libraries=true
 fi
 if [ "${1:-}" = tests ] && ! has_promtool && command -v apt-get >/dev/null; then
     install_promtool
@@ -109,8 +133,12 @@ has_c_compiler || missing+=(gcc libc6-dev)
 if $wants_python_libraries && ! python3 -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null; then
     missing+=(python3-pip)
 fi
+if $wants_node_libraries && ! has_node; then
+    missing+=(nodejs npm)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     ! $wants_python_libraries || install_python_libraries
+    ! $wants_node_libraries || install_node_libraries
     exit 0
 fi
 
@@ -121,6 +149,7 @@ This script installs them on Debian and its relatives only. With your own packag
   - PostgreSQL $oldest_postgresql or newer, the server (set PG_BIN to the directory of initdb and postgres if they are not found),
   - nats-server with JetStream (https://nats.io/download/),
   - a C compiler,
+  - for the tests, Node 20 or newer with npm,
 and run this again.
 MESSAGE
     exit 1
@@ -160,3 +189,4 @@ if ! has_postgresql; then
     exit 1
 fi
 ! $wants_python_libraries || install_python_libraries
+! $wants_node_libraries || install_node_libraries

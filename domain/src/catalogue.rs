@@ -252,7 +252,10 @@ pub fn takes_custom_fields(name: &str) -> bool {
 const SYSTEM_PERMISSIONS: &[&str] = &[
     "event.read",
     "event.backdate",
+    "api_key.issue",
     "user.act_for",
+    "user.issue_link",
+    "tenant.set_identity_provider",
     "import.run",
     "export.run",
     "tenant.operate",
@@ -261,14 +264,15 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     crate::chat::conversation::REPLY_ANY,
 ];
 
-/// Everything that can be permitted: `{kind}.{command}` for every command,
+/// Everything that can be permitted: `{kind}.{command}` for every command that others than Deskfold itself issue,
 /// `{kind}.{command}_any` for those of [`Aggregate::OWN`], `{kind}.read` for every kind, and what belongs to no single kind.
 pub fn permissions() -> &'static BTreeSet<String> {
     struct Permissions(BTreeSet<String>);
     impl Visitor for Permissions {
         fn visit<A: Aggregate>(&mut self) {
-            let commands = A::commands(&mut SchemaGenerator::default());
-            self.0.extend(commands.iter().map(|command| format!("{}.{}", A::KIND, command.name)));
+            let commands = A::commands(&mut SchemaGenerator::default()).into_iter().map(|command| command.name);
+            let commands = commands.filter(|name| A::offers(name));
+            self.0.extend(commands.map(|name| format!("{}.{name}", A::KIND)));
             self.0.insert(format!("{}.read", A::KIND));
             self.0.extend(A::OWN.iter().map(|name| format!("{}.{name}{OF_OTHERS}", A::KIND)));
         }

@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod authority;
 pub mod field;
 pub mod role;
+pub mod session;
 pub mod settings;
 pub mod stage;
 pub mod team;
@@ -19,4 +20,5 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<team::Team>();
     visitor.visit::<field::Field>();
     visitor.visit::<api_key::ApiKey>();
+    visitor.visit::<session::Session>();
 }

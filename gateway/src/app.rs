@@ -22,6 +22,7 @@ use crate::{
     import,
     limits::Limits,
     metrics::{Gauges, Requests},
+    sign_in::SignIn,
     start::Over,
     storage::Storage,
 };
@@ -46,6 +47,7 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) uses: Uses,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) sign_in: SignIn,
     pub(crate) storage: Storage,
     pub(crate) clock: Arc<Clock>,
     /// Commands being carried out whose id the client gave.
@@ -76,6 +78,7 @@ impl App {
     pub async fn settle(&self) -> Result<(), String> {
         if self.config.roles.contains(&Role::React) {
             import::idle(&self.pool).await.map_err(|error| error.to_string())?;
+            self.end_stale_sessions().await.map_err(|problem| problem.to_string())?;
         }
         loop {
             let head = self.log.head().await.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Who asks: a bearer key, the user it acts as, and what its roles permit.
+//! Who asks: by a bearer key or a session's cookie, the user it acts as, and what its roles permit.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,7 +27,11 @@ use parking_lot::Mutex;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::App,
+    problem::Problem,
+    sign_in::{Browser, Cookie},
+};
 
 /// What every key begins with, so that a leaked one is recognised.
 const PREFIX: &str = "dfk_";
@@ -36,12 +40,16 @@ pub(crate) const ON_BEHALF_OF: &str = "deskfold-on-behalf-of";
 /// The permission to act for others.
 pub(crate) const ACT_FOR_OTHERS: &str = "user.act_for";
 
-/// A new secret and its digest. The secret has 256 random bits.
-pub(crate) fn new_secret() -> Result<(String, String), rand::rngs::SysError> {
+/// 256 random bits, in hex.
+pub(crate) fn random() -> Result<String, rand::rngs::SysError> {
     let mut bytes = [0u8; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
-    let mut secret = PREFIX.to_owned();
-    secret.push_str(&hex(&bytes));
+    Ok(hex(&bytes))
+}
+
+/// A new key's secret and its digest.
+pub(crate) fn new_secret() -> Result<(String, String), rand::rngs::SysError> {
+    let secret = format!("{PREFIX}{}", random()?);
     let digest = digest(&secret);
     Ok((secret, digest))
 }
@@ -111,11 +119,37 @@ pub(crate) struct KnownKeys(Mutex<HashMap<String, (Id, Id)>>);
 /// How many digests are kept.
 const KNOWN_KEYS: usize = 100_000;
 
-/// Somebody with a valid key.
+/// By what somebody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// An API key.
+    Key(Id),
+    /// A session.
+    Session(Id),
+}
+
+impl Pass {
+    /// Its id: what limits and retries are counted under.
+    pub(crate) fn id(self) -> Id {
+        match self {
+            Pass::Key(id) | Pass::Session(id) => id,
+        }
+    }
+
+    /// The session's id.
+    pub(crate) fn session(self) -> Option<Id> {
+        match self {
+            Pass::Key(_) => None,
+            Pass::Session(id) => Some(id),
+        }
+    }
+}
+
+/// Somebody with a valid key, or who is signed in.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) tenant: Id,
-    pub(crate) key: Id,
+    pub(crate) pass: Pass,
     pub(crate) actor: Actor,
     /// Whether it is done for a contact, who sees what colleagues keep to themselves as little as anybody outside.
     for_contact: bool,
@@ -172,26 +206,63 @@ impl FromRequestParts<App> for Caller {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
-        let caller = app.caller(&parts.headers).await?;
+        let browser = Browser::from_request_parts(parts, app).await?;
+        let caller = app.caller(&parts.headers, &browser).await?;
         parts.extensions.insert(caller.clone());
         Ok(caller)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let missing = || Problem::unauthorized("key_missing", "Send your API key: Authorization: Bearer dfk_...");
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+fn missing() -> Problem {
+    Problem::unauthorized("key_missing", "Send your API key: Authorization: Bearer dfk_..., or sign in.")
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().map_err(|_| missing())?;
     let (scheme, secret) = value.split_once(' ').ok_or_else(missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(secret.trim()) } else { Err(missing()) }
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(secret.trim())) } else { Err(missing()) }
+}
+
+/// Who is let in, before it is known for whom he asks.
+struct LetIn {
+    tenant: Id,
+    pass: Pass,
+    user: Id,
+    /// What the pass permits at most; all that the user may when absent.
+    bound: Option<Id>,
 }
 
 impl App {
-    /// Who sent a request with these headers.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    /// Who sent a request with these headers. A key that is sent counts, whatever cookies come with it.
+    pub(crate) async fn caller(&self, headers: &HeaderMap, browser: &Browser) -> Result<Caller, Problem> {
+        let LetIn { tenant, pass, user: user_id, bound } = match bearer(headers)? {
+            Some(secret) => self.by_key(secret).await?,
+            None => self.by_session(browser).await?,
+        };
+        let (user, _) = self.commands.load::<User>(tenant, user_id).await?;
+        if !user.is_active() {
+            return Err(Problem::unauthorized("user_inactive", "The user of this API key is deactivated."));
+        }
+        // A key bound to a role has what the role permits; one without has whatever its user has.
+        let authority = match bound {
+            Some(role) => Authority::new([self.commands.load::<Role>(tenant, role).await?.0]),
+            None => self.authority(tenant, &user).await?,
+        };
+        let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
+        let mut caller = Caller { tenant, pass, actor: Actor::user(user_id), for_contact: false, authority, settings };
+        if let Some(other) = headers.get(ON_BEHALF_OF) {
+            let (id, is_contact) = self.acted_for(&caller, other.to_str().unwrap_or_default()).await?;
+            caller.actor.on_behalf_of = Some(id);
+            caller.for_contact = is_contact;
+        }
+        Ok(caller)
+    }
+
+    async fn by_key(&self, secret: &str) -> Result<LetIn, Problem> {
         let invalid = || Problem::unauthorized("key_invalid", "The API key is not valid: unknown, revoked or expired.");
         let now = self.now();
-        let digest = digest(bearer(headers)?);
+        let digest = digest(secret);
         let known = self.known_keys.0.lock().get(&digest).copied();
         let (tenant, key) = match known {
             Some(known) => known,
@@ -211,25 +282,18 @@ impl App {
         if !state.is_valid_at(now) {
             return Err(invalid());
         }
-        let user_id = state.user.ok_or_else(invalid)?;
-        let (user, _) = self.commands.load::<User>(tenant, user_id).await?;
-        if !user.is_active() {
-            return Err(Problem::unauthorized("user_inactive", "The user of this API key is deactivated."));
-        }
-        // A key bound to a role has what the role permits; one without has whatever its user has.
-        let authority = match state.role {
-            Some(role) => Authority::new([self.commands.load::<Role>(tenant, role).await?.0]),
-            None => self.authority(tenant, &user).await?,
-        };
+        let user = state.user.ok_or_else(invalid)?;
         self.uses.record(tenant, key, now);
-        let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
-        let mut caller = Caller { tenant, key, actor: Actor::user(user_id), for_contact: false, authority, settings };
-        if let Some(other) = headers.get(ON_BEHALF_OF) {
-            let (id, is_contact) = self.acted_for(&caller, other.to_str().unwrap_or_default()).await?;
-            caller.actor.on_behalf_of = Some(id);
-            caller.for_contact = is_contact;
-        }
-        Ok(caller)
+        Ok(LetIn { tenant, pass: Pass::Key(key), user, bound: state.role })
+    }
+
+    async fn by_session(&self, browser: &Browser) -> Result<LetIn, Problem> {
+        let secret = browser.cookie(Cookie::Session).ok_or_else(missing)?;
+        let known = self.session(secret, browser).await?;
+        let known =
+            known.ok_or_else(|| Problem::unauthorized("session_ended", "The session is over: sign in again."))?;
+        browser.must_be_ours()?;
+        Ok(LetIn { tenant: known.tenant, pass: Pass::Session(known.session), user: known.user, bound: None })
     }
 
     /// What a user's roles permit.

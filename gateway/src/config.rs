@@ -1,6 +1,12 @@
 //! Configuration: every flag, its environment variable and its default. The docstrings are the manual.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eventstore::{NatsMetrics, NatsOptions};
@@ -123,6 +129,105 @@ impl Nats {
     }
 }
 
+/// How people sign in.
+#[derive(Clone, Debug, Args)]
+pub struct SignIn {
+    /// Where people find this server, such as https://desk.example.com: what links begin with. With https, cookies go over TLS
+    /// alone. Without it, links begin with what the request was sent to.
+    #[arg(long, env = "DESKFOLD_PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+    /// Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as
+    /// 10.0.0.0/8,::1; several separated by commas.
+    #[arg(long, env = "DESKFOLD_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+    /// How long a session lasts that nobody uses, such as 12h.
+    #[arg(long, env = "DESKFOLD_SESSION_IDLE", default_value = "12h", value_parser = duration)]
+    pub session_idle: Duration,
+    /// How long a session lasts at the most, such as 720h.
+    #[arg(long, env = "DESKFOLD_SESSION_LIFETIME", default_value = "720h", value_parser = duration)]
+    pub session_lifetime: Duration,
+    /// How long an invitation is good for, such as 168h.
+    #[arg(long, env = "DESKFOLD_INVITATION_LIFETIME", default_value = "168h", value_parser = duration)]
+    pub invitation_lifetime: Duration,
+    /// How long another link is good for: for a forgotten password, or to confirm an address.
+    #[arg(long, env = "DESKFOLD_LINK_LIFETIME", default_value = "24h", value_parser = duration)]
+    pub link_lifetime: Duration,
+    /// Under what secrets are sealed that must be read again (of second factors, of OpenID clients): 64 hexadecimal digits,
+    /// the same for all processes. By default a key is made in the data directory, in secret.key.
+    #[arg(long, env = "DESKFOLD_SECRET_KEY", hide_env_values = true)]
+    pub secret_key: Option<SecretKey>,
+}
+
+/// A key that never shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(pub(crate) [u8; 32]);
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(secret)")
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SecretKey, String> {
+        let unfit = || "a secret key is 64 hexadecimal digits, such as `openssl rand -hex 32` prints".to_owned();
+        let text = text.trim();
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unfit());
+        }
+        let mut key = [0; 32];
+        for (byte, index) in key.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[index..index + 2], 16).map_err(|_| unfit())?;
+        }
+        Ok(SecretKey(key))
+    }
+}
+
+/// An address, or all that begin like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether an address belongs to it.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address.to_canonical() {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        let ((own, width), (other, other_width)) = (bits(self.address), bits(address));
+        let differ = own ^ other;
+        width == other_width && differ.leading_zeros() >= u32::from(self.bits)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Network, String> {
+        let unfit = || format!("{text} is neither an address nor a network such as 10.0.0.0/8");
+        let (address, bits) = text.trim().split_once('/').map_or((text.trim(), None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address.parse().map_err(|_| unfit())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(width), |bits| bits.parse().map_err(|_| unfit()))?;
+        if bits > width { Err(unfit()) } else { Ok(Network { address, bits }) }
+    }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim().trim_end_matches('/').to_lowercase();
+    let host = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    let sound = |host: &str| !host.is_empty() && !host.contains(|c: char| "/?#@".contains(c) || c.is_whitespace());
+    match host.filter(|host| sound(host)) {
+        Some(_) => Ok(url),
+        None => Err("write it like https://desk.example.com, without a path".into()),
+    }
+}
+
 /// The server.
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
@@ -180,6 +285,9 @@ pub struct Serve {
     /// How log lines look.
     #[arg(long, env = "DESKFOLD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// How people sign in.
+    #[command(flatten)]
+    pub sign_in: SignIn,
 }
 
 /// How log lines look.
@@ -389,4 +497,30 @@ pub enum Tenant {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}; write it like 30s or 2m"))?;
     Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_the_addresses_that_begin_like_it() {
+        let has = |network: &str, address: &str| network.parse::<Network>().unwrap().has(address.parse().unwrap());
+        assert!(has("10.0.0.0/8", "10.200.3.4") && !has("10.0.0.0/8", "11.0.0.1"));
+        assert!(has("127.0.0.1", "127.0.0.1") && !has("127.0.0.1", "127.0.0.2"));
+        assert!(has("10.0.0.0/8", "::ffff:10.1.2.3") && has("0.0.0.0/0", "9.9.9.9") && !has("0.0.0.0/0", "::1"));
+        assert!(has("fd00::/8", "fd12::1") && !has("fd00::/8", "fe80::1"));
+        for odd in ["10.0.0.0/33", "desk", "", "10.0.0.0/x"] {
+            assert!(odd.parse::<Network>().is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_secret_key_never_shows() {
+        let key: SecretKey = "0123456789abcdef".repeat(4).parse().unwrap();
+        assert_eq!((format!("{key:?}").as_str(), key.0[1]), ("(secret)", 0x23));
+        assert!("0123".parse::<SecretKey>().is_err() && "é".repeat(32).parse::<SecretKey>().is_err());
+        assert_eq!(public_url("https://Desk.example.com/").as_deref(), Ok("https://desk.example.com"));
+        assert!(public_url("desk.example.com").is_err() && public_url("https://a/b").is_err());
+    }
 }

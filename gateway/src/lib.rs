@@ -12,6 +12,7 @@ mod limits;
 mod metrics;
 pub mod postgres;
 mod problem;
+mod sign_in;
 mod start;
 mod storage;
 mod supervisor;

@@ -21,6 +21,7 @@ use crate::{
     limits::Limits,
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
+    sign_in::SignIn,
     storage::Storage,
 };
 
@@ -182,6 +183,7 @@ impl App {
         };
         let nats = Over::nats(&config, &log, &registry).await?;
         let storage = Storage::new(&config, &registry)?;
+        let sign_in = SignIn::new(&config, &registry)?;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: Requests::new(&registry)?,
@@ -196,6 +198,7 @@ impl App {
             registry,
             uses: Uses::default(),
             known_keys: KnownKeys::default(),
+            sign_in,
             storage,
             clock,
             in_flight: Mutex::default(),
@@ -265,7 +268,8 @@ impl App {
             }
         });
         let stopping = self.stopping.clone();
-        let server = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
         let serving = tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "the HTTP server failed");
@@ -297,6 +301,7 @@ impl App {
 
     async fn keep_tidy(self) {
         let mut every = tokio::time::interval(WRITE_USES);
+        let reacts = self.config.roles.contains(&Role::React);
         loop {
             tokio::select! {
                 _ = every.tick() => {}
@@ -304,6 +309,9 @@ impl App {
             }
             self.limits.tidy();
             self.write_uses().await;
+            if reacts && let Ok(Err(problem)) = self.log.presence().guard(self.end_stale_sessions()).await {
+                tracing::warn!(%problem, "cannot end sessions that are over");
+            }
         }
     }
 }

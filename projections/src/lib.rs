@@ -63,6 +63,7 @@ fn every() -> Vec<Registered> {
         listed::<org::teams::Teams>(),
         listed::<org::roles::Roles>(),
         listed::<org::api_keys::ApiKeys>(),
+        listed::<org::sessions::Sessions>(),
         listed::<org::fields::Fields>(),
         listed::<data::imports::Imports>(),
         listed::<org::tenants::Tenants>(),

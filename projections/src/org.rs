@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod fields;
 pub mod holdings;
 pub mod roles;
+pub mod sessions;
 pub mod teams;
 pub mod tenants;
 pub mod users;

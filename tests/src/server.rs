@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{Database, database, document};
 
+/// Under what tests' servers seal secrets.
+const SECRET_KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+
 /// A running server.
 pub struct Server {
     /// The first tenant's admin.
@@ -69,6 +72,10 @@ impl Server {
         if !all.contains(&"--rate-limit") {
             all.extend(["--rate-limit", "0"]);
         }
+        // Nor is a key made in a file.
+        if !all.contains(&"--secret-key") {
+            all.extend(["--secret-key", SECRET_KEY]);
+        }
         let database = database().await;
         let (app, first) = App::start(config(&all), database.pool.clone()).await.expect("the server starts");
         let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
@@ -80,7 +87,7 @@ impl Server {
     /// Another process's worth of Deskfold on the same database, with these arguments of `deskfold serve`, and its admin.
     pub async fn beside(&self, arguments: &[&str]) -> (App, Client) {
         let mut all = arguments.to_vec();
-        all.extend(["--rate-limit", "0"]);
+        all.extend(["--rate-limit", "0", "--secret-key", SECRET_KEY]);
         let pool = sqlx::PgPool::connect(&self.database.url).await.expect("connect to the test's database");
         let (app, first) = App::start(config(&all), pool).await.expect("the server starts");
         assert!(first.is_none(), "there is a first tenant already");
@@ -117,6 +124,13 @@ impl Client {
         gateway::install_crypto_provider();
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
         Client { http, base: format!("http://{address}"), key: key.to_owned(), headers: Vec::new() }
+    }
+
+    /// The same, which stays where an answer leads elsewhere.
+    #[must_use]
+    pub fn staying(&self) -> Client {
+        let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Client { http: builder.build().expect("an HTTP client"), ..self.clone() }
     }
 
     /// The same with one more header on every request.

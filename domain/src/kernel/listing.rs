@@ -249,6 +249,7 @@ pub const NAMELESS: &[&str] = &[
     "order",
     "relation",
     "rule_run",
+    "session",
 ];
 
 /// A column of a list.

@@ -543,6 +543,9 @@ mod tests {
         "channel",
         "calendar",
         "matched_rule",
+        "credential",
+        "codes",
+        "link",
     ];
 
     fn is_id(schema: &Value) -> bool {

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Aggregate, Country, Ctx, Decision, Id, Rejection,
+    Aggregate, Authority, Claim, Country, Ctx, Decision, Id, Need, Rejection,
     kernel::valid,
+    org::authority::DENIED,
+    org::role::Role,
     org::settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
 };
 
@@ -64,6 +66,53 @@ pub enum Command {
         #[schemars(range(min = 1, max = 36500))]
         days: Option<u32>,
     },
+    /// Says that whoever comes by this host name comes to this tenant.
+    AddHostName {
+        /// The name, in small letters.
+        host: String,
+    },
+    /// Gives a host name back.
+    RemoveHostName {
+        /// The name.
+        host: String,
+    },
+    /// Says by which OpenID provider people sign in. Its secret is nowhere in the log.
+    SetIdentityProvider {
+        /// The provider; null for none.
+        provider: Option<IdentityProvider>,
+    },
+}
+
+/// What happens when somebody comes from the provider for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstSignIn {
+    /// A colleague with the e-mail address that the provider has verified is that person; nobody else gets in.
+    #[default]
+    Match,
+    /// The same, and whoever is no colleague yet becomes one.
+    Create,
+}
+
+/// An OpenID provider, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityProvider {
+    /// What people call it.
+    pub name: String,
+    /// Its issuer: an https URL, below which `/.well-known/openid-configuration` is found.
+    pub issuer: String,
+    /// As whom Deskfold is known there.
+    pub client_id: String,
+    /// Under which id the client's secret is kept.
+    pub credential: Id,
+    /// What happens when somebody comes from there for the first time.
+    #[serde(default)]
+    pub first_sign_in: FirstSignIn,
+    /// The role of those who are created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "role", "x-refusal" = "tenant_provider_role_unfit"))]
+    pub role: Option<Id>,
 }
 
 /// Which way mail goes.
@@ -163,6 +212,23 @@ pub enum Event {
         /// Days after; null for ever.
         to: Option<u32>,
     },
+    /// Whoever comes by this host name comes to this tenant.
+    HostNameAdded {
+        /// The name.
+        host: String,
+    },
+    /// The host name is nobody's.
+    HostNameRemoved {
+        /// The name.
+        host: String,
+    },
+    /// People sign in by another OpenID provider.
+    IdentityProviderSet {
+        /// Before; null for none.
+        from: Option<IdentityProvider>,
+        /// After; null for none.
+        to: Option<IdentityProvider>,
+    },
 }
 
 /// The organisation whose help desk this is.
@@ -177,7 +243,14 @@ pub struct Tenant {
     alias_domain: Option<String>,
     mail_servers: BTreeMap<Direction, MailServer>,
     retention: BTreeMap<String, u32>,
+    /// The host names by which people come to this tenant.
+    pub host_names: BTreeSet<String>,
+    /// The OpenID provider by which people sign in.
+    pub identity_provider: Option<IdentityProvider>,
 }
+
+/// The scope of host names, which are one tenant's alone.
+pub const HOST_NAME: &str = "tenant.host_name";
 
 const UNKNOWN: Rejection = Rejection::missing("tenant_unknown", "There is no such tenant.");
 const EXISTS: Rejection = Rejection::conflict("tenant_exists", "The tenant exists already under another name.");
@@ -188,6 +261,19 @@ const KEY_INVALID: Rejection = Rejection::invalid(
 );
 const HOST_INVALID: Rejection =
     Rejection::invalid("tenant_host_invalid", "A mail server has a host name and a port above 0.");
+const HOST_NAME_INVALID: Rejection = Rejection::invalid(
+    "tenant_host_name_invalid",
+    "A host name is like desk.example.com, in small letters, without scheme and port.",
+);
+const HOST_NAME_TAKEN: Rejection = Rejection::conflict("tenant_host_name_taken", "Another tenant has this host name.");
+const PROVIDER_INVALID: Rejection = Rejection::invalid(
+    "tenant_provider_invalid",
+    "An OpenID provider has a name, a client id, and an https URL without query as its issuer.",
+);
+const PROVIDER_ROLE_UNFIT: Rejection = Rejection::invalid(
+    "tenant_provider_role_unfit",
+    "Those who are created at their first sign-in are given a role, which must exist.",
+);
 const DAYS_INVALID: Rejection = Rejection::invalid("tenant_days_invalid", "Data is kept for at least one day.");
 
 fn check_key(key: &str, pointer: &str) -> Result<(), Rejection> {
@@ -200,6 +286,31 @@ fn check_server(server: &MailServer) -> Result<(), Rejection> {
         return Err(HOST_INVALID.at("/server/host"));
     }
     if server.port == 0 { Err(HOST_INVALID.at("/server/port")) } else { Ok(()) }
+}
+
+/// Whether a text is an issuer: https, or http on this very machine, where nobody listens in.
+fn is_issuer(text: &str) -> bool {
+    let local = |rest: &str| {
+        ["localhost", "127.0.0.1", "[::1]"]
+            .iter()
+            .any(|host| rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
+    };
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://").filter(|rest| local(rest)));
+    let sound = |c: char| !c.is_whitespace() && !c.is_control() && !"?#@\\".contains(c);
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(sound)) && text.len() <= 512
+}
+
+fn check_provider(provider: &IdentityProvider, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+    valid::name(&provider.name, "/name")?;
+    if !is_issuer(&provider.issuer) {
+        return Err(PROVIDER_INVALID.at("/issuer"));
+    }
+    if provider.client_id.trim().is_empty() || provider.client_id.len() > 256 {
+        return Err(PROVIDER_INVALID.at("/client_id"));
+    }
+    let role = provider.role.map(|role| ctx.fact::<Role>(role).exists());
+    let fits = role.unwrap_or(provider.first_sign_in == FirstSignIn::Match);
+    if fits { Ok(()) } else { Err(PROVIDER_ROLE_UNFIT.at("/role")) }
 }
 
 impl Tenant {
@@ -264,7 +375,7 @@ impl Aggregate for Tenant {
     const KIND: &'static str = "tenant";
     const PLURAL: &'static str = "tenants";
     const CREATE: &'static str = "create";
-    const INTERNAL: &'static [&'static str] = &["create"];
+    const INTERNAL: &'static [&'static str] = &["create", "add_host_name", "remove_host_name", "set_identity_provider"];
     const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
     type Command = Command;
     type Event = Event;
@@ -315,6 +426,22 @@ impl Aggregate for Tenant {
                 let from = self.retention.get(&class).copied();
                 if from == to { vec![] } else { vec![Event::RetentionSet { class, from, to }] }
             }
+            AddHostName { host } if self.host_names.contains(&host) => vec![],
+            AddHostName { host } => {
+                if !valid::is_domain(&host) || host.chars().any(char::is_uppercase) {
+                    return Err(HOST_NAME_INVALID.at("/host"));
+                }
+                vec![Event::HostNameAdded { host }]
+            }
+            RemoveHostName { host } if self.host_names.contains(&host) => vec![Event::HostNameRemoved { host }],
+            RemoveHostName { .. } => vec![],
+            SetIdentityProvider { provider: to } if to == self.identity_provider => vec![],
+            SetIdentityProvider { provider: to } => {
+                // Whoever names the provider says who gets in as whom.
+                ctx.must_have(&Authority::full())?;
+                to.as_ref().map_or(Ok(()), |provider| check_provider(provider, ctx))?;
+                vec![Event::IdentityProviderSet { from: self.identity_provider.clone(), to }]
+            }
         })
     }
 
@@ -336,6 +463,26 @@ impl Aggregate for Tenant {
             Event::MailServerSet { direction, to: None, .. } => drop(self.mail_servers.remove(direction)),
             Event::RetentionSet { class, to: Some(to), .. } => drop(self.retention.insert(class.clone(), *to)),
             Event::RetentionSet { class, to: None, .. } => drop(self.retention.remove(class)),
+            Event::HostNameAdded { host } => drop(self.host_names.insert(host.clone())),
+            Event::HostNameRemoved { host } => drop(self.host_names.remove(host)),
+            Event::IdentityProviderSet { to, .. } => self.identity_provider.clone_from(to),
+        }
+    }
+
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Command::SetIdentityProvider { provider: Some(IdentityProvider { role: Some(role), .. }) } => {
+                vec![Need::guarded::<Role>(*role)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        match event {
+            Event::HostNameAdded { host } => vec![Claim::take(HOST_NAME, host, HOST_NAME_TAKEN.at("/host")).globally()],
+            Event::HostNameRemoved { host } => vec![Claim::release(HOST_NAME, host).globally()],
+            _ => Vec::new(),
         }
     }
 
@@ -351,7 +498,8 @@ impl Aggregate for Tenant {
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
-        refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID]);
+        refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID, DENIED]);
+        refusals.extend([HOST_NAME_INVALID, HOST_NAME_TAKEN, PROVIDER_INVALID, PROVIDER_ROLE_UNFIT]);
         refusals
     }
 
@@ -362,6 +510,14 @@ impl Aggregate for Tenant {
             security: Security::Tls,
             username: Some("desk".into()),
         };
+        let provider = IdentityProvider {
+            name: "Example".into(),
+            issuer: "https://id.example.com".into(),
+            client_id: "deskfold".into(),
+            credential: Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000C),
+            first_sign_in: FirstSignIn::Match,
+            role: None,
+        };
         vec![
             Command::Create { name: "Example Ltd".into() },
             Command::Rename { name: "Example plc".into() },
@@ -371,6 +527,9 @@ impl Aggregate for Tenant {
             Command::SetAliasDomain { domain: Some("desk.example.com".into()) },
             Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
             Command::SetRetention { class: "attachments".into(), days: Some(730) },
+            Command::AddHostName { host: "desk.example.com".into() },
+            Command::RemoveHostName { host: "desk.example.com".into() },
+            Command::SetIdentityProvider { provider: Some(provider) },
         ]
     }
 }
@@ -494,5 +653,39 @@ mod tests {
         leads_to([set(None, Some(730))], &command(None), set(Some(730), None));
         example([]).when(command(Some(0))).rejected(DAYS_INVALID);
         example([]).when(Command::SetRetention { class: " ".into(), days: None }).rejected(KEY_INVALID);
+    }
+
+    #[test]
+    fn a_host_name_is_one_tenant_s_alone() {
+        let host = || "desk.example.com".to_owned();
+        let added = || Event::HostNameAdded { host: host() };
+        leads_to([], &Command::AddHostName { host: host() }, added());
+        leads_to([added()], &Command::RemoveHostName { host: host() }, Event::HostNameRemoved { host: host() });
+        for odd in ["Desk.example.com", "https://desk.example.com", "desk.example.com:80", ""] {
+            example([]).when(Command::AddHostName { host: odd.into() }).rejected(HOST_NAME_INVALID);
+        }
+        assert_eq!(example([]).claims(&added()), ["+tenant.host_name desk.example.com"]);
+    }
+
+    #[test]
+    fn whoever_names_the_provider_can_do_everything() {
+        let Some(Command::SetIdentityProvider { provider: Some(provider) }) =
+            Tenant::examples().into_iter().next_back()
+        else {
+            unreachable!()
+        };
+        let set = |provider| Command::SetIdentityProvider { provider };
+        let event = |from, to| Event::IdentityProviderSet { from, to };
+        leads_to([], &set(Some(provider.clone())), event(None, Some(provider.clone())));
+        leads_to([event(None, Some(provider.clone()))], &set(None), event(Some(provider.clone()), None));
+        example([]).may(&["tenant.*"]).when(set(Some(provider.clone()))).rejected(DENIED);
+        for issuer in
+            ["http://id.example.com", "https://", "id.example.com", "https://a@b", "http://localhost.evil.com"]
+        {
+            let odd = IdentityProvider { issuer: issuer.into(), ..provider.clone() };
+            example([]).when(set(Some(odd))).rejected(PROVIDER_INVALID);
+        }
+        let create = IdentityProvider { first_sign_in: FirstSignIn::Create, ..provider };
+        example([]).when(set(Some(create))).rejected(PROVIDER_ROLE_UNFIT);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Faults, Id, Need, Personal, Rejection, all,
+    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Faults, Id, Need, Personal, Rejection, Time, all,
     kernel::{
         custom::Changes,
         email,
@@ -104,6 +104,16 @@ pub enum PresenceSource {
     Calendar,
 }
 
+/// What a link is for that is handed to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkPurpose {
+    /// To set a password: an invitation, or help for whoever forgot it.
+    Password,
+    /// To show that mail arrives at the new address.
+    Email,
+}
+
 /// What may be asked of a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -179,6 +189,65 @@ pub enum Command {
         #[schemars(range(min = 0, max = 1000000))]
         max: Option<u32>,
     },
+    /// Records that a password was set. The password is nowhere in the log, nor anything that follows from it.
+    SetPassword {
+        /// Under which id its hash is kept.
+        credential: Id,
+        /// The link that permits it; absent when the user knew the former one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<Id>,
+    },
+    /// Records that the user asked for help, not knowing the password.
+    ForgetPassword,
+    /// Hands out a link. Its secret is nowhere in the log; a later one of the same purpose makes it worthless.
+    IssueLink {
+        /// What it is for.
+        purpose: LinkPurpose,
+        /// Under which id its secret's digest is kept.
+        link: Id,
+        /// When it becomes worthless by itself.
+        expires_at: Time,
+    },
+    /// Asks that another address become the user's, once a link that is sent there was followed.
+    RequestEmail {
+        /// The address.
+        #[schemars(extend("format" = "email"))]
+        email: Personal<String>,
+    },
+    /// Makes the address that was asked for the user's.
+    ConfirmEmail {
+        /// The link that was followed.
+        link: Id,
+    },
+    /// Records that the user proves who he is by codes of an app too.
+    EnableSecondFactor {
+        /// Under which id its secret is kept.
+        credential: Id,
+    },
+    /// Lets the user sign in without a second factor again.
+    DisableSecondFactor,
+    /// Records that the user has other recovery codes.
+    ReplaceRecoveryCodes {
+        /// Under which id their digests are kept.
+        codes: Id,
+    },
+    /// Records that one of the recovery codes was used up.
+    UseRecoveryCode {
+        /// How many are left.
+        left: u32,
+    },
+    /// Records as whom an OpenID provider knows the user.
+    LinkIdentity {
+        /// The provider.
+        issuer: String,
+        /// As whom it knows the user.
+        subject: Personal<String>,
+    },
+    /// Forgets as whom an OpenID provider knows the user.
+    UnlinkIdentity {
+        /// The provider.
+        issuer: String,
+    },
 }
 
 /// What has happened to a user.
@@ -253,7 +322,65 @@ pub enum Event {
         /// How many at most; null for no limit.
         max: Option<u32>,
     },
+    /// Has another password. All sessions ended with it.
+    PasswordSet {
+        /// Under which id its hash is kept.
+        credential: Id,
+    },
+    /// Asked for help, not knowing the password.
+    PasswordForgotten,
+    /// Was given a link.
+    LinkIssued {
+        /// What it is for.
+        purpose: LinkPurpose,
+        /// Under which id its secret's digest is kept.
+        link: Id,
+        /// When it becomes worthless by itself.
+        expires_at: Time,
+    },
+    /// Wants another address.
+    EmailChangeRequested {
+        /// Which.
+        email: Personal<String>,
+    },
+    /// Followed the link that was sent to the new address.
+    EmailConfirmed {
+        /// The link.
+        link: Id,
+    },
+    /// Proves who he is by codes of an app too.
+    SecondFactorEnabled {
+        /// Under which id its secret is kept.
+        credential: Id,
+    },
+    /// Signs in without a second factor again.
+    SecondFactorDisabled,
+    /// Has other recovery codes.
+    RecoveryCodesReplaced {
+        /// Under which id their digests are kept.
+        codes: Id,
+    },
+    /// Used a recovery code up.
+    RecoveryCodeUsed {
+        /// How many are left.
+        left: u32,
+    },
+    /// Is known to an OpenID provider.
+    IdentityLinked {
+        /// The provider.
+        issuer: String,
+        /// As whom it knows the user.
+        subject: Personal<String>,
+    },
+    /// Is no longer taken for whom an OpenID provider knows.
+    IdentityUnlinked {
+        /// The provider.
+        issuer: String,
+    },
 }
+
+/// How many recovery codes are made at once.
+pub const RECOVERY_CODES: u32 = 10;
 
 /// Where a user stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +411,23 @@ pub struct User {
     pub channels: BTreeSet<Id>,
     /// Who is taking over what the user is responsible for, until that is done.
     pub handing_over_to: Option<Id>,
+    /// How often all sessions were ended at once: those that began before are over.
+    pub era: u32,
+    /// Under which id the password's hash is kept; absent without a password.
+    pub password: Option<Id>,
+    /// Under which id the second factor's secret is kept; absent without one.
+    pub second_factor: Option<Id>,
+    /// Under which id the recovery codes are kept, and how many are left.
+    pub recovery: Option<(Id, u32)>,
+    /// The address that is to be the user's once it is confirmed.
+    pub wanted_email: Option<Personal<String>>,
+    /// As whom OpenID providers know the user, by provider.
+    pub identities: BTreeMap<String, Personal<String>>,
+    /// The links that are of use, and until when.
+    links: BTreeMap<LinkPurpose, (Id, Time)>,
+    /// The link that was followed last to confirm an address.
+    confirmed_by: Option<Id>,
+    forgot_password: bool,
     calendar: Option<Id>,
     capacity: BTreeMap<String, u32>,
 }
@@ -297,6 +441,18 @@ const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
     "user_successor_unfit",
     "Work is handed over to another colleague, who is active and has a role.",
 );
+/// The refusal of a link that is of no use.
+pub const LINK_INVALID: Rejection =
+    Rejection::conflict("user_link_invalid", "The link is unknown, used, replaced by a later one, or too old.");
+const LINK_EXPIRY_INVALID: Rejection = Rejection::invalid("user_link_expiry_invalid", "A link expires in the future.");
+const EMAIL_NOT_REQUESTED: Rejection =
+    Rejection::conflict("user_email_not_requested", "No other address is wanted that could be confirmed.");
+const NO_SECOND_FACTOR: Rejection =
+    Rejection::conflict("user_no_second_factor", "The user signs in without a second factor.");
+const IDENTITY_TAKEN: Rejection =
+    Rejection::conflict("user_identity_taken", "The provider knows another user as this person.");
+const IDENTITY_DIFFERS: Rejection =
+    Rejection::conflict("user_identity_differs", "The provider knows the user as somebody else.");
 const CAPACITY_INVALID: Rejection =
     Rejection::invalid("user_capacity_invalid", "A kind of work has 1 to 64 characters, such as ticket.");
 
@@ -396,12 +552,88 @@ impl User {
         matches!(self.status, Status::Invited | Status::Active)
     }
 
+    /// Refuses a link that is not the latest of its purpose, was used, or is too old.
+    pub fn check_link(&self, purpose: LinkPurpose, link: Id, now: Time) -> Result<(), Rejection> {
+        let fits = |(id, expires_at): &(Id, Time)| *id == link && now < *expires_at;
+        if self.is_active() && self.links.get(&purpose).is_some_and(fits) { Ok(()) } else { Err(LINK_INVALID) }
+    }
+
+    /// What comes of what is about signing in.
+    fn sign_in(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        Ok(match command {
+            SetPassword { credential, .. } if self.password == Some(credential) => vec![],
+            SetPassword { credential, link } => {
+                link.map_or(Ok(()), |link| self.check_link(LinkPurpose::Password, link, ctx.now))?;
+                // Whoever was invited has come.
+                let came = (self.status == Status::Invited).then_some(Event::Activated);
+                [Event::PasswordSet { credential }].into_iter().chain(came).collect()
+            }
+            ForgetPassword if self.forgot_password => vec![],
+            ForgetPassword => vec![Event::PasswordForgotten],
+            IssueLink { purpose, link, .. } if self.links.get(&purpose).is_some_and(|(id, _)| *id == link) => vec![],
+            IssueLink { purpose: LinkPurpose::Email, .. } if self.wanted_email.is_none() => {
+                return Err(EMAIL_NOT_REQUESTED);
+            }
+            IssueLink { expires_at, .. } if expires_at <= ctx.now => {
+                return Err(LINK_EXPIRY_INVALID.at("/expires_at"));
+            }
+            IssueLink { purpose, link, expires_at } => vec![Event::LinkIssued { purpose, link, expires_at }],
+            RequestEmail { email } => {
+                valid::email(Some(&email))?;
+                let so = self.wanted_email.as_ref().unwrap_or(&self.profile.email) == &email;
+                if so { vec![] } else { vec![Event::EmailChangeRequested { email }] }
+            }
+            ConfirmEmail { link } if self.confirmed_by == Some(link) => vec![],
+            ConfirmEmail { link } => {
+                self.check_link(LinkPurpose::Email, link, ctx.now)?;
+                let email = self.wanted_email.clone().ok_or(EMAIL_NOT_REQUESTED)?;
+                let changes = record::difference(&self.profile, &Profile { email, ..self.profile.clone() });
+                let changed = (!changes.is_empty()).then_some(Event::ProfileChanged { changes });
+                changed.into_iter().chain([Event::EmailConfirmed { link }]).collect()
+            }
+            EnableSecondFactor { credential } if self.second_factor == Some(credential) => vec![],
+            EnableSecondFactor { credential } => vec![Event::SecondFactorEnabled { credential }],
+            DisableSecondFactor if self.second_factor.is_none() => vec![],
+            DisableSecondFactor => vec![Event::SecondFactorDisabled],
+            ReplaceRecoveryCodes { .. } | UseRecoveryCode { .. } if self.second_factor.is_none() => {
+                return Err(NO_SECOND_FACTOR);
+            }
+            ReplaceRecoveryCodes { codes } if self.recovery.is_some_and(|(known, _)| known == codes) => vec![],
+            ReplaceRecoveryCodes { codes } => vec![Event::RecoveryCodesReplaced { codes }],
+            UseRecoveryCode { left } if self.recovery.is_none_or(|(_, before)| before <= left) => vec![],
+            UseRecoveryCode { left } => vec![Event::RecoveryCodeUsed { left }],
+            LinkIdentity { issuer, subject } => match self.identities.get(&issuer) {
+                Some(known) if *known == subject => vec![],
+                Some(_) => return Err(IDENTITY_DIFFERS),
+                None => vec![Event::IdentityLinked { issuer, subject }],
+            },
+            UnlinkIdentity { issuer } if self.identities.contains_key(&issuer) => {
+                vec![Event::IdentityUnlinked { issuer }]
+            }
+            _ => vec![],
+        })
+    }
+
+    /// The names under which providers' people are the user's alone.
+    fn identity_keys(&self) -> BTreeSet<String> {
+        self.identities.iter().map(|(issuer, subject)| identity_key(issuer, subject)).collect()
+    }
+
     fn email_key(&self) -> BTreeSet<String> {
         match self.status {
             Status::Missing => BTreeSet::new(),
             _ => BTreeSet::from([email::key(&self.profile.email), self.profile.email.to_lowercase()]),
         }
     }
+}
+
+/// The scope of [`identity_key`].
+pub const IDENTITY: &str = "user.identity";
+
+/// The name under which a provider's person is one user's alone.
+pub fn identity_key(issuer: &str, subject: &str) -> String {
+    format!("{issuer} {subject}")
 }
 
 /// Whether whoever asks may answer in a channel.
@@ -439,7 +671,18 @@ impl Aggregate for User {
     const KIND: &'static str = "user";
     const PLURAL: &'static str = "users";
     const CREATE: &'static str = "invite";
-    const INTERNAL: &'static [&'static str] = &["finish_hand_over"];
+    const INTERNAL: &'static [&'static str] = &[
+        "finish_hand_over",
+        "set_password",
+        "forget_password",
+        "issue_link",
+        "request_email",
+        "confirm_email",
+        "enable_second_factor",
+        "replace_recovery_codes",
+        "use_recovery_code",
+        "link_identity",
+    ];
     const AHEAD: &'static [&'static str] =
         &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
@@ -512,7 +755,7 @@ impl Aggregate for User {
             SetCapacity { kind, max } if self.capacity.get(&kind).copied() != max => {
                 vec![Event::CapacitySet { kind, max }]
             }
-            _ => vec![],
+            command => return self.sign_in(command, ctx),
         })
     }
 
@@ -530,10 +773,44 @@ impl Aggregate for User {
             Event::Deactivated { .. } => {
                 self.status = Status::Deactivated;
                 self.presence = Presence::Offline;
+                self.era += 1;
+                self.links.clear();
+                self.forgot_password = false;
             }
             Event::HandOverBegun { to } => self.handing_over_to = Some(*to),
             Event::HandedOver { .. } => self.handing_over_to = None,
             Event::ProfileChanged { changes } => record::apply_changes(&mut self.profile, changes),
+            Event::PasswordSet { credential } => {
+                self.password = Some(*credential);
+                self.era += 1;
+                self.links.remove(&LinkPurpose::Password);
+                self.forgot_password = false;
+            }
+            Event::PasswordForgotten => self.forgot_password = true,
+            Event::LinkIssued { purpose, link, expires_at } => {
+                self.links.insert(*purpose, (*link, *expires_at));
+                self.forgot_password &= *purpose != LinkPurpose::Password;
+            }
+            Event::EmailChangeRequested { email } => {
+                self.wanted_email = Some(email.clone());
+                self.links.remove(&LinkPurpose::Email);
+            }
+            Event::EmailConfirmed { link } => {
+                self.wanted_email = None;
+                self.confirmed_by = Some(*link);
+                self.links.remove(&LinkPurpose::Email);
+            }
+            Event::SecondFactorEnabled { credential } => {
+                self.second_factor = Some(*credential);
+                self.recovery = Some((*credential, RECOVERY_CODES));
+            }
+            Event::SecondFactorDisabled => (self.second_factor, self.recovery) = (None, None),
+            Event::RecoveryCodesReplaced { codes } => self.recovery = Some((*codes, RECOVERY_CODES)),
+            Event::RecoveryCodeUsed { left } => self.recovery = self.recovery.map(|(codes, _)| (codes, *left)),
+            Event::IdentityLinked { issuer, subject } => {
+                self.identities.insert(issuer.clone(), subject.clone());
+            }
+            Event::IdentityUnlinked { issuer } => drop(self.identities.remove(issuer)),
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
             Event::PresenceChanged { to, .. } => self.presence = *to,
@@ -575,7 +852,9 @@ impl Aggregate for User {
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = self.clone();
         after.evolve(event);
-        Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN.at("/email"))
+        let mut claims = Claim::moved("user.email", &self.email_key(), &after.email_key(), &EMAIL_TAKEN.at("/email"));
+        claims.extend(Claim::moved(IDENTITY, &self.identity_keys(), &after.identity_keys(), &IDENTITY_TAKEN));
+        claims
     }
 
     fn subject(&self, _: &Event, ctx: &Ctx<'_>) -> Option<Id> {
@@ -585,7 +864,8 @@ impl Aggregate for User {
     fn refusals() -> Vec<Rejection> {
         let mut refusals = valid::refusals();
         refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
-        refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN]);
+        refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN, LINK_INVALID, LINK_EXPIRY_INVALID, EMAIL_NOT_REQUESTED]);
+        refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS]);
         refusals
     }
 
@@ -616,6 +896,26 @@ impl Aggregate for User {
             Command::SetCapacity { kind: "ticket".into(), max: Some(20) },
             Command::HandOver { to: other },
             Command::FinishHandOver { to: other },
+            Command::ForgetPassword,
+            Command::IssueLink {
+                purpose: LinkPurpose::Password,
+                link: other,
+                expires_at: "2030-01-01T00:00:00Z".parse().unwrap_or_default(),
+            },
+            Command::SetPassword { credential: other, link: Some(other) },
+            Command::IssueLink {
+                purpose: LinkPurpose::Email,
+                link: other,
+                expires_at: "2030-01-01T00:00:00Z".parse().unwrap_or_default(),
+            },
+            Command::RequestEmail { email: "anna.bianchi@example.com".into() },
+            Command::ConfirmEmail { link: other },
+            Command::EnableSecondFactor { credential: other },
+            Command::ReplaceRecoveryCodes { codes: Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_000D) },
+            Command::UseRecoveryCode { left: 9 },
+            Command::DisableSecondFactor,
+            Command::LinkIdentity { issuer: "https://id.example.com".into(), subject: "anna".into() },
+            Command::UnlinkIdentity { issuer: "https://id.example.com".into() },
             Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
         ]
     }
@@ -631,7 +931,7 @@ mod tests {
     use crate::{
         kernel::{
             custom::Change,
-            given::{ANNA, BORIS, Given, TENANT, given},
+            given::{ANNA, BORIS, Given, TENANT, at, given},
         },
         org::{
             api_key::{self, ApiKey},
@@ -827,6 +1127,82 @@ mod tests {
         world(boss(), &[(first, ANNA), (second, BORIS)]).when(revoke()).events();
         world(boss(), &[(first, BORIS)]).when(leave()).events();
         world(boss(), &[]).when(leave()).events();
+    }
+
+    #[test]
+    fn a_password_is_set_by_the_latest_link_once_and_whoever_was_invited_has_come() {
+        let (first, second, credential) = (Id::from_bits(0x21), Id::from_bits(0x22), Id::from_bits(0x23));
+        let purpose = LinkPurpose::Password;
+        let issued = |link| Event::LinkIssued { purpose, link, expires_at: at(60) };
+        let issue = |link| Command::IssueLink { purpose, link, expires_at: at(60) };
+        let set = |link| Command::SetPassword { credential, link: Some(link) };
+        let done = || Event::PasswordSet { credential };
+        leads_to([], &issue(first), issued(first));
+        anna([]).when(Command::IssueLink { purpose, link: first, expires_at: at(0) }).rejected(LINK_EXPIRY_INVALID);
+        anna([issued(first)]).when(set(first)).then([done(), Event::Activated]);
+        anna([Event::Activated, issued(first)]).when(set(first)).then([done()]);
+        anna([issued(first), issued(second)]).when(set(first)).rejected(LINK_INVALID);
+        anna([issued(first), Event::PasswordSet { credential: first }]).when(set(first)).rejected(LINK_INVALID);
+        anna([issued(first), done()]).when(set(first)).nothing();
+        anna([issued(first), gone()]).when(set(first)).rejected(DEACTIVATED);
+        anna([issued(first), gone(), Event::Activated]).when(set(first)).rejected(LINK_INVALID);
+        assert_eq!(anna([issued(first)]).state.check_link(purpose, first, at(60)), Err(LINK_INVALID));
+        leads_to([], &Command::ForgetPassword, Event::PasswordForgotten);
+        anna([Event::PasswordForgotten, issued(first)]).when(Command::ForgetPassword).then([Event::PasswordForgotten]);
+        assert_eq!(anna([done(), gone(), Event::Activated, done()]).state.era, 3, "each ended all sessions");
+    }
+
+    #[test]
+    fn another_address_is_the_user_s_when_it_is_confirmed() {
+        let (purpose, link) = (LinkPurpose::Email, Id::from_bits(0x21));
+        let issue = || Command::IssueLink { purpose, link, expires_at: at(60) };
+        anna([]).when(issue()).rejected(EMAIL_NOT_REQUESTED);
+        let wanted = || Event::EmailChangeRequested { email: "neri@example.com".into() };
+        leads_to([], &Command::RequestEmail { email: "neri@example.com".into() }, wanted());
+        anna([]).when(Command::RequestEmail { email: "neri".into() }).rejected(valid::EMAIL_INVALID);
+        let issued = || Event::LinkIssued { purpose, link, expires_at: at(60) };
+        let confirm = Command::ConfirmEmail { link };
+        anna([wanted()]).when(confirm.clone()).rejected(LINK_INVALID);
+        anna([wanted(), issued(), wanted()]).when(confirm.clone()).rejected(LINK_INVALID);
+        let change = Change { from: json!("anna@example.com"), to: json!("neri@example.com") };
+        let changed = Event::ProfileChanged { changes: [("email".to_owned(), change)].into() };
+        let confirmed = || Event::EmailConfirmed { link };
+        anna([wanted(), issued()]).when(confirm.clone()).then([changed.clone(), confirmed()]);
+        let after = [wanted(), issued(), changed, confirmed()];
+        anna(after.clone()).when(confirm.clone()).nothing();
+        anna(after.clone()).when(Command::ConfirmEmail { link: Id::from_bits(0x22) }).rejected(LINK_INVALID);
+        let wants_again = Event::EmailChangeRequested { email: "rossi@example.com".into() };
+        anna(after.iter().cloned().chain([wants_again])).when(confirm).nothing();
+        assert_eq!(anna(after).state.profile.email.as_str(), "neri@example.com");
+    }
+
+    #[test]
+    fn a_second_factor_comes_with_recovery_codes_that_are_used_up() {
+        let (credential, codes) = (Id::from_bits(0x21), Id::from_bits(0x22));
+        let enabled = || Event::SecondFactorEnabled { credential };
+        leads_to([], &Command::EnableSecondFactor { credential }, enabled());
+        leads_to([enabled()], &Command::DisableSecondFactor, Event::SecondFactorDisabled);
+        let used = |left| Event::RecoveryCodeUsed { left };
+        leads_to([enabled()], &Command::UseRecoveryCode { left: 9 }, used(9));
+        anna([enabled(), used(8)]).when(Command::UseRecoveryCode { left: 9 }).nothing();
+        anna([]).when(Command::UseRecoveryCode { left: 9 }).rejected(NO_SECOND_FACTOR);
+        let replaced = Event::RecoveryCodesReplaced { codes };
+        leads_to([enabled()], &Command::ReplaceRecoveryCodes { codes }, replaced.clone());
+        assert_eq!(anna([enabled(), used(1), replaced]).state.recovery, Some((codes, RECOVERY_CODES)));
+        assert_eq!(anna([enabled(), Event::SecondFactorDisabled]).state.recovery, None);
+    }
+
+    #[test]
+    fn a_provider_s_person_is_one_user_s_alone() {
+        let issuer = || "https://id.example.com".to_owned();
+        let link = |subject: &str| Command::LinkIdentity { issuer: issuer(), subject: subject.into() };
+        let linked = || Event::IdentityLinked { issuer: issuer(), subject: "a".into() };
+        leads_to([], &link("a"), linked());
+        anna([linked()]).when(link("b")).rejected(IDENTITY_DIFFERS);
+        assert_eq!(anna([]).claims(&linked()), ["+user.identity https://id.example.com a"]);
+        let unlinked = || Event::IdentityUnlinked { issuer: issuer() };
+        leads_to([linked()], &Command::UnlinkIdentity { issuer: issuer() }, unlinked());
+        assert_eq!(anna([linked()]).claims(&unlinked()), ["-user.identity https://id.example.com a"]);
     }
 
     #[test]

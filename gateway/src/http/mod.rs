@@ -13,7 +13,7 @@ use std::{any::Any, time::Instant};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -27,6 +27,7 @@ use self::kernel::routes::Routes;
 pub(crate) use self::kernel::rows::row_folds;
 use crate::{
     app::App,
+    auth::Caller,
     problem::{Problem, TRACE},
 };
 
@@ -37,7 +38,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) fn router(app: App) -> Router {
     let limit = app.config.body_limit;
     let keyed = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), limited));
-    mount(keyed)
+    let present = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), guarded));
+    mount(keyed, present)
         .into_router()
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -65,8 +67,8 @@ fn watched() -> Routes {
         .get("/metrics", kernel::health::metrics)
 }
 
-/// Everything that is answered; `keyed` guards what needs a key.
-fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
+/// Everything that is answered; `keyed` guards what needs a key or a session, `present` what needs the database alone.
+fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
     let api = Routes::new()
         .merge(kernel::commands::routes())
         .merge(kernel::lists::routes())
@@ -75,6 +77,10 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(org::keys::routes())
         .merge(org::tenants::routes())
         .merge(org::settings::routes())
+        .merge(org::me::routes())
+        .merge(org::links::routes())
+        .merge(org::hosts::routes())
+        .merge(org::providers::routes())
         .merge(desk::tickets::routes())
         .merge(chat::conversations::routes())
         .merge(work::rules::routes())
@@ -84,13 +90,14 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
         .merge(data::external::routes())
         .merge(data::imports::routes())
         .layered(keyed);
-    let open = watched().merge(openapi::pages()).merge(openapi::routes().under("/v1"));
+    let anybody = openapi::routes().merge(org::sign_in::routes().layered(present));
+    let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));
     api.under("/v1").merge(open.open())
 }
 
 /// Every route there is.
 pub fn routes() -> Vec<Route> {
-    let mut routes = mount(|router| router).list().to_vec();
+    let mut routes = mount(|router| router, |router| router).list().to_vec();
     routes.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
     routes
 }
@@ -116,12 +123,20 @@ async fn limited(State(app): State<App>, request: Request, next: Next) -> Respon
     answer.unwrap_or_else(|lost| Problem::from(lost).into_response())
 }
 
+/// The same for what anybody may ask.
+async fn guarded(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answer = app.log.presence().guard(next.run(request)).await;
+    answer.unwrap_or_else(|lost| Problem::from(lost).into_response())
+}
+
 /// Knows the caller before anything else is looked at, and counts the request against the key's limit.
-async fn counted(app: App, mut request: Request, next: Next) -> Response {
-    let caller = match app.caller(request.headers()).await {
+async fn counted(app: App, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let caller = match Caller::from_request_parts(&mut parts, &app).await {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
+    let request = Request::from_parts(parts, body);
     // Before anything of the request is read: what is switched off is not there.
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let collection = path.strip_prefix("/v1/").unwrap_or(path.trim_start_matches('/')).split('/').next();
@@ -129,9 +144,8 @@ async fn counted(app: App, mut request: Request, next: Next) -> Response {
     if let Some(feature) = kind.and_then(|kind| caller.missing_feature(&format!("{}.read", kind.name))) {
         return Problem::from(feature.disabled()).into_response();
     }
-    match app.limits.take(caller.key) {
+    match app.limits.take(caller.pass.id()) {
         Ok(allowance) => {
-            request.extensions_mut().insert(caller);
             let mut response = next.run(request).await;
             if let Some(allowance) = allowance {
                 allowance.write(response.headers_mut());

@@ -18,6 +18,7 @@ mod rules;
 mod schemas;
 mod service;
 mod shared;
+mod sign_in;
 mod tags;
 mod tenant;
 #[cfg(test)]
@@ -193,6 +194,7 @@ pub fn document() -> Value {
     events::log(&mut document);
     lists::describe(&mut document);
     service::describe(&mut document);
+    sign_in::describe(&mut document);
     external::record::<domain::crm::contact::Contact>(&mut document);
     external::record::<domain::crm::company::Company>(&mut document);
     external::record::<domain::desk::product::Product>(&mut document);
@@ -217,7 +219,7 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "key": [] }],
+        "security": [{ "key": [] }, { "session": [] }],
         "tags": document.tags.list(),
         "x-tagGroups": document.tags.groups(),
         "paths": document.paths,

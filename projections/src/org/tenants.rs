@@ -98,6 +98,8 @@ impl ReadModel for Tenants {
             Event::MailServerSet { direction, to: None, .. } => drop(row.mail_servers.remove(&direction)),
             Event::RetentionSet { class, to: Some(days), .. } => drop(row.retention.insert(class, days)),
             Event::RetentionSet { class, to: None, .. } => drop(row.retention.remove(&class)),
+            // Shown where they are set.
+            Event::HostNameAdded { .. } | Event::HostNameRemoved { .. } | Event::IdentityProviderSet { .. } => {}
         }
         Ok(Some(row))
     }

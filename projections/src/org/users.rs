@@ -126,6 +126,18 @@ impl ReadModel for Users {
             Event::CalendarAssigned { to, .. } => row.calendar_id = to,
             Event::CapacitySet { kind, max: Some(max) } => drop(row.capacity.insert(kind, max)),
             Event::CapacitySet { kind, max: None } => drop(row.capacity.remove(&kind)),
+            // How the user signs in is nobody else's business but the log's.
+            Event::PasswordSet { .. }
+            | Event::PasswordForgotten
+            | Event::LinkIssued { .. }
+            | Event::EmailChangeRequested { .. }
+            | Event::EmailConfirmed { .. }
+            | Event::SecondFactorEnabled { .. }
+            | Event::SecondFactorDisabled
+            | Event::RecoveryCodesReplaced { .. }
+            | Event::RecoveryCodeUsed { .. }
+            | Event::IdentityLinked { .. }
+            | Event::IdentityUnlinked { .. } => {}
         }
         Ok(Some(row))
     }

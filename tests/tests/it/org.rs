@@ -1,8 +1,12 @@
 //! Who works here: tenants, users, roles, teams, keys, and what each may do.
 
 pub(crate) mod auth;
+pub(crate) mod browser;
 pub(crate) mod custom_fields;
 pub(crate) mod people;
+pub(crate) mod provider;
 pub(crate) mod rights;
+pub(crate) mod second_factor;
 pub(crate) mod settings;
+pub(crate) mod sign_in;
 pub(crate) mod tenancy;

@@ -232,6 +232,10 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     client.run(&at(2, "resolve"), json!({ "outcome": text("Replaced") })).await;
     let issued = client.post("/v1/api_keys", json!({ "name": text("shop"), "user": anna })).await;
     all.insert("api_keys", vec![issued.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()]);
+    let handed = client.post(&format!("/v1/users/{anna}/issue_link"), json!({ "purpose": "password" })).await;
+    let follow = json!({ "link": handed.expect(StatusCode::OK)["link"], "password": "seven tired otters" });
+    let signed = server.client("").post("/v1/links/follow", follow).await.expect(StatusCode::OK);
+    all.insert("sessions", vec![signed["session"].as_str().unwrap().to_owned()]);
     let me = client.read("/v1/me").await;
     all.insert("tenants", vec![me["tenant"].as_str().unwrap().to_owned()]);
     client.run(&format!("/v1/tenants/{}/rename", all["tenants"][0]), json!({ "name": text("Tenant") })).await;

@@ -90,6 +90,37 @@ impl Body {
     }
 }
 
+/// What is said in JSON, or as a plain form of HTML says it.
+pub(crate) struct Filled {
+    pub(crate) body: Body,
+    /// Whether it is a form: whoever sent it waits for a page.
+    pub(crate) is_form: bool,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Filled {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Filled, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with("application/x-www-form-urlencoded") {
+            return Ok(Filled { body: Body::from_request(request, state).await?, is_form: false });
+        }
+        let fields = axum::Form::<Vec<(String, String)>>::from_request(request, state).await;
+        let fields = fields.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is larger than this server takes.",
+            ),
+            _ => Problem::bad_request("body_unreadable", error.body_text()),
+        })?;
+        // What was left empty was not filled in.
+        let filled = fields.0.into_iter().filter(|(_, value)| !value.is_empty());
+        let value = Value::Object(filled.map(|(name, value)| (name, Value::String(value))).collect());
+        Ok(Filled { body: Body { value, bytes: Bytes::new() }, is_form: true })
+    }
+}
+
 /// Given parameters; whatever is wrong with them is told at once.
 pub(crate) struct Params<T>(pub(crate) T);
 

@@ -24,7 +24,7 @@ use crate::http::kernel::{
     request::{self, Given},
     routes::Routes,
 };
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{app::App, auth::Caller, problem::Problem, sign_in::Browser};
 
 /// How often a quiet stream says that it lives, and how far it has come.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -42,6 +42,7 @@ async fn follow(
     State(app): State<App>,
     caller: Caller,
     query: Given<Filter>,
+    browser: Browser,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.must("event.read")?;
@@ -78,6 +79,7 @@ async fn follow(
         ready: VecDeque::new(),
         head,
         headers,
+        browser: browser.listening(),
         checked: Instant::now(),
         app,
     };
@@ -109,6 +111,7 @@ struct Follower {
     ready: VecDeque<Arc<Recorded>>,
     head: watch::Receiver<i64>,
     headers: HeaderMap,
+    browser: Browser,
     checked: Instant,
 }
 
@@ -198,12 +201,12 @@ impl Follower {
             && self.stream.as_ref().is_none_or(|stream| **stream == *event.stream)
     }
 
-    /// Looks at the key again now and then: a revoked one sees no more. Without the database nothing is seen anyway.
+    /// Looks at the key or session again now and then: a revoked one sees no more. Without the database nothing is seen anyway.
     async fn still_allowed(&mut self) -> bool {
         if self.checked.elapsed() < HEARTBEAT {
             return true;
         }
-        let caller = self.app.log.presence().guard(self.app.caller(&self.headers)).await;
+        let caller = self.app.log.presence().guard(self.app.caller(&self.headers, &self.browser)).await;
         let Ok(caller) = caller else { return true };
         self.checked = Instant::now();
         matches!(caller, Ok(caller) if caller.may("event.read"))

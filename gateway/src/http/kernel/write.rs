@@ -144,7 +144,7 @@ impl Write {
             let detail = "An Idempotency-Key has 1 to 255 characters.";
             return Err(Problem::bad_request("idempotency_key_invalid", detail));
         }
-        let id = Uuid::new_v5(&NAMESPACE, format!("{}/{}/{key}", self.caller.tenant, self.caller.key).as_bytes());
+        let id = Uuid::new_v5(&NAMESPACE, format!("{}/{}/{key}", self.caller.tenant, self.caller.pass.id()).as_bytes());
         let what = format!("{} {}", self.method, self.path);
         let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(body).finalize();
         let mut first = [0u8; 8];
@@ -171,6 +171,16 @@ impl Turn<'_> {
     /// The same for another record.
     pub(in crate::http) fn about(&mut self, id: Id) -> &Envelope {
         self.envelope.id = id;
+        &self.envelope
+    }
+
+    /// The same for another tenant as a record of itself.
+    pub(in crate::http) fn for_tenant(&mut self, tenant: Id) -> &Envelope {
+        if tenant != self.envelope.tenant {
+            // There nobody of this one is known.
+            self.by_deskfold();
+        }
+        (self.envelope.tenant, self.envelope.id) = (tenant, tenant);
         &self.envelope
     }
 

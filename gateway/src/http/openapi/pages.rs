@@ -12,7 +12,11 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
 use super::{super::kernel::routes::Routes, tenant};
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::App,
+    problem::Problem,
+    sign_in::{Browser, Cookie},
+};
 
 /// What the page needs.
 pub(super) const FILES: &[&str] = &["docs.js", "swagger-ui-bundle.js", "swagger-ui.css", "licence.txt"];
@@ -23,20 +27,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// `GET /openapi.json`: to whoever shows a key, with the custom fields and the features of that tenant.
 pub(super) fn document() -> Routes {
-    Routes::new().get("/openapi.json", async |State(app): State<App>, headers: HeaderMap| {
-        let asset = match headers.contains_key(header::AUTHORIZATION) {
-            true => app.log.presence().guard(own(&app, &headers)).await??,
-            false => None,
+    Routes::new().get("/openapi.json", async |State(app): State<App>, browser: Browser, headers: HeaderMap| {
+        let own = app.log.presence().guard(own(&app, &headers, &browser));
+        let asset = match (headers.contains_key(header::AUTHORIZATION), browser.cookie(Cookie::Session)) {
+            (true, _) => own.await??,
+            // Whoever was signed in once is no worse off than anybody.
+            (false, Some(_)) => own.await?.unwrap_or_default(),
+            (false, None) => None,
         };
         let mut response = asset.as_ref().unwrap_or(&DOCUMENT).answer(&headers);
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, authorization"));
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, authorization, cookie"));
         Ok::<_, Problem>(response)
     })
 }
 
 /// The caller's own document; none when the tenant has no custom fields and every feature.
-async fn own(app: &App, headers: &HeaderMap) -> Result<Option<Asset>, Problem> {
-    let caller = app.caller(headers).await?;
+async fn own(app: &App, headers: &HeaderMap, browser: &Browser) -> Result<Option<Asset>, Problem> {
+    let caller = app.caller(headers, browser).await?;
     let fields = tenant::fields(app, &caller).await?;
     if fields.is_empty() && caller.has_every_feature() {
         return Ok(None);

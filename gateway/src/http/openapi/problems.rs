@@ -30,15 +30,85 @@ pub(super) const ANY: Codes = &[
 
 /// The codes that any request with a key may meet.
 pub(super) const KEYED: Codes = &[
-    ("key_missing", 401, "No API key was sent: `Authorization: Bearer dfk_...`."),
+    ("key_missing", 401, "Neither an API key (`Authorization: Bearer dfk_...`) nor a session's cookie was sent."),
     ("key_invalid", 401, "The API key is unknown, revoked or expired."),
     ("user_inactive", 401, "The user of the API key is deactivated."),
+    ("session_ended", 401, "The session of the cookie is over: sign in again."),
+    (
+        "csrf_refused",
+        403,
+        "Another site may have sent it: with a cookie, what changes something must come from a page of this server.",
+    ),
     ("feature_disabled", 403, "It is part of a feature that the tenant has switched off; the detail names it."),
     ("permission_denied", 403, "The key lacks a permission; the detail names it."),
     ("on_behalf_of_unknown", 422, "`Deskfold-On-Behalf-Of` names no active user and no contact."),
     ("rate_limited", 429, "The key has made too many requests; `Retry-After` says when to come back."),
     ("header_invalid", 400, "A header is not plain text."),
     ("storage_full", 507, "The database's disk is almost full: nothing is written until there is room."),
+];
+
+/// The codes that may be met by what another site makes a browser send.
+pub(super) const FOREIGN: Codes = &[("csrf_refused", 403, "Another site has sent it.")];
+
+/// The codes of those who try too often.
+pub(super) const ATTEMPTS: Codes = &[(
+    "too_many_attempts",
+    429,
+    "Too many attempts for this account or from this address; `Retry-After` says when to come back.",
+)];
+
+/// The codes that signing in may meet. Whatever is wrong, it is the same one.
+pub(super) const SIGN_IN: Codes = &[
+    (
+        "sign_in_failed",
+        401,
+        "The address, the password or the code is wrong, or the user is shut out; nobody says which.",
+    ),
+    (
+        "too_many_attempts",
+        429,
+        "Too many attempts for this account or from this address; `Retry-After` says when to come back.",
+    ),
+    ("sign_in_busy", 503, "Too many people are signing in at this moment."),
+];
+
+/// The codes that only whoever is signed in can do away with.
+pub(super) const SESSION: Codes = &[("session_needed", 403, "Only whoever is signed in does this, for himself.")];
+
+/// The codes that a new password may meet.
+pub(super) const PASSWORD: Codes = &[
+    (
+        "password_unfit",
+        422,
+        "The password is too short or too long, one that attackers try first, or has one's name in it.",
+    ),
+    ("sign_in_busy", 503, "Too many people are signing in at this moment."),
+];
+
+/// The codes that asking for one's password again may meet.
+pub(super) const CONFIRM: Codes = &[
+    ("password_wrong", 422, "That is not one's password."),
+    ("password_missing", 409, "One has no password yet: an administrator hands out a link by which to set one."),
+    (
+        "too_many_attempts",
+        429,
+        "Too many attempts for this account or from this address; `Retry-After` says when to come back.",
+    ),
+];
+
+/// The codes that giving the first code of a second factor may meet.
+pub(super) const CODE: Codes = &[
+    ("code_wrong", 422, "That is not the code that the app shows now."),
+    ("second_factor_unprepared", 409, "No second factor was prepared."),
+];
+
+/// The codes that signing in by an OpenID provider may meet.
+pub(super) const PROVIDER: Codes = &[
+    ("provider_answer_invalid", 400, "It is no answer to a question that this browser asked of the provider."),
+    ("provider_refused", 400, "The provider did not say who it is."),
+    ("identity_unknown", 403, "The provider knows the person, and nobody here has what it says."),
+    ("provider_missing", 404, "The tenant has no OpenID provider."),
+    ("provider_unavailable", 502, "The provider does not answer as it should."),
 ];
 
 /// The codes that parameters in an address may meet.
@@ -227,6 +297,12 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
     let api = Code::of(&[
         ANY,
         KEYED,
+        SIGN_IN,
+        SESSION,
+        PASSWORD,
+        CONFIRM,
+        CODE,
+        PROVIDER,
         PARAMETERS,
         BODY,
         COMMAND,

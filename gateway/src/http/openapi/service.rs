@@ -52,12 +52,6 @@ fn api_keys(document: &mut Document) {
     .answer(200, "What a rehearsal would write; there is no key then.", refer("Accepted"), &headers[1..])
     .problems("IssueApiKey", Code::refusals::<domain::org::api_key::ApiKey>())
     .at(document, "post", "/v1/api_keys");
-    let me = document.schemas.of::<keys::Me>("");
-    Operation::new("me", "api_keys", "Tells whom the key belongs to and what it may do.")
-        .shared(&["Deskfold-On-Behalf-Of"])
-        .answer(200, "You.", me, &[])
-        .problems("Plain", Code::of(&[problems::PARAMETERS]))
-        .at(document, "get", "/v1/me");
     let permissions = document.schemas.of::<keys::Permissions>("");
     Operation::new("permissions_list", "roles", "Lists everything that a role can permit.")
         .permission("role.read")
@@ -140,7 +134,7 @@ fn pages(document: &mut Document) {
     let itself = json!({ "type": "object", "description": "An OpenAPI 3.1 document." });
     let itself = document.schemas.add("OpenApiDocument", itself);
     let content = json!({ "application/json": { "schema": itself } });
-    let description = "Answers with this document. Asked with a key, it also tells the custom fields of \
+    let description = "Answers with this document. Asked with a key or by whoever is signed in, it also tells the custom fields of \
         that tenant, and leaves out what belongs to features that are switched off.";
     Operation::new("openapi", "service", description)
         .open()

@@ -80,9 +80,15 @@ pub(super) fn headers() -> Value {
     })
 }
 
-/// Bearer keys.
+/// Bearer keys, and the sessions of people.
 pub(super) fn security() -> Value {
-    json!({ "key": {
+    json!({ "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "deskfold",
+        "description": "Whoever has signed in. Behind TLS the cookie is called `__Host-deskfold`. What changes something must come \
+            from a page of this server (`Sec-Fetch-Site`, `Origin`).",
+    }, "key": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "dfk_ and 64 hexadecimal digits",

@@ -12,7 +12,7 @@ use crate::http::kernel::{
     routes::Routes,
     write::{Answer, Write, answer_with, is_new},
 };
-use crate::{app::App, bootstrap, problem::Problem};
+use crate::{app::App, auth::Caller, bootstrap, problem::Problem};
 
 /// `POST /tenants`.
 pub(in crate::http) fn routes() -> Routes {
@@ -41,11 +41,7 @@ struct Created<'a> {
 }
 
 async fn create(State(app): State<App>, write: Write, body: Body) -> Result<Response, Problem> {
-    write.caller.must("tenant.operate")?;
-    // Only the first tenant's people operate the deployment: everybody else is a guest in it.
-    if app.operator().await? != Some(write.caller.tenant) {
-        return Err(Problem::forbidden("tenant.operate"));
-    }
+    app.must_operate(&write.caller).await?;
     if write.caller.actor.on_behalf_of.is_some() {
         let detail = "In a tenant that is yet to be made nobody acts for others: leave Deskfold-On-Behalf-Of out.";
         return Err(Problem::bad_request("header_unfit", detail));
@@ -71,6 +67,13 @@ fn in_body(refused: Refused) -> Problem {
 }
 
 impl App {
+    /// Refuses whoever does not operate this deployment: only the first tenant's people do, everybody else is a guest in it.
+    pub(in crate::http) async fn must_operate(&self, caller: &Caller) -> Result<(), Problem> {
+        caller.must("tenant.operate")?;
+        let operates = self.operator().await? == Some(caller.tenant);
+        if operates { Ok(()) } else { Err(Problem::forbidden("tenant.operate")) }
+    }
+
     /// The tenant that operates this deployment: the one the log begins with.
     async fn operator(&self) -> Result<Option<Id>, Problem> {
         let first = eventstore::Query { limit: 1, ..eventstore::Query::default() };

@@ -48,7 +48,16 @@ fn desks() -> Vec<Desk> {
 }
 
 /// Tables whose rows come and go with the work; read models are compared otherwise.
-const WORK: &[&str] = &["_sqlx_migrations", "log_command", "log_parked", "log_setting", "log_subscription"];
+const WORK: &[&str] = &[
+    "_sqlx_migrations",
+    "auth_session",
+    "auth_throttle",
+    "auth_token",
+    "log_command",
+    "log_parked",
+    "log_setting",
+    "log_subscription",
+];
 
 /// All that is stored and follows from nothing else, table by table: its columns, and how many rows it has, with a digest of
 /// all their values.
@@ -224,6 +233,7 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("mark_read", json!({})),
         ("receive_message", json!({ "body": "Taken over" })),
         ("remove", json!({})),
+        ("end", json!({})),
         ("change_rank", json!({ "rank": 77 })),
         ("miss", json!({})),
         ("end", json!({ "duration_s": 1 })),

@@ -104,6 +104,7 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             ],
         ),
         ("api_keys", vec![("rename", json!({ "name": "feed" })), ("revoke", json!({}))]),
+        ("sessions", vec![("end", json!({}))]),
         (
             "leads",
             vec![("", json!({ "city": "Bari" })), ("move_stage", json!({ "stage": "qualified" })), ("lose", json!({}))],

@@ -427,6 +427,11 @@ const READERS: &[(&str, &str)] = &[
     ("user.grant_role", "references::whoever_is_to_do_something_can_work"),
     ("user.revoke_role", "rights::the_last_administrator_is_not_locked_out"),
     ("user.hand_over", "rights::work_is_handed_over_without_leaving_and_what_somebody_else_took_stays_his"),
+    (
+        "user.disable_second_factor",
+        "second_factor::a_link_for_the_password_is_no_way_around_the_code_and_an_administrator_switches_it_off",
+    ),
+    ("user.unlink_identity", "provider::a_provider_signs_a_colleague_in_and_knows_him_by_its_own_name_from_then_on"),
     ("user.set_presence", "rules::work_is_given_to_whoever_has_least_in_turn_first_or_to_all"),
 ];
 

@@ -1,0 +1,51 @@
+//! How people sign in: passwords, second factors, OpenID providers, sessions, and what keeps others out.
+
+mod attempts;
+mod browser;
+mod code;
+mod flow;
+mod link;
+mod password;
+mod provider;
+mod seal;
+mod session;
+mod tokens;
+
+use std::sync::Arc;
+
+use prometheus::{IntCounterVec, Opts, Registry};
+
+pub(crate) use self::{
+    browser::{Browser, Cookie},
+    flow::{Outcome, STEP_SECONDS},
+    link::Handed,
+};
+use self::{password::Passwords, seal::Seal};
+use crate::config::Serve;
+
+/// What signing in shares in this process.
+pub(crate) struct SignIn {
+    passwords: Arc<Passwords>,
+    seal: Seal,
+    counted: IntCounterVec,
+    http: reqwest::Client,
+}
+
+/// What may come of an attempt to sign in.
+const RESULTS: [&str; 5] = ["signed_in", "tenant_needed", "code_needed", "failed", "throttled"];
+
+impl SignIn {
+    pub(crate) fn new(config: &Serve, registry: &Registry) -> Result<SignIn, prometheus::Error> {
+        let counted = Opts::new("deskfold_sign_ins_total", "Attempts to sign in by what came of them.");
+        let counted = IntCounterVec::new(counted, &["result"])?;
+        registry.register(Box::new(counted.clone()))?;
+        for result in RESULTS {
+            counted.with_label_values(&[result]);
+        }
+        Ok(SignIn { passwords: Arc::new(Passwords::new()), seal: Seal::new(config), counted, http: provider::client() })
+    }
+
+    fn count(&self, result: &str) {
+        self.counted.with_label_values(&[result]).inc();
+    }
+}
