@@ -35,7 +35,7 @@ impl Known {
     /// A record that has no events.
     pub(crate) fn nothing(fold: Fold) -> Known {
         // To a fold, any state that is not its own is none.
-        Known { version: -1, event_id: Uuid::nil(), snapshot: -1, state: Arc::new(()), fold }
+        Known { version: -1, event_id: Uuid::nil(), snapshot: -1, state: AnyState::new(()), fold }
     }
 }
 

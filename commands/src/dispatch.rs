@@ -7,6 +7,7 @@ use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     catalogue::{self, Kind},
     kernel::{
+        access::Teams,
         aggregate::AnyState,
         any::{self, AnyCommand, Told},
         merging,
@@ -43,6 +44,9 @@ const FETCHED: i64 = 100;
 const TEXT_INVALID: Rejection = Rejection::invalid("text_invalid", "Text cannot hold the character U+0000.");
 /// The log replaces this beginning of a numbered event's data.
 const UNNUMBERED: &[u8] = br#"{"number":0"#;
+
+/// Who is in which team, by tenant, up to a position of the log.
+pub(crate) type Memberships = parking_lot::Mutex<HashMap<Id, (i64, Arc<Teams>)>>;
 
 /// A command's envelope: for which record, by whom, and under which conditions.
 #[derive(Clone, Debug)]
@@ -267,6 +271,8 @@ pub struct Commands {
     metrics: Metrics,
     lists: Lists,
     snapshots: Snapshots,
+    /// Who is in which team.
+    pub(crate) memberships: Arc<Memberships>,
     stop: Arc<watch::Sender<bool>>,
     follower: Arc<parking_lot::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -342,7 +348,16 @@ impl Commands {
         let follower = cache.clone().follow(log.clone(), stopped);
         let follower = Arc::new(parking_lot::Mutex::new(Some(follower)));
         let snapshots = Snapshots::start(log.clone(), metrics.snapshots.clone());
-        Commands { log, cache, metrics, lists: Lists::default(), snapshots, stop: Arc::new(stop), follower }
+        Commands {
+            log,
+            cache,
+            metrics,
+            lists: Lists::default(),
+            snapshots,
+            memberships: Arc::default(),
+            stop: Arc::new(stop),
+            follower,
+        }
     }
 
     /// The same with what lists tell of records: without it rules find nothing there.
@@ -494,7 +509,8 @@ impl Commands {
                         return Err(Refused::Marked);
                     }
                     self.metrics.rejections.inc();
-                    return Err(taken(&plan.taken, &scope, &key, &owner_stream));
+                    let told = if envelope.is_walled() { "" } else { owner_stream.as_str() };
+                    return Err(taken(&plan.taken, &scope, &key, told));
                 }
                 Err(AppendError::CommandReused) => return Err(Refused::Reused),
                 Err(AppendError::Invalid(reason)) => {
@@ -519,7 +535,12 @@ impl Commands {
         mut redirected: Vec<Redirected>,
     ) -> Result<Plan, Refused> {
         let record = kind.need(envelope.id);
+        let facts = Facts::told(envelope.from_outside || envelope.via == Via::Import);
+        let mut world = World { commands: self, tenant: envelope.tenant, sight, facts, relied: vec![] };
         let known = self.known(&record, envelope.tenant, sight).await?;
+        let there = known.version;
+        let known = world.admit(envelope, kind, known, commands).await?;
+        let hidden = known.version < there;
         let (version, snapshot) = (known.version, known.snapshot);
         self.check_conditions(envelope, kind, version, commands).await?;
 
@@ -531,8 +552,6 @@ impl Commands {
         if let Some(feature) = kinds.find_map(|kind| tenant.missing_feature(kind)) {
             return Err(feature.disabled().into());
         }
-        let facts = Facts::told(envelope.from_outside || envelope.via == Via::Import);
-        let mut world = World { commands: self, tenant: envelope.tenant, sight, facts, relied: vec![] };
         let mut state = known.state;
         let mut writes =
             vec![StreamWrite { stream: kind.stream(envelope.id), expected: exactly(version), events: vec![] }];
@@ -568,6 +587,8 @@ impl Commands {
             if envelope.via == Via::Import {
                 mentions = mentions.told_afterwards();
             }
+            let hidden = world.hidden(envelope, decided, &mentions, decider).await?;
+            mentions = mentions.hiding(hidden);
             let decision = loop {
                 let ctx = Ctx { id: decided, ..envelope.ctx(now, &seed, &world.facts) };
                 match mentions.ask(decider, &asked, &ctx) {
@@ -591,14 +612,14 @@ impl Commands {
                     let there = Ctx { id, ..envelope.ctx(now, &seed, &world.facts) };
                     let noted = (!events.is_empty()).then(|| command.passed_on(&state, id, &ctx)).flatten();
                     redirected.push(Redirected { pointer: String::new(), from: envelope.id, to: id });
-                    let mut host = hosts.remove(&id).unwrap_or_else(|| Arc::new(()));
+                    let mut host = hosts.remove(&id).unwrap_or_else(|| AnyState::new(()));
                     for event in events {
                         let event = event.came_via(envelope.id);
                         let Told { event: told, claims: taken, echoes: others } = event.tell(&host, &there);
                         claims.extend(taken.into_iter().map(|claim| (claim, kind.stream(id))));
                         echoes.push(told);
                         echoes.extend(others);
-                        host = event.evolve(host, &envelope.actor);
+                        host = event.evolve(host, &envelope.actor, envelope.via);
                     }
                     hosts.insert(id, host);
                     noted.into_iter().collect()
@@ -609,8 +630,12 @@ impl Commands {
                 claims.extend(taken.into_iter().map(|claim| (claim, kind.stream(envelope.id))));
                 echoes.extend(others);
                 drafts.push(told);
-                state = event.evolve(state, &envelope.actor);
+                state = event.evolve(state, &envelope.actor, envelope.via);
             }
+        }
+        // What begins a record begins none where there is one, seen or not.
+        if hidden && !(drafts.is_empty() && echoes.is_empty()) {
+            return Err(unseen(record.kind).into());
         }
         if drafts.iter().chain(&echoes).any(|told| holds_nul(&told.data)) {
             return Err(TEXT_INVALID.into());
@@ -719,7 +744,8 @@ impl Commands {
             let tenant = if claim.global { String::new() } else { envelope.tenant.to_string() };
             let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await?;
             if let Some(owner) = owner.filter(|owner| owner.stream != claim.stream) {
-                let ours = if owner.tenant == envelope.tenant.to_string() { owner.stream.as_str() } else { "" };
+                let ours = owner.tenant == envelope.tenant.to_string() && !envelope.is_walled();
+                let ours = if ours { owner.stream.as_str() } else { "" };
                 return Err(taken(known, &claim.scope, &claim.key, ours));
             }
         }
@@ -967,7 +993,7 @@ impl Commands {
             }
             query.after = page.last().map(|event| event.position);
             if (page.len() as i64) < PAGE {
-                return Ok(Arc::new(known));
+                return Ok(AnyState::new(known));
             }
         }
     }
@@ -988,17 +1014,17 @@ impl Commands {
 }
 
 /// The other records that a decision depends on, as they are loaded.
-struct World<'a> {
-    commands: &'a Commands,
-    tenant: Id,
+pub(crate) struct World<'a> {
+    pub(crate) commands: &'a Commands,
+    pub(crate) tenant: Id,
     sight: Sight,
-    facts: Facts,
+    pub(crate) facts: Facts,
     relied: Vec<(Need, Known)>,
 }
 
 impl World<'_> {
     /// Loads what is new among these.
-    async fn load(&mut self, needs: Vec<Need>) -> Result<(), Refused> {
+    pub(crate) async fn load(&mut self, needs: Vec<Need>) -> Result<(), Refused> {
         for need in needs {
             if need.kind == administration::KIND {
                 if !self.facts.has(need.kind, need.id) {
@@ -1091,6 +1117,13 @@ fn holds_nul(data: &[u8]) -> bool {
 
 fn exactly(version: i64) -> Expected {
     if version < 0 { Expected::NoStream } else { Expected::Exact(version) }
+}
+
+/// The refusal for a record that whoever asks may not see.
+fn unseen(kind: &str) -> Rejection {
+    let called = kind.replace('_', " ");
+    let detail = format!("There is no such {called}.");
+    Rejection::missing("unknown", "").of(kind).because(detail)
 }
 
 /// The refusal of a name that another record has, which it tells.

@@ -14,11 +14,12 @@ mod runs;
 mod scene;
 mod snapshots;
 mod timers;
+mod walls;
 
 pub use acting::{Clock, Reach, ReactMetrics};
 pub use cache::Cache;
 pub use dispatch::{Accepted, Cause, Commands, Envelope, Metrics, Refused, Written};
 pub use issue::{Undecoded, decode, example, read};
-pub use lists::{Lists, RowFold};
+pub use lists::{ListRow, Lists, RowFold};
 pub use reactor::Reactors;
 pub use rehearsal::{Backtest, Draft, DryRun, ForUser, Opinion, Over, RehearsedRun, Says, Totals, Unrehearsed};

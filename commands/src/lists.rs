@@ -1,10 +1,13 @@
 //! What lists tell of records, for rules that ask about it: folds that the read side lends, which this room does not know.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
-use domain::{Id, kernel::aggregate::AnyState};
+use domain::Id;
 use eventstore::Recorded;
 use serde_json::{Value, json};
+
+/// A row of some list.
+pub type ListRow = Arc<dyn Any + Send + Sync>;
 
 /// The row of a record in the list of its kind, as a fold over the events of its stream.
 pub trait RowFold: Send + Sync {
@@ -12,10 +15,10 @@ pub trait RowFold: Send + Sync {
     ///
     /// # Errors
     /// Why the event cannot be understood.
-    fn apply(&self, id: Id, row: Option<&AnyState>, event: &Recorded) -> Result<Option<AnyState>, String>;
+    fn apply(&self, id: Id, row: Option<&ListRow>, event: &Recorded) -> Result<Option<ListRow>, String>;
 
     /// The row as JSON.
-    fn show(&self, row: &AnyState) -> Value;
+    fn show(&self, row: &ListRow) -> Value;
 }
 
 /// The folds by kind of record.
@@ -33,15 +36,15 @@ impl Lists {
         &self,
         kind: &str,
         id: Id,
-        row: Option<AnyState>,
+        row: Option<ListRow>,
         events: impl IntoIterator<Item = &'a Recorded>,
-    ) -> Result<Option<AnyState>, String> {
+    ) -> Result<Option<ListRow>, String> {
         let Some(fold) = self.0.get(kind) else { return Ok(None) };
         events.into_iter().try_fold(row, |row, event| fold.apply(id, row.as_ref(), event))
     }
 
     /// The row as its list shows it, but for what is joined to it.
-    pub(crate) fn show(&self, kind: &str, id: Id, row: &AnyState) -> Option<Arc<Value>> {
+    pub(crate) fn show(&self, kind: &str, id: Id, row: &ListRow) -> Option<Arc<Value>> {
         let mut shown = self.0.get(kind)?.show(row);
         shown["id"] = json!(id);
         Some(Arc::new(shown))

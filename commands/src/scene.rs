@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Cause, Commands, Refused, lists::Lists};
+use crate::{Cause, Commands, ListRow, Refused, lists::Lists};
 
 /// Events of a stream that are read at once.
 const PAGE: i64 = 1000;
@@ -259,7 +259,7 @@ struct Seen {
     /// What rules see of that state, once somebody has looked.
     document: Option<Option<Arc<Value>>>,
     /// Its row in the list of its kind, once somebody has looked.
-    row: Option<AnyState>,
+    row: Option<ListRow>,
 }
 
 impl World {

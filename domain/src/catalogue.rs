@@ -3,16 +3,18 @@
 pub mod listed;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::LazyLock,
 };
 
 use schemars::{Schema, SchemaGenerator};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     Aggregate, Id, Need, Rejection,
     kernel::{
+        access::Relation,
         aggregate::AnyState,
         any::{self, AnyCommand},
         custom::Custom,
@@ -63,6 +65,11 @@ pub struct Kind {
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
+    /// Members of its events that no answer shows: [`Aggregate::SECRETS`].
+    pub secrets: &'static [&'static str],
+    /// Why all its records are everybody's to see: [`Aggregate::OPEN`].
+    pub open: Option<&'static str>,
+    relates: fn(&str, &[u8]) -> Result<Vec<Relation>, Undecodable>,
     /// The list that follows from its description, where it has one.
     pub listing: Option<&'static Listing>,
     id_of: fn(Id, &str) -> Option<Id>,
@@ -107,6 +114,14 @@ impl Kind {
     /// The kind of record that a record of this kind is about: [`Aggregate::about`].
     pub fn about(&self, tenant: Id, id: Id) -> Option<&'static str> {
         (self.about)(tenant, id)
+    }
+
+    /// What follows from a stored event for who stands in what relation to its record: [`Aggregate::relates`].
+    ///
+    /// # Errors
+    /// When it cannot be understood.
+    pub fn relates(&self, event_type: &str, data: &[u8]) -> Result<Vec<Relation>, Undecodable> {
+        (self.relates)(event_type, data)
     }
 
     /// What rules see of a record in this state: [`Aggregate::document`].
@@ -192,6 +207,9 @@ impl Visitor for Kinds {
             limits,
             definitions,
             custom: A::CUSTOM,
+            secrets: A::SECRETS,
+            open: A::OPEN,
+            relates: |event_type, data| A::decode(event_type, data).map(|event| A::relates(&event)),
             listing: A::listing(),
             id_of: A::id_of,
             need: Need::of::<A>,
@@ -204,8 +222,8 @@ impl Visitor for Kinds {
             merged_into: |state| state.downcast_ref::<A>().and_then(A::merged_into),
             values: |state| state.downcast_ref::<A>().and_then(A::custom),
             refusals: A::refusals,
-            snapshot: |state| snapshot::take(state.downcast_ref::<A>()?),
-            restore: |bytes| Some(Arc::new(snapshot::restore::<A>(bytes)?)),
+            snapshot: |state| snapshot::take(state.downcast_ref::<A>()?, state.access()),
+            restore: |bytes| snapshot::restore::<A>(bytes).map(|(state, access)| AnyState::of(state, access)),
         };
         self.0.insert(A::KIND, kind);
     }
@@ -238,6 +256,17 @@ pub fn has_event(event_type: &str) -> bool {
     event_type.split_once('.').is_some_and(known)
 }
 
+/// What of an event's data may be answered: all of it, or without what is secret of its type.
+pub fn told<'a>(event_type: &str, data: &'a RawValue) -> Cow<'a, RawValue> {
+    let of = event_type.split_once('.').and_then(|(name, _)| kind(name)).map_or(&[][..], |kind| kind.secrets);
+    if of.is_empty() {
+        return Cow::Borrowed(data);
+    }
+    let mut told: Map<String, Value> = serde_json::from_str(data.get()).unwrap_or_default();
+    told.retain(|member, _| !of.contains(&member.as_str()));
+    serde_json::value::to_raw_value(&told).map_or(Cow::Borrowed(data), Cow::Owned)
+}
+
 /// Every type of event: `ticket.opened` and so on.
 pub fn event_types() -> impl Iterator<Item = String> {
     kinds().flat_map(|kind| kind.events.keys().map(|event| format!("{}.{event}", kind.name)))
@@ -261,6 +290,17 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "tenant.operate",
     "report.read",
     "search.read",
+    crate::chat::conversation::REPLY_ANY,
+];
+
+/// Those of them that no scope can narrow: they are about no records.
+pub const UNSCOPED: &[&str] = &[
+    "event.read",
+    "event.backdate",
+    "user.act_for",
+    "import.run",
+    "export.run",
+    "tenant.operate",
     crate::chat::conversation::REPLY_ANY,
 ];
 

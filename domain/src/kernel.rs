@@ -1,5 +1,6 @@
 //! What all the others stand on.
 
+pub mod access;
 pub mod aggregate;
 pub mod any;
 pub mod choice;

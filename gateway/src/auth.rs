@@ -315,7 +315,7 @@ impl App {
         let (user, _) = self.commands.load::<User>(caller.tenant, id).await?;
         if user.is_active() {
             let theirs = self.authority(caller.tenant, &user).await?;
-            let more = caller.authority.lacks(&theirs);
+            let more = caller.authority.lacks_in_name_of(&theirs);
             return more.map_or(Ok((id, false)), |permission| Err(Problem::forbidden(permission)));
         }
         // Whoever was merged is the one that goes on.

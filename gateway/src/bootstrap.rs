@@ -14,36 +14,101 @@ use uuid::Uuid;
 
 use crate::{StartError, auth, config::Serve};
 
+/// What everybody who works with records reads: all of them, and what they are made of. Neither the log, nor keys, roles and
+/// what only administrators set.
+const READS: &[&str] = &[
+    "activity.read",
+    "call.read",
+    "comment.read",
+    "company.read",
+    "contact.read",
+    "conversation.read",
+    "deal.read",
+    "enquiry.read",
+    "entitlement.read",
+    "field.read",
+    "label.read",
+    "lead.read",
+    "offer.read",
+    "order.read",
+    "product.read",
+    "product_category.read",
+    "project.read",
+    "property.read",
+    "quick_reply.read",
+    "relation.read",
+    "report.read",
+    "rule.read",
+    "rule_run.read",
+    "search.read",
+    "task.read",
+    "team.read",
+    "ticket.read",
+    "user.read",
+];
+
 /// The roles that a tenant starts with, and what each permits.
-const ROLES: &[(&str, &[&str])] = &[
-    ("admin", &["*"]),
+const ROLES: &[(&str, &[&[&str]])] = &[
+    ("admin", &[&["*"]]),
     (
         "agent",
         &[
-            "*.read",
-            "ticket.*",
-            "contact.*",
-            "company.*",
-            "entitlement.*",
-            "user.set_presence",
-            "lead.*",
-            "property.*",
-            "enquiry.*",
-            "offer.*",
-            "deal.*",
-            "order.*",
-            "call.*",
-            "conversation.*",
-            "label.*",
-            "quick_reply.*",
-            "comment.*",
-            "activity.*",
-            "relation.*",
-            "project.*",
-            "task.*",
+            READS,
+            &[
+                "ticket.*",
+                "contact.*",
+                "company.*",
+                "entitlement.*",
+                "user.set_presence",
+                "lead.*",
+                "property.*",
+                "enquiry.*",
+                "offer.*",
+                "deal.*",
+                "order.*",
+                "call.*",
+                "conversation.*",
+                "label.*",
+                "quick_reply.*",
+                "comment.*",
+                "activity.*",
+                "relation.*",
+                "project.*",
+                "task.*",
+            ],
         ],
     ),
-    ("viewer", &["*.read"]),
+    ("viewer", &[READS]),
+    ("auditor", &[&["*.read"]]),
+    ("analyst", &[READS, &["export.run"]]),
+    (
+        "broker",
+        &[&[
+            "activity.*:own",
+            "call.*:own",
+            "comment.*:own",
+            "company.*:own",
+            "contact.*:own",
+            "deal.*:own",
+            "enquiry.*:own",
+            "field.read",
+            "label.read",
+            "lead.*:own",
+            "offer.*:own",
+            "product.read",
+            "product_category.read",
+            "project.*:own",
+            "property.*:own",
+            "quick_reply.read",
+            "relation.*:own",
+            "report.read:own",
+            "search.read:own",
+            "task.*:own",
+            "team.read",
+            "user.read",
+            "user.set_presence",
+        ]],
+    ),
 ];
 /// Held while the first tenant is created, so that two processes never create two.
 const FIRST_TENANT: i64 = 7_813_887_467;
@@ -153,7 +218,7 @@ pub(crate) async fn found_tenant(
     for (name, permissions) in ROLES {
         let id = derived(begun, name);
         admin_role.get_or_insert(id);
-        let permissions = permissions.iter().map(|permission| (*permission).to_owned()).collect();
+        let permissions = permissions.iter().copied().flatten().map(|permission| (*permission).to_owned()).collect();
         let new = role::New { name: (*name).to_owned(), permissions };
         also(commands.dispatch::<Role>(&under(tenant, id, name), role::Command::Create(new)).await?);
     }

@@ -1,5 +1,6 @@
 //! What all the others stand on.
 
+pub mod access;
 pub(crate) mod as_of;
 pub mod author;
 pub mod collation;
@@ -15,6 +16,7 @@ pub(crate) mod rebuild;
 pub(crate) mod record;
 pub mod redirects;
 pub(crate) mod registry;
+pub mod sight;
 pub(crate) mod sql;
 pub(crate) mod then;
 pub(crate) mod times;

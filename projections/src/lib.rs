@@ -13,6 +13,7 @@ pub use chat::conversation_messages::{conversation_messages, conversation_messag
 pub use desk::entitlement_picker::entitlement_picker;
 pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
+pub use kernel::access::RecordAccess;
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
 pub use kernel::described::{comments, migration};
@@ -25,6 +26,7 @@ pub use kernel::model::{AnyRow, Model, models, register};
 pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, status};
 pub use kernel::rebuild::{Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
+pub use kernel::sight::{Sight, Stands};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};
 
 use kernel::{
@@ -81,6 +83,7 @@ fn every() -> Vec<Registered> {
         listed::<work::rule_runs::RuleRuns>(),
         listed::<org::holdings::Holdings>(),
         kept::<Redirects>(),
+        kept::<RecordAccess>(),
         kept::<work::timers::Timers>(),
         kept::<work::causation::Causation>(),
         kept::<crm::feed::Feed>(),

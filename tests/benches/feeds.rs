@@ -80,6 +80,7 @@ async fn main() {
     sqlx::raw_sql("vacuum analyze").execute(&pool).await.unwrap();
     let contact = agency.id(0, "contact", 0);
     let everything = Asked {
+        sight: projections::Sight::Everything,
         subject: Subject::new("contact", contact),
         beyond: None,
         forward: false,

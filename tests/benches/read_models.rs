@@ -13,9 +13,12 @@ use std::{
 use clap::Parser;
 use common::{Server, Times, median, tell_rate, tell_time};
 use domain::{
-    Aggregate, Id, Party, Time,
+    Aggregate, Authority, Id, Party, Time,
     desk::ticket::{AssignMethod, Event, Opened, Priority, Ticket},
-    kernel::custom::{Definitions, FieldType},
+    kernel::{
+        access::{Teams, Viewer},
+        custom::{Definitions, FieldType},
+    },
     org::{
         field::{self, Field},
         stage::Means,
@@ -23,7 +26,7 @@ use domain::{
 };
 use eventstore::{Log, StreamWrite};
 use futures::StreamExt;
-use projections::{Count, DEFAULT_LIMIT, List, ListRequest, MAX_LIMIT, desk::ticket_list::TicketList};
+use projections::{Count, DEFAULT_LIMIT, List, ListRequest, MAX_LIMIT, Sight, desk::ticket_list::TicketList};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -42,6 +45,8 @@ struct Arguments {
 }
 
 const SITES: usize = 500;
+/// Tickets of the broker, who sees no others.
+const BROKERED: usize = 500;
 
 #[tokio::main]
 async fn main() {
@@ -107,6 +112,9 @@ async fn main() {
         tell_time(&format!("tickets {name}, p99"), inside.percentile(99), 5.0);
         let most = if *name == "by a custom field" { 10.0 } else { 5.0 };
         tell_time(&format!("tickets {name}, over HTTP, p99"), outside.percentile(99), most);
+        if *name == "in the usual order" {
+            walled(&desk, &pool, arguments.pages).await;
+        }
         if *name == "by product" {
             let rate = together(&server, pages, Duration::from_secs(3)).await;
             println!("    tickets {name}, over HTTP, 32 clients: {rate:.0} pages/s");
@@ -115,6 +123,50 @@ async fn main() {
     server.stop();
     pool.close().await;
     cluster.stop().await.unwrap();
+}
+
+/// Pages of what a broker sees of all tickets, in several orders, beside the same of whoever sees all.
+async fn walled(desk: &Desk, pool: &PgPool, turns: usize) {
+    let own = Authority::of(&["ticket.read:own".to_owned()].into());
+    let teams = Teams::default();
+    let sight = Sight::of(&Viewer { user: desk.broker, authority: &own, teams: &teams });
+    for sort in ["", "title", "-opened_at,priority"] {
+        let sort = Some(sort).filter(|sort| !sort.is_empty());
+        let list = List::of::<TicketList>();
+        let all = ListRequest::parse(list, None, sort, &desk.definitions, None).unwrap();
+        let few = ListRequest { sight: sight.clone(), limit: DEFAULT_LIMIT, ..all.clone() };
+        let (mut cursors, mut rows, mut after) = (vec![None], 0, None);
+        loop {
+            let request = ListRequest { after: after.take(), ..few.clone() };
+            let page = projections::list(list, pool, desk.tenant, &request).await.unwrap();
+            rows += page.data.len();
+            let Some(next) = page.next else { break };
+            cursors.push(Some(next.clone()));
+            after = Some(next);
+        }
+        assert_eq!(rows, BROKERED, "what the broker sees");
+        let (mut inside, mut whole) = (Times::default(), Times::default());
+        let mut random = StdRng::seed_from_u64(11);
+        for _ in 0..turns {
+            let after = cursors.choose(&mut random).unwrap().clone();
+            let began = Instant::now();
+            projections::list(list, pool, desk.tenant, &ListRequest { after: after.clone(), ..few.clone() })
+                .await
+                .unwrap();
+            inside.add(began.elapsed());
+            let began = Instant::now();
+            projections::list(list, pool, desk.tenant, &ListRequest { after, ..all.clone() }).await.unwrap();
+            whole.add(began.elapsed());
+        }
+        let order = sort.unwrap_or("in the usual order");
+        println!(
+            "    {BROKERED} tickets of a broker, {order}: p50 {:.2} ms; all tickets: p50 {:.2} ms, p99 {:.2} ms",
+            inside.percentile(50),
+            whole.percentile(50),
+            whole.percentile(99)
+        );
+        tell_time(&format!("tickets of a broker, {order}, p99"), inside.percentile(99), 5.0);
+    }
 }
 
 /// Events per second of a replay that decodes every ticket's event.
@@ -222,6 +274,7 @@ struct Desk {
     products: Vec<Id>,
     users: Vec<Id>,
     teams: Vec<Id>,
+    broker: Id,
 }
 
 const STATUSES: usize = 3;
@@ -264,7 +317,8 @@ impl Desk {
         };
         fields.evolve(&field::Event::Defined(defined));
         let definitions = fields.definitions;
-        Desk { tenant: tenant.parse().unwrap(), definitions, contacts, companies, products, users, teams }
+        let broker = Id::derived(1, &["broker"]);
+        Desk { tenant: tenant.parse().unwrap(), definitions, contacts, companies, products, users, teams, broker }
     }
 
     /// The lists that are timed, each under one filter or several.
@@ -283,11 +337,11 @@ impl Desk {
 
     /// Appends the lives of so many tickets.
     async fn seed(&self, log: &Log, tickets: usize) {
-        common::seed(log, self.tenant, (0..tickets).map(|number| self.life(number))).await;
+        common::seed(log, self.tenant, (0..tickets).map(|number| self.life(number, tickets))).await;
     }
 
     /// What happens to a ticket, from opening to closing.
-    fn life(&self, number: usize) -> StreamWrite {
+    fn life(&self, number: usize, of: usize) -> StreamWrite {
         let random = &mut StdRng::seed_from_u64(number as u64);
         let mut at = Time::from_second(1_640_995_200 + number as i64 * 60).unwrap();
         let id = Id::derived(at.as_millisecond() as u64, &[&number.to_string()]);
@@ -345,6 +399,9 @@ impl Desk {
         }
         events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![], via_ticket: None });
         events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into(), means: Some(Means::Open) });
+        if number % (of / BROKERED) == 0 && number / (of / BROKERED) < BROKERED {
+            events.push(Event::Assigned { from: None, to: self.broker, method: AssignMethod::Manual, rule_run: None });
+        }
         match random.random_range(0..STATUSES) {
             0 => events.push(Event::Resolved { outcome: None, stage: None }),
             1 => events.push(Event::Closed { stage: None }),

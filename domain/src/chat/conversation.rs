@@ -14,7 +14,7 @@ use crate::{
     },
     crm::contact::{Contact, Identity},
     desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
-    kernel::{named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted},
+    kernel::{access::Relation, named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted},
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
 
@@ -692,6 +692,17 @@ impl Aggregate for Conversation {
             }
             _ => vec![],
         })
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Started(new) => vec![Relation::Requester(new.contact)],
+            Event::ContactLinked { contact, .. } => vec![Relation::Requester(Some(*contact))],
+            Event::ContactUnlinked { .. } => vec![Relation::Requester(None)],
+            Event::Assigned { to, .. } => vec![Relation::Assignee(Some(*to))],
+            Event::Unassigned { .. } => vec![Relation::Assignee(None)],
+            _ => Vec::new(),
+        }
     }
 
     fn evolve(&mut self, event: &Event) {

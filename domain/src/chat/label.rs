@@ -127,6 +127,7 @@ impl Aggregate for Label {
     const KIND: &'static str = "label";
     const PLURAL: &'static str = "labels";
     const CREATE: &'static str = "create";
+    const OPEN: Option<&'static str> = Some("everybody labels with them");
     type Command = Command;
     type Event = Event;
 

@@ -53,6 +53,7 @@ impl record::Spec for Spec {
     const KIND: &'static str = "quick_reply";
     const PLURAL: &'static str = "quick_replies";
     const ABOUT: &'static str = "A text that is often sent, behind a short word.";
+    const OPEN: Option<&'static str> = Some("everybody answers with them");
     const OWN: &'static [&'static str] = &["edit"];
     type Fields = Fields;
     type Command = Never;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Actor, Aggregate, Ctx, Decision, Id, Personal, Rejection, Time, all,
     kernel::{
+        access::Relation,
         custom::Changes,
         record,
         reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
@@ -142,6 +143,13 @@ impl Aggregate for Activity {
                 let changes = record::difference(known, &corrected);
                 Ok(if changes.is_empty() { vec![] } else { vec![Event::Corrected { changes }] })
             }
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Logged(new) => vec![Relation::About("subjects", new.subjects.clone())],
+            _ => Vec::new(),
         }
     }
 

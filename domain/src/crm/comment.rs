@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Aggregate, Ctx, Decision, Id, Personal, Rejection, all,
-    kernel::reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
+    kernel::{
+        access::Relation,
+        reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
+    },
     org::authority::DENIED,
 };
 
@@ -109,6 +112,13 @@ impl Aggregate for Comment {
                 check_text(&text)?;
                 Ok(vec![Event::Edited { from: known.text.clone(), to: text }])
             }
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Added(new) => vec![Relation::About("subjects", new.subjects.clone())],
+            _ => Vec::new(),
         }
     }
 

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Rejection, Time, all,
     kernel::{
+        access::Relation,
         external::{EXTERNAL_ID_INVALID, ExternalId},
         merging,
         named::Either,
         phone::Dialled,
         record::{self, Happened, Record, Row},
+        reference::Subject,
         valid,
     },
 };
@@ -281,6 +283,15 @@ impl record::Spec for Spec {
             (Command::RemoveExternalId(id), None) => {
                 Ok(if state.external_ids.contains(&id) { vec![Event::ExternalIdRemoved(id)] } else { vec![] })
             }
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        // Whoever sees the one that goes on sees what it was made of.
+        match event {
+            Event::Merged { into, .. } => vec![Relation::About("merged_into", vec![Subject::new("company", *into)])],
+            Event::Unmerged { .. } => vec![Relation::About("merged_into", Vec::new())],
+            _ => Vec::new(),
         }
     }
 

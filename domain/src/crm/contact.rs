@@ -10,6 +10,7 @@ use crate::{
     Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
     crm::company::Company,
     kernel::{
+        access::Relation,
         email,
         external::{self, EXTERNAL_ID_INVALID, ExternalId},
         listing::Nothing,
@@ -17,6 +18,7 @@ use crate::{
         named::Either,
         phone::{self, Dialled},
         record::{self, Record},
+        reference::Subject,
         text::{self, trimmed},
         valid,
     },
@@ -741,6 +743,15 @@ impl record::Spec for Spec {
     fn attribute(contact: &mut Contact, event: &Event, actor: &Actor) {
         if let Event::NoteAdded { note_id, .. } = event {
             contact.state.note_authors.insert(*note_id, actor.principal());
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        // Whoever sees the one that goes on sees what it was made of.
+        match event {
+            Event::Merged { into, .. } => vec![Relation::About("merged_into", vec![Subject::new("contact", *into)])],
+            Event::Unmerged { .. } => vec![Relation::About("merged_into", Vec::new())],
+            _ => Vec::new(),
         }
     }
 

@@ -365,7 +365,7 @@ mod tests {
     use crate::kernel::{
         given::{Given, created, given},
         named::Either,
-        record::{Common, Spec as _},
+        record::{Common, Happened, New, Spec as _},
     };
 
     fn flat(events: impl IntoIterator<Item = Event>) -> Given<Enquiry> {
@@ -376,7 +376,9 @@ mod tests {
     fn somebody_known_is_looking() {
         let create = || Either::Common(Common::Create(crate::kernel::given::new::<Spec>()));
         let contact = Spec::examples().0.contact;
-        given::<Enquiry>([]).alive("contact", contact).when(create()).then(created::<Spec>());
+        let own = New { owner: Some(crate::kernel::given::ANNA), ..crate::kernel::given::new::<Spec>() };
+        let created = [Either::Common(Happened::Created(own))];
+        given::<Enquiry>([]).alive("contact", contact).when(create()).then(created);
     }
 
     #[test]

@@ -17,9 +17,10 @@ use crate::{
         property::Property,
     },
     kernel::{
+        access::Relation,
         merging,
         named::Either,
-        reference::{self, REFERENCE_UNFIT},
+        reference::{self, REFERENCE_UNFIT, Subject},
     },
     must,
     org::{settings, tenant::Tenant},
@@ -333,6 +334,18 @@ impl Aggregate for Offer {
             (Status::Accepted, Command::Decline { .. }) => Err(ANSWERED),
             (Status::Declined, Command::Decline { .. }) => Ok(vec![]),
             (_, Command::Decline { reason }) => Ok(vec![Event::Declined { reason }]),
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        let to = |contact: Id| Relation::About("contact", vec![Subject::new("contact", contact)]);
+        match event {
+            Event::Drafted { enquiry, contact, .. } => {
+                let enquiry = enquiry.map(|enquiry| Subject::new("enquiry", enquiry));
+                vec![Relation::About("enquiry", enquiry.into_iter().collect()), to(*contact)]
+            }
+            Event::Sent { to: contact, .. } => vec![to(*contact)],
+            _ => Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Aggregate, Ctx, Id, Need,
     crm::{company::Company, contact::Contact},
+    kernel::reference::Subject,
     org::user::User,
 };
 
@@ -46,6 +47,16 @@ impl Party {
     /// A user.
     pub const fn user(id: Id) -> Party {
         Party { kind: PartyKind::User, id }
+    }
+
+    /// It as a record of any kind.
+    pub fn subject(self) -> Subject {
+        let kind = match self.kind {
+            PartyKind::Contact => Contact::KIND,
+            PartyKind::Company => Company::KIND,
+            PartyKind::User => User::KIND,
+        };
+        Subject::new(kind, self.id)
     }
 
     /// Its state, which a decision about it depends on; it must not change until the events are appended.

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Ctx, Decision, Id, Rejection, all,
-    kernel::reference::{REFERENCE_UNFIT, Subject},
+    kernel::{
+        access,
+        reference::{REFERENCE_UNFIT, Subject},
+    },
     must,
     org::user::User,
 };
@@ -103,6 +106,13 @@ impl Aggregate for Relation {
             (Command::Remove, None) => Err(UNKNOWN),
             (Command::Remove, Some(_)) if self.removed => Ok(vec![]),
             (Command::Remove, Some(ends)) => Ok(vec![Event::Removed(ends.clone())]),
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<access::Relation> {
+        match event {
+            Event::Added(ends) => vec![access::Relation::About("ends", vec![ends.from.clone(), ends.to.clone()])],
+            Event::Removed(_) => Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     Aggregate, Claim, Ctx, Decision, Faults, Id, Money, Need, Party, Rejection, Time, all,
     desk::product::Product,
     kernel::{
+        access::Relation,
         custom::{self, Changes, Custom},
         external::{EXTERNAL_ID_INVALID, ExternalId},
         money,
@@ -311,6 +312,15 @@ impl Aggregate for Entitlement {
             }
             (Expire, Status::Active) => Err(NOT_OVER),
             (Expire, _) => Ok(vec![]),
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        let held_by = |holder: &Party| vec![Relation::About("holder", vec![holder.subject()])];
+        match event {
+            Event::Granted(grant) => held_by(&grant.holder),
+            Event::Transferred { to, .. } => held_by(to),
+            _ => Vec::new(),
         }
     }
 

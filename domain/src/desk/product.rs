@@ -151,6 +151,7 @@ impl record::Spec for Spec {
     const KIND: &'static str = "product";
     const PLURAL: &'static str = "products";
     const ABOUT: &'static str = "A product.";
+    const OPEN: Option<&'static str> = Some("everybody chooses from the catalogue");
     const LIST: (&'static str, i32) = ("product_catalogue", 1);
     const UNIQUE: &'static [&'static str] = &["sku"];
     type Fields = Fields;

@@ -113,6 +113,7 @@ impl Aggregate for ProductCategory {
     const KIND: &'static str = "product_category";
     const PLURAL: &'static str = "product_categories";
     const CREATE: &'static str = "create";
+    const OPEN: Option<&'static str> = Some("everybody chooses from the catalogue");
     type Command = Command;
     type Event = Event;
 

@@ -15,10 +15,11 @@ use crate::{
     crm::{company::Company, contact::Contact},
     desk::entitlement::Entitlement,
     kernel::{
+        access::Relation,
         custom::{self, Changes, Custom, CustomChanges},
         merging,
         record::{self, TAG_INVALID, check_tag},
-        reference::REFERENCE_UNFIT,
+        reference::{REFERENCE_UNFIT, Subject},
         said::Said,
         sorted, text,
     },
@@ -1389,6 +1390,23 @@ impl Aggregate for Ticket {
     fn attribute(&mut self, event: &Event, actor: &Actor) {
         if let Event::ReplyQueued { message_id, .. } | Event::NoteAdded { message_id, .. } = event {
             self.authors.insert(*message_id, actor.principal());
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Opened(opened) => {
+                vec![Relation::Team(opened.team), Relation::Requester(opened.requester.map(|party| party.id))]
+            }
+            Event::Assigned { to, .. } => vec![Relation::Assignee(Some(*to))],
+            Event::Unassigned { .. } => vec![Relation::Assignee(None)],
+            Event::TeamChanged { to, .. } => vec![Relation::Team(*to)],
+            Event::RequesterChanged { to, .. } => vec![Relation::Requester(to.map(|party| party.id))],
+            Event::Absorbed { assignee: Some(inherited), .. } => vec![Relation::Assignee(Some(inherited.user))],
+            // Whoever sees the one that goes on sees what it was made of.
+            Event::Merged { into } => vec![Relation::About("merged_into", vec![Subject::new("ticket", *into)])],
+            Event::Unmerged { .. } => vec![Relation::About("merged_into", Vec::new())],
+            _ => Vec::new(),
         }
     }
 

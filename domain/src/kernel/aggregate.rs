@@ -16,6 +16,7 @@ use crate::{
     Actor, ActorKind, Id, Metadata, Rejection, Time,
     kernel::listing::Listing,
     kernel::{
+        access::{Access, Relation},
         custom::Custom,
         named::{Named, Undecodable, Variant},
     },
@@ -49,6 +50,10 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
     const OWN: &'static [&'static str] = &[];
     /// Whether its decisions depend on who did what before, which [`Aggregate::attribute`] then is told.
     const ATTRIBUTED: bool = false;
+    /// Members of its events that no answer shows, not even to auditors.
+    const SECRETS: &'static [&'static str] = &[];
+    /// Why whoever may see any of its records sees them all, however far the permission reaches: what all others stand on.
+    const OPEN: Option<&'static str> = None;
     /// What may be asked of it.
     type Command: Named + Clone + Send + Sync;
     /// What may have happened to it.
@@ -67,6 +72,11 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
 
     /// Takes in who did it, after [`Aggregate::evolve`], where [`Aggregate::ATTRIBUTED`] says so.
     fn attribute(&mut self, _event: &Self::Event, _actor: &Actor) {}
+
+    /// What follows from an event for who stands in what relation to the record: the one place that says so.
+    fn relates(_event: &Self::Event) -> Vec<Relation> {
+        Vec::new()
+    }
 
     /// Whether others may refer to it: it exists and is neither put away nor merged. Kinds that nobody refers to leave it
     /// false.
@@ -293,6 +303,15 @@ impl Ctx<'_> {
         })
     }
 
+    /// Refuses whoever would reach more in a colleague's name than in his own.
+    pub fn must_reach_as(&self, other: &Authority) -> Result<(), Rejection> {
+        self.authority.lacks_in_name_of(other).map_or(Ok(()), |permission| {
+            let detail =
+                format!("In a colleague's name this would reach what is the colleague's: it needs {permission}.");
+            Err(DENIED.because(detail))
+        })
+    }
+
     /// Refuses whoever does this to a colleague's, and not to his own, without the permission for any (`comment.edit_any`
     /// for `comment.edit`). What nobody known owns is not one's own.
     pub fn must_own(&self, owner: Option<Id>, permission: &str) -> Result<(), Rejection> {
@@ -334,8 +353,45 @@ pub struct Deprecated {
     pub instead: String,
 }
 
-/// A state whose type is known to its aggregate alone.
-pub type AnyState = Arc<dyn Any + Send + Sync>;
+/// A state whose type is known to its aggregate alone, and who stands in what relation to the record.
+#[derive(Clone)]
+pub struct AnyState {
+    state: Arc<dyn Any + Send + Sync>,
+    access: Arc<Access>,
+}
+
+impl AnyState {
+    /// A state of nobody's.
+    pub fn new<T: Any + Send + Sync>(state: T) -> AnyState {
+        AnyState::of(state, Access::default())
+    }
+
+    /// A state with its relations.
+    pub fn of<T: Any + Send + Sync>(state: T, access: Access) -> AnyState {
+        AnyState { state: Arc::new(state), access: Arc::new(access) }
+    }
+
+    /// Who stands in what relation to the record.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// The state, if it is of this type.
+    pub fn downcast_ref<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.state.downcast_ref()
+    }
+
+    /// The state, which is the initial one if it is of another type, and the relations; copied only if others hold them too.
+    pub(crate) fn taken<T: Any + Clone + Default + Send + Sync>(self) -> (T, Access) {
+        let AnyState { state, access } = self;
+        (state.downcast::<T>().map(Arc::unwrap_or_clone).unwrap_or_default(), Arc::unwrap_or_clone(access))
+    }
+
+    /// The same by itself.
+    pub fn downcast<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
+        self.state.downcast().ok()
+    }
+}
 
 /// A stored event: its type, its data, its metadata.
 pub type Stored<'a> = (&'a str, &'a [u8], &'a [u8]);
@@ -348,19 +404,18 @@ pub fn fold<A: Aggregate>(
     state: Option<AnyState>,
     events: &mut dyn Iterator<Item = Stored<'_>>,
 ) -> Result<AnyState, Undecodable> {
-    // A state that nobody else holds need not be copied.
-    let state = state.and_then(|state| state.downcast::<A>().ok());
-    let mut state = state.map(Arc::unwrap_or_clone).unwrap_or_default();
+    let (mut state, mut access) = state.map(AnyState::taken::<A>).unwrap_or_default();
     for (kind, data, metadata) in events {
         let event = A::decode(kind, data)?;
         state.evolve(&event);
+        access.told(A::relates(&event), metadata);
         if A::ATTRIBUTED
             && let Ok(metadata) = serde_json::from_slice::<Metadata>(metadata)
         {
             state.attribute(&event, &metadata.actor);
         }
     }
-    Ok(Arc::new(state))
+    Ok(AnyState::of(state, access))
 }
 
 impl Need {
@@ -401,7 +456,7 @@ impl Facts {
 
     /// A state by its kind's name, when it has been loaded.
     pub fn state<T: Any + Send + Sync>(&self, kind: &'static str, id: Id) -> Option<Arc<T>> {
-        self.any(kind, id).cloned().and_then(|state| state.downcast().ok())
+        self.any(kind, id).cloned().and_then(AnyState::downcast)
     }
 
     /// The same of whatever type.

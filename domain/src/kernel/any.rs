@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need,
+    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Via,
     kernel::{
         aggregate::{AnyState, Deprecated, Stored},
         named::{Named, Undecodable},
@@ -82,8 +82,8 @@ pub trait Happened: Send + Sync {
     /// What is stored of it, `state` being the one before it, of the record that `ctx` names.
     fn tell(&self, state: &AnyState, ctx: &Ctx<'_>) -> Told;
 
-    /// The state after it, with who did it.
-    fn evolve(&self, state: AnyState, actor: &Actor) -> AnyState;
+    /// The state after it, with who did it, and who stands in what relation to the record then.
+    fn evolve(&self, state: AnyState, actor: &Actor, via: Via) -> AnyState;
 }
 
 /// What an event is as it is stored, and what it brings with it.
@@ -165,11 +165,11 @@ impl<A: Aggregate> Happened for Event<A> {
         })
     }
 
-    fn evolve(&self, state: AnyState, actor: &Actor) -> AnyState {
-        // A state that nobody else holds need not be copied.
-        let mut state = state.downcast::<A>().map(Arc::unwrap_or_clone).unwrap_or_default();
+    fn evolve(&self, state: AnyState, actor: &Actor, via: Via) -> AnyState {
+        let (mut state, mut access) = state.taken::<A>();
+        access.happened(A::relates(&self.0), actor, via);
         state.evolve(&self.0);
         state.attribute(&self.0, actor);
-        Arc::new(state)
+        AnyState::of(state, access)
     }
 }

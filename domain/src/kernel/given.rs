@@ -1,10 +1,6 @@
 //! The harness of the tests at each aggregate's foot: given events, when a command, then events or a refusal.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Mutex};
 
 use serde_json::json;
 
@@ -53,7 +49,7 @@ pub(crate) struct Given<A> {
 impl<A: Aggregate> Given<A> {
     /// Another aggregate that the decision depends on.
     pub(crate) fn with<B: Aggregate>(mut self, id: Id, events: impl IntoIterator<Item = B::Event>) -> Self {
-        let state: AnyState = Arc::new(given::<B>(events).state);
+        let state = AnyState::new(given::<B>(events).state);
         self.facts.insert(B::KIND, id, state);
         self
     }

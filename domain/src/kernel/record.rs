@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, Time, all,
+    Actor, ActorKind, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, Time, all,
     kernel::{
+        access::Relation,
         custom::{self, Changes, Custom, CustomChanges},
         listing::Listing,
         merging,
@@ -21,7 +22,7 @@ use crate::{
         reference::PATCH,
         text::{self, trimmed},
     },
-    org::authority::DENIED,
+    org::{authority::DENIED, user::User},
 };
 
 pub use super::listing::Row;
@@ -75,6 +76,14 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     const OWN: &'static [&'static str] = &[];
     /// As [`Aggregate::ATTRIBUTED`].
     const ATTRIBUTED: bool = false;
+
+    /// As [`Aggregate::OPEN`].
+    const OPEN: Option<&'static str> = None;
+
+    /// As [`Aggregate::relates`], for its own events.
+    fn relates(_event: &Self::Event) -> Vec<Relation> {
+        Vec::new()
+    }
 
     /// As [`Aggregate::attribute`], for its own events.
     fn attribute(_record: &mut Record<Self>, _event: &Self::Event, _actor: &Actor) {}
@@ -197,7 +206,7 @@ pub type Command<S> = Either<Common<<S as Spec>::Fields>, <S as Spec>::Command>;
 pub type Event<S> = Either<Happened<<S as Spec>::Fields>, <S as Spec>::Event>;
 
 /// How much a colleague with whom a record is shared may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// See it.
@@ -544,6 +553,7 @@ impl<S: Spec> Record<S> {
     fn create(&self, mut new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
         let dialled = Dialled::of(S::phone(&new.fields), "/phone", ctx);
         S::dial(&mut new.fields, dialled.clone().unwrap_or_default());
+        new.owner = new.owner.or_else(|| default_owner(ctx));
         if let Some(fields) = &self.fields {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
         }
@@ -681,6 +691,14 @@ impl<S: Spec> Record<S> {
             Happened::Restored => self.archived = false,
         }
     }
+}
+
+/// Who owns a record whose owner nobody has said: the colleague who creates it. What other systems tell is nobody's yet.
+fn default_owner(ctx: &Ctx<'_>) -> Option<Id> {
+    let colleague = ctx.actor.kind == ActorKind::User && !ctx.is_from_outside();
+    let principal = ctx.actor.principal();
+    let acts_for_contact = || ctx.actor.on_behalf_of.is_some() && !ctx.fact::<User>(principal).is_active();
+    (colleague && !acts_for_contact()).then_some(principal)
 }
 
 /// JSON merge patch (RFC 7396).
@@ -853,6 +871,7 @@ impl<S: Spec> Aggregate for Record<S> {
     const COPIES: bool = true;
     const OWN: &'static [&'static str] = S::OWN;
     const ATTRIBUTED: bool = S::ATTRIBUTED;
+    const OPEN: Option<&'static str> = S::OPEN;
     type Command = Command<S>;
     type Event = Event<S>;
 
@@ -883,6 +902,20 @@ impl<S: Spec> Aggregate for Record<S> {
         }
     }
 
+    fn relates(event: &Event<S>) -> Vec<Relation> {
+        match event {
+            // Whoever creates it without an owner holds it until there is one.
+            Either::Common(Happened::Created(new)) => {
+                new.owner.map(|owner| Relation::Owner(Some(owner))).into_iter().collect()
+            }
+            Either::Common(Happened::OwnerChanged { to, .. }) => vec![Relation::Owner(*to)],
+            Either::Common(Happened::Shared { grantee, level }) => vec![Relation::Shared(*grantee, *level)],
+            Either::Common(Happened::Unshared { grantee }) => vec![Relation::Unshared(*grantee)],
+            Either::Common(_) => Vec::new(),
+            Either::Own(event) => S::relates(event),
+        }
+    }
+
     fn attribute(&mut self, event: &Event<S>, actor: &Actor) {
         if let Either::Own(event) = event {
             S::attribute(self, event, actor);
@@ -908,6 +941,9 @@ impl<S: Spec> Aggregate for Record<S> {
             Common::Edit(patch) => S::PHONE && patch.contains_key("phone"),
             _ => return needs,
         };
+        if let (Common::Create(_), Some(principal)) = (command, ctx.actor.on_behalf_of) {
+            needs.push(Need::of::<User>(principal));
+        }
         needs.push(custom::needs(S::KIND, ctx));
         needs.extend(phone.then(|| phone::need(ctx)));
         needs

@@ -5,6 +5,8 @@
 //! to do. What a command merely lets go of (an untagged label, a revoked role) is marked `x-held-reference` instead: the
 //! record knows it already, whatever has become of it. `Subject` and `Party` say their kind beside the id.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -216,6 +218,16 @@ impl Reference {
         }
     }
 
+    /// The records that it may be.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        self.kinds.iter().map(|kind| Subject::new(kind.name, self.id))
+    }
+
+    /// Whether it is among these.
+    fn is_among(&self, hidden: &BTreeSet<Subject>) -> bool {
+        !hidden.is_empty() && self.subjects().any(|subject| hidden.contains(&subject))
+    }
+
     /// What must be known to judge it, as far as the facts go.
     fn needs(&self, facts: &Facts) -> Vec<Need> {
         let chain =
@@ -333,6 +345,8 @@ pub struct Mentions {
     references: Vec<Reference>,
     /// Values beyond what their fields take.
     faults: Vec<Rejection>,
+    /// Records that are there, and that whoever asks may not see.
+    hidden: BTreeSet<Subject>,
     afterwards: bool,
 }
 
@@ -341,8 +355,8 @@ impl Mentions {
     pub fn of(kind: &'static Kind, state: &AnyState, command: &AnyCommand) -> Mentions {
         let (command, data) = command.encode();
         let body = serde_json::from_slice(&data).unwrap_or_default();
-        let (references, faults) = (Vec::new(), Vec::new());
-        let mut mentions = Mentions { kind, command, body, references, faults, afterwards: false };
+        let (references, faults, hidden) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut mentions = Mentions { kind, command, body, references, faults, hidden, afterwards: false };
         let limits = kind.limits.get(&mentions.command).filter(|_| kind.commands.contains(&mentions.command));
         let limits = limits.into_iter().flatten();
         mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
@@ -365,6 +379,22 @@ impl Mentions {
         self.references
             .iter()
             .flat_map(move |reference| named(reference).into_iter().map(move |kind| (kind, reference.at.as_str())))
+    }
+
+    /// The records that a command names, whatever they are said to be; in custom fields too, once the facts tell which.
+    ///
+    /// # Errors
+    /// What must be loaded to tell.
+    pub fn subjects(&self, state: &AnyState, ctx: &Ctx<'_>) -> Result<BTreeSet<Subject>, Need> {
+        let custom = self.custom(state, ctx)?;
+        let references = self.references.iter().chain(&custom);
+        Ok(references.flat_map(Reference::subjects).collect())
+    }
+
+    /// The same for somebody who may not see these: to him they do not exist.
+    #[must_use]
+    pub fn hiding(self, hidden: BTreeSet<Subject>) -> Mentions {
+        Mentions { hidden, ..self }
     }
 
     /// The same for a command that tells of the past: nobody is given work by it.
@@ -408,7 +438,7 @@ impl Mentions {
         }
         match decide(state, &command, ctx) {
             Ok((decision, relied)) => {
-                let mut meant = Mentions::of(self.kind, state, &command);
+                let mut meant = Mentions::of(self.kind, state, &command).hiding(self.hidden.clone());
                 if self.afterwards {
                     meant = meant.told_afterwards();
                 }
@@ -439,6 +469,9 @@ impl Mentions {
     /// The command as it was meant, when it names records that are merged into others.
     fn redirected(&self, references: &[&Reference], facts: &Facts) -> Option<(AnyCommand, Vec<Redirected>)> {
         let redirect = |reference: &&Reference| {
+            if reference.is_among(&self.hidden) {
+                return None;
+            }
             let (pointer, from, to) = (reference.at.clone(), reference.id, reference.survivor(facts));
             (from != to).then_some(Redirected { pointer, from, to })
         };
@@ -457,7 +490,8 @@ impl Mentions {
     /// body is told with it.
     fn judge(&self, references: &[&Reference], decision: Decision<AnyEvent>, facts: &Facts) -> Decision<AnyEvent> {
         let unfit = || {
-            let unfit = references.iter().filter(|reference| !reference.is_fit(facts));
+            let unfit =
+                references.iter().filter(|reference| reference.is_among(&self.hidden) || !reference.is_fit(facts));
             self.faults.iter().cloned().chain(unfit.map(|reference| reference.fault()))
         };
         match decision {
@@ -506,8 +540,6 @@ pub(crate) fn find(value: &Value, path: &[String], pointer: String, show: &mut i
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
-
     use schemars::SchemaGenerator;
     use serde_json::json;
 
@@ -609,7 +641,7 @@ mod tests {
     fn ask<A: Aggregate>(state: &A, id: Id, name: &str, body: Value, facts: &mut Facts) -> Ask {
         let (actor, authority) = (Actor::user(ANNA), Authority::full());
         let command = any::decode::<A>(name, body).unwrap();
-        let state: AnyState = Arc::new(state.clone());
+        let state = AnyState::new(state.clone());
         loop {
             let ctx =
                 Ctx { tenant: TENANT, id, now: at(0), actor: &actor, authority: &authority, seed: "command", facts };
@@ -636,7 +668,7 @@ mod tests {
             seed: "",
             facts: &facts,
         };
-        let told = event.tell(&(Arc::new(()) as AnyState), &ctx).event;
+        let told = event.tell(&AnyState::new(()), &ctx).event;
         let comment::Event::Added(new) = Comment::decode(&told.event_type, &told.data).unwrap() else {
             panic!("{}", told.event_type)
         };
@@ -656,8 +688,8 @@ mod tests {
         let mut facts = Facts::default();
         let merged = contact::Event::Merged { into: MARY, redirects: vec![] };
         let maria = given::<Contact>(created::<contact::Spec>().into_iter().chain([Either::Own(merged)])).state;
-        facts.insert("contact", MARIA, Arc::new(maria));
-        facts.insert("contact", MARY, Arc::new(given::<Contact>(created::<contact::Spec>()).state));
+        facts.insert("contact", MARIA, AnyState::new(maria));
+        facts.insert("contact", MARY, AnyState::new(given::<Contact>(created::<contact::Spec>()).state));
         facts
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Authority, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
-    kernel::valid,
+    kernel::{access::Relation, valid},
     must,
     org::{
         administration::{self, LAST_ADMIN, Seen},
@@ -146,9 +146,16 @@ fn issue(key: &ApiKey, new: Issue, ctx: &Ctx<'_>) -> Decision<Event> {
     let in_whose_name = |refusal: Rejection| refusal.at("/user");
     if new.user != ctx.actor.id {
         ctx.must_have(&user::authority(new.user, ctx)).map_err(in_whose_name)?;
+        ctx.must_reach_as(&user::authority(new.user, ctx)).map_err(in_whose_name)?;
     }
     match new.role {
-        Some(role) => ctx.must_have(&Authority::new([ctx.fact(role)])).map_err(|refusal| refusal.at("/role"))?,
+        Some(role) => {
+            let bound = Authority::new([ctx.fact(role)]);
+            ctx.must_have(&bound).map_err(|refusal| refusal.at("/role"))?;
+            if new.user != ctx.actor.id {
+                ctx.must_reach_as(&bound).map_err(in_whose_name)?;
+            }
+        }
         None => ctx.must_have(&user::authority(new.user, ctx)).map_err(in_whose_name)?,
     }
     Ok(vec![Event::Issued(new)])
@@ -159,6 +166,7 @@ impl Aggregate for ApiKey {
     const PLURAL: &'static str = "api_keys";
     const CREATE: &'static str = "issue";
     const INTERNAL: &'static [&'static str] = &["issue"];
+    const SECRETS: &'static [&'static str] = &["digest"];
     type Command = Command;
     type Event = Event;
 
@@ -182,6 +190,13 @@ impl Aggregate for ApiKey {
                 valid::name(&to, "/name")?;
                 Ok(if self.name == to { vec![] } else { vec![Event::Renamed { from: self.name.clone(), to }] })
             }
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Issued(issue) => vec![Relation::Owner(Some(issue.user))],
+            _ => Vec::new(),
         }
     }
 

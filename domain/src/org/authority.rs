@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use crate::{Rejection, catalogue, org::role::Role};
+use crate::{Rejection, catalogue, kernel::access::Reach, org::role::Role};
 
 /// A permission is missing.
 pub const DENIED: Rejection =
@@ -13,8 +13,7 @@ pub const DENIED: Rejection =
 
 /// All that somebody may do: what any of his roles permits, or the one role that the key in use is bound to.
 ///
-/// Permissions have no scope yet: one is had or not. When they have, [`Authority::allows`] answers how far, and
-/// [`Authority::lacks`] compares how far both reach, permission by permission.
+/// Of what several permit the widest counts.
 #[derive(Clone, Debug)]
 pub struct Authority(Arc<[Arc<Role>]>);
 
@@ -41,20 +40,46 @@ impl Authority {
         Authority::new([])
     }
 
-    /// Whether it permits this, such as `ticket.assign`.
+    /// Whether it permits this, such as `ticket.assign`, however far.
     pub fn allows(&self, permission: &str) -> bool {
-        self.0.iter().any(|role| role.allows(permission))
+        self.reach(permission).is_some()
+    }
+
+    /// How far it permits this.
+    pub fn reach(&self, permission: &str) -> Option<Reach> {
+        self.0.iter().filter_map(|role| role.reach(permission)).max()
+    }
+
+    /// Whether some of what it permits does not reach everything, by the look of it.
+    pub fn is_scoped(&self) -> bool {
+        self.0.iter().flat_map(|role| &role.permissions).any(|pattern| pattern.contains(':'))
+    }
+
+    /// The names of the roles that permit this as far as any does.
+    pub fn roles(&self, permission: &str) -> BTreeSet<&str> {
+        let reach = self.reach(permission);
+        let widest = self.0.iter().filter(|role| reach.is_some() && role.reach(permission) == reach);
+        widest.filter_map(|role| role.name.as_deref()).collect()
     }
 
     /// Whether it permits everything that can be permitted.
     pub fn is_full(&self) -> bool {
-        catalogue::permissions().iter().all(|permission| self.allows(permission))
+        catalogue::permissions().iter().all(|permission| self.reach(permission) == Some(Reach::All))
     }
 
-    /// The first permission that the other has and this one has not.
+    /// The first permission that the other has, or has further, and this one has not.
     pub fn lacks(&self, other: &Authority) -> Option<&'static str> {
-        let beyond = |permission: &&String| other.allows(permission) && !self.allows(permission);
+        let beyond = |permission: &&String| other.reach(permission) > self.reach(permission);
         catalogue::permissions().iter().find(beyond).map(String::as_str)
+    }
+
+    /// The first permission that a colleague with this other authority has for what is the colleague's own, or a team's, and
+    /// that does not reach everything here: in a colleague's name one would reach what one does not reach oneself.
+    pub fn lacks_in_name_of(&self, other: &Authority) -> Option<&'static str> {
+        let scoped = |permission: &&String| {
+            other.reach(permission).is_some_and(|reach| reach < Reach::All) && self.reach(permission) < Some(Reach::All)
+        };
+        self.lacks(other).or_else(|| catalogue::permissions().iter().find(scoped).map(String::as_str))
     }
 
     /// The patterns that say the same.
@@ -79,6 +104,15 @@ mod tests {
         assert_eq!(lacks(&["ticket.*"], &["ticket.open", "ticket.read"]), None);
         assert_eq!(lacks(&["ticket.*"], &["ticket.*", "contact.read"]), Some("contact.read"));
         assert_eq!(lacks(&["comment.*"], &["comment.edit_any"]), Some("comment.edit_any"));
+        assert_eq!(lacks(&["contact.read:own"], &["contact.read:team"]), Some("contact.read"));
+        assert_eq!(lacks(&["contact.read:team"], &["contact.read:own"]), None);
+        assert_eq!(lacks(&["contact.read:own", "contact.read"], &["contact.read:team"]), None);
+        let in_name =
+            |mine: &[&str], theirs: &[&str]| Authority::of(&set(mine)).lacks_in_name_of(&Authority::of(&set(theirs)));
+        assert_eq!(in_name(&["contact.read:own"], &["contact.read:own"]), Some("contact.read"));
+        assert_eq!(in_name(&["contact.read"], &["contact.read:own"]), None);
+        assert_eq!(in_name(&["contact.read"], &["contact.read"]), None);
+        assert!(!Authority::of(&set(&["*:team"])).is_full() && Authority::of(&set(&["*:team"])).is_scoped());
         assert_eq!(lacks(&[], &[]), None);
         assert!(lacks(&["*.read"], &["*"]).is_some());
         let all: Vec<&str> = catalogue::permissions().iter().map(String::as_str).collect();

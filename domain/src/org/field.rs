@@ -183,6 +183,7 @@ impl Aggregate for Field {
     const KIND: &'static str = "field";
     const PLURAL: &'static str = "fields";
     const CREATE: &'static str = "define";
+    const OPEN: Option<&'static str> = Some("records have such fields");
     type Command = Command;
     type Event = Event;
 

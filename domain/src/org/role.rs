@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Aggregate, Claim, Ctx, Decision, Need, Rejection, all, catalogue,
-    kernel::valid,
+    kernel::{access::Reach, valid},
     must,
     org::{
         administration::{self, LAST_ADMIN, Seen},
@@ -46,7 +46,8 @@ pub enum Command {
 pub struct New {
     /// Its name; no other role of the tenant may have it.
     pub name: String,
-    /// What it permits: `ticket.assign`, `ticket.*`, `*.read` or `*`.
+    /// What it permits: `ticket.assign`, `ticket.*`, `*.read` or `*`; with `:own` or `:team` at the end, to one's own records
+    /// or to those of one's teams alone: `ticket.*:team`.
     pub permissions: BTreeSet<String>,
 }
 
@@ -107,6 +108,19 @@ pub fn covers(pattern: &str, permission: &str) -> bool {
     }
 }
 
+/// How far a pattern (`ticket.*:team`) permits a permission (`ticket.assign`), if it does. What belongs to no kind of record
+/// is had in full or not at all.
+pub fn reach(pattern: &str, permission: &str) -> Option<Reach> {
+    let (pattern, reach) = match pattern.split_once(':') {
+        None => (pattern, Reach::All),
+        Some((pattern, "team")) => (pattern, Reach::Team),
+        Some((pattern, "own")) => (pattern, Reach::Own),
+        Some(_) => return None,
+    };
+    let fits = reach == Reach::All || !catalogue::UNSCOPED.contains(&permission);
+    (fits && covers(pattern, permission)).then_some(reach)
+}
+
 impl Role {
     /// Whether it was created and not deleted.
     pub fn exists(&self) -> bool {
@@ -115,7 +129,13 @@ impl Role {
 
     /// Whether it permits this, such as `ticket.assign`.
     pub fn allows(&self, permission: &str) -> bool {
-        self.exists() && self.permissions.iter().any(|pattern| covers(pattern, permission))
+        self.reach(permission).is_some()
+    }
+
+    /// How far it permits this: the widest of its patterns counts.
+    pub fn reach(&self, permission: &str) -> Option<Reach> {
+        let patterns = self.permissions.iter().filter(|_| self.exists());
+        patterns.filter_map(|pattern| reach(pattern, permission)).max()
     }
 
     /// What whoever has it alone may do.
@@ -153,7 +173,7 @@ impl Role {
 
 fn check_permissions(patterns: &BTreeSet<String>, pointer: &str) -> Result<(), Rejection> {
     all(patterns.iter().map(|pattern| {
-        let known = catalogue::permissions().iter().any(|permission| covers(pattern, permission));
+        let known = catalogue::permissions().iter().any(|permission| reach(pattern, permission).is_some());
         let refusal = PERMISSION_UNKNOWN.because(format!("Nothing is permitted by {pattern}."));
         must(known, refusal, pointer)
     }))
@@ -163,6 +183,7 @@ impl Aggregate for Role {
     const KIND: &'static str = "role";
     const PLURAL: &'static str = "roles";
     const CREATE: &'static str = "create";
+    const OPEN: Option<&'static str> = Some("what a colleague may do is no secret");
     const COPIES: bool = true;
     type Command = Command;
     type Event = Event;
@@ -287,6 +308,26 @@ mod tests {
         for (pattern, permission, expected) in cases {
             assert_eq!(covers(pattern, permission), expected, "{pattern} {permission}");
         }
+        use Reach::{All, Own, Team};
+        let scoped = [
+            ("ticket.*:own", "ticket.assign", Some(Own)),
+            ("ticket.*:team", "ticket.assign", Some(Team)),
+            ("ticket.*", "ticket.assign", Some(All)),
+            ("*:own", "contact.read", Some(Own)),
+            ("*.read:own", "report.read", Some(Own)),
+            ("*.read:own", "event.read", None),
+            ("*:team", "tenant.operate", None),
+            ("*", "tenant.operate", Some(All)),
+            ("ticket.*:all", "ticket.assign", None),
+        ];
+        for (pattern, permission, expected) in scoped {
+            assert_eq!(reach(pattern, permission), expected, "{pattern} {permission}");
+        }
+        let both = Role { permissions: set(&["*.read:own", "ticket.*:team"]), ..agent([]).state };
+        assert_eq!(
+            (both.reach("ticket.read"), both.reach("deal.read"), both.reach("deal.edit")),
+            (Some(Team), Some(Own), None)
+        );
         let role = agent([]).state;
         assert!(role.allows("ticket.open") && role.allows("event.read") && !role.allows("contact.edit"));
         assert!(!agent([Event::Deleted]).state.allows("ticket.open"));
@@ -298,6 +339,9 @@ mod tests {
         create(&["*.read", "ticket.*"]).then([Event::Created(new(&["*.read", "ticket.*"]))]);
         create(&["ticket.fly"]).rejected(PERMISSION_UNKNOWN);
         create(&["unicorn.*"]).rejected(PERMISSION_UNKNOWN);
+        create(&["ticket.*:own", "*.read:team"]).then([Event::Created(new(&["ticket.*:own", "*.read:team"]))]);
+        create(&["ticket.*:mine"]).rejected(PERMISSION_UNKNOWN);
+        create(&["event.read:own"]).rejected(PERMISSION_UNKNOWN);
         let nameless = New { name: " ".into(), ..new(&["*"]) };
         given::<Role>([]).when(Command::Create(nameless)).rejected(valid::NAME_INVALID);
         let change = |add: &[&str], remove: &[&str]| Command::ChangePermissions { add: set(add), remove: set(remove) };

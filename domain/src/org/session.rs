@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, Time,
+    kernel::access::Relation,
     org::{
         authority::DENIED,
         user::{self, User},
@@ -184,6 +185,13 @@ impl Aggregate for Session {
                 *self = Session { status: Status::Active, user: Some(*user), expires_at: Some(*expires_at), era: *era };
             }
             Event::Ended { .. } => self.status = Status::Ended,
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Started(new) => vec![Relation::Owner(Some(new.user))],
+            Event::Ended { .. } => Vec::new(),
         }
     }
 

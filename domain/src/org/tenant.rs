@@ -375,6 +375,7 @@ impl Aggregate for Tenant {
     const KIND: &'static str = "tenant";
     const PLURAL: &'static str = "tenants";
     const CREATE: &'static str = "create";
+    const OPEN: Option<&'static str> = Some("everybody works by its settings");
     const INTERNAL: &'static [&'static str] = &["create", "add_host_name", "remove_host_name", "set_identity_provider"];
     const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
     type Command = Command;

@@ -671,6 +671,7 @@ impl Aggregate for User {
     const KIND: &'static str = "user";
     const PLURAL: &'static str = "users";
     const CREATE: &'static str = "invite";
+    const OPEN: Option<&'static str> = Some("colleagues are named everywhere");
     const INTERNAL: &'static [&'static str] = &[
         "finish_hand_over",
         "set_password",
@@ -923,7 +924,6 @@ impl Aggregate for User {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use serde_json::json;
 
@@ -1115,7 +1115,7 @@ mod tests {
                     given = given.with::<User>(*user, of);
                 }
             }
-            given.knowing(administration::KIND, TENANT, Arc::new(known))
+            given.knowing(administration::KIND, TENANT, crate::kernel::aggregate::AnyState::new(known))
         };
         let (first, second) = (Id::from_bits(0xE1), Id::from_bits(0xE2));
         let leave = || Command::Deactivate { reason: None, hand_over_to: None };

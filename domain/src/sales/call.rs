@@ -6,7 +6,13 @@ use serde_json::Value;
 
 use crate::{
     Aggregate, Ctx, Decision, Id, Need, Personal, Rejection, all,
-    kernel::{phone, reference::REFERENCE_UNFIT, text::is_blank, valid},
+    kernel::{
+        access::Relation,
+        phone,
+        reference::{REFERENCE_UNFIT, Subject},
+        text::is_blank,
+        valid,
+    },
     must,
     org::tenant::Tenant,
 };
@@ -180,6 +186,16 @@ impl Aggregate for Call {
             (Command::Miss, Status::Missed) | (Command::End { .. }, Status::Ended) => Ok(vec![]),
             (Command::End { duration_s }, Status::Answered | Status::Ringing) => Ok(vec![Event::Ended { duration_s }]),
             _ => Err(OVER),
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        let with = |contact: Id| Relation::About("contact", vec![Subject::new("contact", contact)]);
+        match event {
+            Event::Received(new) => new.contact.map(with).into_iter().collect(),
+            Event::ContactLinked { contact } => vec![with(*contact)],
+            Event::Answered { user } => vec![Relation::Assignee(Some(*user))],
+            Event::Missed { .. } | Event::Ended { .. } => Vec::new(),
         }
     }
 

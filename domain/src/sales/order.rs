@@ -10,11 +10,12 @@ use serde_json::{Map, Value};
 use crate::{
     Aggregate, Claim, Ctx, Decision, Faults, Id, Money, Need, Personal, Rejection, all,
     kernel::{
+        access::Relation,
         custom::Changes,
         money,
         phone::{self, Dialled},
         record::{self, WORKED_OUT},
-        reference::REFERENCE_UNFIT,
+        reference::{REFERENCE_UNFIT, Subject},
         valid,
     },
     must,
@@ -412,6 +413,28 @@ impl Aggregate for Order {
             ChangeStatus { status } => Ok(vec![Event::StatusChanged { from: self.status.clone(), to: status }]),
             Pay { payment_id, amount } => self.pay(placed, payment_id, amount, ctx),
             Cancel { reason } => Ok(vec![Event::Cancelled { reason }]),
+        }
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        const ABOUT: [(&str, &str); 3] =
+            [("customer", "contact"), ("company", "company"), ("conversation", "conversation")];
+        let about = |attribute, kind: &str, id: Option<Id>| {
+            Relation::About(attribute, id.map(|id| Subject::new(kind, id)).into_iter().collect())
+        };
+        match event {
+            Event::Placed(Placed { details, .. }) => {
+                let ids = [details.customer, details.company, details.conversation];
+                ABOUT.into_iter().zip(ids).map(|((attribute, kind), id)| about(attribute, kind, id)).collect()
+            }
+            Event::Amended { changes } => {
+                let changed = |(attribute, kind): (&'static str, &str)| {
+                    let change = changes.get(attribute)?;
+                    Some(about(attribute, kind, change.to.as_str().and_then(|id| id.parse().ok())))
+                };
+                ABOUT.into_iter().filter_map(changed).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -406,6 +406,7 @@ impl Aggregate for Rule {
     const KIND: &'static str = "rule";
     const PLURAL: &'static str = "rules";
     const CREATE: &'static str = "create";
+    const OPEN: Option<&'static str> = Some("rules act for everybody");
     const COPIES: bool = true;
     type Command = Command;
     type Event = Event;
@@ -661,7 +662,7 @@ mod tests {
         let actor = crate::Actor::SYSTEM;
         let tenant = crate::kernel::given::TENANT;
         for kind in kinds_with_custom_fields("order.placed") {
-            facts.insert("field", Field::id_for(tenant, kind), std::sync::Arc::new(known.clone()));
+            facts.insert("field", Field::id_for(tenant, kind), crate::kernel::aggregate::AnyState::new(known.clone()));
         }
         let ctx = Ctx {
             tenant,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Ctx, Decision, Id, Rejection, Time,
-    kernel::{filter::Check, reference::Subject},
+    kernel::{access::Relation, filter::Check, reference::Subject},
     work::automation::{Preparation, TriggerRef},
 };
 
@@ -280,6 +280,15 @@ impl Aggregate for RuleRun {
             (Status::Pending, Park { error }) => vec![Event::Parked { error }],
             _ => return Err(OVER),
         })
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Matched(asked) | Event::Skipped { asked, .. } => {
+                vec![Relation::About("trigger", vec![asked.trigger.subject.clone()])]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn evolve(&mut self, event: &Event) {

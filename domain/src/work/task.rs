@@ -8,6 +8,7 @@ use crate::{
     Aggregate, Ctx, Decision, Faults, Id, Personal, Rejection, Time, all,
     desk::ticket::{AssignMethod, Priority},
     kernel::{
+        access::Relation,
         custom::Changes,
         record::{self, FIELD_INVALID},
         reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
@@ -336,6 +337,14 @@ impl Aggregate for Task {
             }
             _ => vec![],
         })
+    }
+
+    fn relates(event: &Event) -> Vec<Relation> {
+        match event {
+            Event::Assigned { to, .. } => vec![Relation::Assignee(Some(*to))],
+            Event::Unassigned { .. } => vec![Relation::Assignee(None)],
+            _ => Vec::new(),
+        }
     }
 
     fn evolve(&mut self, event: &Event) {

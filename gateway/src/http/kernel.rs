@@ -11,4 +11,5 @@ pub(in crate::http) mod request;
 pub(in crate::http) mod routes;
 pub(in crate::http) mod rows;
 pub(in crate::http) mod stream;
+pub(in crate::http) mod walls;
 pub(in crate::http) mod write;

@@ -74,6 +74,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(kernel::lists::routes())
         .merge(kernel::events::routes())
         .merge(kernel::stream::routes())
+        .merge(kernel::walls::routes())
         .merge(org::keys::routes())
         .merge(org::tenants::routes())
         .merge(org::settings::routes())

@@ -24,6 +24,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod walls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +83,7 @@ impl catalogue::Visitor for Document {
         self.tags.kind::<A>(format!("What happens to one: {}.", happens.join(", ")));
         commands::describe::<A>(self, commands);
         events::of_kind::<A>(self, &events);
+        walls::of_kind::<A>(self);
     }
 }
 
@@ -203,6 +205,7 @@ pub fn document() -> Value {
     tickets::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);
+    walls::mine(&mut document);
     rules::describe(&mut document);
     holdings::describe(&mut document);
     let mut schemas = document.schemas.into_components();

@@ -176,7 +176,7 @@ impl Rehearsal {
                 let told = event.tell(&state, &ctx);
                 claims.extend(told.claims);
                 events += 1 + told.echoes.len();
-                state = event.evolve(state, &envelope.actor);
+                state = event.evolve(state, &envelope.actor, envelope.via);
             }
         }
         for claim in claims.iter().filter(|claim| claim.take) {

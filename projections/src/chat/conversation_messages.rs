@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Unreadable, decode,
     kernel::{
         as_of,
         author::{AuthorKind, author},
@@ -211,6 +211,7 @@ impl Listed for ConversationMessages {
     const PATH: &'static str = "conversation_messages";
     const SINGLE: bool = false;
     const READ: &'static str = Conversation::KIND;
+    const STANDS: Stands = Stands::PartOf("conversation_id");
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::id("conversation_id"),

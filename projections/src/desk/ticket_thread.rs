@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Unreadable, decode,
     desk::ticket_detail::{self, TicketDetail},
     kernel::{
         as_of,
@@ -229,6 +229,7 @@ impl Listed for TicketThread {
     const PATH: &'static str = "messages";
     const SINGLE: bool = false;
     const READ: &'static str = Ticket::KIND;
+    const STANDS: Stands = Stands::PartOf("ticket_id");
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::reference("ticket_id", Refers::To("ticket")),

@@ -5,9 +5,9 @@ use jiff::civil::Date;
 use jiff_sqlx::ToSqlx;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::Error;
+use crate::{Error, Sight, kernel::sight::Places};
 
 /// How a report is divided over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,38 +53,52 @@ pub struct TicketsOfProduct {
 pub async fn tickets_by_product(
     pool: &PgPool,
     tenant: Id,
-    from: Option<Date>,
-    to: Option<Date>,
+    sight: &Sight,
+    (from, to): (Option<Date>, Option<Date>),
     interval: Option<Interval>,
 ) -> Result<Vec<TicketsOfProduct>, Error> {
     type Counted =
         (String, Option<String>, Option<String>, Option<String>, Option<jiff_sqlx::Date>, i64, i64, i64, i64);
-    let rows: Vec<Counted> = sqlx::query_as(
+    // Counters know of no single ticket: whoever does not see all has those counted that he sees.
+    let counters = match sight {
+        Sight::Everything => "read_tickets_by_product".to_owned(),
+        Sight::Walled(_) => format!(
+            "(select tenant_id, coalesce(product_id, '') as product_id, (opened_at at time zone 'UTC')::date as day, \
+             status, 1 as count from read_ticket_list t where t.tenant_id = $1 and {}) seen",
+            Places::from(5).sees("'ticket'::text collate \"C\"", "t.id")
+        ),
+    };
+    let statement = format!(
         "with counted as (
              select product_id, case when $4::text is not null then date_trunc($4, day::timestamp)::date end as period,
                     sum(count) filter (where status <> 'merged') as total,
                     sum(count) filter (where status = 'open') as open,
                     sum(count) filter (where status = 'resolved') as resolved,
                     sum(count) filter (where status = 'closed') as closed
-             from read_tickets_by_product
+             from {counters}
              where tenant_id = $1 and day >= coalesce($2, '-infinity'::date) and day <= coalesce($3, 'infinity'::date)
              group by 1, 2
          )
          select c.product_id, p.name, p.color, p.icon, c.period, c.total::bigint, coalesce(c.open, 0)::bigint,
                 coalesce(c.resolved, 0)::bigint, coalesce(c.closed, 0)::bigint
          from counted c left join read_product_catalogue p on p.tenant_id = $1 and p.id = c.product_id
-         where c.total > 0 order by c.period, c.total desc, p.name collate \"und-x-icu\", c.product_id",
-    )
-    .bind(tenant.to_string())
-    .bind(from.map(ToSqlx::to_sqlx))
-    .bind(to.map(ToSqlx::to_sqlx))
-    .bind(interval.map(|interval| match interval {
-        Interval::Day => "day",
-        Interval::Week => "week",
-        Interval::Month => "month",
-    }))
-    .fetch_all(pool)
-    .await?;
+         where c.total > 0 order by c.period, c.total desc, p.name collate \"und-x-icu\", c.product_id"
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(statement))
+        .bind(tenant.to_string())
+        .bind(from.map(ToSqlx::to_sqlx))
+        .bind(to.map(ToSqlx::to_sqlx))
+        .bind(interval.map(|interval| match interval {
+            Interval::Day => "day",
+            Interval::Week => "week",
+            Interval::Month => "month",
+        }));
+    if let Sight::Walled(walls) = sight {
+        for value in walls.values() {
+            query = query.bind(value);
+        }
+    }
+    let rows: Vec<Counted> = query.fetch_all(pool).await?;
     Ok(rows
         .into_iter()
         .map(|(product, product_name, product_color, product_icon, period, total, open, resolved, closed)| {

@@ -117,6 +117,7 @@ fn list(listing: &'static Listing, model: &'static Model, named: Named<'_>) -> &
         stream_of: |_, id| id,
         columns: kept(columns(listing)).as_slice(),
         custom: Some(listing.kind),
+        stands: crate::Stands::Itself,
         only: None,
         outside: || None,
         named_by: &[],

@@ -28,6 +28,7 @@ use crate::{
         model::{Model, models, registered},
         redirects::{self, Refers},
         registry,
+        sight::{Seen, Sight, Stands},
         sql::{self, Sql},
         then::{instead, names_any},
         times,
@@ -212,6 +213,8 @@ pub trait Listed: ReadModel {
     const COLUMNS: &'static [Column];
     /// The kind whose custom fields its `custom` column holds.
     const CUSTOM: Option<&'static str> = None;
+    /// What of a row is the record that somebody must see to see the row.
+    const STANDS: Stands = Stands::Itself;
     /// What a record must fulfil to be in the list at all: SQL on `t`, and the same in words.
     const ONLY: Option<(&'static str, &'static str)> = None;
     /// What a record must fulfil to be shown to others than colleagues.
@@ -258,6 +261,8 @@ pub struct List {
     pub columns: &'static [Column],
     /// [`Listed::CUSTOM`].
     pub custom: Option<&'static str>,
+    /// [`Listed::STANDS`].
+    pub stands: Stands,
     /// [`Listed::ONLY`].
     pub only: Option<(&'static str, &'static str)>,
     /// [`Listed::outside`].
@@ -295,6 +300,7 @@ impl List {
                 stream_of: M::stream_of,
                 columns: M::COLUMNS,
                 custom: M::CUSTOM,
+                stands: M::STANDS,
                 only: M::ONLY,
                 outside: M::outside,
                 named_by: M::NAMED_BY,
@@ -403,6 +409,8 @@ pub struct ListRequest {
     pub count: Count,
     /// In whose order names are sorted: a collation of the database, as [`crate::kernel::collation::of`] finds it.
     pub collation: Cow<'static, str>,
+    /// What whoever asks sees.
+    pub sight: Sight,
 }
 
 impl Default for ListRequest {
@@ -415,6 +423,7 @@ impl Default for ListRequest {
             after: None,
             count: Count::None,
             collation: Cow::Borrowed(ROOT),
+            sight: Sight::Everything,
         }
     }
 }
@@ -602,8 +611,8 @@ fn named(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{}{}", if step.descending { "-" } else { "+" }, step.column.name)).collect()
 }
 
-/// Where rows come from, the filter, and what a list leaves out unless it is asked for.
-pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, steps: &[Step]) {
+/// Where rows come from, the filter, what is seen, and what a list leaves out unless it is asked for.
+pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, seen: &Seen, steps: &[Step]) {
     sql.push(" from read_").push(list.name).push(" t");
     for column in list.columns {
         let Some(table) = column.beside else { continue };
@@ -625,6 +634,7 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, ste
     if let Some((only, _)) = list.only {
         sql.push(" and ").push(only);
     }
+    seen.condition(list, sql);
 }
 
 /// One page of a tenant's list.
@@ -633,7 +643,8 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, ste
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
-    let (statement, cursor) = statement(list, tenant, request, &filter)?;
+    let seen = request.sight.over(list, pool, tenant).await?;
+    let (statement, cursor) = statement(list, tenant, request, &filter, &seen)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
@@ -647,8 +658,8 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count(list, pool, tenant, &filter).await?),
-        Count::Estimate => Some(estimate(list, pool, tenant, &filter).await?),
+        Count::Exact => Some(count(list, pool, tenant, &filter, &seen).await?),
+        Count::Estimate => Some(estimate(list, pool, tenant, &filter, &seen).await?),
     };
     let data = raws(list, rows.into_iter().map(|(json, _)| json))?;
     Ok(Page { data, next, total })
@@ -661,11 +672,12 @@ fn statement(
     tenant: Id,
     request: &ListRequest,
     filter: &Filter,
+    seen: &Seen,
 ) -> Result<(Sql, Cursor), ListError> {
     let steps = steps(list, &request.sort, &request.collation);
     let (cursor, after) = cursor(list, request, &steps).map_err(ListError::Cursor)?;
     let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
-    Ok((page(list, tenant, filter, &steps, after.as_deref(), rows), cursor))
+    Ok((page(list, tenant, (filter, seen), &steps, after.as_deref(), rows), cursor))
 }
 
 /// The sort keys of the row after which a page begins; `None` for those without a value.
@@ -699,7 +711,7 @@ fn raw(list: &'static List, row: String) -> Result<Box<RawValue>, sqlx::Error> {
 fn page(
     list: &'static List,
     tenant: Id,
-    filter: &Filter,
+    (filter, seen): (&Filter, &Seen),
     steps: &[Step],
     after: Option<&[Option<Scalar>]>,
     rows: i64,
@@ -710,7 +722,7 @@ fn page(
     let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
     // The condition is the same in every branch, and so are its placeholders.
     let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(list) };
-    condition(list, &mut shared, filter, steps);
+    condition(list, &mut shared, filter, seen, steps);
     sql.values = shared.values;
     let condition = shared.text;
     // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
@@ -782,21 +794,33 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
     branches
 }
 
-async fn count(list: &'static List, pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+async fn count(
+    list: &'static List,
+    pool: &PgPool,
+    tenant: Id,
+    filter: &Filter,
+    seen: &Seen,
+) -> Result<i64, sqlx::Error> {
     let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("select count(*)");
-    condition(list, &mut sql, filter, &[]);
+    condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(count)
 }
 
-async fn estimate(list: &'static List, pool: &PgPool, tenant: Id, filter: &Filter) -> Result<i64, sqlx::Error> {
+async fn estimate(
+    list: &'static List,
+    pool: &PgPool,
+    tenant: Id,
+    filter: &Filter,
+    seen: &Seen,
+) -> Result<i64, sqlx::Error> {
     let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("explain (format json) select 1");
-    condition(list, &mut sql, filter, &[]);
+    condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
@@ -813,7 +837,8 @@ pub async fn explain(
     request: &ListRequest,
 ) -> Result<String, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
-    let mut statement = statement(list, tenant, request, &filter)?.0;
+    let seen = request.sight.over(list, pool, tenant).await?;
+    let mut statement = statement(list, tenant, request, &filter, &seen)?.0;
     statement.text.insert_str(0, "explain ");
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
     let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;

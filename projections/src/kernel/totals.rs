@@ -17,6 +17,7 @@ use crate::{
     kernel::{
         list::{columns_of, condition},
         redirects,
+        sight::Sight,
         sql::{self, Sql},
     },
 };
@@ -106,10 +107,11 @@ pub async fn groups(
     list: &'static List,
     pool: &PgPool,
     tenant: Id,
-    filter: &Filter,
+    (filter, sight): (&Filter, &Sight),
     by: &Totalled,
 ) -> Result<Vec<Group>, sqlx::Error> {
     let filter = &redirects::followed(list, pool, tenant, filter).await?;
+    let seen = sight.over(list, pool, tenant).await?;
     let mut sql = over(list, tenant);
     let value = redirects::totalled(list, &by.name, by.kind).unwrap_or_else(|| by.expression());
     // A record without any value of a set counts as one without a value; one with two spellings of a tag counts once.
@@ -126,7 +128,7 @@ pub async fn groups(
     let one = if by.kind == FieldKind::Tags { FieldKind::Text } else { by.kind };
     let typed = matches!(one, FieldKind::Text | FieldKind::Email | FieldKind::Phone);
     sql.push("with spelt as (select value, count(*) as number from (select ").push(&value).push(" as value");
-    condition(list, &mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &seen, &[]);
     sql.push(") matching group by value) select ");
     if typed {
         let same = sql::compared("value", one);
@@ -155,13 +157,14 @@ pub async fn sum(
     list: &'static List,
     pool: &PgPool,
     tenant: Id,
-    filter: &Filter,
+    (filter, sight): (&Filter, &Sight),
     of: &Totalled,
 ) -> Result<i64, sqlx::Error> {
     let filter = &redirects::followed(list, pool, tenant, filter).await?;
+    let seen = sight.over(list, pool, tenant).await?;
     let mut sql = over(list, tenant);
     sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
-    condition(list, &mut sql, filter, &[]);
+    condition(list, &mut sql, filter, &seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
     let (sum,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
     Ok(sum)

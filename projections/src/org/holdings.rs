@@ -14,7 +14,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Keys, Listed, ReadModel, Sort, Unreadable, decode};
+use crate::{Column, Keys, Listed, ReadModel, Sort, Stands, Unreadable, decode};
 
 /// What colleagues are responsible for.
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +213,7 @@ impl Listed for Holdings {
     const PATH: &'static str = "holdings";
     const SINGLE: bool = false;
     const READ: &'static str = "user";
+    const STANDS: Stands = Stands::For("kind", "record_id");
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::word("kind"),

@@ -7,5 +7,6 @@ mod harness;
 mod lists;
 mod models;
 mod rebuilds;
+mod walls;
 mod workers;
 mod world;

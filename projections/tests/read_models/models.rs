@@ -420,20 +420,35 @@ async fn world_tell_and_settle<A: Aggregate>(told: &Told, id: Id, event: A::Even
 async fn tickets_are_counted_by_product_and_over_time() {
     let told = told().await;
     let (pool, tenant) = (&told.world.database.pool, told.world.tenant);
-    let all = tickets_by_product(pool, tenant, None, None, None).await.unwrap();
+    let all = tickets_by_product(pool, tenant, &projections::Sight::Everything, (None, None), None).await.unwrap();
     let counts: Vec<_> =
         all.iter().map(|row| (row.product_name.as_deref(), row.total, row.open, row.resolved, row.period)).collect();
     // The second was merged: it counts no more.
     assert_eq!(counts, [(Some("Printer"), 1, 0, 1, None), (None, 1, 1, 0, None)]);
     let day = "2026-01-01".parse().unwrap();
-    let monthly = tickets_by_product(pool, tenant, Some(day), Some(day), Some(Interval::Month)).await.unwrap();
+    let monthly = tickets_by_product(
+        pool,
+        tenant,
+        &projections::Sight::Everything,
+        (Some(day), Some(day)),
+        Some(Interval::Month),
+    )
+    .await
+    .unwrap();
     assert_eq!(monthly.len(), 2);
     assert_eq!(monthly[0].period, Some(day));
-    let week = tickets_by_product(pool, tenant, None, None, Some(Interval::Week)).await.unwrap();
+    let week = tickets_by_product(pool, tenant, &projections::Sight::Everything, (None, None), Some(Interval::Week))
+        .await
+        .unwrap();
     assert_eq!(week[0].period, Some("2025-12-29".parse().unwrap()), "the Monday before");
-    let later = tickets_by_product(pool, tenant, Some(day.tomorrow().unwrap()), None, None).await.unwrap();
+    let later =
+        tickets_by_product(pool, tenant, &projections::Sight::Everything, (Some(day.tomorrow().unwrap()), None), None)
+            .await
+            .unwrap();
     assert!(later.is_empty());
-    assert!(tickets_by_product(pool, id(2), None, None, None).await.unwrap().is_empty());
+    assert!(
+        tickets_by_product(pool, id(2), &projections::Sight::Everything, (None, None), None).await.unwrap().is_empty()
+    );
     told.models.stop().await;
 }
 

@@ -79,8 +79,22 @@ impl World {
         self.append(self.tenant, stream, at, vec![(kind.to_owned(), data.as_bytes().to_vec())]).await
     }
 
+    /// The same, done by this user.
+    pub(crate) async fn tell_by(&self, user: Id, stream: &str, kind: &str, data: &str) -> i64 {
+        let at = at(self.clock.fetch_add(1, Ordering::Relaxed));
+        self.append_by(user, self.tenant, stream, at, vec![(kind.to_owned(), data.as_bytes().to_vec())]).await
+    }
+
     async fn append(&self, tenant: Id, stream: &str, at: Time, events: Vec<(String, Vec<u8>)>) -> i64 {
-        let metadata = r#"{"actor":{"kind":"user","id":"01K9Z3T8W0QX6V5N4M3K2J1H0G"},"via":"api","command_id":"","correlation_id":""}"#;
+        let user = "01K9Z3T8W0QX6V5N4M3K2J1H0G".parse().unwrap();
+        self.append_by(user, tenant, stream, at, events).await
+    }
+
+    async fn append_by(&self, user: Id, tenant: Id, stream: &str, at: Time, events: Vec<(String, Vec<u8>)>) -> i64 {
+        let metadata = serde_json::json!({
+            "actor": { "kind": "user", "id": user }, "via": "api", "command_id": "", "correlation_id": "",
+        });
+        let metadata = metadata.to_string();
         let events = events
             .into_iter()
             .map(|(kind, data)| NewEvent {
@@ -88,7 +102,7 @@ impl World {
                 kind,
                 occurred_at: Some(at),
                 data: data.into(),
-                metadata: metadata.into(),
+                metadata: metadata.clone().into(),
                 is_json: true,
                 number: None,
             })

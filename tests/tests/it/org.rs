@@ -10,3 +10,4 @@ pub(crate) mod second_factor;
 pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod tenancy;
+pub(crate) mod walls;

@@ -5,7 +5,7 @@ use crate::{
     chat::quick_reply,
     crm::contact,
     kernel::{
-        aggregate::Facts,
+        aggregate::{AnyState, Facts},
         given::{ANNA, BORIS, Given, SUBJECT, TENANT, created, given},
         record::Spec as _,
     },
@@ -221,7 +221,7 @@ fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened
     let mut facts = Facts::default();
     let owned = Either::Common(Happened::OwnerChanged { from: None, to: owner, reason: None });
     let contact = given::<Contact>(created::<contact::Spec>().into_iter().chain([owned])).state;
-    facts.insert("contact", MARIA, std::sync::Arc::new(contact));
+    facts.insert("contact", MARIA, AnyState::new(contact));
     let actor = crate::Actor::user(ANNA);
     let now = crate::kernel::given::at(0);
     let ctx = Ctx {
@@ -288,7 +288,7 @@ fn a_label_typed_is_found_or_created() {
     let echoed = |known: &[label::Event]| {
         let mut facts = Facts::default();
         let state = given::<Label>(known.iter().cloned()).state;
-        facts.insert("label", vip, std::sync::Arc::new(state));
+        facts.insert("label", vip, AnyState::new(state));
         let (actor, now) = (crate::Actor::user(ANNA), crate::kernel::given::at(0));
         let ctx = Ctx {
             tenant: TENANT,

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use domain::chat::conversation::Conversation;
+use domain::{Aggregate, chat::conversation::Conversation};
 use projections::{
     List, ReadModel,
     chat::{conversation_messages::ConversationMessages, conversations::Conversations as Inbox},
@@ -38,6 +38,7 @@ async fn messages(
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
+    app.must_show(&caller, Conversation::KIND, id).await?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
     request::can_be_read(List::of::<ConversationMessages>(), &app).await?;
     if let Some(moment) = past {

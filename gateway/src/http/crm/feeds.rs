@@ -146,6 +146,7 @@ async fn of_record<A: Aggregate>(
         caller.must("event.read")?;
     }
     let (asked, wanted) = asked(&app, &caller, Subject::new(A::KIND, id), &headers, options).await?;
+    app.must_show(&caller, A::KIND, id).await?;
     let first = app.log.read_stream(&caller.tenant.to_string(), &A::stream(id), 0, Direction::Forward, 1).await?;
     if !first.first().is_some_and(|first| asked.part.as_of.is_none_or(|as_of| as_of.includes(first))) {
         let kind = A::KIND;
@@ -208,6 +209,7 @@ async fn asked(
         hidden,
         outside: caller.is_outside(),
         as_of,
+        sight: app.sight_at(caller, wanted).await?,
     };
     Ok((Part { part, order: options.order, backwards }, wanted))
 }

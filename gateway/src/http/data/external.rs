@@ -194,6 +194,9 @@ async fn get<S: Spec>(
     request::min_position(&app, &headers, None).await?;
     let called = called(path)?;
     let id = find::<Record<S>>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Record<S>>(&called))?;
+    if !app.shows(&caller, S::KIND, id).await? {
+        return Err(unknown::<Record<S>>(&called));
+    }
     let (record, version) = app.commands.load_current::<Record<S>>(caller.tenant, id).await?;
     let Ok(Value::Object(mut body)) = serde_json::to_value(&record.fields) else {
         return Err(unknown::<Record<S>>(&called));
@@ -218,6 +221,9 @@ async fn entitlement(
     request::min_position(&app, &headers, None).await?;
     let called = called(path)?;
     let id = find::<Entitlement>(&app, &caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
+    if !app.shows(&caller, Entitlement::KIND, id).await? {
+        return Err(unknown::<Entitlement>(&called));
+    }
     let (state, version) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
     let Ok(Value::Object(mut body)) = serde_json::to_value(&state.details) else {
         return Err(unknown::<Entitlement>(&called));

@@ -362,6 +362,7 @@ async fn progress(
 ) -> Result<Response, Problem> {
     caller.must("import.read")?;
     let id = id_of::<Import>(&caller, &id)?;
+    app.must_show(&caller, Import::KIND, id).await?;
     let until = tokio::time::Instant::now() + Duration::from_secs(wait.min(MOST_WAIT));
     loop {
         let found = store::find(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
@@ -412,6 +413,7 @@ async fn report(
 ) -> Result<Response, Problem> {
     caller.must("import.read")?;
     let id = id_of::<Import>(&caller, &id)?;
+    app.must_show(&caller, Import::KIND, id).await?;
     let columns = store::columns(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
     let width = columns.len();
     let mut names: Vec<String> = ["row", "line", "code", "reason"].map(str::to_owned).into();
@@ -499,6 +501,7 @@ async fn export(
     faults.done()?;
     request::can_be_read(List::of::<ProductHolders>(), &app).await?;
     request::reach(&app, ProductHolders::NAME, position).await?;
+    let request = ListRequest { sight: app.sight_at(&caller, position).await?, ..request };
     let keys: Vec<String> = definitions.keys().cloned().collect();
     let mut names: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     names.extend(keys.iter().map(|key| format!("{CUSTOM}{key}")));

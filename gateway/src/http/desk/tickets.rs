@@ -9,6 +9,7 @@ use axum::{
 use domain::{
     Aggregate, Id, Party, PartyKind, Time,
     desk::{entitlement::Entitlement, ticket::Ticket},
+    kernel::reference::Subject,
 };
 use jiff::civil::Date;
 use projections::desk::{
@@ -16,7 +17,7 @@ use projections::desk::{
     ticket_list::TicketList,
     ticket_thread::{Kind, TicketThread},
 };
-use projections::{AsOf, Interval, List, ReadModel, TicketsOfProduct, desk::product_holders::ProductHolders};
+use projections::{AsOf, Interval, List, ReadModel, Sight, TicketsOfProduct, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -102,6 +103,7 @@ async fn thread(
     let id = id_of::<Ticket>(&caller, &id)?;
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
+    app.must_show(&caller, Ticket::KIND, id).await?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
     request::can_be_read(List::of::<TicketThread>(), &app).await?;
     if let Some(moment) = past {
@@ -190,6 +192,13 @@ pub(in crate::http) struct PickerOptions {
     min_position: Option<i64>,
 }
 
+/// What of an entry is the entitlement.
+#[derive(Deserialize)]
+struct Picked {
+    #[serde(alias = "entitlement_id")]
+    id: Id,
+}
+
 async fn picker(
     State(app): State<App>,
     caller: Caller,
@@ -207,7 +216,18 @@ async fn picker(
     }
     let position = app.read_models.position(ProductHolders::NAME).await?;
     let search = options.search.as_deref();
-    let data = projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
+    let sight = app.sight_at(&caller, wanted).await?;
+    let mut data =
+        projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
+    if let Sight::Walled(_) = sight {
+        let entitlement = |entry: &RawValue| -> Option<Subject> {
+            let entry: Picked = serde_json::from_str(entry.get()).ok()?;
+            Some(Subject::new(Entitlement::KIND, entry.id))
+        };
+        let offered = data.iter().filter_map(|entry| entitlement(entry)).collect();
+        let seen = sight.among(&app.pool, caller.tenant, offered).await?;
+        data.retain(|entry| entitlement(entry).is_some_and(|entitlement| seen.contains(&entitlement)));
+    }
     Ok(respond(data, None, position))
 }
 
@@ -253,7 +273,8 @@ async fn tickets_by_product(
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;
-    let data = projections::tickets_by_product(&app.pool, caller.tenant, from, to, interval).await?;
+    let sight = app.sight_at(&caller, wanted).await?;
+    let data = projections::tickets_by_product(&app.pool, caller.tenant, &sight, (from, to), interval).await?;
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     Ok((headers, Json(Report { data, position })).into_response())

@@ -83,6 +83,7 @@ async fn copy(kind: &'static Kind, app: &App, segment: &str, write: &Write, body
         let called = kind.name.replace('_', " ");
         Problem::missing(format!("{}_unknown", kind.name), format!("There is no such {called}."))
     };
+    app.must_show(caller, kind.name, source).await?;
     let mut copy = kind.copy(&state).ok_or_else(unknown)?;
     if catalogue::takes_custom_fields(kind.name) {
         let (fields, _) = app.commands.load::<Field>(caller.tenant, Field::id_for(caller.tenant, kind.name)).await?;
@@ -152,7 +153,7 @@ async fn carry_out(
     };
     caller.must(&format!("{}.{name}", kind.name))?;
     if let Some(id) = id {
-        app.must_show(caller, kind.name, id).await?;
+        app.must_offer(caller, kind.name, id).await?;
     }
     let mut said = Cow::Borrowed(&body.value);
     if let (Some(part), Some(id)) = (segment.and_then(|segment| segment.parse::<Id>().ok()), id)

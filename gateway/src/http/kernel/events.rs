@@ -10,7 +10,7 @@ use domain::{Aggregate, Time, catalogue};
 use eventstore::{Direction, Query, Recorded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::http::kernel::{
     commands::id_of,
@@ -108,7 +108,20 @@ fn known_types() -> &'static std::collections::BTreeSet<String> {
 
 /// An event as the API shows it: the shape that everybody outside sees.
 pub(in crate::http) fn shown(event: &Recorded) -> Result<Box<RawValue>, Problem> {
-    event.public().map_err(|error| Problem::broken(&error))
+    let public = event.public().map_err(|error| Problem::broken(&error))?;
+    let secret = catalogue::kind(event.category()).is_some_and(|kind| !kind.secrets.is_empty());
+    if !secret {
+        return Ok(public);
+    }
+    let told = || -> serde_json::Result<Box<RawValue>> {
+        let mut envelope: Map<String, Value> = serde_json::from_str(public.get())?;
+        if let Some(data) = envelope.get_mut("data") {
+            let raw = serde_json::value::to_raw_value(data)?;
+            *data = serde_json::from_str(catalogue::told(&event.kind, &raw).get())?;
+        }
+        serde_json::value::to_raw_value(&envelope)
+    };
+    told().map_err(|error| Problem::broken(&error))
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,10 @@ use eventstore::Recorded;
 
 use crate::{app::App, auth::Caller, problem::Problem};
 
+fn unknown(kind: &str) -> Problem {
+    Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " ")))
+}
+
 impl App {
     /// Whether a record is none of the caller's business.
     pub(crate) async fn hides(&self, caller: &Caller, kind: &str, id: Id) -> Result<bool, Problem> {
@@ -15,9 +19,9 @@ impl App {
         Ok(comment.is_some_and(|comment| comment.added.as_ref().is_some_and(|added| added.internal)))
     }
 
-    /// Refuses what is none of the caller's business as if it did not exist, and what is about a kind of record whose
-    /// feature is off.
-    pub(crate) async fn must_show(&self, caller: &Caller, kind: &str, id: Id) -> Result<(), Problem> {
+    /// Refuses what only colleagues may see, and what is about a kind of record whose feature is off. Whether a command
+    /// reaches the record is asked when it is decided.
+    pub(crate) async fn must_offer(&self, caller: &Caller, kind: &str, id: Id) -> Result<(), Problem> {
         let about = catalogue::kind(kind).and_then(|kind| kind.about(caller.tenant, id));
         if let Some(feature) = about.and_then(|about| caller.missing_feature_of(about)) {
             return Err(feature.disabled().into());
@@ -25,7 +29,13 @@ impl App {
         if !self.hides(caller, kind, id).await? {
             return Ok(());
         }
-        Err(Problem::missing(format!("{kind}_unknown"), format!("There is no such {}.", kind.replace('_', " "))))
+        Err(unknown(kind))
+    }
+
+    /// Refuses what the caller does not see as if it did not exist, and what is about a kind of record whose feature is off.
+    pub(crate) async fn must_show(&self, caller: &Caller, kind: &str, id: Id) -> Result<(), Problem> {
+        self.must_offer(caller, kind, id).await?;
+        if self.shows(caller, kind, id).await? { Ok(()) } else { Err(unknown(kind)) }
     }
 
     /// Whether an event is none of the caller's business.

@@ -16,7 +16,10 @@ use domain::{
     },
     org::{field::Field, tenant::Tenant},
 };
-use projections::{Count, DEFAULT_LIMIT, Group, List, ListError, ListRequest, MAX_LIMIT, Page, Record, Totalled};
+use projections::{
+    Count, DEFAULT_LIMIT, Group, List, ListError, ListRequest, MAX_LIMIT, Page, ReadModel, Record, RecordAccess, Sight,
+    Totalled,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
@@ -223,7 +226,8 @@ async fn read_page(
         (None, None) => parsed.filter,
         (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
     };
-    let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, ..parsed };
+    let sight = app.sight(caller).await?;
+    let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, sight, ..parsed };
     let after = asked_for.check_after(list);
     // Whether a cursor belongs to a filter and an order is only known of those that can be read.
     let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
@@ -236,14 +240,21 @@ async fn read_page(
         request::reach(app, name, wanted).await?;
         position = position.min(app.read_models.position(name).await?);
     }
+    if let Sight::Walled(_) = asked_for.sight {
+        request::reach(app, RecordAccess::NAME, wanted).await?;
+        position = position.min(app.read_models.position(RecordAccess::NAME).await?);
+    }
     let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
     projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
-        totals.groups = Some(projections::groups(list, &app.pool, caller.tenant, &asked_for.filter, &group).await?);
+        totals.groups = Some(
+            projections::groups(list, &app.pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &group).await?,
+        );
     }
     for field in sums {
-        let sum = projections::sum(list, &app.pool, caller.tenant, &asked_for.filter, &field).await?;
+        let sum =
+            projections::sum(list, &app.pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &field).await?;
         totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
     }
     Ok((page, totals, position))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use commands::{Lists, RowFold};
-use domain::{Id, catalogue, kernel::aggregate::AnyState};
+use commands::{ListRow, Lists, RowFold};
+use domain::{Id, catalogue};
 use eventstore::Recorded;
 use projections::{AnyRow, Model};
 
@@ -18,13 +18,13 @@ pub(crate) fn row_folds() -> Lists {
 struct Rows(&'static Model);
 
 impl RowFold for Rows {
-    fn apply(&self, id: Id, row: Option<&AnyState>, event: &Recorded) -> Result<Option<AnyState>, String> {
+    fn apply(&self, id: Id, row: Option<&ListRow>, event: &Recorded) -> Result<Option<ListRow>, String> {
         let row = row.and_then(|row| row.downcast_ref::<AnyRow>());
         let row = self.0.apply(id, row, event).map_err(|error| error.to_string())?;
-        Ok(row.map(|row| Arc::new(row) as AnyState))
+        Ok(row.map(|row| Arc::new(row) as ListRow))
     }
 
-    fn show(&self, row: &AnyState) -> serde_json::Value {
+    fn show(&self, row: &ListRow) -> serde_json::Value {
         let row = row.downcast_ref::<AnyRow>().map(|row| self.0.json(row));
         row.and_then(Result::ok).unwrap_or_default()
     }

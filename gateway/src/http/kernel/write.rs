@@ -1,7 +1,7 @@
 //! What a write says besides its command, the same on every route: who asks, whether it is only rehearsed, under which
 //! conditions, and that it is carried out once.
 
-use std::ops::Deref;
+use std::{borrow::Cow, ops::Deref};
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use axum::{
 };
 use commands::{Accepted, Envelope, Refused};
 use domain::{
-    Authority, Id, Time, Via,
+    Authority, Id, Time, Via, catalogue,
     kernel::{aggregate::Deprecated, reference::Redirected},
 };
 use schemars::JsonSchema;
@@ -249,7 +249,7 @@ impl Answer<'_> {
 struct Written<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
-    data: &'a RawValue,
+    data: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
 }
@@ -258,7 +258,11 @@ impl<'a> From<&'a Accepted> for Answer<'a> {
     fn from(accepted: &'a Accepted) -> Answer<'a> {
         let events = accepted.events.iter();
         let events = events
-            .map(|event| Written { kind: &event.kind, data: &event.data, stream: event.stream.as_deref() })
+            .map(|event| Written {
+                kind: &event.kind,
+                data: catalogue::told(&event.kind, &event.data),
+                stream: event.stream.as_deref(),
+            })
             .collect();
         let Accepted { id, version, position, redirected, .. } = accepted;
         Answer { id: *id, version: *version, position: *position, events, redirected, deprecated: Vec::new() }

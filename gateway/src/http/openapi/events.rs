@@ -17,12 +17,16 @@ use super::{
 pub(super) fn of_kind<A: Aggregate>(document: &mut Document, events: &[Variant]) {
     let (mut types, mut cases) = (Vec::new(), Vec::new());
     for event in events {
+        let mut data = event.schema.as_value().clone();
+        if !A::SECRETS.is_empty() {
+            document.schemas.conceal(&mut data, A::SECRETS);
+        }
         let name = format!("{}.{}", A::KIND, event.name);
         cases.push(json!({
             "if": { "properties": { "type": { "const": name } } },
             "then": {
                 "description": described(event)["description"],
-                "properties": { "data": event.schema.as_value() },
+                "properties": { "data": data },
             },
         }));
         types.push(name);

@@ -118,6 +118,18 @@ impl Schemas {
         name.and_then(|name| self.components.get(name)).unwrap_or(schema)
     }
 
+    /// Leaves members out of what a schema describes, once its reference has been followed.
+    pub(super) fn conceal(&mut self, schema: &mut Value, hidden: &[&str]) {
+        let name = schema["$ref"].as_str().and_then(|path| path.strip_prefix(COMPONENTS)).map(ToOwned::to_owned);
+        let schema = name.and_then(|name| self.components.get_mut(&name)).unwrap_or(schema);
+        if let Some(members) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            members.retain(|member, _| !hidden.contains(&member.as_str()));
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|member| member.as_str().is_none_or(|member| !hidden.contains(&member)));
+        }
+    }
+
     /// The schemas called by name, with the custom fields that records show.
     pub(super) fn into_components(mut self) -> Map<String, Value> {
         for name in self.shows_custom {

@@ -63,7 +63,7 @@ async fn issue(State(app): State<App>, write: Write, body: Body) -> Result<Respo
 /// Everything that a role can permit, without what belongs to features that are switched off.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Permissions {
-    /// By name; a role may also use `ticket.*`, `*.read` and `*`.
+    /// By name; a role may also use `ticket.*`, `*.read` and `*`, and `:own` or `:team` at the end of any that is about records.
     data: Vec<String>,
 }
 

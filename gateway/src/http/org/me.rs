@@ -8,6 +8,7 @@ use axum::{
 };
 use domain::{
     Id, Time, catalogue,
+    kernel::access::Reach,
     org::{
         role::Role,
         tenant::Tenant,
@@ -106,12 +107,20 @@ pub(in crate::http) struct Me {
     wanted_email: Option<String>,
     /// For whom this request is made, if for somebody else.
     on_behalf_of: Option<Id>,
-    /// Every permission that the user or key has.
+    /// Every permission that the user or key has; `:own` or `:team` at the end where it does not reach everything.
     permissions: Vec<String>,
 }
 
 async fn me(State(app): State<App>, caller: Caller, Params(Nothing {}): Params<Nothing>) -> Result<Json<Me>, Problem> {
-    let permissions = catalogue::permissions().iter().filter(|permission| caller.may(permission)).cloned().collect();
+    let had = |permission: &String| {
+        let reach = caller.authority.reach(permission).filter(|_| caller.may(permission))?;
+        Some(match reach {
+            Reach::All => permission.clone(),
+            Reach::Team => format!("{permission}:team"),
+            Reach::Own => format!("{permission}:own"),
+        })
+    };
+    let permissions = catalogue::permissions().iter().filter_map(had).collect();
     let (tenant, pass, actor) = (caller.tenant, caller.pass, caller.actor);
     let (organisation, _) = app.commands.load::<Tenant>(tenant, tenant).await?;
     let (user, _) = app.commands.load::<User>(tenant, actor.id).await?;

@@ -14,7 +14,11 @@ use super::{
     REMARKS, Rewrite, record_of, row_id,
     summary::{self, About},
 };
-use crate::{AsOf, Error, Unreadable, desk::ticket_thread, kernel::fold::micros};
+use crate::{
+    AsOf, Error, Sight, Unreadable,
+    desk::ticket_thread,
+    kernel::{fold::micros, sight::Places},
+};
 
 /// Which part of whose feed.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Asked {
     pub outside: bool,
     /// As it was then: entries, and what belongs together.
     pub as_of: Option<AsOf>,
+    /// What whoever asks sees.
+    pub sight: Sight,
 }
 
 /// Entries of a feed.
@@ -152,7 +158,7 @@ async fn find(log: &Log, tenant: Id, asked: &Asked, then: Then) -> Result<Vec<Fo
     let (time, beyond) = asked.beyond.unwrap_or(limits);
     // PostgreSQL's times do not reach as far as ours.
     let time = asked.beyond.map(|_| time.to_sqlx());
-    let found = sqlx::query_as(AssertSqlSafe(statement(asked, then)))
+    let mut query = sqlx::query_as(AssertSqlSafe(statement(asked, then)))
         .bind(tenant.to_string())
         .bind(&asked.subject.kind)
         .bind(asked.subject.id.to_string())
@@ -163,10 +169,13 @@ async fn find(log: &Log, tenant: Id, asked: &Asked, then: Then) -> Result<Vec<Fo
         .bind(&asked.kinds)
         .bind(&asked.types)
         .bind(position)
-        .bind(instant)
-        .fetch_all(log.pool())
-        .await?;
-    Ok(found)
+        .bind(instant);
+    if let Sight::Walled(walls) = &asked.sight {
+        for value in walls.values() {
+            query = query.bind(value);
+        }
+    }
+    Ok(query.fetch_all(log.pool()).await?)
 }
 
 /// First the head of every feed that is gathered. As many heads as a page has entries bound the page: what lies beyond the
@@ -188,6 +197,10 @@ fn statement(asked: &Asked, then: Then) -> String {
     }
     if asked.outside {
         conditions += " and not e.internal";
+    }
+    if let Sight::Walled(_) = asked.sight {
+        conditions += " and ";
+        conditions += &Places::from(12).sees("e.kind", "e.record_id");
     }
     // Each kind of news has an index range of its own: what is rare among the rest is found as fast.
     let everything = asked.kinds.is_empty() && asked.types.is_empty();
@@ -345,9 +358,14 @@ async fn tell(log: &Log, tenant: Id, asked: &Asked, then: Then, found: &[Found])
             None
         });
     }
-    wanted.retain(|record| !asked.hidden.contains(&record.kind) && !known.contains_key(record));
-    known.extend(self::known(log.pool(), tenant, &wanted).await?);
-    Ok(told.into_iter().map(|told| show(told, asked, &known)).collect())
+    wanted.retain(|record| !asked.hidden.contains(&record.kind));
+    let wanted = asked.sight.among(log.pool(), tenant, wanted).await?;
+    let own: BTreeSet<Subject> = told.iter().map(|told| told.record.clone()).collect();
+    let missing: Vec<&Subject> = wanted.iter().filter(|record| !known.contains_key(*record)).collect();
+    let further = self::known(log.pool(), tenant, missing).await?;
+    known.extend(further);
+    let seen = wanted.union(&own).cloned().collect();
+    Ok(told.into_iter().map(|told| show(told, &seen, &known)).collect())
 }
 
 fn unreadable(error: serde_json::Error) -> Unreadable {
@@ -370,15 +388,13 @@ fn about<'a>(told: &'a Told, known: &'a Known) -> About<'a> {
     }
 }
 
-fn show(told: Told, asked: &Asked, known: &Known) -> Entry {
-    let name = |record: &Subject| {
-        let may = !asked.hidden.contains(&record.kind);
-        known.get(record).filter(|_| may).and_then(|row| row.name.clone())
-    };
+/// `seen` are the records of which something may be told.
+fn show(told: Told, seen: &BTreeSet<Subject>, known: &Known) -> Entry {
+    let name = |record: &Subject| known.get(record).filter(|_| seen.contains(record)).and_then(|row| row.name.clone());
     let about = about(&told, known);
     let summary = summary::of(&told.event.kind, &told.data, &about, &mut |record| name(record));
     let refers = about.refers.iter().cloned();
-    let refers = refers.filter(|record| record.kind != "user" && !asked.hidden.contains(&record.kind));
+    let refers = refers.filter(|record| record.kind != "user" && seen.contains(record));
     let named = |record: Subject| Named { name: name(&record), kind: record.kind, id: record.id };
     let subjects = [told.record.clone()].into_iter().chain(refers).map(named).collect();
     let Told { event, data, actor, occurred_at, .. } = told;

@@ -264,6 +264,9 @@ async fn whoever_is_responsible_for_the_chat_owns_its_contact() {
     let client = &server.admin;
     let me = client.read("/v1/me").await["user"].as_str().unwrap().to_owned();
     let (ada, dora, anna) = (contact(client, "Ada").await, contact(client, "Dora").await, user(client, "Anna").await);
+    for contact in [&ada, &dora] {
+        client.run(&format!("/v1/contacts/{contact}/change_owner"), json!({ "owner": null })).await;
+    }
     let chat = chat(client, "live_chat").await;
     client.run(&at(&chat, "assign"), json!({ "assignee": anna })).await;
     client.run(&at(&chat, "link_contact"), json!({ "contact": dora, "matched_by": "name" })).await;

@@ -47,7 +47,7 @@ async fn a_copy_has_what_describes_the_record_and_nothing_of_its_own() {
     );
     assert_eq!(
         (&copy["copied_from"], &copy["owner_id"], &copy["archived"]),
-        (&json!(flat), &Value::Null, &json!(false))
+        (&json!(flat), &client.read("/v1/me").await["user"], &json!(false))
     );
     assert_eq!(client.read("/v1/properties").await["data"].as_array().unwrap().len(), 1, "the source stays archived");
     let problem = client.post(&path, json!({ "owner": NOBODY })).await.problem(422, "reference_unfit");

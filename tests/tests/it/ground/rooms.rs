@@ -38,7 +38,8 @@ const HOUSES: [(&str, &str); 3] =
     [("domain/src", "crate::"), ("projections/src", "crate::"), ("gateway/src/http", "crate::http::")];
 
 /// What speaks of all kinds, and so may ask the catalogue, which lists them.
-const OF_ALL_KINDS: [&str; 7] = [
+const OF_ALL_KINDS: [&str; 8] = [
+    "domain/src/kernel/access.rs",
     "domain/src/kernel/merging.rs",
     "domain/src/kernel/reference.rs",
     "domain/src/org/authority.rs",

@@ -108,7 +108,9 @@ fn every_command_and_every_event_is_described() {
                 let case = cases.iter().find(|case| case["if"]["properties"]["type"]["const"] == name);
                 let data = &case.unwrap_or_else(|| panic!("{name}"))["then"]["properties"]["data"];
                 let golden = root().join(format!("domain/golden/{}/{}.json", A::KIND, event.name));
-                let golden: Value = serde_json::from_str(&fs::read_to_string(golden).unwrap()).unwrap();
+                let mut golden: Value = serde_json::from_str(&fs::read_to_string(golden).unwrap()).unwrap();
+                // What no answer shows is not described.
+                golden["data"].as_object_mut().unwrap().retain(|member, _| !A::SECRETS.contains(&member.as_str()));
                 assert_fits(&validator(document, data), &golden["data"], &name);
                 self.1 += 1;
             }

@@ -226,7 +226,9 @@ async fn what_a_stranger_creates_under_the_same_names_is_its_own() {
     let secrets = Secrets::of(&server, &server.admin).await;
     let mine = log(&server.admin).await;
     for asked in attempts(&secrets) {
-        if asked.creates && asked.path != "/v1/imports" {
+        // What somebody holds is listed under ids that follow from those of the records, which are the same here.
+        let follows = asked.path.starts_with("/v1/holdings");
+        if asked.creates && asked.path != "/v1/imports" && !follows {
             let reply = attempt(&stranger, &asked).await;
             let what = format!("{} {} {}", asked.method, asked.path, asked.body.clone().unwrap_or_default());
             assert_ne!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "{what}: {}", reply.text);

@@ -1,0 +1,254 @@
+//! Who may see and change what, asked before anything is decided: relations and teams are facts from the log, guarded as
+//! others are.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use domain::{
+    ActorKind, Aggregate, Ctx, Id, Need,
+    catalogue::{self, Kind},
+    kernel::{
+        access::{Access, Reach, Reason, Teams, Verdict, Viewer, Wanted},
+        aggregate::AnyState,
+        any::AnyCommand,
+        reference::{Mentions, Subject},
+    },
+    org::{authority::DENIED, team::Team},
+};
+use eventstore::Query;
+
+use crate::{Commands, Envelope, Refused, cache::Known, dispatch::World};
+
+/// Events of teams that are read at once.
+const PAGE: i64 = 1000;
+
+/// What a record is to somebody who may not see it, or to nobody.
+fn unknown() -> Arc<Access> {
+    Arc::default()
+}
+
+impl Commands {
+    /// Who is in which team, as the log has it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn teams(&self, tenant: Id) -> Result<Arc<Teams>, Refused> {
+        let head = *self.log().tail().watch().borrow();
+        let known = self.memberships.lock().get(&tenant).cloned();
+        let (position, teams) = known.unwrap_or_default();
+        if position > 0 && position >= head {
+            return Ok(teams);
+        }
+        let mut query = Query {
+            tenant: Some(tenant.to_string()),
+            after: Some(position),
+            limit: PAGE,
+            categories: vec![Team::KIND.to_owned()],
+            types: ["team.member_added", "team.member_removed"].map(ToOwned::to_owned).to_vec(),
+            ..Query::default()
+        };
+        let (mut last, mut teams) = (position.max(head), teams);
+        loop {
+            let page = self.log().read_all(&query).await?;
+            for event in &page {
+                use domain::org::team::Event::{MemberAdded, MemberRemoved};
+                let Ok(id) = event.key().parse() else { continue };
+                let told = Team::decode(&event.kind, &event.data)
+                    .map_err(|error| Refused::Broken(format!("{} does not decode: {error}", event.stream)))?;
+                let members = Arc::make_mut(&mut teams).0.entry(id).or_default();
+                match told {
+                    MemberAdded { user } => drop(members.insert(user)),
+                    MemberRemoved { user } => drop(members.remove(&user)),
+                    _ => {}
+                }
+                last = last.max(event.position);
+            }
+            query.after = page.last().map(|event| event.position);
+            if (page.len() as i64) < PAGE {
+                break;
+            }
+        }
+        let mut memberships = self.memberships.lock();
+        let kept = memberships.entry(tenant).or_default();
+        if kept.0 < last {
+            *kept = (last, Arc::clone(&teams));
+        }
+        Ok(teams)
+    }
+
+    /// By what somebody may with a permission that reaches so far, as the log has it; `None` when not at all.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn judge(
+        &self,
+        tenant: Id,
+        viewer: &Viewer<'_>,
+        record: &Subject,
+        reach: Option<Reach>,
+        wanted: Wanted,
+    ) -> Result<Option<Reason>, Refused> {
+        let mut known: HashMap<Subject, Arc<Access>> = HashMap::new();
+        loop {
+            match viewer.judge(record, reach, wanted, &|subject| known.get(subject).cloned()) {
+                Verdict::Yes(reason) => return Ok(Some(reason)),
+                Verdict::No => return Ok(None),
+                Verdict::Needs(subjects) => {
+                    for subject in subjects {
+                        let access = self.access(tenant, &subject).await?;
+                        known.insert(subject, access);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who stands in what relation to a record, as the log has it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn access(&self, tenant: Id, record: &Subject) -> Result<Arc<Access>, Refused> {
+        let Some(kind) = catalogue::kind(&record.kind) else { return Ok(unknown()) };
+        Ok(Arc::clone(self.state(&kind.need(record.id), tenant).await?.access()))
+    }
+}
+
+/// Whether there is anything to ask: whoever may do all that he may to everything is not asked, nor is Deskfold itself.
+fn is_walled(envelope: &Envelope) -> bool {
+    envelope.actor.kind != ActorKind::System && envelope.authority.is_scoped()
+}
+
+impl World<'_> {
+    /// The record as whoever asks may know it: nothing where he may not see it.
+    ///
+    /// # Errors
+    /// When he sees it and may not do this.
+    pub(crate) async fn admit(
+        &mut self,
+        envelope: &Envelope,
+        kind: &Kind,
+        known: Known,
+        commands: &[AnyCommand],
+    ) -> Result<Known, Refused> {
+        if known.version < 0 || !is_walled(envelope) {
+            return Ok(known);
+        }
+        let record = Subject::new(kind.name, envelope.id);
+        let own = Arc::clone(known.state.access());
+        for command in commands {
+            let (name, _) = command.encode();
+            let permission = format!("{}.{name}", kind.name);
+            // Whoever is let in by another permission is judged by that. What is begun is nobody's yet.
+            let reach = envelope.authority.reach(&permission).filter(|_| name != kind.create);
+            if reach.is_none_or(|reach| reach == Reach::All) {
+                continue;
+            }
+            if envelope.actor.kind == ActorKind::Rule {
+                let detail =
+                    format!("A rule acts on everything or on nothing: this needs {permission} without a scope.");
+                return Err(DENIED.because(detail).into());
+            }
+            if self.judge(envelope, &record, &own, reach, Wanted::of(&name)).await?.is_some() {
+                continue;
+            }
+            let seen = envelope.authority.reach(&format!("{}.read", kind.name));
+            if self.judge(envelope, &record, &own, seen, Wanted::See).await?.is_none() {
+                return Ok(Known::nothing(known.fold));
+            }
+            let detail = format!("This needs the permission {permission}, which does not reach this record.");
+            return Err(DENIED.because(detail).into());
+        }
+        Ok(known)
+    }
+
+    /// The records that a command names and that whoever asks may not see. What he may see none of he does not ask about:
+    /// programs that only write name what they were told.
+    pub(crate) async fn hidden(
+        &mut self,
+        envelope: &Envelope,
+        id: Id,
+        mentions: &Mentions,
+        state: &AnyState,
+    ) -> Result<BTreeSet<Subject>, Refused> {
+        let mut hidden = BTreeSet::new();
+        if !is_walled(envelope) || envelope.actor.kind == ActorKind::Rule {
+            return Ok(hidden);
+        }
+        let subjects = loop {
+            let ctx = Ctx { id, ..envelope.ctx(envelope.now, "", &self.facts) };
+            match mentions.subjects(state, &ctx) {
+                Ok(subjects) => break subjects,
+                Err(need) => self.load(vec![need]).await?,
+            }
+        };
+        for subject in subjects {
+            let reach = envelope.authority.reach(&format!("{}.read", subject.kind));
+            if reach.is_none_or(|reach| reach == Reach::All) {
+                continue;
+            }
+            let Some(kind) = catalogue::kind(&subject.kind) else { continue };
+            self.load(vec![kind.need(subject.id)]).await?;
+            let access = self.facts.any(kind.name, subject.id).map_or_else(unknown, |state| Arc::clone(state.access()));
+            if self.judge(envelope, &subject, &access, reach, Wanted::See).await?.is_none() {
+                hidden.insert(subject);
+            }
+        }
+        Ok(hidden)
+    }
+
+    /// By what whoever asks may. What that depends on must not change until the events are appended.
+    async fn judge(
+        &mut self,
+        envelope: &Envelope,
+        record: &Subject,
+        own: &Arc<Access>,
+        reach: Option<Reach>,
+        wanted: Wanted,
+    ) -> Result<Option<Reason>, Refused> {
+        let mut teams = self.commands.teams(self.tenant).await?;
+        loop {
+            let viewer = Viewer { user: envelope.actor.principal(), authority: &envelope.authority, teams: &teams };
+            let known = |subject: &Subject| {
+                if subject == record {
+                    return Some(Arc::clone(own));
+                }
+                let Some(kind) = catalogue::kind(&subject.kind) else { return Some(unknown()) };
+                self.facts.any(kind.name, subject.id).map(|state| Arc::clone(state.access()))
+            };
+            let needs = match viewer.judge(record, reach, wanted, &known) {
+                Verdict::No => return Ok(None),
+                Verdict::Yes(reason) => {
+                    let relied = reason.teams(&viewer);
+                    let missing: Vec<Id> =
+                        relied.into_iter().filter(|team| !self.facts.has(Team::KIND, *team)).collect();
+                    if missing.is_empty() {
+                        return Ok(Some(reason));
+                    }
+                    missing.into_iter().map(Need::guarded::<Team>).collect()
+                }
+                Verdict::Needs(subjects) => {
+                    let need = |subject: Subject| catalogue::kind(&subject.kind).map(|kind| kind.need(subject.id));
+                    let needs = subjects.into_iter().filter_map(need);
+                    needs.map(|need| Need { guarded: true, ..need }).collect::<Vec<_>>()
+                }
+            };
+            let loaded: Vec<Id> = needs.iter().filter(|need| need.kind == Team::KIND).map(|need| need.id).collect();
+            self.load(needs).await?;
+            // Who is in a team is what its own stream says, which is guarded.
+            for team in loaded {
+                if let Some(state) = self.facts.state::<Team>(Team::KIND, team) {
+                    Arc::make_mut(&mut teams).0.insert(team, state.members.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Envelope {
+    /// Whether whoever asks may not be told which other record stands in the way.
+    pub(crate) fn is_walled(&self) -> bool {
+        is_walled(self)
+    }
+}

@@ -1,0 +1,425 @@
+//! Who stands in what relation to a record, and whether that lets somebody see or change it.
+//!
+//! An aggregate says of each event what relations follow from it ([`Aggregate::relates`](crate::Aggregate::relates)); [`Access`] takes them in.
+//! The same fold serves commands, which keep it beside the state, and the read model `record_access`. [`Viewer::judge`]
+//! is the one place that decides; the predicate that lists use says the same in SQL.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Actor, ActorKind, Authority, Id, Metadata, Via, catalogue,
+    kernel::{record::Level, reference::Subject},
+};
+
+/// Commands that say who else may have a record: no share suffices for them.
+pub const HANDING: &[&str] = &["share", "unshare", "change_owner"];
+/// Events besides the first of a record from which something follows for who stands in what relation to it.
+pub const TELLING: &[&str] = &[
+    "absorbed",
+    "amended",
+    "answered",
+    "assigned",
+    "contact_linked",
+    "contact_unlinked",
+    "created",
+    "drafted",
+    "granted",
+    "issued",
+    "logged",
+    "added",
+    "matched",
+    "merged",
+    "opened",
+    "owner_changed",
+    "placed",
+    "received",
+    "requester_changed",
+    "sent",
+    "shared",
+    "skipped",
+    "started",
+    "team_changed",
+    "transferred",
+    "unassigned",
+    "unmerged",
+    "unshared",
+];
+/// Kinds whose records are about those of other kinds. Others are at most about what they became a part of.
+pub const FOLLOWING: &[&str] =
+    &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run"];
+/// How many steps there may be from a remark to the record that it is about in the end.
+pub const STEPS: usize = 3;
+
+/// How far a permission reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// What is one's own: owned by, assigned to or asked for by oneself, begun by oneself until somebody else owns it, or
+    /// shared with oneself or a team of one's own.
+    Own,
+    /// That, and what belongs to a team of one's own or to somebody in it.
+    Team,
+    /// Everything.
+    All,
+}
+
+/// What follows from an event for who stands in what relation to its record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Relation {
+    /// This user owns it, or nobody.
+    Owner(Option<Id>),
+    /// It is assigned to this user, or to nobody.
+    Assignee(Option<Id>),
+    /// This user or contact asks for it, or nobody.
+    Requester(Option<Id>),
+    /// This team handles it, or none.
+    Team(Option<Id>),
+    /// It is shared with this user or team.
+    Shared(Id, Level),
+    /// It is no longer.
+    Unshared(Id),
+    /// By this attribute it is about these records, and no others.
+    About(&'static str, Vec<Subject>),
+}
+
+/// Who stands in what relation to a record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Access {
+    /// Whether the record exists.
+    pub begun: bool,
+    /// The user who began it, as long as nobody else has come to own it.
+    pub creator: Option<Id>,
+    /// The user who owns it.
+    pub owner: Option<Id>,
+    /// The user whom it is assigned to.
+    pub assignee: Option<Id>,
+    /// The user or contact who asks for it.
+    pub requester: Option<Id>,
+    /// The team that handles it.
+    pub team: Option<Id>,
+    /// The users and teams with whom it is shared, and how far.
+    pub shared: BTreeMap<Id, Level>,
+    /// The records that it is about, by attribute: who sees one of them sees it.
+    pub about: BTreeMap<String, Vec<Subject>>,
+}
+
+/// How somebody holds a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// Owns it.
+    Owner,
+    /// Is assigned to it.
+    Assignee,
+    /// Asks for it.
+    Requester,
+    /// Began it.
+    Creator,
+    /// It is about oneself.
+    Oneself,
+}
+
+impl Access {
+    /// Takes in what happened to the record, and who did it.
+    pub fn happened(&mut self, relations: Vec<Relation>, actor: &Actor, via: Via) {
+        if !std::mem::replace(&mut self.begun, true) && actor.kind == ActorKind::User && via != Via::Import {
+            self.creator = Some(actor.principal());
+        }
+        relations.into_iter().for_each(|relation| self.take(relation));
+    }
+
+    /// The same of a stored event: who did it matters for the first one alone.
+    pub fn told(&mut self, relations: Vec<Relation>, metadata: &[u8]) {
+        if self.begun {
+            return relations.into_iter().for_each(|relation| self.take(relation));
+        }
+        match serde_json::from_slice::<Metadata>(metadata) {
+            Ok(Metadata { actor, via, .. }) => self.happened(relations, &actor, via),
+            Err(_) => self.happened(relations, &Actor::SYSTEM, Via::Api),
+        }
+    }
+
+    fn take(&mut self, relation: Relation) {
+        match relation {
+            Relation::Owner(owner) => {
+                self.owner = owner;
+                if owner.is_some() && owner != self.creator {
+                    self.creator = None;
+                }
+            }
+            Relation::Assignee(assignee) => self.assignee = assignee,
+            Relation::Requester(requester) => self.requester = requester,
+            Relation::Team(team) => self.team = team,
+            Relation::Shared(grantee, level) => drop(self.shared.insert(grantee, level)),
+            Relation::Unshared(grantee) => drop(self.shared.remove(&grantee)),
+            Relation::About(attribute, subjects) if subjects.is_empty() => drop(self.about.remove(attribute)),
+            Relation::About(attribute, subjects) => drop(self.about.insert(attribute.to_owned(), subjects)),
+        }
+    }
+
+    /// Whoever holds it, and how; the first relation of each.
+    pub fn holders(&self) -> BTreeMap<Id, Holds> {
+        let relations = [
+            (self.owner, Holds::Owner),
+            (self.assignee, Holds::Assignee),
+            (self.requester, Holds::Requester),
+            (self.creator, Holds::Creator),
+        ];
+        let mut holders = BTreeMap::new();
+        for (holder, how) in relations {
+            if let Some(holder) = holder {
+                holders.entry(holder).or_insert(how);
+            }
+        }
+        holders
+    }
+
+    /// The records that it is about.
+    pub fn subjects(&self) -> BTreeSet<&Subject> {
+        self.about.values().flatten().collect()
+    }
+}
+
+/// What somebody wants of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// To see it.
+    See,
+    /// To change it.
+    Change,
+    /// To say who else may have it.
+    Hand,
+}
+
+impl Wanted {
+    /// What a command wants of its record.
+    pub fn of(command: &str) -> Wanted {
+        if HANDING.contains(&command) { Wanted::Hand } else { Wanted::Change }
+    }
+
+    fn is_met_by(self, level: Level) -> bool {
+        match self {
+            Wanted::See => true,
+            Wanted::Change => level >= Level::Write,
+            Wanted::Hand => false,
+        }
+    }
+}
+
+/// By what somebody may see or change a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A role permits it for everything.
+    Role,
+    /// Such records are everybody's to see who may see any of them.
+    Open,
+    /// The relation to the record itself.
+    Own {
+        /// Which relation.
+        relation: Holds,
+    },
+    /// A share.
+    Share {
+        /// The user or team that it is shared with.
+        with: Id,
+        /// How far.
+        level: Level,
+    },
+    /// A team of one's own handles it.
+    Team {
+        /// The team.
+        team: Id,
+    },
+    /// It belongs to somebody in a team of one's own.
+    Colleague {
+        /// The colleague.
+        user: Id,
+        /// How the colleague holds it.
+        relation: Holds,
+    },
+    /// What it is about.
+    About {
+        /// That record.
+        subject: Subject,
+        /// By what one may see or change that.
+        reason: Box<Reason>,
+    },
+}
+
+impl Reason {
+    /// The teams that it depends on who is in them.
+    pub fn teams(&self, viewer: &Viewer<'_>) -> Vec<Id> {
+        match self {
+            Reason::Share { with, .. } if viewer.is_in(*with) => vec![*with],
+            Reason::Team { team } => vec![*team],
+            Reason::Colleague { user, .. } => viewer.common(*user),
+            Reason::About { reason, .. } => reason.teams(viewer),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = |relation: &Holds| match relation {
+            Holds::Owner => "owned by",
+            Holds::Assignee => "assigned to",
+            Holds::Requester => "asked for by",
+            Holds::Creator => "begun by",
+            Holds::Oneself => "about",
+        };
+        match self {
+            Reason::Role => f.write_str("the role reaches everything"),
+            Reason::Open => f.write_str("whoever may see any such record sees all"),
+            Reason::Own { relation } => write!(f, "{} the user", held(relation)),
+            Reason::Share { with, .. } => write!(f, "shared with {with}"),
+            Reason::Team { team } => write!(f, "handled by team {team}"),
+            Reason::Colleague { user, relation } => write!(f, "{} colleague {user}", held(relation)),
+            Reason::About { subject, reason } => write!(f, "about {} {}, {reason}", subject.kind, subject.id),
+        }
+    }
+}
+
+/// What is said about whether somebody may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// By this.
+    Yes(Reason),
+    /// Not.
+    No,
+    /// These records must be known first.
+    Needs(BTreeSet<Subject>),
+}
+
+/// Who is in which team.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Teams(pub BTreeMap<Id, BTreeSet<Id>>);
+
+impl Teams {
+    /// The teams that a user is in.
+    pub fn of(&self, user: Id) -> BTreeSet<Id> {
+        self.0.iter().filter(|(_, members)| members.contains(&user)).map(|(team, _)| *team).collect()
+    }
+
+    /// Everybody who is in a team with a user, the user aside.
+    pub fn colleagues(&self, user: Id) -> BTreeSet<Id> {
+        let own = self.0.values().filter(|members| members.contains(&user));
+        own.flatten().copied().filter(|member| *member != user).collect()
+    }
+}
+
+/// Somebody who wants to see or change records.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    /// The user, or the contact who is acted for.
+    pub user: Id,
+    /// What the roles permit, and how far.
+    pub authority: &'a Authority,
+    /// Who is in which team.
+    pub teams: &'a Teams,
+}
+
+/// What is known of a record; `None` when that must be loaded first.
+pub type Known<'a> = &'a dyn Fn(&Subject) -> Option<Arc<Access>>;
+
+impl Viewer<'_> {
+    /// Whether this is a team that the viewer is in.
+    pub fn is_in(&self, team: Id) -> bool {
+        self.teams.0.get(&team).is_some_and(|members| members.contains(&self.user))
+    }
+
+    /// The teams that the viewer is in with a colleague.
+    pub fn common(&self, colleague: Id) -> Vec<Id> {
+        let both = |members: &BTreeSet<Id>| members.contains(&self.user) && members.contains(&colleague);
+        self.teams.0.iter().filter(|(_, members)| both(members)).map(|(team, _)| *team).collect()
+    }
+
+    /// By what relation to the record itself the viewer may, with a permission that reaches so far.
+    fn direct(&self, record: &Subject, access: &Access, reach: Reach, wanted: Wanted) -> Option<Reason> {
+        let holders = access.holders();
+        if let Some(relation) = holders.get(&self.user) {
+            return Some(Reason::Own { relation: *relation });
+        }
+        if record.id == self.user {
+            return Some(Reason::Own { relation: Holds::Oneself });
+        }
+        let mut shares = access
+            .shared
+            .iter()
+            .filter(|(grantee, level)| wanted.is_met_by(**level) && (**grantee == self.user || self.is_in(**grantee)));
+        if let Some((with, level)) = shares.next() {
+            return Some(Reason::Share { with: *with, level: *level });
+        }
+        if reach < Reach::Team {
+            return None;
+        }
+        if let Some(team) = access.team.filter(|team| self.is_in(*team)) {
+            return Some(Reason::Team { team });
+        }
+        let mut colleagues = holders.into_iter().filter(|(holder, _)| !self.common(*holder).is_empty());
+        colleagues.next().map(|(user, relation)| Reason::Colleague { user, relation })
+    }
+
+    /// Whether the viewer sees a record.
+    pub fn sees(&self, record: &Subject, known: Known<'_>) -> Verdict {
+        let reach = self.authority.reach(&format!("{}.read", record.kind));
+        self.judge(record, reach, Wanted::See, known)
+    }
+
+    /// Whether the viewer may, with a permission that reaches so far.
+    pub fn judge(&self, record: &Subject, reach: Option<Reach>, wanted: Wanted, known: Known<'_>) -> Verdict {
+        self.judge_within(record, reach, wanted, known, STEPS)
+    }
+
+    fn judge_within(
+        &self,
+        record: &Subject,
+        reach: Option<Reach>,
+        wanted: Wanted,
+        known: Known<'_>,
+        steps: usize,
+    ) -> Verdict {
+        let Some(reach) = reach else { return Verdict::No };
+        if reach == Reach::All {
+            return Verdict::Yes(Reason::Role);
+        }
+        let open = catalogue::kind(&record.kind).is_some_and(|kind| kind.open.is_some());
+        if open && wanted == Wanted::See {
+            return Verdict::Yes(Reason::Open);
+        }
+        let Some(access) = known(record) else { return Verdict::Needs(BTreeSet::from([record.clone()])) };
+        if !access.begun {
+            return Verdict::No;
+        }
+        if let Some(reason) = self.direct(record, &access, reach, wanted) {
+            return Verdict::Yes(reason);
+        }
+        let mut needs = BTreeSet::new();
+        for subject in access.subjects() {
+            let Some(steps) = steps.checked_sub(1) else { break };
+            // Whoever sees what it is about sees it; whoever may change it there may change it here.
+            let reach = match wanted {
+                Wanted::See => self.authority.reach(&format!("{}.read", subject.kind)),
+                _ => Some(reach),
+            };
+            match self.judge_within(subject, reach, wanted, known, steps) {
+                Verdict::Yes(reason) => {
+                    return Verdict::Yes(Reason::About { subject: subject.clone(), reason: Box::new(reason) });
+                }
+                Verdict::Needs(subjects) => needs.extend(subjects),
+                Verdict::No => {}
+            }
+        }
+        if needs.is_empty() { Verdict::No } else { Verdict::Needs(needs) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! What somebody sees of records, in SQL: the same as [`Viewer::sees`] says of one record, for lists, totals and feeds.
+//!
+//! Whoever sees few records is shown those, found by the index of what is his; whoever sees many is asked about each
+//! record on the way, in the order of the list.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use domain::{
+    Id, catalogue,
+    kernel::{
+        access::{FOLLOWING, Reach, STEPS, Viewer},
+        reference::Subject,
+    },
+};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    List,
+    kernel::{
+        access::{held_by, shared_with},
+        sql::{Bound, Sql},
+    },
+};
+
+/// Most records that are looked for one by one.
+const FEW: i64 = 2000;
+/// Most records of one's own among which those of a list are looked for.
+const SOME: i64 = 20_000;
+
+/// What of a list's row is the record that somebody must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// The row itself.
+    Itself,
+    /// The record of the list's kind that this column names: the row is a part of it.
+    PartOf(&'static str),
+    /// The record whose kind and id these columns name.
+    For(&'static str, &'static str),
+}
+
+/// What somebody sees.
+#[derive(Clone, Debug, Default)]
+pub enum Sight {
+    /// Whatever the permissions name.
+    #[default]
+    Everything,
+    /// What the permissions reach.
+    Walled(Arc<Walls>),
+}
+
+/// How far somebody sees, by kind of record, and by what.
+#[derive(Debug)]
+pub struct Walls {
+    kinds: BTreeMap<&'static str, Reach>,
+    own: Vec<String>,
+    team: Vec<String>,
+}
+
+impl Sight {
+    /// That of a viewer.
+    pub fn of(viewer: &Viewer<'_>) -> Sight {
+        if !viewer.authority.is_scoped() {
+            return Sight::Everything;
+        }
+        let reach = |kind: &catalogue::Kind| {
+            let reach = viewer.authority.reach(&format!("{}.read", kind.name))?;
+            Some((kind.name, if kind.open.is_some() { Reach::All } else { reach }))
+        };
+        let teams = viewer.teams.of(viewer.user);
+        let mut own = vec![held_by(viewer.user), shared_with(viewer.user)];
+        own.extend(teams.iter().copied().map(shared_with));
+        let further = teams.iter().copied().chain(viewer.teams.colleagues(viewer.user)).map(held_by);
+        let team = own.iter().cloned().chain(further).collect();
+        Sight::Walled(Arc::new(Walls { kinds: catalogue::kinds().filter_map(reach).collect(), own, team }))
+    }
+}
+
+/// What of a list somebody sees, once it is known how much that is.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    /// All of it.
+    Everything,
+    /// These records.
+    Few(Vec<String>),
+    /// What is asked about record by record.
+    Many(Arc<Walls>),
+}
+
+/// The placeholders of what [`Walls`] binds.
+pub(crate) struct Places {
+    own: String,
+    team: String,
+    all: String,
+    of_own: String,
+    of_team: String,
+}
+
+impl Walls {
+    fn kinds(&self, reach: Reach) -> Vec<String> {
+        let of = self.kinds.iter().filter(|(_, known)| **known == reach);
+        of.map(|(kind, _)| (*kind).to_owned()).collect()
+    }
+
+    /// What is bound, in the order of [`Places::from`].
+    pub(crate) fn values(&self) -> [Vec<String>; 5] {
+        [self.own.clone(), self.team.clone(), self.kinds(Reach::All), self.kinds(Reach::Own), self.kinds(Reach::Team)]
+    }
+}
+
+impl Places {
+    /// Those that begin with this number.
+    pub(crate) fn from(first: usize) -> Places {
+        let place = |further: usize| format!("${}::text[]", first + further);
+        Places { own: place(0), team: place(1), all: place(2), of_own: place(3), of_team: place(4) }
+    }
+
+    /// Whether a record of this kind with this id, both SQL, is seen. `$1` is the tenant.
+    pub(crate) fn sees(&self, kind: &str, id: &str) -> String {
+        self.within(kind, id, STEPS)
+    }
+
+    fn within(&self, kind: &str, id: &str, steps: usize) -> String {
+        let Places { own, team, all, of_own, of_team } = self;
+        let held = |principals: &str| {
+            format!(
+                "exists (select from read_record_principal g where g.tenant_id = $1 and g.kind = {kind} \
+                 and g.record_id = {id} and g.principal = any ({principals}) and g.holds)"
+            )
+        };
+        let about = match steps.checked_sub(1) {
+            None => String::new(),
+            Some(steps) => {
+                let a = format!("a{steps}");
+                let subject = self.within(&format!("{a}.about_kind"), &format!("{a}.about_id"), steps);
+                format!(
+                    " or ({kind} = any ({of_own}) or {kind} = any ({of_team})) and exists (select from read_record_about {a} \
+                     where {a}.tenant_id = $1 and {a}.kind = {kind} and {a}.record_id = {id} and {a}.holds and {subject})"
+                )
+            }
+        };
+        format!(
+            "({kind} = any ({all}) or {kind} = any ({of_own}) and {} or {kind} = any ({of_team}) and {}{about})",
+            held(own),
+            held(team),
+        )
+    }
+}
+
+/// The kind whose records a list shows, if they are all of one.
+fn kind_of(list: &List) -> Option<&'static str> {
+    match list.stands {
+        Stands::For(..) => None,
+        Stands::Itself | Stands::PartOf(_) => Some(list.read),
+    }
+}
+
+impl Sight {
+    /// What somebody sees of a list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn over(&self, list: &List, pool: &PgPool, tenant: Id) -> Result<Seen, sqlx::Error> {
+        let Sight::Walled(walls) = self else { return Ok(Seen::Everything) };
+        let Some(kind) = kind_of(list) else { return Ok(Seen::Many(Arc::clone(walls))) };
+        match walls.kinds.get(kind) {
+            None => Ok(Seen::Few(Vec::new())),
+            Some(Reach::All) => Ok(Seen::Everything),
+            Some(_) => Ok(match walls.few(kind, pool, tenant).await? {
+                Some(ids) => Seen::Few(ids),
+                None => Seen::Many(Arc::clone(walls)),
+            }),
+        }
+    }
+
+    /// Those of the records that are seen.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn among(
+        &self,
+        pool: &PgPool,
+        tenant: Id,
+        records: BTreeSet<Subject>,
+    ) -> Result<BTreeSet<Subject>, sqlx::Error> {
+        let Sight::Walled(walls) = self else { return Ok(records) };
+        if records.is_empty() {
+            return Ok(records);
+        }
+        let statement = format!(
+            "select s.kind, s.id from unnest($2::text[], $3::text[]) s (kind, id) where {}",
+            Places::from(4).sees("s.kind", "s.id")
+        );
+        let (kinds, ids): (Vec<String>, Vec<String>) =
+            records.into_iter().map(|record| (record.kind, record.id.to_string())).unzip();
+        let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string()).bind(kinds).bind(ids);
+        for value in walls.values() {
+            query = query.bind(value);
+        }
+        let seen: Vec<(String, String)> = query.fetch_all(pool).await?;
+        Ok(seen.into_iter().filter_map(|(kind, id)| Some(Subject::new(&kind, id.parse().ok()?))).collect())
+    }
+}
+
+impl Walls {
+    /// The records of a kind that are seen, if they are few: one's own, and what is about them.
+    async fn few(&self, kind: &str, pool: &PgPool, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
+        // What is about others is found among all that is one's own.
+        let follows = FOLLOWING.contains(&kind);
+        let (seeds, some) = if follows { ("", SOME) } else { (" and g.kind = $7", FEW + 1) };
+        let own = |number: usize, kinds: usize| {
+            format!(
+                "(select g.kind, g.record_id, 0 from read_record_principal g where g.tenant_id = $1 \
+                 and g.principal = any (${number}::text[]) and g.kind = any (${kinds}::text[]){seeds} and g.holds limit {some})"
+            )
+        };
+        let open = if follows {
+            format!(
+                " union all (select a.kind, a.record_id, 1 from read_record_about a where a.tenant_id = $1 \
+                 and a.about_kind = any ($4::text[]) and (a.kind = any ($5::text[]) or a.kind = any ($6::text[])) \
+                 and a.holds limit {some})"
+            )
+        } else {
+            " union all select null, null, null where $4::text[] is null".to_owned()
+        };
+        let statement = format!(
+            "with recursive seed (kind, record_id, step) as materialized ({} union all {}{open}),
+             seen (kind, record_id, step) as (
+                 select kind, record_id, step from seed
+                 union
+                 select a.kind, a.record_id, s.step + 1 from seen s
+                 join read_record_about a on a.tenant_id = $1 and a.about_kind = s.kind and a.about_id = s.record_id
+                 where a.holds and s.step < {STEPS} and (a.kind = any ($5::text[]) or a.kind = any ($6::text[]))
+             )
+             select record_id, (select count(*) from seed) from (select distinct record_id from seen where kind = $7) s
+             limit {}",
+            own(2, 5),
+            own(3, 6),
+            FEW + 1,
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string());
+        for value in self.values() {
+            query = query.bind(value);
+        }
+        let found: Vec<(String, i64)> = query.bind(kind).fetch_all(pool).await?;
+        let most = found.first().is_some_and(|(_, seeds)| *seeds >= some);
+        Ok((!most && found.len() as i64 <= FEW).then(|| found.into_iter().map(|(id, _)| id).collect()))
+    }
+}
+
+impl Seen {
+    /// Adds the condition to those of a list, whose rows are `t`.
+    pub(crate) fn condition(&self, list: &List, sql: &mut Sql) {
+        let column = match list.stands {
+            Stands::Itself => "t.id".to_owned(),
+            Stands::PartOf(column) => format!("t.{column}"),
+            Stands::For(_, id) => format!("t.{id}"),
+        };
+        match self {
+            Seen::Everything => {}
+            Seen::Few(ids) => {
+                sql.push(" and ").push(&column).push(" = any (").bind(Bound::Texts(ids.clone())).push("::text[])");
+            }
+            Seen::Many(walls) => {
+                let places = Places::from(sql.values.len() + 1);
+                sql.values.extend(walls.values().map(Bound::Texts));
+                let kind = match list.stands {
+                    Stands::For(kind, _) => format!("t.{kind}"),
+                    _ => format!("'{}'::text collate \"C\"", list.read),
+                };
+                sql.push(" and ").push(&places.sees(&kind, &column));
+            }
+        }
+    }
+}
