@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    data::imports,
+    data::{imports, takeover::shown},
     ground::program::{Running, failure, home, keys, output},
     world::{texts, ticket},
 };
@@ -131,7 +131,10 @@ async fn every_event_is_in_jetstream_and_its_sequence_is_its_position() {
     assert!(events.len() > 20);
     for event in events {
         let message = &messages[&event["position"].as_i64().unwrap()];
-        assert_eq!(&serde_json::from_slice::<Value>(&message.payload).unwrap(), event);
+        let mut payload: Value = serde_json::from_slice(&message.payload).unwrap();
+        // What is secret is in no answer; a stranger who reads the log itself has it.
+        payload["data"] = shown(event["type"].as_str().unwrap(), payload["data"].to_string().as_bytes());
+        assert_eq!(&payload, event);
         let (category, id) = event["stream"].as_str().unwrap().split_once('-').unwrap();
         let kind = event["type"].as_str().unwrap();
         let kind_told = kind.strip_prefix(category).and_then(|rest| rest.strip_prefix('.')).unwrap_or(kind);
