@@ -399,7 +399,7 @@ impl Desk {
         }
         events.push(Event::NoteAdded { message_id: message("n"), body: body(), attachments: vec![], via_ticket: None });
         events.push(Event::StageChanged { from: "new".into(), to: "in_progress".into(), means: Some(Means::Open) });
-        if number % (of / BROKERED) == 0 && number / (of / BROKERED) < BROKERED {
+        if number.is_multiple_of(of / BROKERED) && number / (of / BROKERED) < BROKERED {
             events.push(Event::Assigned { from: None, to: self.broker, method: AssignMethod::Manual, rule_run: None });
         }
         match random.random_range(0..STATUSES) {

@@ -170,10 +170,10 @@ async fn lists_and_feeds_show_exactly_what_the_pure_function_says() {
                 let filter = Filter::parse(&filter, &columns).unwrap();
                 let request = ListRequest { filter, limit: 200, sight: sight.clone(), ..ListRequest::default() };
                 let page = list(list_of, pool, tenant, &request).await.unwrap();
-                let id = |row: &Box<serde_json::value::RawValue>| {
+                let id = |row: &serde_json::value::RawValue| {
                     serde_json::from_str::<Value>(row.get()).unwrap()["id"].as_str().unwrap().to_owned()
                 };
-                let found: BTreeSet<String> = page.data.iter().map(id).collect();
+                let found: BTreeSet<String> = page.data.iter().map(|row| id(row)).collect();
                 let expected = of_kind(&mut expected.iter());
                 let gone: BTreeSet<_> = expected.difference(&found).collect();
                 let more: BTreeSet<_> = found.difference(&expected).collect();
