@@ -132,7 +132,7 @@ impl Nats {
 /// How people sign in.
 #[derive(Clone, Debug, Args)]
 pub struct SignIn {
-    /// Where people find this server, such as https://desk.example.com: what links begin with. With https, cookies go over TLS
+    /// Where people find this server, such as `https://desk.example.com`: what links begin with. With https, cookies go over TLS
     /// alone. Without it, links begin with what the request was sent to.
     #[arg(long, env = "DESKFOLD_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
