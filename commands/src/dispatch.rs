@@ -7,7 +7,6 @@ use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     catalogue::{self, Kind},
     kernel::{
-        access::Teams,
         aggregate::AnyState,
         any::{self, AnyCommand, Told},
         merging,
@@ -32,6 +31,7 @@ use crate::{
     cache::{Cache, Key, Known},
     lists::Lists,
     snapshots::{self, Snapshots},
+    walls::Memberships,
 };
 
 /// How often a command that lost a race is decided again before the caller is asked to come back.
@@ -44,9 +44,6 @@ const FETCHED: i64 = 100;
 const TEXT_INVALID: Rejection = Rejection::invalid("text_invalid", "Text cannot hold the character U+0000.");
 /// The log replaces this beginning of a numbered event's data.
 const UNNUMBERED: &[u8] = br#"{"number":0"#;
-
-/// Who is in which team, by tenant, up to a position of the log.
-pub(crate) type Memberships = parking_lot::Mutex<HashMap<Id, (i64, Arc<Teams>)>>;
 
 /// A command's envelope: for which record, by whom, and under which conditions.
 #[derive(Clone, Debug)]
@@ -340,6 +337,15 @@ impl Plan {
     }
 }
 
+/// Commands for a record of kind `A` as those of any kind.
+///
+/// # Errors
+/// When the catalogue does not know the kind.
+pub fn of_any_kind<A: Aggregate>(commands: Vec<A::Command>) -> Result<(&'static Kind, Vec<AnyCommand>), Refused> {
+    let kind = catalogue::kind(A::KIND).ok_or_else(|| Refused::Broken(format!("{} is no kind", A::KIND)))?;
+    Ok((kind, commands.into_iter().map(any::command::<A>).collect()))
+}
+
 impl Commands {
     /// Over this log, with room for `capacity` cached aggregates.
     pub fn new(log: Log, capacity: usize, metrics: Metrics) -> Commands {
@@ -440,8 +446,8 @@ impl Commands {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<Accepted, Refused> {
-        let kind = catalogue::kind(A::KIND).ok_or_else(|| Refused::Broken(format!("{} is no kind", A::KIND)))?;
-        self.dispatch_any(envelope, kind, commands.into_iter().map(any::command::<A>).collect()).await
+        let (kind, commands) = of_any_kind::<A>(commands)?;
+        self.dispatch_any(envelope, kind, commands).await
     }
 
     /// The same for a record of whatever kind; the commands are all of this kind.

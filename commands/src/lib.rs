@@ -18,7 +18,7 @@ mod walls;
 
 pub use acting::{Clock, Reach, ReactMetrics};
 pub use cache::Cache;
-pub use dispatch::{Accepted, Cause, Commands, Envelope, Metrics, Refused, Written};
+pub use dispatch::{Accepted, Cause, Commands, Envelope, Metrics, Refused, Written, of_any_kind};
 pub use issue::{Undecoded, decode, example, read};
 pub use lists::{ListRow, Lists, RowFold};
 pub use reactor::Reactors;

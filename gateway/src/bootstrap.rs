@@ -294,7 +294,7 @@ fn fresh(now: Time) -> Id {
     Id::derived(u64::try_from(now.as_millisecond()).unwrap_or_default(), &[&Uuid::now_v7().to_string()])
 }
 
-/// Issues an API key under `order`'s id and returns its secret, which is known only now, with what was written.
+/// Issues an API key under the envelope's id and returns its secret, which is known only now, with what was written.
 ///
 /// # Errors
 /// When there is no such active user or role.
@@ -311,4 +311,25 @@ pub async fn issue_key(
     let issue = api_key::Issue { name: name.to_owned(), user, role, expires_at, digest, prefix };
     let accepted = commands.dispatch::<ApiKey>(envelope, api_key::Command::Issue(issue)).await?;
     Ok((secret, accepted))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::catalogue;
+
+    use super::READS;
+
+    /// What only administrators and auditors read.
+    const WITHHELD: &[&str] =
+        &["api_key.read", "event.read", "import.read", "role.read", "session.read", "tenant.read"];
+
+    /// Whoever adds a kind says here or there whether everybody who works with records reads it.
+    #[test]
+    fn whatever_can_be_read_is_read_by_all_or_withheld() {
+        let readable = catalogue::permissions().iter().filter(|permission| permission.ends_with(".read"));
+        for permission in readable.map(String::as_str) {
+            assert_ne!(READS.contains(&permission), WITHHELD.contains(&permission), "{permission}");
+        }
+        assert!(READS.iter().chain(WITHHELD).all(|known| catalogue::permissions().contains(*known)));
+    }
 }

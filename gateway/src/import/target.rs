@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use commands::{Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Need,
-    catalogue::{self, Kind},
+    catalogue::Kind,
     kernel::{
         aggregate::AnyState,
-        any::{self, AnyCommand},
+        any::AnyCommand,
         reference::{Ask, Mentions},
     },
 };
@@ -73,7 +73,7 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
-        let (kind, commands) = of_any_kind::<A>(commands)?;
+        let (kind, commands) = commands::of_any_kind::<A>(commands)?;
         match &self.rehearsal {
             None => {
                 let envelope = Envelope { dry_run: true, ..envelope.clone() };
@@ -89,7 +89,7 @@ impl Target {
         envelope: &Envelope,
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
-        let (kind, commands) = of_any_kind::<A>(commands)?;
+        let (kind, commands) = commands::of_any_kind::<A>(commands)?;
         if let Some(rehearsal) = &self.rehearsal {
             let decided = rehearsal.decide(self.log(), envelope, kind, commands).await?;
             let events = decided.events;
@@ -104,11 +104,6 @@ impl Target {
         }
         Ok(self.commands.dispatch_any(envelope, kind, commands).await?.events.len())
     }
-}
-
-fn of_any_kind<A: Aggregate>(commands: Vec<A::Command>) -> Result<(&'static Kind, Vec<AnyCommand>), Refused> {
-    let kind = catalogue::kind(A::KIND).ok_or_else(|| Refused::Broken(format!("{} is no kind", A::KIND)))?;
-    Ok((kind, commands.into_iter().map(any::command::<A>).collect()))
 }
 
 /// What commands lead to.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    Error, List, Listed,
+    Error, List, Listed, Sight,
     desk::product_holders::ProductHolders,
     kernel::{list, redirects},
 };
@@ -16,7 +16,7 @@ const MAX_OFFERED: i64 = 1000;
 
 /// The entitlements that a requester may choose from, by name of the product: its own and, for a contact, those of the
 /// companies it belongs to, whatever any of them owned before it was merged included, as long as they are active and valid
-/// at that time. Products that are retired or archived stay hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored.
+/// at that time. Products that are retired or archived stay hidden. `search` keeps those whose product, contract or serial number has this text in it, case ignored; only those that `sight` reaches are offered.
 ///
 /// # Errors
 /// When the database fails.
@@ -26,6 +26,7 @@ pub async fn entitlement_picker(
     requester: Party,
     at: Time,
     search: Option<&str>,
+    sight: &Sight,
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, Error> {
     let statement = format!(
@@ -45,11 +46,12 @@ pub async fn entitlement_picker(
                  on p.tenant_id = t.tenant_id and p.id = t.product_id and not p.retired and not p.archived
              where (t.valid_from is null or t.valid_from <= $4) and (t.valid_to is null or t.valid_to > $4)
                and ($5::text is null or strpos(text_loose(
-                   concat_ws(' ', p.name, t.contract_number, t.serial_number)), $5) > 0)
+                   concat_ws(' ', p.name, t.contract_number, t.serial_number)), $5) > 0) and {}
              order by p.name collate \"und-x-icu\", t.granted_at, t.id limit $6
          )
          select (select row_to_json(v) from (select {}) v)::text from {}
          order by t.offered_name collate \"und-x-icu\", t.granted_at, t.id",
+        sight.sees(7, "'entitlement'::text collate \"C\"", "t.id"),
         ProductHolders::SELECT,
         redirects::shown(List::of::<ProductHolders>(), "page", None)
     );
@@ -58,14 +60,16 @@ pub async fn entitlement_picker(
         PartyKind::Company => "company",
         PartyKind::User => "user",
     };
-    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))
+    let mut query = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(tenant.to_string())
         .bind(kind)
         .bind(requester.id.to_string())
         .bind(at.to_sqlx())
         .bind(search.map(searched))
-        .bind(limit.clamp(1, MAX_OFFERED))
-        .fetch_all(pool)
-        .await?;
+        .bind(limit.clamp(1, MAX_OFFERED));
+    for value in sight.values() {
+        query = query.bind(value);
+    }
+    let rows: Vec<String> = query.fetch_all(pool).await?;
     Ok(list::raws(List::of::<ProductHolders>(), rows)?)
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::{Error, Sight, kernel::sight::Places};
+use crate::{Error, Sight};
 
 /// How a report is divided over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,7 +65,7 @@ pub async fn tickets_by_product(
         Sight::Walled(_) => format!(
             "(select tenant_id, coalesce(product_id, '') as product_id, (opened_at at time zone 'UTC')::date as day, \
              status, 1 as count from read_ticket_list t where t.tenant_id = $1 and {}) seen",
-            Places::from(5).sees("'ticket'::text collate \"C\"", "t.id")
+            sight.sees(5, "'ticket'::text collate \"C\"", "t.id")
         ),
     };
     let statement = format!(
@@ -93,10 +93,8 @@ pub async fn tickets_by_product(
             Interval::Week => "week",
             Interval::Month => "month",
         }));
-    if let Sight::Walled(walls) = sight {
-        for value in walls.values() {
-            query = query.bind(value);
-        }
+    for value in sight.values() {
+        query = query.bind(value);
     }
     let rows: Vec<Counted> = query.fetch_all(pool).await?;
     Ok(rows

@@ -90,7 +90,7 @@ pub(crate) enum Seen {
 }
 
 /// The placeholders of what [`Walls`] binds.
-pub(crate) struct Places {
+struct Places {
     own: String,
     team: String,
     all: String,
@@ -105,20 +105,20 @@ impl Walls {
     }
 
     /// What is bound, in the order of [`Places::from`].
-    pub(crate) fn values(&self) -> [Vec<String>; 5] {
+    fn values(&self) -> [Vec<String>; 5] {
         [self.own.clone(), self.team.clone(), self.kinds(Reach::All), self.kinds(Reach::Own), self.kinds(Reach::Team)]
     }
 }
 
 impl Places {
     /// Those that begin with this number.
-    pub(crate) fn from(first: usize) -> Places {
+    fn from(first: usize) -> Places {
         let place = |further: usize| format!("${}::text[]", first + further);
         Places { own: place(0), team: place(1), all: place(2), of_own: place(3), of_team: place(4) }
     }
 
     /// Whether a record of this kind with this id, both SQL, is seen. `$1` is the tenant.
-    pub(crate) fn sees(&self, kind: &str, id: &str) -> String {
+    fn sees(&self, kind: &str, id: &str) -> String {
         self.within(kind, id, STEPS)
     }
 
@@ -158,6 +158,23 @@ fn kind_of(list: &List) -> Option<&'static str> {
 }
 
 impl Sight {
+    /// Whether a record of this kind with this id, both SQL, is seen. `$1` is the tenant; placeholders from `first` on
+    /// take [`Sight::values`].
+    pub(crate) fn sees(&self, first: usize, kind: &str, id: &str) -> String {
+        match self {
+            Sight::Everything => "true".to_owned(),
+            Sight::Walled(_) => Places::from(first).sees(kind, id),
+        }
+    }
+
+    /// What is bound for [`Sight::sees`], in order.
+    pub(crate) fn values(&self) -> Vec<Vec<String>> {
+        match self {
+            Sight::Everything => Vec::new(),
+            Sight::Walled(walls) => walls.values().into(),
+        }
+    }
+
     /// What somebody sees of a list.
     ///
     /// # Errors
@@ -185,18 +202,17 @@ impl Sight {
         tenant: Id,
         records: BTreeSet<Subject>,
     ) -> Result<BTreeSet<Subject>, sqlx::Error> {
-        let Sight::Walled(walls) = self else { return Ok(records) };
-        if records.is_empty() {
+        if matches!(self, Sight::Everything) || records.is_empty() {
             return Ok(records);
         }
         let statement = format!(
             "select s.kind, s.id from unnest($2::text[], $3::text[]) s (kind, id) where {}",
-            Places::from(4).sees("s.kind", "s.id")
+            self.sees(4, "s.kind", "s.id")
         );
         let (kinds, ids): (Vec<String>, Vec<String>) =
             records.into_iter().map(|record| (record.kind, record.id.to_string())).unzip();
         let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string()).bind(kinds).bind(ids);
-        for value in walls.values() {
+        for value in self.values() {
             query = query.bind(value);
         }
         let seen: Vec<(String, String)> = query.fetch_all(pool).await?;

@@ -24,7 +24,7 @@ use domain::{
     },
 };
 use projections::{
-    AsOf, Interval, List, ListRequest, Listed, ReadModels,
+    AsOf, Interval, List, ListRequest, Listed, ReadModels, Sight,
     crm::contacts::Contacts,
     data::imports::Imports,
     desk::{
@@ -390,7 +390,8 @@ async fn the_picker_offers_what_the_requester_or_its_company_owns() {
     let told = told().await;
     let (pool, tenant) = (&told.world.database.pool, told.world.tenant);
     let offered = async |requester: Party, search: Option<&str>| {
-        let offered = entitlement_picker(pool, tenant, requester, at(1_000_000), search, 50).await.unwrap();
+        let offered =
+            entitlement_picker(pool, tenant, requester, at(1_000_000), search, &Sight::Everything, 50).await.unwrap();
         offered.iter().map(|raw| parsed(raw)["id"].clone()).collect::<Vec<_>>()
     };
     let maria = Party::contact(id(MARIA));
@@ -420,35 +421,24 @@ async fn world_tell_and_settle<A: Aggregate>(told: &Told, id: Id, event: A::Even
 async fn tickets_are_counted_by_product_and_over_time() {
     let told = told().await;
     let (pool, tenant) = (&told.world.database.pool, told.world.tenant);
-    let all = tickets_by_product(pool, tenant, &projections::Sight::Everything, (None, None), None).await.unwrap();
+    let all = tickets_by_product(pool, tenant, &Sight::Everything, (None, None), None).await.unwrap();
     let counts: Vec<_> =
         all.iter().map(|row| (row.product_name.as_deref(), row.total, row.open, row.resolved, row.period)).collect();
     // The second was merged: it counts no more.
     assert_eq!(counts, [(Some("Printer"), 1, 0, 1, None), (None, 1, 1, 0, None)]);
     let day = "2026-01-01".parse().unwrap();
-    let monthly = tickets_by_product(
-        pool,
-        tenant,
-        &projections::Sight::Everything,
-        (Some(day), Some(day)),
-        Some(Interval::Month),
-    )
-    .await
-    .unwrap();
-    assert_eq!(monthly.len(), 2);
-    assert_eq!(monthly[0].period, Some(day));
-    let week = tickets_by_product(pool, tenant, &projections::Sight::Everything, (None, None), Some(Interval::Week))
+    let monthly = tickets_by_product(pool, tenant, &Sight::Everything, (Some(day), Some(day)), Some(Interval::Month))
         .await
         .unwrap();
+    assert_eq!(monthly.len(), 2);
+    assert_eq!(monthly[0].period, Some(day));
+    let week = tickets_by_product(pool, tenant, &Sight::Everything, (None, None), Some(Interval::Week)).await.unwrap();
     assert_eq!(week[0].period, Some("2025-12-29".parse().unwrap()), "the Monday before");
-    let later =
-        tickets_by_product(pool, tenant, &projections::Sight::Everything, (Some(day.tomorrow().unwrap()), None), None)
-            .await
-            .unwrap();
+    let later = tickets_by_product(pool, tenant, &Sight::Everything, (Some(day.tomorrow().unwrap()), None), None)
+        .await
+        .unwrap();
     assert!(later.is_empty());
-    assert!(
-        tickets_by_product(pool, id(2), &projections::Sight::Everything, (None, None), None).await.unwrap().is_empty()
-    );
+    assert!(tickets_by_product(pool, id(2), &Sight::Everything, (None, None), None).await.unwrap().is_empty());
     told.models.stop().await;
 }
 

@@ -9,7 +9,6 @@ use axum::{
 use domain::{
     Aggregate, Id, Party, PartyKind, Time,
     desk::{entitlement::Entitlement, ticket::Ticket},
-    kernel::reference::Subject,
 };
 use jiff::civil::Date;
 use projections::desk::{
@@ -17,7 +16,7 @@ use projections::desk::{
     ticket_list::TicketList,
     ticket_thread::{Kind, TicketThread},
 };
-use projections::{AsOf, Interval, List, ReadModel, Sight, TicketsOfProduct, desk::product_holders::ProductHolders};
+use projections::{AsOf, Interval, List, ReadModel, TicketsOfProduct, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -192,13 +191,6 @@ pub(in crate::http) struct PickerOptions {
     min_position: Option<i64>,
 }
 
-/// What of an entry is the entitlement.
-#[derive(Deserialize)]
-struct Picked {
-    #[serde(alias = "entitlement_id")]
-    id: Id,
-}
-
 async fn picker(
     State(app): State<App>,
     caller: Caller,
@@ -217,17 +209,8 @@ async fn picker(
     let position = app.read_models.position(ProductHolders::NAME).await?;
     let search = options.search.as_deref();
     let sight = app.sight_at(&caller, wanted).await?;
-    let mut data =
-        projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, limit).await?;
-    if let Sight::Walled(_) = sight {
-        let entitlement = |entry: &RawValue| -> Option<Subject> {
-            let entry: Picked = serde_json::from_str(entry.get()).ok()?;
-            Some(Subject::new(Entitlement::KIND, entry.id))
-        };
-        let offered = data.iter().filter_map(|entry| entitlement(entry)).collect();
-        let seen = sight.among(&app.pool, caller.tenant, offered).await?;
-        data.retain(|entry| entitlement(entry).is_some_and(|entitlement| seen.contains(&entitlement)));
-    }
+    let data =
+        projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, &sight, limit).await?;
     Ok(respond(data, None, position))
 }
 

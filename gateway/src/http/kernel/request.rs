@@ -28,20 +28,25 @@ pub(crate) struct Body {
     pub(crate) bytes: Bytes,
 }
 
+/// Why a body cannot be taken in.
+fn not_received(status: StatusCode, detail: String) -> Problem {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(status, "body_too_large", "The body is larger than this server takes.")
+        }
+        _ => Problem::bad_request("body_unreadable", detail),
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let json = kind.is_empty() || kind.starts_with("application/json") || kind.contains("+json");
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is larger than this server takes.",
-            ),
-            _ => Problem::bad_request("body_unreadable", error.body_text()),
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| not_received(error.status(), error.body_text()))?;
         if bytes.is_empty() {
             return Ok(Body { value: Value::Object(Map::new()), bytes });
         }
@@ -71,10 +76,7 @@ impl Body {
 
     /// The same, when more of it is to be checked.
     pub(crate) fn query<T: DeserializeOwned>(self, like: &Value) -> Result<Given<T>, Problem> {
-        let decode = |value: Value| {
-            serde_path_to_error::deserialize::<_, T>(value)
-                .map_err(|error| located(&error.path().to_string(), &error.inner().to_string()))
-        };
+        let decode = named::read::<T>;
         let (found, asked) = match decode(self.value.clone()) {
             Ok(asked) => (Vec::new(), Some(asked)),
             Err(_) => named::faults(&self.value, like, decode),
@@ -106,14 +108,7 @@ impl<S: Send + Sync> FromRequest<S> for Filled {
             return Ok(Filled { body: Body::from_request(request, state).await?, is_form: false });
         }
         let fields = axum::Form::<Vec<(String, String)>>::from_request(request, state).await;
-        let fields = fields.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is larger than this server takes.",
-            ),
-            _ => Problem::bad_request("body_unreadable", error.body_text()),
-        })?;
+        let fields = fields.map_err(|error| not_received(error.status(), error.body_text()))?;
         // What was left empty was not filled in.
         let filled = fields.0.into_iter().filter(|(_, value)| !value.is_empty());
         let value = Value::Object(filled.map(|(name, value)| (name, Value::String(value))).collect());

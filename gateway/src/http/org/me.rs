@@ -228,11 +228,8 @@ async fn end_session(
         return Err(Problem::missing("session_unknown", "There is no such session."));
     }
     app.end_session(oneself.tenant, oneself.user, session).await?;
-    let mut response = done(next.filter(|_| is_form));
-    if session == oneself.session {
-        response.headers_mut().append(header::SET_COOKIE, browser.forget(Cookie::Session)?);
-    }
-    Ok(response)
+    let next = next.filter(|_| is_form);
+    if session == oneself.session { signed_out(&browser, next) } else { Ok(done(next)) }
 }
 
 /// Nothing more.
@@ -245,6 +242,13 @@ pub(in crate::http) struct Plain {
     next: Option<Next>,
 }
 
+/// The answer to whoever is signed in no longer: the browser forgets the cookie.
+fn signed_out(browser: &Browser, next: Option<Next>) -> Result<Response, Problem> {
+    let mut response = done(next);
+    response.headers_mut().append(header::SET_COOKIE, browser.forget(Cookie::Session)?);
+    Ok(response)
+}
+
 async fn sign_out(
     State(app): State<App>,
     oneself: Oneself,
@@ -254,9 +258,7 @@ async fn sign_out(
     let is_form = filled.is_form;
     let Plain { next } = filled.body.read(&json!({}))?;
     app.end_session(oneself.tenant, oneself.user, oneself.session).await?;
-    let mut response = done(next.filter(|_| is_form));
-    response.headers_mut().append(header::SET_COOKIE, browser.forget(Cookie::Session)?);
-    Ok(response)
+    signed_out(&browser, next.filter(|_| is_form))
 }
 
 async fn sign_out_everywhere(
@@ -272,9 +274,7 @@ async fn sign_out_everywhere(
             app.end_session(oneself.tenant, oneself.user, session).await?;
         }
     }
-    let mut response = done(next.filter(|_| is_form));
-    response.headers_mut().append(header::SET_COOKIE, browser.forget(Cookie::Session)?);
-    Ok(response)
+    signed_out(&browser, next.filter(|_| is_form))
 }
 
 /// Another password.

@@ -14,11 +14,7 @@ use super::{
     REMARKS, Rewrite, record_of, row_id,
     summary::{self, About},
 };
-use crate::{
-    AsOf, Error, Sight, Unreadable,
-    desk::ticket_thread,
-    kernel::{fold::micros, sight::Places},
-};
+use crate::{AsOf, Error, Sight, Unreadable, desk::ticket_thread, kernel::fold::micros};
 
 /// Which part of whose feed.
 #[derive(Clone, Debug)]
@@ -170,10 +166,8 @@ async fn find(log: &Log, tenant: Id, asked: &Asked, then: Then) -> Result<Vec<Fo
         .bind(&asked.types)
         .bind(position)
         .bind(instant);
-    if let Sight::Walled(walls) = &asked.sight {
-        for value in walls.values() {
-            query = query.bind(value);
-        }
+    for value in asked.sight.values() {
+        query = query.bind(value);
     }
     Ok(query.fetch_all(log.pool()).await?)
 }
@@ -198,10 +192,8 @@ fn statement(asked: &Asked, then: Then) -> String {
     if asked.outside {
         conditions += " and not e.internal";
     }
-    if let Sight::Walled(_) = asked.sight {
-        conditions += " and ";
-        conditions += &Places::from(12).sees("e.kind", "e.record_id");
-    }
+    conditions += " and ";
+    conditions += &asked.sight.sees(12, "e.kind", "e.record_id");
     // Each kind of news has an index range of its own: what is rare among the rest is found as fast.
     let everything = asked.kinds.is_empty() && asked.types.is_empty();
     let types = "select unnest($8::text[]) collate \"C\", null::text collate \"C\"

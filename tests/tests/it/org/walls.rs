@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     kernel::references::{commands, sound, world},
     org::auth::user_with,
-    world::{NOBODY, condition, each, everything, filtered, pages, shipped_role, subject, texts},
+    world::{NOBODY, condition, each, everything, filtered, grant, pages, product, shipped_role, subject, texts},
 };
 
 /// Whether everybody sees all records of a kind who sees any.
@@ -303,6 +303,24 @@ async fn remarks_offers_and_feeds_show_what_is_about_what_one_sees() {
     let path = format!("/v1/comments/{}/edit", about_hers.as_str().unwrap());
     office.client("eva").post(&path, edit.clone()).await.expect(StatusCode::OK);
     office.client("otto").post(&path, edit).await.problem(404, "comment_unknown");
+}
+
+#[tokio::test]
+async fn of_what_a_customer_has_only_what_one_sees_is_offered() {
+    let office = Office::new().await;
+    let (admin, ada) = (&office.server.admin, &office.contact);
+    let company = admin.create("/v1/companies", json!({ "name": "Acme" })).await;
+    admin.run(&format!("/v1/contacts/{ada}/link_company"), json!({ "company": company })).await;
+    let [first, last] = [product(admin, "Aerial").await, product(admin, "Zipper").await];
+    grant(admin, &first, "company", &company).await;
+    let hers = grant(admin, &last, "contact", ada).await;
+    let position = head(admin).await;
+    let path = format!("/v1/entitlements/picker?requester_id={ada}&limit=1");
+    // What comes first and is not seen takes nobody's place.
+    let offered = fresh(office.client("eva"), position).read(&path).await;
+    assert_eq!(texts(&offered, "id"), [hers.as_str()]);
+    let offered = fresh(admin, position).read(&path).await;
+    assert_ne!(texts(&offered, "id"), [hers.as_str()]);
 }
 
 #[tokio::test]
