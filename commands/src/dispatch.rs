@@ -7,6 +7,7 @@ use domain::{
     Actor, ActorKind, Aggregate, Authority, Ctx, Echo, Facts, Id, Metadata, Need, Rejection, Time, Via,
     catalogue::{self, Kind},
     kernel::{
+        access::Teams,
         aggregate::AnyState,
         any::{self, AnyCommand, Told},
         merging,
@@ -31,7 +32,6 @@ use crate::{
     cache::{Cache, Key, Known},
     lists::Lists,
     snapshots::{self, Snapshots},
-    walls::Memberships,
 };
 
 /// How often a command that lost a race is decided again before the caller is asked to come back.
@@ -44,6 +44,9 @@ const FETCHED: i64 = 100;
 const TEXT_INVALID: Rejection = Rejection::invalid("text_invalid", "Text cannot hold the character U+0000.");
 /// The log replaces this beginning of a numbered event's data.
 const UNNUMBERED: &[u8] = br#"{"number":0"#;
+
+/// Who is in which team, by tenant, up to a position of the log.
+type Memberships = parking_lot::Mutex<HashMap<Id, (i64, Arc<Teams>)>>;
 
 /// A command's envelope: for which record, by whom, and under which conditions.
 #[derive(Clone, Debug)]

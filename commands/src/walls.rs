@@ -24,9 +24,6 @@ use crate::{Commands, Envelope, Refused, cache::Known, dispatch::World};
 /// Events of teams that are read at once.
 const PAGE: i64 = 1000;
 
-/// Who is in which team, by tenant, up to a position of the log.
-pub(crate) type Memberships = parking_lot::Mutex<HashMap<Id, (i64, Arc<Teams>)>>;
-
 /// What a record is to somebody who may not see it, or to nobody.
 fn unknown() -> Arc<Access> {
     Arc::default()

@@ -8,6 +8,7 @@ use super::schemas::{COMPONENTS, pascal};
 
 /// Folds a whole document; what it says stays the same.
 pub(super) fn fold(document: &mut Value) {
+    flow(document);
     each_root(document, &mut |schema| each(schema, &mut tidy));
     rename(document, &aliases(document));
     leave_out_unused(document);
@@ -30,6 +31,32 @@ pub(super) fn fold(document: &mut Value) {
     }
     entitle(document);
     share_answers(document);
+}
+
+/// Undoes the line breaks of docstrings within paragraphs: where a line ends is for whoever shows it to say.
+fn flow(part: &mut Value) {
+    match part {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => *text = flowing(text),
+                    // What somebody would send.
+                    _ if name == "example" || name == "examples" => {}
+                    _ => flow(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(flow),
+        _ => {}
+    }
+}
+
+fn flowing(text: &str) -> String {
+    let paragraph = |text: &str| {
+        let is_prose = text.lines().all(|line| !line.starts_with(['-', '|', '#', '`', ' ']));
+        if is_prose { text.replace('\n', " ") } else { text.to_owned() }
+    };
+    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Shows every schema of the document that stands in no other.

@@ -15,9 +15,6 @@ use super::{
 /// Where they stand in the document.
 const TAG: &str = "sign_in";
 
-/// As scripts and as plain forms send it.
-const BODIES: &[&str] = &["application/json", "application/x-www-form-urlencoded"];
-
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
     document.tags.beside(TAG, "user");
@@ -37,19 +34,21 @@ fn example(value: Value) -> Map<String, Value> {
 fn open(id: &str, description: &str, schema: Value, like: Value) -> Operation {
     Operation::new(id, TAG, description)
         .open()
-        .body_as(BODIES, schema, true, example(like))
+        .body(schema, true, example(like))
         .problems("Anybody", Code::of(&[problems::PARAMETERS, problems::BODY, problems::FOREIGN]))
 }
 
 /// An operation of whoever is signed in.
 fn own(id: &str, description: &str, schema: Value, required: bool, like: Value) -> Operation {
     Operation::new(id, TAG, description)
-        .body_as(BODIES, schema, required, example(like))
+        .body(schema, required, example(like))
         .problems("Own", Code::of(&[problems::PARAMETERS, problems::BODY, problems::SESSION]))
 }
 
 fn led(operation: Operation) -> Operation {
-    operation.answer_as(303, "To `next`, where a form named it.", json!({}), &["Location"])
+    let description =
+        "To `next`, where a form of HTML (`application/x-www-form-urlencoded`, the same fields) names it.";
+    operation.answer_as(303, description, json!({}), &["Location"])
 }
 
 fn done(operation: Operation) -> Operation {
