@@ -1,0 +1,117 @@
+// Calls the API of this server, as whoever is signed in.
+
+/**
+ * What the API refuses with (RFC 9457).
+ * @typedef {{ code: string, detail: string, status: number, errors?: { pointer: string, code: string, detail: string }[] }} Problem
+ */
+
+/** A refusal. */
+export class Refused extends Error {
+  /** @param {Problem} problem */
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+/** Where the position of the last change is kept: lists are read as they are after it. */
+const POSITION = "deskfold-position";
+
+/**
+ * Asks the API; what it answers, or null where it says nothing.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ * @throws {Refused}
+ */
+export async function ask(method, path, body) {
+  /** @type {Record<string, string>} */
+  const headers = { accept: "application/json" };
+  const position = sessionStorage.getItem(POSITION);
+  if (method === "GET" && position) headers["deskfold-min-position"] = position;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new Refused({ code: "unreachable", detail: "The server cannot be reached.", status: 0 });
+  }
+  const text = await response.text();
+  /** @type {any} */
+  let said = null;
+  try {
+    said = text ? JSON.parse(text) : null;
+  } catch {
+    said = { code: "unreachable", detail: response.statusText, status: response.status };
+  }
+  if (!response.ok) {
+    if (said?.code === "position_ahead") {
+      sessionStorage.removeItem(POSITION);
+      return ask(method, path, body);
+    }
+    if (["session_ended", "key_missing"].includes(said?.code)) {
+      location.assign(`/sign_in?next=${encodeURIComponent(location.pathname + location.search)}`);
+    }
+    throw new Refused(said ?? { code: "unreachable", detail: response.statusText, status: response.status });
+  }
+  const reached = response.headers.get(POSITION);
+  if (reached && method !== "GET") sessionStorage.setItem(POSITION, reached);
+  return said;
+}
+
+/**
+ * Everything of a list, page by page.
+ * @param {string} path
+ * @returns {Promise<any[]>}
+ */
+export async function all(path) {
+  const found = [];
+  for (let next = path; next; ) {
+    const page = await ask("GET", next);
+    found.push(...page.data);
+    next = page.next;
+  }
+  return found;
+}
+
+/**
+ * A text of the page, in its language.
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+export function text(name) {
+  const texts = /** @type {HTMLTemplateElement} */ (document.getElementById("texts")).content;
+  return texts.querySelector(`[data-text="${CSS.escape(name)}"]`)?.textContent ?? undefined;
+}
+
+/**
+ * What is wrong, in the language of the page where it has a text of it.
+ * @param {{ code: string, detail: string }} fault
+ */
+export function told(fault) {
+  return text(`problem-${fault.code}`) ?? fault.detail;
+}
+
+/**
+ * Shows what is wrong with the whole page.
+ * @param {unknown} error
+ */
+export function show(error) {
+  if (!(error instanceof Refused)) throw error;
+  const place = document.getElementById("fault");
+  if (place) place.textContent = told(error.problem);
+}
+
+/**
+ * Says that something is done.
+ * @param {string} name
+ */
+export function announce(name) {
+  const toast = document.getElementById("toast");
+  if (!toast) return;
+  toast.textContent = text(`text-${name}`) ?? name;
+  toast.classList.add("shown");
+  setTimeout(() => toast.classList.remove("shown"), 2500);
+}

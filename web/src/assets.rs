@@ -1,0 +1,108 @@
+//! Files that pages load, under names that change with what is in them: a browser keeps each for ever.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+/// A file that pages load.
+#[derive(Debug)]
+pub struct Asset {
+    /// What it is called here.
+    file: &'static str,
+    /// Where it is served.
+    pub path: String,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// What is in it.
+    pub text: String,
+}
+
+/// The files. A script stands behind those that it imports, since their names are written in it.
+const FILES: &[(&str, &str)] = &[
+    ("style.css", include_str!("../assets/style.css")),
+    ("icon.svg", include_str!("../assets/icon.svg")),
+    ("api.js", include_str!("../assets/api.js")),
+    ("fill.js", include_str!("../assets/fill.js")),
+    ("times.js", include_str!("../assets/times.js")),
+    ("forms.js", include_str!("../assets/forms.js")),
+    ("page.js", include_str!("../assets/page.js")),
+    ("me.js", include_str!("../assets/me.js")),
+    ("people.js", include_str!("../assets/people.js")),
+    ("roles.js", include_str!("../assets/roles.js")),
+    ("settings.js", include_str!("../assets/settings.js")),
+];
+
+/// Where they are served.
+const FOLDER: &str = "/assets/";
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let mut made: Vec<Asset> = Vec::with_capacity(FILES.len());
+    for (file, text) in FILES {
+        let (stem, extension) = file.rsplit_once('.').unwrap_or((file, ""));
+        let imported = |text: String, other: &Asset| {
+            text.replace(&format!("\"./{}\"", other.file), &format!("\"{}\"", other.path))
+        };
+        let text = made.iter().fold((*text).to_owned(), imported);
+        let digest: String = Sha256::digest(&text)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let media_type = match extension {
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            _ => "text/javascript; charset=utf-8",
+        };
+        made.push(Asset { file, path: format!("{FOLDER}{stem}-{digest}.{extension}"), media_type, text });
+    }
+    made
+});
+
+/// What is served under this path.
+pub fn asset(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+/// Where a file is served.
+pub(crate) fn path_of(file: &str) -> &'static str {
+    ASSETS.iter().find(|asset| asset.file == file).map_or("", |asset| &asset.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_found_under_a_name_that_its_content_gives_it() {
+        for (file, text) in FILES {
+            let asset = asset(path_of(file)).unwrap();
+            let (stem, rest) = asset.path.strip_prefix(FOLDER).unwrap().rsplit_once('-').unwrap();
+            assert!(file.starts_with(stem) && rest.split('.').next().unwrap().len() == 16, "{}", asset.path);
+            assert!(asset.text.len() >= text.len());
+        }
+        assert!(asset("/assets/style.css").is_none());
+    }
+
+    #[test]
+    fn scripts_import_by_those_names_and_nothing_comes_from_elsewhere() {
+        let mut imports = 0;
+        for made in ASSETS.iter() {
+            assert!(!made.text.contains("\"./"), "{} imports a file that stands behind it", made.file);
+            for line in made.text.lines().filter(|line| line.starts_with("import ")) {
+                let named = line.rsplit('"').nth(1).unwrap();
+                assert!(asset(named).is_some(), "{} imports {named}", made.file);
+                imports += 1;
+            }
+            for address in ["http://", "https://", "@import", "innerHTML", "eval("] {
+                let text = made.text.replace("http://www.w3.org/2000/svg", "");
+                assert!(!text.contains(address), "{} has {address}", made.file);
+            }
+        }
+        assert!(imports > 5, "imports are looked at: {imports}");
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(FILES.iter().any(|(file, _)| *file == name), "{name} is not served");
+        }
+    }
+}

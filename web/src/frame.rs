@@ -1,0 +1,252 @@
+//! What all pages have in common: head, way around, foot; and who looks at them.
+
+use std::collections::BTreeSet;
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::{
+    assets::path_of,
+    parts::{self, hidden},
+    texts::Language,
+};
+
+/// How bright somebody wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// As the device has it.
+    #[default]
+    Auto,
+    /// Dark text on a light ground.
+    Light,
+    /// Light text on a dark ground.
+    Dark,
+}
+
+impl Theme {
+    /// All of them.
+    pub const ALL: [Theme; 3] = [Theme::Auto, Theme::Light, Theme::Dark];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Theme::Auto => "auto",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    /// The theme of this name.
+    pub fn of_name(name: &str) -> Option<Theme> {
+        Theme::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug, Default)]
+pub struct Person {
+    /// The user's id.
+    pub id: String,
+    /// The full name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+    /// What the tenant is called.
+    pub tenant: String,
+    /// The tenant's id.
+    pub tenant_id: String,
+    /// The language of the profile, BCP 47.
+    pub locale: Option<String>,
+    /// The time zone of the profile, IANA.
+    pub time_zone: Option<String>,
+    /// Everything that the person may, such as `user.invite`.
+    pub permissions: BTreeSet<String>,
+}
+
+impl Person {
+    /// Whether the person has this permission.
+    pub(crate) fn may(&self, permission: &str) -> bool {
+        self.permissions.contains(permission)
+    }
+}
+
+/// Who looks, and how.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// In which language.
+    pub language: Language,
+    /// How bright.
+    pub theme: Theme,
+    /// At which path, with its query: where one comes back to.
+    pub path: String,
+    /// Who; `None` for whoever is not signed in.
+    pub person: Option<Person>,
+}
+
+impl View {
+    pub(crate) fn say(&self, name: &str) -> String {
+        self.language.say(name)
+    }
+
+    pub(crate) fn say_with(&self, name: &str, values: &[(&str, &str)]) -> String {
+        self.language.say_with(name, values)
+    }
+
+    pub(crate) fn count(&self, name: &str, count: u32) -> String {
+        self.language.count(name, count)
+    }
+
+    /// One of a family of texts, such as those of the kinds of record.
+    pub(crate) fn say_of(&self, family: &str, name: &str) -> String {
+        self.language.say(&format!("{family}-{name}"))
+    }
+
+    pub(crate) fn may(&self, permission: &str) -> bool {
+        self.person.as_ref().is_some_and(|person| person.may(permission))
+    }
+}
+
+/// A place that one can go to.
+struct Place {
+    path: &'static str,
+    /// The text of its name.
+    name: String,
+    /// What one does there.
+    lead: String,
+}
+
+/// Everything there is for whoever looks.
+fn places(view: &View) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut add = |path, open: bool, name: String, lead: String| {
+        if open {
+            places.push(Place { path, name, lead });
+        }
+    };
+    add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
+    add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
+    add("/settings", view.may("tenant.read"), view.say("settings-title"), view.say("settings-lead"));
+    add("/me", true, view.say("me-title"), view.say("me-lead"));
+    add("/docs", true, view.say("docs-title"), view.say("docs-lead"));
+    places
+}
+
+/// The ways from the start page to everything there is.
+pub(crate) fn ways(view: &View) -> Markup {
+    html! {
+        ul.ways {
+            @for place in places(view) {
+                li { a.way href=(place.path) { strong { (place.name) } span { (place.lead) } } }
+            }
+        }
+    }
+}
+
+/// A page of somebody who is signed in. `scripts` beside those that every page has.
+pub(crate) fn inside(view: &View, title: &str, scripts: &[&str], content: &Markup) -> String {
+    let here = view.path.split(['?', '#']).next().unwrap_or_default();
+    let current = |path: &str| (path == here).then_some("page");
+    let header = html! {
+        header.bar {
+            a.brand href="/" aria-current=[current("/")] { (mark()) span { "Deskfold" } }
+            @if let Some(person) = &view.person {
+                p.tenant { (person.tenant) }
+                nav aria-label=(view.say("navigation")) {
+                    ul {
+                        @for place in places(view) {
+                            li { a href=(place.path) aria-current=[current(place.path)] { (place.name) } }
+                        }
+                    }
+                }
+                form.leave method="post" action="/v1/me/sign_out" data-api {
+                    (hidden("next", "/sign_in"))
+                    button.quiet type="submit" { (view.say("sign-out")) }
+                }
+            }
+        }
+    };
+    let body = html! {
+        main #content tabindex="-1" { h1 { (title) } (content) }
+    };
+    document(view, title, "inside", scripts, &html! { (header) (body) })
+}
+
+/// A page on the way in: one thing to do, in the middle.
+pub(crate) fn outside(view: &View, title: &str, content: &Markup) -> String {
+    let body = html! {
+        main #content tabindex="-1" {
+            p.brand { (mark()) span { "Deskfold" } }
+            div.card { h1 { (title) } (content) }
+        }
+    };
+    document(view, title, "outside", &[], &body)
+}
+
+fn document(view: &View, title: &str, kind: &str, scripts: &[&str], body: &Markup) -> String {
+    let zone = view.person.as_ref().and_then(|person| person.time_zone.as_deref());
+    let locale = view.person.as_ref().and_then(|person| person.locale.as_deref());
+    let page = html! {
+        (DOCTYPE)
+        html lang=(view.language.tag()) data-theme=(view.theme.name()) data-zone=[zone] data-locale=[locale] {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Deskfold" }
+                link rel="icon" href=(path_of("icon.svg")) type="image/svg+xml";
+                link rel="stylesheet" href=(path_of("style.css"));
+                @for script in ["page.js"].iter().chain(scripts) {
+                    script type="module" src=(path_of(script)) {}
+                }
+            }
+            body class=(kind) {
+                a.skip href="#content" { (view.say("skip")) }
+                (body)
+                (foot(view))
+                (parts::spoken(view))
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// Language and brightness, for this browser.
+fn foot(view: &View) -> Markup {
+    html! {
+        footer {
+            form.preferences method="post" action="/preferences" {
+                (hidden("next", &view.path))
+                label {
+                    span { (view.say("language")) }
+                    select name="language" autocomplete="off" data-submits {
+                        @for language in Language::ALL {
+                            option value=(language.tag()) lang=(language.tag()) selected[language == view.language] {
+                                (language.name())
+                            }
+                        }
+                    }
+                }
+                label {
+                    span { (view.say("theme")) }
+                    select name="theme" autocomplete="off" data-submits {
+                        @for theme in Theme::ALL {
+                            option value=(theme.name()) selected[theme == view.theme] {
+                                (view.say_of("theme", theme.name()))
+                            }
+                        }
+                    }
+                }
+                button.quiet type="submit" { (view.say("apply")) }
+            }
+        }
+    }
+}
+
+/// A folded sheet.
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" aria-hidden="true" {
+            path.back d="M4 3h10l6 6v12H4z" {}
+            path.fold d="M14 3v6h6z" {}
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The pages, one by one.
+
+mod link;
+mod me;
+mod people;
+mod roles;
+mod settings;
+mod sign_in;
+mod start;
+
+pub use self::{
+    link::{Link, LinkPurpose, link, link_over},
+    me::{Me, SecondFactor, Session, me, prepared},
+    people::people,
+    roles::roles,
+    settings::settings,
+    sign_in::{Tenant, Ways, code, forgotten, missing, sent, sign_in, step_over, tenants},
+    start::start,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Language, Person, Theme, View, asset};
+
+    /// What somebody may type who wants to do harm.
+    const TYPED: &str = "<script>alert('x')</script>\"&";
+
+    fn view(language: Language) -> View {
+        let every = ["user.read", "user.invite", "user.grant_role", "user.revoke_role", "user.issue_link", "role.read"];
+        let more = ["user.deactivate", "user.activate", "role.create", "role.change_permissions", "role.rename"];
+        let rest = ["role.delete", "tenant.read", "tenant.change_setting", "api_key.read", "api_key.issue"];
+        let permissions = [&every[..], &more, &rest].concat();
+        let person = Person {
+            id: "01K9Z3T8W0QX6V5N4M3K2J1H0G".into(),
+            name: TYPED.into(),
+            email: TYPED.into(),
+            tenant: TYPED.into(),
+            tenant_id: TYPED.into(),
+            locale: Some(TYPED.into()),
+            time_zone: Some(TYPED.into()),
+            permissions: permissions.into_iter().map(ToOwned::to_owned).collect(),
+        };
+        View { language, theme: Theme::Dark, path: format!("/me?{TYPED}"), person: Some(person) }
+    }
+
+    /// Every page there is, each with its name.
+    fn every(language: Language) -> Vec<(&'static str, String)> {
+        let view = view(language);
+        let typed = || TYPED.to_owned();
+        let tenant = Tenant { id: typed(), name: typed() };
+        let ways = Ways { tenant: Some(tenant.clone()), provider: Some((typed(), typed())), asked: Some(typed()) };
+        let handed = |purpose| Link { secret: typed(), purpose, tenant: typed(), name: typed(), email: typed() };
+        let session = Session {
+            id: typed(),
+            method: "password".into(),
+            address: Some(typed()),
+            user_agent: Some(typed()),
+            started_at: typed(),
+            last_seen_at: typed(),
+            current: false,
+        };
+        let oneself = |second_factor| Me {
+            phone: Some(typed()),
+            presence: "online".into(),
+            roles: vec![typed()],
+            password: true,
+            second_factor,
+            recovery_codes: 3,
+            wanted_email: Some(typed()),
+            sessions: vec![session.clone()],
+        };
+        let begun = SecondFactor::Begun { fault: Some((typed(), typed())) };
+        vec![
+            ("sign_in", sign_in(&view, &ways, TYPED)),
+            ("tenants", tenants(&view, &[tenant], TYPED)),
+            ("code", code(&view, TYPED)),
+            ("step_over", step_over(&view, TYPED)),
+            ("forgotten", forgotten(&view)),
+            ("sent", sent(&view)),
+            ("missing", missing(&view)),
+            ("invitation", link(&view, &handed(LinkPurpose::Invitation))),
+            ("reset", link(&view, &handed(LinkPurpose::Password))),
+            ("confirm", link(&view, &handed(LinkPurpose::Email))),
+            ("link_over", link_over(&view)),
+            ("start", start(&view)),
+            ("me", me(&view, &oneself(false))),
+            ("me_with_factor", me(&view, &oneself(true))),
+            ("factor_begun", prepared(&view, &begun)),
+            ("factor", prepared(&view, &SecondFactor::Prepared { secret: typed(), uri: typed() })),
+            ("people", people(&view)),
+            ("roles", roles(&view)),
+            ("settings", settings(&view)),
+        ]
+    }
+
+    #[test]
+    fn what_people_type_is_text_and_never_markup() {
+        for (name, page) in every(Language::English) {
+            assert!(page.contains("&lt;script&gt;"), "{name} shows what was typed");
+            assert!(!page.contains("<script>") && !page.contains("alert('x')</script"), "{name}: {page}");
+            // Nobody gets out of an attribute.
+            assert!(!page.contains("</script>\"&"), "{name}");
+        }
+    }
+
+    #[test]
+    fn pages_load_what_is_there_and_nothing_inline() {
+        for (name, page) in every(Language::Czech) {
+            let mut loaded = 0;
+            for text in page.split('"').filter(|text| text.starts_with("/assets/")) {
+                assert!(asset(text).is_some(), "{name} loads {text}");
+                loaded += 1;
+            }
+            assert!(loaded >= 3, "{name}");
+            for inline in [" style=", "<style", " onclick", " onsubmit", "javascript:", "http://", "https://"] {
+                assert!(!page.contains(inline), "{name} has {inline}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_page_has_one_heading_a_language_and_labels_for_what_is_filled_in() {
+        for language in Language::ALL {
+            for (name, page) in every(language) {
+                assert!(
+                    page.starts_with(&format!("<!DOCTYPE html><html lang=\"{}\" data-theme=\"dark\"", language.tag()))
+                );
+                assert_eq!(page.matches("<h1>").count(), 1, "{name}");
+                for field in page.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap()) {
+                    if field.contains("type=\"hidden\"") {
+                        continue;
+                    }
+                    let id = field.split("id=\"").nth(1).expect(name).split('"').next().unwrap();
+                    assert!(page.contains(&format!("<label for=\"{id}\"")), "{name}: {id} has no label");
+                }
+                let mut ids: Vec<_> =
+                    page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+                let all = ids.len();
+                ids.sort_unstable();
+                ids.dedup();
+                assert!(name == "settings" || ids.len() == all, "{name}: an id stands twice");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_offered_what_he_may_not_do() {
+        let mut view = view(Language::English);
+        view.person.as_mut().unwrap().permissions.clear();
+        let pages = [start(&view), people(&view), roles(&view), settings(&view)].concat();
+        for offered in ["/people\"", "/roles\"", "/settings\"", "/v1/users\"", "/grant_role", "/change_permissions"] {
+            assert!(!pages.contains(offered), "{offered}");
+        }
+        assert!(pages.contains("href=\"/docs\"") && pages.contains("href=\"/me\""));
+    }
+}

@@ -1,0 +1,188 @@
+//! Small parts of pages: fields, buttons, and the texts that scripts show.
+
+use maud::{Markup, html};
+
+use crate::frame::View;
+
+/// Texts that come in families: of each name there is one, `kind-ticket` and so on.
+pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
+    ("theme", &["auto", "light", "dark"]),
+    ("presence", PRESENCES),
+    ("method", &["password", "link", "openid_connect"]),
+    ("status", STATUSES),
+    ("kind", KINDS),
+    ("problem", PROBLEMS),
+    ("setting", SETTINGS),
+    ("about", SETTINGS),
+    ("feature", FEATURES),
+    ("text", SPOKEN),
+];
+
+/// Whether somebody is there.
+pub(crate) const PRESENCES: &[&str] = &["online", "away", "offline"];
+/// Where a colleague stands.
+pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
+/// The kinds of record that roles speak of. One that is not here goes by its own name.
+pub(crate) const KINDS: &[&str] = &[
+    "ticket",
+    "conversation",
+    "label",
+    "quick_reply",
+    "contact",
+    "company",
+    "lead",
+    "deal",
+    "property",
+    "enquiry",
+    "offer",
+    "order",
+    "call",
+    "product",
+    "product_category",
+    "entitlement",
+    "task",
+    "project",
+    "rule",
+    "rule_run",
+    "comment",
+    "activity",
+    "relation",
+    "import",
+    "field",
+    "team",
+    "user",
+    "role",
+    "api_key",
+    "session",
+    "tenant",
+    "event",
+];
+/// Refusals that people meet on these pages. What is not here is told as the API tells it.
+const PROBLEMS: &[&str] = &[
+    "unreachable",
+    "sign_in_failed",
+    "too_many_attempts",
+    "password_unfit",
+    "password_wrong",
+    "password_missing",
+    "code_wrong",
+    "user_link_invalid",
+    "user_email_taken",
+    "user_successor_unfit",
+    "role_name_taken",
+    "setting_invalid",
+    "csrf_refused",
+    "permission_denied",
+];
+/// The settings that pages know by name.
+const SETTINGS: &[&str] =
+    &["default_country", "language", "time_zone", "automatic_order_distribution", "portals", "media"];
+/// The features that pages know by name.
+const FEATURES: &[&str] =
+    &["tickets", "products", "chats", "orders", "leads", "properties", "deals", "calls", "tasks", "rules", "imports"];
+/// What scripts say.
+const SPOKEN: &[&str] = &["saved", "copied", "empty", "everything", "all", "team", "own", "nothing"];
+
+/// The texts that scripts look up, kept in the page: a script has none of its own.
+pub(crate) fn spoken(view: &View) -> Markup {
+    html! {
+        template #texts {
+            @for (family, names) in FAMILIES {
+                @for name in *names {
+                    p data-text={ (family) "-" (name) } { (view.say_of(family, name)) }
+                }
+            }
+        }
+        p.toast #toast role="status" {}
+    }
+}
+
+/// A value that a form sends along.
+pub(crate) fn hidden(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
+}
+
+/// A field of a form.
+#[derive(Default)]
+pub(crate) struct Field<'a> {
+    /// Which form it is in; with the name it makes its id.
+    pub(crate) form: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) label: String,
+    /// Its type: `email`, `password`, ...; `text` when empty.
+    pub(crate) kind: &'a str,
+    /// What a browser may fill in; `off` when empty.
+    pub(crate) autocomplete: &'a str,
+    pub(crate) value: &'a str,
+    /// What is good to know.
+    pub(crate) hint: Option<String>,
+    pub(crate) required: bool,
+    pub(crate) autofocus: bool,
+    /// The list of what is offered.
+    pub(crate) list: Option<&'a str>,
+}
+
+impl Field<'_> {
+    /// The same to be read only, and not sent along.
+    pub(crate) fn shown(&self) -> Markup {
+        let id = format!("{}-shown", self.form);
+        html! {
+            div.field {
+                label for=(id) { (self.label) }
+                input id=(id) type=(self.kind) value=(self.value) autocomplete=(self.autocomplete) readonly;
+            }
+        }
+    }
+
+    /// A label, the field, and room for what is wrong with it.
+    pub(crate) fn show(&self) -> Markup {
+        let id = format!("{}-{}", self.form, self.name);
+        let described = self.hint.as_ref().map(|_| format!("{id}-hint"));
+        let kind = if self.kind.is_empty() { "text" } else { self.kind };
+        let autocomplete = if self.autocomplete.is_empty() { "off" } else { self.autocomplete };
+        let minimum = (autocomplete == "new-password").then_some("12");
+        let code = autocomplete == "one-time-code";
+        html! {
+            div.field {
+                label for=(id) { (self.label) }
+                input id=(id) name=(self.name) type=(kind) value=(self.value) autocomplete=(autocomplete)
+                    required[self.required] autofocus[self.autofocus] minlength=[minimum] list=[self.list] aria-describedby=[described]
+                    autocapitalize=[code.then_some("off")] spellcheck=[(code || kind != "text").then_some("false")];
+                @if let Some(hint) = &self.hint { p.hint id={ (id) "-hint" } { (hint) } }
+            }
+        }
+    }
+}
+
+/// A choice of a form: values with their names, and the one that is chosen.
+pub(crate) fn choice(form: &str, name: &str, label: &str, options: &[(&str, String)], chosen: &str) -> Markup {
+    let id = format!("{form}-{name}");
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            select id=(id) name=(name) autocomplete="off" {
+                @for (value, shown) in options {
+                    option value=(value) selected[*value == chosen] { (shown) }
+                }
+            }
+        }
+    }
+}
+
+/// What a form does, with room for what is wrong with all of it.
+pub(crate) fn submit(label: &str) -> Markup {
+    html! {
+        p.fault role="alert" {}
+        p.actions { button type="submit" { (label) } }
+    }
+}
+
+/// A moment, as the browser's own script writes it.
+pub(crate) fn moment(at: &str) -> Markup {
+    html! { time datetime=(at) { (at) } }
+}
+
+/// Said to whoever has scripts switched off.
+pub(crate) fn needs_script(view: &View) -> Markup {
+    html! { noscript { p.notice { (view.say("needs-script")) } } }
+}
