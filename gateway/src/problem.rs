@@ -59,6 +59,16 @@ impl Problem {
         }
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Its code, and what is said about it.
+    pub(crate) fn told(&self) -> (String, String) {
+        (self.code.clone().into_owned(), self.detail.clone())
+    }
+
     /// The same with the fields at fault.
     #[must_use]
     pub(crate) fn with(mut self, errors: Vec<FieldError>) -> Problem {

@@ -7,6 +7,7 @@ mod desk;
 mod kernel;
 pub mod openapi;
 mod org;
+mod pages;
 mod work;
 
 use std::{any::Any, time::Instant};
@@ -29,6 +30,7 @@ use crate::{
     app::App,
     auth::Caller,
     problem::{Problem, TRACE},
+    sign_in::Browser,
 };
 
 /// Names a request in answers and log lines.
@@ -39,8 +41,10 @@ pub(crate) fn router(app: App) -> Router {
     let limit = app.config.body_limit;
     let keyed = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), limited));
     let present = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), guarded));
+    let pages = pages::router(present);
     mount(keyed, present)
         .into_router()
+        .merge(pages)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(limit))
@@ -103,8 +107,14 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
-async fn no_route(request: Request) -> Problem {
+/// A browser that looks for a page is shown one.
+async fn no_route(browser: Browser, request: Request) -> Response {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.starts_with("text/html") && !request.uri().path().starts_with("/v1/") {
+        return pages::missing(request.headers(), &browser);
+    }
     Problem::missing("route_unknown", format!("There is nothing at {}. See /docs.", request.uri().path()))
+        .into_response()
 }
 
 async fn no_method(request: Request) -> Problem {

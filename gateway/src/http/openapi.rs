@@ -246,7 +246,7 @@ pub(super) fn routes() -> Routes {
     pages::document()
 }
 
-/// `GET /docs` with what it needs, and `GET /`, which leads there.
+/// `GET /docs` with what it needs.
 pub(super) fn pages() -> Routes {
     pages::pages()
 }

@@ -18,6 +18,10 @@ pub(crate) enum Cookie {
     Step,
     /// The way to an OpenID provider and back.
     Provider,
+    /// In which language pages are to be.
+    Language,
+    /// How bright pages are to be.
+    Theme,
 }
 
 impl Cookie {
@@ -30,6 +34,10 @@ impl Cookie {
             (Cookie::Step, true) => "__Host-deskfold_step",
             (Cookie::Provider, false) => "deskfold_provider",
             (Cookie::Provider, true) => "__Host-deskfold_provider",
+            (Cookie::Language, false) => "deskfold_language",
+            (Cookie::Language, true) => "__Host-deskfold_language",
+            (Cookie::Theme, false) => "deskfold_theme",
+            (Cookie::Theme, true) => "__Host-deskfold_theme",
         }
     }
 }

@@ -207,6 +207,14 @@ impl App {
         Ok(Outcome::SignedIn { tenant, user, session, secret })
     }
 
+    /// The tenants of somebody who has given the right password: one when a code is needed, several when one is to be chosen;
+    /// `None` when that was too long ago.
+    pub(crate) async fn step_tenants(&self, browser: &Browser) -> Result<Option<Vec<Id>>, Problem> {
+        let token = browser.cookie(Cookie::Step).unwrap_or_default();
+        let begun: Option<Step> = self.token(Purpose::SignIn, token).await?;
+        Ok(begun.map(|step| step.persons.into_iter().map(|person| person.tenant).collect()))
+    }
+
     /// Goes on where more was needed: by the tenant chosen, by a code.
     pub(crate) async fn continue_sign_in(
         &self,

@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
@@ -58,12 +58,9 @@ async fn own(app: &App, headers: &HeaderMap, browser: &Browser) -> Result<Option
     Ok(made.await.ok())
 }
 
-/// `GET /docs` with its files, and the way there.
+/// `GET /docs` with its files.
 pub(super) fn pages() -> Routes {
-    Routes::new()
-        .get("/", async || Redirect::temporary("/docs"))
-        .get("/docs", async |headers: HeaderMap| PAGE.answer(&headers))
-        .get("/docs/{file}", file)
+    Routes::new().get("/docs", async |headers: HeaderMap| PAGE.answer(&headers)).get("/docs/{file}", file)
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {

@@ -144,10 +144,6 @@ fn pages(document: &mut Document) {
         .problems("Document", Code::of(&[problems::KEYED]).into_iter().filter(|code| code.status == 401).collect())
         .at(document, "get", "/v1/openapi.json");
     let html = || json!({ "text/html": { "schema": { "type": "string" } } });
-    Operation::new("home", "service", "Leads to the documentation.")
-        .open()
-        .answer_as(307, "To `/docs`.", json!({}), &["Location"])
-        .at(document, "get", "/");
     Operation::new("docs", "service", "Shows this document in a browser.")
         .open()
         .shared(&["If-None-Match"])

@@ -174,6 +174,17 @@ fn oneself(document: &mut Document) {
         .problems("Confirmed", [Code::of(&[problems::PASSWORD, problems::CONFIRM]), Code::refusals::<User>()].concat())
         .problems("ChangePassword", Code::refusals::<Session>())
         .at(document, "post", "/v1/me/change_password");
+    let schema = document.schemas.of::<me::ChangeProfile>("");
+    let description =
+        "Changes one's own name, phone number, language and time zone: what is named changes, null clears.";
+    done(own("my_profile_change", description, schema, true, json!({ "locale": "cs", "time_zone": "Europe/Prague" })))
+        .problems("OfOneself", Code::refusals::<User>())
+        .at(document, "post", "/v1/me/change_profile");
+    let schema = document.schemas.of::<me::SetPresence>("");
+    let description = "Says whether one is there to work.";
+    done(own("my_presence_set", description, schema, true, json!({ "presence": "online" })))
+        .problems("OfOneself", Code::refusals::<User>())
+        .at(document, "post", "/v1/me/set_presence");
     let schema = document.schemas.of::<me::RequestEmail>("");
     let description = "Asks for another address, which becomes one's own when a link is followed that is sent there. The event \
         `user.email_change_requested` tells whoever may hand out links.";

@@ -12,11 +12,11 @@ use domain::{
     org::{
         role::Role,
         tenant::Tenant,
-        user::{Command, Presence, User},
+        user::{Command, Presence, PresenceSource, User},
     },
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use crate::http::{
@@ -41,6 +41,8 @@ pub(in crate::http) fn routes() -> Routes {
         .post("/me/end_session", end_session)
         .post("/me/sign_out", sign_out)
         .post("/me/sign_out_everywhere", sign_out_everywhere)
+        .post("/me/change_profile", change_profile)
+        .post("/me/set_presence", set_presence)
         .post("/me/change_password", change_password)
         .post("/me/request_email", request_email)
         .post("/me/prepare_second_factor", prepare_second_factor)
@@ -275,6 +277,67 @@ async fn sign_out_everywhere(
         }
     }
     signed_out(&browser, next.filter(|_| is_form))
+}
+
+/// Something that is said, be it null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// What changes in one's profile; what is not named stays, null clears.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ChangeMyProfile")]
+pub(in crate::http) struct ChangeProfile {
+    /// Full name.
+    #[serde(default)]
+    name: Option<String>,
+    /// Phone number.
+    #[serde(default, deserialize_with = "given")]
+    phone: Option<Option<String>>,
+    /// Language, BCP 47.
+    #[serde(default, deserialize_with = "given")]
+    locale: Option<Option<String>>,
+    /// Time zone, IANA.
+    #[serde(default, deserialize_with = "given")]
+    time_zone: Option<Option<String>>,
+    /// Where a form leads when it is done: a path of this server.
+    #[serde(default)]
+    next: Option<Next>,
+}
+
+async fn change_profile(State(app): State<App>, oneself: Oneself, filled: Filled) -> Result<Response, Problem> {
+    let is_form = filled.is_form;
+    let asked = filled.body.read::<ChangeProfile>(&json!({ "name": "Anna" }))?;
+    let named = [
+        ("name", asked.name.map(Some)),
+        ("phone", asked.phone),
+        ("locale", asked.locale),
+        ("time_zone", asked.time_zone),
+    ];
+    let changes = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect();
+    app.as_oneself(oneself.tenant, oneself.user, Command::ChangeProfile(changes)).await?;
+    Ok(done(asked.next.filter(|_| is_form)))
+}
+
+/// Whether one is there to work.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SetMyPresence")]
+pub(in crate::http) struct SetPresence {
+    /// Whether there.
+    presence: Presence,
+    /// Where a form leads when it is done: a path of this server.
+    #[serde(default)]
+    next: Option<Next>,
+}
+
+async fn set_presence(State(app): State<App>, oneself: Oneself, filled: Filled) -> Result<Response, Problem> {
+    let is_form = filled.is_form;
+    let SetPresence { presence, next } = filled.body.read(&json!({ "presence": "online" }))?;
+    let command = Command::SetPresence { presence, source: PresenceSource::Manual };
+    app.as_oneself(oneself.tenant, oneself.user, command).await?;
+    Ok(done(next.filter(|_| is_form)))
 }
 
 /// Another password.

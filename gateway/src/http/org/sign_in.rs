@@ -55,7 +55,25 @@ impl TryFrom<String> for Next {
     }
 }
 
+impl Default for Next {
+    fn default() -> Next {
+        Next("/".to_owned())
+    }
+}
+
+/// Text as a value in a query.
+pub(in crate::http) fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(part).collect()
+}
+
 impl Next {
+    /// The path.
+    pub(in crate::http) fn path(&self) -> &str {
+        &self.0
+    }
+
     fn leads(&self) -> Response {
         match HeaderValue::from_str(&self.0) {
             Ok(place) => (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response(),
@@ -142,7 +160,9 @@ pub(in crate::http) async fn went_on(
     }
     let mut response = match next {
         Some(next) if progress.state == Stage::SignedIn => next.leads(),
-        _ => Json(progress).into_response(),
+        // A page asks for what is still needed.
+        Some(next) => Next(format!("/sign_in/continue?next={}", escaped(&next.0))).leads(),
+        None => Json(progress).into_response(),
     };
     for cookie in cookies {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -400,7 +420,7 @@ async fn from_provider(
         return Err(Problem::bad_request("provider_refused", detail));
     };
     let (outcome, next) = app.back_from_provider(code, &state, &browser).await?;
-    let next = next.and_then(|path| Next::try_from(path).ok()).unwrap_or_else(|| Next("/".into()));
+    let next = next.and_then(|path| Next::try_from(path).ok()).unwrap_or_default();
     let mut response = went_on(&app, &browser, outcome, Some(next)).await?;
     response.headers_mut().append(header::SET_COOKIE, browser.forget(Cookie::Provider)?);
     Ok(response)
