@@ -63,13 +63,24 @@ function row(kind, actions, patterns) {
 }
 
 /**
+ * Rows that say the same are one, by all their kinds: what is special stands out.
+ * @param {{ kind: string, sees: string, does: { words: string, scope: string }[] }[]} rows
+ */
+function gathered(rows) {
+  const sorted = rows.toSorted((a, b) => a.kind.localeCompare(b.kind, document.documentElement.lang));
+  const same = Map.groupBy(sorted, ({ sees, does }) => JSON.stringify([sees, does]));
+  return [...same.values()].map((group) => ({ ...group[0], kind: group.map(({ kind }) => kind).join(", ") }));
+}
+
+/**
  * @param {any} role
  * @param {Map<string, string[]>} kinds
  */
 function section(role, kinds) {
   const patterns = /** @type {string[]} */ (role.permissions);
   const full = patterns.includes("*");
-  const rows = full ? [] : [...kinds].map(([kind, actions]) => row(kind, actions, patterns)).filter((row) => row !== null);
+  const every = full ? [] : [...kinds].map(([kind, actions]) => row(kind, actions, patterns));
+  const rows = gathered(every.filter((row) => row !== null));
   const chips = patterns.map((pattern) => ({ pattern, role: role.id }));
   const summary = full ? said("everything") : rows.length ? "" : said("nothing");
   const shown = fill(template("role"), { ...role, summary, kinds: rows.length, patterns: chips });

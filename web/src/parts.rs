@@ -56,6 +56,9 @@ pub(crate) const KINDS: &[&str] = &[
     "session",
     "tenant",
     "event",
+    "search",
+    "report",
+    "export",
 ];
 /// Refusals that people meet on these pages. What is not here is told as the API tells it.
 const PROBLEMS: &[&str] = &[

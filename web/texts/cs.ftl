@@ -245,3 +245,6 @@ kind-api_key = Klíče API
 kind-session = Přihlášení
 kind-tenant = Nastavení
 kind-event = Historie
+kind-search = Vyhledávání
+kind-report = Přehledy
+kind-export = Exporty

@@ -244,3 +244,6 @@ kind-api_key = API keys
 kind-session = Sessions
 kind-tenant = Settings
 kind-event = History
+kind-search = Search
+kind-report = Reports
+kind-export = Exports

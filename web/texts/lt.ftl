@@ -245,3 +245,6 @@ kind-api_key = API raktai
 kind-session = Seansai
 kind-tenant = Nustatymai
 kind-event = Istorija
+kind-search = Paieška
+kind-report = Ataskaitos
+kind-export = Eksportas

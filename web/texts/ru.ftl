@@ -245,3 +245,6 @@ kind-api_key = Ключи API
 kind-session = Сеансы
 kind-tenant = Настройки
 kind-event = История
+kind-search = Поиск
+kind-report = Отчёты
+kind-export = Экспорт

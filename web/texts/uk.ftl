@@ -245,3 +245,6 @@ kind-api_key = Ключі API
 kind-session = Сеанси
 kind-tenant = Налаштування
 kind-event = Історія
+kind-search = Пошук
+kind-report = Звіти
+kind-export = Експорт

@@ -10,5 +10,6 @@ mod harness;
 mod kernel;
 mod org;
 mod sales;
+mod web;
 mod work;
 mod world;

@@ -356,9 +356,6 @@ async fn the_documentation_is_served_to_anybody_from_this_server_alone() {
         let again = anybody.header("if-none-match", plain.header("etag")).get(path).await;
         assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
     }
-    let home = anybody.get("/").await;
-    assert_eq!(home.status, StatusCode::OK, "followed to the page");
-    assert_eq!(home.text, page.text);
     anybody.get("/docs/nothing.js").await.problem(404, "route_unknown");
 }
 
