@@ -128,7 +128,7 @@ mod tests {
                 );
                 assert_eq!(page.matches("<h1>").count(), 1, "{name}");
                 for field in page.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap()) {
-                    if field.contains("type=\"hidden\"") {
+                    if field.contains("type=\"hidden\"") || field.ends_with(" hidden") {
                         continue;
                     }
                     let id = field.split("id=\"").nth(1).expect(name).split('"').next().unwrap();

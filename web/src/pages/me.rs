@@ -120,8 +120,14 @@ fn folded(label: &str, content: &Markup) -> Markup {
     html! { details { summary { (label) } (content) } }
 }
 
+/// Whose password a form asks for, so that a browser knows which one to fill in; it is not sent.
+fn account(view: &View) -> Markup {
+    let email = view.person.as_ref().map(|person| person.email.as_str());
+    html! { input type="text" autocomplete="username" value=[email] readonly hidden; }
+}
+
 fn own_password(view: &View, form: &str) -> Markup {
-    Field {
+    let field = Field {
         form,
         name: "password",
         label: view.say("your-password"),
@@ -129,8 +135,8 @@ fn own_password(view: &View, form: &str) -> Markup {
         autocomplete: "current-password",
         required: true,
         ..Field::default()
-    }
-    .show()
+    };
+    html! { (account(view)) (field.show()) }
 }
 
 fn email(view: &View, person: &Person, me: &Me) -> Markup {
@@ -162,6 +168,7 @@ fn password(view: &View, me: &Me) -> Markup {
             (folded(&view.say("change-password"), &html! {
                 form method="post" action="/v1/me/change_password" data-api {
                     (hidden("next", "/me"))
+                    (account(view))
                     (Field { form: "password", name: "current", label: view.say("your-password"), kind: "password",
                         autocomplete: "current-password", required: true, ..Field::default() }.show())
                     (Field { form: "password", name: "password", label: view.say("new-password"), kind: "password",
