@@ -1,15 +1,15 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
 # `tests` also what only its tests need: NATS' client and a generator of clients for Python in target/python, Prometheus'
-# promtool in target/tools, a generator of types for TypeScript in target/node, and an OpenID provider in target/oidc, for both of which
-# it installs Node and npm.
+# promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
+# which it installs Node and npm, and Chromium with its driver.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
 oldest_postgresql=15
 nats_client=nats-py==2.16.0
 python_generator=openapi-python-client==0.29.1
-typescript_generator=openapi-typescript@7.13.0
+node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
 tools=$target/tools
@@ -102,11 +102,19 @@ install_provider() {
     npm ci --prefix "$provider" --no-audit --no-fund --loglevel=error </dev/null >/dev/null
 }
 
-install_typescript_generator() {
+has_browser() {
+    command -v chromedriver >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null
+}
+
+has_node_packages() {
+    [ -d "$node_libraries/node_modules/openapi-typescript" ] && [ -d "$node_libraries/node_modules/axe-core" ]
+}
+
+# The tests of pages fail without.
+install_node_packages() {
     mkdir -p "$node_libraries"
     npm install --prefix "$node_libraries" --no-save --no-audit --no-fund --loglevel=error \
-        "$typescript_generator" </dev/null >/dev/null ||
-        echo "$typescript_generator cannot be installed: the test of generated types for TypeScript is skipped." >&2
+        "${node_packages[@]}" </dev/null >/dev/null
 }
 
 wants_python_libraries=false
@@ -114,7 +122,7 @@ if [ "${1:-}" = tests ] && ! { has_python_library nats && has_python_library ope
     wants_python_libraries=true
 fi
 install_node_libraries() {
-    [ -d "$node_libraries/node_modules/openapi-typescript" ] || install_typescript_generator
+    has_node_packages || install_node_packages
     has_provider || install_provider
 }
 
@@ -136,6 +144,9 @@ fi
 if $wants_node_libraries && ! has_node; then
     missing+=(nodejs npm)
 fi
+if [ "${1:-}" = tests ] && ! has_browser; then
+    missing+=(chromium chromium-driver)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     ! $wants_python_libraries || install_python_libraries
     ! $wants_node_libraries || install_node_libraries
@@ -149,7 +160,7 @@ This script installs them on Debian and its relatives only. With your own packag
   - PostgreSQL $oldest_postgresql or newer, the server (set PG_BIN to the directory of initdb and postgres if they are not found),
   - nats-server with JetStream (https://nats.io/download/),
   - a C compiler,
-  - for the tests, Node 20 or newer with npm,
+  - for the tests, Node 20 or newer with npm, and Chromium with chromedriver,
 and run this again.
 MESSAGE
     exit 1

@@ -1,6 +1,10 @@
 //! Carries a command out: load, decide, append, and again when somebody else was faster.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use domain::{
@@ -981,9 +985,17 @@ impl Commands {
         self.cache.put(key, known);
     }
 
-    /// Who may do what in a tenant, as the log has it. It is read whenever somebody who can do everything loses a right,
-    /// which is seldom.
-    async fn administration(&self, tenant: Id) -> Result<AnyState, Refused> {
+    /// Whoever is invited or let in, as the log has it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn seated(&self, tenant: Id) -> Result<BTreeSet<Id>, Refused> {
+        Ok(self.administration(tenant).await?.seated())
+    }
+
+    /// Who may do what in a tenant, as the log has it. It is read whenever somebody who can do everything loses a right or
+    /// a plan is set, which is seldom.
+    async fn administration(&self, tenant: Id) -> Result<Administration, Refused> {
         let mut known = Administration::default();
         let mut query = Query {
             tenant: Some(tenant.to_string()),
@@ -1002,7 +1014,7 @@ impl Commands {
             }
             query.after = page.last().map(|event| event.position);
             if (page.len() as i64) < PAGE {
-                return Ok(AnyState::new(known));
+                return Ok(known);
             }
         }
     }
@@ -1038,7 +1050,7 @@ impl World<'_> {
             if need.kind == administration::KIND {
                 if !self.facts.has(need.kind, need.id) {
                     let known = self.commands.administration(self.tenant).await?;
-                    self.facts.insert(need.kind, need.id, known);
+                    self.facts.insert(need.kind, need.id, AnyState::new(known));
                 }
                 continue;
             }

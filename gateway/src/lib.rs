@@ -10,6 +10,7 @@ mod http;
 mod import;
 mod limits;
 mod metrics;
+mod pictures;
 pub mod postgres;
 mod problem;
 mod sign_in;
@@ -19,7 +20,7 @@ mod supervisor;
 
 pub use app::App;
 pub use bootstrap::{FirstAdmin, issue_key};
-pub use http::{Route, openapi, routes};
+pub use http::{Route, openapi, pages, routes};
 pub use start::{StartError, reserve};
 
 /// Chooses the cryptography behind TLS for this process. Every HTTP client of ours needs it; asking twice is fine.

@@ -18,7 +18,7 @@ export class Refused extends Error {
 const POSITION = "deskfold-position";
 
 /**
- * Asks the API; what it answers, or null where it says nothing.
+ * Asks the API; what it answers, or null where it says nothing. A file goes as it is, everything else as JSON.
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
@@ -30,11 +30,13 @@ export async function ask(method, path, body) {
   const headers = { accept: "application/json" };
   const position = sessionStorage.getItem(POSITION);
   if (method === "GET" && position) headers["deskfold-min-position"] = position;
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const file = body instanceof Blob ? body : undefined;
+  if (body !== undefined) headers["content-type"] = file ? "application/octet-stream" : "application/json";
+  const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(path, { method, headers, body: sent });
   } catch {
     throw new Refused({ code: "unreachable", detail: "The server cannot be reached.", status: 0 });
   }

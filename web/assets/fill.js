@@ -63,7 +63,7 @@ export function fill(template, values) {
   for (const part of copy.querySelectorAll("*")) {
     for (const attribute of part.attributes) {
       if (!attribute.value.includes("{")) continue;
-      const address = ["action", "href"].includes(attribute.name);
+      const address = ["action", "href", "src"].includes(attribute.name);
       const safe = Object.entries(values).map(([name, value]) => [name, address ? encodeURIComponent(value) : value]);
       attribute.value = substituted(attribute.value, Object.fromEntries(safe));
     }

@@ -1,11 +1,39 @@
-// One's own keys, the choice of time zones, and recovery codes.
+// One's own picture and keys, the choice of time zones, and recovery codes.
 
-import { all, show } from "./api.js";
+import { Refused, all, ask, show } from "./api.js";
 import { fill, replace, reveal, template } from "./fill.js";
+import { refuse } from "./forms.js";
 import { times } from "./times.js";
 
 const zones = document.getElementById("zones");
 zones?.append(...Intl.supportedValuesOf("timeZone").map((zone) => new Option(zone, zone)));
+
+const picture = /** @type {HTMLFormElement | null} */ (document.getElementById("picture"));
+
+/**
+ * Another picture, or none.
+ * @param {HTMLFormElement} form
+ * @param {File} [file]
+ */
+async function pictured(form, file) {
+  try {
+    if (file) await ask("PUT", "/v1/me/picture", file);
+    else await ask("DELETE", "/v1/me/picture");
+    location.reload();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    refuse(form, error.problem);
+  }
+}
+
+picture?.addEventListener("change", ({ target }) => {
+  const file = target instanceof HTMLInputElement ? target.files?.[0] : null;
+  if (file) pictured(picture, file);
+});
+picture?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  pictured(picture);
+});
 
 const keys = document.getElementById("keys");
 

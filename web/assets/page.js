@@ -2,9 +2,10 @@
 
 import { announce } from "./api.js";
 import "./forms.js";
-import { times } from "./times.js";
+import { amounts, times } from "./times.js";
 
 times(document);
+amounts(document);
 document.documentElement.classList.add("scripted");
 
 document.addEventListener("change", ({ target }) => {

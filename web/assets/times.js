@@ -1,4 +1,4 @@
-// Writes moments in the language and the time zone of whoever looks.
+// Writes moments and money in the language of whoever looks, moments in his time zone.
 
 const page = document.documentElement;
 const language = page.dataset.locale || page.lang;
@@ -13,6 +13,7 @@ function format(options) {
 }
 
 const moment = format({ dateStyle: "medium", timeStyle: "short" });
+const day = new Intl.DateTimeFormat(page.lang, { dateStyle: "medium", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(page.lang, { numeric: "auto" });
 
 /**
@@ -30,9 +31,27 @@ function since(at) {
 /** @param {ParentNode} root */
 export function times(root) {
   for (const time of root.querySelectorAll("time")) {
+    if (/^\d{4}-\d{2}-\d{2}$/.test(time.dateTime)) {
+      // A day is the same everywhere.
+      time.textContent = day.format(new Date(time.dateTime));
+      continue;
+    }
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     time.title = moment.format(at);
     time.textContent = since(at);
+  }
+}
+
+/**
+ * Writes amounts of money as they are written in the language of the page.
+ * @param {ParentNode} root
+ */
+export function amounts(root) {
+  for (const amount of root.querySelectorAll("data.money")) {
+    const { value, dataset } = /** @type {HTMLDataElement} */ (amount);
+    // The amount goes in as text: no digit of it is rounded.
+    const format = new Intl.NumberFormat(page.lang, { style: "currency", currency: dataset.currency, maximumFractionDigits: 20 });
+    amount.textContent = format.format(/** @type {any} */ (value));
   }
 }

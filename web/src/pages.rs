@@ -3,6 +3,7 @@
 mod link;
 mod me;
 mod people;
+mod plan;
 mod roles;
 mod settings;
 mod sign_in;
@@ -12,6 +13,7 @@ pub use self::{
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
+    plan::{Plan, plan},
     roles::roles,
     settings::settings,
     sign_in::{Tenant, Ways, code, forgotten, missing, sent, sign_in, step_over, tenants},
@@ -70,6 +72,15 @@ mod tests {
             wanted_email: Some(typed()),
             sessions: vec![session.clone()],
         };
+        let agreed = Plan {
+            name: typed(),
+            seats: Some(25),
+            price: Some((typed(), typed())),
+            period: "month",
+            renews_on: Some(typed()),
+            payer: vec![typed()],
+            method: Some(typed()),
+        };
         let begun = SecondFactor::Begun { fault: Some((typed(), typed())) };
         vec![
             ("sign_in", sign_in(&view, &ways, TYPED)),
@@ -91,6 +102,8 @@ mod tests {
             ("people", people(&view)),
             ("roles", roles(&view)),
             ("settings", settings(&view)),
+            ("plan", plan(&view, Some(&agreed), 25)),
+            ("no_plan", plan(&view, None, 3)),
         ]
     }
 
@@ -148,8 +161,10 @@ mod tests {
     fn nobody_is_offered_what_he_may_not_do() {
         let mut view = view(Language::English);
         view.person.as_mut().unwrap().permissions.clear();
-        let pages = [start(&view), people(&view), roles(&view), settings(&view)].concat();
-        for offered in ["/people\"", "/roles\"", "/settings\"", "/v1/users\"", "/grant_role", "/change_permissions"] {
+        let pages = [start(&view), people(&view), roles(&view), settings(&view), plan(&view, None, 1)].concat();
+        for offered in
+            ["/people\"", "/roles\"", "/settings\"", "/plan\"", "/v1/users\"", "/grant_role", "/change_permissions"]
+        {
             assert!(!pages.contains(offered), "{offered}");
         }
         assert!(pages.contains("href=\"/docs\"") && pages.contains("href=\"/me\""));

@@ -11,6 +11,7 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("method", &["password", "link", "openid_connect"]),
     ("status", STATUSES),
     ("kind", KINDS),
+    ("period", PERIODS),
     ("problem", PROBLEMS),
     ("setting", SETTINGS),
     ("about", SETTINGS),
@@ -22,6 +23,8 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
 pub(crate) const PRESENCES: &[&str] = &["online", "away", "offline"];
 /// Where a colleague stands.
 pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
+/// How often a plan is paid.
+const PERIODS: &[&str] = &["month", "year"];
 /// The kinds of record that roles speak of. One that is not here goes by its own name.
 pub(crate) const KINDS: &[&str] = &[
     "ticket",
@@ -76,6 +79,9 @@ const PROBLEMS: &[&str] = &[
     "setting_invalid",
     "csrf_refused",
     "permission_denied",
+    "seats_taken",
+    "picture_unreadable",
+    "body_too_large",
 ];
 /// The settings that pages know by name.
 const SETTINGS: &[&str] =
@@ -178,6 +184,11 @@ pub(crate) fn submit(label: &str) -> Markup {
         p.fault role="alert" {}
         p.actions { button type="submit" { (label) } }
     }
+}
+
+/// Somebody's picture, beside the name: it says nothing that the name does not.
+pub(crate) fn face(id: &str, class: &str) -> Markup {
+    html! { img.face class=(class) src={ "/v1/users/" (id) "/picture" } alt="" width="40" height="40" loading="lazy"; }
 }
 
 /// A moment, as the browser's own script writes it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Mutex};
 use serde_json::json;
 
 use crate::{
-    Actor, Aggregate, Authority, Ctx, Decision, Facts, Id, Rejection, Time,
+    Actor, Aggregate, Authority, Ctx, Decision, Echo, Facts, Id, Rejection, Time,
     kernel::{
         aggregate::AnyState,
         named::Either,
@@ -105,11 +105,17 @@ impl<A: Aggregate> Given<A> {
             .collect()
     }
 
+    /// What an event means in other streams.
+    pub(crate) fn tells(&self, event: &A::Event) -> Vec<Echo> {
+        self.state.echoes(&stored::<A>(event), &self.ctx())
+    }
+
     /// What an event means in other streams of the same kind.
     pub(crate) fn echoes(&self, event: &A::Event) -> Vec<(Id, A::Event)> {
-        let ctx = self.ctx();
-        let echoes = self.state.echoes(&stored::<A>(event), &ctx).into_iter();
-        echoes.map(|echo| (echo.id, stored::<A>(&A::decode(&echo.event_type, &echo.data).unwrap()))).collect()
+        self.tells(event)
+            .into_iter()
+            .map(|echo| (echo.id, stored::<A>(&A::decode(&echo.event_type, &echo.data).unwrap())))
+            .collect()
     }
 
     pub(crate) fn when(mut self, command: A::Command) -> Then<A> {

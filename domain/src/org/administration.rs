@@ -72,6 +72,11 @@ impl Administration {
         Ok(())
     }
 
+    /// Whoever has a seat: invited or let in.
+    pub fn seated(&self) -> BTreeSet<Id> {
+        self.users.iter().filter(|(_, user)| user.has_seat()).map(|(id, _)| *id).collect()
+    }
+
     /// The keys that may be ways in, those that never expire first.
     fn keys(&self) -> Vec<Id> {
         let role = |id: &Id| self.roles.get(id).cloned().unwrap_or_default();
@@ -131,13 +136,23 @@ fn keys(ctx: &Ctx<'_>) -> Vec<Id> {
     ctx.facts.state::<Administration>(KIND, ctx.tenant).map(|known| known.keys()).unwrap_or_default()
 }
 
+/// That it must be known who may do what.
+pub fn need(ctx: &Ctx<'_>) -> Need {
+    Need { kind: KIND, id: ctx.tenant, guarded: false, fold: nobody }
+}
+
+/// Whoever has a seat, as far as the facts go.
+pub fn seated(ctx: &Ctx<'_>) -> BTreeSet<Id> {
+    ctx.facts.state::<Administration>(KIND, ctx.tenant).map(|known| known.seated()).unwrap_or_default()
+}
+
 /// What must be known to [`check`] that a record may become `after`: key by key, until one is found that stays a way in.
 pub fn needs(after: Seen<'_>, ctx: &Ctx<'_>) -> Vec<Need> {
     if ctx.actor.kind == ActorKind::System {
         return Vec::new();
     }
     if !ctx.facts.has(KIND, ctx.tenant) {
-        return vec![Need { kind: KIND, id: ctx.tenant, guarded: false, fold: nobody }];
+        return vec![need(ctx)];
     }
     for key in keys(ctx) {
         match after.opens(key, ctx) {

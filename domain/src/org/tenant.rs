@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::{
     Aggregate, Authority, Claim, Country, Ctx, Decision, Id, Need, Rejection,
-    kernel::valid,
+    kernel::{money, valid},
+    org::administration,
     org::authority::DENIED,
+    org::plan::{PLAN_INVALID, Plan},
     org::role::Role,
     org::settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
 };
@@ -80,6 +82,11 @@ pub enum Command {
     SetIdentityProvider {
         /// The provider; null for none.
         provider: Option<IdentityProvider>,
+    },
+    /// Says what is agreed with the tenant: whoever operates the deployment does.
+    SetPlan {
+        /// The plan; null for none, and so for no limit.
+        plan: Option<Plan>,
     },
 }
 
@@ -229,6 +236,25 @@ pub enum Event {
         /// After; null for none.
         to: Option<IdentityProvider>,
     },
+    /// Something else is agreed with the tenant.
+    PlanSet {
+        /// Before; null for none.
+        from: Option<Plan>,
+        /// After; null for none.
+        to: Option<Plan>,
+        /// Who has a seat at this moment.
+        seated: BTreeSet<Id>,
+    },
+    /// A colleague took a seat of the plan.
+    SeatTaken {
+        /// Who.
+        user: Id,
+    },
+    /// A colleague gave the seat back.
+    SeatFreed {
+        /// Who.
+        user: Id,
+    },
 }
 
 /// The organisation whose help desk this is.
@@ -247,6 +273,10 @@ pub struct Tenant {
     pub host_names: BTreeSet<String>,
     /// The OpenID provider by which people sign in.
     pub identity_provider: Option<IdentityProvider>,
+    /// What is agreed with it.
+    pub plan: Option<Plan>,
+    /// Who has a seat, as long as there is a plan.
+    seated: BTreeSet<Id>,
 }
 
 /// The scope of host names, which are one tenant's alone.
@@ -274,6 +304,8 @@ const PROVIDER_ROLE_UNFIT: Rejection = Rejection::invalid(
     "tenant_provider_role_unfit",
     "Those who are created at their first sign-in are given a role, which must exist.",
 );
+/// The refusal of whoever would be one more than the plan has seats.
+pub const SEATS_TAKEN: Rejection = Rejection::conflict("seats_taken", "All seats of the plan are taken.");
 const DAYS_INVALID: Rejection = Rejection::invalid("tenant_days_invalid", "Data is kept for at least one day.");
 
 fn check_key(key: &str, pointer: &str) -> Result<(), Rejection> {
@@ -322,6 +354,23 @@ impl Tenant {
     /// The feature that keeps this kind of record from being used, being switched off.
     pub fn missing_feature(&self, kind: &str) -> Option<&'static Feature> {
         settings::feature_of(kind).filter(|feature| !self.has_feature(feature.name))
+    }
+
+    /// Who has a seat; nobody where there is no plan.
+    pub fn seated(&self) -> &BTreeSet<Id> {
+        &self.seated
+    }
+
+    /// Refuses one colleague more than the plan has seats.
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub(crate) fn check_seat(&self) -> Result<(), Rejection> {
+        let Some(seats) = self.plan.as_ref().and_then(|plan| plan.seats) else { return Ok(()) };
+        if self.seated.len() < seats as usize {
+            return Ok(());
+        }
+        Err(SEATS_TAKEN.because(format!("The plan has {seats} seats, and all are taken.")))
     }
 
     /// The value of a setting: as it is set, or its default.
@@ -376,7 +425,8 @@ impl Aggregate for Tenant {
     const PLURAL: &'static str = "tenants";
     const CREATE: &'static str = "create";
     const OPEN: Option<&'static str> = Some("everybody works by its settings");
-    const INTERNAL: &'static [&'static str] = &["create", "add_host_name", "remove_host_name", "set_identity_provider"];
+    const INTERNAL: &'static [&'static str] =
+        &["create", "add_host_name", "remove_host_name", "set_identity_provider", "set_plan"];
     const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
     type Command = Command;
     type Event = Event;
@@ -443,6 +493,12 @@ impl Aggregate for Tenant {
                 to.as_ref().map_or(Ok(()), |provider| check_provider(provider, ctx))?;
                 vec![Event::IdentityProviderSet { from: self.identity_provider.clone(), to }]
             }
+            SetPlan { plan: to } if to == self.plan => vec![],
+            SetPlan { plan: to } => {
+                to.as_ref().map_or(Ok(()), Plan::check)?;
+                let seated = if to.is_some() { administration::seated(ctx) } else { BTreeSet::new() };
+                vec![Event::PlanSet { from: self.plan.clone(), to, seated }]
+            }
         })
     }
 
@@ -467,11 +523,18 @@ impl Aggregate for Tenant {
             Event::HostNameAdded { host } => drop(self.host_names.insert(host.clone())),
             Event::HostNameRemoved { host } => drop(self.host_names.remove(host)),
             Event::IdentityProviderSet { to, .. } => self.identity_provider.clone_from(to),
+            Event::PlanSet { to, seated, .. } => {
+                self.plan.clone_from(to);
+                self.seated.clone_from(seated);
+            }
+            Event::SeatTaken { user } => drop(self.seated.insert(*user)),
+            Event::SeatFreed { user } => drop(self.seated.remove(user)),
         }
     }
 
-    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
+            Command::SetPlan { plan: Some(_) } => vec![administration::need(ctx)],
             Command::SetIdentityProvider { provider: Some(IdentityProvider { role: Some(role), .. }) } => {
                 vec![Need::guarded::<Role>(*role)]
             }
@@ -501,6 +564,8 @@ impl Aggregate for Tenant {
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
         refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID, DENIED]);
         refusals.extend([HOST_NAME_INVALID, HOST_NAME_TAKEN, PROVIDER_INVALID, PROVIDER_ROLE_UNFIT]);
+        refusals.extend([PLAN_INVALID, valid::EMAIL_INVALID, valid::AMOUNT_INVALID]);
+        refusals.extend(money::REFUSALS);
         refusals
     }
 
@@ -531,6 +596,7 @@ impl Aggregate for Tenant {
             Command::AddHostName { host: "desk.example.com".into() },
             Command::RemoveHostName { host: "desk.example.com".into() },
             Command::SetIdentityProvider { provider: Some(provider) },
+            Command::SetPlan { plan: Some(Plan::example()) },
         ]
     }
 }
@@ -538,7 +604,10 @@ impl Aggregate for Tenant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::given::{Given, SUBJECT, TENANT, given};
+    use crate::{
+        kernel::given::{Given, SUBJECT, TENANT, given},
+        org::plan::Payment,
+    };
 
     fn example(events: impl IntoIterator<Item = Event>) -> Given<Tenant> {
         given([Event::Created { name: "Example Ltd".into() }].into_iter().chain(events)).at(TENANT)
@@ -688,5 +757,38 @@ mod tests {
         }
         let create = IdentityProvider { first_sign_in: FirstSignIn::Create, ..provider };
         example([]).when(set(Some(create))).rejected(PROVIDER_ROLE_UNFIT);
+    }
+
+    #[test]
+    fn a_plan_says_who_has_a_seat_and_refuses_one_more() {
+        let (anna, boris) = (Id::from_bits(0xA), Id::from_bits(0xB));
+        let plan = |seats| Plan { seats, ..Plan::example() };
+        let set = |plan: Option<Plan>| Command::SetPlan { plan };
+        let event = |from, to, seated| Event::PlanSet { from, to, seated };
+        let first = event(None, Some(plan(Some(2))), BTreeSet::new());
+        leads_to([], &set(Some(plan(Some(2)))), first.clone());
+        leads_to([first.clone()], &set(None), event(Some(plan(Some(2))), None, BTreeSet::new()));
+        let mut tenant = Tenant::default();
+        let mut after = |event: Event| {
+            tenant.evolve(&event);
+            tenant.check_seat()
+        };
+        assert_eq!(after(Event::Created { name: "Example".into() }), Ok(()));
+        assert_eq!(after(event(None, Some(plan(Some(2))), [anna].into())), Ok(()));
+        assert_eq!(after(Event::SeatTaken { user: anna }), Ok(()));
+        assert_eq!(after(Event::SeatTaken { user: boris }), Err(SEATS_TAKEN));
+        assert_eq!(after(Event::SeatFreed { user: anna }), Ok(()));
+        assert_eq!(after(event(None, Some(plan(Some(1))), [anna, boris].into())), Err(SEATS_TAKEN));
+        assert_eq!(after(event(None, Some(plan(None)), [anna, boris].into())), Ok(()));
+        assert_eq!(after(event(None, None, BTreeSet::new())), Ok(()));
+        let refused = |plan: Plan, why| example([]).when(set(Some(plan))).rejected(why);
+        refused(plan(Some(0)), PLAN_INVALID);
+        refused(Plan { name: " ".into(), ..plan(None) }, valid::NAME_INVALID);
+        let payment = Plan::example().payment.unwrap();
+        let paid = |payment| Plan { payment: Some(payment), ..plan(None) };
+        refused(paid(Payment { email: Some("nobody".into()), ..payment.clone() }), valid::EMAIL_INVALID);
+        refused(paid(Payment { method: Some(" ".into()), ..payment }), PLAN_INVALID);
+        let owed = money::Money { amount: "-1".parse().unwrap(), currency: "EUR".parse().unwrap() };
+        refused(Plan { price: Some(owed), ..plan(None) }, valid::AMOUNT_INVALID);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Faults, Id, Need, Personal, Rejection, Time, all,
+    ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Echo, Faults, Id, Need, Personal, Rejection, Time, all,
     kernel::{
         custom::Changes,
         email,
@@ -19,6 +19,7 @@ use crate::{
         administration::{self, LAST_ADMIN, Seen},
         authority::DENIED,
         role::Role,
+        tenant::{self, SEATS_TAKEN, Tenant},
     },
 };
 
@@ -248,6 +249,11 @@ pub enum Command {
         /// The provider.
         issuer: String,
     },
+    /// Records that the user has another picture. The picture itself is nowhere in the log.
+    ChangePicture {
+        /// Under which id it is kept; null for none.
+        picture: Option<Id>,
+    },
 }
 
 /// What has happened to a user.
@@ -377,6 +383,13 @@ pub enum Event {
         /// The provider.
         issuer: String,
     },
+    /// Has another picture.
+    PictureChanged {
+        /// Before; null for none.
+        from: Option<Id>,
+        /// After; null for none.
+        to: Option<Id>,
+    },
 }
 
 /// How many recovery codes are made at once.
@@ -423,6 +436,8 @@ pub struct User {
     pub wanted_email: Option<Personal<String>>,
     /// As whom OpenID providers know the user, by provider.
     pub identities: BTreeMap<String, Personal<String>>,
+    /// Under which id the picture is kept.
+    pub picture: Option<Id>,
     /// The links that are of use, and until when.
     links: BTreeMap<LinkPurpose, (Id, Time)>,
     /// The link that was followed last to confirm an address.
@@ -489,6 +504,11 @@ impl User {
         Authority::new(self.roles.iter().map(|role| ctx.fact::<Role>(*role)))
     }
 
+    /// Whether the user counts among those whom a plan has seats for.
+    pub(crate) fn has_seat(&self) -> bool {
+        matches!(self.status, Status::Invited | Status::Active)
+    }
+
     /// As the user would be after a command that takes rights away.
     fn narrowed(&self, command: &Command) -> Option<User> {
         let event = match command {
@@ -503,7 +523,8 @@ impl User {
 
     /// Whether a command leaves rights, name and standing of the user alone.
     fn touches_nothing(command: &Command) -> bool {
-        matches!(command, Command::Invite(_) | Command::SetPresence { .. } | Command::FinishHandOver { .. })
+        use Command::{ChangePicture, FinishHandOver, Invite, SetPresence};
+        matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. } | ChangePicture { .. })
     }
 
     /// Who is to take over what the user is responsible for.
@@ -647,6 +668,7 @@ fn invite(user: &User, profile: Profile, ctx: &Ctx<'_>) -> Decision<Event> {
     match user.status {
         Status::Missing => {
             all([profile.check(), dialled])?;
+            ctx.fact::<Tenant>(ctx.tenant).check_seat()?;
             Ok(vec![Event::Invited(profile)])
         }
         _ if user.profile == profile => Ok(vec![]),
@@ -683,6 +705,7 @@ impl Aggregate for User {
         "replace_recovery_codes",
         "use_recovery_code",
         "link_identity",
+        "change_picture",
     ];
     const AHEAD: &'static [&'static str] =
         &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
@@ -724,7 +747,12 @@ impl Aggregate for User {
         Ok(match command {
             Invite(profile) => return invite(self, profile, ctx),
             ChangeProfile(patch) => return change_profile(self, patch, ctx),
-            Activate if self.status != Status::Active => vec![Event::Activated],
+            Activate if self.status != Status::Active => {
+                if !self.has_seat() {
+                    ctx.fact::<Tenant>(ctx.tenant).check_seat()?;
+                }
+                vec![Event::Activated]
+            }
             Deactivate { reason, hand_over_to } => {
                 let left = (self.status != Status::Deactivated).then_some(Event::Deactivated { reason });
                 left.into_iter().chain(self.hand_over(hand_over_to)).collect()
@@ -749,6 +777,9 @@ impl Aggregate for User {
             }
             AssignCalendar { calendar } if calendar != self.calendar => {
                 vec![Event::CalendarAssigned { from: self.calendar, to: calendar }]
+            }
+            ChangePicture { picture: to } if to != self.picture => {
+                vec![Event::PictureChanged { from: self.picture, to }]
             }
             SetCapacity { kind, .. } if kind.trim().is_empty() || kind.chars().count() > 64 => {
                 return Err(CAPACITY_INVALID.at("/kind"));
@@ -812,6 +843,7 @@ impl Aggregate for User {
                 self.identities.insert(issuer.clone(), subject.clone());
             }
             Event::IdentityUnlinked { issuer } => drop(self.identities.remove(issuer)),
+            Event::PictureChanged { to, .. } => self.picture = *to,
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
             Event::PresenceChanged { to, .. } => self.presence = *to,
@@ -825,6 +857,9 @@ impl Aggregate for User {
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = if User::touches_nothing(command) { Vec::new() } else { self.needs_of_roles() };
+        if matches!(command, Command::Invite(_) | Command::Activate | Command::Deactivate { .. }) {
+            needs.push(Need::guarded::<Tenant>(ctx.tenant));
+        }
         match command {
             Command::Invite(profile) => needs.extend(profile.phone.iter().map(|_| phone::need(ctx))),
             Command::ChangeProfile(patch) if patch.contains_key("phone") => needs.push(phone::need(ctx)),
@@ -858,12 +893,27 @@ impl Aggregate for User {
         claims
     }
 
+    /// Where there is a plan the tenant knows who has a seat of it.
+    fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        let mut after = self.clone();
+        after.evolve(event);
+        let user = ctx.id;
+        let seat = match (self.has_seat(), after.has_seat()) {
+            (false, true) => tenant::Event::SeatTaken { user },
+            (true, false) => tenant::Event::SeatFreed { user },
+            _ => return Vec::new(),
+        };
+        let counts = ctx.fact::<Tenant>(ctx.tenant).plan.is_some();
+        counts.then(|| Echo::to::<Tenant>(ctx.tenant, &seat)).into_iter().collect()
+    }
+
     fn subject(&self, _: &Event, ctx: &Ctx<'_>) -> Option<Id> {
         Some(ctx.id)
     }
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = valid::refusals();
+        refusals.extend([SEATS_TAKEN]);
         refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
         refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN, LINK_INVALID, LINK_EXPIRY_INVALID, EMAIL_NOT_REQUESTED]);
         refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS]);
@@ -917,6 +967,7 @@ impl Aggregate for User {
             Command::DisableSecondFactor,
             Command::LinkIdentity { issuer: "https://id.example.com".into(), subject: "anna".into() },
             Command::UnlinkIdentity { issuer: "https://id.example.com".into() },
+            Command::ChangePicture { picture: Some(other) },
             Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
         ]
     }
@@ -935,6 +986,7 @@ mod tests {
         },
         org::{
             api_key::{self, ApiKey},
+            plan::Plan,
             role,
         },
     };
@@ -1260,5 +1312,39 @@ mod tests {
         leads_to([], &capacity(Some(20)), set(Some(20)));
         leads_to([set(Some(20))], &capacity(None), set(None));
         anna([]).when(Command::SetCapacity { kind: " ".into(), max: None }).rejected(CAPACITY_INVALID);
+    }
+
+    #[test]
+    fn whoever_is_let_in_takes_a_seat_of_the_plan_and_whoever_leaves_gives_it_back() {
+        let set = |seats, seated| {
+            let to = Some(Plan { seats: Some(seats), ..Plan::example() });
+            [tenant::Event::Created { name: "Example".into() }, tenant::Event::PlanSet { from: None, to, seated }]
+        };
+        let full = || set(1, [BORIS].into());
+        given::<User>([]).with::<Tenant>(TENANT, full()).when(Command::Invite(profile())).rejected(SEATS_TAKEN);
+        anna([gone()]).with::<Tenant>(TENANT, full()).when(Command::Activate).rejected(SEATS_TAKEN);
+        // Whoever is invited has one already.
+        anna([]).with::<Tenant>(TENANT, full()).when(Command::Activate).then([Event::Activated]);
+        let told = |given: Given<User>, plan: bool, event| {
+            let events = set(2, [BORIS].into());
+            let told = given.with::<Tenant>(TENANT, events.into_iter().take(if plan { 2 } else { 1 })).tells(&event);
+            told.into_iter().map(|echo| (echo.id, echo.event_type)).collect::<Vec<_>>()
+        };
+        let one = |name: &str| vec![(TENANT, name.to_owned())];
+        assert_eq!(told(given([]), true, Event::Invited(profile())), one("tenant.seat_taken"));
+        assert_eq!(told(anna([]), true, gone()), one("tenant.seat_freed"));
+        assert_eq!(told(anna([gone()]), true, Event::Activated), one("tenant.seat_taken"));
+        assert_eq!(told(anna([]), true, Event::Activated), []);
+        assert_eq!(told(anna([]), false, gone()), []);
+    }
+
+    #[test]
+    fn a_picture_is_changed_and_removed() {
+        let (first, second) = (Id::from_bits(0x31), Id::from_bits(0x32));
+        let change = |from, to| Event::PictureChanged { from, to };
+        leads_to([], &Command::ChangePicture { picture: Some(first) }, change(None, Some(first)));
+        let before = [change(None, Some(first))];
+        leads_to(before.clone(), &Command::ChangePicture { picture: Some(second) }, change(Some(first), Some(second)));
+        leads_to(before, &Command::ChangePicture { picture: None }, change(Some(first), None));
     }
 }

@@ -41,10 +41,10 @@ pub(crate) fn router(app: App) -> Router {
     let limit = app.config.body_limit;
     let keyed = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), limited));
     let present = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), guarded));
-    let pages = pages::router(present);
     mount(keyed, present)
+        .merge(pages::routes().layered(present))
         .into_router()
-        .merge(pages)
+        .merge(pages::assets())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(limit))
@@ -86,6 +86,8 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(org::links::routes())
         .merge(org::hosts::routes())
         .merge(org::providers::routes())
+        .merge(org::pictures::routes())
+        .merge(org::plan::routes())
         .merge(desk::tickets::routes())
         .merge(chat::conversations::routes())
         .merge(work::rules::routes())
@@ -100,9 +102,18 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
     api.under("/v1").merge(open.open())
 }
 
-/// Every route there is.
+/// Every route of the API.
 pub fn routes() -> Vec<Route> {
-    let mut routes = mount(|router| router, |router| router).list().to_vec();
+    sorted(&mount(|router| router, |router| router))
+}
+
+/// Every page; those that are keyed are for whoever is signed in.
+pub fn pages() -> Vec<Route> {
+    sorted(&pages::routes())
+}
+
+fn sorted(routes: &Routes) -> Vec<Route> {
+    let mut routes = routes.list().to_vec();
     routes.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
     routes
 }

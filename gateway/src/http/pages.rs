@@ -6,11 +6,12 @@ use axum::{
     extract::{Form, FromRequestParts, Path, Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use domain::{
     catalogue,
     org::{
+        plan::Period,
         role::Role,
         tenant::Tenant,
         user::{Command, LinkPurpose, Presence, Status, User},
@@ -20,7 +21,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use web::{Language, Person, Theme, View, pages};
 
-use super::org::sign_in::{Next, escaped};
+use super::{
+    kernel::routes::Routes,
+    org::{
+        plan::Shown,
+        sign_in::{Next, escaped},
+    },
+};
 use crate::{
     app::App,
     auth::Caller,
@@ -33,22 +40,29 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 /// How long a browser remembers how somebody wants pages to look, in seconds.
 const REMEMBERED: u64 = 365 * 24 * 60 * 60;
 
-/// Every page with what it loads. They are no part of the API, and not in its document. `present` guards what needs the
-/// database.
-pub(super) fn router(present: impl FnOnce(Router<App>) -> Router<App>) -> Router<App> {
-    let pages = Router::new()
-        .route("/", get(start))
-        .route("/sign_in", get(sign_in))
-        .route("/sign_in/continue", get(go_on))
-        .route("/sign_in/forgotten", get(forgotten))
-        .route("/link/{secret}", get(link))
-        .route("/me", get(me))
-        .route("/me/second_factor", get(begin_second_factor).post(prepare_second_factor))
-        .route("/people", get(async |Insider { view, .. }: Insider| page(pages::people(&view))))
-        .route("/roles", get(async |Insider { view, .. }: Insider| page(pages::roles(&view))))
-        .route("/settings", get(async |Insider { view, .. }: Insider| page(pages::settings(&view))))
-        .route("/preferences", post(preferences));
-    present(pages).route("/assets/{file}", get(asset))
+/// Every page. They are no part of the API, and not in its document.
+pub(super) fn routes() -> Routes {
+    let outside = Routes::new()
+        .get("/sign_in", sign_in)
+        .get("/sign_in/continue", go_on)
+        .get("/sign_in/forgotten", forgotten)
+        .get("/link/{secret}", link)
+        .post("/preferences", preferences);
+    let inside = Routes::new()
+        .get("/", start)
+        .get("/me", me)
+        .get("/me/second_factor", begin_second_factor)
+        .post("/me/second_factor", prepare_second_factor)
+        .get("/people", async |Insider { view, .. }: Insider| page(pages::people(&view)))
+        .get("/roles", async |Insider { view, .. }: Insider| page(pages::roles(&view)))
+        .get("/settings", async |Insider { view, .. }: Insider| page(pages::settings(&view)))
+        .get("/plan", plan);
+    inside.merge(outside.open())
+}
+
+/// What pages load.
+pub(super) fn assets() -> Router<App> {
+    Router::new().route("/assets/{file}", get(asset))
 }
 
 fn page(html: String) -> Response {
@@ -302,6 +316,33 @@ async fn me(State(app): State<App>, Insider { view, caller }: Insider) -> Result
             sessions: sessions.collect(),
         },
     )))
+}
+
+async fn plan(State(app): State<App>, Insider { view, caller }: Insider) -> Result<Response, Problem> {
+    if !caller.may("tenant.read") {
+        let mut response = page(pages::missing(&view));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    }
+    let Shown { plan, seats_taken } = app.plan(caller.tenant).await?;
+    let shown = plan.map(|plan| {
+        let payment = plan.payment;
+        let method = payment.as_ref().and_then(|payment| payment.method.clone());
+        let payer = payment.map(|payment| [Some(payment.payer), payment.address, payment.email, payment.tax_id]);
+        pages::Plan {
+            name: plan.name,
+            seats: plan.seats,
+            price: plan.price.map(|price| (price.amount.to_string(), price.currency.to_string())),
+            period: match plan.period {
+                Period::Month => "month",
+                Period::Year => "year",
+            },
+            renews_on: plan.renews_on.map(|day| day.to_string()),
+            payer: payer.into_iter().flatten().flatten().collect(),
+            method,
+        }
+    });
+    Ok(page(pages::plan(&view, shown.as_ref(), seats_taken)))
 }
 
 async fn begin_second_factor(Insider { view, .. }: Insider) -> Response {

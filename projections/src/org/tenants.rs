@@ -99,7 +99,12 @@ impl ReadModel for Tenants {
             Event::RetentionSet { class, to: Some(days), .. } => drop(row.retention.insert(class, days)),
             Event::RetentionSet { class, to: None, .. } => drop(row.retention.remove(&class)),
             // Shown where they are set.
-            Event::HostNameAdded { .. } | Event::HostNameRemoved { .. } | Event::IdentityProviderSet { .. } => {}
+            Event::HostNameAdded { .. }
+            | Event::HostNameRemoved { .. }
+            | Event::IdentityProviderSet { .. }
+            | Event::PlanSet { .. }
+            | Event::SeatTaken { .. }
+            | Event::SeatFreed { .. } => {}
         }
         Ok(Some(row))
     }

@@ -137,7 +137,9 @@ impl ReadModel for Users {
             | Event::RecoveryCodesReplaced { .. }
             | Event::RecoveryCodeUsed { .. }
             | Event::IdentityLinked { .. }
-            | Event::IdentityUnlinked { .. } => {}
+            | Event::IdentityUnlinked { .. }
+            // Asked for by the user's id, whatever it is.
+            | Event::PictureChanged { .. } => {}
         }
         Ok(Some(row))
     }

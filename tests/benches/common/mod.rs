@@ -41,9 +41,18 @@ pub async fn be_server_if_asked() {
     }
 }
 
-/// A throwaway PostgreSQL that writes to the disk as one in earnest does.
+/// A throwaway PostgreSQL that writes to the disk as one in earnest does, and has the memory that one has: tests make do
+/// with little.
 pub async fn cluster() -> Embedded {
-    let settings = vec![("max_wal_size".into(), "16GB".into())];
+    let settings = [
+        ("max_wal_size", "16GB"),
+        ("shared_buffers", "2GB"),
+        ("effective_cache_size", "8GB"),
+        ("maintenance_work_mem", "512MB"),
+        ("work_mem", "16MB"),
+        ("wal_buffers", "16MB"),
+    ];
+    let settings = settings.map(|(name, value)| (name.into(), value.into())).to_vec();
     Embedded::temporary(&Options { settings, ..Options::default() }).await.unwrap()
 }
 

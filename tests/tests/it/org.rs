@@ -4,6 +4,8 @@ pub(crate) mod auth;
 pub(crate) mod browser;
 pub(crate) mod custom_fields;
 pub(crate) mod people;
+pub(crate) mod pictures;
+pub(crate) mod plan;
 pub(crate) mod provider;
 pub(crate) mod rights;
 pub(crate) mod second_factor;

@@ -1,3 +1,5 @@
 //! The pages that people see.
 
+mod browser;
+mod chromium;
 mod pages;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     frame::{Person, View, inside},
-    parts::{Field, PRESENCES, choice, hidden, moment, needs_script, submit},
+    parts::{self, Field, PRESENCES, choice, hidden, moment, needs_script, submit},
     qr,
     texts::Language,
 };
@@ -55,6 +55,7 @@ pub fn me(view: &View, me: &Me) -> String {
     let content = html! {
         (needs_script(view))
         (presence(view, me))
+        (picture(view, person))
         (profile(view, person, me))
         (email(view, person, me))
         (password(view, me))
@@ -84,6 +85,22 @@ fn presence(view: &View, me: &Me) -> Markup {
         }
     };
     part("presence", &view.say("presence"), &content)
+}
+
+fn picture(view: &View, person: &Person) -> Markup {
+    let content = html! {
+        form.pictured #picture {
+            (parts::face(&person.id, "large"))
+            div {
+                label.button.secondary for="picture-file" { (view.say("picture-choose")) }
+                input.unseen #picture-file type="file" accept="image/jpeg,image/png,image/webp";
+                " " button.quiet type="submit" { (view.say("picture-remove")) }
+                p.hint { (view.say("picture-hint")) }
+                p.fault role="alert" {}
+            }
+        }
+    };
+    part("picture-title", &view.say("picture"), &content)
 }
 
 fn profile(view: &View, person: &Person, me: &Me) -> Markup {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::{
     frame::{View, inside},
     pages::me::once,
-    parts::{Field, needs_script, submit},
+    parts::{Field, face, needs_script, submit},
 };
 
 /// The page of people. The list itself is the API's: a script fills it in.
@@ -55,6 +55,7 @@ fn card(view: &View) -> Markup {
         template #person {
             li.card data-id="{id}" {
                 div.who {
+                    (face("{id}", "small"))
                     h2 data-fill="name" {}
                     span.badge data-family="status" data-fill="status" {}
                     span.badge data-if="active" { span.dot data-class="presence" aria-hidden="true" {} span data-family="presence" data-fill="presence" {} }

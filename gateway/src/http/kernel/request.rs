@@ -38,15 +38,19 @@ fn not_received(status: StatusCode, detail: String) -> Problem {
     }
 }
 
+/// The body as it came, whatever it is.
+pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|error| not_received(error.status(), error.body_text()))
+}
+
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let json = kind.is_empty() || kind.starts_with("application/json") || kind.contains("+json");
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|error| not_received(error.status(), error.body_text()))?;
+        let bytes = bytes(request, state).await?;
         if bytes.is_empty() {
             return Ok(Body { value: Value::Object(Map::new()), bytes });
         }

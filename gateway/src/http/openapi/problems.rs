@@ -75,6 +75,16 @@ pub(super) const SIGN_IN: Codes = &[
 /// The codes that only whoever is signed in can do away with.
 pub(super) const SESSION: Codes = &[("session_needed", 403, "Only whoever is signed in does this, for himself.")];
 
+/// The codes that a picture may meet.
+pub(super) const PICTURE: Codes = &[
+    (
+        "picture_unreadable",
+        422,
+        "This is no picture in JPEG, PNG or WebP, or it unfolds to more than 12,000 pixels each way.",
+    ),
+    ("body_too_large", 413, "The file is larger than 10 MiB."),
+];
+
 /// The codes that a new password may meet.
 pub(super) const PASSWORD: Codes = &[
     (
@@ -299,6 +309,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         KEYED,
         SIGN_IN,
         SESSION,
+        PICTURE,
         PASSWORD,
         CONFIRM,
         CODE,

@@ -1,10 +1,10 @@
 //! How people sign in: the operations of passwords, links, providers, sessions.
 
-use domain::org::{session::Session, tenant::Tenant, user::User};
+use domain::org::{plan::Plan, session::Session, tenant::Tenant, user::User};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::org::{hosts, links, me, providers, sign_in},
+    super::org::{hosts, links, me, plan, providers, sign_in},
     Document,
     commands::id_of,
     operation::Operation,
@@ -185,6 +185,28 @@ fn oneself(document: &mut Document) {
     done(own("my_presence_set", description, schema, true, json!({ "presence": "online" })))
         .problems("OfOneself", Code::refusals::<User>())
         .at(document, "post", "/v1/me/set_presence");
+    let file = json!({ "type": "string", "format": "binary" });
+    let binary = "application/octet-stream";
+    let description = "Changes one's own picture: a file in JPEG, PNG or WebP of at most 10 MiB, in whatever media type. It is cut to a \
+        square of 256 pixels, and nothing else of the file is kept.";
+    Operation::new("my_picture_change", TAG, description)
+        .body_as(&[binary], file.clone(), true, Map::new())
+        .answer_as(204, "Done.", json!({}), &[])
+        .problems("Picture", Code::of(&[problems::PICTURE, problems::SESSION, problems::FOREIGN]))
+        .at(document, "put", "/v1/me/picture");
+    Operation::new("my_picture_remove", TAG, "Removes one's own picture: colleagues see initials again.")
+        .answer_as(204, "Done.", json!({}), &[])
+        .problems("OwnPicture", Code::of(&[problems::SESSION, problems::FOREIGN]))
+        .at(document, "delete", "/v1/me/picture");
+    let id = id_of::<User>(document);
+    let description = "The picture of a colleague, as JPEG or PNG; the initials as SVG of whoever has none. `ETag` and \
+        `If-None-Match` spare sending it again.";
+    Operation::new("user_picture", "users", description)
+        .parameter(id)
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer_as(200, "The picture.", json!({ binary: { "schema": file } }), &["ETag"])
+        .problems("Unknown", Code::of(&[problems::PARAMETERS]))
+        .at(document, "get", "/v1/users/{id}/picture");
     let schema = document.schemas.of::<me::RequestEmail>("");
     let description = "Asks for another address, which becomes one's own when a link is followed that is sent there. The event \
         `user.email_change_requested` tells whoever may hand out links.";
@@ -311,4 +333,26 @@ fn administration(document: &mut Document) {
         .answer(200, "What was written.", refer("Accepted"), &headers)
         .problems("OwnTenant", Code::refusals::<Tenant>())
         .at(document, "delete", "/v1/identity_provider");
+    let shown = document.schemas.of::<plan::Shown>("");
+    Operation::new("plan_show", "tenants", "Tells the plan of the tenant, and how many of its seats are taken.")
+        .permission("tenant.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "The plan.", shown, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
+        .at(document, "get", "/v1/plan");
+    let schema = document.schemas.of::<plan::New>("");
+    Operation::new(
+        "plan_set",
+        "tenants",
+        "Says what is agreed with a tenant. Whoever is invited or active has a seat; where all are taken nobody else is invited \
+         or let in again (409 `seats_taken`). Fewer seats than are taken shut nobody out. Only people of the first tenant of \
+         a deployment can.",
+    )
+    .permission("tenant.operate")
+    .write()
+    .shared(&["Deskfold-On-Behalf-Of"])
+    .body(schema, true, example(json!({ "plan": Plan::example() })))
+    .answer(200, "What was written.", refer("Accepted"), &headers)
+    .problems("OwnTenant", Code::refusals::<Tenant>())
+    .at(document, "put", "/v1/plan");
 }

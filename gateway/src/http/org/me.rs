@@ -52,9 +52,9 @@ pub(in crate::http) fn routes() -> Routes {
 }
 
 /// Somebody who is signed in, as himself. A program with a key signs nobody in or out.
-struct Oneself {
-    tenant: Id,
-    user: Id,
+pub(in crate::http) struct Oneself {
+    pub(in crate::http) tenant: Id,
+    pub(in crate::http) user: Id,
     session: Id,
 }
 

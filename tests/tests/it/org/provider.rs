@@ -17,7 +17,7 @@ use crate::world::employ;
 const SECRET: &str = "a secret of the client";
 
 /// A running provider.
-struct Provider {
+pub(crate) struct Provider {
     issuer: String,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
@@ -26,7 +26,7 @@ struct Provider {
 }
 
 impl Provider {
-    async fn start(server: &Server) -> Provider {
+    pub(crate) async fn start(server: &Server) -> Provider {
         let libraries = root().join("target/oidc/node_modules");
         assert!(libraries.is_dir(), "deploy/install-prerequisites.sh tests installs the provider");
         // Node looks for libraries above the file.
@@ -54,13 +54,13 @@ impl Provider {
     }
 
     /// Says whom it knows.
-    async fn knows(&mut self, accounts: Value) {
+    pub(crate) async fn knows(&mut self, accounts: Value) {
         self.input.write_all(format!("{accounts}\n").as_bytes()).await.unwrap();
         while self.output.next_line().await.unwrap().expect("an answer") != "known" {}
     }
 
     /// Says to the tenant that people sign in here.
-    async fn is_set(&self, admin: &Client, first_sign_in: &str, role: Option<&str>) {
+    pub(crate) async fn is_set(&self, admin: &Client, first_sign_in: &str, role: Option<&str>) {
         let body = json!({
             "name": "Elsewhere", "issuer": self.issuer, "client_id": "deskfold", "client_secret": SECRET,
             "first_sign_in": first_sign_in, "role": role,

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use crate::org::browser::{Browser, PASSWORD, link, person};
 
-/// What is only for whoever is signed in.
-const INSIDE: [&str; 6] = ["/", "/me", "/me/second_factor", "/people", "/roles", "/settings"];
-/// What anybody sees.
-const OUTSIDE: [&str; 4] = ["/sign_in", "/sign_in/continue", "/sign_in/forgotten", "/sign_in/forgotten?sent=true"];
+/// The pages without parameters that are only for whoever is signed in, or those that anybody sees.
+fn places(inside: bool) -> Vec<String> {
+    let pages = gateway::pages().into_iter().filter(|route| route.keyed == inside && route.method == Method::GET);
+    pages.map(|route| route.path).filter(|path| !path.contains('{')).collect()
+}
 
 /// A page, with all that every page must have.
 fn page(reply: Reply) -> String {
@@ -31,11 +32,11 @@ fn done(reply: &Reply) {
 #[tokio::test]
 async fn whoever_is_not_signed_in_is_led_to_where_one_signs_in_and_back() {
     let server = Server::start().await;
-    let (_, anna) = person(&server, "anna@example.com", &["user.read"]).await;
+    let (_, anna) = person(&server, "anna@example.com", &["*"]).await;
     let nobody = Browser::new(&server);
-    for path in INSIDE {
-        page(anna.get(path).await);
-        let led = nobody.get(path).await;
+    for path in places(true) {
+        page(anna.get(&path).await);
+        let led = nobody.get(&path).await;
         assert_eq!((led.status, led.header("location")), (StatusCode::SEE_OTHER, &*format!("/sign_in?next={path}")));
     }
     let led = nobody.get("/people?name=a&b").await;
@@ -50,7 +51,7 @@ async fn whoever_is_not_signed_in_is_led_to_where_one_signs_in_and_back() {
     // A key is for programs.
     let program = server.admin.staying().get("/me").await;
     assert_eq!((program.status, program.header("location")), (StatusCode::SEE_OTHER, "/sign_in?next=/me"));
-    for path in OUTSIDE {
+    for path in places(false).iter().map(String::as_str).chain(["/sign_in/forgotten?sent=true"]) {
         page(nobody.get(path).await);
     }
 }
@@ -60,8 +61,8 @@ async fn what_a_page_loads_is_kept_for_ever_and_comes_from_this_server() {
     let server = Server::start().await;
     let (_, anna) = person(&server, "anna@example.com", &["*"]).await;
     let mut loaded = 0;
-    for path in INSIDE.into_iter().chain(["/sign_in/forgotten"]) {
-        let page = page(anna.get(path).await);
+    for path in places(true).into_iter().chain(["/sign_in/forgotten".to_owned()]) {
+        let page = page(anna.get(&path).await);
         for file in page.split('"').filter(|text| text.starts_with("/assets/")) {
             let reply = anna.get(file).await;
             assert_eq!(reply.status, StatusCode::OK, "{file}");
