@@ -578,6 +578,7 @@ mod tests {
         "credential",
         "codes",
         "link",
+        "picture",
     ];
 
     fn is_id(schema: &Value) -> bool {

@@ -92,7 +92,7 @@ fn picture(view: &View, person: &Person) -> Markup {
         form.pictured #picture {
             (parts::face(&person.id, "large"))
             div {
-                label.button.secondary for="picture-file" { (view.say("picture-choose")) }
+                label for="picture-file" class="button secondary" { (view.say("picture-choose")) }
                 input.unseen #picture-file type="file" accept="image/jpeg,image/png,image/webp";
                 " " button.quiet type="submit" { (view.say("picture-remove")) }
                 p.hint { (view.say("picture-hint")) }

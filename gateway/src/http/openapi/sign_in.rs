@@ -199,12 +199,17 @@ fn oneself(document: &mut Document) {
         .problems("OwnPicture", Code::of(&[problems::SESSION, problems::FOREIGN]))
         .at(document, "delete", "/v1/me/picture");
     let id = id_of::<User>(document);
+    let media_types = [binary, "image/jpeg", "image/png", "image/svg+xml"];
+    let picture =
+        media_types.map(|name| (name.to_owned(), json!({ "schema": file }))).into_iter().collect::<Map<_, _>>().into();
     let description = "The picture of a colleague, as JPEG or PNG; the initials as SVG of whoever has none. `ETag` and \
         `If-None-Match` spare sending it again.";
     Operation::new("user_picture", "users", description)
         .parameter(id)
         .shared(&["Deskfold-On-Behalf-Of"])
-        .answer_as(200, "The picture.", json!({ binary: { "schema": file } }), &["ETag"])
+        // Generators of clients that know no pictures take the first for what it is: bytes.
+        .answer_as(200, "The picture.", picture, &["ETag"])
+        .answer_as(304, "It is the one that is known.", json!({}), &["ETag"])
         .problems("Unknown", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/users/{id}/picture");
     let schema = document.schemas.of::<me::RequestEmail>("");

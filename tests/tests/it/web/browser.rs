@@ -59,9 +59,9 @@ async fn a_person_invited_in_the_browser_sees_only_what_is_theirs_and_signs_out_
     let filter = json!({ "field": "email", "op": "eq", "value": "anna@example.com" }).to_string();
     let found = admin.read(&format!("/v1/users?filter={}", crate::org::browser::escaped(&filter))).await;
     let id = found["data"][0]["id"].as_str().unwrap().to_owned();
-    let hers = json!({ "title": "Flat in Via Garibaldi", "kind": "flat", "owner": id });
+    let hers = json!({ "name": "Flat in Via Garibaldi", "kind": "apartment", "owner": id });
     admin.create("/v1/properties", hers).await;
-    let other = admin.create("/v1/properties", json!({ "title": "House on the hill", "kind": "house" })).await;
+    let other = admin.create("/v1/properties", json!({ "name": "House on the hill", "kind": "house" })).await;
     server.settle().await;
     anna.goto("/records/properties").await;
     anna.settled().await;
@@ -191,7 +191,8 @@ async fn the_way_in_and_around_needs_no_mouse() {
 async fn places(server: &Server) -> Vec<(String, bool)> {
     let admin = &server.admin;
     let user = admin.create("/v1/users", json!({ "email": "boris@example.com", "name": "Boris" })).await;
-    let property = admin.create("/v1/properties", json!({ "title": "Flat in Via Garibaldi", "kind": "flat" })).await;
+    let property =
+        admin.create("/v1/properties", json!({ "name": "Flat in Via Garibaldi", "kind": "apartment" })).await;
     let link = link(admin, &user, "password").await;
     let pages = gateway::pages().into_iter().filter(|route| route.method == "GET");
     let filled = pages.map(|route| {
@@ -241,6 +242,7 @@ async fn every_page_is_for_everybody_light_and_dark_wide_and_on_a_phone() {
 fn scripts_have_the_types_that_they_say() {
     let compiler = root().join("target/node/node_modules/.bin/tsc");
     assert!(compiler.exists(), "deploy/install-prerequisites.sh tests installs TypeScript's compiler");
-    let checked = std::process::Command::new(compiler).arg("--project").arg(root().join("web")).output().unwrap();
+    let checked =
+        std::process::Command::new(compiler).arg("--project").arg(root().join("web/jsconfig.json")).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

@@ -70,7 +70,7 @@ impl Chromium {
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
         let port = loop {
             let line = output.next_line().await.unwrap().expect("the driver says where it listens");
-            if let Some(port) = line.split("on port ").nth(1) {
+            if let Some(port) = line.split("started successfully on port ").nth(1) {
                 break port.trim_end_matches('.').to_owned();
             }
         };
