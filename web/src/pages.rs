@@ -63,6 +63,7 @@ mod tests {
             current: false,
         };
         let oneself = |second_factor| Me {
+            picture: true,
             phone: Some(typed()),
             presence: "online".into(),
             roles: vec![typed()],

@@ -188,7 +188,7 @@ pub(crate) fn submit(label: &str) -> Markup {
 
 /// Somebody's picture, beside the name: it says nothing that the name does not.
 pub(crate) fn face(id: &str, class: &str) -> Markup {
-    html! { img.face class=(class) src={ "/v1/users/" (id) "/picture" } alt="" width="40" height="40" loading="lazy"; }
+    html! { img.face.(class) src={ "/v1/users/" (id) "/picture" } alt="" width="40" height="40" loading="lazy"; }
 }
 
 /// A moment, as the browser's own script writes it.

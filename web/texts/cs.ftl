@@ -114,6 +114,7 @@ continue = Pokračovat
 cancel = Zrušit
 copy = Kopírovat
 sessions = Kde jste přihlášeni
+device-unknown = Neznámé zařízení
 this-session = toto zařízení
 last-seen = naposledy
 method-password = Heslem

@@ -113,6 +113,7 @@ continue = Continue
 cancel = Cancel
 copy = Copy
 sessions = Where you are signed in
+device-unknown = Unknown device
 this-session = this one
 last-seen = last used
 method-password = With a password

@@ -114,6 +114,7 @@ continue = Tęsti
 cancel = Atšaukti
 copy = Kopijuoti
 sessions = Kur esate prisijungę
+device-unknown = Nežinomas įrenginys
 this-session = šis įrenginys
 last-seen = paskutinį kartą
 method-password = Slaptažodžiu

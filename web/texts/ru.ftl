@@ -114,6 +114,7 @@ continue = Продолжить
 cancel = Отмена
 copy = Копировать
 sessions = Где вы вошли
+device-unknown = Неизвестное устройство
 this-session = это устройство
 last-seen = последний раз
 method-password = По паролю

@@ -114,6 +114,7 @@ continue = Продовжити
 cancel = Скасувати
 copy = Копіювати
 sessions = Де ви ввійшли
+device-unknown = Невідомий пристрій
 this-session = цей пристрій
 last-seen = востаннє
 method-password = За паролем

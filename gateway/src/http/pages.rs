@@ -306,6 +306,7 @@ async fn me(State(app): State<App>, Insider { view, caller }: Insider) -> Result
     Ok(page(pages::me(
         &view,
         &pages::Me {
+            picture: user.picture.is_some(),
             phone: user.profile.phone.clone().map(|phone| phone.0),
             presence: presence.to_owned(),
             roles,

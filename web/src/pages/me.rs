@@ -12,6 +12,8 @@ use crate::{
 /// What somebody sees of oneself, beside the profile.
 #[derive(Clone, Debug, Default)]
 pub struct Me {
+    /// Whether there is a picture.
+    pub picture: bool,
     /// The phone number.
     pub phone: Option<String>,
     /// `online`, `away` or `offline`.
@@ -55,7 +57,7 @@ pub fn me(view: &View, me: &Me) -> String {
     let content = html! {
         (needs_script(view))
         (presence(view, me))
-        (picture(view, person))
+        (picture(view, person, me.picture))
         (profile(view, person, me))
         (email(view, person, me))
         (password(view, me))
@@ -87,14 +89,14 @@ fn presence(view: &View, me: &Me) -> Markup {
     part("presence", &view.say("presence"), &content)
 }
 
-fn picture(view: &View, person: &Person) -> Markup {
+fn picture(view: &View, person: &Person, sent: bool) -> Markup {
     let content = html! {
         form.pictured #picture {
             (parts::face(&person.id, "large"))
             div {
                 label for="picture-file" class="button secondary" { (view.say("picture-choose")) }
                 input.unseen #picture-file type="file" accept="image/jpeg,image/png,image/webp";
-                " " button.quiet type="submit" { (view.say("picture-remove")) }
+                @if sent { " " button.quiet type="submit" { (view.say("picture-remove")) } }
                 p.hint { (view.say("picture-hint")) }
                 p.fault role="alert" {}
             }
@@ -235,7 +237,7 @@ fn sessions(view: &View, me: &Me) -> Markup {
             @for session in &me.sessions {
                 li {
                     div {
-                        b { (device(session.user_agent.as_deref().unwrap_or("?"))) }
+                        b { (session.user_agent.as_deref().map_or_else(|| view.say("device-unknown"), device)) }
                         @if session.current { " " span.badge { (view.say("this-session")) } }
                         p.hint {
                             (view.say_of("method", &session.method))

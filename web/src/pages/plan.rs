@@ -63,7 +63,7 @@ fn seats(view: &View, limit: Option<u32>, taken: usize) -> Markup {
 fn agreed(view: &View, plan: &Plan) -> Markup {
     html! {
         dl.facts {
-            dt { (view.say("name")) } dd { (plan.name) }
+            dt { (view.say("plan")) } dd { (plan.name) }
             @if let Some((amount, currency)) = &plan.price {
                 dt { (view.say("price")) }
                 dd { data.money value=(amount) data-currency=(currency) { (amount) " " (currency) } " "

@@ -210,7 +210,7 @@ fn oneself(document: &mut Document) {
         // Generators of clients that know no pictures take the first for what it is: bytes.
         .answer_as(200, "The picture.", picture, &["ETag"])
         .answer_as(304, "It is the one that is known.", json!({}), &["ETag"])
-        .problems("Unknown", Code::of(&[problems::PARAMETERS]))
+        .problems("Unknown", [Code::of(&[problems::PARAMETERS]), Code::refusals::<User>()].concat())
         .at(document, "get", "/v1/users/{id}/picture");
     let schema = document.schemas.of::<me::RequestEmail>("");
     let description = "Asks for another address, which becomes one's own when a link is followed that is sent there. The event \

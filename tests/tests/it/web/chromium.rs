@@ -20,10 +20,19 @@ use tokio::{
 /// How long something may take to appear.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The driver of Chromium, which ends with the test.
+/// The driver of Chromium, which ends with the test, and every browser with it.
 pub(super) struct Chromium {
     address: String,
-    _process: Child,
+    process: Child,
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // A driver that is killed leaves its browsers behind: they are of one group.
+        let group = self.process.id().map(|id| format!("-{id}"));
+        let ended = std::process::Command::new("kill").args(["-KILL", "--"]).args(group).status();
+        drop(ended);
+    }
 }
 
 /// How large a window is.
@@ -64,6 +73,7 @@ impl Chromium {
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .expect("chromedriver runs: deploy/install-prerequisites.sh tests installs it");
@@ -75,7 +85,7 @@ impl Chromium {
             }
         };
         tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-        Chromium { address: format!("http://127.0.0.1:{port}"), _process: process }
+        Chromium { address: format!("http://127.0.0.1:{port}"), process }
     }
 
     pub(super) async fn window(&self, server: &Server, size: Size) -> Window {
