@@ -80,9 +80,9 @@ impl Connected {
     /// When the database does not answer.
     pub async fn pool(&self, connections: u32) -> Result<PgPool, StartError> {
         let options = self.options.clone().application_name("deskfold");
-        // Compiling a page's query takes longer than running it.
+        // Compiling a page's query, or trying its joins in every order, takes longer than running it as it is written.
         let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("set jit = off").await.map(drop) })
+            Box::pin(async move { connection.execute("set jit = off; set join_collapse_limit = 1").await.map(drop) })
         });
         // Of one just used nothing has to be asked: that would be a round trip before each query.
         let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {

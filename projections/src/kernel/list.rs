@@ -719,7 +719,13 @@ fn page(
     let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
     sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
-    let branches = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
+    let beyond = after.map(|keys| branches(steps, keys)).unwrap_or_default();
+    // Few records are looked for one by one: once for all ranges, not once for each.
+    let branches: Vec<Vec<_>> = match seen {
+        Seen::Few(_) => vec![beyond],
+        _ if beyond.is_empty() => vec![beyond],
+        _ => beyond.into_iter().map(|range| vec![range]).collect(),
+    };
     // The condition is the same in every branch, and so are its placeholders.
     let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(list) };
     condition(list, &mut shared, filter, seen, steps);
@@ -730,12 +736,16 @@ fn page(
     let several = branches.len() > 1;
     for (index, branch) in branches.into_iter().enumerate() {
         sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
-        for part in branch {
-            sql.push(" and ").push(part.column).push(part.op);
-            if let Some(value) = part.value {
-                sql.bind(value.clone());
+        for (index, range) in branch.iter().enumerate() {
+            sql.push(if index == 0 { " and (" } else { " or " });
+            for (index, part) in range.iter().enumerate() {
+                sql.push(if index == 0 { "" } else { " and " }).push(part.column).push(part.op);
+                if let Some(value) = part.value {
+                    sql.bind(value.clone());
+                }
             }
         }
+        sql.push(if branch.is_empty() { "" } else { ")" });
         sql.push(" order by ");
         for (index, step) in steps.iter().enumerate() {
             sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
