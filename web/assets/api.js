@@ -18,6 +18,14 @@ export class Refused extends Error {
 const POSITION = "deskfold-position";
 
 /**
+ * Sees to it that nothing is answered that is older than this position.
+ * @param {string | undefined} position
+ */
+export function reach(position) {
+  if (Number(position) > Number(sessionStorage.getItem(POSITION))) sessionStorage.setItem(POSITION, String(position));
+}
+
+/**
  * Asks the API; what it answers, or null where it says nothing. A file goes as it is, everything else as JSON.
  * @param {string} method
  * @param {string} path
@@ -58,8 +66,7 @@ export async function ask(method, path, body) {
     }
     throw new Refused(said ?? { code: "unreachable", detail: response.statusText, status: response.status });
   }
-  const reached = response.headers.get(POSITION);
-  if (reached && method !== "GET") sessionStorage.setItem(POSITION, reached);
+  if (method !== "GET") reach(response.headers.get(POSITION) ?? undefined);
   return said;
 }
 

@@ -83,14 +83,15 @@ export function template(id) {
  * Shows these in place of what an element held; says so where there is none.
  * @param {HTMLElement} place
  * @param {DocumentFragment[]} parts
+ * @param {string} [none] how that is said
  */
-export function replace(place, parts) {
+export function replace(place, parts, none = "empty") {
   place.replaceChildren(...parts);
   place.removeAttribute("aria-busy");
   if (parts.length) return;
-  const empty = document.createElement(place.matches("ul") ? "li" : "p");
+  const empty = document.createElement(place.matches("ul, ol") ? "li" : "p");
   empty.className = "hint";
-  empty.textContent = text("text-empty") ?? "";
+  empty.textContent = text(`text-${none}`) ?? "";
   place.append(empty);
 }
 

@@ -39,7 +39,7 @@ export function times(root) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     time.title = moment.format(at);
-    time.textContent = since(at);
+    time.textContent = "exact" in time.dataset ? time.title : since(at);
   }
 }
 

@@ -60,6 +60,37 @@ pub struct Person {
     pub time_zone: Option<String>,
     /// Everything that the person may, such as `user.invite`.
     pub permissions: BTreeSet<String>,
+    /// The collections of records that the person may read, those of one context beside each other.
+    pub collections: Vec<&'static Collection>,
+}
+
+/// All records of a kind, and what their list tells of each.
+#[derive(Clone, Debug, Default)]
+pub struct Collection {
+    /// Its name in paths, such as `tickets`.
+    pub path: &'static str,
+    /// The kind of its records, such as `ticket`.
+    pub kind: &'static str,
+    /// The context that the kind belongs to, such as `desk`.
+    pub context: &'static str,
+    /// The field that says what a record is called; `None` where they have no name.
+    pub title: Option<&'static str>,
+    /// The fields that tell one from another besides, the best first.
+    pub told: Vec<&'static str>,
+    /// The fields in which one searches.
+    pub searched: Vec<&'static str>,
+    /// The fields that say how far a record has come.
+    pub states: Vec<&'static str>,
+    /// The fields that say whose a record is.
+    pub holders: Vec<&'static str>,
+    /// The field that says when it last changed.
+    pub changed: &'static str,
+    /// The fields that refer to other records, with their kind, or with `@` and the field that says it.
+    pub references: Vec<(&'static str, String)>,
+    /// The commands that there are for a record.
+    pub commands: Vec<&'static str>,
+    /// Whether a record can be shared.
+    pub shares: bool,
 }
 
 impl Person {
@@ -122,6 +153,8 @@ fn places(view: &View) -> Vec<Place> {
             places.push(Place { path, name, lead });
         }
     };
+    let reads = view.person.as_ref().is_some_and(|person| !person.collections.is_empty());
+    add("/records", reads, view.say("records-title"), view.say("records-lead"));
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
     add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
     add("/settings", view.may("tenant.read"), view.say("settings-title"), view.say("settings-lead"));
@@ -144,8 +177,17 @@ pub(crate) fn ways(view: &View) -> Markup {
 
 /// A page of somebody who is signed in. `scripts` beside those that every page has.
 pub(crate) fn inside(view: &View, title: &str, scripts: &[&str], content: &Markup) -> String {
+    below(view, &[], title, scripts, content)
+}
+
+/// The same of a page that stands below others, which have paths and names.
+pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts: &[&str], content: &Markup) -> String {
     let here = view.path.split(['?', '#']).next().unwrap_or_default();
-    let current = |path: &str| (path == here).then_some("page");
+    let current = |path: &str| match here.strip_prefix(path) {
+        Some("") => Some("page"),
+        Some(rest) if path != "/" && rest.starts_with('/') => Some("true"),
+        _ => None,
+    };
     let header = html! {
         header.bar {
             a.brand href="/" aria-current=[current("/")] { (mark()) span { "Deskfold" } }
@@ -166,7 +208,15 @@ pub(crate) fn inside(view: &View, title: &str, scripts: &[&str], content: &Marku
         }
     };
     let body = html! {
-        main #content tabindex="-1" { h1 { (title) } (content) }
+        main #content tabindex="-1" {
+            @if !above.is_empty() {
+                nav.trail aria-label=(view.say("trail")) {
+                    ol { @for (path, name) in above { li { a href=(path) { (name) } } } }
+                }
+            }
+            h1 { (title) }
+            (content)
+        }
     };
     document(view, title, "inside", scripts, &html! { (header) (body) })
 }

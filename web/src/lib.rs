@@ -12,7 +12,7 @@ pub mod pages;
 
 pub use self::{
     assets::{Asset, asset},
-    frame::{Person, Theme, View},
+    frame::{Collection, Person, Theme, View},
     texts::Language,
 };
 

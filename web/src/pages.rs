@@ -4,6 +4,7 @@ mod link;
 mod me;
 mod people;
 mod plan;
+mod records;
 mod roles;
 mod settings;
 mod sign_in;
@@ -14,6 +15,7 @@ pub use self::{
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
     plan::{Plan, plan},
+    records::{list, record, records},
     roles::roles,
     settings::settings,
     sign_in::{Tenant, Ways, code, forgotten, missing, sent, sign_in, step_over, tenants},
@@ -22,11 +24,29 @@ pub use self::{
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
-    use crate::{Language, Person, Theme, View, asset};
+    use crate::{Collection, Language, Person, Theme, View, asset};
 
     /// What somebody may type who wants to do harm.
     const TYPED: &str = "<script>alert('x')</script>\"&";
+
+    /// One that has everything that a collection may have.
+    static DEALS: LazyLock<Collection> = LazyLock::new(|| Collection {
+        path: "deals",
+        kind: "deal",
+        context: "crm",
+        title: Some("name"),
+        told: vec!["description"],
+        searched: vec!["name"],
+        states: vec!["stage"],
+        holders: vec!["owner_id"],
+        changed: "updated_at",
+        references: vec![("contact_id", "contact".into())],
+        commands: vec!["edit"],
+        shares: true,
+    });
 
     fn view(language: Language) -> View {
         let every = ["user.read", "user.invite", "user.grant_role", "user.revoke_role", "user.issue_link", "role.read"];
@@ -42,6 +62,7 @@ mod tests {
             locale: Some(TYPED.into()),
             time_zone: Some(TYPED.into()),
             permissions: permissions.into_iter().map(ToOwned::to_owned).collect(),
+            collections: vec![&DEALS],
         };
         View { language, theme: Theme::Dark, path: format!("/me?{TYPED}"), person: Some(person) }
     }
@@ -105,6 +126,10 @@ mod tests {
             ("settings", settings(&view)),
             ("plan", plan(&view, Some(&agreed), 25)),
             ("no_plan", plan(&view, None, 3)),
+            ("records", records(&view)),
+            ("list", list(&view, &DEALS, 7)),
+            ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
+            ("record", record(&view, &DEALS, TYPED, 7)),
         ]
     }
 
@@ -161,11 +186,13 @@ mod tests {
     #[test]
     fn nobody_is_offered_what_he_may_not_do() {
         let mut view = view(Language::English);
-        view.person.as_mut().unwrap().permissions.clear();
-        let pages = [start(&view), people(&view), roles(&view), settings(&view), plan(&view, None, 1)].concat();
-        for offered in
-            ["/people\"", "/roles\"", "/settings\"", "/plan\"", "/v1/users\"", "/grant_role", "/change_permissions"]
-        {
+        let person = view.person.as_mut().unwrap();
+        person.permissions.clear();
+        person.collections.clear();
+        let pages =
+            [start(&view), people(&view), roles(&view), settings(&view), records(&view), plan(&view, None, 1)].concat();
+        let ways = ["/people\"", "/roles\"", "/settings\"", "/plan\"", "/records\"", "/records/"];
+        for offered in ways.into_iter().chain(["/v1/users\"", "/grant_role", "/change_permissions"]) {
             assert!(!pages.contains(offered), "{offered}");
         }
         assert!(pages.contains("href=\"/docs\"") && pages.contains("href=\"/me\""));

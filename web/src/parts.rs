@@ -12,6 +12,11 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("status", STATUSES),
     ("kind", KINDS),
     ("period", PERIODS),
+    ("context", &["desk", "chat", "crm", "sales", "work", "org", "data"]),
+    ("level", LEVELS),
+    ("by", &["role", "open", "share", "team", "colleague", "about"]),
+    ("holds", &["owner", "assignee", "requester", "creator", "oneself"]),
+    ("actor", &["user", "customer", "visitor", "rule", "integration", "system"]),
     ("problem", PROBLEMS),
     ("setting", SETTINGS),
     ("about", SETTINGS),
@@ -21,6 +26,8 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
 
 /// Whether somebody is there.
 pub(crate) const PRESENCES: &[&str] = &["online", "away", "offline"];
+/// How far a record is shared.
+pub(crate) const LEVELS: &[&str] = &["read", "write"];
 /// Where a colleague stands.
 pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
 /// How often a plan is paid.
@@ -90,7 +97,8 @@ const SETTINGS: &[&str] =
 const FEATURES: &[&str] =
     &["tickets", "products", "chats", "orders", "leads", "properties", "deals", "calls", "tasks", "rules", "imports"];
 /// What scripts say.
-const SPOKEN: &[&str] = &["saved", "copied", "empty", "everything", "all", "team", "own", "nothing"];
+const SPOKEN: &[&str] =
+    &["saved", "copied", "empty", "unfound", "everything", "all", "team", "own", "nothing", "yes", "no", "for", "but"];
 
 /// The texts that scripts look up, kept in the page: a script has none of its own.
 pub(crate) fn spoken(view: &View) -> Markup {

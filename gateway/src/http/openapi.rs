@@ -19,7 +19,7 @@ mod schemas;
 mod service;
 mod shared;
 mod sign_in;
-mod tags;
+pub(in crate::http) mod tags;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The pages that people see: who looks is found out here, what they look like is `web`'s.
 
+mod records;
+
 use axum::{
     Router,
     body::Bytes,
@@ -57,7 +59,7 @@ pub(super) fn routes() -> Routes {
         .get("/roles", async |Insider { view, .. }: Insider| page(pages::roles(&view)))
         .get("/settings", async |Insider { view, .. }: Insider| page(pages::settings(&view)))
         .get("/plan", plan);
-    inside.merge(outside.open())
+    inside.merge(records::routes()).merge(outside.open())
 }
 
 /// What pages load.
@@ -115,8 +117,12 @@ fn view_of(headers: &HeaderMap, browser: &Browser, path: String, person: Option<
 
 /// What is shown to a browser where there is nothing.
 pub(super) fn missing(headers: &HeaderMap, browser: &Browser) -> Response {
-    let view = view_of(headers, browser, "/".to_owned(), None);
-    let mut response = page(pages::missing(&view));
+    nothing(&view_of(headers, browser, "/".to_owned(), None))
+}
+
+/// The same for whoever is known.
+fn nothing(view: &View) -> Response {
+    let mut response = page(pages::missing(view));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }
@@ -183,6 +189,7 @@ impl App {
             locale: profile.locale,
             time_zone: profile.time_zone,
             permissions: permitted.cloned().collect(),
+            collections: records::collections(caller).collect(),
         })
     }
 }
@@ -321,9 +328,7 @@ async fn me(State(app): State<App>, Insider { view, caller }: Insider) -> Result
 
 async fn plan(State(app): State<App>, Insider { view, caller }: Insider) -> Result<Response, Problem> {
     if !caller.may("tenant.read") {
-        let mut response = page(pages::missing(&view));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+        return Ok(nothing(&view));
     }
     let Shown { plan, seats_taken } = app.plan(caller.tenant).await?;
     let shown = plan.map(|plan| {

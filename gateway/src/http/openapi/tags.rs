@@ -20,6 +20,13 @@ const CONTEXTS: &[(&str, &str)] = &[
 /// The context of what belongs to no kind of record.
 const PLATFORM: &str = "platform";
 
+/// The context of a kind, and its place among them.
+pub(in crate::http) fn context_of<A: Aggregate>() -> (usize, &'static str) {
+    let own = context(any::type_name::<A>());
+    let place = CONTEXTS.iter().position(|(context, _)| *context == own);
+    (place.unwrap_or(CONTEXTS.len()), own)
+}
+
 /// Tags as they are put together.
 #[derive(Default)]
 pub(super) struct Tags {

@@ -1,0 +1,106 @@
+// The list of a collection: searched, in an order, page by page, and looked at again by whoever comes back to it.
+
+import { ask, reach, show } from "./api.js";
+import { fill, replace, template } from "./fill.js";
+import { times } from "./times.js";
+import { called, listed, label, whose } from "./values.js";
+
+const place = /** @type {HTMLElement} */ (document.getElementById("records"));
+const search = /** @type {HTMLFormElement} */ (document.getElementById("search"));
+const more = /** @type {HTMLButtonElement} */ (document.getElementById("more"));
+const { path, me, position, searched, states, holders, changed } = place.dataset;
+
+/** @type {any[]} */
+let records = [];
+/** @type {string | null} */
+let next = null;
+/** How often was asked: an answer that comes late is of no use. */
+let turn = 0;
+
+/** What is asked for, as it stands in the address. */
+function asked() {
+  const given = new URLSearchParams();
+  for (const [name, value] of new FormData(search)) if (String(value).trim()) given.set(name, String(value).trim());
+  return given;
+}
+
+/** @param {URLSearchParams} given */
+function query(given) {
+  const asks = new URLSearchParams({ limit: "50" });
+  /** @type {(fields: string[], op: string, value: unknown) => object} */
+  const any = (fields, op, value) => ({ any: fields.map((field) => ({ field, op, value })) });
+  const parts = [];
+  if (given.get("name")) parts.push(any(listed(searched), "contains", given.get("name")));
+  if (given.get("mine")) parts.push(any(listed(holders), "eq", me));
+  if (parts.length) asks.set("filter", JSON.stringify({ all: parts }));
+  const sort = given.get("sort");
+  if (sort) asks.set("sort", sort);
+  return asks;
+}
+
+/** @param {any} record */
+function row(record) {
+  const { name, about } = called(record, place.dataset);
+  const shown = listed(states).map((state) => record[state]).filter(Boolean);
+  const badges = [...new Set(shown)].map((state) => ({ state: label(state) }));
+  return fill(template("row"), { id: record.id, called: name, about, states: badges, whose: whose(record), changed: record[changed ?? ""] });
+}
+
+function filled() {
+  const given = asked();
+  replace(place, records.map(row), given.has("name") || given.has("mine") ? "unfound" : "empty");
+  times(place);
+  more.hidden = !next;
+}
+
+/** @param {string} address */
+async function read(address) {
+  const own = ++turn;
+  const page = await ask("GET", address);
+  if (own !== turn) return null;
+  next = page.next;
+  return page.data;
+}
+
+async function found() {
+  const given = asked();
+  history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
+  const data = await read(`/v1/${path}?${query(given)}`);
+  if (!data) return;
+  records = data;
+  filled();
+}
+
+const again = () => found().catch(show);
+
+/** @type {number | undefined} */
+let typing;
+search.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(again, 200);
+});
+search.addEventListener("submit", (event) => event.preventDefault());
+
+more.addEventListener("click", async () => {
+  try {
+    const data = next && (await read(next));
+    if (!data) return;
+    records.push(...data);
+    filled();
+  } catch (error) {
+    show(error);
+  }
+});
+
+// Whoever has read on stays where he is.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && records.length <= 50) again();
+});
+
+reach(position);
+for (const [name, value] of new URLSearchParams(location.search)) {
+  const control = search.elements.namedItem(name);
+  if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === "true";
+  else if (control instanceof HTMLInputElement || control instanceof HTMLSelectElement) control.value = value;
+}
+again();
