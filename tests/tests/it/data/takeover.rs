@@ -8,10 +8,13 @@ use std::{
 };
 
 use deskfold_tests::{Client, Database, Server, restored, root};
-use domain::{Aggregate, catalogue, org::field::Field};
+use domain::{
+    Aggregate, catalogue,
+    org::{field::Field, plan::Plan},
+};
 use eventstore::Log;
 use projections::{List, ReadModels, lists};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, query_as, query_scalar};
 
@@ -19,7 +22,7 @@ use crate::{
     crm::feed_worlds,
     ground::program::{Running, home, output},
     kernel::past,
-    org::auth::user_with,
+    org::{auth::user_with, browser::person, pictures::PIXEL},
     world::{contact, each, euros, field as custom_field, pages, party},
 };
 
@@ -427,6 +430,7 @@ async fn make_a_desk() {
     let client = &server.admin;
     past::films(&server).await;
     more_to_come_over(client).await;
+    somebody_comes_and_goes(&server).await;
     let (colleague, agent) = user_with(&server, "colleague@example.com", &["*"]).await;
     feed_worlds::play(&server, (&colleague, &agent), 7, 500, 3).await;
     server.settle().await;
@@ -436,6 +440,18 @@ async fn make_a_desk() {
     let dump = root().join(format!("tests/data/desks/{day}-at-{head}.sql.gz"));
     server.database.dump(&dump).await;
     eprintln!("{}", dump.display());
+}
+
+/// A plan with its seats, somebody who signs in, sends a picture, has a record to herself, and leaves.
+async fn somebody_comes_and_goes(server: &Server) {
+    let client = &server.admin;
+    client.put("/v1/plan", json!({ "plan": Plan::example() })).await.expect(StatusCode::OK);
+    let (guest, browser) = person(server, "guest@example.com", &["property.*:own", "contact.*:team"]).await;
+    let picture = browser.client.request(Method::PUT, "/v1/me/picture").header("sec-fetch-site", "same-origin");
+    assert_eq!(browser.send(picture.body(PIXEL)).await.status, StatusCode::NO_CONTENT);
+    let flat = json!({ "name": "Flat in Via Garibaldi", "kind": "apartment" });
+    browser.post("/v1/properties", flat).await.expect(StatusCode::CREATED);
+    client.run(&format!("/v1/users/{guest}/deactivate"), json!({ "reason": "Left" })).await;
 }
 
 /// What neither films nor random worlds have: settings, options, sales, merges of what has tags, and much merged twice.
