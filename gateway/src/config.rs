@@ -475,6 +475,21 @@ pub enum Admin {
         #[arg(long)]
         tenant: Option<String>,
     },
+    /// Print a link at which a user sets a password and is signed in; good once, for a day. It replaces any earlier one.
+    Link {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// E-mail address of the user.
+        #[arg(long)]
+        user: String,
+        /// Where people reach the server.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        url: String,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
 }
 
 /// What can be done with tenants.

@@ -18,7 +18,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 pub(crate) use self::{
     browser::{Browser, Cookie},
     flow::{Outcome, STEP_SECONDS},
-    link::Handed,
+    link::{Handed, to_set_a_password},
 };
 use self::{password::Passwords, seal::Seal};
 use crate::config::Serve;

@@ -1,7 +1,7 @@
 //! `deskfold key`, `deskfold admin` and `deskfold tenant`: straight on the database, so that an operator who lost every key
 //! gets in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use commands::{Commands, Envelope, Refused};
 use domain::{
@@ -20,7 +20,11 @@ use crate::{
     bootstrap::{FirstAdmin, create_tenant, issue_key, restore_admin},
     config::{Admin, Database, Key, Tenant},
     database::Connected,
+    sign_in::to_set_a_password,
 };
+
+/// How long a link is good.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) async fn run(key: Key) -> Result<(), Failure> {
     match key {
@@ -41,12 +45,21 @@ pub(super) async fn run(key: Key) -> Result<(), Failure> {
 }
 
 pub(super) async fn admin(admin: Admin) -> Result<(), Failure> {
-    let Admin::Restore { database, user, tenant } = admin;
-    let bench = Bench::open(&database).await?;
-    let restored = bench.restore(&user, tenant.as_deref()).await;
-    bench.close().await;
-    let restored = restored?;
-    print(&format!("tenant {}\nadmin  {}\nkey    {}", restored.tenant, restored.user, restored.key))
+    match admin {
+        Admin::Restore { database, user, tenant } => {
+            let bench = Bench::open(&database).await?;
+            let restored = bench.restore(&user, tenant.as_deref()).await;
+            bench.close().await;
+            let restored = restored?;
+            print(&format!("tenant {}\nadmin  {}\nkey    {}", restored.tenant, restored.user, restored.key))
+        }
+        Admin::Link { database, user, url, tenant } => {
+            let bench = Bench::open(&database).await?;
+            let link = bench.link(&user, &url, tenant.as_deref()).await;
+            bench.close().await;
+            print(&link?)
+        }
+    }
 }
 
 pub(super) async fn tenant(tenant: Tenant) -> Result<(), Failure> {
@@ -101,6 +114,25 @@ impl Bench {
         }
     }
 
+    /// The user with this address.
+    async fn user(&self, tenant: Id, email: &str) -> Result<Id, Failure> {
+        let email = email.to_lowercase();
+        let missing = || {
+            format!(
+                "no user has the address {email}; `deskfold admin restore --user {email}` makes one an administrator"
+            )
+        };
+        Ok(self.claimed(tenant, "user.email", &email).await?.ok_or_else(missing)?)
+    }
+
+    async fn link(&self, user: &str, url: &str, tenant: Option<&str>) -> Result<String, Failure> {
+        let tenant = self.tenant(tenant).await?;
+        let (user, now) = (self.user(tenant, user).await?, Time::now());
+        let envelope = Envelope::new(tenant, user, SYSTEM, Via::Api, now);
+        let made = to_set_a_password(&self.commands, self.log.pool(), &envelope, now + A_DAY, url).await;
+        Ok(made.map_err(|problem| problem.told().1)?)
+    }
+
     async fn claimed(&self, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, Failure> {
         let owner = self.log.claim_owner(&tenant.to_string(), scope, key).await?;
         Ok(owner.and_then(|owner| owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok())))
@@ -116,9 +148,7 @@ impl Bench {
     ) -> Result<String, Failure> {
         let tenant = self.tenant(tenant).await?;
         let email = user.to_lowercase();
-        let restore = format!("`deskfold admin restore --user {email}` makes one an administrator");
-        let missing = || format!("no user has the address {email}; {restore}");
-        let user = self.claimed(tenant, "user.email", &email).await?.ok_or_else(missing)?;
+        let user = self.user(tenant, user).await?;
         let role = match role {
             Some(role) => Some(
                 self.claimed(tenant, "role.name", &role.trim().to_lowercase())
@@ -128,13 +158,14 @@ impl Bench {
             None => None,
         };
         let now = Time::now();
-        let expires_at = days.map(|days| now + std::time::Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+        let expires_at = days.map(|days| now + Duration::from_secs(u64::from(days) * 24 * 60 * 60));
         let id = Id::derived(u64::try_from(now.as_millisecond())?, &[&uuid::Uuid::now_v7().to_string()]);
         let envelope = Envelope::new(tenant, id, SYSTEM, Via::Api, now);
         match issue_key(&self.commands, &envelope, name, user, role, expires_at).await {
             Ok((secret, _)) => Ok(secret),
             Err(Refused::Rejected(refusal)) if refusal.code == "api_key_user_unfit" => {
-                Err(format!("{email} is deactivated; {restore} again").into())
+                let restore = format!("`deskfold admin restore --user {email}` makes one an administrator again");
+                Err(format!("{email} is deactivated; {restore}").into())
             }
             Err(refused) => Err(refused.into()),
         }

@@ -54,7 +54,7 @@ async fn serve(
     connected.tell(app.log.presence());
     if let Some(first) = &first {
         let file = write_key(&config.database.data_dir, &first.key)?;
-        welcome(first, &file)?;
+        welcome(first, &file, config)?;
     }
     if let Some(health) = health {
         // Nobody waits for these answers to be finished.
@@ -102,13 +102,18 @@ fn write_key(data_dir: &Path, key: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn welcome(first: &FirstAdmin, file: &Path) -> Result<(), Failure> {
+fn welcome(first: &FirstAdmin, file: &Path, config: &Serve) -> Result<(), Failure> {
     print("")?;
     print("  Welcome to Deskfold. Your admin's API key, shown this once:")?;
     print("")?;
     print(&format!("      {}", first.key))?;
     print("")?;
-    print(&format!("  It is also in {}, readable only by you.", file.display()))?;
+    print(&format!(
+        "  It is also in {}, readable only by you. Keys are for programs; to sign in with a",
+        file.display()
+    ))?;
+    let address = &config.admin_email;
+    print(&format!("  browser, set a password at the link that `deskfold admin link --user {address}` prints."))?;
     print("")
 }
 

@@ -1,5 +1,6 @@
 //! Links that are handed to people: to set a password, to confirm an address.
 
+use commands::{Commands, Envelope};
 use domain::{
     Id, Time,
     org::{
@@ -8,8 +9,12 @@ use domain::{
     },
 };
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 
-use super::{Browser, Outcome, tokens::Purpose};
+use super::{
+    Browser, Outcome,
+    tokens::{self, Purpose},
+};
 use crate::{app::App, problem::Problem};
 
 /// A link that was handed out.
@@ -30,6 +35,22 @@ pub(crate) struct Seen {
 
 /// What stands before the secret in an address.
 const PATH: &str = "/link/";
+
+/// A link at `home` that sets the password of a user, for whoever is at the machine.
+pub(crate) async fn to_set_a_password(
+    commands: &Commands,
+    pool: &PgPool,
+    envelope: &Envelope,
+    expires_at: Time,
+    home: &str,
+) -> Result<String, Problem> {
+    let purpose = LinkPurpose::Password;
+    let link = Id::derived(envelope.now.as_millisecond().unsigned_abs(), &[&envelope.command_id.to_string()]);
+    commands.dispatch::<User>(envelope, Command::IssueLink { purpose, link, expires_at }).await?;
+    let handed = Handed { tenant: envelope.tenant, user: envelope.id, link, purpose };
+    let token = tokens::make(pool, Purpose::Link, &handed, expires_at).await?;
+    Ok(format!("{}{PATH}{token}", home.trim_end_matches('/')))
+}
 
 /// What is written in a link, or the whole of it, as people paste it.
 fn secret(link: &str) -> &str {

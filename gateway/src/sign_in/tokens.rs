@@ -3,7 +3,7 @@
 use domain::Time;
 use jiff_sqlx::ToSqlx;
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::types::Json;
+use sqlx::{PgPool, types::Json};
 
 use crate::{
     app::App,
@@ -32,6 +32,25 @@ impl Purpose {
     }
 }
 
+/// A new secret that stands for `data`.
+pub(super) async fn make(
+    pool: &PgPool,
+    purpose: Purpose,
+    data: &impl Serialize,
+    expires_at: Time,
+) -> Result<String, Problem> {
+    let token = random().map_err(|error| Problem::broken(&error))?;
+    let data = serde_json::to_value(data).map_err(|error| Problem::broken(&error))?;
+    sqlx::query("insert into auth_token (digest, purpose, data, expires_at) values ($1, $2, $3, $4)")
+        .bind(digest(&token))
+        .bind(purpose.name())
+        .bind(Json(data))
+        .bind(expires_at.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(token)
+}
+
 impl App {
     /// A new secret that stands for `data`.
     pub(super) async fn make_token(
@@ -40,16 +59,7 @@ impl App {
         data: &impl Serialize,
         expires_at: Time,
     ) -> Result<String, Problem> {
-        let token = random().map_err(|error| Problem::broken(&error))?;
-        let data = serde_json::to_value(data).map_err(|error| Problem::broken(&error))?;
-        sqlx::query("insert into auth_token (digest, purpose, data, expires_at) values ($1, $2, $3, $4)")
-            .bind(digest(&token))
-            .bind(purpose.name())
-            .bind(Json(data))
-            .bind(expires_at.to_sqlx())
-            .execute(&self.pool)
-            .await?;
-        Ok(token)
+        make(&self.pool, purpose, data, expires_at).await
     }
 
     /// What a secret stands for, if it is still good.

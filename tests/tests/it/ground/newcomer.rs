@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ground::program::{Running, failure, home, keys, output},
+    org::browser::{Browser, PASSWORD},
     world::{texts, ticket},
 };
 
@@ -121,8 +122,17 @@ async fn an_operator_works_beside_the_running_server() {
         assert!(revoked.elapsed() < Duration::from_secs(5), "a revoked key still opens");
     }
     shop.get("/v1/me").await.problem(401, "key_invalid");
-    let said = failure(&["key", "issue", "--data-dir", data, "--user", "nobody@example.com"]).await;
-    assert!(said.contains("nobody@example.com"), "{said}");
+    for command in [["key", "issue"], ["admin", "link"]] {
+        let said = failure(&[&command[..], &["--data-dir", data, "--user", "nobody@example.com"]].concat()).await;
+        assert!(said.contains("nobody@example.com"), "{said}");
+    }
+
+    // A way in for people: whoever is at the machine makes it.
+    let link = output(&["admin", "link", "--data-dir", data, "--user", "Ada@example.com", "--url", &admin.base]).await;
+    let browser = Browser::at(&admin);
+    let followed = browser.post("/v1/links/follow", json!({ "link": link.trim(), "password": PASSWORD })).await;
+    assert_eq!(followed.expect(StatusCode::OK)["state"], "signed_in");
+    assert_eq!(browser.read("/v1/me").await["email"], "ada@example.com");
 
     // The log, as lines of JSON.
     let lines = async |arguments: &[&str]| -> Vec<Value> {
