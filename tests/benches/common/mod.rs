@@ -61,7 +61,8 @@ pub async fn database(cluster: &Embedded, name: &str) -> PgPool {
     let mut maintenance = PgConnection::connect_with(&cluster.connect_options_for("postgres")).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut maintenance).await.unwrap();
     maintenance.close().await.unwrap();
-    let options = cluster.connect_options_for(name);
+    // As the server's connections are.
+    let options = cluster.connect_options_for(name).options([("jit", "off"), ("join_collapse_limit", "1")]);
     let pool = PgPoolOptions::new().max_connections(16).connect_with(options).await.unwrap();
     eventstore::MIGRATOR.run(&pool).await.unwrap();
     pool
