@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{Handle, Subscription, SubscriptionOptions};
+use eventstore::{Handle, Handler, Log, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -17,9 +17,16 @@ use crate::{
 /// shared out among all.
 pub struct Reactors {
     shared: Arc<Shared>,
-    rules: Mutex<Option<Handle>>,
-    position: watch::Receiver<i64>,
+    reactors: Mutex<Vec<Handle>>,
+    /// How far each of them is.
+    positions: Vec<watch::Receiver<i64>>,
     timers: Timers,
+}
+
+/// Starts one, from the first event on: it answers events as of then, and every answer exists once.
+fn spawn(log: &Log, reactor: impl Handler) -> Handle {
+    let options = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
+    Subscription::spawn(log, reactor, options, log.metrics().clone())
 }
 
 impl Reactors {
@@ -27,13 +34,12 @@ impl Reactors {
     pub fn start(commands: &Commands, clock: Clock, reach: Reach, metrics: ReactMetrics) -> Reactors {
         let log = commands.log();
         let shared = Arc::new(Shared { clock, reach, metrics, nudge: Notify::new() });
-        // From the first event on: rules answer events as of then, and every answer exists once.
-        let options = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
-        let rules = Rules::new(commands.clone(), Arc::clone(&shared));
-        let rules = Subscription::spawn(log, rules, options, log.metrics().clone());
-        let position = rules.position();
-        let timers = Timers::start(commands.clone(), Arc::clone(&shared), position.clone());
-        Reactors { shared, rules: Mutex::new(Some(rules)), position, timers }
+        let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
+        let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
+        // A further reactor is a further line here.
+        let reactors = vec![rules];
+        let positions = reactors.iter().map(Handle::position).collect();
+        Reactors { shared, reactors: Mutex::new(reactors), positions, timers }
     }
 
     /// The clock was moved: what is due now is fired now.
@@ -48,16 +54,18 @@ impl Reactors {
     /// When they have stopped.
     pub async fn settle(&self, position: i64) -> Result<(), eventstore::Error> {
         let stopped = || eventstore::Error::Invalid("the reactors have stopped".into());
-        self.position.clone().wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
+        for reached in &self.positions {
+            reached.clone().wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
+        }
         self.timers.settle().await.ok_or_else(stopped)
     }
 
     /// Finishes what is under way and gives up the leases.
     pub async fn stop(&self) {
         self.timers.stop().await;
-        let rules = self.rules.lock().take();
-        if let Some(rules) = rules {
-            rules.stop().await;
+        let reactors = std::mem::take(&mut *self.reactors.lock());
+        for reactor in reactors {
+            reactor.stop().await;
         }
     }
 }
