@@ -264,7 +264,7 @@ async fn a_database_that_hangs_is_noticed_in_time_and_goes_on_where_it_was() {
     assert_eq!((&ready["ready"], &ready["database"]), (&json!(false), &json!(false)));
     for mark in ["hanging", "hanging"] {
         let (answers, took) = at_once(&client, 16, mark).await;
-        assert!(took < 2 * SECOND, "{took:?}");
+        assert!(took < 5 * SECOND, "{took:?}");
         for (status, answer) in answers {
             assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("database_unavailable")), "{answer}");
         }
@@ -289,7 +289,7 @@ async fn a_database_that_hangs_is_noticed_in_time_and_goes_on_where_it_was() {
     signal("STOP", &[server]);
     for mark in ["closed", "still-closed"] {
         let (answers, took) = at_once(&client, 40, mark).await;
-        assert!(took < 2 * SECOND, "{took:?}");
+        assert!(took < 5 * SECOND, "{took:?}");
         for (status, answer) in answers {
             assert!(status.is_success() || answer["code"] == "database_unavailable", "{status} {answer}");
         }
