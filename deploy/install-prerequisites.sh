@@ -106,6 +106,15 @@ has_browser() {
     command -v chromedriver >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null
 }
 
+# Without it the tests that need one are skipped, and say so: a page is tested over HTTP all the same.
+install_browser() {
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 chromium chromium-driver)
+    echo "Installing chromium chromium-driver" >&2
+    as_root "${install[@]}" </dev/null >/dev/null 2>&1 ||
+        { as_root apt-get update -qq </dev/null && as_root "${install[@]}" </dev/null >/dev/null; } ||
+        echo "Chromium with chromedriver cannot be had: the tests of pages in a browser are skipped." >&2
+}
+
 has_node_packages() {
     [ -d "$node_libraries/node_modules/openapi-typescript" ] && [ -d "$node_libraries/node_modules/axe-core" ]
 }
@@ -134,6 +143,10 @@ if [ "${1:-}" = tests ] && ! has_promtool && command -v apt-get >/dev/null; then
     install_promtool
 fi
 
+if [ "${1:-}" = tests ] && ! has_browser && command -v apt-get >/dev/null; then
+    install_browser
+fi
+
 missing=()
 has_postgresql || missing+=(postgresql)
 has_nats || missing+=(nats-server)
@@ -143,9 +156,6 @@ if $wants_python_libraries && ! python3 -m pip --version >/dev/null 2>&1 && comm
 fi
 if $wants_node_libraries && ! has_node; then
     missing+=(nodejs npm)
-fi
-if [ "${1:-}" = tests ] && ! has_browser; then
-    missing+=(chromium chromium-driver)
 fi
 if [ ${#missing[@]} -eq 0 ]; then
     ! $wants_python_libraries || install_python_libraries

