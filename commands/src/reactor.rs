@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eventstore::{Handle, Handler, Log, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     Commands,
@@ -18,8 +18,6 @@ use crate::{
 pub struct Reactors {
     shared: Arc<Shared>,
     reactors: Mutex<Vec<Handle>>,
-    /// How far each of them is.
-    positions: Vec<watch::Receiver<i64>>,
     timers: Timers,
 }
 
@@ -37,9 +35,7 @@ impl Reactors {
         let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
         // A further reactor is a further line here.
-        let reactors = vec![rules];
-        let positions = reactors.iter().map(Handle::position).collect();
-        Reactors { shared, reactors: Mutex::new(reactors), positions, timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.
@@ -54,8 +50,9 @@ impl Reactors {
     /// When they have stopped.
     pub async fn settle(&self, position: i64) -> Result<(), eventstore::Error> {
         let stopped = || eventstore::Error::Invalid("the reactors have stopped".into());
-        for reached in &self.positions {
-            reached.clone().wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
+        let positions: Vec<_> = self.reactors.lock().iter().map(Handle::position).collect();
+        for mut reached in positions {
+            reached.wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
         }
         self.timers.settle().await.ok_or_else(stopped)
     }

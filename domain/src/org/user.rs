@@ -913,10 +913,9 @@ impl Aggregate for User {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = valid::refusals();
-        refusals.extend([SEATS_TAKEN]);
         refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
         refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN, LINK_INVALID, LINK_EXPIRY_INVALID, EMAIL_NOT_REQUESTED]);
-        refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS]);
+        refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS, SEATS_TAKEN]);
         refusals
     }
 

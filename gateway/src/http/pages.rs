@@ -14,7 +14,6 @@ use domain::{
     catalogue,
     org::{
         plan::Period,
-        role::Role,
         tenant::Tenant,
         user::{Command, LinkPurpose, Presence, Status, User},
     },
@@ -80,6 +79,13 @@ fn page(html: String) -> Response {
     (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), html).into_response()
 }
 
+/// A page that tells what went otherwise than one wanted.
+fn page_as(status: StatusCode, html: String) -> Response {
+    let mut response = page(html);
+    *response.status_mut() = status;
+    response
+}
+
 fn redirect(place: &str) -> Result<Response, Problem> {
     let place = HeaderValue::from_str(place).map_err(|error| Problem::broken(&error))?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response())
@@ -122,9 +128,7 @@ pub(super) fn missing(headers: &HeaderMap, browser: &Browser) -> Response {
 
 /// The same for whoever is known.
 fn nothing(view: &View) -> Response {
-    let mut response = page(pages::missing(view));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    page_as(StatusCode::NOT_FOUND, pages::missing(view))
 }
 
 impl FromRequestParts<App> for Visitor {
@@ -270,9 +274,7 @@ async fn link(State(app): State<App>, visitor: Visitor, Path(secret): Path<Strin
     let seen = match app.look_at_link(&secret).await {
         Ok(seen) => seen,
         Err(problem) if problem.status().is_client_error() => {
-            let mut response = page(pages::link_over(&view));
-            *response.status_mut() = StatusCode::GONE;
-            return Ok(response);
+            return Ok(page_as(StatusCode::GONE, pages::link_over(&view)));
         }
         Err(problem) => return Err(problem),
     };
@@ -291,10 +293,7 @@ async fn link(State(app): State<App>, visitor: Visitor, Path(secret): Path<Strin
 async fn me(State(app): State<App>, Insider { view, caller }: Insider) -> Result<Response, Problem> {
     let (tenant, id) = (caller.tenant, caller.actor.id);
     let (user, _) = app.commands.load_current::<User>(tenant, id).await?;
-    let mut roles = Vec::new();
-    for role in &user.roles {
-        roles.extend(app.commands.load::<Role>(tenant, *role).await?.0.name.clone());
-    }
+    let roles = app.role_names(tenant, &user).await?;
     let current = caller.pass.session().map(|session| session.to_string());
     let sessions = app.sessions_of(tenant, id).await?.into_iter().map(|session| pages::Session {
         current: current.as_ref() == Some(&session.session_id),
@@ -372,10 +371,8 @@ async fn prepare_second_factor(
         if !problem.status().is_client_error() {
             return Err(problem);
         }
-        let (status, fault) = (problem.status(), Some(problem.told()));
-        let mut response = page(pages::prepared(&view, &pages::SecondFactor::Begun { fault }));
-        *response.status_mut() = status;
-        return Ok(response);
+        let begun = pages::SecondFactor::Begun { fault: Some(problem.told()) };
+        return Ok(page_as(problem.status(), pages::prepared(&view, &begun)));
     }
     let person = view.person.clone().unwrap_or_default();
     let made = app.prepare_second_factor(tenant, id, (&person.tenant, &person.email)).await?;

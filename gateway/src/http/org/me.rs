@@ -126,10 +126,7 @@ async fn me(State(app): State<App>, caller: Caller, Params(Nothing {}): Params<N
     let (tenant, pass, actor) = (caller.tenant, caller.pass, caller.actor);
     let (organisation, _) = app.commands.load::<Tenant>(tenant, tenant).await?;
     let (user, _) = app.commands.load::<User>(tenant, actor.id).await?;
-    let mut roles = Vec::new();
-    for role in &user.roles {
-        roles.extend(app.commands.load::<Role>(tenant, *role).await?.0.name.clone());
-    }
+    let roles = app.role_names(tenant, &user).await?;
     let profile = user.profile.clone();
     Ok(Json(Me {
         tenant,
@@ -150,6 +147,17 @@ async fn me(State(app): State<App>, caller: Caller, Params(Nothing {}): Params<N
         on_behalf_of: actor.on_behalf_of,
         permissions,
     }))
+}
+
+impl App {
+    /// What a user's roles are called.
+    pub(in crate::http) async fn role_names(&self, tenant: Id, user: &User) -> Result<Vec<String>, Problem> {
+        let mut names = Vec::with_capacity(user.roles.len());
+        for role in &user.roles {
+            names.extend(self.commands.load::<Role>(tenant, *role).await?.0.name.clone());
+        }
+        Ok(names)
+    }
 }
 
 /// A session that lasts.
