@@ -1,6 +1,7 @@
 //! What all the others stand on.
 
 pub(in crate::http) mod commands;
+pub(in crate::http) mod csv;
 pub(in crate::http) mod events;
 pub(in crate::http) mod faults;
 pub(in crate::http) mod health;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::{Body as Outgoing, Bytes},
     extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State, multipart::Field as Part},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -18,7 +17,7 @@ use domain::{
     kernel::{custom::Definitions, external::ExternalId},
     org::field::Field,
 };
-use futures::{Stream, stream};
+use futures::stream;
 use projections::{List, ListRequest, Listed, ReadModel, Sort, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http::kernel::{
     commands::id_of,
+    csv::{self, Dialect},
     lists::{filter_of, invalid},
     request::{self, Body, Given, Nothing, POSITION, Params},
     routes::Routes,
@@ -436,38 +436,7 @@ async fn report(
             Ok(Some((rows.collect(), next)))
         }
     });
-    csv_response(&format!("import-{id}-rejected.csv"), names, pages)
-}
-
-/// A CSV file that is sent as it is made. An error in the middle breaks the connection off, so that nobody takes a part
-/// for the whole.
-fn csv_response(
-    file_name: &str,
-    names: Vec<String>,
-    pages: impl Stream<Item = Result<Vec<Vec<String>>, Problem>> + Send + 'static,
-) -> Result<Response, Problem> {
-    use futures::StreamExt;
-    let first = stream::once(async move { Ok(vec![names]) });
-    let text = first.chain(pages).map(|page| match page {
-        Ok(rows) => csv_text(&rows).map_err(std::io::Error::other),
-        Err(problem) => Err(std::io::Error::other(format!("{problem:?}"))),
-    });
-    let mut response = Response::new(Outgoing::from_stream(text));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"));
-    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{file_name}\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(response)
-}
-
-fn csv_text(rows: &[Vec<String>]) -> Result<Bytes, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row)?;
-    }
-    let text = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
-    Ok(Bytes::from(text))
+    Ok(csv::file(&format!("import-{id}-rejected.csv"), Dialect::default(), names, pages))
 }
 
 /// Which entitlements go out.
@@ -517,7 +486,7 @@ async fn export(
             Ok(Some((rows, next)))
         }
     });
-    csv_response(&format!("{}.csv", ProductHolders::PATH), names, pages)
+    Ok(csv::file(&format!("{}.csv", ProductHolders::PATH), Dialect::default(), names, pages))
 }
 
 /// An entitlement as a row of the file that an import takes.
@@ -563,8 +532,8 @@ mod tests {
         });
         let keys = ["seats".to_owned(), "tags".to_owned()];
         let cells = cells(&row.to_string(), &keys).unwrap();
-        let text = csv_text(&[cells]).unwrap();
-        let wanted = "01,02,\"Hosting, large\",company,03,Rossi,shop,7,,,12.50,EUR,3,,,active,5,a;b\n";
+        let text = Dialect::default().lines(&[cells]).unwrap();
+        let wanted = "01,02,\"Hosting, large\",company,03,Rossi,shop,7,,,12.50,EUR,3,,,active,5,a;b\r\n";
         assert_eq!(String::from_utf8(text.to_vec()).unwrap(), wanted);
     }
 
