@@ -18,7 +18,7 @@ use domain::{
 use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, value::RawValue};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::{
     ReadModel,
@@ -637,32 +637,73 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, see
     seen.condition(list, sql);
 }
 
-/// One page of a tenant's list.
+/// One page of a tenant's list: its rows are found by an index, then told with the names of what they refer to, both as
+/// they are at one moment.
 ///
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
-    let seen = request.sight.over(list, pool, tenant).await?;
+    let mut moment = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let seen = request.sight.over(list, &mut moment, tenant).await?;
     let (statement, cursor) = statement(list, tenant, request, &filter, &seen)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
-    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
-    let mut rows: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
-    let more = rows.len() > limit as usize;
-    if more {
-        rows.pop();
+    let is_few = matches!(seen, Seen::Few(_));
+    if is_few {
+        plan_once(&mut moment).await?;
     }
-    let next = match rows.last() {
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let mut found: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(&mut *moment).await?;
+    let more = found.len() > limit as usize;
+    if more {
+        found.pop();
+    }
+    let next = match found.last() {
         Some((_, keys)) if more => Some(cursor.write(keys)),
         _ => None,
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count(list, pool, tenant, &filter, &seen).await?),
-        Count::Estimate => Some(estimate(list, pool, tenant, &filter, &seen).await?),
+        Count::Exact => Some(count(list, &mut moment, tenant, &filter, &seen).await?),
+        Count::Estimate => Some(estimate(list, &mut moment, tenant, &filter, &seen).await?),
     };
-    let data = raws(list, rows.into_iter().map(|(json, _)| json))?;
+    if !is_few {
+        plan_once(&mut moment).await?;
+    }
+    let ids = found.into_iter().map(|(id, _)| id).collect();
+    let data = told(list, &mut moment, tenant, ids).await?;
+    moment.commit().await?;
     Ok(Page { data, next, total })
+}
+
+/// From here to the end of the transaction each statement is planned for any values: where records are looked for by their
+/// ids the way is the same for all of them, and takes longer to plan than to go.
+async fn plan_once(moment: &mut PgConnection) -> Result<(), sqlx::Error> {
+    moment.execute("set local plan_cache_mode = force_generic_plan").await.map(drop)
+}
+
+/// The rows of these records, in the same order.
+async fn told(
+    list: &'static List,
+    moment: &mut PgConnection,
+    tenant: Id,
+    ids: Vec<String>,
+) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let source = format!(
+        "(select t.*, found.ordinal from unnest($2::text[]) with ordinality found (id, ordinal) \
+         join read_{} t on t.tenant_id = $1 and t.id = found.id)",
+        list.name
+    );
+    let statement = format!(
+        "select (select row_to_json(v) from (select {}) v)::text from {} order by t.ordinal",
+        list.select,
+        redirects::shown(list, &source, None)
+    );
+    let query = sqlx::query_scalar(AssertSqlSafe(statement)).bind(tenant.to_string()).bind(ids);
+    raws(list, query.fetch_all(moment).await?)
 }
 
 /// The statement of a page, one row more than asked for, and what writes the cursor of the next. `filter` is what was
@@ -707,7 +748,7 @@ fn raw(list: &'static List, row: String) -> Result<Box<RawValue>, sqlx::Error> {
     raws(list, [row])?.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// The statement of one page: its rows by index alone, joined and made JSON afterwards.
+/// The statement of one page: the ids of its rows, by index alone, and their sort keys.
 fn page(
     list: &'static List,
     tenant: Id,
@@ -716,27 +757,51 @@ fn page(
     after: Option<&[Option<Scalar>]>,
     rows: i64,
 ) -> Sql {
+    // The condition is the same in every branch, and so are its placeholders.
     let mut sql = Sql::over(list);
     sql.values.push(Scalar::Text(tenant.to_string()).into());
-    sql.push("with page as materialized (select t.*, row_number() over () as ordinal from (");
-    let beyond = after.map(|keys| branches(steps, keys)).unwrap_or_default();
-    // Few records are looked for one by one: once for all ranges, not once for each.
-    let branches: Vec<Vec<_>> = match seen {
-        Seen::Few(_) => vec![beyond],
-        _ if beyond.is_empty() => vec![beyond],
-        _ => beyond.into_iter().map(|range| vec![range]).collect(),
-    };
-    // The condition is the same in every branch, and so are its placeholders.
-    let mut shared = Sql { values: std::mem::take(&mut sql.values), ..Sql::over(list) };
-    condition(list, &mut shared, filter, seen, steps);
-    sql.values = shared.values;
-    let condition = shared.text;
+    condition(list, &mut sql, filter, seen, steps);
+    let condition = std::mem::take(&mut sql.text);
+    if !matches!(seen, Seen::Few(_)) {
+        let beyond = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
+        let each = beyond.into_iter().map(|range| vec![range]).collect();
+        ranges(&mut sql, &condition, steps, each, rows);
+        return sql;
+    }
+    // Few records are looked for by their ids and then put in order, however tempting the planner finds it to look through
+    // all records in order until it has met enough of them.
+    sql.push("with few as materialized (select t.id");
+    let sorted = steps.iter().enumerate().map(|(index, step)| {
+        sql.push(&format!(", {} as k{index}", step.expression));
+        Step { expression: format!("k{index}"), ..*step }
+    });
+    let steps: Vec<Step> = sorted.collect();
+    sql.push(&condition).push(") ");
+    let all = vec![after.map(|keys| branches(&steps, keys)).unwrap_or_default()];
+    ranges(&mut sql, " from few t where true", &steps, all, rows);
+    sql
+}
+
+/// Adds the branches of a page, each the rows of some ranges, nearest first.
+fn ranges(sql: &mut Sql, from: &str, steps: &[Step], branches: Vec<Vec<Vec<Part<'_>>>>, rows: i64) {
     // As a literal: with a placeholder the planner would take the general plan for dear and plan anew every time.
     let limit = format!(" limit {rows}");
     let several = branches.len() > 1;
     for (index, branch) in branches.into_iter().enumerate() {
-        sql.push(if index == 0 { "(select t.*" } else { " union all (select t.*" }).push(&condition);
-        for (index, range) in branch.iter().enumerate() {
+        sql.push(match (several, index) {
+            (false, _) => "",
+            (true, 0) => "(",
+            (true, _) => " union all (",
+        });
+        sql.push("select t.id, jsonb_build_array(");
+        for (index, step) in steps.iter().enumerate() {
+            sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
+            // As text no reader rounds it.
+            sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
+        }
+        sql.push(")::text as keys").push(from);
+        let ranges = branch.iter().filter(|range| !range.is_empty());
+        for (index, range) in ranges.enumerate() {
             sql.push(if index == 0 { " and (" } else { " or " });
             for (index, part) in range.iter().enumerate() {
                 sql.push(if index == 0 { "" } else { " and " }).push(part.column).push(part.op);
@@ -745,26 +810,17 @@ fn page(
                 }
             }
         }
-        sql.push(if branch.is_empty() { "" } else { ")" });
+        sql.push(if branch.iter().all(Vec::is_empty) { "" } else { ")" });
         sql.push(" order by ");
         for (index, step) in steps.iter().enumerate() {
             sql.push(if index == 0 { "" } else { ", " }).push(&step.expression);
             sql.push(if step.descending { " desc" } else { "" });
         }
-        sql.push(&limit).push(")");
+        sql.push(&limit).push(if several { ")" } else { "" });
     }
     if several {
         sql.push(&limit);
     }
-    sql.push(") t) select (select row_to_json(v) from (select ");
-    sql.push(list.select).push(") v)::text, jsonb_build_array(");
-    for (index, step) in steps.iter().enumerate() {
-        sql.push(if index == 0 { "" } else { ", " }).push(&sql::column(step.column.name, step.column.kind));
-        // As text no reader rounds it.
-        sql.push(if step.column.kind == FieldKind::Decimal { "::text" } else { "" });
-    }
-    sql.push(")::text from ").push(&redirects::shown(list, "page", None)).push(" order by t.ordinal");
-    sql
 }
 
 /// One condition of a branch.
@@ -806,7 +862,7 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
 
 async fn count(
     list: &'static List,
-    pool: &PgPool,
+    moment: &mut PgConnection,
     tenant: Id,
     filter: &Filter,
     seen: &Seen,
@@ -816,13 +872,13 @@ async fn count(
     sql.push("select count(*)");
     condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(moment).await?;
     Ok(count)
 }
 
 async fn estimate(
     list: &'static List,
-    pool: &PgPool,
+    moment: &mut PgConnection,
     tenant: Id,
     filter: &Filter,
     seen: &Seen,
@@ -832,7 +888,7 @@ async fn estimate(
     sql.push("explain (format json) select 1");
     condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(moment).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
 }
 
@@ -847,7 +903,7 @@ pub async fn explain(
     request: &ListRequest,
 ) -> Result<String, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
-    let seen = request.sight.over(list, pool, tenant).await?;
+    let seen = request.sight.over(list, &mut *pool.acquire().await?, tenant).await?;
     let mut statement = statement(list, tenant, request, &filter, &seen)?.0;
     statement.text.insert_str(0, "explain ");
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));

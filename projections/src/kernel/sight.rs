@@ -15,7 +15,7 @@ use domain::{
         reference::Subject,
     },
 };
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::{
     List,
@@ -179,13 +179,13 @@ impl Sight {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn over(&self, list: &List, pool: &PgPool, tenant: Id) -> Result<Seen, sqlx::Error> {
+    pub(crate) async fn over(&self, list: &List, moment: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
         let Sight::Walled(walls) = self else { return Ok(Seen::Everything) };
         let Some(kind) = kind_of(list) else { return Ok(Seen::Many(Arc::clone(walls))) };
         match walls.kinds.get(kind) {
             None => Ok(Seen::Few(Vec::new())),
             Some(Reach::All) => Ok(Seen::Everything),
-            Some(_) => Ok(match walls.few(kind, pool, tenant).await? {
+            Some(_) => Ok(match walls.few(kind, moment, tenant).await? {
                 Some(ids) => Seen::Few(ids),
                 None => Seen::Many(Arc::clone(walls)),
             }),
@@ -222,7 +222,7 @@ impl Sight {
 
 impl Walls {
     /// The records of a kind that are seen, if they are few: one's own, and what is about them.
-    async fn few(&self, kind: &str, pool: &PgPool, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
+    async fn few(&self, kind: &str, moment: &mut PgConnection, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
         // What is about others is found among all that is one's own.
         let follows = FOLLOWING.contains(&kind);
         let (seeds, some) = if follows { ("", SOME) } else { (" and g.kind = $7", FEW + 1) };
@@ -260,7 +260,7 @@ impl Walls {
         for value in self.values() {
             query = query.bind(value);
         }
-        let found: Vec<(String, i64)> = query.bind(kind).fetch_all(pool).await?;
+        let found: Vec<(String, i64)> = query.bind(kind).fetch_all(moment).await?;
         let most = found.first().is_some_and(|(_, seeds)| *seeds >= some);
         Ok((!most && found.len() as i64 <= FEW).then(|| found.into_iter().map(|(id, _)| id).collect()))
     }

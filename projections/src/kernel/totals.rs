@@ -111,7 +111,7 @@ pub async fn groups(
     by: &Totalled,
 ) -> Result<Vec<Group>, sqlx::Error> {
     let filter = &redirects::followed(list, pool, tenant, filter).await?;
-    let seen = sight.over(list, pool, tenant).await?;
+    let seen = sight.over(list, &mut *pool.acquire().await?, tenant).await?;
     let mut sql = over(list, tenant);
     let value = redirects::totalled(list, &by.name, by.kind).unwrap_or_else(|| by.expression());
     // A record without any value of a set counts as one without a value; one with two spellings of a tag counts once.
@@ -161,7 +161,7 @@ pub async fn sum(
     of: &Totalled,
 ) -> Result<i64, sqlx::Error> {
     let filter = &redirects::followed(list, pool, tenant, filter).await?;
-    let seen = sight.over(list, pool, tenant).await?;
+    let seen = sight.over(list, &mut *pool.acquire().await?, tenant).await?;
     let mut sql = over(list, tenant);
     sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
     condition(list, &mut sql, filter, &seen, &[]);
