@@ -25,7 +25,7 @@ pub mod record;
 pub mod reference;
 pub(crate) mod rejection;
 pub(crate) mod said;
-pub(crate) mod schema;
+pub mod schema;
 pub mod snapshot;
 pub(crate) mod sorted;
 pub mod text;

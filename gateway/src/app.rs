@@ -56,6 +56,8 @@ pub struct Shared {
     pub(crate) imports: tokio::sync::Notify,
     /// Whose turn it is to go over the log in memory.
     pub(crate) rehearsals: Semaphore,
+    /// Whose turn it is to read a whole list in one snapshot.
+    pub(crate) exports: Arc<Semaphore>,
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

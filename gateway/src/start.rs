@@ -184,6 +184,8 @@ impl App {
         let nats = Over::nats(&config, &log, &registry).await?;
         let storage = Storage::new(&config, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
+        // Each keeps a connection until it is downloaded; most are for everybody else.
+        let exports = (config.database.database_connections / 4).max(1) as usize;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: Requests::new(&registry)?,
@@ -204,6 +206,7 @@ impl App {
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
             rehearsals: Semaphore::new(1),
+            exports: Arc::new(Semaphore::new(exports)),
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));

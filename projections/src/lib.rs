@@ -18,6 +18,7 @@ pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
 pub use kernel::described::{comments, migration};
 pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, decode};
+pub use kernel::export::Export;
 pub use kernel::list::{
     Column, Count, DEFAULT_LIMIT, List, ListError, ListRequest, Listed, MAX_LIMIT, Page, Record, Sort, columns_of,
     explain, get, list, lists, needs,

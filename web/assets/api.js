@@ -25,6 +25,9 @@ export function reach(position) {
   if (Number(position) > Number(sessionStorage.getItem(POSITION))) sessionStorage.setItem(POSITION, String(position));
 }
 
+/** The position that lists are read at, or later. */
+export const least = () => sessionStorage.getItem(POSITION);
+
 /**
  * Asks the API; what it answers, or null where it says nothing. A file goes as it is, everything else as JSON.
  * @param {string} method

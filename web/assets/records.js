@@ -1,6 +1,6 @@
 // The list of a collection: searched, in an order, page by page, and looked at again by whoever comes back to it.
 
-import { ask, reach, show } from "./api.js";
+import { ask, least, reach, show } from "./api.js";
 import { fill, replace, template } from "./fill.js";
 import { times } from "./times.js";
 import { called, listed, label, whose } from "./values.js";
@@ -8,6 +8,7 @@ import { called, listed, label, whose } from "./values.js";
 const place = /** @type {HTMLElement} */ (document.getElementById("records"));
 const search = /** @type {HTMLFormElement} */ (document.getElementById("search"));
 const more = /** @type {HTMLButtonElement} */ (document.getElementById("more"));
+const downloads = /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("#exports a"));
 const { path, me, position, searched, states, holders, changed } = place.dataset;
 
 /** @type {any[]} */
@@ -62,9 +63,25 @@ async function read(address) {
   return page.data;
 }
 
+/** Leads the ways to files to what is shown, all pages of it. */
+function offer() {
+  const asks = query(asked());
+  asks.delete("limit");
+  const position = least();
+  if (position) asks.set("min_position", position);
+  for (const way of downloads) {
+    const format = new URL(way.href).searchParams.get("format") ?? "csv";
+    asks.set("format", format);
+    // Spreadsheets know UTF-8 by it.
+    asks.set("bom", String(format === "csv"));
+    way.href = `/v1/${path}/export?${asks}`;
+  }
+}
+
 async function found() {
   const given = asked();
   history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
+  offer();
   const data = await read(`/v1/${path}?${query(given)}`);
   if (!data) return;
   records = data;

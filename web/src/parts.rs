@@ -22,6 +22,7 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("about", SETTINGS),
     ("feature", FEATURES),
     ("text", SPOKEN),
+    ("export", EXPORTS),
 ];
 
 /// Whether somebody is there.
@@ -30,6 +31,8 @@ pub(crate) const PRESENCES: &[&str] = &["online", "away", "offline"];
 pub(crate) const LEVELS: &[&str] = &["read", "write"];
 /// Where a colleague stands.
 pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
+/// As what a list is downloaded.
+pub(crate) const EXPORTS: &[&str] = &["csv", "jsonl"];
 /// How often a plan is paid.
 const PERIODS: &[&str] = &["month", "year"];
 /// The kinds of record that roles speak of. One that is not here goes by its own name.

@@ -11,7 +11,7 @@ pub(crate) fn referred<'a>(schema: &'a Value, definitions: &'a Map<String, Value
 }
 
 /// What a schema says once its reference has been followed.
-pub(crate) fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
+pub fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
     referred(schema, definitions).map_or(schema, |(_, definition)| definition)
 }
 

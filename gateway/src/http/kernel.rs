@@ -3,6 +3,7 @@
 pub(in crate::http) mod commands;
 pub(in crate::http) mod csv;
 pub(in crate::http) mod events;
+pub(in crate::http) mod exports;
 pub(in crate::http) mod faults;
 pub(in crate::http) mod health;
 pub(in crate::http) mod internal;

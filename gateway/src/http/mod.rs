@@ -76,6 +76,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
     let api = Routes::new()
         .merge(kernel::commands::routes())
         .merge(kernel::lists::routes())
+        .merge(kernel::exports::routes())
         .merge(kernel::events::routes())
         .merge(kernel::stream::routes())
         .merge(kernel::walls::routes())

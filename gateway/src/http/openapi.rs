@@ -5,6 +5,7 @@
 mod commands;
 mod conversations;
 mod events;
+mod exports;
 mod external;
 mod feeds;
 mod folding;
@@ -191,10 +192,12 @@ pub fn document() -> Value {
     };
     shared::schemas(&mut document);
     lists::shared(&mut document);
+    exports::shared(&mut document);
     let parameters = shared::parameters(&mut document);
     catalogue::visit_all(&mut document);
     events::log(&mut document);
     lists::describe(&mut document);
+    exports::describe(&mut document);
     service::describe(&mut document);
     sign_in::describe(&mut document);
     external::record::<domain::crm::contact::Contact>(&mut document);

@@ -8,7 +8,7 @@ use domain::{
 };
 use eventstore::Log;
 use serde_json::{Map, Value, json, value::RawValue};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor};
 
 use crate::{
     AsOf, Error,
@@ -26,17 +26,17 @@ fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
 /// # Errors
 /// When the database fails.
 pub async fn name_custom(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     tenant: Id,
     definitions: &Definitions,
     records: &mut [Box<RawValue>],
 ) -> Result<(), Error> {
-    add(pool, tenant, definitions, None, records).await
+    add(db, tenant, definitions, None, records).await
 }
 
 /// The same; `then` says as of when.
 pub(crate) async fn add(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     tenant: Id,
     definitions: &Definitions,
     mut then: Option<(&Log, &mut Then, AsOf)>,
@@ -52,29 +52,23 @@ pub(crate) async fn add(
     }
     let custom: Vec<Map<String, Value>> = records.iter().map(|record| custom_of(record)).collect();
     let mut names: HashMap<(Target, String), String> = HashMap::new();
+    let mut wanted: Vec<(Target, BTreeSet<String>)> = Vec::new();
     for target in [Target::Contact, Target::Company, Target::User, Target::Product, Target::Property] {
         let keys: Vec<&str> = fields.iter().filter(|(_, of)| **of == target).map(|(key, _)| *key).collect();
         let ids = custom.iter().flat_map(|custom| keys.iter().filter_map(move |key| custom.get(*key)?.as_str()));
-        let ids: BTreeSet<String> = ids.map(ToOwned::to_owned).collect();
-        if ids.is_empty() {
-            continue;
-        }
-        if let Some((log, then, at)) = &mut then {
-            for id in ids {
+        wanted.push((target, ids.map(ToOwned::to_owned).collect()));
+    }
+    wanted.retain(|(_, ids)| !ids.is_empty());
+    match then.as_mut() {
+        Some((log, then, at)) => {
+            for (target, id) in wanted.into_iter().flat_map(|(of, ids)| ids.into_iter().map(move |id| (of, id))) {
                 let Ok(parsed) = id.parse() else { continue };
                 let name = then.name(log, tenant, target.kind(), parsed, *at).await?;
                 names.extend(name.map(|name| ((target, id), name)));
             }
-            continue;
         }
-        let Some((view, title)) = registry::listing(target.kind()) else { continue };
-        let statement = format!("select id, {title} from {view} where tenant_id = $1 and id = any ($2)");
-        let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(statement))
-            .bind(tenant.to_string())
-            .bind(ids.into_iter().collect::<Vec<_>>())
-            .fetch_all(pool)
-            .await?;
-        names.extend(found.into_iter().map(|(id, name)| ((target, id), name)));
+        None if wanted.is_empty() => {}
+        None => names = present(db, tenant, wanted).await?,
     }
     for (record, custom) in records.iter_mut().zip(custom) {
         let named = fields.iter().filter_map(|(key, target)| {
@@ -88,6 +82,31 @@ pub(crate) async fn add(
         }
     }
     Ok(())
+}
+
+/// What records are called now.
+async fn present(
+    db: impl PgExecutor<'_>,
+    tenant: Id,
+    wanted: Vec<(Target, BTreeSet<String>)>,
+) -> Result<HashMap<(Target, String), String>, sqlx::Error> {
+    let (targets, ids): (Vec<Target>, Vec<BTreeSet<String>>) = wanted.into_iter().unzip();
+    let parts = targets.iter().enumerate().filter_map(|(place, target)| {
+        let (view, title) = registry::listing(target.kind())?;
+        let ids = place + 2;
+        Some(format!("select {place}, id, {title} from {view} where tenant_id = $1 and id = any (${ids}::text[])"))
+    });
+    let statement = parts.collect::<Vec<_>>().join(" union all ");
+    let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string());
+    for ids in ids {
+        query = query.bind(ids.into_iter().collect::<Vec<_>>());
+    }
+    let found: Vec<(i32, String, String)> = query.fetch_all(db).await?;
+    let named = found.into_iter().filter_map(|(place, id, name)| {
+        let target = usize::try_from(place).ok().and_then(|place| targets.get(place))?;
+        Some(((*target, id), name))
+    });
+    Ok(named.collect())
 }
 
 fn custom_of(record: &RawValue) -> Map<String, Value> {

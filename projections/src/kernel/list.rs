@@ -587,10 +587,15 @@ impl Step {
         };
         Step { column, expression, descending }
     }
+
+    /// As it stands behind `order by`.
+    pub(crate) fn order(&self) -> String {
+        format!("{}{}", self.expression, if self.descending { " desc" } else { "" })
+    }
 }
 
 /// The order asked for, with `id` as its last step.
-fn steps(list: &'static List, sort: &[Sort], collation: &str) -> Vec<Step> {
+pub(crate) fn steps(list: &'static List, sort: &[Sort], collation: &str) -> Vec<Step> {
     let sort = if sort.is_empty() { list.default_sort } else { sort };
     let mut steps: Vec<Step> = sort
         .iter()
@@ -678,12 +683,12 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
 
 /// From here to the end of the transaction each statement is planned for any values: where records are looked for by their
 /// ids the way is the same for all of them, and takes longer to plan than to go.
-async fn plan_once(moment: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn plan_once(moment: &mut PgConnection) -> Result<(), sqlx::Error> {
     moment.execute("set local plan_cache_mode = force_generic_plan").await.map(drop)
 }
 
 /// The rows of these records, in the same order.
-async fn told(
+pub(crate) async fn told(
     list: &'static List,
     moment: &mut PgConnection,
     tenant: Id,

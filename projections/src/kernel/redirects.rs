@@ -13,7 +13,7 @@ use eventstore::{Log, Recorded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 
 use crate::{
     AsOf, Column, Error, Keys, List, ReadModel, Unreadable,
@@ -222,7 +222,7 @@ type Families = BTreeMap<(&'static str, String), Vec<String>>;
 /// When the database fails.
 pub(crate) async fn followed(
     list: &'static List,
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     tenant: Id,
     filter: &Filter,
 ) -> Result<Filter, sqlx::Error> {
@@ -237,7 +237,7 @@ pub(crate) async fn followed(
     if asked.is_empty() {
         return Ok(filter.clone());
     }
-    let families = families(pool, tenant, &asked).await?;
+    let families = families(db, tenant, &asked).await?;
     Ok(if families.is_empty() { filter.clone() } else { widened(list, filter, &families) })
 }
 
@@ -283,7 +283,7 @@ fn widened(list: &'static List, filter: &Filter, families: &Families) -> Filter 
 
 /// Everybody who is one with these records.
 async fn families(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     tenant: Id,
     asked: &BTreeSet<(&'static str, String)>,
 ) -> Result<Families, sqlx::Error> {
@@ -299,7 +299,7 @@ async fn families(
     .bind(tenant.to_string())
     .bind(kinds)
     .bind(ids)
-    .fetch_all(pool)
+    .fetch_all(db)
     .await?;
     let mut families = Families::new();
     for (kind, id, member) in rows {

@@ -3,6 +3,7 @@
 pub(crate) mod clients;
 pub(crate) mod comforts;
 pub(crate) mod commands;
+pub(crate) mod exports;
 pub(crate) mod health;
 pub(crate) mod lists;
 pub(crate) mod log_api;

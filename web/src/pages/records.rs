@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     frame::{Collection, View, below, inside},
-    parts::{Field, LEVELS, choice, needs_script},
+    parts::{EXPORTS, Field, LEVELS, choice, needs_script},
 };
 
 /// The page of all collections, by context.
@@ -54,6 +54,13 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             data-states=(collection.states.join(" ")) data-holders=(collection.holders.join(" "))
             data-changed=(collection.changed) {}
         p.actions { button.secondary type="button" #more hidden { (view.say("more")) } }
+        @if view.may("export.run") {
+            p.actions #exports {
+                @for format in EXPORTS {
+                    a href={ "/v1/" (collection.path) "/export?format=" (format) } download { (view.say_of("export", format)) }
+                }
+            }
+        }
         template #row {
             li {
                 div {

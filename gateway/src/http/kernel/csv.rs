@@ -16,6 +16,7 @@ use crate::problem::Problem;
 /// What stands between the cells of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "CsvSeparator")]
 pub(in crate::http) enum Separator {
     /// `,`, as RFC 4180 has it.
     #[default]
@@ -88,7 +89,6 @@ pub(in crate::http) fn download(
 
 /// A value as a spreadsheet shows it: numbers as they are, texts so that none is taken for a formula, several values behind
 /// one another, and whatever else as JSON.
-#[allow(dead_code, reason = "exports of lists and reports are about to be made of it")]
 pub(in crate::http) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -202,12 +202,8 @@ async fn read_page(
     caller.must(&format!("{}.read", list.read))?;
     let Given { asked, mut faults } = query;
     let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
-    let custom = custom_fields(list, app, caller.tenant).await?;
-    let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
-    let parsed =
-        ListRequest::parse(list, asked.filter.as_ref(), asked.sort.as_deref(), &custom, tenant.default_country());
-    let parsed = faults.check(parsed.map_err(invalid))?;
-    let collation = projections::kernel::collation::of(&app.pool, tenant.language().as_deref()).await?;
+    let (parsed, custom) = question(list, app, caller, (asked.filter.as_ref(), asked.sort.as_deref()), only).await?;
+    let parsed = faults.check(parsed)?;
     let fault = |fault| invalid(vec![fault]);
     let group = asked.group.as_deref().map(|name| Totalled::group(list, name, &custom).map_err(fault));
     let group = faults.check(group.transpose())?.flatten();
@@ -222,28 +218,14 @@ async fn read_page(
         Some(Counted::Estimate) => Count::Estimate,
     };
     let (is_read, parsed) = (parsed.is_some(), parsed.unwrap_or_default());
-    let filter = match (only, shown_to(list, caller)) {
-        (None, None) => parsed.filter,
-        (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
-    };
-    let sight = app.sight(caller).await?;
-    let asked_for = ListRequest { filter, limit, after: asked.after, count, collation, sight, ..parsed };
+    let asked_for = ListRequest { limit, after: asked.after, count, ..parsed };
     let after = asked_for.check_after(list);
     // Whether a cursor belongs to a filter and an order is only known of those that can be read.
     let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
     faults.check(after.map_err(fault))?;
     let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
     faults.done()?;
-    request::can_be_read(list, app).await?;
-    let mut position = i64::MAX;
-    for name in projections::needs(list).iter() {
-        request::reach(app, name, wanted).await?;
-        position = position.min(app.read_models.position(name).await?);
-    }
-    if let Sight::Walled(_) = asked_for.sight {
-        request::reach(app, RecordAccess::NAME, wanted).await?;
-        position = position.min(app.read_models.position(RecordAccess::NAME).await?);
-    }
+    let position = reached(list, app, &asked_for.sight, wanted).await?;
     let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
     projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
     let mut totals = Totals::default();
@@ -258,6 +240,47 @@ async fn read_page(
         totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
     }
     Ok((page, totals, position))
+}
+
+/// A filter and an order as somebody asks them of a list, with what he sees of it, and the custom fields of its kind.
+/// `only` is what must match besides.
+pub(in crate::http) async fn question(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    (filter, sort): (Option<&Value>, Option<&str>),
+    only: Option<Filter>,
+) -> Result<(Result<ListRequest, Problem>, Definitions), Problem> {
+    let custom = custom_fields(list, app, caller.tenant).await?;
+    let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
+    let parsed = match ListRequest::parse(list, filter, sort, &custom, tenant.default_country()) {
+        Ok(parsed) => parsed,
+        Err(faults) => return Ok((Err(invalid(faults)), custom)),
+    };
+    let filter = match (only, shown_to(list, caller)) {
+        (None, None) => parsed.filter,
+        (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
+    };
+    let collation = projections::kernel::collation::of(&app.pool, tenant.language().as_deref()).await?;
+    let sight = app.sight(caller).await?;
+    Ok((Ok(ListRequest { filter, collation, sight, ..parsed }), custom))
+}
+
+/// Waits until a list, as far as somebody sees it, has reached a position; the one that it has reached.
+pub(in crate::http) async fn reached(
+    list: &'static List,
+    app: &App,
+    sight: &Sight,
+    wanted: Option<i64>,
+) -> Result<i64, Problem> {
+    request::can_be_read(list, app).await?;
+    let walls = matches!(sight, Sight::Walled(_)).then_some(RecordAccess::NAME);
+    let mut position = i64::MAX;
+    for name in projections::needs(list).iter().copied().chain(walls) {
+        request::reach(app, name, wanted).await?;
+        position = position.min(app.read_models.position(name).await?);
+    }
+    Ok(position)
 }
 
 /// The definitions of the custom fields that a list can be filtered by.

@@ -98,6 +98,12 @@ const NEXT: &str = "The next page, null on the last: an address after a list, th
 
 /// What a list takes in its address.
 pub(super) fn in_address(list: &List, owner: &str) -> Vec<Value> {
+    let others = PARAMETERS.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
+    which(list, owner).into_iter().chain(others).collect()
+}
+
+/// The parameters that say which records, and in which order.
+pub(super) fn which(list: &List, owner: &str) -> [Value; 2] {
     let filter = json!({
         "name": "filter",
         "in": "query",
@@ -109,22 +115,21 @@ pub(super) fn in_address(list: &List, owner: &str) -> Vec<Value> {
         },
     });
     let order = in_query("sort", order(Some(usual(list))), false);
-    let others = PARAMETERS.iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
-    [filter, order].into_iter().chain(others).collect()
+    [filter, order]
 }
 
 /// What every list takes besides its filter and its order.
 const PARAMETERS: &[&str] = &["limit", "after", "count", "group", "sum", "min_position"];
 
 /// The order of a list unless another is asked for.
-fn usual(list: &List) -> String {
+pub(super) fn usual(list: &List) -> String {
     let by = list.default_sort.iter();
     let by: Vec<_> = by.map(|sort| format!("{}{}", if sort.descending { "-" } else { "" }, sort.column)).collect();
     by.join(",")
 }
 
 /// The parameter that sorts.
-fn order(usual: Option<String>) -> Value {
+pub(super) fn order(usual: Option<String>) -> Value {
     let mut order = json!({
         "type": "string",
         "description": "Fields to sort by, `-` before those that go down. Without a value counts as greatest.",
@@ -285,7 +290,7 @@ pub(super) fn fields(list: &List) -> String {
 }
 
 /// A condition that fits the list.
-fn example(list: &List) -> Value {
+pub(super) fn example(list: &List) -> Value {
     let column = list.columns.iter().find(|column| column.kind == FieldKind::Text);
     match column {
         Some(column) => json!({ "field": column.name, "op": "is_null", "value": false }),

@@ -197,6 +197,12 @@ pub(super) const LIST: Codes = &[
     ("cursor_mismatch", 422, "The cursor belongs to another filter or order."),
 ];
 
+/// The codes that an export of a list may meet.
+pub(super) const EXPORT: Codes = &[
+    ("column_unknown", 422, "The list has no such column; the detail names those there are."),
+    ("exports_busy", 503, "As many exports are being made as there may be at once."),
+];
+
 /// The codes that a list of events may meet.
 pub(super) const EVENTS: Codes = &[
     ("event_type_unknown", 422, "There is no such event type."),
@@ -321,6 +327,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         MOMENT,
         PAGE,
         LIST,
+        EXPORT,
         FEED,
         EVENTS,
         EVENT,

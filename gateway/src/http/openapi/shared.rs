@@ -68,6 +68,7 @@ pub(super) fn headers() -> Value {
         "ETag": header("The record's version, such as `\"7\"`: for `If-Match`.", text()),
         "Location": header("Where the new record is.", text()),
         "Deskfold-Position": header("The position in the log that was reached, or that the answer reflects.", number()),
+        "Content-Disposition": header("Under which name the file is saved.", text()),
         "Idempotency-Replayed": header("`true` when this is the stored answer of an earlier request.", text()),
         "RateLimit": header("What is left of the key's limit: `\"key\";r=<requests>;t=<seconds>`.", text()),
         "RateLimit-Policy": header("The key's limit: `\"key\";q=<requests>;w=<seconds>`.", text()),

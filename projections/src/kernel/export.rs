@@ -1,0 +1,124 @@
+//! A whole list as it is at one moment, row by row in constant memory: a cursor over the ids in one snapshot of the
+//! database, and the rows of so many ids at a time.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    Id,
+    kernel::{
+        custom::{Definitions, FieldType},
+        filter::Scalar,
+    },
+};
+use serde_json::value::RawValue;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+
+use crate::{
+    Error, List, ListRequest, ReadModel, ReadModels, RecordAccess, Sight,
+    kernel::{
+        list::{Step, condition, plan_once, steps, told},
+        model::{Model, models},
+        redirects, registry,
+        sql::Sql,
+    },
+    name_custom, needs,
+};
+
+/// Rows that are read at once.
+const ROWS: usize = 500;
+
+/// A list that is being read to its end.
+pub struct Export {
+    list: &'static List,
+    tenant: Id,
+    custom: Definitions,
+    transaction: Transaction<'static, Postgres>,
+    position: i64,
+}
+
+impl Export {
+    /// Begins with the snapshot. Filter, order and sight are those of the request; pages and counts are not its business.
+    /// `custom` are the custom fields of the list's kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(
+        list: &'static List,
+        read_models: &ReadModels,
+        pool: &PgPool,
+        tenant: Id,
+        request: &ListRequest,
+        custom: Definitions,
+    ) -> Result<Export, Error> {
+        let walls = matches!(request.sight, Sight::Walled(_)).then_some(RecordAccess::NAME);
+        let names: BTreeSet<&'static str> = needs(list).iter().copied().chain(walls).collect();
+        // What they have reached by now is in the snapshot, however late their checkpoints are written down.
+        let mut reached = Vec::with_capacity(names.len());
+        for name in &names {
+            reached.push((*name, read_models.position(name).await?));
+        }
+        let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+        // Before the snapshot: no table is swapped for one that was filled after it.
+        let lock = format!("lock table {} in access share mode", views(&names, &custom).join(", "));
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
+        // All of it is wanted, and not the first rows soon.
+        sqlx::query("set local cursor_tuple_fraction = 1").execute(&mut *transaction).await?;
+        let position = position(&mut transaction, &reached).await?;
+        let filter = redirects::followed(list, &mut *transaction, tenant, &request.filter).await?;
+        let seen = request.sight.over(list, &mut transaction, tenant).await?;
+        let steps = steps(list, &request.sort, &request.collation);
+        let mut sql = Sql::over(list);
+        sql.values.push(Scalar::Text(tenant.to_string()).into());
+        sql.push("declare export no scroll cursor for select t.id");
+        condition(list, &mut sql, &filter, &seen, &steps);
+        let order: Vec<_> = steps.iter().map(Step::order).collect();
+        sql.push(" order by ").push(&order.join(", "));
+        let declare = sqlx::query_as(AssertSqlSafe(sql.text.as_str())).persistent(false);
+        let _: Vec<(String,)> = Sql::supply(sql.values.clone(), declare).fetch_all(&mut *transaction).await?;
+        plan_once(&mut transaction).await?;
+        Ok(Export { list, tenant, custom, transaction, position })
+    }
+
+    /// The position of the log up to which the list is known in the snapshot.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// The next rows, each the JSON that goes out; none at the end.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next(&mut self) -> Result<Vec<Box<RawValue>>, Error> {
+        let fetch = sqlx::query_scalar(AssertSqlSafe(format!("fetch forward {ROWS} from export"))).persistent(false);
+        let ids: Vec<String> = fetch.fetch_all(&mut *self.transaction).await?;
+        let mut rows = told(self.list, &mut self.transaction, self.tenant, ids).await?;
+        name_custom(&mut *self.transaction, self.tenant, &self.custom, &mut rows).await?;
+        Ok(rows)
+    }
+}
+
+/// The views that the rows are read from.
+fn views(names: &BTreeSet<&'static str>, custom: &Definitions) -> Vec<String> {
+    let of_models = models().filter(|model| names.contains(model.name)).flat_map(Model::names);
+    let referred = custom.values().filter(|field| field.field_type == FieldType::Reference);
+    let referred =
+        referred.filter_map(|field| registry::listing(field.target?.kind())).map(|(view, _)| view.to_owned());
+    let all: BTreeSet<String> = of_models.map(registry::view).chain(referred).collect();
+    all.into_iter().collect()
+}
+
+/// The position that all of these read models have reached in this snapshot: what their checkpoints say in it, or what was
+/// known before.
+async fn position(snapshot: &mut PgConnection, reached: &[(&'static str, i64)]) -> Result<i64, sqlx::Error> {
+    let (names, known): (Vec<&str>, Vec<i64>) = reached.iter().copied().unzip();
+    let position: Option<i64> = sqlx::query_scalar(
+        "select min(greatest(coalesce(s.position, 0), k.position)) from unnest($1::text[], $2::bigint[]) k (name, position)
+         left join read_model m on m.name = k.name and m.state = 'serving'
+         left join log_subscription s on s.name = m.name and s.version = m.generation",
+    )
+    .bind(names)
+    .bind(known)
+    .fetch_one(snapshot)
+    .await?;
+    Ok(position.unwrap_or(0))
+}
