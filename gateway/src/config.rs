@@ -398,6 +398,10 @@ pub struct Rebuild {
     /// Which database.
     #[command(flatten)]
     pub database: Database,
+    /// Only prove, by folding the whole log afresh, that each is what the log says, row by row: tells rows, position and
+    /// checksum of each table, and ends with an error where a row differs. What serves stays as it is.
+    #[arg(long)]
+    pub verify: bool,
     /// Read models such as ticket_list; all when none is named.
     pub read_models: Vec<String>,
 }

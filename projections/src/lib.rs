@@ -25,7 +25,7 @@ pub use kernel::list::{
 };
 pub use kernel::model::{AnyRow, Model, models, register};
 pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, status};
-pub use kernel::rebuild::{Difference, Progress};
+pub use kernel::rebuild::{Checksum, Comparison, Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::sight::{Sight, Stands};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};

@@ -1,4 +1,4 @@
-//! `deskfold rebuild`: read models made anew from the log while the old ones serve.
+//! `deskfold rebuild`: read models made anew from the log while the old ones serve, or proved to be what the log says.
 
 use std::time::Duration;
 
@@ -20,7 +20,10 @@ pub(super) async fn run(rebuild: Rebuild) -> Result<(), Failure> {
         false => rebuild.read_models,
     };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let done = all(&log, &names).await;
+    let done = match rebuild.verify {
+        true => verify(&log, &names).await,
+        false => all(&log, &names).await,
+    };
     log.close().await;
     pool.close().await;
     connected.stop().await;
@@ -58,4 +61,32 @@ async fn all(log: &Log, names: &[&str]) -> Result<(), Failure> {
         print(&format!("{name}: rebuilt up to position {position}"))?;
     }
     print(&format!("{what} in {seconds:.1} s"))
+}
+
+/// Differences of a read model that are told one by one.
+const TOLD: usize = 20;
+
+async fn verify(log: &Log, names: &[&str]) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for name in names {
+        let compared = projections::compare(log, name).await?;
+        for table in &compared.tables {
+            let (table, rows, checksum) = (&table.table, table.rows, &table.checksum);
+            print(&format!("{table}: {rows} rows at position {}, checksum {checksum}", compared.position))?;
+        }
+        let many = compared.differences.len();
+        for difference in compared.differences.iter().take(TOLD) {
+            print(&format!("  differs: {difference}"))?;
+        }
+        if many > TOLD {
+            print(&format!("  and {} more", many - TOLD))?;
+        }
+        if many > 0 {
+            wrong.push(*name);
+        }
+    }
+    match wrong.is_empty() {
+        true => print("every row is what the log says"),
+        false => Err(format!("not what the log says: {}; `deskfold rebuild` makes them anew", wrong.join(", ")).into()),
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     kernel::{
         engine::{Live, Table},
         model::{Model, models},
-        rebuild::{self, Difference, Progress},
+        rebuild::{self, Comparison, Progress},
         registry::{self, Generation},
     },
 };
@@ -335,11 +335,11 @@ pub async fn rebuild(log: &Log, names: &[&str], progress: watch::Sender<Progress
     }
 }
 
-/// Folds the whole log afresh and says where the table that serves differs: nowhere, if all is well.
+/// Folds the whole log afresh and says where the tables that serve differ: nowhere, if all is well.
 ///
 /// # Errors
 /// When there is no such read model, it is being rebuilt, or the database fails.
-pub async fn compare(log: &Log, name: &str) -> Result<Vec<Difference>, Error> {
+pub async fn compare(log: &Log, name: &str) -> Result<Comparison, Error> {
     rebuild::compare(model(name)?, log).await
 }
 

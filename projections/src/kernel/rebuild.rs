@@ -51,6 +51,28 @@ pub struct Difference {
     pub fresh: Option<Value>,
 }
 
+/// What a comparison of the tables of a read model that serve with a fresh fold has found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Events up to here were compared.
+    pub position: i64,
+    /// The tables that serve.
+    pub tables: Vec<Checksum>,
+    /// Their rows that differ, at most a thousand of each table: none, if all is well.
+    pub differences: Vec<Difference>,
+}
+
+/// What a table says at a position: the same at the same position on any server, whatever it has gone through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checksum {
+    /// The table, as readers name it.
+    pub table: String,
+    /// How many rows it has.
+    pub rows: i64,
+    /// The first half of the MD5 of each row as JSON, added up modulo 2^64, in hexadecimal digits.
+    pub checksum: String,
+}
+
 /// Whether a read model folds an event.
 fn concerns(model: &Model, event: &Recorded) -> bool {
     model.kinds().is_empty() || model.kinds().contains(&event.category())
@@ -658,9 +680,9 @@ async fn like(connection: &mut PgConnection, table: &str, other: &str, options: 
     registry::describe(connection, table, other).await
 }
 
-/// Folds the whole log afresh and says which rows of the table that serves differ: none, if all is well. The table is
-/// held still for a moment at the end.
-pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Difference>, Error> {
+/// Folds the whole log afresh and says which rows of the table that serves differ. The table is held still for a moment at
+/// the end.
+pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Comparison, Error> {
     let mut connection = loop {
         if let Some(connection) = locked(model, log).await? {
             break connection;
@@ -698,7 +720,7 @@ pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Diff
     };
     let tables: Vec<String> = scratch.tables().cloned().collect();
     let mut builder = Builder::new(model, log, connection, scratch, false, watch::Sender::default()).await?;
-    let differences = loop {
+    let comparison = loop {
         let until: Option<i64> =
             sqlx::query_scalar("select position from log_subscription where name = $1 and version = $2")
                 .bind(model.name)
@@ -716,7 +738,11 @@ pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Diff
             builder.catch_up(&mut transaction, until).await?
         };
         let found = match turn {
-            Turn::Done => Some(differences(&mut transaction, &serving, &builder.generation).await?),
+            Turn::Done => Some(Comparison {
+                position: until,
+                tables: checksums(model, &mut transaction, &serving).await?,
+                differences: differences(&mut transaction, &serving, &builder.generation).await?,
+            }),
             Turn::Again => None,
         };
         transaction.rollback().await?;
@@ -729,7 +755,28 @@ pub(crate) async fn compare(model: &'static Model, log: &Log) -> Result<Vec<Diff
     for table in tables {
         sqlx::query(AssertSqlSafe(format!("drop table if exists {table}"))).execute(builder.writer()?).await?;
     }
-    Ok(differences)
+    Ok(comparison)
+}
+
+async fn checksums(
+    model: &Model,
+    transaction: &mut PgConnection,
+    serving: &Generation,
+) -> Result<Vec<Checksum>, sqlx::Error> {
+    let mut checksums = Vec::new();
+    for (table, name) in serving.tables().zip(model.names()) {
+        // A counter that has gone down to nothing is as good as none.
+        let only = if Some(name) == model.tally { " where count <> 0" } else { "" };
+        let statement = format!(
+            "select count(*), coalesce(sum(('x' || left(md5(to_jsonb(t)::text), 16))::bit(64)::bigint), 0)::text
+             from {table} t{only}"
+        );
+        let (rows, sum): (i64, String) = sqlx::query_as(AssertSqlSafe(statement)).fetch_one(&mut *transaction).await?;
+        let sum: i128 = sum.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let checksum = format!("{:016x}", sum.rem_euclid(1 << 64));
+        checksums.push(Checksum { table: view(name), rows, checksum });
+    }
+    Ok(checksums)
 }
 
 async fn differences(

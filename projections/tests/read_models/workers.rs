@@ -11,7 +11,7 @@ use crate::world::{World, id, opened, options, random, something};
 
 pub(crate) async fn all_as_a_fresh_fold(log: &Log) {
     for name in names() {
-        let differences = compare(log, name).await.unwrap();
+        let differences = compare(log, name).await.unwrap().differences;
         assert!(differences.is_empty(), "{name}: {}", differences[0]);
     }
 }

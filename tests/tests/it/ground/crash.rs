@@ -403,7 +403,7 @@ async fn check(cluster: &Embedded, nats: &NatsServer, key: &str, told: &[Told]) 
     agrees(nats, &pool, 1).await;
     let log = eventstore::Log::open(pool, eventstore::Options::default()).await.unwrap();
     for name in projections::names() {
-        let differences = projections::compare(&log, name).await.unwrap();
+        let differences = projections::compare(&log, name).await.unwrap().differences;
         assert!(differences.is_empty(), "{name} differs from what the log says: {differences:?}");
     }
     log.close().await;

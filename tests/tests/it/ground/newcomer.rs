@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deskfold_tests::database;
+use deskfold_tests::{Server, database};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    ground::program::{Running, failure, home, keys, output},
+    ground::program::{Running, deskfold, failure, home, keys, output},
     org::browser::{Browser, PASSWORD},
     world::{texts, ticket},
 };
@@ -226,4 +226,39 @@ async fn a_wrong_command_line_is_explained() {
         assert!(help.contains(flag), "{flag}");
     }
     assert!(output(&["--version"]).await.starts_with("deskfold "));
+}
+
+#[tokio::test]
+async fn an_operator_proves_that_read_models_are_what_the_log_says() {
+    let server = Server::start().await;
+    for title in ["One", "Two", "Three"] {
+        ticket(&server.admin, title).await;
+    }
+    server.settle().await;
+    let verify = async |names: &[&str]| {
+        let mut command = deskfold(&["rebuild", "--verify", "--database-url", &server.database.url]);
+        command.args(names);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), told, String::from_utf8(output.stderr).unwrap())
+    };
+    let (well, told, said) = verify(&[]).await;
+    assert!(well && told.ends_with("every row is what the log says\n"), "{told}{said}");
+    for name in projections::names() {
+        assert!(told.contains(&format!("read_{name}: ")), "{name}: {told}");
+    }
+    let line = |told: &str| told.lines().find(|line| line.starts_with("read_ticket_list: ")).unwrap().to_owned();
+    assert!(line(&told).starts_with("read_ticket_list: 3 rows at position "), "{told}");
+
+    // Somebody meddles with a table: it is found, and made anew it says the same again.
+    let meddle = "update read_ticket_list set title = 'Three and a half' where title = 'Three'";
+    sqlx::query(meddle).execute(&server.database.pool).await.unwrap();
+    let (well, differing, said) = verify(&["users", "ticket_list"]).await;
+    assert!(!well && said.contains("not what the log says: ticket_list;"), "{said}");
+    assert!(differing.contains("Three and a half") && line(&differing) != line(&told), "{differing}");
+    output(&["rebuild", "--database-url", &server.database.url, "ticket_list"]).await;
+    let (well, again, said) = verify(&["ticket_list"]).await;
+    assert!(well && line(&again) == line(&told), "{again}{said}");
+    let (well, _, said) = verify(&["nothing"]).await;
+    assert!(!well && said.contains("there is no read model nothing"), "{said}");
 }
