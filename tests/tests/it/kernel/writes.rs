@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::world::{NOBODY, contact, encoded, everything, pages};
 
 /// What is asked by POST for the length of its body and writes nothing, so that there is nothing to rehearse or repeat.
-const READS: &[&str] = &["/search", "/v1/rules/dry_run", "/v1/rules/backtest"];
+const READS: &[&str] = &["/search", "/export", "/v1/rules/dry_run", "/v1/rules/backtest"];
 
 /// A write route of the document, with a request that it takes.
 struct Route {
