@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need: NATS' client and a generator of clients for Python in target/python, Prometheus'
+# `tests` also what only its tests need: NATS' client, a generator of clients and pandas for Python in target/python, Prometheus'
 # promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, and Chromium with its driver.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
@@ -9,6 +9,7 @@ set -euo pipefail
 oldest_postgresql=15
 nats_client=nats-py==2.16.0
 python_generator=openapi-python-client==0.29.1
+python_tables=pandas==3.1.1
 node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
@@ -83,6 +84,10 @@ install_python_libraries() {
     if ! has_python_library openapi_python_client; then
         "${pip[@]}" "$python_generator" </dev/null ||
             echo "$python_generator cannot be installed: the test of generated Python clients is skipped." >&2
+    fi
+    if ! has_python_library pandas; then
+        "${pip[@]}" "$python_tables" </dev/null ||
+            echo "$python_tables cannot be installed: the test that counts a help desk's history again is skipped." >&2
     fi
 }
 

@@ -42,6 +42,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     crate::sales::kinds(visitor);
     crate::work::kinds(visitor);
     crate::data::kinds(visitor);
+    crate::insight::kinds(visitor);
 }
 
 /// What is known of a kind of record by its name alone: for whoever reads the log without knowing its types.
@@ -288,7 +289,6 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "import.run",
     "export.run",
     "tenant.operate",
-    "report.read",
     "search.read",
     crate::chat::conversation::REPLY_ANY,
 ];

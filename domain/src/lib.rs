@@ -5,6 +5,7 @@ pub mod chat;
 pub mod crm;
 pub mod data;
 pub mod desk;
+pub mod insight;
 pub mod kernel;
 pub mod org;
 pub mod sales;

@@ -75,12 +75,13 @@ const ROLES: &[(&str, &[&[&str]])] = &[
                 "relation.*",
                 "project.*",
                 "task.*",
+                "report.*",
             ],
         ],
     ),
     ("viewer", &[READS]),
     ("auditor", &[&["*.read"]]),
-    ("analyst", &[READS, &["export.run"]]),
+    ("analyst", &[READS, &["export.run", "report.*"]]),
     (
         "broker",
         &[&[
@@ -101,7 +102,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             "property.*:own",
             "quick_reply.read",
             "relation.*:own",
-            "report.read:own",
+            "report.*:own",
             "search.read:own",
             "task.*:own",
             "team.read",

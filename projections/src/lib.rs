@@ -4,6 +4,7 @@ pub mod chat;
 pub mod crm;
 pub mod data;
 pub mod desk;
+pub mod insight;
 pub mod kernel;
 pub mod org;
 pub mod sales;
@@ -88,6 +89,7 @@ fn every() -> Vec<Registered> {
         kept::<work::timers::Timers>(),
         kept::<work::causation::Causation>(),
         kept::<crm::feed::Feed>(),
+        kept::<insight::facts::Facts>(),
     ];
     let described = described(&every);
     every.extend(described);

@@ -12,7 +12,7 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("status", STATUSES),
     ("kind", KINDS),
     ("period", PERIODS),
-    ("context", &["desk", "chat", "crm", "sales", "work", "org", "data"]),
+    ("context", &["desk", "chat", "crm", "sales", "work", "insight", "org", "data"]),
     ("level", LEVELS),
     ("by", &["role", "open", "share", "team", "colleague", "about"]),
     ("holds", &["owner", "assignee", "requester", "creator", "oneself"]),

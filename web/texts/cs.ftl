@@ -163,6 +163,7 @@ context-chat = Chaty
 context-crm = Zákazníci
 context-sales = Prodej
 context-work = Práce
+context-insight = Přehledy
 context-org = Organizace
 context-data = Převzaté odjinud
 find = Hledat

@@ -162,6 +162,7 @@ context-chat = Chats
 context-crm = Customers
 context-sales = Sales
 context-work = Work
+context-insight = Reports
 context-org = Organisation
 context-data = Brought in from elsewhere
 find = Search

@@ -163,6 +163,7 @@ context-chat = Pokalbiai
 context-crm = Klientai
 context-sales = Pardavimai
 context-work = Darbai
+context-insight = Ataskaitos
 context-org = Organizacija
 context-data = Perkelta iš kitur
 find = Paieška

@@ -163,6 +163,7 @@ context-chat = Чаты
 context-crm = Клиенты
 context-sales = Продажи
 context-work = Работа
+context-insight = Отчёты
 context-org = Организация
 context-data = Перенесённое откуда-то
 find = Поиск

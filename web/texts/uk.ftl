@@ -163,6 +163,7 @@ context-chat = Чати
 context-crm = Клієнти
 context-sales = Продажі
 context-work = Робота
+context-insight = Звіти
 context-org = Організація
 context-data = Перенесене звідкись
 find = Пошук

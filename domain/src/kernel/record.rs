@@ -99,6 +99,11 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
         Ok(())
     }
 
+    /// As [`Spec::check`], with the records that [`Spec::needs`] names when one is created or edited.
+    fn fits(_fields: &Self::Fields, _ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        Ok(())
+    }
+
     /// Whose personal data its events hold, when it describes no person itself.
     fn person(_fields: &Self::Fields) -> Option<Id> {
         None
@@ -559,6 +564,7 @@ impl<S: Spec> Record<S> {
         }
         all([
             S::check(&new.fields),
+            S::fits(&new.fields, ctx),
             dialled.map(drop),
             custom::check_new(S::KIND, &new.custom, ctx),
             new.stage.as_deref().map_or(Ok(()), stage_of::<S>),
@@ -577,6 +583,7 @@ impl<S: Spec> Record<S> {
         let mut faults = Faults::default();
         let (mut edited, mut changes) = patched(fields, patch, &mut faults);
         faults.check(judged(S::check(&edited), S::check(fields), &changes));
+        faults.check(judged(S::fits(&edited, ctx), S::fits(fields, ctx), &changes));
         if S::phone(&edited) != S::phone(fields) {
             let dialled = faults.check(Dialled::of(S::phone(&edited), "/phone", ctx)).unwrap_or_default();
             S::dial(&mut edited, dialled);

@@ -4,6 +4,7 @@ mod chat;
 mod crm;
 mod data;
 mod desk;
+mod insight;
 mod kernel;
 pub mod openapi;
 mod org;
@@ -97,6 +98,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(work::explained::routes())
         .merge(data::external::routes())
         .merge(data::imports::routes())
+        .merge(insight::reports::routes())
         .layered(keyed);
     let anybody = openapi::routes().merge(org::sign_in::routes().layered(present));
     let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));

@@ -15,6 +15,7 @@ mod lists;
 mod operation;
 mod pages;
 pub mod problems;
+mod reports;
 mod rules;
 mod schemas;
 mod service;
@@ -210,6 +211,7 @@ pub fn document() -> Value {
     feeds::describe(&mut document);
     walls::mine(&mut document);
     rules::describe(&mut document);
+    reports::describe(&mut document);
     holdings::describe(&mut document);
     let mut schemas = document.schemas.into_components();
     for name in &document.linked {

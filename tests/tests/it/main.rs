@@ -7,6 +7,7 @@ mod data;
 mod desk;
 mod ground;
 mod harness;
+mod insight;
 mod kernel;
 mod org;
 mod sales;

@@ -342,6 +342,11 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "name": text(name), "text": text("Good day"), "label": all["labels"][0] });
         all.entry("quick_replies").or_default().push(client.create("/v1/quick_replies", body).await);
     }
+    for measures in [json!(["opened"]), json!(["backlog", "resolution"])] {
+        let definition = json!({ "measures": measures, "dimensions": ["month", "product_id"] });
+        let body = json!({ "name": text("Products"), "definition": definition });
+        all.entry("reports").or_default().push(client.create("/v1/reports", body).await);
+    }
     for (medium, contact, name) in
         [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
     {

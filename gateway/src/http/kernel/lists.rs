@@ -153,6 +153,43 @@ async fn search(
     Ok(respond(page, totals, next, position))
 }
 
+/// What a report asks of a list.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Plain {
+    pub(in crate::http) filter: Value,
+    pub(in crate::http) sort: Option<String>,
+    pub(in crate::http) limit: Option<u32>,
+    pub(in crate::http) after: Option<String>,
+    pub(in crate::http) min_position: Option<i64>,
+}
+
+/// A page of a list, its records as members by name.
+pub(in crate::http) struct PlainPage {
+    pub(in crate::http) rows: Vec<serde_json::Map<String, Value>>,
+    pub(in crate::http) next: Option<String>,
+    pub(in crate::http) position: i64,
+}
+
+/// A page of a list for whoever puts it into a form of his own.
+pub(in crate::http) async fn plain(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: Plain,
+) -> Result<PlainPage, Problem> {
+    let Plain { filter, sort, limit, after, min_position } = asked;
+    let asked = Asked { filter: Some(filter), sort, limit, after, min_position, ..Asked::default() };
+    let asked = Given { asked, faults: request::Faults::default() };
+    let (page, _, position) = read_page(list, app, caller, headers, asked, None).await?;
+    let row = |record: &RawValue| serde_json::from_str(record.get()).map_err(|error| Problem::broken(&error));
+    Ok(PlainPage {
+        rows: page.data.iter().map(|record| row(record)).collect::<Result<_, _>>()?,
+        next: page.next,
+        position,
+    })
+}
+
 /// The same with its filter as JSON.
 fn parsed(query: Given<Asked<String>>) -> Result<Given<Asked<Value>>, Problem> {
     let Given { asked, mut faults } = query;

@@ -203,6 +203,23 @@ pub(super) const EXPORT: Codes = &[
     ("exports_busy", 503, "As many exports are being made as there may be at once."),
 ];
 
+/// The codes that asking for a report's numbers may meet, besides what may be wrong with its definition.
+pub(super) const REPORT: Codes = &[
+    ("report_range_invalid", 422, "The range ends before it begins, is no range, or has too many periods."),
+    ("time_zone_invalid", 422, "There is no such time zone."),
+    ("as_of_invalid", 422, "`as_known_at` is an instant, a day or a position."),
+];
+
+/// The codes that a page of a report's records may meet.
+pub(super) const REPORT_PAGE: Codes = &[
+    ("limit_invalid", 422, "The page size is out of range."),
+    ("cursor_invalid", 422, "`after` is no cursor of these records."),
+    ("cursor_mismatch", 422, "The cursor belongs to another filter or order."),
+];
+
+/// The codes that asking for the records behind a number may meet.
+pub(super) const REPORT_CELL: Codes = &[("report_cell_invalid", 422, "`cell` is no key of a number of this report.")];
+
 /// The codes that a list of events may meet.
 pub(super) const EVENTS: Codes = &[
     ("event_type_unknown", 422, "There is no such event type."),
@@ -329,6 +346,9 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         LIST,
         EXPORT,
         FEED,
+        REPORT,
+        REPORT_PAGE,
+        REPORT_CELL,
         EVENTS,
         EVENT,
         REHEARSAL,

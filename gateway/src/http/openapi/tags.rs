@@ -12,6 +12,7 @@ const CONTEXTS: &[(&str, &str)] = &[
     ("crm", "Customers"),
     ("sales", "Sales"),
     ("work", "Tasks and rules"),
+    ("insight", "Reports"),
     ("org", "Organisation"),
     ("data", "Bringing data in"),
     (PLATFORM, "Platform"),

@@ -46,7 +46,6 @@ pub(super) fn describe(document: &mut Document) {
         .problems("Picker", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE]))
         .at(document, "get", "/v1/entitlements/picker");
 
-    document.tags.beside("reports", Ticket::KIND);
     let report = document.schemas.of::<Report>("");
     let options = document.schemas.properties::<ReportOptions>("");
     Operation::new("tickets_by_product", "reports", "Counts tickets by product, over time if asked.")
@@ -54,7 +53,7 @@ pub(super) fn describe(document: &mut Document) {
         .query(options)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "One row for each product, or for each product and period.", report, &["Deskfold-Position"])
-        .problems("Report", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("TicketsByProduct", Code::of(&[problems::PARAMETERS, problems::QUERY]))
         .at(document, "get", "/v1/reports/tickets_by_product");
 }
 

@@ -361,6 +361,8 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     }
     let reply = json!({ "name": format!("for {contact}"), "text": "Good day", "custom": custom });
     client.create("/v1/quick_replies", reply).await;
+    let report = json!({ "name": "Theirs", "definition": { "measures": ["opened"] }, "custom": custom });
+    client.create("/v1/reports", report).await;
     let item = json!({ "name": "Chair", "quantity": "1", "price": euros("10") });
     let order = json!({ "source": "shop", "customer": contact, "company": company, "items": [item] });
     client.create("/v1/orders", order).await;

@@ -24,7 +24,7 @@ pub(crate) fn extract() -> String {
 }
 
 /// The whole log that the extract is from, where the project's data lies beside the repository.
-fn whole() -> Option<String> {
+pub(crate) fn whole() -> Option<String> {
     std::fs::read_to_string(root().join("../shared/data/italian-helpdesk.csv")).ok()
 }
 

@@ -23,7 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 7] = [
 
 /// A context, and the contexts that it may import, the same in the domain, on the read side and among the routes. `kernel`
 /// and `org` stand on each other: every decision asks which tenant, who, and which fields.
-const CONTEXTS: [(&str, &[&str]); 8] = [
+const CONTEXTS: [(&str, &[&str]); 9] = [
     ("kernel", &["org"]),
     ("org", &["kernel"]),
     ("crm", &["kernel", "org"]),
@@ -32,6 +32,7 @@ const CONTEXTS: [(&str, &[&str]); 8] = [
     ("sales", &["kernel", "org", "crm"]),
     ("work", &["kernel", "org", "crm", "desk", "sales"]),
     ("data", &["kernel", "org"]),
+    ("insight", &["kernel", "org", "crm", "desk", "chat", "sales", "work"]),
 ];
 
 /// Where the contexts are, and how code there names them.
@@ -39,9 +40,10 @@ const HOUSES: [(&str, &str); 3] =
     [("domain/src", "crate::"), ("projections/src", "crate::"), ("gateway/src/http", "crate::http::")];
 
 /// What speaks of all kinds, and so may ask the catalogue, which lists them.
-const OF_ALL_KINDS: [&str; 8] = [
+const OF_ALL_KINDS: [&str; 9] = [
     "domain/src/kernel/access.rs",
     "domain/src/kernel/merging.rs",
+    "domain/src/insight/",
     "domain/src/kernel/reference.rs",
     "domain/src/org/authority.rs",
     "domain/src/org/field.rs",

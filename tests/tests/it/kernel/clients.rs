@@ -35,7 +35,7 @@ async fn said(mut command: Command) -> String {
 }
 
 /// A program in Python with the libraries that `deploy/install-prerequisites.sh` installs.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let libraries = root().join("target/python");
     let own = libraries.join("bin");
     let path = env::var_os("PATH").unwrap_or_default();

@@ -166,6 +166,7 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
         ),
         ("labels", vec![("rename", json!({ "name": "Gold" })), ("unpin", json!({}))]),
         ("quick_replies", vec![("", json!({ "text": "Hi", "label": null })), ("archive", json!({}))]),
+        ("reports", vec![("", json!({ "definition": { "measures": ["closed"] } })), ("archive", json!({}))]),
         ("comments", vec![("", json!({ "text": "Other" })), ("delete", json!({}))]),
         ("activities", vec![("correct", json!({ "text": "Other" })), ("withdraw", json!({}))]),
         ("relations", vec![("remove", json!({}))]),
@@ -480,6 +481,7 @@ async fn fresh(client: &Client) -> Vec<(String, String, i64)> {
         ),
         ("tasks", json!({ "title": "Call" })),
         ("rules", json!({ "name": "Nothing yet", "trigger": "order.placed" })),
+        ("reports", json!({ "name": "Backlog", "definition": { "measures": ["backlog"] } })),
     ] {
         let created = client.post(&format!("/v1/{collection}"), body).await.expect(StatusCode::CREATED);
         let (id, position) = (created["id"].as_str().unwrap().to_owned(), created["position"].as_i64().unwrap());

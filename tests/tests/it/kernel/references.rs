@@ -52,6 +52,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("offer", client.create("/v1/offers", offer).await);
     let rule = json!({ "name": name("Greet"), "trigger": "order.placed" });
     all.insert("rule", client.create("/v1/rules", rule).await);
+    let report = json!({ "name": name("Products"), "definition": { "measures": ["opened"] } });
+    all.insert("report", client.create("/v1/reports", report).await);
     all
 }
 
@@ -154,6 +156,7 @@ async fn every_reference_of_every_command_is_checked_within_the_tenant() {
         ("deal", "archive"),
         ("enquiry", "archive"),
         ("quick_reply", "archive"),
+        ("report", "archive"),
         ("team", "archive"),
         ("role", "delete"),
         ("product_category", "delete"),

@@ -330,6 +330,7 @@ async fn whoever_creates_a_record_owns_it_unless_the_body_says_otherwise() {
     for kind in catalogue::kinds().filter(|kind| kind.commands.contains("change_owner") && kind.open.is_none()) {
         let body = match kind.name {
             "deal" | "enquiry" => json!({ "name": "New", "contact": office.contact }),
+            "report" => json!({ "name": "New", "definition": { "measures": ["opened"] } }),
             _ => json!({ "name": "New" }),
         };
         let created = eva.post(&format!("/v1/{}", kind.plural), body.clone()).await.expect(StatusCode::CREATED);

@@ -1,0 +1,3 @@
+//! What reports say.
+
+pub(in crate::http) mod reports;

@@ -1,0 +1,807 @@
+//! The numbers of reports, saved and ad hoc, and the records behind each number.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use domain::{
+    Aggregate, Id, Money, Time, catalogue,
+    insight::{
+        clock::Clock,
+        definition::{By, Compiled, Definition, Values},
+        facts::{Measure, Unit},
+        report::Report,
+    },
+    kernel::filter::Lookup,
+    org::{field::Field, tenant::Tenant},
+};
+use futures::stream;
+use jiff::{civil::Date, tz::TimeZone};
+use projections::{
+    AsOf, List, ReadModel, Sight,
+    insight::{
+        facts::Facts,
+        reports::{self, After, Asked, Figure, HISTOGRAM},
+    },
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::http::kernel::{
+    commands::id_of,
+    csv::{self, Dialect, Separator},
+    events::page_size,
+    lists,
+    moment::past,
+    request::{self, Body, Faults, Given, POSITION},
+    routes::Routes,
+};
+use crate::{app::App, auth::Caller, problem::Problem};
+
+/// `GET /reports/{id}/data`, `GET /reports/{id}/records`, `POST /reports/run` and `POST /reports/records`.
+pub(in crate::http) fn routes() -> Routes {
+    Routes::new()
+        .get("/reports/{id}/data", data)
+        .get("/reports/{id}/records", records)
+        .post("/reports/run", run)
+        .post("/reports/records", run_records)
+}
+
+/// How a report is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum Format {
+    /// JSON, with totals and names.
+    #[default]
+    Json,
+    /// CSV (RFC 4180): a line for each row.
+    Csv,
+}
+
+/// Over what a report goes, and how it is answered.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct DataOptions {
+    /// From this day on, in the report's time zone, or from this instant on; from the first fact by default.
+    from: Option<String>,
+    /// Up to and including this day, or up to this instant; up to now by default.
+    to: Option<String>,
+    /// A time zone from the IANA database instead of the report's.
+    tz: Option<String>,
+    /// What was known then: an instant, a day, which is taken to its end in the tenant's time zone, or a position of the log.
+    as_known_at: Option<String>,
+    /// JSON by default.
+    format: Option<Format>,
+    /// Whether CSV begins with a byte order mark, without which some spreadsheets do not read it as UTF-8.
+    bom: Option<bool>,
+    /// What stands between the cells of CSV.
+    separator: Option<Separator>,
+    /// Of a list of records: rows on a page, 1 to 200, 50 by default. CSV has all of them.
+    limit: Option<u32>,
+    /// Of a list of records: the page after this cursor.
+    after: Option<String>,
+    /// Wait until the report reflects this position.
+    min_position: Option<i64>,
+}
+
+/// Which number of a report, and which part of the records behind it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct RecordOptions {
+    /// The measure; the report's first by default.
+    measure: Option<String>,
+    /// The number's `key` as JSON text: a value for each dimension. Dimensions that are left out are taken together.
+    cell: Option<String>,
+    /// As for the report's numbers.
+    from: Option<String>,
+    /// As for the report's numbers.
+    to: Option<String>,
+    /// As for the report's numbers.
+    tz: Option<String>,
+    /// As for the report's numbers.
+    as_known_at: Option<String>,
+    /// Entries on a page: 1 to 1000, 100 by default.
+    limit: Option<i64>,
+    /// The page after this cursor.
+    after: Option<String>,
+    /// Wait until the report reflects this position.
+    min_position: Option<i64>,
+}
+
+/// What a report says.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct ReportData {
+    /// The kind of records it is about.
+    of: String,
+    /// Over what it goes; null for a list of records, which are as they are now.
+    range: Option<Range>,
+    /// The time zone of its periods.
+    time_zone: String,
+    /// What it is divided by.
+    dimensions: Vec<DimensionData>,
+    /// What it measures.
+    measures: Vec<MeasureData>,
+    /// The fields that a list of records shows.
+    columns: Vec<String>,
+    /// Its numbers, by period and the first measure, the largest first; or the records of a list.
+    rows: Vec<RowData>,
+    /// The same for each value of each dimension by itself, and for everything: a record with several values counts once.
+    totals: Vec<RowData>,
+    /// Where to find the records behind a number: the address takes `measure` and `cell` besides.
+    links: Links,
+    /// Of a list of records: the cursor of the next page; null on the last.
+    next: Option<String>,
+    /// The last position of the log that is known here. Asked for again as `as_known_at`, the numbers are the same.
+    position: i64,
+}
+
+/// From when on, and up to when.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+pub(in crate::http) struct Range {
+    /// From this instant on.
+    from: Time,
+    /// Up to this instant.
+    to: Time,
+}
+
+/// A dimension of a report.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct DimensionData {
+    /// Its name.
+    name: String,
+    /// Of periods: all of them in order, those without a number too.
+    #[schemars(extend("items" = json!({ "type": ["string", "integer"] })))]
+    periods: Option<Vec<Value>>,
+    /// Of records: what those in the rows are called now, by id.
+    names: BTreeMap<String, String>,
+    /// Whether its values name records.
+    #[serde(skip)]
+    refers: bool,
+}
+
+/// A measure of a report.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct MeasureData {
+    /// Its name.
+    name: &'static str,
+    /// What its numbers are.
+    unit: UnitName,
+    /// What it says.
+    about: &'static str,
+    /// Of lengths: where the bars of their histograms end, in seconds; the last bar has no end.
+    histogram: Option<[i64; HISTOGRAM.len()]>,
+}
+
+/// What numbers are.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum UnitName {
+    /// How many.
+    Count,
+    /// Elapsed seconds, to the microsecond.
+    Seconds,
+    /// Points that were given.
+    Points,
+    /// Exact amounts by currency.
+    Money,
+}
+
+/// Numbers with where they stand.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct RowData {
+    /// The value of each dimension; in totals only of some.
+    key: Map<String, Value>,
+    /// By measure: how many; or of lengths and scores `count`, `sum`, `mean`, `min`, `median`, `p90`, `max` and `histogram`,
+    /// nothing but the count where there are none; of money amounts by currency. Of a list of records its columns.
+    values: Map<String, Value>,
+}
+
+/// Where to go from a report.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct Links {
+    /// The records behind its numbers; null for one that is not saved, which is posted to `/v1/reports/records`.
+    records: Option<String>,
+}
+
+/// The records behind a number.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct ReportRecords {
+    /// In the order in which they happened. A record may be among them more than once if it counts more than once.
+    data: Vec<Counted>,
+    /// The cursor of the next page; null on the last.
+    next: Option<String>,
+    /// The last position of the log that is known here.
+    position: i64,
+}
+
+/// One of what was counted.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct Counted {
+    /// The record.
+    id: Id,
+    /// What it is called now.
+    name: Option<String>,
+    /// When it counts.
+    at: Time,
+    /// The length in seconds, or the score.
+    value: Option<serde_json::Number>,
+    /// The amount of money and its currency.
+    money: Option<Money>,
+    /// The position of the event by which it counts.
+    position: i64,
+    /// Where the record is.
+    link: String,
+}
+
+/// A report whose facts can be asked for.
+struct Prepared {
+    compiled: Compiled,
+    values: Values,
+    zone: TimeZone,
+    range: (Time, Time),
+    clocks: Vec<Option<Clock>>,
+    known: i64,
+    sight: Sight,
+}
+
+impl Prepared {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            compiled: &self.compiled,
+            values: self.values,
+            known: self.known,
+            range: self.range,
+            clocks: &self.clocks,
+            sight: &self.sight,
+        }
+    }
+}
+
+/// Over what a report goes.
+struct Over {
+    from: Option<String>,
+    to: Option<String>,
+    tz: Option<String>,
+    as_known_at: Option<String>,
+    min_position: Option<i64>,
+}
+
+/// The definition of a saved report that the caller sees.
+async fn saved(app: &App, caller: &Caller, id: &str) -> Result<(Id, Definition), Problem> {
+    caller.must("report.read")?;
+    let id = id_of::<Report>(caller, id)?;
+    let missing = || Problem::missing("report_unknown", "There is no such report.");
+    let report = app.commands.find::<Report>(caller.tenant, id).await?.ok_or_else(missing)?;
+    app.must_show(caller, Report::KIND, id).await?;
+    let fields = report.fields.as_ref().ok_or_else(missing)?;
+    Ok((id, fields.definition.clone()))
+}
+
+/// The definition in a body.
+fn posted(caller: &Caller, body: Body) -> Result<Definition, Problem> {
+    caller.must("report.read")?;
+    body.read(&json!({}))
+}
+
+async fn data(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    options: Given<DataOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (id, definition) = saved(&app, &caller, &id).await?;
+    answer(&app, &caller, &headers, Some(id), definition, options).await
+}
+
+async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    options: Given<DataOptions>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let definition = posted(&caller, body)?;
+    answer(&app, &caller, &headers, None, definition, options).await
+}
+
+async fn records(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    options: Given<RecordOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (_, definition) = saved(&app, &caller, &id).await?;
+    behind(&app, &caller, &headers, &definition, options).await
+}
+
+async fn run_records(
+    State(app): State<App>,
+    caller: Caller,
+    options: Given<RecordOptions>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let definition = posted(&caller, body)?;
+    behind(&app, &caller, &headers, &definition, options).await
+}
+
+/// What may be asked of the records of a report.
+async fn compiled(app: &App, caller: &Caller, definition: &Definition) -> Result<(Compiled, String), Problem> {
+    let (fields, _) = app.commands.load::<Field>(caller.tenant, Field::id_for(caller.tenant, &definition.of)).await?;
+    let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
+    let compiled = definition.compile(&fields.definitions, tenant.default_country())?;
+    // Numbers know of what only colleagues may see.
+    if caller.is_outside() {
+        return Err(Problem::forbidden("report.read"));
+    }
+    caller.must(&format!("{}.read", compiled.source.kind))?;
+    Ok((compiled, tenant.time_zone()))
+}
+
+async fn prepare(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: &Definition,
+    over: Over,
+    mut faults: Faults,
+) -> Result<Prepared, Problem> {
+    let (compiled, tenants) = compiled(app, caller, definition).await?;
+    let zone = match over.tz.as_deref() {
+        None => definition.zone(&tenants),
+        Some(name) => faults.check(zone_of(name))?.unwrap_or(TimeZone::UTC),
+    };
+    let known = match over.as_known_at.as_deref().map(|text| text.parse::<i64>().map_err(|_| text)) {
+        None => None,
+        Some(Ok(position)) => {
+            faults.check(request::must_exist(app, position, "/as_known_at").await.map(|()| position))?
+        }
+        Some(Err(text)) => {
+            let instant = past(app, caller, None, Some(text)).await.map_err(|_| {
+                let detail = "as_known_at is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log.";
+                Problem::invalid("as_of_invalid", detail).at("/as_known_at")
+            });
+            match faults.check(instant)?.flatten() {
+                Some(AsOf::KnownAt(instant)) => Some(app.log.position_at(instant).await?),
+                _ => None,
+            }
+        }
+    };
+    let from = faults.check(edge(over.from.as_deref(), &zone, "/from"))?.flatten();
+    let to = faults.check(edge(over.to.as_deref(), &zone, "/to"))?.flatten();
+    let wanted = faults.check(request::min_position(app, headers, over.min_position).await)?.flatten();
+    faults.done()?;
+    request::reach(app, Facts::NAME, wanted.max(known)).await?;
+    let reached = app.read_models.position(Facts::NAME).await?;
+    let known = known.map_or(reached, |known| known.min(reached));
+    let to = to.unwrap_or_else(|| app.now());
+    let from = match from {
+        Some(from) => from,
+        None => {
+            let first = reports::beginning(&app.pool, caller.tenant, compiled.source.kind, known).await?;
+            first.filter(|first| *first < to).unwrap_or(to - jiff::SignedDuration::from_micros(1))
+        }
+    };
+    if from >= to {
+        return Err(Problem::invalid("report_range_invalid", "A report begins before it ends.").at("/from"));
+    }
+    let clock = |by: &By| match by {
+        By::Field(..) => Ok(None),
+        By::Period(division) => Clock::new(Some(*division), &zone, (from, to)).map(Some).ok_or_else(|| {
+            let detail = "A report has at most 100,000 periods: give a shorter range, or longer periods.";
+            Problem::invalid("report_range_invalid", detail).at("/from")
+        }),
+    };
+    let clocks = compiled.by.iter().map(clock).collect::<Result<_, _>>()?;
+    let sight = app.sight_at(caller, wanted).await?;
+    Ok(Prepared { compiled, values: definition.values, zone, range: (from, to), clocks, known, sight })
+}
+
+fn zone_of(name: &str) -> Result<TimeZone, Problem> {
+    let unknown = || {
+        let detail = "A time zone is a name from the IANA database, such as Europe/Rome.";
+        Problem::invalid("time_zone_invalid", detail).at("/tz")
+    };
+    if domain::kernel::valid::is_time_zone(name) { TimeZone::get(name).map_err(|_| unknown()) } else { Err(unknown()) }
+}
+
+/// Where a range begins or ends: at an instant, or with a day.
+fn edge(text: Option<&str>, zone: &TimeZone, place: &str) -> Result<Option<Time>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    if let Ok(instant) = text.parse::<Time>() {
+        return Ok(Some(instant));
+    }
+    let invalid = || {
+        let detail = "A range begins and ends with an RFC 3339 instant or a day such as 2026-11-21.";
+        Problem::invalid("report_range_invalid", detail).at(place)
+    };
+    // A longer text would be a date with a time of day and no zone.
+    let day: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or_else(invalid)?;
+    let day = if place == "/to" { day.tomorrow().map_err(|_| invalid())? } else { day };
+    Ok(Some(day.to_zoned(zone.clone()).map_err(|_| invalid())?.timestamp()))
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    id: Option<Id>,
+    definition: Definition,
+    options: Given<DataOptions>,
+) -> Result<Response, Problem> {
+    let Given { asked: options, mut faults } = options;
+    let dialect = Dialect { bom: options.bom.unwrap_or_default(), separator: options.separator.unwrap_or_default() };
+    if definition.is_list() {
+        return listed(app, caller, headers, definition, (options, faults), dialect).await;
+    }
+    let DataOptions { from, to, tz, as_known_at, min_position, format, limit, after, .. } = options;
+    for (place, is_given) in [("/limit", limit.is_some()), ("/after", after.is_some())] {
+        if is_given {
+            let fault = request::parameter_invalid(place, "Only a report that lists records has pages.");
+            faults.check::<()>(Err(fault))?;
+        }
+    }
+    let over = Over { from, to, tz, as_known_at, min_position };
+    let prepared = prepare(app, caller, headers, &definition, over, faults).await?;
+    let asked = prepared.asked();
+    let (mut rows, mut totals): (Rows, Rows) = Default::default();
+    for measure in &prepared.compiled.measures {
+        for cell in reports::cells(&app.pool, caller.tenant, &asked, measure).await? {
+            let whole = cell.key.iter().all(Option::is_some);
+            let into = if whole && !cell.key.is_empty() { &mut rows } else { &mut totals };
+            into.add(cell.key, measure, cell.figure);
+        }
+    }
+    let rows = rows.ordered(&prepared);
+    let mut dimensions = Vec::new();
+    for (place, by) in prepared.compiled.by.iter().enumerate() {
+        dimensions.push(match by {
+            By::Period(division) => {
+                let clock = prepared.clocks.get(place).and_then(Option::as_ref);
+                let mut periods = clock.map(|clock| clock.keys.clone()).unwrap_or_default();
+                if division.is_cyclic() {
+                    periods.sort_by_key(Value::as_i64);
+                    periods.dedup();
+                }
+                let (name, names) = (division.name().to_owned(), BTreeMap::new());
+                DimensionData { name, periods: Some(periods), names, refers: false }
+            }
+            By::Field(name, _) => {
+                let refers = prepared.compiled.source.dimension(name).map_or(&[][..], |dimension| dimension.refers);
+                let values = rows.iter().filter_map(|(key, _)| key.get(place)?.as_ref()?.as_str());
+                let ids: BTreeSet<String> = values.filter(|_| !refers.is_empty()).map(ToOwned::to_owned).collect();
+                let names = reports::names(&app.pool, caller.tenant, refers, ids).await?;
+                DimensionData { name: name.clone(), periods: None, names, refers: !refers.is_empty() }
+            }
+        });
+    }
+    let measures: Vec<&'static Measure> = prepared.compiled.measures.clone();
+    if format == Some(Format::Csv) {
+        return Ok(reflecting(prepared.known, sheet(dialect, &dimensions, &measures, rows)));
+    }
+    let totals = totals.ordered(&prepared);
+    let told = |rows: Vec<(Key, Numbers)>| rows.into_iter().map(|row| told(&dimensions, row)).collect();
+    let (rows, totals) = (told(rows), told(totals));
+    let range = Range { from: prepared.range.0, to: prepared.range.1 };
+    let zone = prepared.zone.iana_name().unwrap_or("UTC").to_owned();
+    let address = |id: Id| {
+        format!(
+            "/v1/reports/{id}/records?from={}&to={}&tz={}&as_known_at={}",
+            range.from,
+            range.to,
+            zone.replace('+', "%2B"),
+            prepared.known
+        )
+    };
+    respond(ReportData {
+        of: definition.of,
+        range: Some(range),
+        links: Links { records: id.map(address) },
+        time_zone: zone,
+        measures: measures.into_iter().map(described).collect(),
+        dimensions,
+        columns: Vec::new(),
+        rows,
+        totals,
+        next: None,
+        position: prepared.known,
+    })
+}
+
+fn respond(data: ReportData) -> Result<Response, Problem> {
+    Ok(reflecting(data.position, Json(data).into_response()))
+}
+
+/// An answer that says up to which position it knows the log.
+fn reflecting(position: i64, mut response: Response) -> Response {
+    response.headers_mut().insert(POSITION, position.into());
+    response
+}
+
+fn described(measure: &Measure) -> MeasureData {
+    let unit = match measure.unit {
+        Unit::Count => UnitName::Count,
+        Unit::Seconds => UnitName::Seconds,
+        Unit::Points => UnitName::Points,
+        Unit::Money => UnitName::Money,
+    };
+    let histogram = (measure.unit == Unit::Seconds).then_some(HISTOGRAM);
+    MeasureData { name: measure.name, unit, about: measure.about, histogram }
+}
+
+/// The value of each dimension, `None` where all are taken together.
+type Key = Vec<Option<Value>>;
+/// By measure.
+type Numbers = BTreeMap<&'static str, Figure>;
+
+/// Numbers of several measures, brought together by their keys.
+#[derive(Default)]
+struct Rows(BTreeMap<String, (Key, Numbers)>);
+
+impl Rows {
+    fn add(&mut self, key: Key, measure: &'static Measure, figure: Figure) {
+        let text = json!(key.iter().map(|value| json!([value.is_some(), value])).collect::<Vec<_>>()).to_string();
+        let (_, numbers) = self.0.entry(text).or_insert_with(|| (key, Numbers::new()));
+        match (numbers.get_mut(measure.name), figure) {
+            // Each currency comes by itself.
+            (Some(Figure::Money(known)), Figure::Money(more)) => known.extend(more),
+            (_, figure) => drop(numbers.insert(measure.name, figure)),
+        }
+    }
+
+    /// Periods in their order, and then what has most of the first measure; those taken together come last.
+    fn ordered(self, prepared: &Prepared) -> Vec<(Key, Numbers)> {
+        let places: Vec<BTreeMap<String, usize>> = prepared
+            .clocks
+            .iter()
+            .map(|clock| {
+                let mut keys = clock.as_ref().map(|clock| clock.keys.clone()).unwrap_or_default();
+                if clock.as_ref().is_some_and(Clock::is_cyclic) {
+                    keys.sort_by_key(Value::as_i64);
+                }
+                // The first of those that are called the same.
+                keys.iter().enumerate().rev().map(|(place, key)| (key.to_string(), place)).collect()
+            })
+            .collect();
+        let first = prepared.compiled.measures.first().map_or("", |measure| measure.name);
+        let rank = |(key, numbers): &(Key, Numbers)| {
+            let together = key.iter().filter(|value| value.is_none()).count();
+            let of = |(value, places): (&Option<Value>, &BTreeMap<String, usize>)| {
+                value.as_ref().and_then(|value| places.get(&value.to_string()).copied())
+            };
+            let periods: Vec<Option<usize>> = key.iter().zip(&places).map(of).collect();
+            let many = numbers.get(first).map_or(0, |figure| match figure {
+                Figure::Count(count) => *count,
+                Figure::Spread(spread) => spread.count,
+                // Of amounts in different currencies none is the larger one.
+                Figure::Money(_) => 0,
+            });
+            (together, periods, std::cmp::Reverse(many))
+        };
+        let mut rows: Vec<_> = self.0.into_values().collect();
+        rows.sort_by_cached_key(rank);
+        rows
+    }
+}
+
+/// A row as it is told; what does not occur in it counts nothing.
+fn told(dimensions: &[DimensionData], (key, numbers): (Key, Numbers)) -> RowData {
+    let named = dimensions.iter().zip(key).filter_map(|(dimension, value)| Some((dimension.name.clone(), value?)));
+    let values = numbers.into_iter().map(|(measure, figure)| (measure.to_owned(), figured(figure)));
+    RowData { key: named.collect(), values: values.collect() }
+}
+
+fn figured(figure: Figure) -> Value {
+    match figure {
+        Figure::Count(count) => count.into(),
+        Figure::Money(amounts) => json!(amounts),
+        Figure::Spread(spread) => {
+            let mut told = Map::from_iter([("count".to_owned(), spread.count.into())]);
+            told.extend(spread.values.into_iter().map(|(name, number)| (name.to_owned(), Value::Number(number))));
+            if !spread.histogram.is_empty() {
+                told.insert("histogram".to_owned(), spread.histogram.into());
+            }
+            told.into()
+        }
+    }
+}
+
+/// What CSV tells of lengths and scores.
+const TOLD: [&str; 7] = ["count", "sum", "mean", "min", "median", "p90", "max"];
+
+/// Rows as CSV: a column for each dimension, and one with the names of records beside; for each number one.
+fn sheet(
+    dialect: Dialect,
+    dimensions: &[DimensionData],
+    measures: &[&'static Measure],
+    rows: Vec<(Key, Numbers)>,
+) -> Response {
+    let mut columns = Vec::new();
+    for dimension in dimensions {
+        columns.push(dimension.name.clone());
+        let base = dimension.name.trim_end_matches("_id");
+        columns.extend(dimension.refers.then(|| format!("{base}_name")));
+    }
+    let money = |measure: &Measure| -> BTreeSet<String> {
+        let figures = rows.iter().filter_map(|(_, numbers)| numbers.get(measure.name));
+        let amounts =
+            figures.filter_map(|figure| if let Figure::Money(amounts) = figure { Some(amounts) } else { None });
+        amounts.flat_map(BTreeMap::keys).cloned().collect()
+    };
+    let currencies: Vec<BTreeSet<String>> = measures.iter().map(|measure| money(measure)).collect();
+    for (measure, currencies) in measures.iter().zip(&currencies) {
+        match measure.unit {
+            Unit::Count => columns.push(measure.name.to_owned()),
+            Unit::Money => columns.extend(currencies.iter().map(|currency| format!("{}.{currency}", measure.name))),
+            _ => columns.extend(TOLD.iter().map(|told| format!("{}.{told}", measure.name))),
+        }
+    }
+    let lines = rows.into_iter().map(|(key, mut numbers)| {
+        let mut line = Vec::new();
+        for (dimension, value) in dimensions.iter().zip(key) {
+            let value = value.unwrap_or_default();
+            line.push(csv::cell(&value));
+            if dimension.refers {
+                let name = value.as_str().and_then(|id| dimension.names.get(id)).cloned();
+                line.push(csv::cell(&name.into()));
+            }
+        }
+        for (measure, currencies) in measures.iter().zip(&currencies) {
+            match (measure.unit, numbers.remove(measure.name).map(figured).unwrap_or_default()) {
+                (Unit::Count, number) => line.push(csv::cell(&number)),
+                (Unit::Money, amounts) => line.extend(currencies.iter().map(|currency| csv::cell(&amounts[currency]))),
+                (_, spread) => line.extend(TOLD.iter().map(|told| csv::cell(&spread[*told]))),
+            }
+        }
+        line
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    csv::file("report.csv", dialect, columns, stream::iter([Ok(lines)]))
+}
+
+/// The list whose records a report lists.
+fn list_of(kind: &str) -> Option<&'static List> {
+    let plural = catalogue::kind(kind)?.plural;
+    projections::lists().find(|list| list.listed && list.path == plural)
+}
+
+/// A list of records as they are now: those columns of it that the report shows.
+async fn listed(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: Definition,
+    (options, mut faults): (DataOptions, Faults),
+    dialect: Dialect,
+) -> Result<Response, Problem> {
+    let DataOptions { from, to, tz, as_known_at, format, limit, after, min_position, .. } = options;
+    for (place, given) in [("/from", from), ("/to", to), ("/tz", tz), ("/as_known_at", as_known_at)] {
+        if given.is_some() {
+            let fault = request::parameter_invalid(place, "A report that lists records shows them as they are now.");
+            faults.check::<()>(Err(fault))?;
+        }
+    }
+    let (compiled, zone) = compiled(app, caller, &definition).await?;
+    let list = list_of(compiled.source.kind).ok_or_else(|| Problem::broken(&"a kind that is counted has no list"))?;
+    faults.done()?;
+    let asked = lists::Plain {
+        filter: Value::Object(definition.filter.clone()),
+        sort: definition.sort.clone(),
+        limit: if format == Some(Format::Csv) { Some(projections::MAX_LIMIT) } else { limit },
+        after,
+        min_position,
+    };
+    let page = lists::plain(list, app, caller, headers, asked.clone()).await?;
+    if format == Some(Format::Csv) {
+        let (columns, position) = (definition.columns.clone(), page.position);
+        let state = Some((page, app.clone(), caller.clone(), headers.clone(), asked, columns.clone()));
+        let pages = stream::try_unfold(state, async move |state| {
+            let Some((page, app, caller, headers, asked, columns)) = state else { return Ok(None) };
+            let line = |row: &Map<String, Value>| columns.iter().map(|name| csv::cell(&column(row, name))).collect();
+            let lines: Vec<Vec<String>> = page.rows.iter().map(line).collect();
+            let next = match page.next {
+                None => None,
+                Some(after) => {
+                    let asked = lists::Plain { after: Some(after), ..asked };
+                    let page = lists::plain(list, &app, &caller, &headers, asked.clone()).await?;
+                    Some((page, app, caller, headers, asked, columns))
+                }
+            };
+            Ok::<_, Problem>(Some((lines, next)))
+        });
+        return Ok(reflecting(position, csv::file("report.csv", dialect, columns, pages)));
+    }
+    let row = |row: &Map<String, Value>| {
+        let values = definition.columns.iter().map(|name| (name.clone(), column(row, name)));
+        RowData { key: Map::new(), values: values.collect() }
+    };
+    respond(ReportData {
+        of: definition.of,
+        range: None,
+        time_zone: definition.time_zone.unwrap_or(zone),
+        dimensions: Vec::new(),
+        measures: Vec::new(),
+        rows: page.rows.iter().map(row).collect(),
+        columns: definition.columns,
+        totals: Vec::new(),
+        links: Links { records: None },
+        next: page.next,
+        position: page.position,
+    })
+}
+
+/// A column of a record: `total.amount` is a member of `total`, `custom.size` a custom field.
+fn column(row: &Map<String, Value>, name: &str) -> Value {
+    row.value(name).cloned().unwrap_or_default()
+}
+
+async fn behind(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: &Definition,
+    options: Given<RecordOptions>,
+) -> Result<Response, Problem> {
+    let Given { asked: options, mut faults } = options;
+    let RecordOptions { measure, cell, from, to, tz, as_known_at, limit, after, min_position } = options;
+    let limit = faults.check(page_size(limit))?.unwrap_or_default();
+    let after = faults.check(after.as_deref().map(cursor).transpose())?.flatten();
+    let cell = faults.check(cell.as_deref().map(cell_of).transpose())?.flatten().unwrap_or_default();
+    let names = &definition.measures;
+    let name = measure.or_else(|| names.first().cloned()).unwrap_or_default();
+    if !names.contains(&name) {
+        let detail = format!("The report does not measure {name}; it measures {}.", names.join(", "));
+        faults.check::<()>(Err(Problem::invalid("report_measure_unknown", detail).at("/measure")))?;
+    }
+    if let Some(strange) = cell.keys().find(|key| !definition.dimensions.contains(*key)) {
+        let detail = format!("The report is not divided by {strange}.");
+        faults.check::<()>(Err(Problem::invalid("report_cell_invalid", detail).at("/cell")))?;
+    }
+    let over = Over { from, to, tz, as_known_at, min_position };
+    let prepared = prepare(app, caller, headers, definition, over, faults).await?;
+    let gone = || Problem::invalid("report_measure_unknown", "There is no such measure.").at("/measure");
+    let measure = prepared.compiled.source.measure(&name).ok_or_else(gone)?;
+    let asked = prepared.asked();
+    let mut items = reports::behind(&app.pool, caller.tenant, &asked, measure, &cell, (after, limit + 1)).await?;
+    let more = items.len() as i64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or_default());
+    let next =
+        items.last().filter(|_| more).map(|last| format!("{}-{}-{}", last.at.as_microsecond(), last.id, last.position));
+    let plural = catalogue::kind(prepared.compiled.source.kind).map_or("", |kind| kind.plural);
+    let counted = |item: reports::Item| Counted {
+        link: format!("/v1/{plural}/{}", item.id),
+        id: item.id,
+        name: item.name,
+        at: item.at,
+        value: item.value,
+        money: item.money.and_then(|money| serde_json::from_value(money).ok()),
+        position: item.position,
+    };
+    let data = ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known };
+    Ok(reflecting(prepared.known, Json(data).into_response()))
+}
+
+fn cell_of(text: &str) -> Result<Map<String, Value>, Problem> {
+    serde_json::from_str(text).map_err(|_| {
+        let detail = "cell is the key of a number as JSON text: {\"product_id\": null, \"month\": \"2026-11\"}.";
+        Problem::invalid("report_cell_invalid", detail).at("/cell")
+    })
+}
+
+fn cursor(text: &str) -> Result<After, Problem> {
+    let read = || {
+        let (at, rest) = text.split_once('-')?;
+        let (id, position) = rest.split_once('-')?;
+        Some((Time::from_microsecond(at.parse().ok()?).ok()?, id.parse().ok()?, position.parse().ok()?))
+    };
+    read().ok_or_else(|| {
+        Problem::invalid("cursor_invalid", "after is the cursor of a page of these records.").at("/after")
+    })
+}

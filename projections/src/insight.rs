@@ -1,0 +1,4 @@
+//! What reports count, and the reports themselves.
+
+pub mod facts;
+pub mod reports;

@@ -1,0 +1,103 @@
+//! Four years of a real help desk, counted by Deskfold and, from the same file alone, by a program with pandas: every number is
+//! the same to the last digit.
+
+use std::{fs, process::Stdio};
+
+use deskfold_tests::{Server, root};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    data::imports::{extract, history, whole},
+    kernel::clients::python,
+};
+
+/// What is asked, each with how long it may take to count four years on a busy machine.
+fn questions() -> Vec<(&'static str, Value)> {
+    let rome = "Europe/Rome";
+    let counts = json!(["opened", "closed", "closings", "resolved", "resolutions", "reopened", "assigned"]);
+    let lengths = json!(["first_resolution", "resolution", "time_in_stage", "time_with_assignee"]);
+    vec![
+        ("counts by month", json!({ "measures": counts, "dimensions": ["month"], "time_zone": rome })),
+        ("backlog by month", json!({ "measures": ["backlog"], "dimensions": ["month"], "time_zone": rome })),
+        (
+            "backlog by month and assignee",
+            json!({ "measures": ["backlog"], "dimensions": ["month", "assignee_id"], "time_zone": rome }),
+        ),
+        ("lengths by year", json!({ "measures": lengths, "dimensions": ["year"], "time_zone": rome })),
+        ("lengths by stage", json!({ "measures": lengths, "dimensions": ["stage"], "time_zone": rome })),
+        ("lengths by assignee", json!({ "measures": lengths, "dimensions": ["assignee_id"], "time_zone": rome })),
+        ("lengths by team", json!({ "measures": lengths, "dimensions": ["team_id"], "time_zone": rome })),
+        ("counts by product", json!({ "measures": counts, "dimensions": ["product_id"], "time_zone": rome })),
+        (
+            "pivot",
+            json!({ "measures": ["opened", "closed", "resolution"], "dimensions": ["product_id", "month"], "time_zone": rome }),
+        ),
+        ("heat map", json!({ "measures": ["opened"], "dimensions": ["weekday", "hour_of_day"], "time_zone": rome })),
+        ("counts by company", json!({ "measures": counts, "dimensions": ["company_id"], "time_zone": rome })),
+        ("counts by priority", json!({ "measures": counts, "dimensions": ["priority"], "time_zone": rome })),
+        ("counts by tag", json!({ "measures": counts, "dimensions": ["tags"], "time_zone": rome })),
+        ("counts by field", json!({ "measures": counts, "dimensions": ["custom.service_type"], "time_zone": rome })),
+        ("counts by day", json!({ "measures": ["opened", "closed"], "dimensions": ["day"], "time_zone": rome })),
+        (
+            "urgent ones",
+            json!({ "measures": counts, "dimensions": ["year"], "time_zone": rome,
+            "filter": { "field": "priority", "op": "gte", "value": 2 } }),
+        ),
+    ]
+}
+
+/// A report with records under their names, as the file has them.
+fn named(report: &Value) -> Value {
+    let names: Vec<&Value> =
+        report["dimensions"].as_array().unwrap().iter().map(|dimension| &dimension["names"]).collect();
+    let dimensions: Vec<&str> =
+        report["dimensions"].as_array().unwrap().iter().map(|dimension| dimension["name"].as_str().unwrap()).collect();
+    let row = |row: &Value| {
+        let key: Vec<Value> = dimensions
+            .iter()
+            .zip(&names)
+            .map(|(dimension, names)| match &row["key"][dimension] {
+                Value::String(id) if !names[id].is_null() => names[id].clone(),
+                value => value.clone(),
+            })
+            .collect();
+        json!({ "key": key, "values": row["values"] })
+    };
+    report["rows"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[tokio::test]
+async fn every_number_is_the_one_that_pandas_makes_of_the_same_file() {
+    if !python().args(["-c", "import pandas"]).output().is_ok_and(|tried| tried.status.success()) {
+        eprintln!("SKIPPED: pandas is not installed; deploy/install-prerequisites.sh puts it into target/python");
+        return;
+    }
+    let file = whole().unwrap_or_else(|| {
+        eprintln!("the whole log is not here; its extract is counted");
+        extract()
+    });
+    let server = Server::start().await;
+    let imported = history(&server.admin, &file).await;
+    assert_eq!(imported["counts"]["rejected"], 0, "{imported}");
+    server.settle().await;
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("log.csv"), &file).unwrap();
+    let mut answers = Vec::new();
+    let over = "from=2009-01-01&to=2015-12-31";
+    for (name, definition) in questions() {
+        let begun = std::time::Instant::now();
+        let report = server.admin.post(&format!("/v1/reports/run?{over}"), definition.clone()).await;
+        let report = report.expect(StatusCode::OK);
+        eprintln!("{name}: {} rows in {:?}", report["rows"].as_array().unwrap().len(), begun.elapsed());
+        answers.push(json!({ "name": name, "definition": definition, "rows": named(&report) }));
+    }
+    fs::write(directory.path().join("answers.json"), Value::from(answers).to_string()).unwrap();
+    let mut check = python();
+    check.arg(root().join("tests/reports.py")).arg(directory.path()).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || check.output().unwrap()).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    eprintln!("{told}");
+}
