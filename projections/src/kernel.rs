@@ -22,4 +22,5 @@ pub mod sight;
 pub(crate) mod sql;
 pub(crate) mod then;
 pub(crate) mod times;
+pub(crate) mod told;
 pub(crate) mod totals;

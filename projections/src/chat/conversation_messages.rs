@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Told, Unreadable, decode,
     kernel::{
         as_of,
         author::{AuthorKind, author},
@@ -103,6 +103,8 @@ pub struct View {
     /// The message itself.
     #[serde(flatten)]
     pub row: Row,
+    /// The contact who wrote it, where the other side did and it is known who that is.
+    pub contact_id: Option<Id>,
     /// Name of the author: of the contact or visitor when the other side wrote it.
     pub author_name: Option<String>,
 }
@@ -231,8 +233,11 @@ impl Listed for ConversationMessages {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("written_at"), Sort::ascending("written_position")];
+    const TELLS: &'static [Told] =
+        &[Told::by("author_name", "author_id", "author_kind"), Told::of("author_name", "contact_id", "contact")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.conversation_id, t.message_id, t.direction, t.body, \
         t.attachments, t.author_kind, r.author_id, \
+        case t.direction when 'received' then contact.id end as contact_id, \
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
             else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
         t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.written_position, t.sent_at, \

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode,
     kernel::{
         author::{AuthorKind, author},
         fold::raise,
@@ -137,6 +137,8 @@ impl Listed for Comments {
         Some(Filter::Condition(Condition { field: "internal".into(), kind: FieldKind::Bool, test }))
     }
 
+    const TELLS: &'static [Told] =
+        &[Told::by_id("subject_names", "subjects", "kind", "id"), Told::by("author_name", "author_id", "author_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, r.subjects, r.subject_ids, \
         read_names(t.tenant_id, r.subjects) as subject_names, t.text, t.internal, t.author_kind, r.author_id, \
         read_name(t.tenant_id, t.author_kind, r.author_id) as author_name, t.deleted, t.delete_reason, t.written_at, \

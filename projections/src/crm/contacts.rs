@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode,
     kernel::author::{AuthorKind, author},
 };
 
@@ -264,6 +264,8 @@ impl Listed for Contacts {
     ];
     const CUSTOM: Option<&'static str> = Some(Contact::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
+    const TELLS: &'static [Told] =
+        &[Told::listed("companies", "company"), Told::by_id("note_author_names", "notes", "author_kind", "author_id")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.kind, t.source, t.email, t.phone, t.phone_e164, t.phone_extension, t.address, \
         t.city, t.country, t.locale, t.time_zone, t.description, t.owner_id, owner.name as owner_name, t.tags, \
         t.shared, r.custom, t.archived, t.copied_from, t.created_at, t.updated_at, t.identities, t.external_ids, \

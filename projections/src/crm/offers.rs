@@ -9,7 +9,9 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Refers, Sort, Unreadable, decode, kernel::fold::raise, org::users::Reference};
+use crate::{
+    Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode, kernel::fold::raise, org::users::Reference,
+};
 
 /// The offers.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +164,7 @@ impl Listed for Offers {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("drafted_at")];
+    const TELLS: &'static [Told] = &[Told::listed("properties", "property")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.enquiry_id, enquiry.name as enquiry_name, r.contact_id, \
         contact.name as contact_name, t.property_ids, \
         array(select json_build_object('id', p.id, 'name', p.name) from read_properties p \

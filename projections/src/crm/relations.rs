@@ -10,7 +10,7 @@ use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Listed, ReadModel, Refers, Sort, Unreadable, decode};
+use crate::{Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode};
 
 /// The relations.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +99,8 @@ impl Listed for Relations {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("added_at")];
+    const TELLS: &'static [Told] =
+        &[Told::by("from_name", "from_id", "from_kind"), Told::by("to_name", "to_id", "to_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.from_kind, r.from_id, \
         read_name(t.tenant_id, t.from_kind, r.from_id) as from_name, t.to_kind, r.to_id, \
         read_name(t.tenant_id, t.to_kind, r.to_id) as to_name, t.role, r.record_ids, t.removed, t.added_at, t.removed_at";

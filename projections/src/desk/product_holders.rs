@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Refers, Sort, Tally, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Tally, Told, Unreadable, decode,
     kernel::fold::{micros, raise},
 };
 
@@ -204,6 +204,7 @@ impl Listed for ProductHolders {
     ];
     const CUSTOM: Option<&'static str> = Some(Entitlement::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("granted_at")];
+    const TELLS: &'static [Told] = &[Told::by("holder_email", "holder_id", "holder_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.product_id, product.name as product_name, \
         product.color as product_color, product.icon as product_icon, product.category_id as product_category_id, \
         t.holder_kind, r.holder_id, coalesce(contact.name, company.name, colleague.name) as holder_name, \

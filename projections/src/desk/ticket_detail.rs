@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     Aggregate, Id,
+    catalogue::listed,
     desk::ticket::{self, Event, LinkKind, Ticket},
 };
 use eventstore::Recorded;
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode,
     desk::ticket_list::{self, TicketList},
     org::users::Reference,
 };
@@ -166,6 +167,8 @@ impl Listed for TicketDetail {
     ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("id")];
+    const TELLS: &'static [Told] =
+        &[Told::name(&listed::REQUESTER), Told::name(&listed::COMPANY), Told::listed("linked_tickets", Ticket::KIND)];
     const SELECT: &'static str = constcat::SELECT;
     const JOINS: &'static str = <TicketList as Listed>::JOINS;
 }

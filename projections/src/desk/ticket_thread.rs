@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Told, Unreadable, decode,
     desk::ticket_detail::{self, TicketDetail},
     kernel::{
         as_of,
@@ -252,6 +252,7 @@ impl Listed for TicketThread {
         Some(Filter::Condition(Condition { field: "kind".into(), kind: FieldKind::Word, test }))
     }
 
+    const TELLS: &'static [Told] = &[Told::by("author_name", "author_id", "author_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.ticket_id, t.message_id, t.kind, t.body, t.author_kind, \
         r.author_id, coalesce(contact.name, company.name, colleague.name) as author_name, t.attachments, t.delivery, \
         t.delivery_error, t.external_id, t.redacted, t.redaction_reason, t.moved_from, t.written_at, t.written_position";

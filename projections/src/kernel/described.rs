@@ -127,6 +127,7 @@ fn list(listing: &'static Listing, model: &'static Model, named: Named<'_>) -> &
         default_sort: kept(vec![order(listing)]).as_slice(),
         select: kept(select(listing, named)).as_str(),
         joins: kept(joins(listing, named)).as_str(),
+        tells: &[],
         model,
     })
 }

@@ -32,6 +32,7 @@ use crate::{
         sql::{self, Sql},
         then::{instead, names_any},
         times,
+        told::Told,
     },
 };
 
@@ -236,6 +237,9 @@ pub trait Listed: ReadModel {
     const SELECT: &'static str;
     /// Left joins that add to the rows of one page, by primary keys.
     const JOINS: &'static str = "";
+    /// What [`Listed::SELECT`] tells of other records, besides the names that the columns say: nothing of that is told to whoever
+    /// does not see those.
+    const TELLS: &'static [Told] = &[];
 }
 
 /// What a [`Listed`] read model says of its list, so that what carries lists is compiled once.
@@ -281,6 +285,8 @@ pub struct List {
     pub select: &'static str,
     /// [`Listed::JOINS`].
     pub joins: &'static str,
+    /// [`Listed::TELLS`].
+    pub tells: &'static [Told],
     /// Its rows.
     pub model: &'static Model,
 }
@@ -310,6 +316,7 @@ impl List {
                 default_sort: M::DEFAULT_SORT,
                 select: M::SELECT,
                 joins: M::JOINS,
+                tells: M::TELLS,
                 model: Model::of::<M>(),
             }
         }
@@ -618,6 +625,8 @@ fn named(steps: &[Step]) -> String {
 
 /// Where rows come from, the filter, what is seen, and what a list leaves out unless it is asked for.
 pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, seen: &Seen, steps: &[Step]) {
+    // By what is not seen nothing is found.
+    sql.sight = seen.sight().clone();
     sql.push(" from read_").push(list.name).push(" t");
     for column in list.columns {
         let Some(table) = column.beside else { continue };

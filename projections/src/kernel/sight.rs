@@ -54,6 +54,7 @@ pub enum Sight {
 /// How far somebody sees, by kind of record, and by what.
 #[derive(Debug)]
 pub struct Walls {
+    user: Id,
     kinds: BTreeMap<&'static str, Reach>,
     own: Vec<String>,
     team: Vec<String>,
@@ -74,19 +75,27 @@ impl Sight {
         own.extend(teams.iter().copied().map(shared_with));
         let further = teams.iter().copied().chain(viewer.teams.colleagues(viewer.user)).map(held_by);
         let team = own.iter().cloned().chain(further).collect();
-        Sight::Walled(Arc::new(Walls { kinds: catalogue::kinds().filter_map(reach).collect(), own, team }))
+        let kinds = catalogue::kinds().filter_map(reach).collect();
+        Sight::Walled(Arc::new(Walls { user: viewer.user, kinds, own, team }))
     }
 }
 
-/// What of a list somebody sees, once it is known how much that is.
+/// What of a list somebody sees, once it is known how much that is, and what of others.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
     /// All of it.
-    Everything,
+    Everything(Sight),
     /// These records.
-    Few(Vec<String>),
+    Few(Few),
     /// What is asked about record by record.
-    Many(Arc<Walls>),
+    Many(Sight),
+}
+
+/// Few records that somebody sees, and what of others.
+#[derive(Clone, Debug)]
+pub(crate) struct Few {
+    ids: Vec<String>,
+    sight: Sight,
 }
 
 /// The placeholders of what [`Walls`] binds.
@@ -180,16 +189,34 @@ impl Sight {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn over(&self, list: &List, moment: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
-        let Sight::Walled(walls) = self else { return Ok(Seen::Everything) };
-        let Some(kind) = kind_of(list) else { return Ok(Seen::Many(Arc::clone(walls))) };
+        let sight = self.clone();
+        let Sight::Walled(walls) = self else { return Ok(Seen::Everything(sight)) };
+        let Some(kind) = kind_of(list) else { return Ok(Seen::Many(sight)) };
         match walls.kinds.get(kind) {
-            None => Ok(Seen::Few(Vec::new())),
-            Some(Reach::All) => Ok(Seen::Everything),
+            None => Ok(Seen::Few(Few { ids: Vec::new(), sight })),
+            Some(Reach::All) => Ok(Seen::Everything(sight)),
             Some(_) => Ok(match walls.few(kind, moment, tenant).await? {
-                Some(ids) => Seen::Few(ids),
-                None => Seen::Many(Arc::clone(walls)),
+                Some(ids) => Seen::Few(Few { ids, sight }),
+                None => Seen::Many(sight),
             }),
         }
+    }
+
+    /// Whether the names of all records of a kind may be told, or of none; `None` where it depends on the record. Those of kinds
+    /// that are open are told wherever they stand.
+    pub(crate) fn of_kind(&self, kind: &str) -> Option<bool> {
+        let Sight::Walled(walls) = self else { return Some(true) };
+        let is_open = || catalogue::kind(kind).is_some_and(|kind| kind.open.is_some());
+        match walls.kinds.get(kind) {
+            Some(Reach::All) => Some(true),
+            Some(_) => None,
+            None => Some(is_open()),
+        }
+    }
+
+    /// Whether this is whoever asks.
+    pub(crate) fn is_oneself(&self, id: Id) -> bool {
+        matches!(self, Sight::Walled(walls) if walls.user == id)
     }
 
     /// Those of the records that are seen.
@@ -267,6 +294,14 @@ impl Walls {
 }
 
 impl Seen {
+    /// What is seen of other records.
+    pub(crate) fn sight(&self) -> &Sight {
+        match self {
+            Seen::Everything(sight) | Seen::Many(sight) => sight,
+            Seen::Few(few) => &few.sight,
+        }
+    }
+
     /// Adds the condition to those of a list, whose rows are `t`.
     pub(crate) fn condition(&self, list: &List, sql: &mut Sql) {
         let column = match list.stands {
@@ -275,18 +310,18 @@ impl Seen {
             Stands::For(_, id) => format!("t.{id}"),
         };
         match self {
-            Seen::Everything => {}
-            Seen::Few(ids) => {
+            Seen::Everything(_) => {}
+            Seen::Few(Few { ids, .. }) => {
                 sql.push(" and ").push(&column).push(" = any (").bind(Bound::Texts(ids.clone())).push("::text[])");
             }
-            Seen::Many(walls) => {
-                let places = Places::from(sql.values.len() + 1);
-                sql.values.extend(walls.values().map(Bound::Texts));
+            Seen::Many(sight) => {
+                let first = sql.values.len() + 1;
+                sql.values.extend(sight.values().into_iter().map(Bound::Texts));
                 let kind = match list.stands {
                     Stands::For(kind, _) => format!("t.{kind}"),
                     _ => format!("'{}'::text collate \"C\"", list.read),
                 };
-                sql.push(" and ").push(&places.sees(&kind, &column));
+                sql.push(" and ").push(&sight.sees(first, &kind, &column));
             }
         }
     }

@@ -8,7 +8,7 @@ use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
-use crate::{Column, List, kernel::registry};
+use crate::{Column, List, Sight, kernel::registry};
 
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Sql {
     pub(crate) values: Vec<Bound>,
     /// The columns that filters name.
     pub(crate) columns: &'static [Column],
+    /// What whoever asks sees: only by the names of that anything is found.
+    pub(crate) sight: Sight,
 }
 
 /// A value that a placeholder stands for.
@@ -172,7 +174,17 @@ impl Sql {
         let (view, title) = registry::listing(kind).unwrap_or_default();
         self.push("with called as (select n.id from ").push(view).push(" n where n.tenant_id = ");
         self.again(0).push(if merges { " and n.merged_into is null and " } else { " and " });
-        self.test(&format!("n.{title}"), FieldKind::Text, test).push(") select id from called");
+        self.test(&format!("n.{title}"), FieldKind::Text, test);
+        match self.sight.of_kind(kind) {
+            Some(true) => {}
+            Some(false) => _ = self.push(" and false"),
+            None => {
+                let seen = self.sight.sees(self.values.len() + 1, &format!("'{kind}'::text collate \"C\""), "n.id");
+                self.values.extend(self.sight.values().into_iter().map(Bound::Texts));
+                self.push(" and ").push(&seen);
+            }
+        }
+        self.push(") select id from called");
         if merges {
             self.push(" union all select x.record_id from read_redirects x where x.tenant_id = ").again(0);
             self.push(" and x.kind = '").push(kind).push("' and x.into_id is not null and ");

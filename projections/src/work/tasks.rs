@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Column, Listed, ReadModel, Refers, Sort, Unreadable, decode,
+    Column, Listed, ReadModel, Refers, Sort, Told, Unreadable, decode,
     kernel::{
         author::{AuthorKind, author},
         fold::{micros, raise},
@@ -210,6 +210,8 @@ impl Listed for Tasks {
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("due_at"), Sort::descending("priority")];
+    const TELLS: &'static [Told] =
+        &[Told::by_id("subject_names", "subjects", "kind", "id"), Told::by("author_name", "author_id", "author_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.title, t.text, t.priority, t.project_id, \
         project.name as project_name, r.subjects, r.subject_ids, read_names(t.tenant_id, r.subjects) as subject_names, \
         t.status, t.open, t.assignee_id, assignee.name as assignee_name, t.due_at, t.overdue, t.rule_run_id, t.outcome, \

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use domain::{Aggregate, chat::conversation::Conversation};
+use domain::{Aggregate, chat::conversation::Conversation, kernel::custom::Definitions};
 use projections::{
     List, ReadModel,
     chat::{conversation_messages::ConversationMessages, conversations::Conversations as Inbox},
@@ -15,6 +15,7 @@ use crate::http::{
     desk::tickets::{ThreadOptions, ThreadPart, page_of, part, respond},
     kernel::{
         commands::id_of,
+        lists::veiled,
         request::{self, Given},
         routes::Routes,
     },
@@ -40,17 +41,20 @@ async fn messages(
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     app.must_show(&caller, Conversation::KIND, id).await?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
-    request::can_be_read(List::of::<ConversationMessages>(), &app).await?;
+    let list = List::of::<ConversationMessages>();
+    request::can_be_read(list, &app).await?;
     if let Some(moment) = past {
         if projections::row_as_of::<Inbox>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
         }
         let position = app.log.head().await?;
-        let data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
+        let mut data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
+        veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
         return Ok(respond(data, None, position));
     }
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.read_models.position(ConversationMessages::NAME).await?;
-    let data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let mut data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
     page_of(data, limit, &uri, position, |_| true)
 }

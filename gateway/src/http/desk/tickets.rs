@@ -9,6 +9,7 @@ use axum::{
 use domain::{
     Aggregate, Id, Party, PartyKind, Time,
     desk::{entitlement::Entitlement, ticket::Ticket},
+    kernel::custom::Definitions,
 };
 use jiff::civil::Date;
 use projections::desk::{
@@ -24,6 +25,7 @@ use serde_json::value::RawValue;
 use crate::http::kernel::{
     commands::id_of,
     events::{page_size, with_parameter},
+    lists::veiled,
     moment::past,
     request::{self, Given, POSITION},
     routes::Routes,
@@ -104,7 +106,8 @@ async fn thread(
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
     app.must_show(&caller, Ticket::KIND, id).await?;
     let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
-    request::can_be_read(List::of::<TicketThread>(), &app).await?;
+    let list = List::of::<TicketThread>();
+    request::can_be_read(list, &app).await?;
     if let Some(moment) = past {
         if projections::row_as_of::<TicketDetail>(&app.log, caller.tenant, id, moment).await?.is_none() {
             return Err(missing());
@@ -112,12 +115,14 @@ async fn thread(
         let position = app.log.head().await?;
         let mut data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
         data.retain(|entry| !caller.is_outside() || !is_note(entry));
+        veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
         return Ok(respond(data, None, position));
     }
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
-    let data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let mut data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
     page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
 }
 
@@ -209,8 +214,10 @@ async fn picker(
     let position = app.read_models.position(ProductHolders::NAME).await?;
     let search = options.search.as_deref();
     let sight = app.sight_at(&caller, wanted).await?;
-    let data =
+    let mut data =
         projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, &sight, limit).await?;
+    let list = List::of::<ProductHolders>();
+    projections::veil(list, &app.pool, caller.tenant, &sight, &Definitions::new(), &mut data).await?;
     Ok(respond(data, None, position))
 }
 

@@ -265,6 +265,7 @@ async fn read_page(
     let position = reached(list, app, &asked_for.sight, wanted).await?;
     let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
     projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
+    projections::veil(list, &app.pool, caller.tenant, &asked_for.sight, &custom, &mut page.data).await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
         totals.groups = Some(
@@ -367,10 +368,11 @@ async fn read(
     let id: Id = (list.id_of)(caller.tenant, &id).ok_or_else(missing)?;
     app.must_show(&caller, kind, id).await?;
     request::can_be_read(list, &app).await?;
+    let custom = custom_fields(list, &app, caller.tenant).await?;
     if let Some(past) = past {
-        let custom = custom_fields(list, &app, caller.tenant).await?;
         let record = projections::get_as_of(list, &app.log, caller.tenant, id, past, &custom).await?;
-        let record = record.ok_or_else(missing)?;
+        let mut record = record.ok_or_else(missing)?;
+        veiled(list, &app, &caller, wanted, &custom, std::slice::from_mut(&mut record.data)).await?;
         return one(list, &record, record.position, &uri);
     }
     for name in projections::needs(list).iter() {
@@ -378,7 +380,9 @@ async fn read(
     }
     let position = app.read_models.position(list.name).await?;
     let mut record = projections::get(list, &app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
-    name_custom(list, &app, caller.tenant, &mut record).await?;
+    let data = std::slice::from_mut(&mut record.data);
+    projections::name_custom(&app.pool, caller.tenant, &custom, data).await?;
+    veiled(list, &app, &caller, wanted, &custom, data).await?;
     one(list, &record, position, &uri)
 }
 
@@ -391,10 +395,17 @@ pub(in crate::http) fn links(kind: &str, path: &str) -> Value {
     links
 }
 
-/// Adds the names of the records that the custom fields of one refer to.
-async fn name_custom(list: &'static List, app: &App, tenant: Id, record: &mut Record) -> Result<(), Problem> {
-    let custom = custom_fields(list, app, tenant).await?;
-    Ok(projections::name_custom(&app.pool, tenant, &custom, std::slice::from_mut(&mut record.data)).await?)
+/// Takes out of rows what they tell of records that the caller does not see. `custom` are the custom fields of their kind.
+pub(in crate::http) async fn veiled(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    wanted: Option<i64>,
+    custom: &Definitions,
+    rows: &mut [Box<RawValue>],
+) -> Result<(), Problem> {
+    let sight = app.sight_at(caller, wanted).await?;
+    Ok(projections::veil(list, &app.pool, caller.tenant, &sight, custom, rows).await?)
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.
