@@ -66,7 +66,8 @@ fn rehearsals(document: &mut Document) {
     let answer = document.schemas.of::<DryRun>("Rule");
     let description = "Asks a rule that is not published about one past event: whether it matches and why, who would be \
         chosen among whom, and what would be done. Records, colleagues and other rules are seen as they were then. \
-        Whoever may publish versions of rules may rehearse them too. Writes nothing.";
+        Whoever may publish versions of rules may rehearse them too; either takes permissions to read all records of \
+        every kind that rules see, since a rehearsal tells of them. Writes nothing.";
     Operation::new("rule_dry_run", "rules", description)
         .permission("rule.create")
         .shared(&["Deskfold-On-Behalf-Of"])
@@ -81,7 +82,8 @@ fn rehearsals(document: &mut Document) {
     let description = "Asks a rule that is not published about a part of the log: how many events it would have matched, \
         the tasks that would have been created, for whom and when. Records and colleagues are seen as they were at each \
         event; delays, conditions held again when due, and events that call a run off are taken into account. Imported \
-        events are asked about like any others, although they trigger nothing when they are brought in. Writes nothing.";
+        events are asked about like any others, although they trigger nothing when they are brought in. It takes the same \
+        permissions as asking about one event. Writes nothing.";
     Operation::new("rule_backtest", "rules", description)
         .permission("rule.create")
         .shared(&["Deskfold-On-Behalf-Of"])

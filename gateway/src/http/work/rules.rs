@@ -8,8 +8,11 @@ use axum::{
 };
 use commands::{Draft, Envelope, Over, Unrehearsed};
 use domain::{
-    Time, Via,
-    kernel::filter::{Condition, FieldKind, Filter, Scalar, Test},
+    Time, Via, catalogue,
+    kernel::{
+        access::Reach,
+        filter::{Condition, FieldKind, Filter, Scalar, Test},
+    },
     work::rule::Rule,
 };
 use jiff::SignedDuration;
@@ -89,7 +92,7 @@ pub(in crate::http) struct ManyEvents {
     cursor: Option<i64>,
 }
 
-/// Who rehearses: whoever may create rules or publish versions of them.
+/// Who rehearses: whoever may create rules or publish versions of them, and sees all that rules see.
 fn rehearsing(app: &App, caller: &Caller) -> Result<Envelope, Problem> {
     // Rules see what only colleagues may see.
     if caller.is_outside() {
@@ -98,9 +101,15 @@ fn rehearsing(app: &App, caller: &Caller) -> Result<Envelope, Problem> {
     if !caller.may("rule.publish") {
         caller.must("rule.create")?;
     }
-    // Nor do they know walls: whoever tries one out sees what it sees.
-    if caller.authority.is_scoped() {
-        return Err(Problem::forbidden("*.read without a scope"));
+    // Nor do they know walls. What a rehearsal tells, its totals and who would be chosen included, comes of every record that
+    // a rule sees: nothing of it is left for whoever sees only some of them.
+    for kind in catalogue::kinds().filter(|kind| kind.document.is_some() && kind.open.is_none()) {
+        let read = format!("{}.read", kind.name);
+        match caller.authority.reach(&read) {
+            Some(Reach::All) => {}
+            Some(_) => return Err(Problem::forbidden(&format!("{read} without a scope"))),
+            None => return Err(Problem::forbidden(&read)),
+        }
     }
     let envelope = Envelope::new(caller.tenant, app.new_id(), caller.actor.clone(), Via::Api, app.now());
     Ok(Envelope { authority: caller.authority.clone(), ..envelope })

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use deskfold_tests::Server;
+use deskfold_tests::{Client, Server};
+use domain::catalogue;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
+    org::auth::user_with,
     work::rules::{events, manager, order, role, rule, runs, task, tasks},
     world::{NOBODY, condition, contact, each, pages, user},
 };
@@ -159,6 +161,45 @@ async fn a_draft_is_asked_about_one_event_as_it_was_then() {
     client.post("/v1/rules/dry_run", json!({ "draft": draft, "where": 1 })).await.problem(422, "body_invalid");
     server.settle().await;
     assert_eq!(client.read("/v1/events").await["position"], head, "nothing was written");
+}
+
+#[tokio::test]
+async fn whoever_does_not_see_all_that_rules_see_rehearses_none() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let placed = order(admin, "100", json!({})).await;
+    let position = events(admin, "order.placed").await[0]["position"].clone();
+    let draft = json!({ "trigger": "order.placed", "definition": { "actions": [task("Call")] } });
+    let one = json!({ "draft": draft, "position": position });
+    let rehearse = async |client: &Client| {
+        let dry_run = client.post("/v1/rules/dry_run", one.clone()).await;
+        (dry_run, client.post("/v1/rules/backtest", json!({ "draft": draft })).await)
+    };
+    let seen: Vec<_> = catalogue::kinds().filter(|kind| kind.document.is_some() && kind.open.is_none()).collect();
+    assert!(seen.len() > 5);
+    for kind in &seen {
+        for left in [format!("{}.read:own", kind.name), format!("{}.read:team", kind.name), "user.read".to_owned()] {
+            let others =
+                seen.iter().filter(|other| other.name != kind.name).map(|other| format!("{}.read", other.name));
+            let permissions: Vec<_> =
+                others.chain(["rule.create".into(), "task.create".into(), left.clone()]).collect();
+            let permissions: Vec<_> = permissions.iter().map(String::as_str).collect();
+            let email = format!("{}@example.com", left.replace([':', '_'], "."));
+            let email = email.replacen("user.read", &format!("none.{}", kind.name.replace('_', ".")), 1);
+            let (dry_run, backtest) = rehearse(&user_with(&server, &email, &permissions).await.1).await;
+            for refused in [dry_run, backtest] {
+                let problem = refused.problem(403, "permission_denied");
+                let detail = problem["detail"].as_str().unwrap();
+                assert!(detail.contains(&format!("{}.read", kind.name)) && !refused.text.contains(&placed), "{detail}");
+            }
+        }
+    }
+    // A scope elsewhere is none of its business.
+    let (_, able) =
+        user_with(&server, "able@example.com", &["*.read", "rule.create", "task.create", "deal.edit:own"]).await;
+    let (dry_run, backtest) = rehearse(&able).await;
+    assert_eq!(dry_run.expect(StatusCode::OK)["trigger"]["subject"]["id"], placed);
+    assert_eq!(backtest.expect(StatusCode::OK)["totals"]["matched"], 1);
 }
 
 #[tokio::test]
