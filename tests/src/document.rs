@@ -55,6 +55,10 @@ impl Document {
             None => response.get("x-codes"),
         };
         let problem = reply.header("content-type").starts_with("application/problem+json");
+        // So is the page that a browser is shown again whose plain form was refused.
+        if reply.header("content-type").starts_with("text/html") && reply.status.is_client_error() {
+            return Ok(());
+        }
         if !response.is_object() || status == "default" && codes.is_none() {
             return Err("this status is not described".into());
         }

@@ -111,6 +111,19 @@ pub struct View {
     pub path: String,
     /// Who; `None` for whoever is not signed in.
     pub person: Option<Person>,
+    /// What was wrong with a form of this page that was sent without scripts.
+    pub refusal: Option<Refusal>,
+}
+
+/// What was refused.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// The stable code of what is wrong.
+    pub code: String,
+    /// The same in words of the API.
+    pub detail: String,
+    /// The codes of what is wrong with single fields.
+    pub fields: Vec<String>,
 }
 
 impl View {
@@ -129,6 +142,21 @@ impl View {
     /// One of a family of texts, such as those of the kinds of record.
     pub(crate) fn say_of(&self, family: &str, name: &str) -> String {
         self.language.say(&format!("{family}-{name}"))
+    }
+
+    /// What is wrong with a form that was sent, in the language of whoever looks where there is a text of it.
+    fn refused(&self) -> Markup {
+        let Some(Refusal { code, detail, fields }) = &self.refusal else { return Markup::default() };
+        let told = |code: &String| {
+            let name = format!("problem-{code}");
+            Some(self.say(&name)).filter(|text| *text != name)
+        };
+        let mut texts: Vec<String> = fields.iter().filter_map(told).collect();
+        if texts.is_empty() {
+            texts.push(told(code).unwrap_or_else(|| detail.clone()));
+        }
+        texts.dedup();
+        html! { p.fault #refusal role="alert" { (texts.join(" ")) } }
     }
 
     pub(crate) fn may(&self, permission: &str) -> bool {
@@ -215,6 +243,7 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
                 }
             }
             h1 { (title) }
+            (view.refused())
             (content)
         }
     };
@@ -226,7 +255,7 @@ pub(crate) fn outside(view: &View, title: &str, content: &Markup) -> String {
     let body = html! {
         main #content tabindex="-1" {
             p.brand { (mark()) span { "Deskfold" } }
-            div.card { h1 { (title) } (content) }
+            div.card { h1 { (title) } (view.refused()) (content) }
         }
     };
     document(view, title, "outside", &[], &body)

@@ -12,7 +12,7 @@ pub mod pages;
 
 pub use self::{
     assets::{Asset, asset},
-    frame::{Collection, Person, Theme, View},
+    frame::{Collection, Person, Refusal, Theme, View},
     texts::Language,
 };
 

@@ -27,7 +27,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::{Collection, Language, Person, Theme, View, asset};
+    use crate::{Collection, Language, Person, Refusal, Theme, View, asset};
 
     /// What somebody may type who wants to do harm.
     const TYPED: &str = "<script>alert('x')</script>\"&";
@@ -64,12 +64,14 @@ mod tests {
             permissions: permissions.into_iter().map(ToOwned::to_owned).collect(),
             collections: vec![&DEALS],
         };
-        View { language, theme: Theme::Dark, path: format!("/me?{TYPED}"), person: Some(person) }
+        View { language, theme: Theme::Dark, path: format!("/me?{TYPED}"), person: Some(person), refusal: None }
     }
 
     /// Every page there is, each with its name.
     fn every(language: Language) -> Vec<(&'static str, String)> {
         let view = view(language);
+        let told = Refusal { code: TYPED.into(), detail: TYPED.into(), fields: vec![TYPED.into()] };
+        let refused = View { refusal: Some(told), ..view.clone() };
         let typed = || TYPED.to_owned();
         let tenant = Tenant { id: typed(), name: typed() };
         let ways = Ways { tenant: Some(tenant.clone()), provider: Some((typed(), typed())), asked: Some(typed()) };
@@ -103,7 +105,6 @@ mod tests {
             payer: vec![typed()],
             method: Some(typed()),
         };
-        let begun = SecondFactor::Begun { fault: Some((typed(), typed())) };
         vec![
             ("sign_in", sign_in(&view, &ways, TYPED)),
             ("tenants", tenants(&view, &[tenant], TYPED)),
@@ -119,7 +120,8 @@ mod tests {
             ("start", start(&view)),
             ("me", me(&view, &oneself(false))),
             ("me_with_factor", me(&view, &oneself(true))),
-            ("factor_begun", prepared(&view, &begun)),
+            ("factor_begun", prepared(&view, &SecondFactor::Begun)),
+            ("refused", forgotten(&refused)),
             ("factor", prepared(&view, &SecondFactor::Prepared { secret: typed(), uri: typed() })),
             ("people", people(&view)),
             ("roles", roles(&view)),

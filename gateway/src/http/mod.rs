@@ -48,6 +48,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(pages::assets())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(app.clone(), pages::refused))
         .layer(DefaultBodyLimit::max(limit))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(panicked))
@@ -123,8 +124,7 @@ fn sorted(routes: &Routes) -> Vec<Route> {
 
 /// A browser that looks for a page is shown one.
 async fn no_route(browser: Browser, request: Request) -> Response {
-    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accepted.starts_with("text/html") && !request.uri().path().starts_with("/v1/") {
+    if pages::looks(request.headers()) && !request.uri().path().starts_with("/v1/") {
         return pages::missing(request.headers(), &browser);
     }
     Problem::missing("route_unknown", format!("There is nothing at {}. See /docs.", request.uri().path()))

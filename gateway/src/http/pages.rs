@@ -1,11 +1,12 @@
 //! The pages that people see: who looks is found out here, what they look like is `web`'s.
 
 mod records;
+mod refused;
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{Form, FromRequestParts, Path, Query, State},
+    extract::{FromRequestParts, Path, Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
@@ -19,11 +20,12 @@ use domain::{
     },
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
-use web::{Language, Person, Theme, View, pages};
+use serde_json::{Map, Value, json};
+use web::{Language, Person, Refusal, Theme, View, pages};
 
+pub(super) use self::refused::{looks, refused};
 use super::{
-    kernel::routes::Routes,
+    kernel::{request::Filled, routes::Routes},
     org::{
         plan::Shown,
         sign_in::{Next, escaped},
@@ -118,6 +120,7 @@ fn view_of(headers: &HeaderMap, browser: &Browser, path: String, person: Option<
         theme: browser.cookie(Cookie::Theme).and_then(Theme::of_name).unwrap_or_default(),
         path,
         person,
+        refusal: None,
     }
 }
 
@@ -152,7 +155,8 @@ impl FromRequestParts<App> for Visitor {
             None => None,
         };
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let view = view_of(&parts.headers, &browser, path, person);
+        let refusal = parts.extensions.get::<Refusal>().cloned();
+        let view = View { refusal, ..view_of(&parts.headers, &browser, path, person) };
         Ok(Visitor { browser, view, caller })
     }
 }
@@ -351,7 +355,7 @@ async fn plan(State(app): State<App>, Insider { view, caller }: Insider) -> Resu
 }
 
 async fn begin_second_factor(Insider { view, .. }: Insider) -> Response {
-    page(pages::prepared(&view, &pages::SecondFactor::Begun { fault: None }))
+    page(pages::prepared(&view, &pages::SecondFactor::Begun))
 }
 
 /// One's password, since a session left open is not enough.
@@ -364,16 +368,11 @@ struct Confirmed {
 async fn prepare_second_factor(
     State(app): State<App>,
     Insider { view, caller }: Insider,
-    Form(Confirmed { password }): Form<Confirmed>,
+    filled: Filled,
 ) -> Result<Response, Problem> {
     let (tenant, id) = (caller.tenant, caller.actor.id);
-    if let Err(problem) = app.confirm_password(tenant, id, &password).await {
-        if !problem.status().is_client_error() {
-            return Err(problem);
-        }
-        let begun = pages::SecondFactor::Begun { fault: Some(problem.told()) };
-        return Ok(page_as(problem.status(), pages::prepared(&view, &begun)));
-    }
+    let Confirmed { password } = filled.body.read(&json!({ "password": "x" }))?;
+    app.confirm_password(tenant, id, &password).await?;
     let person = view.person.clone().unwrap_or_default();
     let made = app.prepare_second_factor(tenant, id, (&person.tenant, &person.email)).await?;
     Ok(page(pages::prepared(&view, &pages::SecondFactor::Prepared { secret: made.secret, uri: made.uri })))
@@ -388,13 +387,10 @@ struct Preferences {
 }
 
 /// Remembers it in the browser; the language of whoever is signed in, in the profile.
-async fn preferences(
-    State(app): State<App>,
-    visitor: Visitor,
-    Form(wanted): Form<Preferences>,
-) -> Result<Response, Problem> {
+async fn preferences(State(app): State<App>, visitor: Visitor, filled: Filled) -> Result<Response, Problem> {
     let Visitor { browser, view, caller } = visitor;
     browser.must_not_be_foreign()?;
+    let wanted: Preferences = filled.body.read(&json!({ "language": "en", "theme": "auto", "next": "/" }))?;
     let language = Language::of_tag(&wanted.language).unwrap_or_default();
     let theme = Theme::of_name(&wanted.theme).unwrap_or_default();
     if let Some(caller) = caller.filter(|_| language != view.language) {

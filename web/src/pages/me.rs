@@ -355,10 +355,7 @@ fn codes(view: &View) -> Markup {
 #[derive(Clone, Debug)]
 pub enum SecondFactor {
     /// The password is needed.
-    Begun {
-        /// Why it was not taken: the problem's code, and what the API says.
-        fault: Option<(String, String)>,
-    },
+    Begun,
     /// The app is to be told the secret.
     Prepared {
         /// The secret, to be typed.
@@ -371,11 +368,10 @@ pub enum SecondFactor {
 /// The way to a second factor: the password, then the picture and the first code.
 pub fn prepared(view: &View, factor: &SecondFactor) -> String {
     let content = match factor {
-        SecondFactor::Begun { fault } => html! {
+        SecondFactor::Begun => html! {
             p { (view.say("factor-lead")) }
             form.narrow method="post" action="/me/second_factor" {
                 (own_password(view, "factor"))
-                p.fault role="alert" { @if let Some((code, detail)) = fault { (problem(view, code, detail)) } }
                 p.actions {
                     button type="submit" { (view.say("continue")) }
                     " " a.button.secondary href="/me" { (view.say("cancel")) }
@@ -398,13 +394,6 @@ pub fn prepared(view: &View, factor: &SecondFactor) -> String {
         },
     };
     inside(view, &view.say("factor"), &["me.js"], &content)
-}
-
-/// What is wrong, in the language of whoever looks where there is a text of it.
-fn problem(view: &View, code: &str, detail: &str) -> String {
-    let name = format!("problem-{code}");
-    let text = view.say(&name);
-    if text == name { detail.to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -28,12 +28,15 @@ pub(crate) struct Body {
     pub(crate) bytes: Bytes,
 }
 
+/// A body of which there is too much.
+pub(in crate::http) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server takes.")
+}
+
 /// Why a body cannot be taken in.
 fn not_received(status: StatusCode, detail: String) -> Problem {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(status, "body_too_large", "The body is larger than this server takes.")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => Problem::bad_request("body_unreadable", detail),
     }
 }

@@ -46,8 +46,8 @@ fn own(id: &str, description: &str, schema: Value, required: bool, like: Value) 
 }
 
 fn led(operation: Operation) -> Operation {
-    let description =
-        "To `next`, where a form of HTML (`application/x-www-form-urlencoded`, the same fields) names it.";
+    let description = "To `next`, where a form of HTML (`application/x-www-form-urlencoded`, the same fields) names it. A browser \
+     (`Accept: text/html`) whose form is refused is shown the page of the form again, with the status of the problem.";
     operation.answer_as(303, description, json!({}), &["Location"])
 }
 

@@ -81,11 +81,12 @@ impl Browser {
         self.send(request.json(&body)).await
     }
 
-    /// A page of the server's own sends a form.
+    /// A page of the server's own sends a form, without a script.
     pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let pairs: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let request = self.client.request(Method::POST, path).header("origin", &self.client.base);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         self.send(request.body(pairs.join("&"))).await
     }
 

@@ -1,10 +1,12 @@
 //! Pages over HTTP: who is let in and who is led elsewhere, what a browser may load and keep, and forms without scripts.
 
+use std::collections::BTreeSet;
+
 use deskfold_tests::{Reply, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::org::browser::{Browser, PASSWORD, link, person};
+use crate::org::browser::{Browser, PASSWORD, escaped, link, person};
 
 /// The pages without parameters that are only for whoever is signed in, or those that anybody sees.
 fn places(inside: bool) -> Vec<String> {
@@ -166,6 +168,129 @@ async fn a_form_without_scripts_is_led_through_the_code() {
     assert_eq!((led.status, led.header("location")), (StatusCode::SEE_OTHER, place));
     let asks = page(browser.get(place).await);
     assert!(asks.contains("autocomplete=\"one-time-code\"") && asks.contains("value=\"/me?tab=1\""), "{asks}");
+}
+
+/// The addresses to which the plain forms of a page are sent; those that a script fills in first are none.
+fn forms(page: &str) -> Vec<String> {
+    let outside = page.split("<template").map(|part| part.rsplit("</template>").next().unwrap());
+    let forms = outside.flat_map(|part| part.split("<form ").skip(1)).filter_map(|form| form.split('>').next());
+    let plain = forms.filter(|form| form.contains("method=\"post\""));
+    plain.map(|form| form.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()).collect()
+}
+
+/// What a page of a form that was refused says is wrong.
+fn refusal(reply: &Reply) -> String {
+    assert!(reply.status.is_client_error(), "{}: {}", reply.status, reply.text);
+    assert_eq!(reply.header("content-type"), "text/html; charset=utf-8", "{}", reply.text);
+    assert!(reply.header("content-security-policy").starts_with("default-src 'none'"));
+    let said = reply.text.split("id=\"refusal\" role=\"alert\">").nth(1);
+    said.unwrap_or_else(|| panic!("{}", reply.text)).split('<').next().unwrap().to_owned()
+}
+
+/// The same request of a browser in Czech, and of a program.
+async fn both(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> (Reply, Reply) {
+    let body: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+    let send = async |accept: &str| {
+        let request = browser.client.request(Method::POST, path).header("origin", &browser.client.base);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").header("accept", accept);
+        browser.send(request.header("accept-language", "cs").body(body.join("&"))).await
+    };
+    (send("text/html,application/xhtml+xml,*/*;q=0.8").await, send("*/*").await)
+}
+
+#[tokio::test]
+async fn every_plain_form_that_is_refused_is_shown_again_in_the_language_of_the_person() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (_, anna) = person(&server, "anna@example.com", &["*"]).await;
+    let boris = admin.create("/v1/users", json!({ "email": "boris@example.com", "name": "Boris" })).await;
+    let link = link(admin, &boris, "password").await;
+    let nobody = Browser::new(&server);
+    let secret = link.strip_prefix(&admin.base).unwrap().to_owned();
+    let (_, factor) = person(&server, "factor@example.com", &[]).await;
+    let secret_of_factor = factor.post("/v1/me/prepare_second_factor", json!({ "password": PASSWORD })).await;
+    let secret_of_factor = secret_of_factor.expect(StatusCode::OK)["secret"].as_str().unwrap().to_owned();
+    let code = json!({ "code": crate::org::second_factor::code(&secret_of_factor, 0) });
+    factor.post("/v1/me/enable_second_factor", code).await.expect(StatusCode::OK);
+    let halfway = Browser::new(&server);
+    halfway.sign_in("factor@example.com", PASSWORD).await.expect(StatusCode::OK);
+    let mut tried = BTreeSet::new();
+    let inside = places(true).into_iter().map(|path| (&anna, path));
+    let outside = places(false).into_iter().map(|path| (&nobody, path));
+    let others = [(&nobody, secret), (&halfway, "/sign_in/continue".to_owned())];
+    for (browser, path) in inside.chain(outside).chain(others) {
+        let shown = browser.get(&path).await;
+        for action in forms(&shown.text) {
+            // What no form says at all, and nothing of what it needs.
+            let (page, problem) = both(browser, &action, &[("surprise", "1")]).await;
+            let text = refusal(&page);
+            assert_eq!((page.status, problem.header("content-type")), (problem.status, "application/problem+json"));
+            let told = problem.json();
+            let english =
+                told["errors"].as_array().into_iter().flatten().map(|error| &error["detail"]).chain([&told["detail"]]);
+            for english in english {
+                assert!(!text.contains(english.as_str().unwrap()), "{action}: {text} is not Czech");
+            }
+            assert!(page.text.contains("<html lang=\"cs\"") && !text.trim().is_empty(), "{action}: {text}");
+            if action.starts_with("/v1/sign_in") || action.starts_with("/v1/links") {
+                assert!(forms(&page.text).contains(&action), "{action} can be sent again: {}", page.text);
+            }
+            tried.insert(action);
+        }
+    }
+    let met = [
+        "/v1/sign_in",
+        "/v1/sign_in/continue",
+        "/v1/sign_in/forgotten",
+        "/v1/links/follow",
+        "/preferences",
+        "/v1/me/sign_out",
+    ];
+    let more = [
+        "/v1/me/change_profile",
+        "/v1/me/change_password",
+        "/v1/me/set_presence",
+        "/v1/me/request_email",
+        "/me/second_factor",
+    ];
+    for action in met.into_iter().chain(more) {
+        assert!(tried.contains(action), "{action} is on no page: {tried:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_form_says_what_is_wrong_and_keeps_where_one_wants_to_go() {
+    let server = Server::start().await;
+    let (_, anna) = person(&server, "anna@example.com", &[]).await;
+    let nobody = Browser::new(&server);
+    let wrong = [("email", "anna@example.com"), ("password", "wrong"), ("next", "/me?tab=1")];
+    let (page, problem) = both(&nobody, "/v1/sign_in", &wrong).await;
+    assert_eq!(refusal(&page), "To není správně. Zkontrolujte adresu, heslo a kód.");
+    assert!(page.text.contains("name=\"next\" value=\"/me?tab=1\""), "{}", page.text);
+    problem.problem(401, "sign_in_failed");
+    let wrong = [("current", "not this one"), ("password", "nine loud herons"), ("next", "/me")];
+    assert_eq!(refusal(&both(&anna, "/v1/me/change_password", &wrong).await.0), "To není vaše heslo.");
+    let odd = [("name", "Anna"), ("time_zone", "Nowhere")];
+    let (page, problem) = both(&anna, "/v1/me/change_profile", &odd).await;
+    assert_eq!(refusal(&page), "Takové časové pásmo není. Jmenuje se například Europe/Prague.");
+    assert!(page.text.contains("action=\"/v1/me/change_profile\""));
+    problem.problem(422, "time_zone_invalid");
+    // What another site sends is refused to be read too, and a browser that a provider sent back is told on the page where one signs in.
+    let foreign = anna.client.request(Method::POST, "/v1/sign_in").header("origin", "https://evil.example");
+    let foreign = foreign.header("content-type", "application/x-www-form-urlencoded").header("accept", "text/html");
+    let foreign = nobody.send(foreign.body("email=a%40b.cz&password=x")).await;
+    assert_eq!(
+        (foreign.status, refusal(&foreign).as_str()),
+        (StatusCode::FORBIDDEN, "Please reload the page and try again.")
+    );
+    let back = nobody.client.request(Method::GET, "/v1/sign_in/provider/callback?error=denied");
+    let back = nobody.send(back.header("accept", "text/html")).await;
+    assert_eq!(back.status, StatusCode::BAD_REQUEST);
+    assert!(refusal(&back).starts_with("The sign-in provider did not say who you are."), "{}", back.text);
+    // Whoever is not signed in any more is led to where one signs in.
+    let (led, problem) = both(&nobody, "/v1/me/change_profile", &[("name", "Anna")]).await;
+    assert_eq!((led.status, led.header("location")), (StatusCode::SEE_OTHER, "/sign_in?next=/me"));
+    problem.problem(401, "key_missing");
 }
 
 #[tokio::test]
