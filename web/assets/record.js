@@ -1,9 +1,10 @@
-// A record: what it says, who may see and change it, with whom it is shared, and what happened to it, now or as it was.
+// A record: what it says, who may see and change it, with whom it is shared, and what happened to it; as it is, at any time, or as it was.
 
 import { all, announce, ask, reach, show, text } from "./api.js";
 import { fill, replace, template } from "./fill.js";
+import { follow } from "./live.js";
 import { amounts, times } from "./times.js";
-import { called, details, element, fields, label, learn, listed, paired, plain, reference } from "./values.js";
+import { called, details, element, fields, label, learn, listed, paired, reference, word } from "./values.js";
 
 /** @typedef {import("./values.js").Values} Values */
 
@@ -85,7 +86,7 @@ function permitted({ user, name, sees, commands: may }) {
   const all = listed(commands);
   const does = all.filter((command) => command in may);
   const not = all.filter((command) => !(command in may));
-  const list = (/** @type {string[]} */ names) => names.map(plain).join(", ");
+  const list = (/** @type {string[]} */ names) => names.map((name) => word("command", name)).join(", ");
   const some = not.length < does.length ? `${text("text-but")} ${list(not)}` : list(does);
   const whole = !not.length ? "everything" : !does.length ? "nothing" : "";
   const row = fill(template("permitted"), { name, does: whole ? text(`text-${whole}`) : some });
@@ -116,7 +117,7 @@ function shared() {
 /** @param {Values} event */
 function happened(event) {
   const { actor, data, type, occurred_at: at, position } = event;
-  const shown = fill(template("event"), { what: label(type.split(".").pop() ?? type), at, position, data: Object.keys(data).length });
+  const shown = fill(template("event"), { what: label(word("event", type.split(".").pop() ?? type)), at, position, data: Object.keys(data).length });
   const named = known.names.get(actor.id);
   const who = named ? [named] : actor.kind === "rule" ? [reference("rule", actor.id, known, text("actor-rule"))] : [text(`actor-${actor.kind}`) ?? ""];
   if (actor.on_behalf_of) who.push(` ${text("text-for")} `, known.names.get(actor.on_behalf_of) ?? "?");
@@ -169,5 +170,15 @@ document.addEventListener("answered", (event) => {
   looked().then(settled).catch(show);
 });
 
+/** @param {import("./live.js").Change[]} changes */
+function heard(changes) {
+  const latest = changes.filter((change) => change.kind === kind && change.id === id).at(-1);
+  if (!latest) return;
+  reach(String(latest.position));
+  looked().catch(show);
+}
+
 reach(position);
 introduced().then(looked).catch(show);
+// What was stays as it was.
+if (moment === null) follow(position, heard);

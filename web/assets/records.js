@@ -1,15 +1,19 @@
-// The list of a collection: searched, in an order, page by page, and looked at again by whoever comes back to it.
+// The list of a collection: searched, in an order, page by page, and filled anew when a record of it changes.
 
 import { ask, least, reach, show } from "./api.js";
 import { fill, replace, template } from "./fill.js";
+import { follow } from "./live.js";
 import { times } from "./times.js";
-import { called, listed, label, whose } from "./values.js";
+import { called, label, listed, whose, word } from "./values.js";
 
 const place = /** @type {HTMLElement} */ (document.getElementById("records"));
 const search = /** @type {HTMLFormElement} */ (document.getElementById("search"));
 const more = /** @type {HTMLButtonElement} */ (document.getElementById("more"));
 const downloads = /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("#exports a"));
-const { path, me, position, searched, states, holders, changed } = place.dataset;
+const { path, kind, me, position, searched, states, holders, changed } = place.dataset;
+
+/** Records on a page. */
+const PAGE = 50;
 
 /** @type {any[]} */
 let records = [];
@@ -27,7 +31,7 @@ function asked() {
 
 /** @param {URLSearchParams} given */
 function query(given) {
-  const asks = new URLSearchParams({ limit: "50" });
+  const asks = new URLSearchParams({ limit: String(PAGE) });
   /** @type {(fields: string[], op: string, value: unknown) => object} */
   const any = (fields, op, value) => ({ any: fields.map((field) => ({ field, op, value })) });
   const parts = [];
@@ -43,15 +47,18 @@ function query(given) {
 function row(record) {
   const { name, about } = called(record, place.dataset);
   const shown = listed(states).map((state) => record[state]).filter(Boolean);
-  const badges = [...new Set(shown)].map((state) => ({ state: label(state) }));
+  const badges = [...new Set(shown)].map((state) => ({ state: label(word("state", state)) }));
   return fill(template("row"), { id: record.id, called: name, about, states: badges, whose: whose(record), changed: record[changed ?? ""] });
 }
 
 function filled() {
   const given = asked();
+  // Whoever stands on a record stays there.
+  const at = document.activeElement instanceof HTMLAnchorElement && place.contains(document.activeElement) ? document.activeElement.href : null;
   replace(place, records.map(row), given.has("name") || given.has("mine") ? "unfound" : "empty");
   times(place);
   more.hidden = !next;
+  if (at) [...place.querySelectorAll("a")].find((link) => link.href === at)?.focus();
 }
 
 /** @param {string} address */
@@ -109,10 +116,20 @@ more.addEventListener("click", async () => {
   }
 });
 
-// Whoever has read on stays where he is.
-document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && records.length <= 50) again();
-});
+/**
+ * Shows what changed: the first page anew; of whoever has read on, the records that he sees.
+ * @param {import("./live.js").Change[]} changes
+ */
+async function heard(changes) {
+  const own = changes.filter((change) => change.kind === kind);
+  const latest = own.at(-1);
+  if (!latest) return;
+  reach(String(latest.position));
+  if (records.length <= PAGE) return found();
+  const ids = new Set(own.map((change) => change.id));
+  for (const [index, { id }] of records.entries()) if (ids.has(id)) records[index] = await ask("GET", `/v1/${path}/${id}`);
+  filled();
+}
 
 reach(position);
 for (const [name, value] of new URLSearchParams(location.search)) {
@@ -121,3 +138,4 @@ for (const [name, value] of new URLSearchParams(location.search)) {
   else if (control instanceof HTMLInputElement || control instanceof HTMLSelectElement) control.value = value;
 }
 again();
+follow(position, (changes) => heard(changes).catch(show));

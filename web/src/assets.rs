@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
     ("forms.js", include_str!("../assets/forms.js")),
     ("page.js", include_str!("../assets/page.js")),
     ("me.js", include_str!("../assets/me.js")),
+    ("live.js", include_str!("../assets/live.js")),
     ("values.js", include_str!("../assets/values.js")),
     ("records.js", include_str!("../assets/records.js")),
     ("record.js", include_str!("../assets/record.js")),

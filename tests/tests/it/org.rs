@@ -2,7 +2,9 @@
 
 pub(crate) mod auth;
 pub(crate) mod browser;
+pub(crate) mod changes;
 pub(crate) mod custom_fields;
+pub(crate) mod names;
 pub(crate) mod people;
 pub(crate) mod pictures;
 pub(crate) mod plan;

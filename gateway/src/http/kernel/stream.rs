@@ -1,7 +1,8 @@
-//! The log as it grows, over server-sent events: a client that reconnects with `Last-Event-ID` misses nothing.
+//! The log as it grows, and which records change in it, over server-sent events: a client that reconnects with `Last-Event-ID`
+//! misses nothing.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,13 +16,16 @@ use axum::{
         sse::{Event, Sse},
     },
 };
+use domain::{Id, catalogue};
 use eventstore::{Direction, Query, Recorded};
 use futures::Stream;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::http::kernel::{
     events::{Filter, shown},
-    request::{self, Given},
+    request::{self, Faults, Given},
     routes::Routes,
 };
 use crate::{app::App, auth::Caller, problem::Problem, sign_in::Browser};
@@ -33,9 +37,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Events read at once.
 const PAGE: i64 = 500;
 
-/// `GET /events/stream`.
+/// Kinds of records that say what somebody may and sees.
+const DECIDING: &[&str] = &["user", "role", "team", "tenant", "session", "api_key"];
+
+/// `GET /events/stream` and `GET /changes/stream`.
 pub(in crate::http) fn routes() -> Routes {
-    Routes::new().get("/events/stream", follow)
+    Routes::new().get("/events/stream", follow).get("/changes/stream", changes)
 }
 
 async fn follow(
@@ -52,13 +59,57 @@ async fn follow(
         faults.check::<()>(Err(problem))?;
     }
     let (types, categories) = filter.names(&mut faults)?;
+    let told = Told::Events { types, categories, stream: filter.stream };
+    begin(app, caller, browser, headers, (told, filter.after), faults).await
+}
+
+/// Since when.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct Since {
+    /// Only what changed after this position.
+    after: Option<i64>,
+}
+
+/// A record that changed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedRecord")]
+pub(in crate::http) struct Changed {
+    /// Its kind.
+    kind: String,
+    /// Its id.
+    id: Id,
+    /// The position of the event by which it did.
+    position: i64,
+}
+
+async fn changes(
+    State(app): State<App>,
+    caller: Caller,
+    query: Given<Since>,
+    browser: Browser,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Given { asked: Since { after }, faults } = query;
+    begin(app, caller, browser, headers, (Told::Changes, after), faults).await
+}
+
+/// Begins to tell what comes after a position, or after the last that the client has seen.
+async fn begin(
+    app: App,
+    caller: Caller,
+    browser: Browser,
+    headers: HeaderMap,
+    (told, after): (Told, Option<i64>),
+    mut faults: Faults,
+) -> Result<Response, Problem> {
     let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
     let resume = last.map(str::parse).transpose().map_err(|_| {
         Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
     })?;
     let head = app.log.tail().watch();
     request::min_position(&app, &headers, None).await?;
-    let position = match resume.or(filter.after) {
+    let position = match resume.or(after) {
         // Of another log, or of one that has been set back: waiting for it would miss what comes before.
         Some(position) => {
             let place = if resume.is_some() { "" } else { "/after" };
@@ -71,16 +122,14 @@ async fn follow(
     let follower = Follower {
         tenant: caller.tenant.to_string(),
         caller,
-        types,
-        categories,
-        stream: filter.stream,
+        told,
         position,
         said: position,
         ready: VecDeque::new(),
         head,
         headers,
         browser: browser.listening(),
-        checked: Instant::now(),
+        checked: Some(Instant::now()),
         app,
     };
     let events = futures::stream::unfold(follower, |mut follower| async move {
@@ -96,14 +145,20 @@ fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -
     response
 }
 
+/// What a client is told.
+enum Told {
+    /// Events, of these types, categories and stream where such are asked for.
+    Events { types: Vec<String>, categories: Vec<String>, stream: Option<String> },
+    /// Which records changed among those that he sees.
+    Changes,
+}
+
 /// One client's place in the log.
 struct Follower {
     app: App,
     caller: Caller,
     tenant: String,
-    types: Vec<String>,
-    categories: Vec<String>,
-    stream: Option<String>,
+    told: Told,
     /// Everything up to here has been looked at.
     position: i64,
     /// The last position the client was told.
@@ -112,7 +167,8 @@ struct Follower {
     head: watch::Receiver<i64>,
     headers: HeaderMap,
     browser: Browser,
-    checked: Instant,
+    /// When it was last looked who he is and what he may; `None` where that may have changed since.
+    checked: Option<Instant>,
 }
 
 impl Follower {
@@ -123,15 +179,14 @@ impl Follower {
                 return None;
             }
             if let Some(event) = self.ready.pop_front() {
-                match self.app.hides_event(&self.caller, &event).await {
-                    Ok(false) => {}
-                    Ok(true) => continue,
+                match self.tell(&event).await {
+                    Ok(None) => continue,
+                    Ok(Some(told)) => {
+                        self.said = event.position;
+                        return Some(told);
+                    }
                     Err(_) => return None,
                 }
-                self.said = event.position;
-                let shown = shown(&event).ok()?;
-                let sse = Event::default().id(event.position.to_string()).event(&*event.kind);
-                return sse.json_data(shown).ok();
             }
             let stopping = self.app.stopping.clone();
             if self.position < *self.head.borrow_and_update() {
@@ -159,6 +214,29 @@ impl Follower {
         }
     }
 
+    /// What is told of an event; `None` when it is none of the client's business.
+    async fn tell(&self, event: &Recorded) -> Result<Option<Event>, Problem> {
+        let sse = Event::default().id(event.position.to_string());
+        let told = match self.told {
+            Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
+            Told::Events { .. } => sse.event(&*event.kind).json_data(shown(event)?),
+            Told::Changes => {
+                let (kind, Ok(id)) = (event.category(), event.key().parse()) else { return Ok(None) };
+                if !self.caller.may(&format!("{kind}.read")) {
+                    return Ok(None);
+                }
+                match self.app.must_show(&self.caller, kind, id).await {
+                    Ok(()) => {}
+                    Err(problem) if problem.status().is_client_error() => return Ok(None),
+                    Err(problem) => return Err(problem),
+                }
+                let changed = Changed { kind: kind.to_owned(), id, position: event.position };
+                sse.event("changed").json_data(changed)
+            }
+        };
+        told.map(Some).map_err(|error| Problem::broken(&error))
+    }
+
     /// Says that the stream lives. An id without data moves the client's Last-Event-ID, so that it need not look at all
     /// this again.
     fn heartbeat(&mut self) -> Event {
@@ -173,43 +251,67 @@ impl Follower {
             let events = self.app.log.tail().after(self.position, PAGE).await?;
             self.position = events.last().map_or(self.position, |event| event.position);
             let wanted: Vec<_> = events.into_iter().filter(|event| self.wants(event)).collect();
-            self.ready.extend(wanted);
+            self.take_in(wanted);
             return Ok(());
         }
+        let (types, categories, stream) = match &self.told {
+            Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
+            Told::Changes => Default::default(),
+        };
         let query = Query {
             tenant: Some(self.tenant.clone()),
             after: Some(self.position),
             until: Some(head),
             direction: Direction::Forward,
             limit: PAGE,
-            categories: self.categories.clone(),
-            types: self.types.clone(),
-            stream: self.stream.clone(),
+            categories,
+            types,
+            stream,
             ..Query::default()
         };
         let events = self.app.log.read_all(&query).await?;
         let full = events.len() as i64 == PAGE;
         self.position = events.last().filter(|_| full).map_or(head, |event| event.position);
-        self.ready.extend(events.into_iter().map(Arc::new));
+        self.take_in(events.into_iter().map(Arc::new).collect());
         Ok(())
     }
 
+    /// Keeps what is to be told of events that were read together: of each record that changed, that it did so last.
+    fn take_in(&mut self, mut events: Vec<Arc<Recorded>>) {
+        if let Told::Changes = self.told {
+            if events.iter().any(|event| DECIDING.contains(&event.category())) {
+                self.checked = None;
+            }
+            let last: BTreeMap<_, _> = events.iter().map(|event| (event.stream.clone(), event.position)).collect();
+            events.retain(|event| catalogue::has(event.category()) && last.get(&event.stream) == Some(&event.position));
+        }
+        self.ready.extend(events);
+    }
+
     fn wants(&self, event: &Recorded) -> bool {
-        *event.tenant == *self.tenant
-            && (self.types.is_empty() || self.types.iter().any(|name| *name == *event.kind))
-            && (self.categories.is_empty() || self.categories.iter().any(|name| name == event.category()))
-            && self.stream.as_ref().is_none_or(|stream| **stream == *event.stream)
+        let fits = match &self.told {
+            Told::Events { types, categories, stream } => {
+                (types.is_empty() || types.iter().any(|name| *name == *event.kind))
+                    && (categories.is_empty() || categories.iter().any(|name| name == event.category()))
+                    && stream.as_ref().is_none_or(|stream| **stream == *event.stream)
+            }
+            Told::Changes => true,
+        };
+        fits && *event.tenant == *self.tenant
     }
 
     /// Looks at the key or session again now and then: a revoked one sees no more. Without the database nothing is seen anyway.
     async fn still_allowed(&mut self) -> bool {
-        if self.checked.elapsed() < HEARTBEAT {
+        if self.checked.is_some_and(|checked| checked.elapsed() < HEARTBEAT) {
             return true;
         }
         let caller = self.app.log.presence().guard(self.app.caller(&self.headers, &self.browser)).await;
         let Ok(caller) = caller else { return true };
-        self.checked = Instant::now();
-        matches!(caller, Ok(caller) if caller.may("event.read"))
+        self.checked = Some(Instant::now());
+        let Ok(caller) = caller else { return false };
+        let is_allowed = matches!(self.told, Told::Changes) || caller.may("event.read");
+        self.caller = caller;
+        is_allowed
     }
 }
 

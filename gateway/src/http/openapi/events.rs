@@ -4,7 +4,10 @@ use domain::{Aggregate, Metadata, kernel::named::Variant};
 use serde_json::{Value, json};
 
 use super::{
-    super::kernel::events::{Filter, HistoryOptions},
+    super::kernel::{
+        events::{Filter, HistoryOptions},
+        stream::{Changed, Since},
+    },
     Document,
     commands::{described, id_of},
     operation::Operation,
@@ -144,6 +147,29 @@ pub(super) fn log(document: &mut Document) {
         .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
         .problems("Stream", Code::of(&[problems::EVENTS, problems::STREAM]))
         .at(document, "get", "/v1/events/stream");
+    changes(document);
+}
+
+/// What pages listen to.
+fn changes(document: &mut Document) {
+    let description = "Follows which records change among those that I may see, as server-sent events for pages that show \
+        them. Each message has a position of the log as `id`, `changed` as `event`, and as `data` the kind and the id of a record \
+        and the position of the event by which it changed, or by which I came to see it; of what I may not see nothing is told. Several \
+        changes of a record at a time are told as one. A client that reconnects with `Last-Event-ID`, as browsers do, or asks with \
+        `after`, misses nothing; without either the stream begins now. A quiet stream sends a comment every 15 seconds.";
+    let changed = document.schemas.of::<Changed>("");
+    let example =
+        "id: 42\nevent: changed\ndata: {\"kind\":\"ticket\",\"id\":\"01K9Z3T8W0QX6V5N4M3K2J1H0G\",\"position\":42}\n\n";
+    let schema = json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": changed });
+    let content = json!({ "text/event-stream": { "schema": schema, "example": example } });
+    let parameters = document.schemas.properties::<Since>("");
+    Operation::new("changes_follow", "events", description)
+        .query(parameters)
+        .shared(&["Last-Event-ID", "Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
+        .answer_as(200, "Messages until the client leaves or the server stops.", content, &[])
+        .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("Changes", Code::of(&[problems::STREAM]))
+        .at(document, "get", "/v1/changes/stream");
 }
 
 /// Parameters of the list that make no sense for a stream.

@@ -9,6 +9,7 @@ use super::chromium::{Chromium, Size, Window};
 use crate::org::{
     browser::{PASSWORD, link, person},
     provider::Provider,
+    second_factor::code,
 };
 
 /// Signs somebody in through the page.
@@ -71,11 +72,21 @@ async fn a_person_invited_in_the_browser_sees_only_what_is_theirs_and_signs_out_
     anna.goto(&format!("/records/properties/{other}")).await;
     anna.saying("h1", "Nothing here").await;
 
-    // One more is shared with her, and she sees it at once.
-    admin.run(&format!("/v1/properties/{other}/share"), json!({ "grantee": id, "level": "read" })).await;
+    // One more is shared with her, and she sees it at once: the list that she looks at fills itself.
     anna.goto("/records/properties").await;
+    anna.settled().await;
+    anna.mark().await;
+    admin.run(&format!("/v1/properties/{other}/share"), json!({ "grantee": id, "level": "read" })).await;
+    anna.saying("a", "House on the hill").await;
+    anna.find("body[data-before]").await;
     anna.saying("a", "House on the hill").await.click().await.unwrap();
     anna.saying("h1", "House on the hill").await;
+    // And so does the page of the record.
+    anna.settled().await;
+    anna.mark().await;
+    admin.run(&format!("/v1/properties/{other}/edit"), json!({ "name": "House by the sea" })).await;
+    anna.saying("h1", "House by the sea").await;
+    anna.find("body[data-before]").await;
 
     // A provider that knows her signs the same person in, in another window.
     let mut provider = Provider::start(&server).await;
@@ -136,6 +147,156 @@ async fn a_picture_is_chosen_shown_to_colleagues_and_removed() {
     anna.saying("button", "Remove").await.click().await.unwrap();
     anna.reloaded().await;
     assert_eq!(api.get(&path).await.header("content-type"), "image/svg+xml");
+    anna.close().await;
+}
+
+#[tokio::test]
+async fn a_role_is_given_a_permission_with_a_scope_and_loses_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    person(&server, "boss@example.com", &["*"]).await;
+    let (_, eva) = person(&server, "eva@example.com", &["user.read"]).await;
+    let deal = admin.create("/v1/deals", json!({ "name": "Via Roma" })).await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let boss = chromium.window(&server, Size::Wide).await;
+    signs_in(&boss, "boss@example.com").await;
+    boss.goto("/roles").await;
+    boss.settled().await;
+    let role = boss.saying("h2", "eva@example.com").await.attr("id").await.unwrap().unwrap();
+    let id = role.trim_start_matches("role-").to_owned();
+    let section = format!("[data-id=\"{id}\"]");
+    boss.click(&format!("{section} > details > summary")).await;
+    boss.fill(&format!("#add-{id}"), "deal.*:own").await;
+    boss.click(&format!("{section} form:has(#add-{id}) button")).await;
+    // The table says what that means, in words.
+    boss.saying("code", "deal.*:own").await;
+    let told = boss.text(&format!("{section} table")).await;
+    assert!(told.contains("Deals") && told.contains("their own"), "{told}");
+    let mine = async || eva.read(&format!("/v1/me/access?record=deal:{deal}")).await["detail"].clone();
+    assert_eq!(mine().await, "There is no such deal, or it is not yours.");
+    let permissions = eva.read("/v1/me").await["permissions"].to_string();
+    assert!(permissions.contains("\"deal.read:own\"") && !permissions.contains("\"deal.read\""), "{permissions}");
+    // What is none is refused, and said beside it.
+    boss.fill(&format!("#add-{id}"), "unicorn.ride").await;
+    boss.click(&format!("{section} form:has(#add-{id}) button")).await;
+    boss.find(&format!("{section} form:has(#add-{id}) :is(.fault, .wrong):not(:empty)")).await;
+    boss.click(&format!("{section} button[aria-label$=\": deal.*:own\"]")).await;
+    boss.find(&format!("{section}:not(:has(button[aria-label$=\": deal.*:own\"]))")).await;
+    assert_eq!(mine().await, "This needs the permission deal.read.");
+    assert_eq!(boss.complaints().await.iter().filter(|line| !line.contains("422")).count(), 0);
+    boss.close().await;
+}
+
+#[tokio::test]
+async fn a_part_is_switched_off_and_on() {
+    let server = Server::start().await;
+    let (_, boss_of) = person(&server, "boss@example.com", &["*"]).await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let boss = chromium.window(&server, Size::Phone).await;
+    signs_in(&boss, "boss@example.com").await;
+    boss.goto("/settings").await;
+    boss.settled().await;
+    boss.find("button[aria-label=\"Deals\"][aria-checked=\"true\"]").await.click().await.unwrap();
+    boss.find("button[aria-label=\"Deals\"][aria-checked=\"false\"]").await;
+    boss_of.get("/v1/deals").await.problem(403, "feature_disabled");
+    boss.goto("/records").await;
+    assert!(!boss.text("main").await.contains("Deals"));
+    boss.goto("/settings").await;
+    boss.settled().await;
+    boss.find("button[aria-label=\"Deals\"][aria-checked=\"false\"]").await.click().await.unwrap();
+    boss.find("button[aria-label=\"Deals\"][aria-checked=\"true\"]").await;
+    // Whoever switches by keyboard goes on where he was.
+    let focused = boss.client.active_element().await.unwrap();
+    assert_eq!(focused.attr("aria-label").await.unwrap().as_deref(), Some("Deals"));
+    boss_of.get("/v1/deals").await.expect(StatusCode::OK);
+    boss.close().await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_hands_over_what_is_open() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    person(&server, "boss@example.com", &["*"]).await;
+    let (eva, _) = person(&server, "eva@example.com", &["*"]).await;
+    let (otto, _) = person(&server, "otto@example.com", &["*"]).await;
+    let ticket = admin.create("/v1/tickets", json!({ "title": "Broken" })).await;
+    admin.run(&format!("/v1/tickets/{ticket}/assign"), json!({ "assignee": eva })).await;
+    let deal = admin.create("/v1/deals", json!({ "name": "Via Roma", "owner": eva })).await;
+    server.settle().await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let (boss, hers) = (chromium.window(&server, Size::Wide).await, chromium.window(&server, Size::Phone).await);
+    signs_in(&hers, "eva@example.com").await;
+    signs_in(&boss, "boss@example.com").await;
+    boss.goto("/people").await;
+    boss.settled().await;
+    let card = format!("[data-id=\"{eva}\"]");
+    boss.click(&format!("{card} > details > summary")).await;
+    boss.find(&format!("#over-{eva}")).await.select_by_label("otto@example.com").await.unwrap();
+    assert_eq!(
+        boss.run(&format!(
+            "return [...document.getElementById('over-{eva}').options].some(({{ value }}) => value === '{eva}')"
+        ))
+        .await,
+        json!(false)
+    );
+    boss.fill(&format!("#reason-{eva}"), "Moved to Bari").await;
+    boss.click(&format!("{card} button.danger")).await;
+    boss.find(&format!("{card}:has(form[action$=\"/activate\"])")).await;
+    assert!(boss.text(&card).await.contains("Moved to Bari"));
+    server.settle().await;
+    assert_eq!(admin.read(&format!("/v1/tickets/{ticket}")).await["assignee_id"], json!(otto));
+    assert_eq!(admin.read(&format!("/v1/deals/{deal}")).await["owner_id"], json!(otto));
+    // And she is out.
+    hers.goto("/me").await;
+    hers.arrives("/sign_in?next=/me").await;
+    for window in [boss, hers] {
+        window.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_factor_is_switched_on_and_asked_for_at_the_next_sign_in() {
+    let server = Server::start().await;
+    person(&server, "anna@example.com", &[]).await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let anna = chromium.window(&server, Size::Phone).await;
+    signs_in(&anna, "anna@example.com").await;
+    anna.goto("/me").await;
+    anna.saying("a", "Switch on").await.click().await.unwrap();
+    anna.arrives("/me/second_factor").await;
+    // Not without the password: the page says so itself.
+    anna.fill("[name=password]", "not this one").await;
+    anna.click("main button[type=submit]").await;
+    anna.saying("p", "That is not your password.").await;
+    anna.fill("[name=password]", PASSWORD).await;
+    anna.click("main button[type=submit]").await;
+    anna.find("svg.qr").await;
+    let secret = anna.text(".secret code").await;
+    anna.fill("[name=code]", "000000").await;
+    anna.click("main button[type=submit]").await;
+    anna.saying("p", "That is not the code that the app shows now.").await;
+    anna.fill("[name=code]", &code(&secret, 0)).await;
+    anna.click("main button[type=submit]").await;
+    anna.saying("h3", "Your recovery codes").await;
+    let spare = anna.text(".codes li").await;
+    anna.saying("a", "I have kept them").await.click().await.unwrap();
+    anna.arrives("/me").await;
+    anna.saying("b", "It is on.").await;
+    anna.saying("button", "Sign out").await.click().await.unwrap();
+    anna.arrives("/sign_in").await;
+    // Each code counts once: the next one signs in, and so does a recovery code.
+    for good in [code(&secret, 30), spare] {
+        anna.goto("/sign_in").await;
+        anna.fill("[name=email]", "anna@example.com").await;
+        anna.fill("[name=password]", PASSWORD).await;
+        anna.click("main button[type=submit]").await;
+        anna.arrives("/sign_in/continue?next=%2F").await;
+        anna.fill("[name=code]", &good).await;
+        anna.click("main button[type=submit]").await;
+        anna.arrives("/").await;
+        anna.saying("button", "Sign out").await.click().await.unwrap();
+        anna.arrives("/sign_in").await;
+    }
     anna.close().await;
 }
 
