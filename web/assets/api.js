@@ -94,8 +94,12 @@ export async function all(path) {
  * @returns {string | undefined}
  */
 export function text(name) {
-  const texts = /** @type {HTMLTemplateElement} */ (document.getElementById("texts")).content;
-  return texts.querySelector(`[data-text="${CSS.escape(name)}"]`)?.textContent ?? undefined;
+  for (const texts of ["texts", "words"]) {
+    const place = document.getElementById(texts);
+    const found = place instanceof HTMLTemplateElement && place.content.querySelector(`[data-text="${CSS.escape(name)}"]`);
+    if (found) return found.textContent ?? undefined;
+  }
+  return undefined;
 }
 
 /**

@@ -18,6 +18,8 @@ const TIME = /^\d{4}-\d\d-\d\d(T[\d:.]+Z)?$/;
 const ADDRESS = /^https?:\/\/\S+$/;
 /** Those whom a record names as its people. */
 const PEOPLE = ["assignee", "owner", "user", "author"];
+/** Fields that say how far a record has come. */
+const STATES = ["status", "stage", "stage_means"];
 /** How a badge looks that another record bears. */
 const BADGE = ["color", "icon"];
 /** What a page tells of a record elsewhere. */
@@ -37,13 +39,17 @@ export const paired = (words) => new Map(listed(words).map((pair) => /** @type {
 export const plain = (name) => name.replaceAll("_", " ");
 
 /**
- * A name as it begins a line.
+ * What people call a word of the API's.
+ * @param {"state" | "command" | "field" | "event"} family
  * @param {string} name
  */
-export function label(name) {
-  const words = plain(name);
-  return words.charAt(0).toLocaleUpperCase() + words.slice(1);
-}
+export const word = (family, name) => text(`${family}-${name}`) ?? plain(name);
+
+/**
+ * Words as they begin a line.
+ * @param {string} words
+ */
+export const label = (words) => words.charAt(0).toLocaleUpperCase() + words.slice(1);
 
 /**
  * @param {string} tag
@@ -176,6 +182,7 @@ function shown(value, field, record, known) {
   if (typeof value === "string") {
     if (ID.test(value)) return reference(kindOf(field, record, known), value, known);
     if (TIME.test(value)) return element("time", { datetime: value }, value);
+    if (STATES.includes(field)) return label(word("state", value));
     if (ADDRESS.test(value)) return element("a", { href: value, rel: "noopener noreferrer" }, value);
     return element("span", { class: "text" }, value);
   }
@@ -230,9 +237,10 @@ export function fields(record, known) {
   for (const [field, value] of Object.entries(record)) {
     if (value === undefined || isSaid(field, record, known)) continue;
     const refers = ID.test(value) || (Array.isArray(value) && value.some((item) => ID.test(item))) || known.references.has(field);
-    const name = known.names.get(field) ?? label(refers ? field.replace(/_ids?$/, "") : field);
-    if (isEmpty(value)) unfilled.push(plain(name));
-    else list.append(element("div", {}, element("dt", {}, name), element("dd", {}, shown(value, field, record, known))));
+    const base = field.replace(/_ids?$/, "");
+    const name = known.names.get(field) ?? text(`field-${field}`) ?? word("field", refers ? base : field);
+    if (isEmpty(value)) unfilled.push(name);
+    else list.append(element("div", {}, element("dt", {}, label(name)), element("dd", {}, shown(value, field, record, known))));
   }
   return { list, unfilled };
 }

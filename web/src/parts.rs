@@ -92,6 +92,20 @@ const PROBLEMS: &[&str] = &[
     "seats_taken",
     "picture_unreadable",
     "body_too_large",
+    "body_invalid",
+    "media_type_unsupported",
+    "required",
+    "name_invalid",
+    "email_invalid",
+    "phone_invalid",
+    "time_zone_invalid",
+    "locale_invalid",
+    "session_unknown",
+    "provider_refused",
+    "provider_unavailable",
+    "provider_answer_invalid",
+    "provider_missing",
+    "identity_unknown",
 ];
 /// The settings that pages know by name.
 const SETTINGS: &[&str] =
@@ -114,6 +128,17 @@ pub(crate) fn spoken(view: &View) -> Markup {
             }
         }
         p.toast #toast role="status" {}
+    }
+}
+
+/// The API's own words of these families, as people say them: kept in the page beside the texts. In English they are words already.
+pub(crate) fn words(view: &View, families: &[&str]) -> Markup {
+    html! {
+        template #words {
+            @for family in families {
+                @for (name, text) in view.language.words_of(family) { p data-text=(name) { (text) } }
+            }
+        }
     }
 }
 

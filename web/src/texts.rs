@@ -84,6 +84,33 @@ impl Language {
         }
     }
 
+    /// The texts of the API's own words, such as `state-open`; English has none, since they are words already.
+    fn words(self) -> &'static str {
+        match self {
+            Language::English => "",
+            Language::Czech => include_str!("../texts/words/cs.ftl"),
+            Language::Ukrainian => include_str!("../texts/words/uk.ftl"),
+            Language::Russian => include_str!("../texts/words/ru.ftl"),
+            Language::Lithuanian => include_str!("../texts/words/lt.ftl"),
+        }
+    }
+
+    /// The API's words of a family (`state`, `command`, `field` or `event`) with what people call them.
+    pub(crate) fn words_of(self, family: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let lines = self.words().lines().filter_map(|line| line.split_once(" = "));
+        lines.filter(move |(name, _)| name.split_once('-').is_some_and(|(of, _)| of == family))
+    }
+
+    /// What people call a word of the API's: a state, a command, a field or an event of records. In English it is the word itself,
+    /// made readable; `None` where a language has no text of it.
+    pub fn word(self, family: &str, name: &str) -> Option<String> {
+        if self == Language::English {
+            return Some(name.replace('_', " "));
+        }
+        let wanted = format!("{family}-{name}");
+        self.words_of(family).find(|(known, _)| *known == wanted).map(|(_, text)| text.to_owned())
+    }
+
     fn bundle(self) -> Option<&'static FluentBundle<FluentResource>> {
         BUNDLES.iter().find(|(language, _)| *language == self).map(|(_, bundle)| bundle)
     }
@@ -198,6 +225,35 @@ mod tests {
         let unknown: Vec<_> = used.difference(&known).collect();
         let unused: Vec<_> = known.difference(&used).collect();
         assert!(unknown.is_empty() && unused.is_empty(), "unknown: {unknown:?}, unused: {unused:?}");
+    }
+
+    #[test]
+    fn every_language_has_the_same_words_of_the_api() {
+        let words = |language: Language| {
+            let resource = FluentResource::try_new(language.words().to_owned());
+            assert!(resource.is_ok(), "{language:?} cannot be read");
+            let families = ["state", "command", "field", "event"];
+            let words: Vec<_> = families.iter().flat_map(|family| language.words_of(family)).collect();
+            let lines = language.words().lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+            assert_eq!(words.len(), lines, "{language:?} has lines that are no words");
+            assert!(
+                words.iter().all(|(_, text)| !text.trim().is_empty() && !text.contains(['{', '}'])),
+                "{language:?}"
+            );
+            let names: BTreeSet<_> = words.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names.len(), lines, "{language:?} has a word twice");
+            names
+        };
+        let czech = words(Language::Czech);
+        assert!(czech.len() > 500, "{}", czech.len());
+        for language in Language::ALL.into_iter().filter(|language| *language != Language::English) {
+            let own = words(language);
+            let differing: Vec<_> = czech.symmetric_difference(&own).collect();
+            assert!(differing.is_empty(), "{language:?}: {differing:?}");
+        }
+        assert_eq!(Language::English.word("command", "change_owner").as_deref(), Some("change owner"));
+        assert_eq!(Language::Czech.word("command", "change_owner").as_deref(), Some("změnit vlastníka"));
+        assert_eq!(Language::Czech.word("command", "fly"), None);
     }
 
     #[test]

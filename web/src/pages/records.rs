@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     frame::{Collection, View, below, inside},
-    parts::{EXPORTS, Field, LEVELS, choice, needs_script},
+    parts::{EXPORTS, Field, LEVELS, choice, needs_script, words},
 };
 
 /// The page of all collections, by context.
@@ -49,7 +49,7 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             }
         }
         p.fault role="alert" #fault {}
-        ul.records #records aria-busy="true" data-path=(collection.path) data-me=[me] data-position=(position)
+        ul.records #records aria-busy="true" data-path=(collection.path) data-kind=(collection.kind) data-me=[me] data-position=(position)
             data-title=[collection.title] data-told=(collection.told.join(" ")) data-searched=(collection.searched.join(" "))
             data-states=(collection.states.join(" ")) data-holders=(collection.holders.join(" "))
             data-changed=(collection.changed) {}
@@ -61,6 +61,7 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
                 }
             }
         }
+        (words(view, &["state"]))
         template #row {
             li {
                 div {
@@ -102,6 +103,7 @@ pub fn record(view: &View, collection: &Collection, id: &str, position: i64) -> 
         (part("access", &view.say("access-title"), &access(view)))
         @if collection.shares { (part("sharing", &view.say("sharing"), &sharing(view, collection, id))) }
         (part("history", &view.say("history"), &history(view)))
+        (words(view, &["state", "command", "field", "event"]))
         template #fields {
             section.part aria-labelledby="details-title" {
                 h2 #details-title { (view.say("details")) }

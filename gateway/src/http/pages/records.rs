@@ -152,3 +152,90 @@ fn refers(kind: &Kind, list: &List, column: &Column) -> Option<String> {
     let same = ALIKE.contains(&column.name).then(|| kind.name.to_owned());
     described.find_map(target).or(same).or_else(|| catalogue::has(base).then(|| base.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use domain::{crm, kernel::record::Spec, org::stage};
+    use serde_json::Value;
+    use web::Language;
+
+    use super::*;
+    use crate::http::openapi;
+
+    /// What a page of a record tells elsewhere.
+    const ELSEWHERE: [&str; 6] = ["id", "version", "position", "links", "shared", "custom_names"];
+
+    /// A part of the document, or what it refers to.
+    fn resolved<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+        match part["$ref"].as_str() {
+            Some(reference) => resolved(document, document.pointer(reference.trim_start_matches('#')).unwrap()),
+            None => part,
+        }
+    }
+
+    /// A schema, and all that it is made of.
+    fn parts<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+        let schema = resolved(document, schema);
+        let further = ["allOf", "anyOf", "oneOf"].iter().flat_map(|key| schema[*key].as_array().into_iter().flatten());
+        [schema].into_iter().chain(further.flat_map(|part| parts(document, part))).collect()
+    }
+
+    /// What a record of a collection says, as the document has it.
+    fn members(document: &Value, path: &str) -> BTreeMap<String, Value> {
+        let operation = &document["paths"][format!("/v1/{path}/{{id}}")]["get"];
+        let answer = resolved(document, &operation["responses"]["200"]);
+        let schema = &answer["content"]["application/json"]["schema"];
+        let all = parts(document, schema).into_iter().filter_map(|part| part["properties"].as_object());
+        all.flatten().map(|(name, schema)| (name.clone(), schema.clone())).collect()
+    }
+
+    /// The words that a schema knows.
+    fn known(document: &Value, schema: &Value) -> Vec<String> {
+        let parts = parts(document, schema).into_iter();
+        let words = parts.flat_map(|part| part["enum"].as_array().into_iter().flatten().chain(part.get("const")));
+        words.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn whatever_the_page_of_a_record_calls_by_name_has_a_word_in_every_language() {
+        let document = openapi::document();
+        let mut words: BTreeSet<(&str, String)> = BTreeSet::new();
+        for collection in COLLECTIONS.iter() {
+            let kind = catalogue::kind(collection.kind).unwrap();
+            words.extend(collection.commands.iter().map(|command| ("command", (*command).to_owned())));
+            words.extend(kind.events.keys().map(|event| ("event", event.rsplit('.').next().unwrap().to_owned())));
+            let members = members(document, collection.path);
+            assert!(members.len() > 5, "{} says {members:?}", collection.path);
+            for (name, schema) in &members {
+                let of = ["_name", "_kind"].iter().find_map(|end| name.strip_suffix(end));
+                let is_said =
+                    of.is_some_and(|of| members.contains_key(&format!("{of}_id"))) || name.ends_with("_names");
+                if !is_said && !ELSEWHERE.contains(&name.as_str()) {
+                    words.insert(("field", name.clone()));
+                }
+                if ["status", "stage", "stage_means"].contains(&name.as_str()) {
+                    words.extend(known(document, schema).into_iter().map(|word| ("state", word)));
+                }
+            }
+        }
+        let stages = [crm::lead::Spec::STAGES, crm::enquiry::Spec::STAGES, crm::deal::Spec::STAGES].concat();
+        words.extend(stages.into_iter().map(|stage| ("state", stage.to_owned())));
+        words.extend(stage::usual().into_iter().map(|stage| ("state", stage.name.to_string())));
+        assert!(words.len() > 450, "{}", words.len());
+        for language in Language::ALL {
+            let missing: Vec<_> = words
+                .iter()
+                .filter(|(family, name)| {
+                    let base = name.trim_end_matches("_ids").trim_end_matches("_id");
+                    let tried = if *family == "field" { vec![name.as_str(), base] } else { vec![name.as_str()] };
+                    !tried.into_iter().any(|name| language.word(family, name).is_some_and(|word| !word.is_empty()))
+                })
+                .collect();
+            assert!(missing.is_empty(), "{language:?} has no words for {missing:?}");
+        }
+    }
+}
