@@ -296,6 +296,22 @@ impl App {
         Ok(LetIn { tenant: known.tenant, pass: Pass::Session(known.session), user: known.user, bound: None })
     }
 
+    /// Brings up to date what this process remembers of who a caller is and what he may: an event of that may be known before it is.
+    pub(crate) async fn recall(&self, caller: &Caller) -> Result<(), Problem> {
+        let tenant = caller.tenant;
+        let (user, _) = self.commands.load_current::<User>(tenant, caller.actor.id).await?;
+        let mut roles = user.roles.clone();
+        if let Pass::Key(key) = caller.pass {
+            let (key, _) = self.commands.load_current::<ApiKey>(tenant, key).await?;
+            roles.extend(key.role);
+        }
+        for role in roles {
+            self.commands.load_current::<Role>(tenant, role).await?;
+        }
+        self.commands.load_current::<Tenant>(tenant, tenant).await?;
+        Ok(())
+    }
+
     /// What a user's roles permit.
     async fn authority(&self, tenant: Id, user: &User) -> Result<Authority, Problem> {
         let mut roles = Vec::with_capacity(user.roles.len());

@@ -29,7 +29,7 @@ pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, s
 pub use kernel::rebuild::{Checksum, Comparison, Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::sight::{Sight, Stands};
-pub use kernel::told::{Told, veil};
+pub use kernel::told::{Told, veil, veil_custom};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};
 
 use kernel::{

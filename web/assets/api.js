@@ -102,6 +102,16 @@ export function text(name) {
   return undefined;
 }
 
+/** @param {string} name */
+const plain = (name) => name.replaceAll("_", " ");
+
+/**
+ * What people call a word of the API's.
+ * @param {"state" | "command" | "field" | "event"} family
+ * @param {string} name
+ */
+export const word = (family, name) => text(`${family}-${name}`) ?? plain(name);
+
 /**
  * What is wrong, in the language of the page where it has a text of it.
  * @param {{ code: string, detail: string }} fault

@@ -1,10 +1,10 @@
 // A record: what it says, who may see and change it, with whom it is shared, and what happened to it; as it is, at any time, or as it was.
 
-import { all, announce, ask, reach, show, text } from "./api.js";
+import { all, announce, ask, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
 import { follow } from "./live.js";
 import { amounts, times } from "./times.js";
-import { called, details, element, fields, label, learn, listed, paired, reference, word } from "./values.js";
+import { called, details, element, fields, label, learn, listed, paired, reference } from "./values.js";
 
 /** @typedef {import("./values.js").Values} Values */
 

@@ -1,10 +1,10 @@
 // The list of a collection: searched, in an order, page by page, and filled anew when a record of it changes.
 
-import { ask, least, reach, show } from "./api.js";
+import { ask, least, reach, show, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
 import { follow } from "./live.js";
 import { times } from "./times.js";
-import { called, label, listed, whose, word } from "./values.js";
+import { called, label, listed, whose } from "./values.js";
 
 const place = /** @type {HTMLElement} */ (document.getElementById("records"));
 const search = /** @type {HTMLFormElement} */ (document.getElementById("search"));

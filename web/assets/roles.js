@@ -1,6 +1,6 @@
 // What each role lets people see and do, kind by kind, out of the patterns that it consists of.
 
-import { all, ask, show, text } from "./api.js";
+import { all, ask, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
 
 const place = /** @type {HTMLElement} */ (document.getElementById("roles"));
@@ -39,8 +39,14 @@ function reach(patterns, permission) {
 
 /** @param {string} name */
 const said = (name) => text(`text-${name}`) ?? name;
-/** @param {string} name */
-const plain = (name) => name.replaceAll("_", " ");
+/**
+ * What one may do, in words; what may be done to what others did is said so.
+ * @param {string} action
+ */
+function doing(action) {
+  const own = action.replace(/_any$/, "");
+  return own === action ? word("command", action) : `${word("command", own)} (${said("of_others")})`;
+}
 
 /**
  * What a role permits with one kind of record.
@@ -50,16 +56,16 @@ const plain = (name) => name.replaceAll("_", " ");
  */
 function row(kind, actions, patterns) {
   const sees = reach(patterns, `${kind}.read`);
-  const doing = actions.filter((action) => action !== "read");
+  const others = actions.filter((action) => action !== "read");
   const does = [];
   for (const scope of SCOPES) {
-    const fit = doing.filter((action) => reach(patterns, `${kind}.${action}`) === scope);
+    const fit = others.filter((action) => reach(patterns, `${kind}.${action}`) === scope);
     if (!fit.length) continue;
-    const words = fit.length === doing.length ? said("everything") : fit.map(plain).join(", ");
+    const words = fit.length === others.length ? said("everything") : fit.map(doing).join(", ");
     does.push({ words, scope: scope === "all" ? "" : said(scope) });
   }
   if (!sees && !does.length) return null;
-  return { kind: text(`kind-${kind}`) ?? plain(kind), sees: said(sees ?? "nothing"), does };
+  return { kind: text(`kind-${kind}`) ?? kind.replaceAll("_", " "), sees: said(sees ?? "nothing"), does };
 }
 
 /**

@@ -1,6 +1,6 @@
 // Shows what the API answers of a record, whatever its kind: names in place of ids, and values as people write them.
 
-import { text } from "./api.js";
+import { text, word } from "./api.js";
 
 /** @typedef {Record<string, any>} Values */
 
@@ -34,16 +34,6 @@ export const listed = (words) => (words ?? "").split(" ").filter(Boolean);
  * @returns {Map<string, string>}
  */
 export const paired = (words) => new Map(listed(words).map((pair) => /** @type {[string, string]} */ (pair.split("="))));
-
-/** @param {string} name */
-export const plain = (name) => name.replaceAll("_", " ");
-
-/**
- * What people call a word of the API's.
- * @param {"state" | "command" | "field" | "event"} family
- * @param {string} name
- */
-export const word = (family, name) => text(`${family}-${name}`) ?? plain(name);
 
 /**
  * Words as they begin a line.

@@ -114,8 +114,22 @@ const SETTINGS: &[&str] =
 const FEATURES: &[&str] =
     &["tickets", "products", "chats", "orders", "leads", "properties", "deals", "calls", "tasks", "rules", "imports"];
 /// What scripts say.
-const SPOKEN: &[&str] =
-    &["saved", "copied", "empty", "unfound", "everything", "all", "team", "own", "nothing", "yes", "no", "for", "but"];
+const SPOKEN: &[&str] = &[
+    "saved",
+    "copied",
+    "empty",
+    "unfound",
+    "everything",
+    "all",
+    "team",
+    "own",
+    "nothing",
+    "yes",
+    "no",
+    "for",
+    "of_others",
+    "but",
+];
 
 /// The texts that scripts look up, kept in the page: a script has none of its own.
 pub(crate) fn spoken(view: &View) -> Markup {

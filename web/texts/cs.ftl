@@ -278,6 +278,7 @@ text-nothing = nic
 text-yes = ano
 text-no = ne
 text-for = za
+text-of_others = cizí
 text-but = vše kromě:
 
 problem-unreachable = Server není dostupný. Zkuste to prosím znovu.

@@ -277,6 +277,7 @@ text-nothing = nothing
 text-yes = yes
 text-no = no
 text-for = for
+text-of_others = others’
 text-but = everything but:
 
 problem-unreachable = The server cannot be reached. Please try again.

@@ -278,6 +278,7 @@ text-nothing = nieko
 text-yes = taip
 text-no = ne
 text-for = už
+text-of_others = svetima
 text-but = viską, išskyrus:
 
 problem-unreachable = Serveris nepasiekiamas. Bandykite dar kartą.

@@ -278,6 +278,7 @@ text-nothing = ничего
 text-yes = да
 text-no = нет
 text-for = за
+text-of_others = чужое
 text-but = всё, кроме:
 
 problem-unreachable = Сервер недоступен. Попробуйте ещё раз.

@@ -278,6 +278,7 @@ text-nothing = нічого
 text-yes = так
 text-no = ні
 text-for = за
+text-of_others = чуже
 text-but = усе, крім:
 
 problem-unreachable = Сервер недоступний. Спробуйте ще раз.

@@ -8,11 +8,11 @@ use domain::{
 };
 use eventstore::Log;
 use serde_json::{Map, Value, json, value::RawValue};
-use sqlx::{AssertSqlSafe, PgExecutor};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
 use crate::{
-    AsOf, Error,
-    kernel::{registry, then::Then},
+    AsOf, Error, Sight,
+    kernel::{registry, then::Then, told::veil_custom},
 };
 
 /// JSON as it goes out.
@@ -20,18 +20,20 @@ fn raw(json: String) -> Result<Box<RawValue>, sqlx::Error> {
     RawValue::from_string(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// Adds `custom_names` to records that have `custom`: by key, the name of the record that the field refers to. Nothing is
-/// added where no field of the kind is a reference.
+/// Adds `custom_names` to records that have `custom`: by key, the name of the record that the field refers to, if that is
+/// seen. Nothing is added where no field of the kind is a reference.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn name_custom(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     tenant: Id,
+    sight: &Sight,
     definitions: &Definitions,
     records: &mut [Box<RawValue>],
 ) -> Result<(), Error> {
-    add(db, tenant, definitions, None, records).await
+    add(&mut *db, tenant, definitions, None, records).await?;
+    Ok(veil_custom(db, tenant, sight, definitions, records).await?)
 }
 
 /// The same; `then` says as of when.

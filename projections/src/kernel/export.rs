@@ -20,6 +20,7 @@ use crate::{
         model::{Model, models},
         redirects, registry,
         sql::Sql,
+        told::veil,
     },
     name_custom, needs,
 };
@@ -31,6 +32,7 @@ const ROWS: usize = 500;
 pub struct Export {
     list: &'static List,
     tenant: Id,
+    sight: Sight,
     custom: Definitions,
     transaction: Transaction<'static, Postgres>,
     position: i64,
@@ -76,7 +78,7 @@ impl Export {
         let declare = sqlx::query_as(AssertSqlSafe(sql.text.as_str())).persistent(false);
         let _: Vec<(String,)> = Sql::supply(sql.values.clone(), declare).fetch_all(&mut *transaction).await?;
         plan_once(&mut transaction).await?;
-        Ok(Export { list, tenant, custom, transaction, position })
+        Ok(Export { list, tenant, sight: request.sight.clone(), custom, transaction, position })
     }
 
     /// The position of the log up to which the list is known in the snapshot.
@@ -92,7 +94,8 @@ impl Export {
         let fetch = sqlx::query_scalar(AssertSqlSafe(format!("fetch forward {ROWS} from export"))).persistent(false);
         let ids: Vec<String> = fetch.fetch_all(&mut *self.transaction).await?;
         let mut rows = told(self.list, &mut self.transaction, self.tenant, ids).await?;
-        name_custom(&mut *self.transaction, self.tenant, &self.custom, &mut rows).await?;
+        veil(self.list, &mut self.transaction, self.tenant, &self.sight, &mut rows).await?;
+        name_custom(&mut self.transaction, self.tenant, &self.sight, &self.custom, &mut rows).await?;
         Ok(rows)
     }
 }

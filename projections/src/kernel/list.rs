@@ -32,7 +32,7 @@ use crate::{
         sql::{self, Sql},
         then::{instead, names_any},
         times,
-        told::Told,
+        told::{Told, veil},
     },
 };
 
@@ -685,7 +685,8 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
         plan_once(&mut moment).await?;
     }
     let ids = found.into_iter().map(|(id, _)| id).collect();
-    let data = told(list, &mut moment, tenant, ids).await?;
+    let mut data = told(list, &mut moment, tenant, ids).await?;
+    veil(list, &mut moment, tenant, &request.sight, &mut data).await?;
     moment.commit().await?;
     Ok(Page { data, next, total })
 }

@@ -15,7 +15,7 @@ use domain::{
         reference::Subject,
     },
 };
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
 use crate::{
     List,
@@ -225,7 +225,7 @@ impl Sight {
     /// When the database fails.
     pub async fn among(
         &self,
-        pool: &PgPool,
+        db: impl PgExecutor<'_>,
         tenant: Id,
         records: BTreeSet<Subject>,
     ) -> Result<BTreeSet<Subject>, sqlx::Error> {
@@ -242,7 +242,7 @@ impl Sight {
         for value in self.values() {
             query = query.bind(value);
         }
-        let seen: Vec<(String, String)> = query.fetch_all(pool).await?;
+        let seen: Vec<(String, String)> = query.fetch_all(db).await?;
         Ok(seen.into_iter().filter_map(|(kind, id)| Some(Subject::new(&kind, id.parse().ok()?))).collect())
     }
 }

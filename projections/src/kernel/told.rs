@@ -12,13 +12,16 @@ use domain::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::MapAccess, ser::SerializeMap};
 use serde_json::{Value, value::RawValue};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
-use crate::{Error, List, Sight};
+use crate::{List, Sight};
 
 /// What is called as another record is, and that one.
 const CONVERSATION: &str = "conversation";
 const CONTACT: &str = "contact";
+
+/// The member that has the names of what custom fields refer to.
+const NAMES: &str = "custom_names";
 
 /// Something that a row tells of other records.
 #[derive(Clone, Copy, Debug)]
@@ -189,44 +192,68 @@ fn custom(definitions: &Definitions, row: &Row) -> BTreeMap<String, Subject> {
     named.collect()
 }
 
-/// Takes out of rows of a list what they tell of records that are not seen: their ids stay. `definitions` are the custom
-/// fields of its kind.
+/// Takes out of rows of a list what they tell of records that are not seen: their ids stay.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn veil(
     list: &'static List,
-    pool: &PgPool,
+    db: &mut PgConnection,
+    tenant: Id,
+    sight: &Sight,
+    rows: &mut [Box<RawValue>],
+) -> Result<(), sqlx::Error> {
+    let names = list.columns.iter().filter_map(|column| column.names).map(Told::name);
+    let tells: Vec<Told> = names.chain(list.tells.iter().copied()).collect();
+    let of = |row: &Row| tells.iter().flat_map(|tells| tells.records(row)).collect();
+    let take_out =
+        |row: &mut Row, hidden: &BTreeSet<Subject>| tells.iter().for_each(|tells| tells.take_out(row, hidden));
+    veiled(db, tenant, sight, rows, of, take_out).await
+}
+
+/// The same of the names that are told of what custom fields refer to; `definitions` are those of the kind.
+///
+/// # Errors
+/// When the database fails.
+pub async fn veil_custom(
+    db: &mut PgConnection,
     tenant: Id,
     sight: &Sight,
     definitions: &Definitions,
     rows: &mut [Box<RawValue>],
-) -> Result<(), Error> {
+) -> Result<(), sqlx::Error> {
+    let of = |row: &Row| custom(definitions, row).into_values().collect();
+    let take_out = |row: &mut Row, hidden: &BTreeSet<Subject>| {
+        let custom = custom(definitions, row);
+        if let Value::Object(mut names) = row.value(NAMES) {
+            names.retain(|key, _| custom.get(key).is_none_or(|record| !hidden.contains(record)));
+            row.set(NAMES, &Value::Object(names));
+        }
+    };
+    veiled(db, tenant, sight, rows, of, take_out).await
+}
+
+/// Asks once which of the records that rows tell of are hidden, and takes out what is told of those.
+async fn veiled(
+    db: &mut PgConnection,
+    tenant: Id,
+    sight: &Sight,
+    rows: &mut [Box<RawValue>],
+    of: impl Fn(&Row) -> Vec<Subject>,
+    take_out: impl Fn(&mut Row, &BTreeSet<Subject>),
+) -> Result<(), sqlx::Error> {
     if matches!(sight, Sight::Everything) || rows.is_empty() {
         return Ok(());
     }
     let unfit = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
-    let names = list.columns.iter().filter_map(|column| column.names).map(Told::name);
-    let tells: Vec<Told> = names.chain(list.tells.iter().copied()).collect();
-    let mut told: Vec<Row> = Vec::with_capacity(rows.len());
-    let mut records = BTreeSet::new();
-    for row in &*rows {
-        let row: Row = serde_json::from_str(row.get()).map_err(unfit)?;
-        records.extend(tells.iter().flat_map(|tells| tells.records(&row)));
-        records.extend(custom(definitions, &row).into_values());
-        told.push(row);
-    }
-    let hidden = hidden(pool, tenant, sight, records).await?;
+    let told = rows.iter().map(|row| serde_json::from_str(row.get())).collect::<Result<Vec<Row>, _>>();
+    let mut told = told.map_err(unfit)?;
+    let hidden = hidden(db, tenant, sight, told.iter().flat_map(of).collect()).await?;
     if hidden.is_empty() {
         return Ok(());
     }
     for (row, told) in rows.iter_mut().zip(&mut told) {
-        tells.iter().for_each(|tells| tells.take_out(told, &hidden));
-        let custom = custom(definitions, told);
-        if let Value::Object(mut names) = told.value("custom_names") {
-            names.retain(|key, _| custom.get(key).is_none_or(|record| !hidden.contains(record)));
-            told.set("custom_names", &Value::Object(names));
-        }
+        take_out(told, &hidden);
         *row = serde_json::value::to_raw_value(told).map_err(unfit)?;
     }
     Ok(())
@@ -234,12 +261,12 @@ pub async fn veil(
 
 /// Those of the records of which nothing may be told.
 async fn hidden(
-    pool: &PgPool,
+    db: &mut PgConnection,
     tenant: Id,
     sight: &Sight,
     records: BTreeSet<Subject>,
-) -> Result<BTreeSet<Subject>, Error> {
-    let mut hidden = unseen(pool, tenant, sight, records.clone()).await?;
+) -> Result<BTreeSet<Subject>, sqlx::Error> {
+    let mut hidden = unseen(&mut *db, tenant, sight, records.clone()).await?;
     // A conversation is called what its contact is.
     let of_contacts = |record: &&Subject| record.kind == CONVERSATION && !hidden.contains(*record);
     let conversations: Vec<String> = records.iter().filter(of_contacts).map(|record| record.id.to_string()).collect();
@@ -252,10 +279,10 @@ async fn hidden(
     )
     .bind(tenant.to_string())
     .bind(conversations)
-    .fetch_all(pool)
+    .fetch_all(&mut *db)
     .await?;
     let contacts = pairs.iter().filter_map(|(_, contact)| subject(CONTACT, contact)).collect();
-    let unseen = unseen(pool, tenant, sight, contacts).await?;
+    let unseen = unseen(&mut *db, tenant, sight, contacts).await?;
     let of_unseen = |contact: &str| subject(CONTACT, contact).is_some_and(|contact| unseen.contains(&contact));
     let pairs = pairs.iter().filter(|(_, contact)| of_unseen(contact));
     hidden.extend(pairs.filter_map(|(conversation, _)| subject(CONVERSATION, conversation)));
@@ -264,7 +291,7 @@ async fn hidden(
 
 /// Those of the records that are not seen.
 async fn unseen(
-    pool: &PgPool,
+    db: &mut PgConnection,
     tenant: Id,
     sight: &Sight,
     records: BTreeSet<Subject>,
@@ -278,7 +305,7 @@ async fn unseen(
             None => asked.insert(record),
         };
     }
-    let seen = sight.among(pool, tenant, asked.clone()).await?;
+    let seen = sight.among(db, tenant, asked.clone()).await?;
     unseen.extend(asked.difference(&seen).cloned());
     Ok(unseen)
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     frame::{View, inside},
-    parts::{Field, needs_script, submit},
+    parts::{Field, needs_script, submit, words},
 };
 
 /// The page of roles. The list itself is the API's: a script fills it in.
@@ -15,6 +15,7 @@ pub fn roles(view: &View) -> String {
         p.fault role="alert" #fault {}
         datalist #permissions {}
         div #roles aria-busy="true" {}
+        (words(view, &["command"]))
         template #role { (role(view)) }
         template #kind {
             tr {

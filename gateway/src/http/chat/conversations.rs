@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use domain::{Aggregate, chat::conversation::Conversation, kernel::custom::Definitions};
+use domain::{Aggregate, chat::conversation::Conversation};
 use projections::{
     List, ReadModel,
     chat::{conversation_messages::ConversationMessages, conversations::Conversations as Inbox},
@@ -49,12 +49,12 @@ async fn messages(
         }
         let position = app.log.head().await?;
         let mut data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
-        veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
+        veiled(list, &app, &caller, wanted, &mut data).await?;
         return Ok(respond(data, None, position));
     }
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.read_models.position(ConversationMessages::NAME).await?;
     let mut data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
-    veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
+    veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |_| true)
 }

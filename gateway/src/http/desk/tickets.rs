@@ -9,7 +9,6 @@ use axum::{
 use domain::{
     Aggregate, Id, Party, PartyKind, Time,
     desk::{entitlement::Entitlement, ticket::Ticket},
-    kernel::custom::Definitions,
 };
 use jiff::civil::Date;
 use projections::desk::{
@@ -115,14 +114,14 @@ async fn thread(
         let position = app.log.head().await?;
         let mut data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
         data.retain(|entry| !caller.is_outside() || !is_note(entry));
-        veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
+        veiled(list, &app, &caller, wanted, &mut data).await?;
         return Ok(respond(data, None, position));
     }
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.read_models.position(TicketThread::NAME).await?;
     let mut data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
-    veiled(list, &app, &caller, wanted, &Definitions::new(), &mut data).await?;
+    veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
 }
 
@@ -217,7 +216,7 @@ async fn picker(
     let mut data =
         projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, &sight, limit).await?;
     let list = List::of::<ProductHolders>();
-    projections::veil(list, &app.pool, caller.tenant, &sight, &Definitions::new(), &mut data).await?;
+    projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, &mut data).await?;
     Ok(respond(data, None, position))
 }
 

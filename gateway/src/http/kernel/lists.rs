@@ -264,8 +264,8 @@ async fn read_page(
     faults.done()?;
     let position = reached(list, app, &asked_for.sight, wanted).await?;
     let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
-    projections::name_custom(&app.pool, caller.tenant, &custom, &mut page.data).await?;
-    projections::veil(list, &app.pool, caller.tenant, &asked_for.sight, &custom, &mut page.data).await?;
+    projections::name_custom(&mut *app.pool.acquire().await?, caller.tenant, &asked_for.sight, &custom, &mut page.data)
+        .await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
         totals.groups = Some(
@@ -372,7 +372,9 @@ async fn read(
     if let Some(past) = past {
         let record = projections::get_as_of(list, &app.log, caller.tenant, id, past, &custom).await?;
         let mut record = record.ok_or_else(missing)?;
-        veiled(list, &app, &caller, wanted, &custom, std::slice::from_mut(&mut record.data)).await?;
+        let (sight, data) = (app.sight_at(&caller, wanted).await?, std::slice::from_mut(&mut record.data));
+        projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, data).await?;
+        projections::veil_custom(&mut *app.pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
         return one(list, &record, record.position, &uri);
     }
     for name in projections::needs(list).iter() {
@@ -380,9 +382,9 @@ async fn read(
     }
     let position = app.read_models.position(list.name).await?;
     let mut record = projections::get(list, &app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
-    let data = std::slice::from_mut(&mut record.data);
-    projections::name_custom(&app.pool, caller.tenant, &custom, data).await?;
-    veiled(list, &app, &caller, wanted, &custom, data).await?;
+    let (sight, data) = (app.sight_at(&caller, wanted).await?, std::slice::from_mut(&mut record.data));
+    projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, data).await?;
+    projections::name_custom(&mut *app.pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
     one(list, &record, position, &uri)
 }
 
@@ -395,17 +397,16 @@ pub(in crate::http) fn links(kind: &str, path: &str) -> Value {
     links
 }
 
-/// Takes out of rows what they tell of records that the caller does not see. `custom` are the custom fields of their kind.
+/// Takes out of rows what they tell of records that the caller does not see.
 pub(in crate::http) async fn veiled(
     list: &'static List,
     app: &App,
     caller: &Caller,
     wanted: Option<i64>,
-    custom: &Definitions,
     rows: &mut [Box<RawValue>],
 ) -> Result<(), Problem> {
     let sight = app.sight_at(caller, wanted).await?;
-    Ok(projections::veil(list, &app.pool, caller.tenant, &sight, custom, rows).await?)
+    Ok(projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, rows).await?)
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.

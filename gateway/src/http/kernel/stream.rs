@@ -256,7 +256,7 @@ impl Follower {
         }
         let (types, categories, stream) = match &self.told {
             Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
-            Told::Changes => Default::default(),
+            Told::Changes => (Vec::new(), Vec::new(), None),
         };
         let query = Query {
             tenant: Some(self.tenant.clone()),
@@ -300,12 +300,20 @@ impl Follower {
         fits && *event.tenant == *self.tenant
     }
 
+    /// Who the client is and what he may now.
+    async fn look(&self) -> Result<Caller, Problem> {
+        if self.checked.is_none() {
+            self.app.recall(&self.caller).await?;
+        }
+        self.app.caller(&self.headers, &self.browser).await
+    }
+
     /// Looks at the key or session again now and then: a revoked one sees no more. Without the database nothing is seen anyway.
     async fn still_allowed(&mut self) -> bool {
         if self.checked.is_some_and(|checked| checked.elapsed() < HEARTBEAT) {
             return true;
         }
-        let caller = self.app.log.presence().guard(self.app.caller(&self.headers, &self.browser)).await;
+        let caller = self.app.log.presence().guard(self.look()).await;
         let Ok(caller) = caller else { return true };
         self.checked = Some(Instant::now());
         let Ok(caller) = caller else { return false };

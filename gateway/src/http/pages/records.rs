@@ -159,7 +159,11 @@ mod tests {
 
     use std::collections::{BTreeMap, BTreeSet};
 
-    use domain::{crm, kernel::record::Spec, org::stage};
+    use domain::{
+        crm,
+        kernel::record::Spec,
+        org::{role::OF_OTHERS, stage},
+    };
     use serde_json::Value;
     use web::Language;
 
@@ -208,7 +212,7 @@ mod tests {
             let kind = catalogue::kind(collection.kind).unwrap();
             words.extend(collection.commands.iter().map(|command| ("command", (*command).to_owned())));
             words.extend(kind.events.keys().map(|event| ("event", event.rsplit('.').next().unwrap().to_owned())));
-            let members = members(document, collection.path);
+            let members = members(&document, collection.path);
             assert!(members.len() > 5, "{} says {members:?}", collection.path);
             for (name, schema) in &members {
                 let of = ["_name", "_kind"].iter().find_map(|end| name.strip_suffix(end));
@@ -218,10 +222,13 @@ mod tests {
                     words.insert(("field", name.clone()));
                 }
                 if ["status", "stage", "stage_means"].contains(&name.as_str()) {
-                    words.extend(known(document, schema).into_iter().map(|word| ("state", word)));
+                    words.extend(known(&document, schema).into_iter().map(|word| ("state", word)));
                 }
             }
         }
+        // Roles say what one may do in the same words.
+        let actions = catalogue::permissions().iter().filter_map(|permission| permission.split('.').nth(1));
+        words.extend(actions.map(|action| ("command", action.trim_end_matches(OF_OTHERS).to_owned())));
         let stages = [crm::lead::Spec::STAGES, crm::enquiry::Spec::STAGES, crm::deal::Spec::STAGES].concat();
         words.extend(stages.into_iter().map(|stage| ("state", stage.to_owned())));
         words.extend(stage::usual().into_iter().map(|stage| ("state", stage.name.to_string())));

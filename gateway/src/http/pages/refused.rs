@@ -44,7 +44,9 @@ pub(in crate::http) async fn refused(State(app): State<App>, request: Request, n
     let (parts, body) = request.into_parts();
     let sent = to_bytes(body, app.config.body_limit).await.ok();
     let fields = fields(sent.clone().unwrap_or_default()).await;
-    let again = again(&parts, place(&parts.uri, &fields));
+    // Some pages lead elsewhere whoever is signed in already, others whoever is not: one of the last two is there for everybody.
+    let places = [place(&parts.uri, &fields), "/".to_owned(), "/sign_in".to_owned()];
+    let again: Vec<Request> = places.into_iter().filter_map(|place| again(&parts, place)).collect();
     let answer = match sent {
         Some(sent) => next.run(Request::from_parts(parts, Body::from(sent))).await,
         None => too_large().into_response(),
@@ -54,11 +56,11 @@ pub(in crate::http) async fn refused(State(app): State<App>, request: Request, n
     }
     let (head, body) = answer.into_parts();
     let said = to_bytes(body, PROBLEM).await.unwrap_or_default();
-    if let Some((mut again, refusal)) = again.zip(refusal(&said)) {
-        again.extensions_mut().insert(refusal);
-        let Ok(mut shown) = routes().into_router().with_state(app).oneshot(again).await;
-        // Whoever is not signed in any more is led elsewhere.
-        if shown.status().is_redirection() || is(shown.headers(), "text/html") {
+    let Some(refusal) = refusal(&said) else { return Response::from_parts(head, Body::from(said)) };
+    for mut again in again {
+        again.extensions_mut().insert(refusal.clone());
+        let Ok(mut shown) = routes().into_router().with_state(app.clone()).oneshot(again).await;
+        if is(shown.headers(), "text/html") {
             if shown.status() == StatusCode::OK {
                 *shown.status_mut() = head.status;
             }
@@ -66,6 +68,10 @@ pub(in crate::http) async fn refused(State(app): State<App>, request: Request, n
                 let values = head.headers.get_all(&name).iter().cloned();
                 values.for_each(|value| _ = shown.headers_mut().append(&name, value));
             }
+            return shown;
+        }
+        // Whoever is not signed in any more is led to where one signs in, and back.
+        if head.status == StatusCode::UNAUTHORIZED && shown.status().is_redirection() {
             return shown;
         }
     }

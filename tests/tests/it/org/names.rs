@@ -120,7 +120,8 @@ async fn nothing_tells_the_names_of_records_that_one_does_not_see_nor_finds_by_t
             // Sees all of this kind, and of the others only what is his or his team's.
             let email = format!("{}.{scope}@example.com", kind.name.replace('_', "."));
             let (_, client) =
-                user_with(&server, &email, &[&format!("{}.read", kind.name), &format!("*:{scope}")]).await;
+                user_with(&server, &email, &[&format!("{}.read", kind.name), &format!("*:{scope}"), "export.run"])
+                    .await;
             server.settle().await;
             let hidden = hidden(&client, &names).await;
             let words: BTreeSet<&String> = hidden.values().flatten().collect();
@@ -140,6 +141,9 @@ async fn nothing_tells_the_names_of_records_that_one_does_not_see_nor_finds_by_t
                 let path = format!("/v1/{}", list.path);
                 let searched = client.post(&format!("{path}/search"), json!({})).await.expect(StatusCode::OK);
                 assert_eq!(tells(&searched.to_string()), Vec::<String>::new(), "{scope}: {path}/search");
+                let exported = client.get(&format!("{path}/export?format=jsonl")).await;
+                assert_eq!(exported.status, StatusCode::OK, "{scope}: {path}/export: {}", exported.text);
+                assert_eq!(tells(&exported.text), Vec::<String>::new(), "{scope}: {path}/export");
                 for column in called(list) {
                     let unseen = column.kinds.iter().filter_map(|kind| hidden.get(kind)).flatten();
                     for name in unseen {

@@ -170,8 +170,8 @@ async fn a_role_is_given_a_permission_with_a_scope_and_loses_it() {
     boss.click(&format!("{section} form:has(#add-{id}) button")).await;
     // The table says what that means, in words.
     boss.saying("code", "deal.*:own").await;
-    let told = boss.text(&format!("{section} table")).await;
-    assert!(told.contains("Deals") && told.contains("their own"), "{told}");
+    boss.saying("th", "Deals").await;
+    boss.saying("td", "their own").await;
     let mine = async || eva.read(&format!("/v1/me/access?record=deal:{deal}")).await["detail"].clone();
     assert_eq!(mine().await, "There is no such deal, or it is not yours.");
     let permissions = eva.read("/v1/me").await["permissions"].to_string();

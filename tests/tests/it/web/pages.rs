@@ -170,12 +170,23 @@ async fn a_form_without_scripts_is_led_through_the_code() {
     assert!(asks.contains("autocomplete=\"one-time-code\"") && asks.contains("value=\"/me?tab=1\""), "{asks}");
 }
 
-/// The addresses to which the plain forms of a page are sent; those that a script fills in first are none.
-fn forms(page: &str) -> Vec<String> {
+/// The addresses to which the plain forms of a page are sent, with what they send along unseen; those that a script fills in first
+/// are none.
+fn forms(page: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let value = |text: &str, name: &str| {
+        let rest = text.split(&format!(" {name}=\"")).nth(1)?;
+        Some(rest.split('"').next().unwrap().replace("&amp;", "&"))
+    };
     let outside = page.split("<template").map(|part| part.rsplit("</template>").next().unwrap());
-    let forms = outside.flat_map(|part| part.split("<form ").skip(1)).filter_map(|form| form.split('>').next());
-    let plain = forms.filter(|form| form.contains("method=\"post\""));
-    plain.map(|form| form.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()).collect()
+    let forms = outside.flat_map(|part| part.split("<form").skip(1)).filter_map(|form| form.split("</form>").next());
+    let plain = forms.filter(|form| form.split('>').next().unwrap().contains("method=\"post\""));
+    let form = |form: &str| {
+        let inputs =
+            form.split("<input").skip(1).filter(|input| input.split('>').next().unwrap().contains("\"hidden\""));
+        let unseen = inputs.map(|input| (value(input, "name").unwrap(), value(input, "value").unwrap()));
+        (value(form, "action").unwrap(), unseen.collect())
+    };
+    plain.map(form).collect()
 }
 
 /// What a page of a form that was refused says is wrong.
@@ -220,9 +231,11 @@ async fn every_plain_form_that_is_refused_is_shown_again_in_the_language_of_the_
     let others = [(&nobody, secret), (&halfway, "/sign_in/continue".to_owned())];
     for (browser, path) in inside.chain(outside).chain(others) {
         let shown = browser.get(&path).await;
-        for action in forms(&shown.text) {
-            // What no form says at all, and nothing of what it needs.
-            let (page, problem) = both(browser, &action, &[("surprise", "1")]).await;
+        for (action, unseen) in forms(&shown.text) {
+            // What no form says at all, and nothing of what one is to fill in.
+            let unseen = unseen.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let fields: Vec<_> = unseen.chain([("surprise", "1")]).collect();
+            let (page, problem) = both(browser, &action, &fields).await;
             let text = refusal(&page);
             assert_eq!((page.status, problem.header("content-type")), (problem.status, "application/problem+json"));
             let told = problem.json();
@@ -233,7 +246,8 @@ async fn every_plain_form_that_is_refused_is_shown_again_in_the_language_of_the_
             }
             assert!(page.text.contains("<html lang=\"cs\"") && !text.trim().is_empty(), "{action}: {text}");
             if action.starts_with("/v1/sign_in") || action.starts_with("/v1/links") {
-                assert!(forms(&page.text).contains(&action), "{action} can be sent again: {}", page.text);
+                let again = forms(&page.text).into_iter().any(|(other, _)| other == action);
+                assert!(again, "{action} can be sent again: {}", page.text);
             }
             tried.insert(action);
         }
