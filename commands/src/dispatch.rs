@@ -1068,7 +1068,7 @@ impl World<'_> {
     }
 
     /// The record that goes on for one that was merged, through chains; a merge meanwhile would lead elsewhere.
-    async fn survivor(&mut self, kind: &Kind, id: Id) -> Result<Id, Refused> {
+    pub(crate) async fn survivor(&mut self, kind: &Kind, id: Id) -> Result<Id, Refused> {
         loop {
             let chain = merging::chain_of(kind, id, &self.facts);
             let last = chain.last().copied().unwrap_or(id);

@@ -137,11 +137,34 @@ impl World<'_> {
         }
         let record = Subject::new(kind.name, envelope.id);
         let own = Arc::clone(known.state.access());
+        // A rule sees nothing of its own; what somebody sees nothing of he may know from elsewhere.
+        let seen = envelope.authority.reach(&format!("{}.read", kind.name));
+        let looks = envelope.actor.kind != ActorKind::Rule && seen.is_some();
         for command in commands {
             let (name, _) = command.encode();
+            // What is begun is nobody's yet.
+            if name == kind.create {
+                continue;
+            }
+            if looks && self.judge(envelope, &record, &own, seen, Wanted::See).await?.is_none() {
+                return Ok(Known::nothing(known.fold));
+            }
             let permission = format!("{}.{name}", kind.name);
-            // Whoever is let in by another permission is judged by that. What is begun is nobody's yet.
-            let reach = envelope.authority.reach(&permission).filter(|_| name != kind.create);
+            let reach = envelope.authority.reach(&permission);
+            // What was merged is changed where it goes on.
+            if looks && let Some(into) = kind.merged_into(&known.state) {
+                let last = Subject::new(kind.name, self.survivor(kind, into).await?);
+                let access =
+                    self.facts.any(kind.name, last.id).map_or_else(unknown, |state| Arc::clone(state.access()));
+                let reach = reach.or(Some(Reach::All));
+                let sees = self.judge(envelope, &last, &access, seen, Wanted::See).await?;
+                if sees.is_none() || self.judge(envelope, &last, &access, reach, Wanted::of(&name)).await?.is_none() {
+                    let detail =
+                        format!("What goes on for this merged {} is not reached.", kind.name.replace('_', " "));
+                    return Err(DENIED.because(detail).into());
+                }
+            }
+            // Whoever is let in by another permission is judged by that.
             if reach.is_none_or(|reach| reach == Reach::All) {
                 continue;
             }
@@ -153,8 +176,7 @@ impl World<'_> {
             if self.judge(envelope, &record, &own, reach, Wanted::of(&name)).await?.is_some() {
                 continue;
             }
-            let seen = envelope.authority.reach(&format!("{}.read", kind.name));
-            if self.judge(envelope, &record, &own, seen, Wanted::See).await?.is_none() {
+            if !looks {
                 return Ok(Known::nothing(known.fold));
             }
             let detail = format!("This needs the permission {permission}, which does not reach this record.");
@@ -190,9 +212,14 @@ impl World<'_> {
             }
             let Some(kind) = catalogue::kind(&subject.kind) else { continue };
             self.load(vec![kind.need(subject.id)]).await?;
-            let access = self.facts.any(kind.name, subject.id).map_or_else(unknown, |state| Arc::clone(state.access()));
-            if self.judge(envelope, &subject, &access, reach, Wanted::See).await?.is_none() {
-                hidden.insert(subject);
+            // Itself, and what is taken for it should it be merged.
+            for id in [subject.id, self.survivor(kind, subject.id).await?] {
+                let access = self.facts.any(kind.name, id).map_or_else(unknown, |state| Arc::clone(state.access()));
+                let record = Subject::new(kind.name, id);
+                if self.judge(envelope, &record, &access, reach, Wanted::See).await?.is_none() {
+                    hidden.insert(subject);
+                    break;
+                }
             }
         }
         Ok(hidden)

@@ -244,11 +244,11 @@ impl App {
         if !user.is_active() {
             return Err(Problem::unauthorized("user_inactive", "The user of this API key is deactivated."));
         }
-        // A key bound to a role has what the role permits; one without has whatever its user has.
-        let authority = match bound {
-            Some(role) => Authority::new([self.commands.load::<Role>(tenant, role).await?.0]),
-            None => self.authority(tenant, &user).await?,
-        };
+        let mut authority = self.authority(tenant, &user).await?;
+        // A key bound to a role has of that what the role permits; one without has whatever its user has.
+        if let Some(role) = bound {
+            authority = authority.within(self.commands.load::<Role>(tenant, role).await?.0);
+        }
         let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
         let mut caller = Caller { tenant, pass, actor: Actor::user(user_id), for_contact: false, authority, settings };
         if let Some(other) = headers.get(ON_BEHALF_OF) {

@@ -37,7 +37,10 @@ fn square(file: &[u8]) -> Result<Picture, String> {
     let orientation = decoder.orientation().map_err(|error| error.to_string())?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     picture.apply_orientation(orientation);
-    let picture = picture.resize_to_fill(SIDE, SIDE, FilterType::Lanczos3);
+    // Cut before it is made larger or smaller: a line of pixels would grow to a picture of gigabytes.
+    let side = picture.width().min(picture.height());
+    let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
+    let picture = picture.crop_imm(left, top, side, side).resize_exact(SIDE, SIDE, FilterType::Lanczos3);
     let mut bytes = Vec::new();
     let (media_type, written) = if picture.color().has_alpha() {
         let picture = DynamicImage::from(picture.into_rgba8());

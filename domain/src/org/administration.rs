@@ -82,8 +82,8 @@ impl Administration {
         let role = |id: &Id| self.roles.get(id).cloned().unwrap_or_default();
         let full = |key: &ApiKey| {
             let user = key.user.and_then(|user| self.users.get(&user)).filter(|user| user.is_active());
-            let roles = |user: &User| key.role.map_or_else(|| user.roles.clone(), |bound| BTreeSet::from([bound]));
-            user.is_some_and(|user| Authority::new(roles(user).iter().map(role)).is_full())
+            let has = |user: &User| bound_to(Authority::new(user.roles.iter().map(role)), key.role.as_ref().map(role));
+            user.is_some_and(|user| has(user).is_full())
         };
         let mut keys: Vec<(&Id, &ApiKey)> =
             self.keys.iter().filter(|(_, key)| key.status == Status::Active && full(key)).collect();
@@ -126,9 +126,16 @@ impl Seen<'_> {
         if !user.is_active() {
             return Ok(false);
         }
-        let roles = key.role.map_or_else(|| user.roles.clone(), |bound| BTreeSet::from([bound]));
-        let roles: Vec<_> = roles.into_iter().map(|role| self.look::<Role>(role, ctx)).collect::<Result<_, _>>()?;
-        Ok(Authority::new(roles).is_full())
+        let roles: Vec<_> = user.roles.iter().map(|role| self.look::<Role>(*role, ctx)).collect::<Result<_, _>>()?;
+        let bound = key.role.map(|role| self.look::<Role>(role, ctx)).transpose()?;
+        Ok(bound_to(Authority::new(roles), bound).is_full())
+    }
+}
+
+fn bound_to(authority: Authority, role: Option<Arc<Role>>) -> Authority {
+    match role {
+        Some(role) => authority.within(role),
+        None => authority,
     }
 }
 

@@ -11,16 +11,26 @@ use crate::{Rejection, catalogue, kernel::access::Reach, org::role::Role};
 pub const DENIED: Rejection =
     Rejection::forbidden("permission_denied", "The key lacks a permission; the detail names it.");
 
-/// All that somebody may do: what any of his roles permits, or the one role that the key in use is bound to.
+/// All that somebody may do: what any of his roles permits, and of that what the one role does that the key in use is bound
+/// to, if it is bound.
 ///
 /// Of what several permit the widest counts.
 #[derive(Clone, Debug)]
-pub struct Authority(Arc<[Arc<Role>]>);
+pub struct Authority {
+    roles: Arc<[Arc<Role>]>,
+    bound: Option<Arc<Role>>,
+}
 
 impl Authority {
     /// What these roles permit.
     pub fn new(roles: impl IntoIterator<Item = Arc<Role>>) -> Authority {
-        Authority(roles.into_iter().collect())
+        Authority { roles: roles.into_iter().collect(), bound: None }
+    }
+
+    /// No more of it than this role permits.
+    #[must_use]
+    pub fn within(self, role: Arc<Role>) -> Authority {
+        Authority { bound: Some(role), ..self }
     }
 
     /// What these patterns permit.
@@ -47,18 +57,21 @@ impl Authority {
 
     /// How far it permits this.
     pub fn reach(&self, permission: &str) -> Option<Reach> {
-        self.0.iter().filter_map(|role| role.reach(permission)).max()
+        let reach = self.roles.iter().filter_map(|role| role.reach(permission)).max();
+        self.bound.as_ref().map_or(reach, |bound| reach.min(bound.reach(permission)))
     }
 
     /// Whether some of what it permits does not reach everything, by the look of it.
     pub fn is_scoped(&self) -> bool {
-        self.0.iter().flat_map(|role| &role.permissions).any(|pattern| pattern.contains(':'))
+        let all = self.roles.iter().chain(&self.bound);
+        all.flat_map(|role| &role.permissions).any(|pattern| pattern.contains(':'))
     }
 
     /// The names of the roles that permit this as far as any does.
     pub fn roles(&self, permission: &str) -> BTreeSet<&str> {
         let reach = self.reach(permission);
-        let widest = self.0.iter().filter(|role| reach.is_some() && role.reach(permission) == reach);
+        let all = self.roles.iter().chain(&self.bound);
+        let widest = all.filter(|role| reach.is_some() && role.reach(permission) == reach);
         widest.filter_map(|role| role.name.as_deref()).collect()
     }
 
@@ -84,7 +97,16 @@ impl Authority {
 
     /// The patterns that say the same.
     pub fn patterns(&self) -> BTreeSet<String> {
-        self.0.iter().filter(|role| role.exists()).flat_map(|role| role.permissions.iter().cloned()).collect()
+        if self.bound.is_none() {
+            let roles = self.roles.iter().filter(|role| role.exists());
+            return roles.flat_map(|role| role.permissions.iter().cloned()).collect();
+        }
+        let pattern = |permission: &String| match self.reach(permission)? {
+            Reach::All => Some(permission.clone()),
+            Reach::Team => Some(format!("{permission}:team")),
+            Reach::Own => Some(format!("{permission}:own")),
+        };
+        catalogue::permissions().iter().filter_map(pattern).collect()
     }
 }
 
@@ -128,7 +150,16 @@ mod tests {
         };
         let authority = Authority::new([role(&["ticket.*"], false), role(&["*.read"], false), role(&["*"], true)]);
         assert_eq!(authority.patterns(), set(&["*.read", "ticket.*"]));
-        let said = Authority::of(&authority.patterns());
-        assert!(authority.lacks(&said).is_none() && said.lacks(&authority).is_none() && !said.is_full());
+        let same = |authority: &Authority| {
+            let said = Authority::of(&authority.patterns());
+            assert!(authority.lacks(&said).is_none() && said.lacks(authority).is_none() && !said.is_full());
+        };
+        same(&authority);
+        // What a bound key permits is named one by one: what its role permits and its user has.
+        let bound = authority.within(role(&["ticket.*:own", "contact.read:team", "user.deactivate"], false));
+        assert_eq!(bound.reach("ticket.close"), Some(Reach::Own));
+        assert_eq!(bound.reach("contact.read"), Some(Reach::Team));
+        assert_eq!((bound.reach("user.deactivate"), bound.reach("user.read")), (None, None));
+        same(&bound);
     }
 }

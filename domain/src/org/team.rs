@@ -9,6 +9,7 @@ use crate::{
     Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, all,
     kernel::valid,
     org::{
+        authority::DENIED,
         stage::{self, Means, Named, STAGES_INVALID, Stage},
         user::User,
     },
@@ -235,7 +236,7 @@ impl Aggregate for Team {
     type Command = Command;
     type Event = Event;
 
-    fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         use Command::*;
         let Some(name) = &self.name else {
             let Create(new) = command else { return Err(UNKNOWN) };
@@ -257,6 +258,11 @@ impl Aggregate for Team {
                 if self.alias == to { vec![] } else { vec![Event::AliasChanged { from: self.alias.clone(), to }] }
             }
             AddMember { user } if !self.members.contains(&user) => {
+                // A member sees what is shared with the team, and by `:team` all members see what is the member's.
+                if ctx.authority.is_scoped() {
+                    let detail = "Whoever is in a team sees more for it: who does not see everything of what he sees takes nobody in.";
+                    return Err(DENIED.because(detail));
+                }
                 vec![Event::MemberAdded { user }]
             }
             RemoveMember { user } if self.members.contains(&user) => vec![Event::MemberRemoved { user }],
@@ -327,7 +333,7 @@ impl Aggregate for Team {
 
     fn refusals() -> Vec<Rejection> {
         let mut refusals = vec![UNKNOWN, EXISTS, ARCHIVED, NAME_TAKEN, ALIAS_TAKEN, ALIAS_INVALID];
-        refusals.extend([USER_UNFIT, STAGES_INVALID, valid::NAME_INVALID]);
+        refusals.extend([USER_UNFIT, STAGES_INVALID, DENIED, valid::NAME_INVALID]);
         refusals
     }
 

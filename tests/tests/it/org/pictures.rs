@@ -42,6 +42,10 @@ async fn everybody_has_a_picture_and_changes_his_own() {
     let foreign = anna.client.request(Method::PUT, "/v1/me/picture").header("sec-fetch-site", "cross-site");
     anna.send(foreign.body(PIXEL)).await.problem(403, "csrf_refused");
     assert_eq!(server.admin.get(&path).await.header("etag"), shown.header("etag"));
+    // A line of pixels is cut, not grown to gigabytes.
+    let mut line = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::new_rgb8(10_000, 1).write_to(&mut line, image::ImageFormat::Png).unwrap();
+    assert_eq!(send(&anna, line.get_ref()).await.status, StatusCode::NO_CONTENT);
     // Only the one in force is kept, and what is removed is gone.
     assert_eq!(send(&anna, PIXEL).await.status, StatusCode::NO_CONTENT);
     let kept = "select count(*) from auth_picture";

@@ -424,6 +424,100 @@ async fn nobody_reaches_by_another_key_or_name_what_he_does_not_reach_himself() 
 }
 
 #[tokio::test]
+async fn a_wide_command_shows_and_changes_nothing_of_what_one_does_not_see() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let contact = admin.create("/v1/contacts", json!({ "name": "Maria" })).await;
+    let body = json!({ "name": "Flat", "contact": contact, "description": "secret" });
+    let deal = admin.create("/v1/deals", body).await;
+    let (_, odd) = user_with(&server, "odd@example.com", &["deal.read:own", "deal.edit", "deal.tag"]).await;
+    let edit = json!({ "description": "x" });
+    for query in ["?dry_run=true", ""] {
+        odd.patch(&format!("/v1/deals/{deal}{query}"), edit.clone()).await.problem(404, "deal_unknown");
+        odd.post(&format!("/v1/deals/{deal}/tag{query}"), json!({ "tag": "x" })).await.problem(404, "deal_unknown");
+    }
+    assert_eq!(admin.read(&format!("/v1/deals/{deal}")).await["description"], "secret");
+    // A program that only writes does so to what it was told of.
+    let (_, blind) = user_with(&server, "blind@example.com", &["deal.edit"]).await;
+    blind.patch(&format!("/v1/deals/{deal}"), edit).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn nothing_reaches_a_hidden_record_through_one_that_was_merged_into_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (_, anna) = user_with(&server, "anna@example.com", &["*:own"]).await;
+    let hidden = admin.create("/v1/contacts", json!({ "name": "Hidden" })).await;
+    let merged = anna.create("/v1/contacts", json!({ "name": "Hers" })).await;
+    let (covert, joined) = (admin.create("/v1/tickets", json!({ "title": "Covert" })).await, {
+        anna.create("/v1/tickets", json!({ "title": "Hers" })).await
+    });
+    admin.run(&format!("/v1/contacts/{merged}/merge"), json!({ "into": hidden })).await;
+    admin.run(&format!("/v1/tickets/{joined}/merge"), json!({ "into": covert })).await;
+    let before = head(admin).await;
+    let consent = json!({ "purpose": "newsletter", "granted": true, "source": "phone" });
+    for (path, body) in [
+        (format!("/v1/contacts/{merged}/request_erasure"), json!({ "basis": "consent withdrawn" })),
+        (format!("/v1/contacts/{merged}/change_consent"), consent),
+        (format!("/v1/contacts/{merged}/unmerge"), json!({})),
+        (format!("/v1/tickets/{joined}/add_note"), json!({ "body": "x" })),
+        (format!("/v1/tickets/{joined}/unmerge"), json!({})),
+    ] {
+        let reply = anna.post(&path, body).await;
+        assert!([403, 404, 422].contains(&reply.status.as_u16()), "{path}: {}", reply.text);
+        assert!(!reply.text.contains("Hidden") && !reply.text.contains("Covert"), "{path}: {}", reply.text);
+    }
+    let comment = json!({ "subject": { "kind": "contact", "id": merged }, "body": "x" });
+    for (path, body) in [("/v1/comments", comment), ("/v1/deals", json!({ "name": "Flat", "contact": merged }))] {
+        let reply = anna.post(path, body).await;
+        assert!(reply.status.is_client_error() && !reply.text.contains(&hidden), "{path}: {}", reply.text);
+    }
+    assert_eq!(head(admin).await, before, "what is refused changes nothing");
+    // Once what goes on is hers to see as well, so is the way to it.
+    let (user, level) = (anna.read("/v1/me").await["user"].clone(), "write");
+    admin.run(&format!("/v1/contacts/{hidden}/share"), json!({ "grantee": user, "level": level })).await;
+    anna.run(&format!("/v1/contacts/{merged}/request_erasure"), json!({ "basis": "consent withdrawn" })).await;
+}
+
+#[tokio::test]
+async fn a_bound_key_does_no_more_than_its_user() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (user, broker) = user_with(&server, "broker@example.com", &["ticket.*:own", "contact.read"]).await;
+    let wide = admin.create("/v1/roles", json!({ "name": "Wide", "permissions": ["ticket.*", "user.read"] })).await;
+    let issued = admin.post("/v1/api_keys", json!({ "name": "wide", "user": user, "role": wide })).await;
+    let bound = server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap());
+    let ticket = admin.create("/v1/tickets", json!({ "title": "Somebody's" })).await;
+    let own = broker.create("/v1/tickets", json!({ "title": "Own" })).await;
+    let bound = fresh(&bound, head(admin).await);
+    bound.get(&format!("/v1/tickets/{ticket}")).await.problem(404, "ticket_unknown");
+    assert_eq!(texts(&bound.read("/v1/tickets").await, "title"), ["Own"]);
+    // What the user has and the key's role has not is not the key's either.
+    for path in ["/v1/users", "/v1/contacts"] {
+        bound.get(path).await.problem(403, "permission_denied");
+    }
+    bound.run(&format!("/v1/tickets/{own}/add_note"), json!({ "body": "x" })).await;
+}
+
+#[tokio::test]
+async fn who_sees_a_part_makes_nobody_see_more_by_a_team() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (colleague, _) = user_with(&server, "colleague@example.com", &["deal.*:own"]).await;
+    let (lead, scoped) = user_with(&server, "lead@example.com", &["deal.*:team", "team.*", "user.read"]).await;
+    let team = scoped.create("/v1/teams", json!({ "name": "Mine" })).await;
+    for user in [&lead, &colleague] {
+        let add = scoped.post(&format!("/v1/teams/{team}/add_member"), json!({ "user": user })).await;
+        add.problem(403, "permission_denied");
+    }
+    // Whoever hires need not see records; who sees all of them gives nothing away.
+    let (_, office) = user_with(&server, "office@example.com", &["team.*", "user.read"]).await;
+    office.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": lead })).await;
+    admin.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": colleague })).await;
+    scoped.run(&format!("/v1/teams/{team}/remove_member"), json!({ "user": colleague })).await;
+}
+
+#[tokio::test]
 async fn it_is_explained_who_sees_a_record_now_and_then() {
     let office = Office::new().await;
     let admin = &office.server.admin;

@@ -81,6 +81,7 @@ async fn from_a_task_one_comes_to_the_rule_the_order_and_the_person_and_back() {
     stranger.get(&path).await.problem(404, "event_unknown");
     let bare = client.create("/v1/roles", json!({ "name": "bare", "permissions": ["order.read"] })).await;
     let anna = user(client, "Nobody Special").await;
+    employ(client, &anna, &bare).await;
     let issued = client.post("/v1/api_keys", json!({ "name": "x", "user": anna, "role": bare })).await;
     let modest = server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap());
     modest.get(&path).await.problem(403, "permission_denied");

@@ -507,6 +507,7 @@ async fn whoever_publishes_a_rule_may_do_what_the_rule_does() {
     let key = async |permissions: Value| {
         let role =
             admin.create("/v1/roles", json!({ "name": format!("{permissions}"), "permissions": permissions })).await;
+        employ(admin, &anna, &role).await;
         let issued = admin.post("/v1/api_keys", json!({ "name": "x", "user": anna, "role": role })).await;
         server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap())
     };
