@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     org::auth::user_with,
     work::rules::{events, manager, order, role, rule, runs, task, tasks},
-    world::{NOBODY, condition, contact, each, pages, user},
+    world::{NOBODY, condition, contact, each, employ, pages, user},
 };
 
 fn types(steps: &Value) -> Vec<String> {

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{NOBODY, condition, contact, each, encoded, pages, party, product, user};
+use crate::world::{NOBODY, condition, contact, each, employ, encoded, pages, party, product, user};
 
 /// Every event of these types, oldest first.
 pub(crate) async fn events(client: &Client, types: &str) -> Vec<Value> {
