@@ -436,6 +436,7 @@ async fn a_wide_command_shows_and_changes_nothing_of_what_one_does_not_see() {
         odd.patch(&format!("/v1/deals/{deal}{query}"), edit.clone()).await.problem(404, "deal_unknown");
         odd.post(&format!("/v1/deals/{deal}/tag{query}"), json!({ "tag": "x" })).await.problem(404, "deal_unknown");
     }
+    server.settle().await;
     assert_eq!(admin.read(&format!("/v1/deals/{deal}")).await["description"], "secret");
     // A program that only writes does so to what it was told of.
     let (_, blind) = user_with(&server, "blind@example.com", &["deal.edit"]).await;
