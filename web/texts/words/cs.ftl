@@ -384,6 +384,7 @@ field-removed_at = kdy odebráno
 field-reopened_count = kolikrát znovu otevřeno
 field-repeat_reason = důvod opakování
 field-repeated = opakováno
+field-report_version = verze reportu
 field-requester = žadatel
 field-required = povinné
 field-resolved_at = vyřešeno

@@ -384,6 +384,7 @@ field-removed_at = kada pašalinta
 field-reopened_count = kiek kartų atidaryta iš naujo
 field-repeat_reason = pakartojimo priežastis
 field-repeated = pakartota
+field-report_version = ataskaitos versija
 field-requester = prašytojas
 field-required = privaloma
 field-resolved_at = išspręsta

@@ -384,6 +384,7 @@ field-removed_at = когда убрано
 field-reopened_count = сколько раз открыто снова
 field-repeat_reason = причина повтора
 field-repeated = повторено
+field-report_version = версия отчёта
 field-requester = заявитель
 field-required = обязательное
 field-resolved_at = решено

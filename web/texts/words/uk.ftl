@@ -384,6 +384,7 @@ field-removed_at = коли вилучено
 field-reopened_count = скільки разів відкрито знову
 field-repeat_reason = причина повторення
 field-repeated = повторено
+field-report_version = версія звіту
 field-requester = заявник
 field-required = обов’язкове
 field-resolved_at = вирішено
