@@ -622,11 +622,12 @@ impl<S: Spec> Record<S> {
         let fields = match (&self.fields, &command) {
             (_, Create(_)) => None,
             (None, _) => return Err(Self::unknown()),
-            (Some(_), Archive { .. } | Restore) => None,
+            // Who it is shared with goes on seeing it, put away or merged: that can always be ended.
+            (Some(_), Archive { .. } | Restore | Unshare { .. }) => None,
             (Some(_), _) if self.archived => return Err(Self::put_away()),
             (Some(fields), _) => Some(fields),
         };
-        if let (Some(ended), false) = (self.ended(ctx), matches!(command, Create(_))) {
+        if let (Some(ended), false) = (self.ended(ctx), matches!(command, Create(_) | Unshare { .. })) {
             return Err(ended);
         }
         self.check_private(&command, ctx)?;

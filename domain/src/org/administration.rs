@@ -1,9 +1,9 @@
 //! That somebody can always do everything: the last way in for an administrator is not taken away.
 //!
-//! A way in is a key: it is valid, its user is let in, and what it may do is everything. Which keys may be such is looked up
-//! in the log ([`Administration`]); whether one is, is decided over the streams of the key, its user and its roles, which
-//! must not change until what takes another way in is appended. So of two administrators who shut each other out at the
-//! same moment one is refused.
+//! A way in is a user who is let in, may do everything and signs in with a password or by a provider, or a valid key of such
+//! a user that may do everything too. Which may be such is looked up in the log ([`Administration`]); whether one is, is
+//! decided over the streams of the key, its user and its roles, which must not change until what takes another way in is
+//! appended. So of two administrators who shut each other out at the same moment one is refused.
 
 use std::{
     any::Any,
@@ -28,20 +28,23 @@ use crate::{
 /// The refusal.
 pub const LAST_ADMIN: Rejection = Rejection::conflict(
     "last_admin",
-    "Nobody would be left who can do everything: no valid key of an active user whose roles permit all.",
+    "Nobody would be left who can do everything: no active user whose roles permit all and who can sign in or has a valid key.",
 );
 
-/// The kind of the fact that says which keys may be ways in, under the tenant's id.
+/// The kind of the fact that says what may be ways in, under the tenant's id.
 pub const KIND: &str = "administration";
 /// The kinds of record that it follows from.
 pub const CATEGORIES: [&str; 3] = [User::KIND, Role::KIND, ApiKey::KIND];
 /// The types of events that it follows from.
-pub const TYPES: [&str; 10] = [
+pub const TYPES: [&str; 13] = [
     "user.invited",
     "user.activated",
     "user.deactivated",
     "user.role_granted",
     "user.role_revoked",
+    "user.password_set",
+    "user.identity_linked",
+    "user.identity_unlinked",
     "role.created",
     "role.permissions_changed",
     "role.deleted",
@@ -77,19 +80,30 @@ impl Administration {
         self.users.iter().filter(|(_, user)| user.has_seat()).map(|(id, _)| *id).collect()
     }
 
-    /// The keys that may be ways in, those that never expire first.
-    fn keys(&self) -> Vec<Id> {
+    /// What may be ways in: whoever signs in, then the keys, those that never expire first.
+    fn ways(&self) -> Vec<Way> {
         let role = |id: &Id| self.roles.get(id).cloned().unwrap_or_default();
+        let has = |user: &User| Authority::new(user.roles.iter().map(role));
+        let people = self.users.iter().filter(|(_, user)| user.is_active() && user.signs_in() && has(user).is_full());
+        let people = people.map(|(id, _)| Way::User(*id));
         let full = |key: &ApiKey| {
             let user = key.user.and_then(|user| self.users.get(&user)).filter(|user| user.is_active());
-            let has = |user: &User| bound_to(Authority::new(user.roles.iter().map(role)), key.role.as_ref().map(role));
-            user.is_some_and(|user| has(user).is_full())
+            user.is_some_and(|user| bound_to(has(user), key.role.as_ref().map(role)).is_full())
         };
         let mut keys: Vec<(&Id, &ApiKey)> =
             self.keys.iter().filter(|(_, key)| key.status == Status::Active && full(key)).collect();
         keys.sort_by_key(|(id, key)| (key.expires_at.is_some(), **id));
-        keys.into_iter().map(|(id, _)| *id).collect()
+        people.chain(keys.into_iter().map(|(id, _)| Way::Key(*id))).collect()
     }
+}
+
+/// By what an administrator may come in.
+#[derive(Clone, Copy)]
+enum Way {
+    /// This user signs in.
+    User(Id),
+    /// By this key.
+    Key(Id),
 }
 
 /// A record in question, as it is or as it would be.
@@ -118,16 +132,22 @@ impl Seen<'_> {
         }
     }
 
-    /// Whether a key is a way in.
-    fn opens(self, key: Id, ctx: &Ctx<'_>) -> Result<bool, Need> {
-        let key = self.look::<ApiKey>(key, ctx)?;
-        let Some(user) = key.user.filter(|_| key.is_valid_at(ctx.now)) else { return Ok(false) };
+    /// Whether it is a way in.
+    fn opens(self, way: Way, ctx: &Ctx<'_>) -> Result<bool, Need> {
+        let (user, bound) = match way {
+            Way::User(user) => (user, None),
+            Way::Key(key) => {
+                let key = self.look::<ApiKey>(key, ctx)?;
+                let Some(user) = key.user.filter(|_| key.is_valid_at(ctx.now)) else { return Ok(false) };
+                (user, key.role)
+            }
+        };
         let user = self.look::<User>(user, ctx)?;
-        if !user.is_active() {
+        if !user.is_active() || matches!(way, Way::User(_)) && !user.signs_in() {
             return Ok(false);
         }
         let roles: Vec<_> = user.roles.iter().map(|role| self.look::<Role>(*role, ctx)).collect::<Result<_, _>>()?;
-        let bound = key.role.map(|role| self.look::<Role>(role, ctx)).transpose()?;
+        let bound = bound.map(|role| self.look::<Role>(role, ctx)).transpose()?;
         Ok(bound_to(Authority::new(roles), bound).is_full())
     }
 }
@@ -139,8 +159,8 @@ fn bound_to(authority: Authority, role: Option<Arc<Role>>) -> Authority {
     }
 }
 
-fn keys(ctx: &Ctx<'_>) -> Vec<Id> {
-    ctx.facts.state::<Administration>(KIND, ctx.tenant).map(|known| known.keys()).unwrap_or_default()
+fn ways(ctx: &Ctx<'_>) -> Vec<Way> {
+    ctx.facts.state::<Administration>(KIND, ctx.tenant).map(|known| known.ways()).unwrap_or_default()
 }
 
 /// That it must be known who may do what.
@@ -153,7 +173,7 @@ pub fn seated(ctx: &Ctx<'_>) -> BTreeSet<Id> {
     ctx.facts.state::<Administration>(KIND, ctx.tenant).map(|known| known.seated()).unwrap_or_default()
 }
 
-/// What must be known to [`check`] that a record may become `after`: key by key, until one is found that stays a way in.
+/// What must be known to [`check`] that a record may become `after`: one by one, until a way in is found that stays.
 pub fn needs(after: Seen<'_>, ctx: &Ctx<'_>) -> Vec<Need> {
     if ctx.actor.kind == ActorKind::System {
         return Vec::new();
@@ -161,8 +181,8 @@ pub fn needs(after: Seen<'_>, ctx: &Ctx<'_>) -> Vec<Need> {
     if !ctx.facts.has(KIND, ctx.tenant) {
         return vec![need(ctx)];
     }
-    for key in keys(ctx) {
-        match after.opens(key, ctx) {
+    for way in ways(ctx) {
+        match after.opens(way, ctx) {
             Ok(true) => return Vec::new(),
             Ok(false) => {}
             Err(need) => return vec![need],
@@ -177,8 +197,8 @@ pub fn check(before: Seen<'_>, after: Seen<'_>, ctx: &Ctx<'_>) -> Result<(), Rej
     if ctx.actor.kind == ActorKind::System {
         return Ok(());
     }
-    let keys = keys(ctx);
-    let open = |seen: Seen<'_>| keys.iter().any(|key| seen.opens(*key, ctx).unwrap_or_default());
+    let ways = ways(ctx);
+    let open = |seen: Seen<'_>| ways.iter().any(|way| seen.opens(*way, ctx).unwrap_or_default());
     if !open(after) && open(before) { Err(LAST_ADMIN) } else { Ok(()) }
 }
 

@@ -243,7 +243,8 @@ impl Aggregate for Team {
             all([valid::name(&new.name, "/name"), check_alias(new.alias.as_deref())])?;
             return Ok(vec![Event::Created(new)]);
         };
-        if self.archived && !matches!(command, Create(_) | Archive { .. } | Restore) {
+        // Its members go on seeing what is shared with it: whoever is to see it no longer is let go.
+        if self.archived && !matches!(command, Create(_) | Archive { .. } | Restore | RemoveMember { .. }) {
             return Err(ARCHIVED);
         }
         Ok(match command {
@@ -452,6 +453,8 @@ mod tests {
         let archived = || Event::Archived { reason: Some("Merged".into()) };
         leads_to([], &Command::Archive { reason: Some("Merged".into()) }, archived());
         care([archived()]).when(Command::PublishHelpCentre).rejected(ARCHIVED);
+        let member = Event::MemberAdded { user: ANNA };
+        leads_to([member, archived()], &Command::RemoveMember { user: ANNA }, Event::MemberRemoved { user: ANNA });
         assert!(!care([archived()]).state.is_live());
         leads_to([archived()], &Command::Restore, Event::Restored);
         assert!(care([archived(), Event::Restored]).state.is_live());

@@ -509,11 +509,17 @@ impl User {
         matches!(self.status, Status::Invited | Status::Active)
     }
 
-    /// As the user would be after a command that takes rights away.
+    /// Whether the user comes in without a key.
+    pub(crate) fn signs_in(&self) -> bool {
+        self.password.is_some() || !self.identities.is_empty()
+    }
+
+    /// As the user would be after a command that takes rights, or a way in, away.
     fn narrowed(&self, command: &Command) -> Option<User> {
         let event = match command {
             Command::Deactivate { reason, .. } => Event::Deactivated { reason: reason.clone() },
             Command::RevokeRole { role } => Event::RoleRevoked { role: *role },
+            Command::UnlinkIdentity { issuer } => Event::IdentityUnlinked { issuer: issuer.clone() },
             _ => return None,
         };
         let mut after = self.clone();
@@ -1178,6 +1184,36 @@ mod tests {
         world(boss(), &[(first, ANNA), (second, BORIS)]).when(revoke()).events();
         world(boss(), &[(first, BORIS)]).when(leave()).events();
         world(boss(), &[]).when(leave()).events();
+    }
+
+    #[test]
+    fn who_administers_may_sign_in_instead_of_having_a_key() {
+        let has = || [Event::Invited(profile()), Event::RoleGranted { role: BOSS }];
+        let secret = || Event::PasswordSet { credential: Id::from_bits(0xC1) };
+        let provider = || Event::IdentityLinked { issuer: "https://id.example.com".into(), subject: "a".into() };
+        let world = |anna: &[Event], boris: &[Event]| {
+            let mut known = administration::Administration::default();
+            let everything =
+                role::Event::Created(role::New { name: "Boss".into(), permissions: ["*".to_owned()].into() });
+            let (kind, data) = Role::encode(&everything);
+            known.take_in(Role::KIND, BOSS, &kind, &data).unwrap();
+            for (user, events) in [(ANNA, anna), (BORIS, boris)] {
+                for (kind, data) in has().iter().chain(events).map(User::encode) {
+                    known.take_in(User::KIND, user, &kind, &data).unwrap();
+                }
+            }
+            let given = given::<User>(has().into_iter().chain(anna.iter().cloned())).at(ANNA);
+            let given = given.with::<Role>(BOSS, [everything]);
+            let given = given.with::<User>(BORIS, has().into_iter().chain(boris.iter().cloned()));
+            given.knowing(administration::KIND, TENANT, crate::kernel::aggregate::AnyState::new(known))
+        };
+        let leave = || Command::Deactivate { reason: None, hand_over_to: None };
+        let unlink = || Command::UnlinkIdentity { issuer: "https://id.example.com".into() };
+        world(&[secret()], &[]).when(leave()).rejected(LAST_ADMIN);
+        world(&[secret()], &[secret()]).when(leave()).events();
+        world(&[secret()], &[provider()]).when(leave()).events();
+        world(&[provider()], &[]).when(unlink()).rejected(LAST_ADMIN);
+        world(&[provider(), secret()], &[]).when(unlink()).events();
     }
 
     #[test]

@@ -102,7 +102,9 @@ pub(super) fn does_what_every_record_does<S: Spec>() {
     let shared = || Happened::Shared { grantee: BORIS, level: Level::Write };
     leads_to::<S>(created(), Share { grantee: BORIS, level: Level::Write }, shared());
     let unshared = Happened::Unshared { grantee: BORIS };
-    leads_to::<S>(created().into_iter().chain([shared()]), Unshare { grantee: BORIS }, unshared);
+    leads_to::<S>(created().into_iter().chain([shared()]), Unshare { grantee: BORIS }, unshared.clone());
+    let put_away = [shared(), Happened::Archived { reason: None }];
+    leads_to::<S>(created().into_iter().chain(put_away), Unshare { grantee: BORIS }, unshared);
     leads_to::<S>(created(), Tag { tag: tag() }, Happened::Tagged { tag: tag() });
     leads_to::<S>(created(), Untag { tag: "vip".into() }, Happened::Untagged { tag: "vip".into() });
     leads_to::<S>(created(), Archive { reason: reason() }, Happened::Archived { reason: reason() });

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ground::program::{failure, output},
-    org::auth::user_with,
+    org::{auth::user_with, browser::person},
     world::{NOBODY, condition, contact, employ, filtered, pages, shipped_role, subject, texts, user},
 };
 
@@ -189,6 +189,24 @@ async fn a_rule_has_the_rights_of_whoever_published_it() {
     draft.as_object_mut().unwrap().remove("name");
     let asked = json!({ "draft": draft, "position": head(admin).await });
     author.post("/v1/rules/dry_run", asked).await.problem(403, "permission_denied");
+}
+
+#[tokio::test]
+async fn whoever_signs_in_administers_without_a_key() {
+    let server = Server::start().await;
+    let (founder, everything) = (me(&server.admin).await, shipped_role(&server.admin, "admin").await);
+    let (anna, browser) = person(&server, "anna@example.com", &["*"]).await;
+    // The founder has the only key, and goes.
+    browser.post(&format!("/v1/users/{founder}/deactivate"), json!({})).await.expect(StatusCode::OK);
+    server.settle().await;
+    let own = browser.read(&format!("/v1/users/{anna}")).await["role_ids"][0].as_str().unwrap().to_owned();
+    let revoke = json!({ "role": own });
+    let path = format!("/v1/users/{anna}/revoke_role");
+    browser.post(&path, revoke.clone()).await.problem(409, "last_admin");
+    // With another role of all rights it is not the last.
+    let grant = json!({ "role": everything });
+    browser.post(&format!("/v1/users/{anna}/grant_role"), grant).await.expect(StatusCode::OK);
+    browser.post(&path, revoke).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]

@@ -481,6 +481,33 @@ async fn nothing_reaches_a_hidden_record_through_one_that_was_merged_into_it() {
 }
 
 #[tokio::test]
+async fn a_share_ends_though_the_record_is_put_away_or_merged() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (user, anna) = user_with(&server, "anna@example.com", &["*:own"]).await;
+    let share = json!({ "grantee": user, "level": "write" });
+    let contact = admin.create("/v1/contacts", json!({ "name": "Maria" })).await;
+    let survivor = admin.create("/v1/contacts", json!({ "name": "Maria R." })).await;
+    let deal = admin.create("/v1/deals", json!({ "name": "Flat", "contact": contact })).await;
+    for path in [format!("/v1/contacts/{contact}"), format!("/v1/deals/{deal}")] {
+        admin.run(&format!("{path}/share"), share.clone()).await;
+    }
+    anna.run(&format!("/v1/deals/{deal}/archive"), json!({})).await;
+    admin.run(&format!("/v1/contacts/{contact}/merge"), json!({ "into": survivor })).await;
+    for path in [format!("/v1/contacts/{contact}"), format!("/v1/deals/{deal}")] {
+        fresh(&anna, head(admin).await).get(&path).await.expect(StatusCode::OK);
+        admin.run(&format!("{path}/unshare"), json!({ "grantee": user })).await;
+        let anna = fresh(&anna, head(admin).await);
+        assert_eq!(anna.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    // A team that was put away still lets its members go.
+    let team = admin.create("/v1/teams", json!({ "name": "Care" })).await;
+    admin.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": user })).await;
+    admin.run(&format!("/v1/teams/{team}/archive"), json!({})).await;
+    admin.run(&format!("/v1/teams/{team}/remove_member"), json!({ "user": user })).await;
+}
+
+#[tokio::test]
 async fn a_bound_key_does_no_more_than_its_user() {
     let server = Server::start().await;
     let admin = &server.admin;
