@@ -106,7 +106,8 @@ pub struct Access {
     pub team: Option<Id>,
     /// The users and teams with whom it is shared, and how far.
     pub shared: BTreeMap<Id, Level>,
-    /// The records that it is about, by attribute: who sees one of them sees it.
+    /// The records that it is about, by attribute: who sees one of them sees it. One that everybody sees counts only where
+    /// all of them are such.
     pub about: BTreeMap<String, Vec<Subject>>,
 }
 
@@ -329,6 +330,11 @@ pub struct Viewer<'a> {
 /// What is known of a record; `None` when that must be loaded first.
 pub type Known<'a> = &'a dyn Fn(&Subject) -> Option<Arc<Access>>;
 
+/// Whether whoever may see any record of this kind sees all of them.
+fn is_open(kind: &str) -> bool {
+    catalogue::kind(kind).is_some_and(|kind| kind.open.is_some())
+}
+
 impl Viewer<'_> {
     /// Whether this is a team that the viewer is in.
     pub fn is_in(&self, team: Id) -> bool {
@@ -390,8 +396,7 @@ impl Viewer<'_> {
         if reach == Reach::All {
             return Verdict::Yes(Reason::Role);
         }
-        let open = catalogue::kind(&record.kind).is_some_and(|kind| kind.open.is_some());
-        if open && wanted == Wanted::See {
+        if is_open(&record.kind) && wanted == Wanted::See {
             return Verdict::Yes(Reason::Open);
         }
         let Some(access) = known(record) else { return Verdict::Needs(BTreeSet::from([record.clone()])) };
@@ -402,7 +407,13 @@ impl Viewer<'_> {
             return Verdict::Yes(reason);
         }
         let mut needs = BTreeSet::new();
-        for subject in access.subjects() {
+        let subjects = access.subjects();
+        let about_open = subjects.iter().all(|subject| is_open(&subject.kind));
+        for subject in subjects {
+            // That everybody sees a product opens no remark on a product and a customer.
+            if wanted == Wanted::See && is_open(&subject.kind) && !about_open {
+                continue;
+            }
             let Some(steps) = steps.checked_sub(1) else { break };
             // Whoever sees what it is about sees it; whoever may change it there may change it here.
             let reach = match wanted {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use domain::{
@@ -146,7 +146,8 @@ impl Places {
                 let subject = self.within(&format!("{a}.about_kind"), &format!("{a}.about_id"), steps);
                 format!(
                     " or ({kind} = any ({of_own}) or {kind} = any ({of_team})) and exists (select from read_record_about {a} \
-                     where {a}.tenant_id = $1 and {a}.kind = {kind} and {a}.record_id = {id} and {a}.holds and {subject})"
+                     where {a}.tenant_id = $1 and {a}.kind = {kind} and {a}.record_id = {id} and {a}.holds and {} and {subject})",
+                    opens(&a),
                 )
             }
         };
@@ -156,6 +157,22 @@ impl Places {
             held(team),
         )
     }
+}
+
+/// Whether what a record is about, a row of `read_record_about` under this alias, opens it: what everybody sees does only
+/// where all that it is about is such.
+fn opens(a: &str) -> String {
+    static OPEN: LazyLock<String> = LazyLock::new(|| {
+        let open = catalogue::kinds().filter(|kind| kind.open.is_some()).map(|kind| kind.name);
+        open.collect::<Vec<_>>().join(",")
+    });
+    let closed = |row: &str| format!("{row}.about_kind <> all ('{{{}}}')", *OPEN);
+    format!(
+        "({} or not exists (select from read_record_about o where o.tenant_id = $1 and o.kind = {a}.kind \
+         and o.record_id = {a}.record_id and o.holds and {}))",
+        closed(a),
+        closed("o")
+    )
 }
 
 /// The kind whose records a list shows, if they are all of one.
@@ -263,7 +280,8 @@ impl Walls {
             format!(
                 " union all (select a.kind, a.record_id, 1 from read_record_about a where a.tenant_id = $1 \
                  and a.about_kind = any ($4::text[]) and (a.kind = any ($5::text[]) or a.kind = any ($6::text[])) \
-                 and a.holds limit {some})"
+                 and a.holds and {} limit {some})",
+                opens("a"),
             )
         } else {
             " union all select null, null, null where $4::text[] is null".to_owned()
@@ -275,12 +293,13 @@ impl Walls {
                  union
                  select a.kind, a.record_id, s.step + 1 from seen s
                  join read_record_about a on a.tenant_id = $1 and a.about_kind = s.kind and a.about_id = s.record_id
-                 where a.holds and s.step < {STEPS} and (a.kind = any ($5::text[]) or a.kind = any ($6::text[]))
+                 where a.holds and {} and s.step < {STEPS} and (a.kind = any ($5::text[]) or a.kind = any ($6::text[]))
              )
              select record_id, (select count(*) from seed) from (select distinct record_id from seen where kind = $7) s
              limit {}",
             own(2, 5),
             own(3, 6),
+            opens("a"),
             FEW + 1,
         );
         let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string());

@@ -117,6 +117,17 @@ fn a_remark_is_seen_with_what_it_is_about() {
     let authority = Authority::of(&BTreeSet::from(["*.read:own".to_owned()]));
     let viewer = Viewer { user: ANNA, authority: &authority, teams: &teams };
     assert_eq!(viewer.sees(&comment, &|_| None), Verdict::Needs(BTreeSet::from([comment.clone()])));
+    // What everybody sees opens a remark only where the remark is about nothing else.
+    let product = Subject::new("product", ANNA);
+    let remark = |subjects: Vec<Subject>| {
+        let about = begun(EVA, [Relation::About("subjects", subjects)]);
+        let owned = begun(EVA, [Relation::Owner(Some(EVA))]);
+        viewer.sees(&comment, &move |subject| {
+            Some(Arc::new(if *subject == deal() { owned.clone() } else { about.clone() }))
+        })
+    };
+    assert!(matches!(remark(vec![product.clone()]), Verdict::Yes(_)));
+    assert_eq!(remark(vec![product, deal()]), Verdict::No);
     // What is about itself is no more than that.
     let itself = begun(EVA, [Relation::About("subjects", vec![comment.clone()])]);
     assert_eq!(viewer.sees(&comment, &|_| Some(Arc::new(itself.clone()))), Verdict::No);

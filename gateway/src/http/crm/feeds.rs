@@ -52,6 +52,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "rule_run",
     "label",
     "quick_reply",
+    "report",
 ];
 
 /// Whether records of this kind have a feed.
