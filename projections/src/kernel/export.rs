@@ -11,7 +11,7 @@ use domain::{
     },
 };
 use serde_json::value::RawValue;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::{
     Error, List, ListRequest, ReadModel, ReadModels, RecordAccess, Sight,
@@ -34,7 +34,7 @@ pub struct Export {
     tenant: Id,
     sight: Sight,
     custom: Definitions,
-    transaction: Transaction<'static, Postgres>,
+    transaction: PgConnection,
     position: i64,
 }
 
@@ -59,14 +59,16 @@ impl Export {
         for name in &names {
             reached.push((*name, read_models.position(name).await?));
         }
-        let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+        // A connection of its own, which ends with the export however that ends.
+        let mut transaction = pool.acquire().await?.detach();
+        transaction.execute("begin isolation level repeatable read read only").await?;
         // Before the snapshot: no table is swapped for one that was filled after it.
         let lock = format!("lock table {} in access share mode", views(&names, &custom).join(", "));
-        sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut transaction).await?;
         // All of it is wanted, and not the first rows soon.
-        sqlx::query("set local cursor_tuple_fraction = 1").execute(&mut *transaction).await?;
+        sqlx::query("set local cursor_tuple_fraction = 1").execute(&mut transaction).await?;
         let position = position(&mut transaction, &reached).await?;
-        let filter = redirects::followed(list, &mut *transaction, tenant, &request.filter).await?;
+        let filter = redirects::followed(list, &mut transaction, tenant, &request.filter).await?;
         let seen = request.sight.over(list, &mut transaction, tenant).await?;
         let steps = steps(list, &request.sort, &request.collation);
         let mut sql = Sql::over(list);
@@ -76,7 +78,7 @@ impl Export {
         let order: Vec<_> = steps.iter().map(Step::order).collect();
         sql.push(" order by ").push(&order.join(", "));
         let declare = sqlx::query_as(AssertSqlSafe(sql.text.as_str())).persistent(false);
-        let _: Vec<(String,)> = Sql::supply(sql.values.clone(), declare).fetch_all(&mut *transaction).await?;
+        let _: Vec<(String,)> = Sql::supply(sql.values.clone(), declare).fetch_all(&mut transaction).await?;
         plan_once(&mut transaction).await?;
         Ok(Export { list, tenant, sight: request.sight.clone(), custom, transaction, position })
     }
@@ -92,7 +94,7 @@ impl Export {
     /// When the database fails.
     pub async fn next(&mut self) -> Result<Vec<Box<RawValue>>, Error> {
         let fetch = sqlx::query_scalar(AssertSqlSafe(format!("fetch forward {ROWS} from export"))).persistent(false);
-        let ids: Vec<String> = fetch.fetch_all(&mut *self.transaction).await?;
+        let ids: Vec<String> = fetch.fetch_all(&mut self.transaction).await?;
         let mut rows = told(self.list, &mut self.transaction, self.tenant, ids).await?;
         veil(self.list, &mut self.transaction, self.tenant, &self.sight, &mut rows).await?;
         name_custom(&mut self.transaction, self.tenant, &self.sight, &self.custom, &mut rows).await?;

@@ -651,14 +651,15 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, see
     seen.condition(list, sql);
 }
 
-/// One page of a tenant's list: its rows are found by an index, then told with the names of what they refer to, both as
-/// they are at one moment.
+/// One page of a tenant's list: its rows are found by an index, then told with the names of what they refer to. A row that
+/// changes in between is told as it is then.
 ///
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
-    let mut moment = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    // No transaction: whoever hangs up while one begins would leave it open on a connection that others use next.
+    let mut moment = pool.acquire().await?;
     let seen = request.sight.over(list, &mut moment, tenant).await?;
     let (statement, cursor) = statement(list, tenant, request, &filter, &seen)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
@@ -687,14 +688,15 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
     let ids = found.into_iter().map(|(id, _)| id).collect();
     let mut data = told(list, &mut moment, tenant, ids).await?;
     veil(list, &mut moment, tenant, &request.sight, &mut data).await?;
-    moment.commit().await?;
+    // After a failure it stays as it is until the next page: that costs a poorer plan and nothing else.
+    moment.execute("set plan_cache_mode = auto").await?;
     Ok(Page { data, next, total })
 }
 
-/// From here to the end of the transaction each statement is planned for any values: where records are looked for by their
-/// ids the way is the same for all of them, and takes longer to plan than to go.
+/// From here on each statement of the connection is planned for any values: where records are looked for by their ids the way
+/// is the same for all of them, and takes longer to plan than to go.
 pub(crate) async fn plan_once(moment: &mut PgConnection) -> Result<(), sqlx::Error> {
-    moment.execute("set local plan_cache_mode = force_generic_plan").await.map(drop)
+    moment.execute("set plan_cache_mode = force_generic_plan").await.map(drop)
 }
 
 /// The rows of these records, in the same order.
