@@ -115,6 +115,11 @@ impl Commands {
     }
 }
 
+/// The refusal of what would change a record out of reach, through one that was merged into it.
+fn not_reached(kind: &Kind) -> Refused {
+    DENIED.because(format!("What goes on for this merged {} is not reached.", kind.name.replace('_', " "))).into()
+}
+
 /// Whether there is anything to ask: whoever may do all that he may to everything is not asked, nor is Deskfold itself.
 fn is_walled(envelope: &Envelope) -> bool {
     envelope.actor.kind != ActorKind::System && envelope.authority.is_scoped()
@@ -140,30 +145,29 @@ impl World<'_> {
         // A rule sees nothing of its own; what somebody sees nothing of he may know from elsewhere.
         let seen = envelope.authority.reach(&format!("{}.read", kind.name));
         let looks = envelope.actor.kind != ActorKind::Rule && seen.is_some();
-        for command in commands {
-            let (name, _) = command.encode();
-            // What is begun is nobody's yet.
-            if name == kind.create {
-                continue;
+        let names: Vec<String> = commands.iter().map(|command| command.encode().0).collect();
+        // What is begun is nobody's yet.
+        let asked: Vec<&String> = names.iter().filter(|name| *name != kind.create).collect();
+        if looks && !asked.is_empty() && self.judge(envelope, &record, &own, seen, Wanted::See).await?.is_none() {
+            return Ok(Known::nothing(known.fold));
+        }
+        // What was merged is changed where it goes on; who else may have it is its own affair.
+        let changes = |name: &str| Wanted::of(name) == Wanted::Change;
+        let merged = kind.merged_into(&known.state).filter(|_| looks && asked.iter().any(|name| changes(name)));
+        let last = match merged {
+            Some(into) => {
+                let last = Subject::new(kind.name, self.survivor(kind, into).await?);
+                let access = self.access(kind, last.id);
+                if self.judge(envelope, &last, &access, seen, Wanted::See).await?.is_none() {
+                    return Err(not_reached(kind));
+                }
+                Some((last, access))
             }
-            if looks && self.judge(envelope, &record, &own, seen, Wanted::See).await?.is_none() {
-                return Ok(Known::nothing(known.fold));
-            }
+            None => None,
+        };
+        for name in asked {
             let permission = format!("{}.{name}", kind.name);
             let reach = envelope.authority.reach(&permission);
-            // What was merged is changed where it goes on.
-            if looks && let Some(into) = kind.merged_into(&known.state) {
-                let last = Subject::new(kind.name, self.survivor(kind, into).await?);
-                let access =
-                    self.facts.any(kind.name, last.id).map_or_else(unknown, |state| Arc::clone(state.access()));
-                let reach = reach.or(Some(Reach::All));
-                let sees = self.judge(envelope, &last, &access, seen, Wanted::See).await?;
-                if sees.is_none() || self.judge(envelope, &last, &access, reach, Wanted::of(&name)).await?.is_none() {
-                    let detail =
-                        format!("What goes on for this merged {} is not reached.", kind.name.replace('_', " "));
-                    return Err(DENIED.because(detail).into());
-                }
-            }
             // Whoever is let in by another permission is judged by that.
             if reach.is_none_or(|reach| reach == Reach::All) {
                 continue;
@@ -173,7 +177,12 @@ impl World<'_> {
                     format!("A rule acts on everything or on nothing: this needs {permission} without a scope.");
                 return Err(DENIED.because(detail).into());
             }
-            if self.judge(envelope, &record, &own, reach, Wanted::of(&name)).await?.is_some() {
+            if let Some((last, access)) = last.as_ref().filter(|_| changes(name))
+                && self.judge(envelope, last, access, reach, Wanted::Change).await?.is_none()
+            {
+                return Err(not_reached(kind));
+            }
+            if self.judge(envelope, &record, &own, reach, Wanted::of(name)).await?.is_some() {
                 continue;
             }
             if !looks {
@@ -214,7 +223,7 @@ impl World<'_> {
             self.load(vec![kind.need(subject.id)]).await?;
             // Itself, and what is taken for it should it be merged.
             for id in [subject.id, self.survivor(kind, subject.id).await?] {
-                let access = self.facts.any(kind.name, id).map_or_else(unknown, |state| Arc::clone(state.access()));
+                let access = self.access(kind, id);
                 let record = Subject::new(kind.name, id);
                 if self.judge(envelope, &record, &access, reach, Wanted::See).await?.is_none() {
                     hidden.insert(subject);
@@ -223,6 +232,11 @@ impl World<'_> {
             }
         }
         Ok(hidden)
+    }
+
+    /// Who stands in what relation to a record, as far as it is loaded.
+    fn access(&self, kind: &Kind, id: Id) -> Arc<Access> {
+        self.facts.any(kind.name, id).map_or_else(unknown, |state| Arc::clone(state.access()))
     }
 
     /// By what whoever asks may. What that depends on must not change until the events are appended.

@@ -16,6 +16,7 @@ use domain::{
     kernel::{
         filter::{FieldKind, Filter, Scalar},
         merging,
+        reference::Subject,
     },
 };
 use serde_json::{Map, Number, Value, json};
@@ -23,7 +24,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
     Sight,
-    kernel::sql::{self, Bound, Sql},
+    kernel::{
+        sql::{self, Bound, Sql},
+        told::hidden,
+    },
 };
 
 /// Where the bars of a histogram end, in seconds: a minute to thirty days. The last bar has no end.
@@ -89,7 +93,7 @@ pub struct Item {
     pub value: Option<Number>,
     /// The amount of money and its currency.
     pub money: Option<Value>,
-    /// What the record is called now.
+    /// What the record is called now, if that may be told: a conversation is called what its contact is.
     pub name: Option<String>,
 }
 
@@ -641,31 +645,40 @@ pub async fn behind(
         let id = id.parse().map_err(|_| sqlx::Error::Decode("a record has no id".into()))?;
         Ok(Item { id, at: at.to_jiff(), position, value: value.as_deref().and_then(number), money, name })
     };
-    rows.into_iter().map(item).collect()
+    let mut items = rows.into_iter().map(item).collect::<Result<Vec<Item>, sqlx::Error>>()?;
+    let record = |item: &Item| Subject::new(kind, item.id);
+    let hidden = hidden(&mut *pool.acquire().await?, tenant, asked.sight, items.iter().map(record).collect()).await?;
+    items.iter_mut().filter(|item| hidden.contains(&record(item))).for_each(|item| item.name = None);
+    Ok(items)
 }
 
-/// What records are called now, of whichever of some kinds they are.
+/// What records are called now, of whichever of some kinds they are, if they are seen.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn names(
     pool: &PgPool,
     tenant: Id,
+    sight: &Sight,
     kinds: &[&str],
     ids: BTreeSet<String>,
 ) -> Result<BTreeMap<String, String>, sqlx::Error> {
     let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-    let found: Vec<(String, String)> = sqlx::query_as(
-        "select i.id, n.name from unnest($2::text[]) i (id)
-         cross join lateral (select read_name($1, k.kind, i.id) as name from unnest($3::text[]) k (kind)) n
-         where n.name is not null",
+    let found: Vec<(String, String, String)> = sqlx::query_as(
+        "select k.kind, i.id, n.name from unnest($2::text[]) i (id) cross join unnest($3::text[]) k (kind)
+         cross join lateral (select read_name($1, k.kind, i.id) as name) n where n.name is not null",
     )
     .bind(tenant.to_string())
     .bind(ids.into_iter().collect::<Vec<_>>())
     .bind(kinds)
     .fetch_all(pool)
     .await?;
-    Ok(found.into_iter().collect())
+    let named = |(kind, id, name): (String, String, String)| Some((Subject::new(&kind, id.parse().ok()?), name));
+    let found: Vec<(Subject, String)> = found.into_iter().filter_map(named).collect();
+    let records = found.iter().map(|(record, _)| record.clone()).collect();
+    let hidden = hidden(&mut *pool.acquire().await?, tenant, sight, records).await?;
+    let seen = found.into_iter().filter(|(record, _)| !hidden.contains(record));
+    Ok(seen.map(|(record, name)| (record.id.to_string(), name)).collect())
 }
 
 /// When the first thing that reports could count happened, as far as is known.

@@ -260,7 +260,7 @@ async fn veiled(
 }
 
 /// Those of the records of which nothing may be told.
-async fn hidden(
+pub(crate) async fn hidden(
     db: &mut PgConnection,
     tenant: Id,
     sight: &Sight,

@@ -157,7 +157,7 @@ pub(in crate::http) struct DimensionData {
     /// Of periods: all of them in order, those without a number too.
     #[schemars(extend("items" = json!({ "type": ["string", "integer"] })))]
     periods: Option<Vec<Value>>,
-    /// Of records: what those in the rows are called now, by id.
+    /// Of records: what those in the rows that the caller sees are called now, by id.
     names: BTreeMap<String, String>,
     /// Whether its values name records.
     #[serde(skip)]
@@ -477,7 +477,7 @@ async fn answer(
                 let refers = prepared.compiled.source.dimension(name).map_or(&[][..], |dimension| dimension.refers);
                 let values = rows.iter().filter_map(|(key, _)| key.get(place)?.as_ref()?.as_str());
                 let ids: BTreeSet<String> = values.filter(|_| !refers.is_empty()).map(ToOwned::to_owned).collect();
-                let names = reports::names(&app.pool, caller.tenant, refers, ids).await?;
+                let names = reports::names(&app.pool, caller.tenant, &prepared.sight, refers, ids).await?;
                 DimensionData { name: name.clone(), periods: None, names, refers: !refers.is_empty() }
             }
         });
@@ -668,8 +668,7 @@ fn sheet(
 
 /// The list whose records a report lists.
 fn list_of(kind: &str) -> Option<&'static List> {
-    let plural = catalogue::kind(kind)?.plural;
-    projections::lists().find(|list| list.listed && list.path == plural)
+    projections::lists().find(|list| list.lists(kind))
 }
 
 /// A list of records as they are now: those columns of it that the report shows.

@@ -391,11 +391,22 @@ async fn whoever_sees_few_records_has_those_counted_and_shown() {
     let behind = own.post(&path, definition()).await.expect(StatusCode::OK);
     assert_eq!(behind["data"].as_array().unwrap().iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(hers)]);
     none.post("/v1/reports/run", definition()).await.problem(403, "permission_denied");
+    // What she does not see is counted where her own refer to it, and not named.
+    let company = admin.create("/v1/companies", json!({ "name": "Hidden" })).await;
+    open(admin, "2026-01-12T10:00:00Z", json!({ "assignee": eva, "company": company })).await;
+    server.settle().await;
+    let by_company = json!({ "measures": ["opened"], "dimensions": ["company_id"] });
+    let told = run(admin, by_company.clone(), RANGE).await;
+    assert_eq!(told["dimensions"][0]["names"], json!({ company.clone(): "Hidden" }));
+    let told = run(&own, by_company.clone(), RANGE).await;
+    assert_eq!((total(&told, "opened"), &told["dimensions"][0]["names"]), (json!(2), &json!({})));
+    let sheet = own.post(&format!("/v1/reports/run?{RANGE}&format=csv"), by_company).await.expect_text();
+    assert!(sheet.contains(&company) && !sheet.contains("Hidden"), "{sheet}");
     // A report of somebody else's is not there, and one that is shared counts what is seen.
     let report = admin.create("/v1/reports", json!({ "name": "All", "definition": definition() })).await;
     own.get(&format!("/v1/reports/{report}/data")).await.problem(404, "report_unknown");
     admin.run(&format!("/v1/reports/{report}/share"), json!({ "grantee": eva, "level": "read" })).await;
-    assert_eq!(total(&own.read(&format!("/v1/reports/{report}/data?{RANGE}")).await, "opened"), 1);
+    assert_eq!(total(&own.read(&format!("/v1/reports/{report}/data?{RANGE}")).await, "opened"), 2);
 }
 
 #[tokio::test]

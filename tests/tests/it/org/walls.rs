@@ -453,6 +453,8 @@ async fn nothing_reaches_a_hidden_record_through_one_that_was_merged_into_it() {
     let (covert, joined) = (admin.create("/v1/tickets", json!({ "title": "Covert" })).await, {
         anna.create("/v1/tickets", json!({ "title": "Hers" })).await
     });
+    let (otto, _) = user_with(&server, "otto@example.com", &["*:own"]).await;
+    anna.run(&format!("/v1/contacts/{merged}/share"), json!({ "grantee": otto, "level": "read" })).await;
     admin.run(&format!("/v1/contacts/{merged}/merge"), json!({ "into": hidden })).await;
     admin.run(&format!("/v1/tickets/{joined}/merge"), json!({ "into": covert })).await;
     let before = head(admin).await;
@@ -474,6 +476,8 @@ async fn nothing_reaches_a_hidden_record_through_one_that_was_merged_into_it() {
         assert!(reply.status.is_client_error() && !reply.text.contains(&hidden), "{path}: {}", reply.text);
     }
     assert_eq!(head(admin).await, before, "what is refused changes nothing");
+    // With whom her own is shared is hers to say all the same.
+    anna.run(&format!("/v1/contacts/{merged}/unshare"), json!({ "grantee": otto })).await;
     // Once what goes on is hers to see as well, so is the way to it.
     let (user, level) = (anna.read("/v1/me").await["user"].clone(), "write");
     admin.run(&format!("/v1/contacts/{hidden}/share"), json!({ "grantee": user, "level": level })).await;
