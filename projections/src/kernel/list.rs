@@ -659,16 +659,16 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, see
 pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
     let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
     // No transaction: whoever hangs up while one begins would leave it open on a connection that others use next.
-    let mut moment = pool.acquire().await?;
-    let seen = request.sight.over(list, &mut moment, tenant).await?;
+    let mut db = pool.acquire().await?;
+    let seen = request.sight.over(list, &mut db, tenant).await?;
     let (statement, cursor) = statement(list, tenant, request, &filter, &seen)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
     let is_few = matches!(seen, Seen::Few(_));
     if is_few {
-        plan_once(&mut moment).await?;
+        plan_once(&mut db).await?;
     }
     let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
-    let mut found: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(&mut *moment).await?;
+    let mut found: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(&mut *db).await?;
     let more = found.len() > limit as usize;
     if more {
         found.pop();
@@ -679,30 +679,30 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count(list, &mut moment, tenant, &filter, &seen).await?),
-        Count::Estimate => Some(estimate(list, &mut moment, tenant, &filter, &seen).await?),
+        Count::Exact => Some(count(list, &mut db, tenant, &filter, &seen).await?),
+        Count::Estimate => Some(estimate(list, &mut db, tenant, &filter, &seen).await?),
     };
     if !is_few {
-        plan_once(&mut moment).await?;
+        plan_once(&mut db).await?;
     }
     let ids = found.into_iter().map(|(id, _)| id).collect();
-    let mut data = told(list, &mut moment, tenant, ids).await?;
-    veil(list, &mut moment, tenant, &request.sight, &mut data).await?;
+    let mut data = told(list, &mut db, tenant, ids).await?;
+    veil(list, &mut db, tenant, &request.sight, &mut data).await?;
     // After a failure it stays as it is until the next page: that costs a poorer plan and nothing else.
-    moment.execute("set plan_cache_mode = auto").await?;
+    db.execute("set plan_cache_mode = auto").await?;
     Ok(Page { data, next, total })
 }
 
 /// From here on each statement of the connection is planned for any values: where records are looked for by their ids the way
 /// is the same for all of them, and takes longer to plan than to go.
-pub(crate) async fn plan_once(moment: &mut PgConnection) -> Result<(), sqlx::Error> {
-    moment.execute("set plan_cache_mode = force_generic_plan").await.map(drop)
+pub(crate) async fn plan_once(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    db.execute("set plan_cache_mode = force_generic_plan").await.map(drop)
 }
 
 /// The rows of these records, in the same order.
 pub(crate) async fn told(
     list: &'static List,
-    moment: &mut PgConnection,
+    db: &mut PgConnection,
     tenant: Id,
     ids: Vec<String>,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
@@ -720,7 +720,7 @@ pub(crate) async fn told(
         redirects::shown(list, &source, None)
     );
     let query = sqlx::query_scalar(AssertSqlSafe(statement)).bind(tenant.to_string()).bind(ids);
-    raws(list, query.fetch_all(moment).await?)
+    raws(list, query.fetch_all(db).await?)
 }
 
 /// The statement of a page, one row more than asked for, and what writes the cursor of the next. `filter` is what was
@@ -879,7 +879,7 @@ fn branches<'a>(steps: &'a [Step], keys: &'a [Option<Scalar>]) -> Vec<Vec<Part<'
 
 async fn count(
     list: &'static List,
-    moment: &mut PgConnection,
+    db: &mut PgConnection,
     tenant: Id,
     filter: &Filter,
     seen: &Seen,
@@ -889,13 +889,13 @@ async fn count(
     sql.push("select count(*)");
     condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(moment).await?;
+    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(db).await?;
     Ok(count)
 }
 
 async fn estimate(
     list: &'static List,
-    moment: &mut PgConnection,
+    db: &mut PgConnection,
     tenant: Id,
     filter: &Filter,
     seen: &Seen,
@@ -905,7 +905,7 @@ async fn estimate(
     sql.push("explain (format json) select 1");
     condition(list, &mut sql, filter, seen, &[]);
     let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(moment).await?;
+    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(db).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
 }
 

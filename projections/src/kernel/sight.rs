@@ -205,14 +205,14 @@ impl Sight {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn over(&self, list: &List, moment: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
+    pub(crate) async fn over(&self, list: &List, db: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
         let sight = self.clone();
         let Sight::Walled(walls) = self else { return Ok(Seen::Everything(sight)) };
         let Some(kind) = kind_of(list) else { return Ok(Seen::Many(sight)) };
         match walls.kinds.get(kind) {
             None => Ok(Seen::Few(Few { ids: Vec::new(), sight })),
             Some(Reach::All) => Ok(Seen::Everything(sight)),
-            Some(_) => Ok(match walls.few(kind, moment, tenant).await? {
+            Some(_) => Ok(match walls.few(kind, db, tenant).await? {
                 Some(ids) => Seen::Few(Few { ids, sight }),
                 None => Seen::Many(sight),
             }),
@@ -266,7 +266,7 @@ impl Sight {
 
 impl Walls {
     /// The records of a kind that are seen, if they are few: one's own, and what is about them.
-    async fn few(&self, kind: &str, moment: &mut PgConnection, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
+    async fn few(&self, kind: &str, db: &mut PgConnection, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
         // What is about others is found among all that is one's own.
         let follows = FOLLOWING.contains(&kind);
         let (seeds, some) = if follows { ("", SOME) } else { (" and g.kind = $7", FEW + 1) };
@@ -306,7 +306,7 @@ impl Walls {
         for value in self.values() {
             query = query.bind(value);
         }
-        let found: Vec<(String, i64)> = query.bind(kind).fetch_all(moment).await?;
+        let found: Vec<(String, i64)> = query.bind(kind).fetch_all(db).await?;
         let most = found.first().is_some_and(|(_, seeds)| *seeds >= some);
         Ok((!most && found.len() as i64 <= FEW).then(|| found.into_iter().map(|(id, _)| id).collect()))
     }
