@@ -47,6 +47,9 @@ const READS: &[&str] = &[
     "user.read",
 ];
 
+/// Views are everybody's to make: one's own, and what others share.
+const VIEWS: &[&str] = &["view.*:own"];
+
 /// The roles that a tenant starts with, and what each permits.
 const ROLES: &[(&str, &[&[&str]])] = &[
     ("admin", &[&["*"]]),
@@ -54,6 +57,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
         "agent",
         &[
             READS,
+            VIEWS,
             &[
                 "ticket.*",
                 "contact.*",
@@ -79,9 +83,9 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
-    ("viewer", &[READS]),
+    ("viewer", &[READS, VIEWS]),
     ("auditor", &[&["*.read"]]),
-    ("analyst", &[READS, &["export.run", "report.*"]]),
+    ("analyst", &[READS, VIEWS, &["export.run", "report.*"]]),
     (
         "broker",
         &[&[
@@ -108,6 +112,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             "team.read",
             "user.read",
             "user.set_presence",
+            "view.*:own",
         ]],
     ),
 ];
@@ -322,7 +327,7 @@ mod tests {
 
     /// What only administrators and auditors read.
     const WITHHELD: &[&str] =
-        &["api_key.read", "event.read", "import.read", "role.read", "session.read", "tenant.read"];
+        &["api_key.read", "event.read", "import.read", "role.read", "session.read", "tenant.read", "view.read"];
 
     /// Whoever adds a kind says here or there whether everybody who works with records reads it.
     #[test]

@@ -1,19 +1,26 @@
-// The list of a collection: searched, in an order, page by page, and filled anew when a record of it changes.
+// The list of a collection: through a view, searched, in an order, page by page or in groups, and filled anew when a record
+// of it changes.
 
-import { ask, least, reach, show, word } from "./api.js";
+import { all, announce, ask, least, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
 import { follow } from "./live.js";
 import { times } from "./times.js";
 import { called, label, listed, whose } from "./values.js";
 
 const place = /** @type {HTMLElement} */ (document.getElementById("records"));
+const board = /** @type {HTMLElement} */ (document.getElementById("board"));
+const noted = /** @type {HTMLElement} */ (document.getElementById("noted"));
 const search = /** @type {HTMLFormElement} */ (document.getElementById("search"));
 const more = /** @type {HTMLButtonElement} */ (document.getElementById("more"));
+const saving = /** @type {HTMLFormElement | null} */ (document.getElementById("saving"));
+const chosen = /** @type {HTMLAnchorElement | null} */ (document.getElementById("chosen"));
 const downloads = /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("#exports a"));
-const { path, kind, me, position, searched, states, holders, changed } = place.dataset;
+const { path, kind, position, searched, states, holders, changed } = place.dataset;
 
 /** Records on a page. */
 const PAGE = 50;
+/** Records of a group that are shown. */
+const OF_GROUP = 20;
 
 /** @type {any[]} */
 let records = [];
@@ -21,6 +28,11 @@ let records = [];
 let next = null;
 /** How often was asked: an answer that comes late is of no use. */
 let turn = 0;
+/**
+ * The views of this collection by id.
+ * @type {Map<string, any>}
+ */
+const views = new Map();
 
 /** What is asked for, as it stands in the address. */
 function asked() {
@@ -30,32 +42,73 @@ function asked() {
 }
 
 /** @param {URLSearchParams} given */
-function query(given) {
-  const asks = new URLSearchParams({ limit: String(PAGE) });
+const view = (given) => views.get(given.get("view") ?? "");
+
+/** @type {(field: string, op: string, value: unknown) => object} */
+const condition = (field, op, value) => ({ field, op, value });
+
+/**
+ * The conditions of the view and those of the page.
+ * @param {URLSearchParams} given
+ */
+function conditions(given) {
   /** @type {(fields: string[], op: string, value: unknown) => object} */
-  const any = (fields, op, value) => ({ any: fields.map((field) => ({ field, op, value })) });
-  const parts = [];
+  const any = (fields, op, value) => ({ any: fields.map((field) => condition(field, op, value)) });
+  const { filter } = view(given) ?? {};
+  const parts = filter && Object.keys(filter).length ? [filter] : [];
   if (given.get("name")) parts.push(any(listed(searched), "contains", given.get("name")));
-  if (given.get("mine")) parts.push(any(listed(holders), "eq", me));
+  if (given.get("mine")) parts.push(any(listed(holders), "eq", "@me"));
+  return parts;
+}
+
+/** @param {URLSearchParams} given */
+const sort = (given) => given.get("sort") ?? view(given)?.sort;
+
+/** @param {URLSearchParams} given */
+const group = (given) => given.get("group") ?? view(given)?.group_by;
+
+/**
+ * What is asked of the API, `further` conditions included.
+ * @param {URLSearchParams} given
+ * @param {object[]} [further]
+ */
+function query(given, further = []) {
+  const asks = new URLSearchParams();
+  const parts = [...conditions(given), ...further];
   if (parts.length) asks.set("filter", JSON.stringify({ all: parts }));
-  const sort = given.get("sort");
-  if (sort) asks.set("sort", sort);
+  const order = sort(given);
+  if (order) asks.set("sort", order);
   return asks;
+}
+
+/**
+ * What a record says in the columns of a view, in a line.
+ * @param {any} record
+ * @param {string[]} columns
+ */
+function told(record, columns) {
+  const at = (/** @type {string} */ column) => column.split(".").reduce((part, name) => part?.[name], record);
+  const plain = (/** @type {any} */ value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  const values = columns.map(at).flatMap((value) => (Array.isArray(value) ? value.map(plain).join(", ") : (value ?? [])));
+  return values.map(plain).filter(Boolean).join(" · ");
 }
 
 /** @param {any} record */
 function row(record) {
   const { name, about } = called(record, place.dataset);
+  const columns = view(asked())?.columns ?? [];
   const shown = listed(states).map((state) => record[state]).filter(Boolean);
   const badges = [...new Set(shown)].map((state) => ({ state: label(word("state", state)) }));
-  return fill(template("row"), { id: record.id, called: name, about, states: badges, whose: whose(record), changed: record[changed ?? ""] });
+  const line = columns.length ? told(record, columns) : about;
+  return fill(template("row"), { id: record.id, called: name, about: line, states: badges, whose: whose(record), changed: record[changed ?? ""] });
 }
 
 function filled() {
   const given = asked();
   // Whoever stands on a record stays there.
   const at = document.activeElement instanceof HTMLAnchorElement && place.contains(document.activeElement) ? document.activeElement.href : null;
-  replace(place, records.map(row), given.has("name") || given.has("mine") ? "unfound" : "empty");
+  const narrowed = ["name", "mine", "view"].some((name) => given.has(name));
+  replace(place, records.map(row), narrowed ? "unfound" : "empty");
   times(place);
   more.hidden = !next;
   if (at) [...place.querySelectorAll("a")].find((link) => link.href === at)?.focus();
@@ -72,8 +125,10 @@ async function read(address) {
 
 /** Leads the ways to files to what is shown, all pages of it. */
 function offer() {
-  const asks = query(asked());
-  asks.delete("limit");
+  const given = asked();
+  const asks = query(given);
+  const columns = view(given)?.columns ?? [];
+  if (columns.length) asks.set("columns", columns.join(","));
   const position = least();
   if (position) asks.set("min_position", position);
   for (const way of downloads) {
@@ -83,13 +138,63 @@ function offer() {
     asks.set("bom", String(format === "csv"));
     way.href = `/v1/${path}/export?${asks}`;
   }
+  if (chosen) {
+    chosen.hidden = !view(given);
+    chosen.href = `/records/views/${given.get("view") ?? ""}`;
+  }
+}
+
+/**
+ * The records side by side, by the values of a field.
+ * @param {URLSearchParams} given
+ * @param {string} field
+ */
+async function grouped(given, field) {
+  const own = ++turn;
+  const { groups } = await ask("GET", `/v1/${path}?limit=1&group=${encodeURIComponent(field)}&${query(given)}`);
+  const parts = await Promise.all(
+    groups.map(async (/** @type {{ value: any, count: number }} */ { value, count }) => {
+      const of = value === null ? condition(field, "is_null", true) : condition(field, "eq", value);
+      const { data } = await ask("GET", `/v1/${path}?limit=${OF_GROUP}&${query(given, [of])}`);
+      // What refers to somebody goes by a name.
+      const name = data[0]?.[field.replace(/_id$/, "_name")] ?? value;
+      const called = name === null ? "–" : typeof name === "boolean" ? text(name ? "text-yes" : "text-no") : label(String(name));
+      const part = fill(template("group"), { called, count, more: Math.max(0, count - data.length) || "" });
+      const list = /** @type {HTMLElement} */ (part.querySelector("ul"));
+      list.replaceChildren(...data.map(row));
+      return part;
+    }),
+  );
+  if (own !== turn) return;
+  board.replaceChildren(...parts);
+  times(board);
+}
+
+/**
+ * Says what of a view is out of date.
+ * @param {URLSearchParams} given
+ */
+async function note(given) {
+  noted.hidden = true;
+  if (!view(given)) return;
+  const { faults } = await ask("GET", `/v1/views/${given.get("view")}/records?limit=1`);
+  noted.hidden = !faults.length;
+  noted.textContent = [text("text-noted"), ...faults.map((/** @type {{ detail: string }} */ fault) => fault.detail)].join(" ");
 }
 
 async function found() {
   const given = asked();
   history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
   offer();
-  const data = await read(`/v1/${path}?${query(given)}`);
+  const field = group(given);
+  place.hidden = Boolean(field);
+  board.hidden = !field;
+  if (field) {
+    more.hidden = true;
+    await grouped(given, field);
+    return;
+  }
+  const data = await read(`/v1/${path}?limit=${PAGE}&${query(given)}`);
   if (!data) return;
   records = data;
   filled();
@@ -99,9 +204,10 @@ const again = () => found().catch(show);
 
 /** @type {number | undefined} */
 let typing;
-search.addEventListener("input", () => {
+search.addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(again, 200);
+  if (event.target === search.elements.namedItem("view")) note(asked()).catch(show);
 });
 search.addEventListener("submit", (event) => event.preventDefault());
 
@@ -117,7 +223,7 @@ more.addEventListener("click", async () => {
 });
 
 /**
- * Shows what changed: the first page anew; of whoever has read on, the records that he sees.
+ * Shows what changed: the first page anew, and the groups; of whoever has read on, the records that he sees.
  * @param {import("./live.js").Change[]} changes
  */
 async function heard(changes) {
@@ -125,17 +231,54 @@ async function heard(changes) {
   const latest = own.at(-1);
   if (!latest) return;
   reach(String(latest.position));
-  if (records.length <= PAGE) return found();
+  if (group(asked()) || records.length <= PAGE) return found();
   const ids = new Set(own.map((change) => change.id));
   for (const [index, { id }] of records.entries()) if (ids.has(id)) records[index] = await ask("GET", `/v1/${path}/${id}`);
   filled();
 }
 
+/** Reads which views there are, and offers them. */
+async function look() {
+  const choice = search.elements.namedItem("view");
+  if (!(choice instanceof HTMLSelectElement)) return;
+  const filter = JSON.stringify(condition("collection", "eq", path));
+  views.clear();
+  for (const one of await all(`/v1/views?limit=200&filter=${encodeURIComponent(filter)}`)) views.set(one.id, one);
+  const { value } = choice;
+  choice.replaceChildren(...[...choice.options].slice(0, 1), ...[...views].map(([id, { name }]) => new Option(name, id)));
+  choice.value = views.has(value) ? value : "";
+}
+
+saving?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = /** @type {HTMLFormElement} */ (event.currentTarget);
+  const given = asked();
+  const parts = conditions(given);
+  const { columns } = view(given) ?? {};
+  const named = String(new FormData(form).get("name"));
+  const filter = parts.length ? { all: parts } : {};
+  try {
+    const made = await ask("POST", "/v1/views", { name: named, collection: path, filter, sort: sort(given), columns, group_by: group(given) });
+    await look();
+    // It says all that was asked for before.
+    search.reset();
+    const choice = /** @type {HTMLSelectElement} */ (search.elements.namedItem("view"));
+    choice.value = made.id;
+    form.reset();
+    announce("saved");
+    await found();
+  } catch (error) {
+    show(error);
+  }
+});
+
 reach(position);
+await look().catch(show);
 for (const [name, value] of new URLSearchParams(location.search)) {
   const control = search.elements.namedItem(name);
   if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === "true";
   else if (control instanceof HTMLInputElement || control instanceof HTMLSelectElement) control.value = value;
 }
+note(asked()).catch(show);
 again();
 follow(position, (changes) => heard(changes).catch(show));

@@ -278,7 +278,15 @@ pub trait Fields {
     fn country(&self) -> Option<Country> {
         None
     }
+
+    /// Whom [`ME`] means, where somebody asks.
+    fn me(&self) -> Option<Id> {
+        None
+    }
 }
+
+/// In place of an id: whoever asks.
+pub const ME: &str = "@me";
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
@@ -846,7 +854,9 @@ impl<F: Fields> Parser<'_, F> {
     }
 
     fn scalar(&mut self, field: &str, kind: FieldKind, value: &Value, place: &Place<'_>) -> Option<Scalar> {
-        let read = kind.read(value).map(|read| match read {
+        let me = self.fields.me().filter(|_| matches!(kind, FieldKind::Id | FieldKind::Set) && value == ME);
+        let me = me.map(|me| Scalar::Text(me.to_string()));
+        let read = me.or_else(|| kind.read(value)).map(|read| match read {
             // As text is kept, however it was typed here.
             Scalar::Text(text) => Scalar::Text(composed(&text).into_owned()),
             read => read,

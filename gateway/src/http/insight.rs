@@ -1,3 +1,4 @@
-//! What reports say.
+//! What reports say, and what views show.
 
 pub(in crate::http) mod reports;
+pub(in crate::http) mod views;

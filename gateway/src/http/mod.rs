@@ -100,6 +100,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(data::external::routes())
         .merge(data::imports::routes())
         .merge(insight::reports::routes())
+        .merge(insight::views::routes())
         .layered(keyed);
     let anybody = openapi::routes().merge(org::sign_in::routes().layered(present));
     let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));

@@ -26,6 +26,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod views;
 mod walls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,6 +214,7 @@ pub fn document() -> Value {
     rules::describe(&mut document);
     reports::describe(&mut document);
     holdings::describe(&mut document);
+    views::describe(&mut document);
     let mut schemas = document.schemas.into_components();
     for name in &document.linked {
         schemas[name]["properties"]["links"] = json!({ "$ref": refer("Links")["$ref"], "description": LINKS });

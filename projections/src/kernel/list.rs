@@ -448,15 +448,30 @@ impl ListRequest {
         custom: &Definitions,
         country: Option<Country>,
     ) -> Result<ListRequest, Vec<FieldError>> {
+        ListRequest::asked(list, (filter, sort), custom, country, None)
+    }
+
+    /// The same as somebody asks it, who is `@me`.
+    ///
+    /// # Errors
+    /// As [`ListRequest::parse`].
+    pub fn asked(
+        list: &'static List,
+        (filter, sort): (Option<&Value>, Option<&str>),
+        custom: &Definitions,
+        country: Option<Country>,
+        me: Option<Id>,
+    ) -> Result<ListRequest, Vec<FieldError>> {
         let mut errors = Vec::new();
         let filter = match filter {
-            Some(filter) => Filter::parse(filter, &columns_of(list, custom, country)).unwrap_or_else(|faults| {
-                errors.extend(faults.into_iter().map(|fault| {
-                    let pointer = format!("/filter{}", fault.pointer);
-                    FieldError { pointer, ..fault }
-                }));
-                Filter::EVERYTHING
-            }),
+            Some(filter) => Filter::parse(filter, &ListFields { me, ..fields_of(list, custom, country) })
+                .unwrap_or_else(|faults| {
+                    errors.extend(faults.into_iter().map(|fault| {
+                        let pointer = format!("/filter{}", fault.pointer);
+                        FieldError { pointer, ..fault }
+                    }));
+                    Filter::EVERYTHING
+                }),
             None => Filter::EVERYTHING,
         };
         let sort = sort_of(list, sort.unwrap_or_default()).unwrap_or_else(|fault| {
@@ -498,12 +513,12 @@ fn sort_of(list: &'static List, text: &str) -> Result<Vec<Sort>, FieldError> {
 /// The fields by which a list is filtered: its columns, and its kind's custom fields. Phone numbers of `country` are
 /// written without its code.
 pub fn columns_of<'a>(list: &'static List, custom: &'a Definitions, country: Option<Country>) -> impl Fields + use<'a> {
-    ListFields {
-        of: list.read,
-        columns: list.columns,
-        custom: if list.custom.is_some() { Some(custom) } else { None },
-        country,
-    }
+    fields_of(list, custom, country)
+}
+
+fn fields_of<'a>(list: &'static List, custom: &'a Definitions, country: Option<Country>) -> ListFields<'a> {
+    let custom = list.custom.map(|_| custom);
+    ListFields { of: list.read, columns: list.columns, custom, country, me: None }
 }
 
 struct ListFields<'a> {
@@ -512,6 +527,7 @@ struct ListFields<'a> {
     columns: &'static [Column],
     custom: Option<&'a Definitions>,
     country: Option<Country>,
+    me: Option<Id>,
 }
 
 impl Fields for ListFields<'_> {
@@ -542,6 +558,10 @@ impl Fields for ListFields<'_> {
 
     fn country(&self) -> Option<Country> {
         self.country
+    }
+
+    fn me(&self) -> Option<Id> {
+        self.me
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reports: what they count, and against what they are checked.
+//! Reports: what they count, and against what they are checked; and views.
 
 pub(crate) mod history;
 pub(crate) mod reports;
+pub(crate) mod views;

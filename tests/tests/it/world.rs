@@ -413,6 +413,15 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         all.entry("tasks").or_default().push(client.create("/v1/tasks", body).await);
     }
     client.run(&format!("/v1/tasks/{}/complete", all["tasks"][2]), json!({ "outcome": text("Done") })).await;
+    for (name, collection, sort, group) in
+        [("Mine", "tickets", json!("-priority"), json!("stage")), ("All", "orders", json!(null), json!(null))]
+    {
+        let body = json!({
+            "name": text(name), "collection": collection, "filter": condition("id", "is_null", false), "columns": ["id"],
+            "sort": sort, "group_by": group,
+        });
+        all.entry("views").or_default().push(client.create("/v1/views", body).await);
+    }
     server.settle().await;
     let runs = client.read(&format!("/v1/rules/{}/runs?sort=trigger_position", all["rules"][2])).await;
     all.insert("rule_runs", texts(&runs, "id"));

@@ -29,18 +29,24 @@ pub fn records(view: &View) -> String {
 
 /// The page of one collection, no older than a position of the log. The list itself is the API's: a script fills it in.
 pub fn list(view: &View, collection: &Collection, position: i64) -> String {
-    let me = view.person.as_ref().map(|person| person.id.as_str());
     let newest = format!("-{}", collection.changed);
     let orders = [("", view.say("order-usual")), (newest.as_str(), view.say("order-changed"))];
     let by_name = collection.title.map(|title| (title, view.say("order-name")));
     let orders: Vec<_> = orders.into_iter().chain(by_name).collect();
+    let fields = collection.states.iter().chain(&collection.holders);
+    let by_field = fields.map(|field| (*field, named(field)));
+    let groups: Vec<_> = [("", view.say("group-none"))].into_iter().chain(by_field).collect();
     let content = html! {
         (needs_script(view))
         form.search.found role="search" #search {
+            @if view.may("view.read") {
+                (choice("search", "view", &view.say("view"), &[("", view.say("view-none"))], ""))
+            }
             @if !collection.searched.is_empty() {
                 (Field { form: "search", name: "name", label: view.say("find"), kind: "search", ..Field::default() }.show())
             }
             (choice("search", "sort", &view.say("order"), &orders, ""))
+            @if groups.len() > 1 { (choice("search", "group", &view.say("group"), &groups, "")) }
             @if !collection.holders.is_empty() {
                 div.check {
                     input id="search-mine" name="mine" type="checkbox" value="true";
@@ -49,11 +55,14 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             }
         }
         p.fault role="alert" #fault {}
-        ul.records #records aria-busy="true" data-path=(collection.path) data-kind=(collection.kind) data-me=[me] data-position=(position)
+        p.hint #noted hidden {}
+        ul.records #records aria-busy="true" data-path=(collection.path) data-kind=(collection.kind) data-position=(position)
             data-title=[collection.title] data-told=(collection.told.join(" ")) data-searched=(collection.searched.join(" "))
             data-states=(collection.states.join(" ")) data-holders=(collection.holders.join(" "))
             data-changed=(collection.changed) {}
+        div.board #board hidden tabindex="0" role="group" aria-label=(view.say("group")) {}
         p.actions { button.secondary type="button" #more hidden { (view.say("more")) } }
+        @if view.may("view.create") { (saving(view)) }
         @if view.may("export.run") {
             p.actions #exports {
                 @for format in EXPORTS {
@@ -62,6 +71,13 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             }
         }
         (words(view, &["state"]))
+        template #group {
+            section.group {
+                h2 { span data-fill="called" {} " " span.badge data-fill="count" {} }
+                ul.records {}
+                p.hint data-if="more" { (view.say("more-of")) " " span data-fill="more" {} }
+            }
+        }
         template #row {
             li {
                 div {
@@ -76,6 +92,30 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
     };
     let above = [("/records", view.say("records-title"))];
     below(view, &above, &view.say_of("kind", collection.kind), &["records.js"], &content)
+}
+
+/// A form that keeps what is shown as a view, and the way to the one that is chosen, where it is shared and put away.
+fn saving(view: &View) -> Markup {
+    html! {
+        details.saving {
+            summary { (view.say("view-save")) }
+            form.line #saving {
+                div.field {
+                    label for="saving-name" { (view.say("view-name")) }
+                    input id="saving-name" name="name" required maxlength="200" autocomplete="off";
+                }
+                button.secondary type="submit" { (view.say("view-save")) }
+            }
+        }
+        p { a #chosen hidden href="/records/views" { (view.say("view-open")) } }
+    }
+}
+
+/// A field of the API as it begins a line.
+fn named(field: &str) -> String {
+    let words = field.trim_end_matches("_id").replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The page of one record, no older than a position of the log.

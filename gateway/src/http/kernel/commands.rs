@@ -10,16 +10,20 @@ use axum::{
 use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
+    insight::view::View,
     kernel::{custom, record},
     org::field::Field,
 };
 use serde_json::Value;
 
-use crate::http::kernel::{
-    faults,
-    request::Body,
-    routes::Routes,
-    write::{Answer, Write, answer_with},
+use crate::http::{
+    insight::views,
+    kernel::{
+        faults,
+        request::Body,
+        routes::Routes,
+        write::{Answer, Write, answer_with},
+    },
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
@@ -161,6 +165,9 @@ async fn carry_out(
         && name != kind.create
     {
         name_part(kind, app, caller, id, part, said.to_mut()).await?;
+    }
+    if kind.name == View::KIND && (name == kind.create || name == "edit") {
+        views::must_fit(app, caller, id, &said).await?;
     }
     let command = match commands::read(kind.name, name, &said) {
         Ok(command) => command,

@@ -72,23 +72,51 @@ pub(in crate::http) struct Asked<F> {
     min_position: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// Which page of what is said elsewhere already.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct Paged {
+    pub(in crate::http) limit: Option<u32>,
+    pub(in crate::http) after: Option<String>,
+    pub(in crate::http) count: Option<Counted>,
+    pub(in crate::http) min_position: Option<i64>,
+}
+
+impl Asked<Value> {
+    /// A page of what a filter matches, in an order, with how many there are in each group.
+    pub(in crate::http) fn of(
+        filter: Value,
+        (sort, group): (Option<String>, Option<String>),
+        Paged { limit, after, count, min_position }: Paged,
+    ) -> Asked<Value> {
+        Asked { filter: Some(filter), sort, limit, after, count, group, sum: None, min_position }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Counted {
+pub(in crate::http) enum Counted {
     Exact,
     Estimate,
 }
 
 /// A page of a list.
 #[derive(Serialize)]
-struct Listing {
+pub(in crate::http) struct Listing {
     data: Vec<Box<RawValue>>,
     next: Option<String>,
-    position: i64,
+    pub(in crate::http) position: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<i64>,
     #[serde(flatten)]
     totals: Totals,
+}
+
+impl Listing {
+    /// How many there are, in all and in each group, where that was asked.
+    pub(in crate::http) fn counted(self) -> (Option<i64>, Option<Vec<Group>>) {
+        (self.total, self.totals.groups)
+    }
 }
 
 /// What else was asked about all that match.
@@ -291,7 +319,8 @@ pub(in crate::http) async fn question(
 ) -> Result<(Result<ListRequest, Problem>, Definitions), Problem> {
     let custom = custom_fields(list, app, caller.tenant).await?;
     let (tenant, _) = app.commands.load::<Tenant>(caller.tenant, caller.tenant).await?;
-    let parsed = match ListRequest::parse(list, filter, sort, &custom, tenant.default_country()) {
+    let (country, me) = (tenant.default_country(), Some(caller.actor.principal()));
+    let parsed = match ListRequest::asked(list, (filter, sort), &custom, country, me) {
         Ok(parsed) => parsed,
         Err(faults) => return Ok((Err(invalid(faults)), custom)),
     };
@@ -322,7 +351,7 @@ pub(in crate::http) async fn reached(
 }
 
 /// The definitions of the custom fields that a list can be filtered by.
-async fn custom_fields(list: &'static List, app: &App, tenant: Id) -> Result<Definitions, Problem> {
+pub(in crate::http) async fn custom_fields(list: &'static List, app: &App, tenant: Id) -> Result<Definitions, Problem> {
     match list.custom {
         Some(kind) => {
             let (fields, _) = app.commands.load::<Field>(tenant, Field::id_for(tenant, kind)).await?;
@@ -428,4 +457,17 @@ fn respond(page: Page, totals: Totals, next: Option<String>, position: i64) -> R
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     (headers, Json(Listing { data: page.data, next, position, total: page.total, totals })).into_response()
+}
+
+/// The page of a list, with the address of the next.
+pub(in crate::http) async fn listing(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    (uri, headers): (&Uri, &HeaderMap),
+    asked: Given<Asked<Value>>,
+) -> Result<Listing, Problem> {
+    let (page, totals, position) = read_page(list, app, caller, headers, asked, None).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
+    Ok(Listing { data: page.data, next, position, total: page.total, totals })
 }

@@ -220,6 +220,13 @@ pub(super) const REPORT_PAGE: Codes = &[
 /// The codes that asking for the records behind a number may meet.
 pub(super) const REPORT_CELL: Codes = &[("report_cell_invalid", 422, "`cell` is no key of a number of this report.")];
 
+/// The codes that looking through a view may meet.
+pub(super) const VIEW: Codes = &[(
+    "view_unfit",
+    409,
+    "The list no longer takes the filter of the view, which would show more without it; `errors` points at the places.",
+)];
+
 /// The codes that a list of events may meet.
 pub(super) const EVENTS: Codes = &[
     ("event_type_unknown", 422, "There is no such event type."),
@@ -345,6 +352,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         PAGE,
         LIST,
         EXPORT,
+        VIEW,
         FEED,
         REPORT,
         REPORT_PAGE,

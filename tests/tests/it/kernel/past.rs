@@ -143,6 +143,7 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
             ],
         ),
         ("projects", vec![("", json!({ "name": "Other" })), ("archive", json!({}))]),
+        ("views", vec![("", json!({ "columns": ["number", "title"], "group_by": null })), ("archive", json!({}))]),
         (
             "orders",
             vec![
@@ -468,6 +469,7 @@ async fn fresh(client: &Client) -> Vec<(String, String, i64)> {
         ("enquiries", json!({ "name": "A flat", "contact": customer.contact })),
         ("deals", json!({ "name": "Flat" })),
         ("projects", json!({ "name": "House" })),
+        ("views", json!({ "name": "Tickets", "collection": "tickets" })),
         ("orders", json!({ "source": "chat", "total": { "amount": "5", "currency": "EUR" } })),
         ("calls", json!({ "from": "+39 06 555 0101", "to": "main" })),
         ("conversations", json!({ "medium": "live_chat" })),

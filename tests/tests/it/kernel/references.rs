@@ -39,6 +39,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("enquiry", client.create("/v1/enquiries", enquiry).await);
     let reply = json!({ "name": name("hello"), "text": "Good day" });
     all.insert("quick_reply", client.create("/v1/quick_replies", reply).await);
+    let view = json!({ "name": name("Mine"), "collection": "tickets" });
+    all.insert("view", client.create("/v1/views", view).await);
     let chat = client.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
     client.run(&format!("/v1/conversations/{chat}/receive_message"), json!({ "body": "Good day" })).await;
     all.insert("conversation", chat);

@@ -331,6 +331,7 @@ async fn whoever_creates_a_record_owns_it_unless_the_body_says_otherwise() {
         let body = match kind.name {
             "deal" | "enquiry" => json!({ "name": "New", "contact": office.contact }),
             "report" => json!({ "name": "New", "definition": { "measures": ["opened"] } }),
+            "view" => json!({ "name": "New", "collection": "tickets" }),
             _ => json!({ "name": "New" }),
         };
         let created = eva.post(&format!("/v1/{}", kind.plural), body.clone()).await.expect(StatusCode::CREATED);

@@ -83,7 +83,7 @@ async fn every_collection_has_a_list_and_a_page_of_each_record_for_whoever_may_r
         let list = data(&page(full.get(&path).await), "records");
         let mut asked = vec![format!("{api}?sort=-{}", list["changed"])];
         asked.extend(list.get("title").map(|title| format!("{api}?sort={title}")));
-        for (fields, op, value) in [("searched", "contains", "word"), ("holders", "eq", list["me"].as_str())] {
+        for (fields, op, value) in [("searched", "contains", "word"), ("holders", "eq", "@me")] {
             let filter = json!({ "all": [any(&list[fields], op, value)] });
             if !list[fields].is_empty() {
                 asked.push(format!("{api}?filter={}", encoded(&filter.to_string())));
