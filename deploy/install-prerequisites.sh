@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need: NATS' client, a generator of clients and pandas for Python in target/python, Prometheus'
-# promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
+# `tests` also what only its tests need: NATS' client, a generator of clients, pandas and SQLAlchemy for Python in target/python,
+# Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, and Chromium with its driver.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
@@ -10,6 +10,7 @@ oldest_postgresql=15
 nats_client=nats-py==2.16.0
 python_generator=openapi-python-client==0.29.1
 python_tables=pandas==3.1.1
+python_databases=(sqlalchemy==2.1.9 'psycopg[binary]==3.3.9')
 node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
@@ -89,6 +90,10 @@ install_python_libraries() {
         "${pip[@]}" "$python_tables" </dev/null ||
             echo "$python_tables cannot be installed: the test that counts a help desk's history again is skipped." >&2
     fi
+    if ! has_python_library psycopg; then
+        "${pip[@]}" "${python_databases[@]}" </dev/null ||
+            echo "${python_databases[*]} cannot be installed: the test of what analysts do with SQLAlchemy is skipped." >&2
+    fi
 }
 
 has_node() {
@@ -132,7 +137,8 @@ install_node_packages() {
 }
 
 wants_python_libraries=false
-if [ "${1:-}" = tests ] && ! { has_python_library nats && has_python_library openapi_python_client; }; then
+if [ "${1:-}" = tests ] &&
+    ! { has_python_library nats && has_python_library openapi_python_client && has_python_library pandas && has_python_library psycopg; }; then
     wants_python_libraries=true
 fi
 install_node_libraries() {

@@ -22,6 +22,7 @@ use crate::{
     import,
     limits::Limits,
     metrics::{Gauges, Requests},
+    reads::Reads,
     sign_in::SignIn,
     start::Over,
     storage::Storage,
@@ -38,6 +39,8 @@ pub struct Shared {
     pub(crate) log: Log,
     pub(crate) commands: Commands,
     pub(crate) read_models: ReadModels,
+    /// Where queries go.
+    pub(crate) reads: Reads,
     /// What answers events with commands, in a process that does.
     pub(crate) reactors: Option<Reactors>,
     pub(crate) nats: Mutex<Option<Over>>,

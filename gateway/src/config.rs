@@ -43,6 +43,9 @@ pub enum Command {
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Logins of analysts, who query the schema `analytics` with SQL: add, list and remove them.
+    #[command(subcommand)]
+    Analyst(Analyst),
     /// Let somebody do everything again when nobody can.
     #[command(subcommand)]
     Admin(Admin),
@@ -237,6 +240,10 @@ pub struct Serve {
     /// Which NATS.
     #[command(flatten)]
     pub nats: Nats,
+    /// A streaming replica of the database that answers lists, reports, threads and exports, as
+    /// postgres://user:password@host/database. While it is gone or far behind, the database itself does.
+    #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
     /// Where to listen for HTTP.
     #[arg(long, env = "DESKFOLD_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -461,6 +468,60 @@ pub enum Key {
         #[arg(long)]
         tenant: Option<String>,
     },
+}
+
+/// What can be done with logins of analysts.
+#[derive(Debug, Subcommand)]
+pub enum Analyst {
+    /// Add a role of the database that may query `analytics` and nothing else, and print its password, which is shown this
+    /// once. It sees what an API key of this user sees, which is issued with it: the password is that key.
+    Add {
+        /// Which database. Its user must be allowed to create roles.
+        #[command(flatten)]
+        database: Database,
+        /// The name of the role: lower-case letters, digits and _.
+        #[arg(value_parser = login)]
+        name: String,
+        /// E-mail address of the user whose records it sees.
+        #[arg(long)]
+        user: String,
+        /// The role that bounds what it sees, by name; by default the user's own roles.
+        #[arg(long)]
+        role: Option<String>,
+        /// Days until it expires; never by default.
+        #[arg(long)]
+        days: Option<u32>,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// How long a query may take, such as 60s.
+        #[arg(long, default_value = "60s", value_parser = duration)]
+        statement_timeout: Duration,
+        /// How many connections it may have at once.
+        #[arg(long, default_value_t = 5)]
+        connections: u32,
+    },
+    /// List them as JSON, one a line: the name, the tenant, the key and since when.
+    List(Database),
+    /// Remove one, and revoke its key.
+    Remove {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The name of the role.
+        name: String,
+    },
+}
+
+/// A name for a role that needs no quotes wherever it is written.
+fn login(text: &str) -> Result<String, String> {
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    if begins && text.len() <= 63 && text.chars().all(sound) && !text.starts_with("pg_") {
+        Ok(text.to_owned())
+    } else {
+        Err("write up to 63 lower-case letters, digits and _, the first no digit, and not pg_".into())
+    }
 }
 
 /// What can be done with administrators.

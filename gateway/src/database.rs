@@ -38,7 +38,7 @@ impl Connected {
     /// When neither can be reached or started.
     pub async fn to(database: &Database) -> Result<Connected, StartError> {
         if let Some(url) = &database.database_url {
-            let options = url.parse().map_err(|error: sqlx::Error| StartError::Url(error.to_string()))?;
+            let options = parsed("DATABASE_URL", url)?;
             enter(&options).await?;
             return Ok(Connected { options, supervisor: None });
         }
@@ -79,24 +79,7 @@ impl Connected {
     /// # Errors
     /// When the database does not answer.
     pub async fn pool(&self, connections: u32) -> Result<PgPool, StartError> {
-        let options = self.options.clone().application_name("deskfold");
-        // Compiling a page's query, or trying its joins in every order, takes longer than running it as it is written.
-        let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("set jit = off; set join_collapse_limit = 1").await.map(drop) })
-        });
-        // Of one just used nothing has to be asked: that would be a round trip before each query.
-        let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
-            Box::pin(async move {
-                if known.idle_for <= FRESH {
-                    return Ok(true);
-                }
-                match tokio::time::timeout(ANSWER, connection.ping()).await {
-                    Ok(answered) => answered.map(|()| true),
-                    Err(_) => Ok(false),
-                }
-            })
-        });
-        Ok(pool.connect_with(options).await?)
+        Ok(pool_options(connections).connect_with(of_ours(&self.options)).await?)
     }
 
     /// Stops the private cluster, if this process started one.
@@ -107,6 +90,42 @@ impl Connected {
             tracing::warn!(%error, "the private PostgreSQL did not stop");
         }
     }
+}
+
+/// A pool of this many connections to the database at this address, which need not be there yet.
+///
+/// # Errors
+/// When it is no address of a database.
+pub(crate) fn read_pool(url: &str, connections: u32) -> Result<PgPool, StartError> {
+    let options = parsed("DATABASE_READ_URL", url)?;
+    Ok(pool_options(connections).acquire_timeout(ENTRY).connect_lazy_with(of_ours(&options)))
+}
+
+fn parsed(variable: &'static str, url: &str) -> Result<PgConnectOptions, StartError> {
+    url.parse().map_err(|error: sqlx::Error| StartError::Url(variable, error.to_string()))
+}
+
+fn of_ours(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().application_name("deskfold")
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    // Compiling a page's query, or trying its joins in every order, takes longer than running it as it is written.
+    let pool = PgPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+        Box::pin(async move { connection.execute("set jit = off; set join_collapse_limit = 1").await.map(drop) })
+    });
+    // Of one just used nothing has to be asked: that would be a round trip before each query.
+    pool.test_before_acquire(false).before_acquire(|connection, known| {
+        Box::pin(async move {
+            if known.idle_for <= FRESH {
+                return Ok(true);
+            }
+            match tokio::time::timeout(ANSWER, connection.ping()).await {
+                Ok(answered) => answered.map(|()| true),
+                Err(_) => Ok(false),
+            }
+        })
+    })
 }
 
 /// Looks whether a database can be used, and if not why: a pool would try for long and tell no reason.

@@ -13,6 +13,7 @@ mod metrics;
 mod pictures;
 pub mod postgres;
 mod problem;
+mod reads;
 mod sign_in;
 mod start;
 mod storage;

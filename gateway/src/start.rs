@@ -21,6 +21,7 @@ use crate::{
     limits::Limits,
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
+    reads::Reads,
     sign_in::SignIn,
     storage::Storage,
 };
@@ -73,10 +74,8 @@ pub enum StartError {
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
     /// The database URL cannot be read.
-    #[error(
-        "DATABASE_URL is no address of a database ({0}): write it like postgres://user:password@host:5432/database"
-    )]
-    Url(String),
+    #[error("{0} is no address of a database ({1}): write it like postgres://user:password@host:5432/database")]
+    Url(&'static str, String),
 }
 
 /// What goes over NATS.
@@ -183,6 +182,7 @@ impl App {
         };
         let nats = Over::nats(&config, &log, &registry).await?;
         let storage = Storage::new(&config, &registry)?;
+        let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1) as usize;
@@ -195,6 +195,7 @@ impl App {
             log,
             commands,
             read_models,
+            reads,
             reactors,
             nats: Mutex::new(nats),
             registry,
@@ -213,6 +214,7 @@ impl App {
         app.look_at_storage();
         app.spawn(app.clone().keep_tidy());
         app.spawn(app.clone().watch_storage());
+        app.spawn(app.clone().watch_replica());
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
         }

@@ -1,6 +1,7 @@
 //! What all the others stand on.
 
 pub mod access;
+pub mod analytics;
 pub(crate) mod as_of;
 pub mod author;
 pub mod collation;

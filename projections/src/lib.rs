@@ -15,6 +15,7 @@ pub use desk::entitlement_picker::entitlement_picker;
 pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use kernel::access::RecordAccess;
+pub use kernel::analytics;
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
 pub use kernel::described::{comments, migration};

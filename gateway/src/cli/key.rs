@@ -32,7 +32,7 @@ pub(super) async fn run(key: Key) -> Result<(), Failure> {
             let bench = Bench::open(&database).await?;
             let issued = bench.issue(&user, &name, role.as_deref(), days, tenant.as_deref()).await;
             bench.close().await;
-            print(&issued?)
+            print(&issued?.secret)
         }
         Key::Revoke { database, id, tenant } => {
             let bench = Bench::open(&database).await?;
@@ -71,15 +71,23 @@ pub(super) async fn tenant(tenant: Tenant) -> Result<(), Failure> {
     print(&format!("tenant {}\nadmin  {}\nkey    {}", created.tenant, created.user, created.key))
 }
 
+/// A key that was just issued.
+pub(super) struct Issued {
+    pub(super) tenant: Id,
+    pub(super) id: Id,
+    pub(super) secret: String,
+    pub(super) expires_at: Option<Time>,
+}
+
 /// The write side without a server.
-struct Bench {
+pub(super) struct Bench {
     connected: Connected,
-    log: Log,
+    pub(super) log: Log,
     commands: Commands,
 }
 
 impl Bench {
-    async fn open(database: &Database) -> Result<Bench, Failure> {
+    pub(super) async fn open(database: &Database) -> Result<Bench, Failure> {
         let connected = Connected::to(database).await?;
         let pool = connected.pool(4).await?;
         eventstore::MIGRATOR.run(&pool).await?;
@@ -88,7 +96,7 @@ impl Bench {
         Ok(Bench { connected, log, commands })
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.commands.close().await;
         self.log.close().await;
         self.log.pool().close().await;
@@ -138,14 +146,15 @@ impl Bench {
         Ok(owner.and_then(|owner| owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok())))
     }
 
-    async fn issue(
+    /// A new key: its secret, the tenant and its id.
+    pub(super) async fn issue(
         &self,
         user: &str,
         name: &str,
         role: Option<&str>,
         days: Option<u32>,
         tenant: Option<&str>,
-    ) -> Result<String, Failure> {
+    ) -> Result<Issued, Failure> {
         let tenant = self.tenant(tenant).await?;
         let email = user.to_lowercase();
         let user = self.user(tenant, user).await?;
@@ -162,7 +171,7 @@ impl Bench {
         let id = Id::derived(u64::try_from(now.as_millisecond())?, &[&uuid::Uuid::now_v7().to_string()]);
         let envelope = Envelope::new(tenant, id, SYSTEM, Via::Api, now);
         match issue_key(&self.commands, &envelope, name, user, role, expires_at).await {
-            Ok((secret, _)) => Ok(secret),
+            Ok((secret, _)) => Ok(Issued { tenant, id, secret, expires_at }),
             Err(Refused::Rejected(refusal)) if refusal.code == "api_key_user_unfit" => {
                 let restore = format!("`deskfold admin restore --user {email}` makes one an administrator again");
                 Err(format!("{email} is deactivated; {restore}").into())
@@ -196,7 +205,7 @@ impl Bench {
         Ok(restore_admin(&self.commands, tenant, user.ok_or(email), role.ok_or(&name), now).await?)
     }
 
-    async fn revoke(&self, id: &str, tenant: Option<&str>) -> Result<(), Failure> {
+    pub(super) async fn revoke(&self, id: &str, tenant: Option<&str>) -> Result<(), Failure> {
         let tenant = self.tenant(tenant).await?;
         let id = id.parse().map_err(|_| format!("{id} is no key's id"))?;
         let envelope = Envelope::new(tenant, id, SYSTEM, Via::Api, Time::now());

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod analyst;
 mod health;
 mod import;
 mod key;
@@ -48,6 +49,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         }
         Command::Relay(command) => relay::run(command).await,
         Command::Key(key) => key::run(key).await,
+        Command::Analyst(analyst) => analyst::run(analyst).await,
         Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Health(health) => health::run(health).await,

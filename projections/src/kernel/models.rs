@@ -9,6 +9,7 @@ use std::{
 use eventstore::{Handle, Log, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
 use serde::Serialize;
+use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -18,6 +19,7 @@ use tokio::{
 use crate::{
     Error,
     kernel::{
+        analytics,
         engine::{Live, Table},
         model::{Model, models},
         rebuild::{self, Comparison, Progress},
@@ -76,6 +78,8 @@ pub struct ReadModels {
 
 struct Shared {
     log: Log,
+    /// Where they are read.
+    pool: PgPool,
     options: Options,
     /// How far the workers of this process have come.
     positions: Mutex<HashMap<&'static str, watch::Receiver<i64>>>,
@@ -98,9 +102,16 @@ impl std::fmt::Debug for ReadModels {
 impl ReadModels {
     /// Without workers: for a process that only reads.
     pub fn observe(log: Log, options: Options) -> ReadModels {
+        let pool = log.pool().clone();
+        Self::observe_at(log, pool, options)
+    }
+
+    /// The same as they are in a replica of the database.
+    pub fn observe_at(log: Log, pool: PgPool, options: Options) -> ReadModels {
         ReadModels {
             shared: Arc::new(Shared {
                 log,
+                pool,
                 options,
                 positions: Mutex::default(),
                 served: Mutex::default(),
@@ -122,6 +133,10 @@ impl ReadModels {
         let models: Vec<_> = models().collect();
         for model in &models {
             registry::register(model, &log).await?;
+        }
+        if let Err(error) = analytics::renew(log.pool()).await {
+            // Whoever queries it for long keeps us from making it anew; nobody else has to wait for that.
+            tracing::warn!(%error, "the schema of analysts is as it was before");
         }
         let started = Self::observe(log, options);
         started.shared.look().await?;
@@ -200,7 +215,7 @@ impl ReadModels {
         if self.all_serve() {
             return Ok(Vec::new());
         }
-        let generations = Generation::all(self.shared.log.pool()).await?;
+        let generations = Generation::all(&self.shared.pool).await?;
         let mut building = Vec::new();
         for (name, version) in &self.shared.models {
             let serves = |known: &Generation| known.name == *name && known.serves() && known.version >= *version;
@@ -239,7 +254,7 @@ impl ReadModels {
         )
         .bind(name)
         .bind(model(name)?.version)
-        .fetch_optional(self.shared.log.pool())
+        .fetch_optional(&self.shared.pool)
         .await?;
         Ok(position)
     }

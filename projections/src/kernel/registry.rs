@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::LazyLock};
 use eventstore::Log;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
-use crate::{Error, List, kernel::model::Model, lists as every};
+use crate::{
+    Error, List,
+    kernel::{analytics, model::Model},
+    lists as every,
+};
 
 /// One table of a read model.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -184,7 +188,7 @@ pub(crate) async fn show(
     for (name, table) in model.names().zip(generation.tables()) {
         point(transaction, &view(name), table).await?;
     }
-    Ok(())
+    analytics::follow(transaction).await
 }
 
 /// Drops the tables that migrations created for older versions: those that never served here.
@@ -198,7 +202,7 @@ pub(crate) async fn drop_older(model: &Model, transaction: &mut PgConnection) ->
     Ok(())
 }
 
-/// Points a view at another table. A view whose columns change is made anew.
+/// Points a view at another table. A view whose columns change is made anew, and so is what analysts see of it.
 async fn point(transaction: &mut PgConnection, view: &str, table: &str) -> Result<(), sqlx::Error> {
     let mut savepoint = transaction.begin().await?;
     let replaced = sqlx::query(AssertSqlSafe(format!("create or replace view {view} as select * from {table}")))
@@ -209,7 +213,7 @@ async fn point(transaction: &mut PgConnection, view: &str, table: &str) -> Resul
         // "invalid table definition": other columns than before.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P16") => {
             savepoint.rollback().await?;
-            sqlx::query(AssertSqlSafe(format!("drop view {view}"))).execute(&mut *transaction).await?;
+            sqlx::query(AssertSqlSafe(format!("drop view {view} cascade"))).execute(&mut *transaction).await?;
             sqlx::query(AssertSqlSafe(format!("create view {view} as select * from {table}")))
                 .execute(&mut *transaction)
                 .await?;

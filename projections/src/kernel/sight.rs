@@ -98,8 +98,9 @@ pub(crate) struct Few {
     sight: Sight,
 }
 
-/// The placeholders of what [`Walls`] binds.
-struct Places {
+/// Where in a statement what [`Walls`] says of somebody stands, and the tenant.
+pub(crate) struct Places {
+    tenant: String,
     own: String,
     team: String,
     all: String,
@@ -123,19 +124,33 @@ impl Places {
     /// Those that begin with this number.
     fn from(first: usize) -> Places {
         let place = |further: usize| format!("${}::text[]", first + further);
-        Places { own: place(0), team: place(1), all: place(2), of_own: place(3), of_team: place(4) }
+        let (own, team, all, of_own, of_team) = (place(0), place(1), place(2), place(3), place(4));
+        Places { tenant: "$1".to_owned(), own, team, all, of_own, of_team }
     }
 
-    /// Whether a record of this kind with this id, both SQL, is seen. `$1` is the tenant.
-    fn sees(&self, kind: &str, id: &str) -> String {
+    /// Those of somebody of whom a view has one row, under these names.
+    pub(crate) fn told_by(view: &str) -> Places {
+        let set = |column: &str| format!("(select {column} from {view})::text[]");
+        Places {
+            tenant: format!("(select tenant_id from {view})"),
+            own: set("own"),
+            team: set("team"),
+            all: set("all_of"),
+            of_own: set("own_of"),
+            of_team: set("team_of"),
+        }
+    }
+
+    /// Whether a record of this kind with this id, both SQL, is seen.
+    pub(crate) fn sees(&self, kind: &str, id: &str) -> String {
         self.within(kind, id, STEPS)
     }
 
     fn within(&self, kind: &str, id: &str, steps: usize) -> String {
-        let Places { own, team, all, of_own, of_team } = self;
+        let Places { tenant, own, team, all, of_own, of_team } = self;
         let held = |principals: &str| {
             format!(
-                "exists (select from read_record_principal g where g.tenant_id = $1 and g.kind = {kind} \
+                "exists (select from read_record_principal g where g.tenant_id = {tenant} and g.kind = {kind} \
                  and g.record_id = {id} and g.principal = any ({principals}) and g.holds)"
             )
         };
@@ -146,8 +161,8 @@ impl Places {
                 let subject = self.within(&format!("{a}.about_kind"), &format!("{a}.about_id"), steps);
                 format!(
                     " or ({kind} = any ({of_own}) or {kind} = any ({of_team})) and exists (select from read_record_about {a} \
-                     where {a}.tenant_id = $1 and {a}.kind = {kind} and {a}.record_id = {id} and {a}.holds and {} and {subject})",
-                    opens(&a),
+                     where {a}.tenant_id = {tenant} and {a}.kind = {kind} and {a}.record_id = {id} and {a}.holds and {} and {subject})",
+                    opens(&a, tenant),
                 )
             }
         };
@@ -161,14 +176,14 @@ impl Places {
 
 /// Whether what a record is about, a row of `read_record_about` under this alias, opens it: what everybody sees does only
 /// where all that it is about is such.
-fn opens(a: &str) -> String {
+fn opens(a: &str, tenant: &str) -> String {
     static OPEN: LazyLock<String> = LazyLock::new(|| {
         let open = catalogue::kinds().filter(|kind| kind.open.is_some()).map(|kind| kind.name);
         open.collect::<Vec<_>>().join(",")
     });
     let closed = |row: &str| format!("{row}.about_kind <> all ('{{{}}}')", *OPEN);
     format!(
-        "({} or not exists (select from read_record_about o where o.tenant_id = $1 and o.kind = {a}.kind \
+        "({} or not exists (select from read_record_about o where o.tenant_id = {tenant} and o.kind = {a}.kind \
          and o.record_id = {a}.record_id and o.holds and {}))",
         closed(a),
         closed("o")
@@ -281,7 +296,7 @@ impl Walls {
                 " union all (select a.kind, a.record_id, 1 from read_record_about a where a.tenant_id = $1 \
                  and a.about_kind = any ($4::text[]) and (a.kind = any ($5::text[]) or a.kind = any ($6::text[])) \
                  and a.holds and {} limit {some})",
-                opens("a"),
+                opens("a", "$1"),
             )
         } else {
             " union all select null, null, null where $4::text[] is null".to_owned()
@@ -299,7 +314,7 @@ impl Walls {
              limit {}",
             own(2, 5),
             own(3, 6),
-            opens("a"),
+            opens("a", "$1"),
             FEW + 1,
         );
         let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string());

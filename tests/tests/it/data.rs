@@ -2,4 +2,5 @@
 
 pub(crate) mod backup;
 pub(crate) mod imports;
+pub(crate) mod replica;
 pub(crate) mod takeover;

@@ -1,5 +1,6 @@
 //! Reports: what they count, and against what they are checked; and views.
 
+pub(crate) mod analysts;
 pub(crate) mod history;
 pub(crate) mod reports;
 pub(crate) mod views;

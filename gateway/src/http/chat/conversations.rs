@@ -53,8 +53,8 @@ async fn messages(
         return Ok(respond(data, None, position));
     }
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
-    let position = app.read_models.position(ConversationMessages::NAME).await?;
-    let mut data = projections::conversation_messages(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let position = app.reads().models.position(ConversationMessages::NAME).await?;
+    let mut data = projections::conversation_messages(&app.reads().pool, caller.tenant, id, after, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |_| true)
 }

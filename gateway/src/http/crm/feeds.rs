@@ -220,7 +220,7 @@ async fn read(app: &App, caller: &Caller, asked: Part, wanted: Option<i64>, uri:
     for read_model in [Feed::NAME, TicketThread::NAME] {
         request::reach(app, read_model, wanted).await?;
     }
-    let position = app.read_models.position(Feed::NAME).await?;
+    let position = app.reads().models.position(Feed::NAME).await?;
     let feed::Page { mut entries, more } = feed::page(&app.log, caller.tenant, &asked).await?;
     if backwards {
         entries.reverse();

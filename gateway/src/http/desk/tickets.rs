@@ -119,8 +119,8 @@ async fn thread(
     }
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
-    let position = app.read_models.position(TicketThread::NAME).await?;
-    let mut data = projections::thread(&app.pool, caller.tenant, id, after, limit + 1).await?;
+    let position = app.reads().models.position(TicketThread::NAME).await?;
+    let mut data = projections::thread(&app.reads().pool, caller.tenant, id, after, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
 }
@@ -210,13 +210,14 @@ async fn picker(
     for read_model in [ProductHolders::NAME, "product_catalogue", "contacts", "redirects"] {
         request::reach(&app, read_model, wanted).await?;
     }
-    let position = app.read_models.position(ProductHolders::NAME).await?;
+    let position = app.reads().models.position(ProductHolders::NAME).await?;
     let search = options.search.as_deref();
     let sight = app.sight_at(&caller, wanted).await?;
     let mut data =
-        projections::entitlement_picker(&app.pool, caller.tenant, requester, app.now(), search, &sight, limit).await?;
+        projections::entitlement_picker(&app.reads().pool, caller.tenant, requester, app.now(), search, &sight, limit)
+            .await?;
     let list = List::of::<ProductHolders>();
-    projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, &mut data).await?;
+    projections::veil(list, &mut *app.reads().pool.acquire().await?, caller.tenant, &sight, &mut data).await?;
     Ok(respond(data, None, position))
 }
 
@@ -260,10 +261,10 @@ async fn tickets_by_product(
     let wanted = faults.check(request::min_position(&app, &headers, options.min_position).await)?.flatten();
     faults.done()?;
     request::reach(&app, TicketList::NAME, wanted).await?;
-    let position = app.read_models.position(TicketList::NAME).await?;
+    let position = app.reads().models.position(TicketList::NAME).await?;
     let ReportOptions { from, to, interval, .. } = options;
     let sight = app.sight_at(&caller, wanted).await?;
-    let data = projections::tickets_by_product(&app.pool, caller.tenant, &sight, (from, to), interval).await?;
+    let data = projections::tickets_by_product(&app.reads().pool, caller.tenant, &sight, (from, to), interval).await?;
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     Ok((headers, Json(Report { data, position })).into_response())

@@ -379,13 +379,13 @@ async fn prepare(
     let wanted = faults.check(request::min_position(app, headers, over.min_position).await)?.flatten();
     faults.done()?;
     request::reach(app, Facts::NAME, wanted.max(known)).await?;
-    let reached = app.read_models.position(Facts::NAME).await?;
+    let reached = app.reads().models.position(Facts::NAME).await?;
     let known = known.map_or(reached, |known| known.min(reached));
     let to = to.unwrap_or_else(|| app.now());
     let from = match from {
         Some(from) => from,
         None => {
-            let first = reports::beginning(&app.pool, caller.tenant, compiled.source.kind, known).await?;
+            let first = reports::beginning(&app.reads().pool, caller.tenant, compiled.source.kind, known).await?;
             first.filter(|first| *first < to).unwrap_or(to - jiff::SignedDuration::from_micros(1))
         }
     };
@@ -453,7 +453,7 @@ async fn answer(
     let asked = prepared.asked();
     let (mut rows, mut totals): (Rows, Rows) = Default::default();
     for measure in &prepared.compiled.measures {
-        for cell in reports::cells(&app.pool, caller.tenant, &asked, measure).await? {
+        for cell in reports::cells(&app.reads().pool, caller.tenant, &asked, measure).await? {
             let whole = cell.key.iter().all(Option::is_some);
             let into = if whole && !cell.key.is_empty() { &mut rows } else { &mut totals };
             into.add(cell.key, measure, cell.figure);
@@ -477,7 +477,7 @@ async fn answer(
                 let refers = prepared.compiled.source.dimension(name).map_or(&[][..], |dimension| dimension.refers);
                 let values = rows.iter().filter_map(|(key, _)| key.get(place)?.as_ref()?.as_str());
                 let ids: BTreeSet<String> = values.filter(|_| !refers.is_empty()).map(ToOwned::to_owned).collect();
-                let names = reports::names(&app.pool, caller.tenant, &prepared.sight, refers, ids).await?;
+                let names = reports::names(&app.reads().pool, caller.tenant, &prepared.sight, refers, ids).await?;
                 DimensionData { name: name.clone(), periods: None, names, refers: !refers.is_empty() }
             }
         });
@@ -768,7 +768,8 @@ async fn behind(
     let gone = || Problem::invalid("report_measure_unknown", "There is no such measure.").at("/measure");
     let measure = prepared.compiled.source.measure(&name).ok_or_else(gone)?;
     let asked = prepared.asked();
-    let mut items = reports::behind(&app.pool, caller.tenant, &asked, measure, &cell, (after, limit + 1)).await?;
+    let mut items =
+        reports::behind(&app.reads().pool, caller.tenant, &asked, measure, &cell, (after, limit + 1)).await?;
     let more = items.len() as i64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or_default());
     let next =

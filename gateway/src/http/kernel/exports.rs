@@ -107,7 +107,7 @@ async fn export(
     reached(list, app, &request.sight, wanted).await?;
     let turn = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| busy())?;
     let all = columns::columns(list, &custom);
-    let export = Export::begin(list, &app.read_models, &app.pool, caller.tenant, &request, custom).await?;
+    let export = Export::begin(list, &app.reads().models, &app.reads().pool, caller.tenant, &request, custom).await?;
     let position = export.position();
     let day = app.now().to_string().chars().take("2026-01-01".len()).collect::<String>();
     let file = |end: &str| format!("{}-{day}.{end}", list.path);

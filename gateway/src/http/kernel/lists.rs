@@ -291,18 +291,26 @@ async fn read_page(
     let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
     faults.done()?;
     let position = reached(list, app, &asked_for.sight, wanted).await?;
-    let mut page = projections::list(list, &app.pool, caller.tenant, &asked_for).await?;
-    projections::name_custom(&mut *app.pool.acquire().await?, caller.tenant, &asked_for.sight, &custom, &mut page.data)
-        .await?;
+    let mut page = projections::list(list, &app.reads().pool, caller.tenant, &asked_for).await?;
+    projections::name_custom(
+        &mut *app.reads().pool.acquire().await?,
+        caller.tenant,
+        &asked_for.sight,
+        &custom,
+        &mut page.data,
+    )
+    .await?;
     let mut totals = Totals::default();
     if let Some(group) = group {
         totals.groups = Some(
-            projections::groups(list, &app.pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &group).await?,
+            projections::groups(list, &app.reads().pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &group)
+                .await?,
         );
     }
     for field in sums {
         let sum =
-            projections::sum(list, &app.pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &field).await?;
+            projections::sum(list, &app.reads().pool, caller.tenant, (&asked_for.filter, &asked_for.sight), &field)
+                .await?;
         totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
     }
     Ok((page, totals, position))
@@ -328,7 +336,7 @@ pub(in crate::http) async fn question(
         (None, None) => parsed.filter,
         (only, shown) => Filter::All(only.into_iter().chain(shown).chain([parsed.filter]).collect()),
     };
-    let collation = projections::kernel::collation::of(&app.pool, tenant.language().as_deref()).await?;
+    let collation = projections::kernel::collation::of(&app.reads().pool, tenant.language().as_deref()).await?;
     let sight = app.sight(caller).await?;
     Ok((Ok(ListRequest { filter, collation, sight, ..parsed }), custom))
 }
@@ -345,7 +353,7 @@ pub(in crate::http) async fn reached(
     let mut position = i64::MAX;
     for name in projections::needs(list).iter().copied().chain(walls) {
         request::reach(app, name, wanted).await?;
-        position = position.min(app.read_models.position(name).await?);
+        position = position.min(app.reads().models.position(name).await?);
     }
     Ok(position)
 }
@@ -402,18 +410,18 @@ async fn read(
         let record = projections::get_as_of(list, &app.log, caller.tenant, id, past, &custom).await?;
         let mut record = record.ok_or_else(missing)?;
         let (sight, data) = (app.sight_at(&caller, wanted).await?, std::slice::from_mut(&mut record.data));
-        projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, data).await?;
-        projections::veil_custom(&mut *app.pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
+        projections::veil(list, &mut *app.reads().pool.acquire().await?, caller.tenant, &sight, data).await?;
+        projections::veil_custom(&mut *app.reads().pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
         return one(list, &record, record.position, &uri);
     }
     for name in projections::needs(list).iter() {
         request::reach(&app, name, wanted).await?;
     }
-    let position = app.read_models.position(list.name).await?;
-    let mut record = projections::get(list, &app.pool, caller.tenant, id).await?.ok_or_else(missing)?;
+    let position = app.reads().models.position(list.name).await?;
+    let mut record = projections::get(list, &app.reads().pool, caller.tenant, id).await?.ok_or_else(missing)?;
     let (sight, data) = (app.sight_at(&caller, wanted).await?, std::slice::from_mut(&mut record.data));
-    projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, data).await?;
-    projections::name_custom(&mut *app.pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
+    projections::veil(list, &mut *app.reads().pool.acquire().await?, caller.tenant, &sight, data).await?;
+    projections::name_custom(&mut *app.reads().pool.acquire().await?, caller.tenant, &sight, &custom, data).await?;
     one(list, &record, position, &uri)
 }
 
@@ -435,7 +443,7 @@ pub(in crate::http) async fn veiled(
     rows: &mut [Box<RawValue>],
 ) -> Result<(), Problem> {
     let sight = app.sight_at(caller, wanted).await?;
-    Ok(projections::veil(list, &mut *app.pool.acquire().await?, caller.tenant, &sight, rows).await?)
+    Ok(projections::veil(list, &mut *app.reads().pool.acquire().await?, caller.tenant, &sight, rows).await?)
 }
 
 /// One record with its links, its version as ETag, and the position that it reflects.

@@ -318,12 +318,12 @@ pub(crate) async fn must_exist(app: &App, position: i64, place: &str) -> Result<
 
 /// Waits until a read model can be read and has reached the position that a query asks for, if it asks for one.
 pub(crate) async fn reach(app: &App, read_model: &str, position: Option<i64>) -> Result<(), Problem> {
-    let limit: Duration = app.config.read_wait;
+    let (limit, models): (Duration, _) = (app.config.read_wait, &app.reads().models);
     let wanted = position.unwrap_or(0);
-    if app.read_models.wait(read_model, wanted, limit).await? {
+    if models.wait(read_model, wanted, limit).await? {
         return Ok(());
     }
-    if !app.read_models.serves(read_model).await? {
+    if !models.serves(read_model).await? {
         let detail = format!("{read_model} is being filled from the log for this version of Deskfold. Try again.");
         return Err(Problem::unavailable("read_model_building", detail));
     }
@@ -333,7 +333,7 @@ pub(crate) async fn reach(app: &App, read_model: &str, position: Option<i64>) ->
 
 /// Waits until every read model that a list is made of can be read: after an upgrade some are being filled.
 pub(crate) async fn can_be_read(list: &'static List, app: &App) -> Result<(), Problem> {
-    if app.read_models.all_serve() {
+    if app.reads().models.all_serve() {
         return Ok(());
     }
     for name in projections::needs(list).iter() {

@@ -216,9 +216,9 @@ async fn effects_of(
         return Err(event_unknown());
     }
     request::reach(&app, Causation::NAME, wanted).await?;
-    let known = app.read_models.position(Causation::NAME).await?;
+    let known = app.reads().models.position(Causation::NAME).await?;
     let after = options.after.unwrap_or(of);
-    let mut found = effects(&app.pool, caller.tenant, of, steps, after, limit + 1).await?;
+    let mut found = effects(&app.reads().pool, caller.tenant, of, steps, after, limit + 1).await?;
     let more = found.len() as i64 > limit;
     found.truncate(usize::try_from(limit).unwrap_or_default());
     let positions: Vec<i64> = found.iter().map(|effect| effect.position).collect();

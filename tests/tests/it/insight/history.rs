@@ -1,7 +1,7 @@
 //! Four years of a real help desk, counted by Deskfold and, from the same file alone, by a program with pandas: every number is
 //! the same to the last digit.
 
-use std::{fs, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
 use deskfold_tests::{Server, root};
 use reqwest::StatusCode;
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     data::imports::{extract, history, whole},
+    insight::analysts::Analyst,
     kernel::clients::python,
 };
 
@@ -98,6 +99,23 @@ async fn every_number_is_the_one_that_pandas_makes_of_the_same_file() {
     check.arg(root().join("tests/reports.py")).arg(directory.path()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || check.output().unwrap()).await.unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    eprintln!("{told}");
+    an_analyst_counts_the_same(&server, directory.path()).await;
+}
+
+/// Somebody with a login for SQL reflects the schema with SQLAlchemy, and has the backlog of each month and colleague from pandas.
+async fn an_analyst_counts_the_same(server: &Server, directory: &Path) {
+    if !python().args(["-c", "import sqlalchemy, psycopg"]).output().is_ok_and(|tried| tried.status.success()) {
+        eprintln!("SKIPPED: SQLAlchemy is not installed; deploy/install-prerequisites.sh puts it into target/python");
+        return;
+    }
+    let analyst = Analyst::add(server, "pandas", "admin@localhost", &[]).await;
+    let mut work = python();
+    work.arg(root().join("tests/analysts.py")).arg(analyst.url(server)).arg(directory).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || work.output().unwrap()).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    analyst.remove(server).await;
     assert!(output.status.success(), "{told}");
     eprintln!("{told}");
 }
