@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use domain::{catalogue, kernel::access::Reach, org::settings};
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::{
     List, Stands,
@@ -314,12 +314,24 @@ pub(crate) async fn renew(pool: &PgPool) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-/// The same where there are analysts.
+/// The same where there are analysts. While the table that serves is one of older code it may lack what a view shows: then
+/// the schema is made once the next one serves.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn follow(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let there: bool =
-        sqlx::query_scalar("select to_regnamespace($1) is not null").bind(SCHEMA).fetch_one(&mut *connection).await?;
-    if there { install(connection).await } else { Ok(()) }
+    let there = "select to_regnamespace($1) is not null";
+    if !sqlx::query_scalar::<_, bool>(there).bind(SCHEMA).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let mut savepoint = connection.begin().await?;
+    match install(&mut savepoint).await {
+        Ok(()) => savepoint.commit().await,
+        // "undefined column".
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42703") => {
+            tracing::info!(%error, "analysts see the rest once every read model serves");
+            savepoint.rollback().await
+        }
+        Err(error) => Err(error),
+    }
 }
