@@ -1,6 +1,7 @@
 # `make run` starts Deskfold on http://127.0.0.1:8080, `make test` checks everything; both use one quick build. `make
 # release` makes the optimised program in target/dist, its symbols beside it, `make bench` measures it, with
-# BENCH="--tickets 1000000" on a large desk, `make crash ROUNDS=20` kills its processes at random, and `make desk-dump` adds a
+# BENCH="--tickets 1000000" on a large desk, `make crash ROUNDS=20` kills its processes at random, `make superset` has
+# Apache Superset draw a chart of a desk, and `make desk-dump` adds a
 # desk of today's program to those that later ones must take over. All first install what is missing.
 
 LISTEN ?= 127.0.0.1:8080
@@ -9,7 +10,7 @@ ROUNDS ?= 20
 # Debian keeps servers in sbin, which is not on everybody's PATH.
 export PATH := $(PATH):/usr/sbin
 
-.PHONY: run test release bench crash desk-dump fmt lint doc prerequisites
+.PHONY: run test release bench crash superset desk-dump fmt lint doc prerequisites
 
 run: prerequisites
 	cargo run --bin deskfold -- serve --listen $(LISTEN) --data-dir $(DATA_DIR)
@@ -26,6 +27,11 @@ bench: prerequisites
 
 crash: prerequisites
 	DESKFOLD_CRASH_ROUNDS=$(ROUNDS) cargo test --package deskfold-tests --test it -- crash:: --nocapture
+
+superset: prerequisites
+	@deploy/install-prerequisites.sh tests
+	@deploy/install-prerequisites.sh superset
+	cargo test --package deskfold-tests --test it -- superset --nocapture
 
 desk-dump: prerequisites
 	cargo test --package deskfold-tests --test it -- --ignored --exact data::takeover::make_a_desk --nocapture

@@ -3,6 +3,7 @@
 # `tests` also what only its tests need: NATS' client, a generator of clients, pandas and SQLAlchemy for Python in target/python,
 # Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, and Chromium with its driver.
+# With the argument `superset` it installs Apache Superset alone, in target/superset.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
 
@@ -11,6 +12,8 @@ nats_client=nats-py==2.16.0
 python_generator=openapi-python-client==0.29.1
 python_tables=pandas==3.1.1
 python_databases=(sqlalchemy==2.1.9 'psycopg[binary]==3.3.9')
+# Of what Superset needs but does not say, or says too loosely, what works with it.
+bi_server=(apache-superset==6.1.0 psycopg2-binary==2.9.13 flask-caching==2.3.1 rich cachetools)
 node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
@@ -135,6 +138,18 @@ install_node_packages() {
     npm install --prefix "$node_libraries" --no-save --no-audit --no-fund --loglevel=error \
         "${node_packages[@]}" </dev/null >/dev/null
 }
+
+# Apache Superset in target/superset, for the one test that draws a chart with it.
+install_bi_server() {
+    [ -x "$target/superset/bin/superset" ] && return
+    python3 -m venv "$target/superset" </dev/null
+    "$target/superset/bin/python" -m pip install --quiet --disable-pip-version-check "${bi_server[@]}" </dev/null
+}
+
+if [ "${1:-}" = superset ]; then
+    install_bi_server
+    exit 0
+fi
 
 wants_python_libraries=false
 if [ "${1:-}" = tests ] &&

@@ -168,13 +168,22 @@ fn comments(name: &str, view: &str, columns: &[(&str, &str)]) -> String {
     sql
 }
 
-/// What follows from other views of the schema.
-fn derived() -> String {
-    let names = shown().filter(|list| list.lists(list.read)).filter_map(|list| Some((list, list.title()?)));
-    let names = names.map(|(list, title)| format!("select '{}', id, {title} from {SCHEMA}.{}", list.read, list.path));
+/// What follows from others.
+fn derived(places: &Places) -> String {
+    let titled = shown().filter(|list| list.lists(list.read)).filter_map(|list| Some((list, list.title()?)));
+    let titled = titled.map(|(list, title)| {
+        let only = list.only.map_or(String::new(), |(only, _)| format!(" and ({only})"));
+        let source = view(list.name);
+        format!(
+            "select '{}', t.id, t.{title} from {source} t where t.tenant_id = (select tenant_id from {ME}){only}",
+            list.read
+        )
+    });
     let mut sql = format!(
-        "create view {SCHEMA}.names (kind, id, name) as\n{};\n",
-        names.collect::<Vec<_>>().join("\nunion all ")
+        "create view {SCHEMA}.names with (security_barrier) as {ASKED}\n\
+         select t.kind, t.id, t.name from (\n{}\n) t (kind, id, name) where {};\n",
+        titled.collect::<Vec<_>>().join("\nunion all "),
+        places.sees("t.kind", "t.id"),
     );
     sql += &comments(
         "names",
@@ -264,7 +273,7 @@ async fn definition(connection: &mut PgConnection) -> Result<String, sqlx::Error
         sql += &View { condition, ..view }.sql(&columns);
     }
     sql += &survivors(&places);
-    sql += &derived();
+    sql += &derived(&places);
     // Rows are for logins that are registered; who else may look at the schema sees none.
     let _ = writeln!(sql, "grant select on all tables in schema {SCHEMA} to public;");
     Ok(sql)
