@@ -26,6 +26,7 @@ pub mod reference;
 pub(crate) mod rejection;
 pub(crate) mod said;
 pub mod schema;
+pub mod search;
 pub mod snapshot;
 pub(crate) mod sorted;
 pub mod text;

@@ -92,6 +92,7 @@ fn every() -> Vec<Registered> {
         kept::<work::causation::Causation>(),
         kept::<crm::feed::Feed>(),
         kept::<insight::facts::Facts>(),
+        kept::<insight::search::Search>(),
     ];
     let described = described(&every);
     every.extend(described);

@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("times.js", include_str!("../assets/times.js")),
     ("forms.js", include_str!("../assets/forms.js")),
     ("page.js", include_str!("../assets/page.js")),
+    ("search.js", include_str!("../assets/search.js")),
     ("me.js", include_str!("../assets/me.js")),
     ("live.js", include_str!("../assets/live.js")),
     ("values.js", include_str!("../assets/values.js")),

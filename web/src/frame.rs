@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{
     assets::path_of,
+    pages::seek,
     parts::{self, hidden},
     texts::Language,
 };
@@ -228,6 +229,7 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
                         }
                     }
                 }
+                @if here != "/search" { (seek(view)) }
                 form.leave method="post" action="/v1/me/sign_out" data-api {
                     (hidden("next", "/sign_in"))
                     button.quiet type="submit" { (view.say("sign-out")) }
@@ -247,7 +249,8 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
             (content)
         }
     };
-    document(view, title, "inside", scripts, &html! { (header) (body) })
+    let scripts = [&["search.js"], scripts].concat();
+    document(view, title, "inside", &scripts, &html! { (header) (body) })
 }
 
 /// A page on the way in: one thing to do, in the middle.

@@ -6,6 +6,7 @@ mod people;
 mod plan;
 mod records;
 mod roles;
+mod search;
 mod settings;
 mod sign_in;
 mod start;
@@ -17,10 +18,13 @@ pub use self::{
     plan::{Plan, plan},
     records::{list, record, records},
     roles::roles,
+    search::{Found, FoundGroup, FoundHit, Part, search},
     settings::settings,
     sign_in::{Tenant, Ways, code, forgotten, missing, sent, sign_in, step_over, tenants},
     start::start,
 };
+
+pub(crate) use self::search::seek;
 
 #[cfg(test)]
 mod tests {

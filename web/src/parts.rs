@@ -107,6 +107,10 @@ const PROBLEMS: &[&str] = &[
     "provider_answer_invalid",
     "provider_missing",
     "identity_unknown",
+    "search_field_unknown",
+    "search_value_invalid",
+    "search_kind_unknown",
+    "search_too_long",
 ];
 /// The settings that pages know by name.
 const SETTINGS: &[&str] =
@@ -131,6 +135,9 @@ const SPOKEN: &[&str] = &[
     "for",
     "of_others",
     "but",
+    "seek_nothing",
+    "seek_similar",
+    "seek_all",
 ];
 
 /// The texts that scripts look up, kept in the page: a script has none of its own.

@@ -358,3 +358,16 @@ kind-event = Historie
 kind-search = Vyhledávání
 kind-report = Přehledy
 kind-export = Exporty
+
+search-title = Hledání
+search-box = Hledat ve všem
+search-lead = Slova v jakémkoli tvaru, "přesná fráze", -vyloučené, status:open, kind:ticket, from:anna, @jméno, telefon v jakémkoli zápisu, #123.
+search-found = Nalezené záznamy
+search-archived = I archivované záznamy
+text-seek_nothing = Nic se nenašlo.
+text-seek_similar = Přesně tak se nic nepíše. Podobné výsledky:
+text-seek_all = Zobrazit vše nalezené
+problem-search_field_unknown = Podle takového pole hledat nelze.
+problem-search_value_invalid = Pole takovou hodnotu nepřijímá.
+problem-search_kind_unknown = Takový druh záznamu není.
+problem-search_too_long = To je najednou příliš. Zkuste hledat méně slov.

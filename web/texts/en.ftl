@@ -357,3 +357,16 @@ kind-event = History
 kind-search = Search
 kind-report = Reports
 kind-export = Exports
+
+search-title = Search
+search-box = Search everything
+search-lead = Words in any form, "exact phrases", -without, status:open, kind:ticket, from:anna, @name, phone numbers in any spelling, #123.
+search-found = What was found
+search-archived = Archived records too
+text-seek_nothing = Nothing found.
+text-seek_similar = Nothing is spelled quite so. This is similar:
+text-seek_all = Show everything found
+problem-search_field_unknown = There is no such field to search by.
+problem-search_value_invalid = A field does not take that value.
+problem-search_kind_unknown = There is no such kind of record.
+problem-search_too_long = That is too much at once. Search for less.

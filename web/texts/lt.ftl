@@ -358,3 +358,16 @@ kind-event = Istorija
 kind-search = Paieška
 kind-report = Ataskaitos
 kind-export = Eksportas
+
+search-title = Paieška
+search-box = Ieškoti visur
+search-lead = Bet kokios formos žodžiai, "tiksli frazė", -be žodžio, status:open, kind:ticket, from:anna, @vardas, bet kaip užrašytas telefonas, #123.
+search-found = Rasti įrašai
+search-archived = Ir archyvuoti įrašai
+text-seek_nothing = Nieko nerasta.
+text-seek_similar = Tiksliai taip niekas neparašyta. Panašūs rezultatai:
+text-seek_all = Rodyti viską, kas rasta
+problem-search_field_unknown = Pagal tokį lauką ieškoti negalima.
+problem-search_value_invalid = Laukas nepriima tokios reikšmės.
+problem-search_kind_unknown = Tokios rūšies įrašų nėra.
+problem-search_too_long = Per daug iš karto. Ieškokite mažiau žodžių.

@@ -358,3 +358,16 @@ kind-event = История
 kind-search = Поиск
 kind-report = Отчёты
 kind-export = Экспорт
+
+search-title = Поиск
+search-box = Искать везде
+search-lead = Слова в любой форме, "точная фраза", -исключить, status:open, kind:ticket, from:anna, @имя, телефон в любом написании, #123.
+search-found = Найденные записи
+search-archived = И записи из архива
+text-seek_nothing = Ничего не найдено.
+text-seek_similar = Точно так ничего не написано. Похожие результаты:
+text-seek_all = Показать всё найденное
+problem-search_field_unknown = По такому полю искать нельзя.
+problem-search_value_invalid = Поле не принимает такое значение.
+problem-search_kind_unknown = Такого вида записей нет.
+problem-search_too_long = Слишком много сразу. Уточните запрос.

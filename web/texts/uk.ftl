@@ -358,3 +358,16 @@ kind-event = Історія
 kind-search = Пошук
 kind-report = Звіти
 kind-export = Експорт
+
+search-title = Пошук
+search-box = Шукати всюди
+search-lead = Слова в будь-якій формі, "точна фраза", -виключити, status:open, kind:ticket, from:anna, @ім’я, телефон у будь-якому записі, #123.
+search-found = Знайдені записи
+search-archived = І записи з архіву
+text-seek_nothing = Нічого не знайдено.
+text-seek_similar = Саме так нічого не написано. Схожі результати:
+text-seek_all = Показати все знайдене
+problem-search_field_unknown = За таким полем шукати не можна.
+problem-search_value_invalid = Поле не приймає такого значення.
+problem-search_kind_unknown = Такого виду записів немає.
+problem-search_too_long = Забагато одразу. Уточніть запит.

@@ -101,6 +101,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(data::imports::routes())
         .merge(insight::reports::routes())
         .merge(insight::views::routes())
+        .merge(insight::search::routes())
         .layered(keyed);
     let anybody = openapi::routes().merge(org::sign_in::routes().layered(present));
     let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));

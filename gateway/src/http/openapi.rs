@@ -18,6 +18,7 @@ pub mod problems;
 mod reports;
 mod rules;
 mod schemas;
+mod search;
 mod service;
 mod shared;
 mod sign_in;
@@ -213,6 +214,7 @@ pub fn document() -> Value {
     walls::mine(&mut document);
     rules::describe(&mut document);
     reports::describe(&mut document);
+    search::describe(&mut document);
     holdings::describe(&mut document);
     views::describe(&mut document);
     let mut schemas = document.schemas.into_components();

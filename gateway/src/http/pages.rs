@@ -2,6 +2,7 @@
 
 mod records;
 mod refused;
+mod search;
 
 use axum::{
     Router,
@@ -59,7 +60,8 @@ pub(super) fn routes() -> Routes {
         .get("/people", async |Insider { view, .. }: Insider| page(pages::people(&view)))
         .get("/roles", async |Insider { view, .. }: Insider| page(pages::roles(&view)))
         .get("/settings", async |Insider { view, .. }: Insider| page(pages::settings(&view)))
-        .get("/plan", plan);
+        .get("/plan", plan)
+        .get("/search", search::search);
     inside.merge(records::routes()).merge(outside.open())
 }
 

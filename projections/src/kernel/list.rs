@@ -713,6 +713,26 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
     Ok(Page { data, next, total })
 }
 
+/// The ids of the records of a list that match, one more than `most` where there are more.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn ids(
+    list: &'static List,
+    db: &mut PgConnection,
+    tenant: Id,
+    request: &ListRequest,
+    most: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    let filter = redirects::followed(list, &mut *db, tenant, &request.filter).await?;
+    let seen = request.sight.over(list, db, tenant).await?;
+    let statement =
+        page(list, tenant, (&filter, &seen), &steps(list, &request.sort, &request.collation), None, most + 1);
+    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
+    let found: Vec<(String, String)> = Sql::supply(statement.values, query).fetch_all(db).await?;
+    Ok(found.into_iter().map(|(id, _)| id).collect())
+}
+
 /// From here on each statement of the connection is planned for any values: where records are looked for by their ids the way
 /// is the same for all of them, and takes longer to plan than to go.
 pub(crate) async fn plan_once(db: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -336,6 +336,14 @@ impl Seen {
         }
     }
 
+    /// The records that are seen, where they are few.
+    pub(crate) fn ids(&self) -> Option<&[String]> {
+        match self {
+            Seen::Few(few) => Some(&few.ids),
+            Seen::Everything(_) | Seen::Many(_) => None,
+        }
+    }
+
     /// Adds the condition to those of a list, whose rows are `t`.
     pub(crate) fn condition(&self, list: &List, sql: &mut Sql) {
         let column = match list.stands {

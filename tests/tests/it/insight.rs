@@ -3,4 +3,5 @@
 pub(crate) mod analysts;
 pub(crate) mod history;
 pub(crate) mod reports;
+pub(crate) mod search;
 pub(crate) mod views;

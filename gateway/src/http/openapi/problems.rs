@@ -184,6 +184,15 @@ pub(super) const FEED: Codes = &[
     ("feed_type_unknown", 422, "`types` names neither a kind of record nor a type of event that feeds show."),
 ];
 
+/// The codes that a search may meet.
+pub(super) const SEARCH: Codes = &[
+    ("search_empty", 422, "`q` asks for nothing: it has no word, number or field."),
+    ("search_too_long", 422, "`q` has too many letters or terms."),
+    ("search_kind_unknown", 422, "There is no such kind to search among; the detail lists those there are."),
+    ("search_field_unknown", 422, "No kind of record that is searched has that field."),
+    ("search_value_invalid", 422, "A field does not take the value it is compared with."),
+];
+
 /// The codes that a list may meet.
 pub(super) const LIST: Codes = &[
     ("filter_malformed", 422, "The filter is no filter tree; `errors` points at the place."),
@@ -350,6 +359,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         QUERY,
         MOMENT,
         PAGE,
+        SEARCH,
         LIST,
         EXPORT,
         VIEW,
