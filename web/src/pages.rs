@@ -109,7 +109,19 @@ mod tests {
             payer: vec![typed()],
             method: Some(typed()),
         };
+        let searched = View { path: format!("/search?q={TYPED}"), ..view.clone() };
+        let hit = FoundHit {
+            path: "/records/deals/7".into(),
+            title: vec![(typed(), true)],
+            number: Some(7),
+            happened_at: typed(),
+            lines: vec![vec![(typed(), false), (typed(), true)]],
+        };
+        let group = FoundGroup { kind: "deal".into(), count: "300+".into(), hits: vec![hit] };
+        let found = Found { groups: vec![group], similar: true };
         vec![
+            ("search", search(&searched, TYPED, true, Some(&found))),
+            ("unsearched", search(&searched, "", false, None)),
             ("sign_in", sign_in(&view, &ways, TYPED)),
             ("tenants", tenants(&view, &[tenant], TYPED)),
             ("code", code(&view, TYPED)),

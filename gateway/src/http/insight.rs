@@ -1,4 +1,4 @@
-//! What reports say, and what views show.
+//! What reports say, what views show, and what is found.
 
 pub(in crate::http) mod reports;
 pub(in crate::http) mod search;

@@ -101,9 +101,22 @@ pub(crate) fn span_mark(tenant_mark: &str, bits: u32, span: i64) -> String {
     format!("{tenant_mark}.{bits}.{span:x}")
 }
 
+/// The marks of a kind's rows of a tenant, as whoever fills the table by other means writes them: the kind's, the tenant's, then those of
+/// spans, up to the number of the span, with the bits that make it.
+pub fn marks(tenant: &str, kind: &str) -> Vec<(String, Option<u32>)> {
+    let of_tenant = tenant_mark(tenant);
+    let spans = SPANS.map(|bits| (format!("{of_tenant}.{bits}."), Some(bits)));
+    [(kind_mark(kind), None), (of_tenant, None)].into_iter().chain(spans).collect()
+}
+
 /// The mark of rows of a kind.
 pub(crate) fn kind_mark(kind: &str) -> String {
     format!("%k{kind}")
+}
+
+/// The mark of what somebody wrote.
+pub(crate) fn author_mark(author: Id) -> String {
+    format!("%a{author}")
 }
 
 /// What an attribute is to whoever searches.
@@ -376,6 +389,9 @@ impl Row {
             index.mark(&span_mark(&tenant, bits, event.position >> bits));
         }
         index.mark(&tenant);
+        if let Some(author) = self.author_id {
+            index.mark(&author_mark(author));
+        }
         self.words = index.tsvector();
     }
 }

@@ -4,3 +4,4 @@ mod browser;
 mod chromium;
 mod pages;
 mod records;
+mod search;

@@ -12,6 +12,7 @@ use domain::{
         search::{
             Piece, Query, Wanted,
             marked::{beginning, marked},
+            words::quoted,
         },
     },
 };
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
-use super::{SPANS, kind_mark, span_mark, tenant_mark};
+use super::{SPANS, author_mark, kind_mark, span_mark, tenant_mark};
 use crate::{
     Error, List, ListRequest, Sight,
     kernel::{
@@ -36,6 +37,8 @@ const CANDIDATES: usize = 300;
 const FEW: i64 = 2000;
 /// Enough records: what is looked for less exactly is not looked for then.
 const ENOUGH: usize = 5;
+/// Most kinds that are looked for by their marks.
+const FEW_KINDS: usize = 3;
 /// Most terms that are looked for apart from each other.
 const APART: usize = 5;
 /// Most letters of a fragment.
@@ -274,6 +277,22 @@ impl Finder<'_> {
         each.join(between)
     }
 
+    /// Marks by which what is rare is found among all else: of few kinds, and of those who wrote.
+    fn narrowed(&self) -> String {
+        let any = |marks: Vec<String>| {
+            let marks: Vec<String> = marks.iter().map(|mark| quoted(mark)).collect();
+            format!(" & ({})", marks.join(" | "))
+        };
+        let mut narrowed = String::new();
+        if self.asked.kinds.len() <= FEW_KINDS {
+            narrowed += &any(self.asked.kinds.iter().map(|kind| kind_mark(kind)).collect());
+        }
+        if let Some(writers) = &self.asked.writers {
+            narrowed += &any(writers.iter().map(|writer| author_mark(*writer)).collect());
+        }
+        narrowed
+    }
+
     /// The rows that match, the newest of them, and whether there may be more.
     async fn newest(&self, db: &mut PgConnection, words: &str) -> Result<(Vec<Found>, bool), Error> {
         let most = CANDIDATES + 1;
@@ -282,10 +301,7 @@ impl Finder<'_> {
             found = self.rows(db, words, words).await?;
         } else {
             let tenant = tenant_mark(&self.tenant.to_string());
-            let quoted = |mark: String| domain::kernel::search::words::quoted(&mark);
-            // The kinds that are rare are found among all others by their mark.
-            let kinds: Vec<String> = self.asked.kinds.iter().map(|kind| quoted(kind_mark(kind))).collect();
-            let of_kinds = if kinds.len() > 3 { String::new() } else { format!(" & ({})", kinds.join(" | ")) };
+            let narrowed = self.narrowed();
             for bits in SPANS.into_iter().map(Some).chain([None]) {
                 let (mark, all) = match bits {
                     Some(bits) => {
@@ -296,7 +312,7 @@ impl Finder<'_> {
                     }
                     None => (quoted(tenant.clone()), true),
                 };
-                found = self.rows(db, &format!("({words}) & {mark}{of_kinds}"), words).await?;
+                found = self.rows(db, &format!("({words}) & {mark}{narrowed}"), words).await?;
                 if found.len() >= most || all {
                     break;
                 }
@@ -434,9 +450,7 @@ impl Finder<'_> {
         sql.sight = self.asked.sight.clone();
         sql.values.push(Scalar::Text(self.tenant.to_string()).into());
         sql.push("select s.id, s.kind, s.record_id, s.part, 0::real as rank, false as exact from read_search s where s.tenant_id = $1");
-        if self.asked.writers.is_none() {
-            sql.push(" and s.part is null");
-        }
+        sql.push(" and s.part is null");
         self.scope.condition(self.asked, &mut sql);
         self.further(&mut sql);
         sql.push(&format!(" order by s.happened_at desc limit {}", CANDIDATES + 1));
@@ -451,7 +465,14 @@ impl Finder<'_> {
     async fn all(&self, db: &mut PgConnection) -> Result<(Vec<Found>, bool, bool), Error> {
         let query = &self.asked.query;
         if query.sought().next().is_none() {
-            let (found, more) = self.listed(db).await?;
+            // Conditions of lists were met by few records; whole kinds are read from the newest on.
+            let (found, more) = match self.scope.is_few() && self.asked.writers.is_none() {
+                true => self.listed(db).await?,
+                false => {
+                    let kinds: Vec<String> = self.asked.kinds.iter().map(|kind| quoted(&kind_mark(kind))).collect();
+                    self.newest(db, &kinds.join(" | ")).await?
+                }
+            };
             return Ok((found, more, false));
         }
         let mut found = match query.number().and_then(|number| i64::try_from(number).ok()) {
@@ -522,7 +543,7 @@ struct Record {
 pub async fn search(pool: &PgPool, tenant: Id, position: i64, asked: &Asked) -> Result<Page, Error> {
     let mut db = pool.acquire().await?;
     let scope = Scope::of(asked, &mut db, tenant).await?;
-    if scope.is_empty() {
+    if scope.is_empty() || asked.writers.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Page { data: Vec::new(), similar: false });
     }
     let finder = Finder { asked, scope, tenant, position };

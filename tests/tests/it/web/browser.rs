@@ -13,7 +13,7 @@ use crate::org::{
 };
 
 /// Signs somebody in through the page.
-async fn signs_in(window: &Window, email: &str) {
+pub(super) async fn signs_in(window: &Window, email: &str) {
     window.goto("/sign_in").await;
     window.fill("[name=email]", email).await;
     window.fill("[name=password]", PASSWORD).await;
