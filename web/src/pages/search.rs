@@ -113,7 +113,7 @@ fn parts(parts: &[Part]) -> Markup {
 pub(crate) fn seek(view: &View) -> Markup {
     html! {
         form.seek role="search" action="/search" method="get" #seeks aria-label=(view.say("search-title")) {
-            label.unseen for="seek" { (view.say("search-box")) }
+            label for="seek" { span.unseen { (view.say("search-box")) } }
             input #seek type="text" inputmode="search" enterkeyhint="search" name="q" maxlength="500" autocomplete="off"
                 placeholder=(view.say("search-box")) aria-keyshortcuts="/"
                 role="combobox" aria-autocomplete="list" aria-expanded="false" aria-controls="seek-list";

@@ -235,7 +235,7 @@ async fn filters(
 /// The condition on a list that a field asks for; `None` where the list has no such field.
 fn condition(list: &'static List, caller: &Caller, field: &Field) -> Option<Value> {
     let column = |name: &str| list.columns.iter().find(|column| column.name == name);
-    let is_id = field.value == "me" || field.value.parse::<Id>().is_ok();
+    let is_id = ["me", "none"].contains(&field.value.as_str()) || field.value.parse::<Id>().is_ok();
     let (by_id, by_name) = (format!("{}_id", field.name), format!("{}_name", field.name));
     let of = |name: &str| column(name).map(|column| (column.name.to_owned(), column.kind));
     let found = of(&field.name)

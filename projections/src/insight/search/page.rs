@@ -307,10 +307,10 @@ impl Finder<'_> {
                     Some(bits) => {
                         let last = self.position >> bits;
                         let spans = [last, last - 1].into_iter().filter(|span| *span >= 0);
-                        let marks: Vec<String> = spans.map(|span| quoted(span_mark(&tenant, bits, span))).collect();
+                        let marks: Vec<String> = spans.map(|span| quoted(&span_mark(&tenant, bits, span))).collect();
                         (format!("({})", marks.join(" | ")), last <= 1)
                     }
-                    None => (quoted(tenant.clone()), true),
+                    None => (quoted(&tenant), true),
                 };
                 found = self.rows(db, &format!("({words}) & {mark}{narrowed}"), words).await?;
                 if found.len() >= most || all {

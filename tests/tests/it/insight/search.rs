@@ -416,3 +416,22 @@ async fn an_answer_says_what_it_reflects_and_waits_for_what_was_written() {
     }
     client.get("/v1/search?q=x&min_position=1000000").await.problem(422, "position_ahead");
 }
+
+#[tokio::test]
+async fn of_what_very_many_records_have_the_newest_are_told_and_that_there_are_others() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    for number in 1..=305 {
+        ticket(client, &format!("Common trouble no{number}")).await;
+    }
+    let answer = search(&server, client, "q=common%20&limit=50").await;
+    let group = &answer["data"][0];
+    assert_eq!((&group["count"], &group["more"]), (&json!(300), &json!(true)));
+    let numbers: Vec<i64> = hits(&answer).iter().map(|hit| hit["number"].as_i64().unwrap()).collect();
+    assert!(numbers.len() == 50 && numbers.iter().all(|number| *number > 5), "{numbers:?}");
+    // What is rare is found however old it is.
+    assert_eq!(titles_of(&server, client, "common no1 ").await, ["Common trouble no1"]);
+    assert_eq!(titles_of(&server, client, "\"trouble no2\"").await, ["Common trouble no2"]);
+    let narrowed = search(&server, client, "q=common%20-no305%20kind:ticket&limit=1").await;
+    assert_eq!((&narrowed["data"][0]["count"], &narrowed["data"][0]["more"]), (&json!(299), &json!(true)));
+}
