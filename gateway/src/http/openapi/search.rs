@@ -23,6 +23,6 @@ pub(super) fn describe(document: &mut Document) {
         .query(options)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "What was found.", page, &["Deskfold-Position"])
-        .problems("Search", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::SEARCH]))
+        .problems("Everywhere", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::SEARCH]))
         .at(document, "get", "/v1/search");
 }
