@@ -72,7 +72,7 @@ function fillPage(answer) {
         const link = /** @type {HTMLAnchorElement} */ (row.querySelector("a"));
         link.href = path(hit);
         link.append(...title(hit));
-        row.querySelector("li")?.append(...hit.fragments.map((fragment) => element("p", "line", marked(fragment.text))));
+        row.querySelector("li")?.append(...hit.fragments.map((fragment) => element("p", "snippet", marked(fragment.text))));
         return row;
       }),
     );
@@ -90,6 +90,7 @@ const options = () => /** @type {HTMLElement[]} */ ([...(list?.querySelectorAll(
 function close() {
   at = -1;
   if (list) list.hidden = true;
+  list?.replaceChildren();
   box?.setAttribute("aria-expanded", "false");
   box?.removeAttribute("aria-activedescendant");
 }
@@ -125,7 +126,7 @@ function offer(answer) {
     name.setAttribute("aria-hidden", "true");
     const hits = group.hits.map((hit) => {
       const lead = element("span", "called", [...title(hit), ...(hit.number === null ? [] : [` #${hit.number}`])]);
-      const line = hit.fragments[0] ? [element("span", "line", marked(hit.fragments[0].text))] : [];
+      const line = hit.fragments[0] ? [element("span", "snippet", marked(hit.fragments[0].text))] : [];
       return option([lead, ...line], path(hit), "hit");
     });
     const made = element("div", "", [name, ...hits]);

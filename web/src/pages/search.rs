@@ -97,7 +97,7 @@ fn of_kind(view: &View, group: &FoundGroup) -> Markup {
                             @if let Some(number) = hit.number { " " span.number { "#" (number) } }
                         }
                         time datetime=(hit.happened_at) { (hit.happened_at) }
-                        @for line in &hit.lines { p.line { (parts(line)) } }
+                        @for line in &hit.lines { p.snippet { (parts(line)) } }
                     }
                 }
             }

@@ -138,7 +138,7 @@ async fn every_kind_is_found_by_its_own_words() {
     let price = json!({ "amount": "5", "currency": "EUR" });
     let item = json!({ "name": "Quokka toy", "quantity": "1", "price": price });
     client.create("/v1/orders", json!({ "source": "shop", "items": [item] })).await;
-    let started = json!({ "medium": "web", "visitor": { "name": "Quokka fan" } });
+    let started = json!({ "medium": "live_chat", "visitor": { "name": "Quokka fan" } });
     let conversation = client.create("/v1/conversations", started).await;
     let message = json!({ "body": "Is the wombat here too?" });
     client.run(&format!("/v1/conversations/{conversation}/receive_message"), message).await;
@@ -257,7 +257,7 @@ async fn fields_are_those_of_the_lists() {
         json!({ "title": "Alpha one", "requester": party("contact", &maria), "entitlement": grant, "tags": ["vip"] });
     let one = client.create("/v1/tickets", body).await;
     let two = ticket(client, "Alpha two").await;
-    client.run(&format!("/v1/tickets/{one}/assign"), json!({ "user": agent })).await;
+    client.run(&format!("/v1/tickets/{one}/assign"), json!({ "assignee": agent })).await;
     client.run(&format!("/v1/tickets/{two}/close"), json!({})).await;
     client
         .run(
