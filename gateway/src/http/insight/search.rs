@@ -302,7 +302,7 @@ async fn find(app: &App, caller: &Caller, read: Read, wanted: Option<i64>) -> Re
     let mut position = i64::MAX;
     for name in [Search::NAME, Redirects::NAME] {
         request::reach(app, name, wanted).await?;
-        position = position.min(app.read_models.position(name).await?);
+        position = position.min(app.reads().models.position(name).await?);
     }
     let mut only = BTreeMap::new();
     for (kind, (list, filter)) in read.filters {
@@ -329,7 +329,7 @@ async fn find(app: &App, caller: &Caller, read: Read, wanted: Option<i64>) -> Re
         }
         asked.writers = Some(writers);
     }
-    let page = search::search(&app.pool, caller.tenant, position, &asked).await?;
+    let page = search::search(&app.reads().pool, caller.tenant, position, &asked).await?;
     let data = page.data.into_iter().map(|group| SearchGroup {
         kind: group.kind,
         count: group.count,
@@ -361,7 +361,7 @@ async fn writers(app: &App, caller: &Caller, name: &str, position: i64, like: &A
         country: like.country,
         sight: like.sight.clone(),
     };
-    let page = search::search(&app.pool, caller.tenant, position, &asked).await?;
+    let page = search::search(&app.reads().pool, caller.tenant, position, &asked).await?;
     // Whoever is called similarly is somebody else.
     let hits = page.data.into_iter().filter(|_| !page.similar).flat_map(|group| group.hits);
     Ok(hits.flat_map(|hit| [Some(hit.id), hit.merged]).flatten().collect())
