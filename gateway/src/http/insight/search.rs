@@ -35,6 +35,8 @@ use crate::{app::App, auth::Caller, problem::Problem};
 
 /// Records of each kind, unless told otherwise, and at most.
 const LIMIT: (usize, usize) = (5, 50);
+/// What is said to whoever asks for nothing.
+const EMPTY: &str = "There is nothing to search for: give words, a number or a field.";
 /// People whose messages `from:` looks for.
 const WRITERS: usize = 50;
 
@@ -100,9 +102,18 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let Given { asked: options, mut faults } = options;
     let wanted = faults.check(request::min_position(&app, &headers, options.min_position).await)?.flatten();
-    let asked = faults.check(read(&app, &caller, &options).await)?;
+    let limit = faults.check(options.limit())?;
+    let named = faults.check(options.kinds())?;
+    let query = faults.check(options.query())?;
+    let asked = match (query, named, limit) {
+        (Some(query), Some(named), Some(limit)) => {
+            faults.check(read(&app, &caller, query, named, limit, options.archived).await)?
+        }
+        _ => None,
+    };
     faults.done()?;
-    let Some(asked) = asked else { return Err(invalid("search_empty", "There is nothing to search for.")) };
+    // Without a fault there is a question.
+    let Some(asked) = asked else { return Err(invalid("search_empty", EMPTY)) };
     let found = find(&app, &caller, asked, wanted).await?;
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, found.position.into());
@@ -115,7 +126,8 @@ pub(in crate::http) async fn found(
     caller: &Caller,
     options: &SearchOptions,
 ) -> Result<SearchAnswer, Problem> {
-    let asked = read(app, caller, options).await?;
+    let (query, named, limit) = (options.query()?, options.kinds()?, options.limit()?);
+    let asked = read(app, caller, query, named, limit, options.archived).await?;
     find(app, caller, asked, options.min_position).await
 }
 
@@ -152,29 +164,45 @@ fn kinds_named(names: &str, place: &str) -> Result<Vec<&'static str>, Problem> {
     named.collect()
 }
 
-async fn read(app: &App, caller: &Caller, options: &SearchOptions) -> Result<Read, Problem> {
-    let (usual, most) = LIMIT;
-    let limit = options.limit.unwrap_or(usual);
-    if !(1..=most).contains(&limit) {
-        return Err(Problem::invalid("limit_invalid", format!("limit is 1 to {most}, not {limit}.")).at("/limit"));
+impl SearchOptions {
+    fn limit(&self) -> Result<usize, Problem> {
+        let (usual, most) = LIMIT;
+        match self.limit.unwrap_or(usual) {
+            limit if (1..=most).contains(&limit) => Ok(limit),
+            limit => Err(Problem::invalid("limit_invalid", format!("limit is 1 to {most}, not {limit}.")).at("/limit")),
+        }
     }
-    let typed = domain::kernel::text::composed(&options.q);
-    let query = Query::parse(&typed).map_err(|unfit| match unfit {
-        Unfit::Empty => invalid("search_empty", "There is nothing to search for: give words, a number or a field."),
-        Unfit::TooLong => invalid(
-            "search_too_long",
-            format!("A search has at most {} letters and {} terms.", query::LONGEST, query::MOST),
-        ),
-    })?;
+
+    fn kinds(&self) -> Result<Option<Vec<&'static str>>, Problem> {
+        self.kind.as_deref().map(|names| kinds_named(names, "/kind")).transpose()
+    }
+
+    fn query(&self) -> Result<Query, Problem> {
+        Query::parse(&domain::kernel::text::composed(&self.q)).map_err(|unfit| match unfit {
+            Unfit::Empty => invalid("search_empty", EMPTY),
+            Unfit::TooLong => {
+                let (letters, terms) = (query::LONGEST, query::MOST);
+                invalid("search_too_long", format!("A search has at most {letters} letters and {terms} terms."))
+            }
+        })
+    }
+}
+
+async fn read(
+    app: &App,
+    caller: &Caller,
+    query: Query,
+    named: Option<Vec<&'static str>>,
+    limit: usize,
+    mut archived: bool,
+) -> Result<Read, Problem> {
     let mut kinds = readable(caller);
-    if let Some(names) = &options.kind {
-        let named = kinds_named(names, "/kind")?;
+    if let Some(named) = named {
         kinds.retain(|kind| named.contains(kind));
     }
     if query.is_for_people() {
         kinds.retain(|kind| [User::KIND, Contact::KIND].contains(kind));
     }
-    let mut archived = options.archived;
     let (mut writers, mut fields) = (Vec::new(), Vec::new());
     for field in &query.fields {
         match (field.name.as_str(), field.value.as_str()) {

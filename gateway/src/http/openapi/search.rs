@@ -18,7 +18,10 @@ pub(super) fn describe(document: &mut Document) {
         first: an exact number, then by how well and how recently. Of what very many records have, the newest alone are looked at; `more` says so. \
         What the key may not see is in no answer, count or fragment. Records that were merged lead to the one that goes on.";
     let page = document.schemas.of::<SearchAnswer>("Search");
-    let options = document.schemas.properties::<SearchOptions>("Search");
+    let options = document.schemas.properties::<SearchOptions>("Search").into_iter();
+    // A search for nothing is refused as one that is empty.
+    let options =
+        options.map(|(name, schema, is_required)| (name.clone(), schema, is_required || name == "q")).collect();
     Operation::new("search", "search", description)
         .query(options)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
