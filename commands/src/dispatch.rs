@@ -522,8 +522,8 @@ impl Commands {
                         return Err(Refused::Marked);
                     }
                     self.metrics.rejections.inc();
-                    let told = if envelope.is_walled() { "" } else { owner_stream.as_str() };
-                    return Err(taken(&plan.taken, &scope, &key, told));
+                    let owner = self.told_of(envelope, &owner_stream).await?;
+                    return Err(taken(&plan.taken, &scope, &key, owner));
                 }
                 Err(AppendError::CommandReused) => return Err(Refused::Reused),
                 Err(AppendError::Invalid(reason)) => {
@@ -757,9 +757,8 @@ impl Commands {
             let tenant = if claim.global { String::new() } else { envelope.tenant.to_string() };
             let owner = self.log.claim_owner(&tenant, &claim.scope, &claim.key).await?;
             if let Some(owner) = owner.filter(|owner| owner.stream != claim.stream) {
-                let ours = owner.tenant == envelope.tenant.to_string() && !envelope.is_walled();
-                let ours = if ours { owner.stream.as_str() } else { "" };
-                return Err(taken(known, &claim.scope, &claim.key, ours));
+                let ours = if owner.tenant == envelope.tenant.to_string() { owner.stream.as_str() } else { "" };
+                return Err(taken(known, &claim.scope, &claim.key, self.told_of(envelope, ours).await?));
             }
         }
         Ok(())
@@ -1147,12 +1146,11 @@ fn unseen(kind: &str) -> Rejection {
     Rejection::missing("unknown", "").of(kind).because(detail)
 }
 
-/// The refusal of a name that another record has, which it tells.
-fn taken(claims: &[domain::Claim], scope: &str, key: &str, owner_stream: &str) -> Refused {
+/// The refusal of a name that another record has, which it tells to whoever may know.
+fn taken(claims: &[domain::Claim], scope: &str, key: &str, owner: Option<Subject>) -> Refused {
     let Some(claim) = claims.iter().find(|claim| claim.scope == scope && claim.key == key) else {
         return Refused::Broken(format!("{scope} is taken"));
     };
-    let owner = owner_stream.split_once('-').and_then(|(kind, id)| Some(Subject::new(kind, id.parse().ok()?)));
     match owner {
         Some(owner) => claim.taken.clone().with(owner).into(),
         None => claim.taken.clone().into(),

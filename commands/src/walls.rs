@@ -105,6 +105,20 @@ impl Commands {
         }
     }
 
+    /// The record of a stream, if whoever asks may be told of it.
+    pub(crate) async fn told_of(&self, envelope: &Envelope, stream: &str) -> Result<Option<Subject>, Refused> {
+        let named = stream.split_once('-').and_then(|(kind, id)| Some(Subject::new(kind, id.parse().ok()?)));
+        if !is_walled(envelope) {
+            return Ok(named);
+        }
+        let Some(record) = named else { return Ok(None) };
+        let teams = self.teams(envelope.tenant).await?;
+        let viewer = Viewer { user: envelope.actor.principal(), authority: &envelope.authority, teams: &teams };
+        let reach = envelope.authority.reach(&format!("{}.read", record.kind));
+        let seen = self.judge(envelope.tenant, &viewer, &record, reach, Wanted::See).await?;
+        Ok(seen.map(|_| record))
+    }
+
     /// Who stands in what relation to a record, as the log has it.
     ///
     /// # Errors
@@ -122,7 +136,7 @@ fn not_reached(kind: &Kind) -> Refused {
 
 /// Whether there is anything to ask: whoever may do all that he may to everything is not asked, nor is Deskfold itself.
 fn is_walled(envelope: &Envelope) -> bool {
-    envelope.actor.kind != ActorKind::System && envelope.authority.is_scoped()
+    envelope.actor.kind != ActorKind::System && envelope.authority.is_walled()
 }
 
 impl World<'_> {
@@ -194,8 +208,9 @@ impl World<'_> {
         Ok(known)
     }
 
-    /// The records that a command names and that whoever asks may not see. What he may see none of he does not ask about:
-    /// programs that only write name what they were told.
+    /// The records that a command names and that whoever asks may not see: whatever is decided from here on knows nothing of
+    /// them, so that no answer tells them from what does not exist. What he may see none of he does not ask about: programs
+    /// that only write name what they were told.
     pub(crate) async fn hidden(
         &mut self,
         envelope: &Envelope,
@@ -226,6 +241,7 @@ impl World<'_> {
                 let access = self.access(kind, id);
                 let record = Subject::new(kind.name, id);
                 if self.judge(envelope, &record, &access, reach, Wanted::See).await?.is_none() {
+                    self.facts.insert(kind.name, subject.id, Known::nothing(kind.need(subject.id).fold).state);
                     hidden.insert(subject);
                     break;
                 }
@@ -284,12 +300,5 @@ impl World<'_> {
                 }
             }
         }
-    }
-}
-
-impl Envelope {
-    /// Whether whoever asks may not be told which other record stands in the way.
-    pub(crate) fn is_walled(&self) -> bool {
-        is_walled(self)
     }
 }

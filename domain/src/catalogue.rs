@@ -66,10 +66,14 @@ pub struct Kind {
     /// The definitions that its schemas refer to.
     pub definitions: Map<String, Value>,
     custom: bool,
+    /// Events that are shown to few: [`Aggregate::CONFIDENTIAL`].
+    pub confidential: &'static [&'static str],
     /// Members of its events that no answer shows: [`Aggregate::SECRETS`].
     pub secrets: &'static [&'static str],
     /// Why all its records are everybody's to see: [`Aggregate::OPEN`].
     pub open: Option<&'static str>,
+    /// Whether its records may be one user's alone: `read` stands among [`Aggregate::OWN`].
+    pub private: bool,
     relates: fn(&str, &[u8]) -> Result<Vec<Relation>, Undecodable>,
     /// The list that follows from its description, where it has one.
     pub listing: Option<&'static Listing>,
@@ -208,8 +212,10 @@ impl Visitor for Kinds {
             limits,
             definitions,
             custom: A::CUSTOM,
+            confidential: A::CONFIDENTIAL,
             secrets: A::SECRETS,
             open: A::OPEN,
+            private: A::OWN.contains(&"read"),
             relates: |event_type, data| A::decode(event_type, data).map(|event| A::relates(&event)),
             listing: A::listing(),
             id_of: A::id_of,
@@ -246,6 +252,15 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     KINDS.0.values()
 }
 
+/// The permissions to read kinds whose records may be one user's alone, each with that to read those of others.
+pub fn private_reads() -> &'static [(String, String)] {
+    static READS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let reads = |kind: &Kind| (format!("{}.read", kind.name), format!("{}.read{OF_OTHERS}", kind.name));
+        kinds().filter(|kind| kind.private).map(reads).collect()
+    });
+    &READS
+}
+
 /// Whether there is such a kind of record.
 pub fn has(name: &str) -> bool {
     kind(name).is_some()
@@ -266,6 +281,12 @@ pub fn told<'a>(event_type: &str, data: &'a RawValue) -> Cow<'a, RawValue> {
     let mut told: Map<String, Value> = serde_json::from_str(data.get()).unwrap_or_default();
     told.retain(|member, _| !of.contains(&member.as_str()));
     serde_json::value::to_raw_value(&told).map_or(Cow::Borrowed(data), Cow::Owned)
+}
+
+/// Whether a type of event is shown to few: [`Aggregate::CONFIDENTIAL`].
+pub fn is_confidential(event_type: &str) -> bool {
+    let among = |(name, event): (&str, &str)| kind(name).is_some_and(|kind| kind.confidential.contains(&event));
+    event_type.split_once('.').is_some_and(among)
 }
 
 /// Every type of event: `ticket.opened` and so on.

@@ -1,5 +1,7 @@
 //! How a tenant begins: its roles, its first admin and the admin's key.
 
+use std::collections::BTreeSet;
+
 use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
     Id, Personal, Time, Via,
@@ -84,7 +86,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("viewer", &[READS, VIEWS]),
-    ("auditor", &[&["*.read"]]),
+    ("auditor", &[&["*.read", "*.read_any"]]),
     ("analyst", &[READS, VIEWS, &["export.run", "report.*"]]),
     (
         "broker",
@@ -116,6 +118,13 @@ const ROLES: &[(&str, &[&[&str]])] = &[
         ]],
     ),
 ];
+/// The roles that a tenant starts with, by name, and what each permits.
+pub(crate) fn roles() -> impl Iterator<Item = (&'static str, BTreeSet<String>)> {
+    ROLES.iter().map(|(name, permissions)| {
+        (*name, permissions.iter().copied().flatten().map(|permission| (*permission).to_owned()).collect())
+    })
+}
+
 /// Held while the first tenant is created, so that two processes never create two.
 const FIRST_TENANT: i64 = 7_813_887_467;
 
@@ -221,11 +230,10 @@ pub(crate) async fn found_tenant(
         accepted.events.append(&mut more.events);
     };
     let mut admin_role = None;
-    for (name, permissions) in ROLES {
+    for (name, permissions) in roles() {
         let id = derived(begun, name);
         admin_role.get_or_insert(id);
-        let permissions = permissions.iter().copied().flatten().map(|permission| (*permission).to_owned()).collect();
-        let new = role::New { name: (*name).to_owned(), permissions };
+        let new = role::New { name: name.to_owned(), permissions };
         also(commands.dispatch::<Role>(&under(tenant, id, name), role::Command::Create(new)).await?);
     }
     let admin = derived(begun, "first admin");

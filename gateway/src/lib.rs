@@ -6,6 +6,7 @@ mod bootstrap;
 pub mod cli;
 pub mod config;
 pub mod database;
+mod former_roles;
 mod http;
 mod import;
 mod limits;

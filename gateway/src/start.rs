@@ -17,7 +17,7 @@ use crate::{
     auth::{Clock, KnownKeys, Uses},
     bootstrap::{self, FirstAdmin},
     config::{Role, Serve},
-    http, import,
+    former_roles, http, import,
     limits::Limits,
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
@@ -168,6 +168,10 @@ impl App {
         let commands = commands.with_lists(http::row_folds());
         let clock = Arc::new(Clock::default());
         let first = bootstrap::first_tenant(&commands, &config, clock.now()).await?;
+        if config.roles.contains(&Role::React) {
+            let brought = former_roles::bring_up_to_date(&commands, clock.now()).await;
+            brought.map_err(|error| StartError::Bootstrap(error.to_string()))?;
+        }
         let options = projections::Options::default();
         let read_models = if config.roles.contains(&Role::Project) {
             ReadModels::start(log.clone(), options).await?

@@ -14,6 +14,12 @@ export class Refused extends Error {
   }
 }
 
+/**
+ * Whether something was refused because there is no such thing, or one does not see it.
+ * @param {unknown} error
+ */
+export const isGone = (error) => error instanceof Refused && error.problem.status === 404;
+
 /** Where the position of the last change is kept: lists are read as they are after it. */
 const POSITION = "deskfold-position";
 

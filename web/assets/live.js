@@ -1,9 +1,17 @@
 // Hears which records change among those that one may see, while somebody looks at the page.
 
-/** @typedef {{ kind: string, id: string, position: number }} Change */
+/** @typedef {{ kind: string, id: string, position: number }} Change a record, or with `*` for kind and id everything that is shown */
 
 /** How long a burst of changes may take to be one: in milliseconds. */
 const BURST = 150;
+
+/**
+ * Whether a change is about a record, or of any of its kind where no id is said.
+ * @param {Change} change
+ * @param {string | undefined} kind
+ * @param {string} [id]
+ */
+export const concerns = (change, kind, id) => change.kind === "*" || (change.kind === kind && (id === undefined || change.id === id));
 
 /**
  * Calls this after records have changed, with all that did since the last time.
@@ -29,6 +37,11 @@ export function follow(position, changed) {
     source.addEventListener("changed", ({ data, lastEventId }) => {
       last = lastEventId;
       heard.push(JSON.parse(data));
+      waiting ??= setTimeout(tell, BURST);
+    });
+    // By a role or a team one sees more or less than before.
+    source.addEventListener("access", ({ data }) => {
+      heard.push({ kind: "*", id: "*", ...JSON.parse(data) });
       waiting ??= setTimeout(tell, BURST);
     });
   };

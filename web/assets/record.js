@@ -1,8 +1,8 @@
 // A record: what it says, who may see and change it, with whom it is shared, and what happened to it; as it is, at any time, or as it was.
 
-import { all, announce, ask, reach, show, text, word } from "./api.js";
+import { all, announce, ask, isGone, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
-import { follow } from "./live.js";
+import { concerns, follow } from "./live.js";
 import { amounts, times } from "./times.js";
 import { called, details, element, fields, label, learn, listed, paired, reference } from "./values.js";
 
@@ -172,10 +172,11 @@ document.addEventListener("answered", (event) => {
 
 /** @param {import("./live.js").Change[]} changes */
 function heard(changes) {
-  const latest = changes.filter((change) => change.kind === kind && change.id === id).at(-1);
+  const latest = changes.filter((change) => concerns(change, kind, id)).at(-1);
   if (!latest) return;
   reach(String(latest.position));
-  looked().catch(show);
+  // What one does not see any more is not there any more: the page says so.
+  looked().catch((error) => (isGone(error) ? location.reload() : show(error)));
 }
 
 reach(position);

@@ -1,9 +1,9 @@
 // The list of a collection: through a view, searched, in an order, page by page or in groups, and filled anew when a record
 // of it changes.
 
-import { all, announce, ask, least, reach, show, text, word } from "./api.js";
+import { all, announce, ask, isGone, least, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
-import { follow } from "./live.js";
+import { concerns, follow } from "./live.js";
 import { times } from "./times.js";
 import { called, label, listed, whose } from "./values.js";
 
@@ -227,13 +227,19 @@ more.addEventListener("click", async () => {
  * @param {import("./live.js").Change[]} changes
  */
 async function heard(changes) {
-  const own = changes.filter((change) => change.kind === kind);
+  const own = changes.filter((change) => concerns(change, kind));
   const latest = own.at(-1);
   if (!latest) return;
   reach(String(latest.position));
   if (group(asked()) || records.length <= PAGE) return found();
-  const ids = new Set(own.map((change) => change.id));
-  for (const [index, { id }] of records.entries()) if (ids.has(id)) records[index] = await ask("GET", `/v1/${path}/${id}`);
+  const again = records.filter(({ id }) => own.some((change) => concerns(change, kind, id)));
+  for (const { id } of again) {
+    const record = await ask("GET", `/v1/${path}/${id}`).catch((error) => {
+      if (!isGone(error)) throw error;
+    });
+    // What one does not see any more is gone.
+    records.splice(records.findIndex((one) => one.id === id), 1, ...(record ? [record] : []));
+  }
   filled();
 }
 

@@ -53,17 +53,13 @@ impl record::Spec for Spec {
     const KIND: &'static str = "quick_reply";
     const PLURAL: &'static str = "quick_replies";
     const ABOUT: &'static str = "A text that is often sent, behind a short word.";
-    const OPEN: Option<&'static str> = Some("everybody answers with them");
-    const OWN: &'static [&'static str] = &["edit"];
+    const OWN: &'static [&'static str] = &["edit", "read"];
+    const PRIVATE: Option<&'static str> = Some("user");
     type Fields = Fields;
     type Command = Never;
     type Event = Never;
     type Shown = Nothing;
     type State = ();
-
-    fn private_to(fields: &Fields) -> Option<Id> {
-        fields.user
-    }
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         let empty = fields.text.trim().is_empty() && fields.attachments.is_empty();
@@ -101,6 +97,7 @@ fn word(reply: &QuickReply) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::kernel::{
+        access::{EVERYBODY, Relation},
         given::{created, given, new},
         named::Either,
         record::{Common, Happened, Spec as _},
@@ -116,6 +113,22 @@ mod tests {
             given::<QuickReply>(created::<Spec>()).claims(&archived),
             [format!("-quick_reply.name {user}/hello")]
         );
+    }
+
+    #[test]
+    fn it_is_everybody_s_to_see_unless_one_user_has_it() {
+        let user = Spec::examples().0.user;
+        let relations = |event: &record::Event<Spec>| QuickReply::relates(event);
+        let [Either::Common(Happened::Created(mine))] = &created::<Spec>()[..] else { unreachable!() };
+        let theirs = record::New { fields: Fields { user: None, ..mine.fields.clone() }, ..mine.clone() };
+        let everybodys = || vec![Relation::Assignee(None), Relation::Shared(EVERYBODY, record::Level::Read)];
+        assert_eq!(relations(&Either::Common(Happened::Created(theirs))), everybodys());
+        let alone = vec![Relation::Assignee(user), Relation::Unshared(EVERYBODY)];
+        assert_eq!(relations(&created::<Spec>()[0]), alone);
+        let given = given::<QuickReply>(created::<Spec>());
+        let patch = serde_json::json!({ "user": null }).as_object().unwrap().clone();
+        let events = given.by(user.unwrap()).when(Either::Common(Common::Edit(patch))).events();
+        assert_eq!(relations(&events[0]), everybodys());
     }
 
     #[test]

@@ -376,7 +376,7 @@ mod tests {
     fn somebody_known_is_looking() {
         let create = || Either::Common(Common::Create(crate::kernel::given::new::<Spec>()));
         let contact = Spec::examples().0.contact;
-        let own = New { owner: Some(crate::kernel::given::ANNA), ..crate::kernel::given::new::<Spec>() };
+        let own = New { owner: Some(Some(crate::kernel::given::ANNA)), ..crate::kernel::given::new::<Spec>() };
         let created = [Either::Common(Happened::Created(own))];
         given::<Enquiry>([]).alive("contact", contact).when(create()).then(created);
     }

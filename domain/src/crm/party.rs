@@ -22,6 +22,17 @@ pub enum PartyKind {
     User,
 }
 
+impl PartyKind {
+    /// The kind of record that it is.
+    pub fn name(self) -> &'static str {
+        match self {
+            PartyKind::Contact => Contact::KIND,
+            PartyKind::Company => Company::KIND,
+            PartyKind::User => User::KIND,
+        }
+    }
+}
+
 /// A contact, a company or a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,12 +62,7 @@ impl Party {
 
     /// It as a record of any kind.
     pub fn subject(self) -> Subject {
-        let kind = match self.kind {
-            PartyKind::Contact => Contact::KIND,
-            PartyKind::Company => Company::KIND,
-            PartyKind::User => User::KIND,
-        };
-        Subject::new(kind, self.id)
+        Subject::new(self.kind.name(), self.id)
     }
 
     /// Its state, which a decision about it depends on; it must not change until the events are appended.

@@ -20,7 +20,8 @@ use crate::{
 
 /// Commands that say who else may have a record: no share suffices for them.
 pub const HANDING: &[&str] = &["share", "unshare", "change_owner"];
-/// Events besides the first of a record from which something follows for who stands in what relation to it.
+/// Events besides the first of a record from which something follows for who stands in what relation to it, of whatever kind:
+/// [`tells`].
 pub const TELLING: &[&str] = &[
     "absorbed",
     "amended",
@@ -51,6 +52,14 @@ pub const TELLING: &[&str] = &[
     "unmerged",
     "unshared",
 ];
+/// Whether something follows from an event, of a kind and a name such as `shared`, for who stands in what relation to its
+/// record.
+pub fn tells(kind: &str, event: &str) -> bool {
+    TELLING.contains(&event) || (event == "details_changed" && catalogue::kind(kind).is_some_and(|kind| kind.private))
+}
+
+/// With whom a record is shared that is everybody's to see, of a kind whose records may be one user's alone.
+pub const EVERYBODY: Id = Id::NIL;
 /// Kinds whose records are about those of other kinds. Others are at most about what they became a part of.
 pub const FOLLOWING: &[&str] =
     &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run"];
@@ -219,7 +228,7 @@ impl Wanted {
 pub enum Reason {
     /// A role permits it for everything.
     Role,
-    /// Such records are everybody's to see who may see any of them.
+    /// It is everybody's to see who may see any such record.
     Open,
     /// The relation to the record itself.
     Own {
@@ -278,7 +287,7 @@ impl fmt::Display for Reason {
         };
         match self {
             Reason::Role => f.write_str("the role reaches everything"),
-            Reason::Open => f.write_str("whoever may see any such record sees all"),
+            Reason::Open => f.write_str("it is everybody's to see who may see any such record"),
             Reason::Own { relation } => write!(f, "{} the user", held(relation)),
             Reason::Share { with, .. } => write!(f, "shared with {with}"),
             Reason::Team { team } => write!(f, "handled by team {team}"),
@@ -402,6 +411,9 @@ impl Viewer<'_> {
         let Some(access) = known(record) else { return Verdict::Needs(BTreeSet::from([record.clone()])) };
         if !access.begun {
             return Verdict::No;
+        }
+        if wanted == Wanted::See && access.shared.contains_key(&EVERYBODY) {
+            return Verdict::Yes(Reason::Open);
         }
         if let Some(reason) = self.direct(record, &access, reach, wanted) {
             return Verdict::Yes(reason);

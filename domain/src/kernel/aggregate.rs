@@ -46,10 +46,13 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
     /// Commands that record what nothing heeds yet: documents say so, so that nobody relies on it.
     const AHEAD: &'static [&'static str] = &[];
     /// Commands that by themselves are for what is one's own. The permission of the same name with `_any` at its end says
-    /// that one may do it to a colleague's too: [`Ctx::must_own`].
+    /// that one may do it to a colleague's too: [`Ctx::must_own`]. `read` among them says that a record may be one user's alone,
+    /// and that it takes `{kind}.read_any` to see those of others.
     const OWN: &'static [&'static str] = &[];
     /// Whether its decisions depend on who did what before, which [`Aggregate::attribute`] then is told.
     const ATTRIBUTED: bool = false;
+    /// Events that are shown to nobody but the user whose stream it is, who helps users to sign in, and auditors.
+    const CONFIDENTIAL: &'static [&'static str] = &[];
     /// Members of its events that no answer shows, not even to auditors.
     const SECRETS: &'static [&'static str] = &[];
     /// Why whoever may see any of its records sees them all, however far the permission reaches: what all others stand on.

@@ -53,7 +53,7 @@ impl Common {
     /// Of a record that came into being then.
     pub fn of<F>(new: &New<F>, at: Time) -> Common {
         Common {
-            owner_id: new.owner,
+            owner_id: new.owner.flatten(),
             tags: new.tags.clone(),
             shared: BTreeMap::new(),
             custom: new.custom.clone(),

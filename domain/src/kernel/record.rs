@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Actor, ActorKind, Aggregate, Claim, Ctx, Decision, Faults, FieldError, Id, Need, Rejection, Time, all,
     kernel::{
-        access::Relation,
+        access::{EVERYBODY, Relation},
         custom::{self, Changes, Custom, CustomChanges},
         listing::Listing,
         merging,
@@ -88,11 +88,9 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// As [`Aggregate::attribute`], for its own events.
     fn attribute(_record: &mut Record<Self>, _event: &Self::Event, _actor: &Actor) {}
 
-    /// The one user whose it is: nobody else changes it without the permission `{kind}.edit_any`, which
-    /// [`Spec::OWN`] then has.
-    fn private_to(_fields: &Self::Fields) -> Option<Id> {
-        None
-    }
+    /// The attribute that names the one user whose it is, where a record may be one user's alone: nobody else sees it without the
+    /// permission `{kind}.read_any`, nor changes it without `{kind}.edit_any`, both of which [`Spec::OWN`] then has.
+    const PRIVATE: Option<&'static str> = None;
 
     /// Refuses attributes that make no sense.
     fn check(_fields: &Self::Fields) -> Result<(), Rejection> {
@@ -229,10 +227,10 @@ pub struct New<F> {
     /// Custom fields.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: Custom,
-    /// The user who owns it.
+    /// The user who owns it: by default the colleague who creates it, or the one whose alone it is; nobody when null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-reference" = "colleague"))]
-    pub owner: Option<Id>,
+    pub owner: Option<Option<Id>>,
     /// Its stage; the first one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "word"))]
@@ -253,7 +251,8 @@ impl<'de, F: DeserializeOwned> Deserialize<'de> for New<F> {
         #[serde(default)]
         struct Rest {
             custom: Custom,
-            owner: Option<Id>,
+            #[serde(deserialize_with = "said")]
+            owner: Option<Option<Id>>,
             stage: Option<String>,
             tags: BTreeSet<String>,
             copied_from: Option<Id>,
@@ -273,6 +272,11 @@ impl<'de, F: DeserializeOwned> Deserialize<'de> for New<F> {
             copied_from: rest.copied_from,
         })
     }
+}
+
+/// What is said, be it null: what is left out is `None`.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The JSON schema of a merge patch of `F`: each attribute may be left out, and null clears.
@@ -558,7 +562,9 @@ impl<S: Spec> Record<S> {
     fn create(&self, mut new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
         let dialled = Dialled::of(S::phone(&new.fields), "/phone", ctx);
         S::dial(&mut new.fields, dialled.clone().unwrap_or_default());
-        new.owner = new.owner.or_else(|| default_owner(ctx));
+        // Said to be nobody's it is nobody's.
+        let owner = new.owner.unwrap_or_else(|| private_to::<S>(&new.fields).or_else(|| default_owner(ctx)));
+        new.owner = owner.map(Some);
         if let Some(fields) = &self.fields {
             return if *fields == new.fields { Ok(vec![]) } else { Err(Self::exists()) };
         }
@@ -604,15 +610,15 @@ impl<S: Spec> Record<S> {
     /// Refuses to change what is another user's alone, or to make it so.
     fn check_private(&self, command: &Common<S::Fields>, ctx: &Ctx<'_>) -> Result<(), Rejection> {
         let after = match (command, &self.fields) {
-            (Common::Create(new), None) => S::private_to(&new.fields),
+            (Common::Create(new), None) => private_to::<S>(&new.fields),
             (Common::Edit(patch), Some(fields)) => {
                 let mut patch = patch.clone();
                 patch.remove("custom");
-                S::private_to(&patched(fields, patch, &mut Faults::default()).0)
+                private_to::<S>(&patched(fields, patch, &mut Faults::default()).0)
             }
             _ => None,
         };
-        let before = self.fields.as_ref().and_then(S::private_to);
+        let before = self.fields.as_ref().and_then(private_to::<S>);
         let mut owners = before.into_iter().chain(after);
         owners.try_for_each(|owner| ctx.must_own(Some(owner), &format!("{}.edit", S::KIND)))
     }
@@ -672,7 +678,7 @@ impl<S: Spec> Record<S> {
             Happened::Created(new) => {
                 self.fields = Some(new.fields.clone());
                 self.custom = new.custom.clone();
-                self.owner = new.owner;
+                self.owner = new.owner.flatten();
                 self.tags = new.tags.clone();
                 if let Some(stage) = &new.stage {
                     self.stage.clone_from(stage);
@@ -699,6 +705,21 @@ impl<S: Spec> Record<S> {
             Happened::Restored => self.archived = false,
         }
     }
+}
+
+/// The one user whose a record with these attributes is, if it is one user's alone.
+fn private_to<S: Spec>(fields: &S::Fields) -> Option<Id> {
+    let attributes = serde_json::to_value(fields).ok()?;
+    attributes.get(S::PRIVATE?)?.as_str()?.parse().ok()
+}
+
+/// What follows from being one user's alone, or everybody's.
+fn held_alone(user: Option<Id>) -> Vec<Relation> {
+    let everybody = match user {
+        Some(_) => Relation::Unshared(EVERYBODY),
+        None => Relation::Shared(EVERYBODY, Level::Read),
+    };
+    vec![Relation::Assignee(user), everybody]
 }
 
 /// Who owns a record whose owner nobody has said: the colleague who creates it. What other systems tell is nobody's yet.
@@ -914,7 +935,15 @@ impl<S: Spec> Aggregate for Record<S> {
         match event {
             // Whoever creates it without an owner holds it until there is one.
             Either::Common(Happened::Created(new)) => {
-                new.owner.map(|owner| Relation::Owner(Some(owner))).into_iter().collect()
+                let owner = new.owner.flatten().map(|owner| Relation::Owner(Some(owner)));
+                let alone = S::PRIVATE.map(|_| held_alone(private_to::<S>(&new.fields)));
+                owner.into_iter().chain(alone.into_iter().flatten()).collect()
+            }
+            Either::Common(Happened::DetailsChanged { changes }) => {
+                let change = S::PRIVATE.and_then(|attribute| changes.get(attribute));
+                change
+                    .map(|change| held_alone(change.to.as_str().and_then(|user| user.parse().ok())))
+                    .unwrap_or_default()
             }
             Either::Common(Happened::OwnerChanged { to, .. }) => vec![Relation::Owner(*to)],
             Either::Common(Happened::Shared { grantee, level }) => vec![Relation::Shared(*grantee, *level)],

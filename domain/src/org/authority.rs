@@ -55,8 +55,15 @@ impl Authority {
         self.reach(permission).is_some()
     }
 
-    /// How far it permits this.
+    /// How far it permits this. What may be one user's alone is read no further than one may read that of others.
     pub fn reach(&self, permission: &str) -> Option<Reach> {
+        let reach = self.permitted(permission)?;
+        let mut private = catalogue::private_reads().iter().filter(|(read, _)| read == permission);
+        Some(private.next().map_or(reach, |(_, any)| reach.min(self.permitted(any).unwrap_or(Reach::Own))))
+    }
+
+    /// How far its roles permit this.
+    fn permitted(&self, permission: &str) -> Option<Reach> {
         let reach = self.roles.iter().filter_map(|role| role.reach(permission)).max();
         self.bound.as_ref().map_or(reach, |bound| reach.min(bound.reach(permission)))
     }
@@ -67,9 +74,15 @@ impl Authority {
         all.flat_map(|role| &role.permissions).any(|pattern| pattern.contains(':'))
     }
 
+    /// Whether there are records that it does not reach, of kinds that it permits to read.
+    pub fn is_walled(&self) -> bool {
+        let partly = |(read, _): &(String, String)| self.reach(read).is_some_and(|reach| reach < Reach::All);
+        self.is_scoped() || catalogue::private_reads().iter().any(partly)
+    }
+
     /// The names of the roles that permit this as far as any does.
     pub fn roles(&self, permission: &str) -> BTreeSet<&str> {
-        let reach = self.reach(permission);
+        let reach = self.permitted(permission);
         let all = self.roles.iter().chain(&self.bound);
         let widest = all.filter(|role| reach.is_some() && role.reach(permission) == reach);
         widest.filter_map(|role| role.name.as_deref()).collect()
@@ -141,6 +154,19 @@ mod tests {
         assert_eq!(lacks(&all, &["*"]), None, "who has everything by name has as much as who has it by a star");
         assert!(Authority::of(&set(&all)).is_full() && Authority::full().is_full());
         assert!(!Authority::of(&set(&all[1..])).is_full() && !Authority::none().is_full());
+    }
+
+    #[test]
+    fn what_is_one_user_s_alone_is_read_by_others_who_may_read_any() {
+        let reach = |patterns: &[&str]| Authority::of(&set(patterns)).reach("quick_reply.read");
+        assert_eq!(reach(&["quick_reply.*"]), Some(Reach::Own));
+        assert_eq!(reach(&["*.read"]), Some(Reach::Own));
+        assert_eq!(reach(&["*.read", "quick_reply.read_any"]), Some(Reach::All));
+        assert_eq!((reach(&["*"]), reach(&["*:team"])), (Some(Reach::All), Some(Reach::Team)));
+        assert_eq!((reach(&["quick_reply.read_any"]), reach(&["ticket.*"])), (None, None));
+        let walled = |patterns: &[&str]| Authority::of(&set(patterns)).is_walled();
+        assert!(walled(&["*.read"]) && walled(&["deal.read:own"]));
+        assert!(!walled(&["*"]) && !walled(&["ticket.*"]) && !walled(&["*.read", "*.read_any"]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Aggregate, Authority, Claim, Country, Ctx, Decision, Id, Need, Rejection,
-    kernel::{money, valid},
+    kernel::{email, money, valid},
     org::administration,
     org::authority::DENIED,
     org::plan::{PLAN_INVALID, Plan},
@@ -70,7 +70,7 @@ pub enum Command {
     },
     /// Says that whoever comes by this host name comes to this tenant.
     AddHostName {
-        /// The name, in small letters.
+        /// The name, in any script.
         host: String,
     },
     /// Gives a host name back.
@@ -279,6 +279,20 @@ pub struct Tenant {
     seated: BTreeSet<Id>,
 }
 
+/// A host name in the one way in which all spellings of it are equal: as the name system has it, in small letters. `None` when
+/// it is none.
+pub fn host_name(text: &str) -> Option<String> {
+    let name = text.trim();
+    email::ascii(name.strip_suffix('.').unwrap_or(name))
+}
+
+/// Every form in which a tenant may have a host name: as it is written, as the name system has it, and in its own script.
+pub fn host_forms(host: &str) -> BTreeSet<String> {
+    let (own, sound) = idna::domain_to_unicode(host);
+    let own = sound.is_ok().then_some(own);
+    host_name(host).into_iter().chain(own).chain([host.to_owned()]).collect()
+}
+
 /// The scope of host names, which are one tenant's alone.
 pub const HOST_NAME: &str = "tenant.host_name";
 
@@ -293,7 +307,7 @@ const HOST_INVALID: Rejection =
     Rejection::invalid("tenant_host_invalid", "A mail server has a host name and a port above 0.");
 const HOST_NAME_INVALID: Rejection = Rejection::invalid(
     "tenant_host_name_invalid",
-    "A host name is like desk.example.com, in small letters, without scheme and port.",
+    "A host name is like desk.example.com, in any script, without scheme and port.",
 );
 const HOST_NAME_TAKEN: Rejection = Rejection::conflict("tenant_host_name_taken", "Another tenant has this host name.");
 const PROVIDER_INVALID: Rejection = Rejection::invalid(
@@ -477,15 +491,18 @@ impl Aggregate for Tenant {
                 let from = self.retention.get(&class).copied();
                 if from == to { vec![] } else { vec![Event::RetentionSet { class, from, to }] }
             }
-            AddHostName { host } if self.host_names.contains(&host) => vec![],
             AddHostName { host } => {
-                if !valid::is_domain(&host) || host.chars().any(char::is_uppercase) {
-                    return Err(HOST_NAME_INVALID.at("/host"));
-                }
-                vec![Event::HostNameAdded { host }]
+                let host = host_name(&host).filter(|host| valid::is_domain(host));
+                let host = host.ok_or_else(|| HOST_NAME_INVALID.at("/host"))?;
+                let known = self.host_names.iter().any(|known| host_name(known).as_ref() == Some(&host));
+                if known { vec![] } else { vec![Event::HostNameAdded { host }] }
             }
-            RemoveHostName { host } if self.host_names.contains(&host) => vec![Event::HostNameRemoved { host }],
-            RemoveHostName { .. } => vec![],
+            RemoveHostName { host } => {
+                // One that was added before names were written in one way is given back as it was written.
+                let meant = |known: &&String| **known == host || host_name(known) == host_name(&host);
+                let known = self.host_names.iter().find(meant).cloned();
+                known.map(|host| Event::HostNameRemoved { host }).into_iter().collect()
+            }
             SetIdentityProvider { provider: to } if to == self.identity_provider => vec![],
             SetIdentityProvider { provider: to } => {
                 // Whoever names the provider says who gets in as whom.
@@ -544,8 +561,13 @@ impl Aggregate for Tenant {
 
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
         match event {
-            Event::HostNameAdded { host } => vec![Claim::take(HOST_NAME, host, HOST_NAME_TAKEN.at("/host")).globally()],
-            Event::HostNameRemoved { host } => vec![Claim::release(HOST_NAME, host).globally()],
+            Event::HostNameAdded { host } => {
+                let take = |name| Claim::take(HOST_NAME, name, HOST_NAME_TAKEN.at("/host")).globally();
+                host_forms(host).into_iter().map(take).collect()
+            }
+            Event::HostNameRemoved { host } => {
+                host_forms(host).into_iter().map(|name| Claim::release(HOST_NAME, name).globally()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -731,10 +753,29 @@ mod tests {
         let added = || Event::HostNameAdded { host: host() };
         leads_to([], &Command::AddHostName { host: host() }, added());
         leads_to([added()], &Command::RemoveHostName { host: host() }, Event::HostNameRemoved { host: host() });
-        for odd in ["Desk.example.com", "https://desk.example.com", "desk.example.com:80", ""] {
+        for odd in ["https://desk.example.com", "desk.example.com:80", "desk", "10.0.0.1", "a..b", ""] {
             example([]).when(Command::AddHostName { host: odd.into() }).rejected(HOST_NAME_INVALID);
         }
         assert_eq!(example([]).claims(&added()), ["+tenant.host_name desk.example.com"]);
+    }
+
+    #[test]
+    fn a_host_name_is_one_however_it_is_written() {
+        let named = |host: &str| Event::HostNameAdded { host: host.into() };
+        let add = |host: &str| Command::AddHostName { host: host.into() };
+        let gone = |host: &str| Event::HostNameRemoved { host: host.into() };
+        example([]).when(add("Desk.Example.com.")).then([named("desk.example.com")]);
+        let (own, ascii) = ("bücher.example", "xn--bcher-kva.example");
+        for written in [own, "Bücher.Example", ascii, "XN--BCHER-KVA.example"] {
+            example([]).when(add(written)).then([named(ascii)]);
+            example([named(ascii)]).when(add(written)).then([]);
+            example([named(ascii)]).when(Command::RemoveHostName { host: written.into() }).then([gone(ascii)]);
+            // As it was written before.
+            example([named(own)]).when(add(written)).then([]);
+            example([named(own)]).when(Command::RemoveHostName { host: written.into() }).then([gone(own)]);
+        }
+        let both = [format!("+tenant.host_name {own}"), format!("+tenant.host_name {ascii}")];
+        assert_eq!(example([]).claims(&named(ascii)), both);
     }
 
     #[test]

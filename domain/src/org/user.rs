@@ -716,6 +716,19 @@ impl Aggregate for User {
     const AHEAD: &'static [&'static str] =
         &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
+    const CONFIDENTIAL: &'static [&'static str] = &[
+        "password_set",
+        "password_forgotten",
+        "link_issued",
+        "email_change_requested",
+        "email_confirmed",
+        "second_factor_enabled",
+        "second_factor_disabled",
+        "recovery_codes_replaced",
+        "recovery_code_used",
+        "identity_linked",
+        "identity_unlinked",
+    ];
     type Command = Command;
     type Event = Event;
 

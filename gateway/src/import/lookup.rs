@@ -27,6 +27,13 @@ pub(crate) enum LookupError {
     Log(#[from] eventstore::Error),
 }
 
+impl LookupError {
+    /// There is no such contact, company or user.
+    pub(crate) fn no_holder(kind: PartyKind, text: &str) -> LookupError {
+        LookupError::None(Fault::new("holder_unknown", format!("There is no {} {text}.", kind.name())))
+    }
+}
+
 /// The record that holds a set-wide name.
 pub(crate) async fn claimed(log: &Log, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, eventstore::Error> {
     let owner = log.claim_owner(&tenant.to_string(), scope, key).await?;
@@ -87,11 +94,7 @@ impl Lookup {
 
     /// A contact, company or user by its id, its e-mail address, or `source:external_id`.
     pub(crate) async fn holder(&self, kind: PartyKind, text: &str) -> Result<Party, LookupError> {
-        let name = match kind {
-            PartyKind::Contact => "contact",
-            PartyKind::Company => "company",
-            PartyKind::User => "user",
-        };
+        let name = kind.name();
         let found = match (as_id(text), kind) {
             (Some(id), _) => Some(id),
             (None, PartyKind::User) => {
@@ -111,8 +114,7 @@ impl Lookup {
             }
             (found, _) => found,
         };
-        let unknown = || LookupError::None(Fault::new("holder_unknown", format!("There is no {name} {text}.")));
-        Ok(Party { kind, id: found.ok_or_else(unknown)? })
+        Ok(Party { kind, id: found.ok_or_else(|| LookupError::no_holder(kind, text))? })
     }
 
     async fn external(&self, kind: &str, text: &str) -> Result<Option<Id>, eventstore::Error> {

@@ -7,7 +7,7 @@ use domain::{
     kernel::email,
     org::{
         session::Method,
-        tenant::HOST_NAME,
+        tenant::{HOST_NAME, Tenant, host_forms},
         user::{Command, User},
     },
 };
@@ -85,8 +85,12 @@ impl App {
 
     /// The tenant to which a host name belongs.
     pub(crate) async fn tenant_of_host(&self, browser: &Browser) -> Result<Option<Id>, Problem> {
-        let owner = self.log.claim_owner("", HOST_NAME, &browser.host).await?;
-        Ok(owner.and_then(|owner| owner.tenant.parse().ok()))
+        for name in host_forms(&browser.host) {
+            if let Some(owner) = self.log.claim_owner("", HOST_NAME, &name).await? {
+                return Ok(owner.tenant.parse().ok());
+            }
+        }
+        Ok(None)
     }
 
     /// Where this server is for whoever asks: by a tenant's own host name there, else where the configuration says.
@@ -298,7 +302,8 @@ impl App {
     ) -> Result<Person, Problem> {
         let (state, _) = self.commands.load_current::<User>(tenant, user).await?;
         let password = normal(password);
-        super::password::check(&password, &state.profile)?;
+        let (organisation, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
+        super::password::check(&password, &state.profile, organisation.name.as_deref().unwrap_or_default())?;
         let hash = self.sign_in.passwords.hash(password).await?;
         let (credential, now): (Id, Time) = (self.new_id(), self.now());
         self.keep_password(tenant, user, credential, &hash, now).await?;

@@ -62,9 +62,9 @@ pub(super) fn normal(password: &str) -> String {
     password.nfkc().collect()
 }
 
-/// Refuses a password that is too short, too long, known to attackers, or made of the person's own name or address; says
-/// nothing about which characters there must be.
-pub(super) fn check(password: &str, profile: &Profile) -> Result<(), Problem> {
+/// Refuses a password that is too short, too long, known to attackers, or made of the name or address of the person or the name
+/// of the organisation, be it with figures for letters; says nothing about which characters there must be.
+pub(super) fn check(password: &str, profile: &Profile, organisation: &str) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::invalid("password_unfit", detail).at("/password"));
     let count = password.chars().count();
     if count < SHORTEST {
@@ -74,42 +74,83 @@ pub(super) fn check(password: &str, profile: &Profile) -> Result<(), Problem> {
         return refuse(format!("A password has at most {LONGEST} characters."));
     }
     let small = password.to_lowercase();
+    let spellings = spellings(&small);
     if is_leaked(&small) {
         return refuse("Many people have had this password, or nearly this one: attackers try it first.".into());
     }
-    let own = own_words(profile);
-    if own.iter().any(|word| small.contains(word.as_str())) {
+    let contains = |word: &String| spellings.iter().any(|spelling| spelling.contains(word.as_str()));
+    if own_words(profile).iter().any(contains) {
         return refuse("The password contains your name or address: others would guess it.".into());
+    }
+    if words(organisation).filter(|word| !FORMS.contains(&word.as_str())).any(|word| contains(&word)) {
+        return refuse("The password contains the name of your organisation: others would guess it.".into());
     }
     Ok(())
 }
 
-/// Whether it is among the leaked ones: as it stands, with what people put before and after a word to lengthen it, or
-/// repeated.
+/// Whether it is among the leaked ones: as it stands, in another spelling, with what people put before and after a word to
+/// lengthen it, or repeated.
 fn is_leaked(small: &str) -> bool {
-    if LEAKED.contains(small) {
+    let known = |text: &str| spellings(text).iter().any(|spelling| LEAKED.contains(spelling.as_str()));
+    if known(small) {
         return true;
     }
     let core = small.trim_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation() || c == ' ');
-    if core.chars().count() < 4 || LEAKED.contains(core) {
+    if core.chars().count() < 4 || known(core) {
         return true;
     }
     let letters: Vec<char> = small.chars().collect();
     (1..=letters.len() / 2).any(|length| {
         let (piece, whole) = (&letters[..length], letters.chunks(length));
         let repeated = whole.clone().all(|chunk| piece.starts_with(chunk));
-        repeated && (length < 4 || LEAKED.contains(piece.iter().collect::<String>().as_str()))
+        repeated && (length < 4 || known(&piece.iter().collect::<String>()))
     })
 }
 
-/// The words of a person's name and address that are long enough to be recognised.
+/// Words of an organisation's name that are in many such names, and say nothing of this one.
+const FORMS: [&str; 9] = ["company", "corp", "gmbh", "group", "holding", "help", "desk", "limited", "support"];
+
+/// A text in the ways in which people mean it: as it stands, without accents, and with letters for the figures and signs that
+/// look like them.
+fn spellings(small: &str) -> Vec<String> {
+    let bare = bare(small);
+    let letters = |one: char| {
+        let letter = |sign: char| match sign {
+            '0' => 'o',
+            '1' | '!' | '|' => one,
+            '2' => 'z',
+            '3' | '€' => 'e',
+            '4' | '@' => 'a',
+            '5' | '$' => 's',
+            '6' | '9' => 'g',
+            '7' | '+' => 't',
+            '8' => 'b',
+            other => other,
+        };
+        bare.chars().map(letter).collect::<String>()
+    };
+    let mut all = vec![letters('i'), letters('l'), bare.clone(), small.to_owned()];
+    all.dedup();
+    all
+}
+
+/// A text without accents.
+fn bare(text: &str) -> String {
+    text.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect()
+}
+
+/// The words of a name that are long enough to be recognised.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    let name = bare(&name.to_lowercase());
+    let words: Vec<String> = name.split(|c: char| !c.is_alphanumeric()).map(ToOwned::to_owned).collect();
+    words.into_iter().filter(|word| word.chars().count() >= 4)
+}
+
+/// The words of a person's name and address.
 fn own_words(profile: &Profile) -> Vec<String> {
-    let email = normal(&profile.email).to_lowercase();
-    let name = normal(&profile.name).to_lowercase();
+    let email = bare(&profile.email.to_lowercase());
     let local = email.split('@').next().unwrap_or_default().to_owned();
-    let parts = name.split(|c: char| !c.is_alphanumeric()).map(ToOwned::to_owned);
-    let words = parts.chain([email.clone(), local]);
-    words.filter(|word| word.chars().count() >= 4).collect()
+    words(&profile.name).chain([email, local].into_iter().filter(|word| word.chars().count() >= 4)).collect()
 }
 
 fn argon(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Argon2<'static>, argon2::Error> {
@@ -270,7 +311,7 @@ mod tests {
 
     #[test]
     fn length_counts_and_no_kind_of_character_is_asked_for() {
-        let fits = |password: &str| check(&normal(password), &anna()).is_ok();
+        let fits = |password: &str| check(&normal(password), &anna(), "Zebra Software GmbH").is_ok();
         assert!(fits("correct horse battery staple") && fits("вчера шёл тихий снег") && fits("zxmnvbqpwoei"));
         assert!(!fits("short one") && !fits(&"é ".repeat(129)) && fits(&"tgb rfv ".repeat(16)));
         // Composed or not, twelve characters are twelve.
@@ -281,16 +322,22 @@ mod tests {
     #[test]
     fn what_attackers_try_first_is_refused() {
         assert_eq!(LEAKED.len(), 19_867);
-        let refused = |password: &str| check(&normal(password), &anna()).is_err();
+        let refused = |password: &str| check(&normal(password), &anna(), "Zebra Software GmbH").is_err();
         for known in
             ["1q2w3e4r5t6y", "Password1234", "LIVERPOOL!2024", "1234567890123", "abcabcabcabc", "passwordpassword"]
         {
             assert!(refused(known), "{known}");
         }
-        for own in ["bianchi-in-roma", "ANNA.BIANCHI is me", "my anna is best"] {
+        for known in ["P4$$w0rd!2031", "l1verp00l-2031", "Ïlôvéyôù-2031"] {
+            assert!(refused(known), "{known}");
+        }
+        for own in ["bianchi-in-roma", "ANNA.BIANCHI is me", "my anna is best", "b1@nch1 di roma", "4nn4 e basta qui"] {
             assert!(refused(own), "{own}");
         }
-        assert!(!refused("seven tired otters"));
+        for own in ["we all love zebra", "Z3BR4 forever and", "our $0ftware runs"] {
+            assert!(refused(own), "{own}");
+        }
+        assert!(!refused("seven tired otters") && !refused("gmbh says nothing") && !refused("1701 and 4711, thrice"));
     }
 
     #[tokio::test]

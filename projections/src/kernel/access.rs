@@ -10,7 +10,7 @@ use std::{
 use domain::{
     Id, catalogue,
     kernel::{
-        access::{Access, TELLING},
+        access::{Access, tells},
         record::Level,
         reference::Subject,
     },
@@ -46,7 +46,7 @@ pub struct Row {
     pub requester_id: Option<Id>,
     /// The team that handles it.
     pub team_id: Option<Id>,
-    /// The users and teams with whom it is shared, and how far.
+    /// The users and teams with whom it is shared, and how far; the id 0 stands for everybody.
     pub shared: BTreeMap<Id, Level>,
     /// The records that it is about, by attribute.
     pub about: BTreeMap<String, Vec<Subject>>,
@@ -133,7 +133,7 @@ fn record_of(event: &Recorded) -> Option<Subject> {
 
 impl ReadModel for RecordAccess {
     const NAME: &'static str = "record_access";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[];
     const FURTHER: &'static [&'static str] = &[PRINCIPALS, ABOUT];
     type Row = Row;
@@ -147,7 +147,7 @@ impl ReadModel for RecordAccess {
     fn keys(event: &Recorded) -> Keys {
         // Most of what happens says nothing of it.
         let name = event.kind.split_once('.').map_or("", |(_, name)| name);
-        match record_of(event).filter(|_| event.version == 0 || TELLING.contains(&name)) {
+        match record_of(event).filter(|record| event.version == 0 || tells(&record.kind, name)) {
             // Ids are unique within a kind.
             Some(record) => Keys::One(Id::named(&["access", &record.kind, &record.id.to_string()])),
             None => Keys::None,

@@ -11,7 +11,7 @@ use std::{
 use domain::{
     Id, catalogue,
     kernel::{
-        access::{FOLLOWING, Reach, STEPS, Viewer},
+        access::{EVERYBODY, FOLLOWING, Reach, STEPS, Viewer},
         reference::Subject,
     },
 };
@@ -63,15 +63,17 @@ pub struct Walls {
 impl Sight {
     /// That of a viewer.
     pub fn of(viewer: &Viewer<'_>) -> Sight {
-        if !viewer.authority.is_scoped() {
+        if !viewer.authority.is_walled() {
             return Sight::Everything;
         }
+        // Without a scope nothing is out of reach but what is somebody's alone: what is permitted at all is asked elsewhere.
+        let otherwise = (!viewer.authority.is_scoped()).then_some(Reach::All);
         let reach = |kind: &catalogue::Kind| {
-            let reach = viewer.authority.reach(&format!("{}.read", kind.name))?;
+            let reach = viewer.authority.reach(&format!("{}.read", kind.name)).or(otherwise)?;
             Some((kind.name, if kind.open.is_some() { Reach::All } else { reach }))
         };
         let teams = viewer.teams.of(viewer.user);
-        let mut own = vec![held_by(viewer.user), shared_with(viewer.user)];
+        let mut own = vec![held_by(viewer.user), shared_with(viewer.user), shared_with(EVERYBODY)];
         own.extend(teams.iter().copied().map(shared_with));
         let further = teams.iter().copied().chain(viewer.teams.colleagues(viewer.user)).map(held_by);
         let team = own.iter().cloned().chain(further).collect();

@@ -21,8 +21,20 @@ use serde_json::{Value, json};
 use crate::world::{World, id, random};
 
 /// Kinds with relations of their own, kinds that are about others, and one that is everybody's.
-const KINDS: &[&str] =
-    &["deal", "ticket", "task", "contact", "enquiry", "comment", "activity", "call", "offer", "relation", "product"];
+const KINDS: &[&str] = &[
+    "deal",
+    "ticket",
+    "task",
+    "contact",
+    "enquiry",
+    "comment",
+    "activity",
+    "call",
+    "offer",
+    "relation",
+    "product",
+    "quick_reply",
+];
 
 /// Users, teams and contacts, and the records so far.
 struct Office {
@@ -63,6 +75,10 @@ impl Office {
         let (event, data) = match kind {
             "deal" | "enquiry" => ("created", json!({ "name": "x", "contact": contact, "owner": maybe(random, user) })),
             "contact" | "product" => ("created", json!({ "name": "x", "owner": maybe(random, user) })),
+            "quick_reply" => (
+                "created",
+                json!({ "name": "x", "text": "x", "user": maybe(random, user), "owner": maybe(random, user) }),
+            ),
             "ticket" => {
                 let requester = json!({ "kind": "user", "id": user });
                 let requester = if random.random_bool(0.5) { requester } else { Value::Null };
@@ -92,11 +108,14 @@ impl Office {
     async fn go_on(&mut self, random: &mut StdRng) {
         let by = *self.users.choose(random).unwrap();
         let (user, team) = (*self.users.choose(random).unwrap(), *self.teams.choose(random).unwrap());
-        let described = self.any(random, &["deal", "contact", "enquiry", "product"]);
+        let described = self.any(random, &["deal", "contact", "enquiry", "product", "quick_reply"]);
         let worked = self.any(random, &["ticket", "task"]);
         let (ticket, contact) = (self.any(random, &["ticket"]), self.any(random, &["contact"]));
         let grantee = if random.random_bool(0.5) { user } else { team };
-        let (record, event, data) = match random.random_range(0..8) {
+        let alone = self.any(random, &["quick_reply"]);
+        let to = if random.random_bool(0.5) { json!(user) } else { Value::Null };
+        let (record, event, data) = match random.random_range(0..9) {
+            8 => (alone, "details_changed", json!({ "changes": { "user": { "from": null, "to": to } } })),
             0 => (described, "owner_changed", json!({ "from": null, "to": user })),
             1 => (described, "owner_changed", json!({ "from": user, "to": null })),
             2 | 3 => (described, "shared", json!({ "grantee": grantee, "level": "read" })),
@@ -145,6 +164,10 @@ async fn lists_and_feeds_show_exactly_what_the_pure_function_says() {
                 if scope != "none" {
                     patterns.insert(format!("{kind}.read{scope}"));
                 }
+            }
+            // Whoever reads all of them, and whoever reads what is nobody's alone.
+            if random.random_bool(0.3) {
+                patterns.insert("quick_reply.read_any".to_owned());
             }
             let authority = Authority::of(&patterns);
             let user = *office.users.choose(random).unwrap();

@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod browser;
 pub(crate) mod changes;
 pub(crate) mod custom_fields;
+pub(crate) mod hidden;
 pub(crate) mod names;
 pub(crate) mod people;
 pub(crate) mod pictures;

@@ -338,8 +338,9 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
     client.run(&format!("/v1/calls/{}/miss", all["calls"][1]), json!({})).await;
     let preset = json!({ "name": text("VIP"), "color": "#00a09d", "preset": true });
     all.insert("labels", vec![client.create("/v1/labels", preset).await]);
+    let me = client.read("/v1/me").await["user"].clone();
     for name in ["hello", "prices"] {
-        let body = json!({ "name": text(name), "text": text("Good day"), "label": all["labels"][0] });
+        let body = json!({ "name": text(name), "text": text("Good day"), "label": all["labels"][0], "user": me });
         all.entry("quick_replies").or_default().push(client.create("/v1/quick_replies", body).await);
     }
     for measures in [json!(["opened"]), json!(["backlog", "resolution"])] {

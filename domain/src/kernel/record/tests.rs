@@ -65,7 +65,7 @@ fn rich<S: Spec>() -> New<S::Fields> {
     New {
         fields: S::examples().0,
         custom: map([("size", json!(3))]),
-        owner: Some(ANNA),
+        owner: Some(Some(ANNA)),
         stage: S::STAGES.first().map(|stage| (*stage).to_owned()),
         tags: ["vip".to_owned()].into(),
         copied_from: Some(BORIS),
@@ -179,7 +179,7 @@ fn a_body_is_flat_and_its_errors_say_where() {
     let body = json!({ "name": "Ten chairs", "owner": ANNA, "tags": ["vip"], "custom": { "size": 3 } });
     let command = Command::<Deal>::from_value("create", body.clone()).unwrap();
     let Either::Common(Common::Create(new)) = &command else { panic!("{command:?}") };
-    assert_eq!((new.fields.name.as_str(), new.owner, new.tags.len()), ("Ten chairs", Some(ANNA), 1));
+    assert_eq!((new.fields.name.as_str(), new.owner, new.tags.len()), ("Ten chairs", Some(Some(ANNA)), 1));
     assert_eq!(serde_json::from_slice::<Value>(&command.encode().1).unwrap(), body);
     let error = |body| Command::<Deal>::from_value("create", body).unwrap_err();
     let found = error(json!({ "name": "Ten chairs", "size": 3 }));

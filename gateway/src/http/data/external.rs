@@ -88,6 +88,19 @@ fn unknown<A: Aggregate>(called: &ExternalId) -> Problem {
     Problem::missing(format!("{kind}_unknown"), detail)
 }
 
+/// Refuses a name that a record has which the caller does not see: as taken, which is all that can be said of it, and not as
+/// missing, since none can be created under it.
+async fn must_not_be_hidden<A: Aggregate>(app: &App, caller: &Caller, found: Option<Id>) -> Result<(), Problem> {
+    match found {
+        Some(id) if app.conceals(caller, A::KIND, id).await? => {
+            let taken = format!("{}_external_id_taken", A::KIND);
+            let refusal = A::refusals().into_iter().find(|refusal| refusal.code == taken);
+            Err(refusal.map_or_else(|| Problem::broken(&format!("{taken} is no refusal")), Into::into))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What `PUT` may say of a record besides its attributes, and by which command it changes.
 const BESIDES: &[&str] = &["owner", "stage", "tags"];
 
@@ -106,6 +119,7 @@ async fn put<S: Spec>(
     let mut envelope = write.envelope(&app, new, &body.bytes)?.told_from_outside();
     for attempt in 1.. {
         let found = find::<Record<S>>(&app, caller, &called).await?;
+        must_not_be_hidden::<Record<S>>(&app, caller, found).await?;
         let named = match found {
             Some(_) => edits(said),
             None => vec![
@@ -281,7 +295,15 @@ async fn put_entitlement(
         None => None,
     };
     let holder = match &told.holder {
-        Some(holder) => unless_missing(lookup.holder(holder.kind, &holder.id).await, "/holder/id", &mut faults)?,
+        Some(Holder { kind, id }) => {
+            let mut found = lookup.holder(*kind, id).await;
+            if let Ok(party) = &found
+                && app.conceals(caller, kind.name(), party.id).await?
+            {
+                found = Err(LookupError::no_holder(*kind, id));
+            }
+            unless_missing(found, "/holder/id", &mut faults)?
+        }
         None => None,
     };
     let standing = match told.status.as_deref() {
@@ -298,6 +320,7 @@ async fn put_entitlement(
     }
     for attempt in 1.. {
         let found = find::<Entitlement>(&app, caller, &called).await?;
+        must_not_be_hidden::<Entitlement>(&app, caller, found).await?;
         let id = found.unwrap_or(new);
         let (state, _) = app.commands.load_current::<Entitlement>(caller.tenant, id).await?;
         let wanted = Wanted {
@@ -363,6 +386,9 @@ async fn revoke(State(app): State<App>, Path(path): Called, write: Write, body: 
     write.caller.must("entitlement.revoke")?;
     let called = called(path)?;
     let id = find::<Entitlement>(&app, &write.caller, &called).await?.ok_or_else(|| unknown::<Entitlement>(&called))?;
+    if app.conceals(&write.caller, Entitlement::KIND, id).await? {
+        return Err(unknown::<Entitlement>(&called));
+    }
     let envelope = write.envelope(&app, id, &body.bytes)?;
     let Why { reason } = body.read(&json!({}))?;
     let accepted = app.commands.dispatch::<Entitlement>(&envelope, Command::Revoke { reason }).await?;

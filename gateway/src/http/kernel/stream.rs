@@ -2,7 +2,7 @@
 //! misses nothing.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use domain::{Id, catalogue};
+use domain::{Id, catalogue, kernel::access::tells};
 use eventstore::{Direction, Query, Recorded};
 use futures::Stream;
 use schemars::JsonSchema;
@@ -83,6 +83,22 @@ pub(in crate::http) struct Changed {
     position: i64,
 }
 
+/// That one sees more or less than before.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedAccess")]
+pub(in crate::http) struct ChangedAccess {
+    /// The position up to which this is known.
+    position: i64,
+}
+
+/// What somebody's sight depends on besides the records: what he may, his teams, and who is in them.
+#[derive(PartialEq, Eq)]
+struct Rights {
+    patterns: BTreeSet<String>,
+    teams: BTreeSet<Id>,
+    colleagues: BTreeSet<Id>,
+}
+
 async fn changes(
     State(app): State<App>,
     caller: Caller,
@@ -119,7 +135,7 @@ async fn begin(
         None => app.log.head().await?,
     };
     faults.done()?;
-    let follower = Follower {
+    let mut follower = Follower {
         tenant: caller.tenant.to_string(),
         caller,
         told,
@@ -130,8 +146,14 @@ async fn begin(
         headers,
         browser: browser.listening(),
         checked: Some(Instant::now()),
+        rights: None,
+        moved: false,
         app,
     };
+    // Whoever comes back has missed what was decided about him meanwhile.
+    if follower.position >= *follower.head.borrow() {
+        follower.rights = follower.rights().await.ok();
+    }
     let events = futures::stream::unfold(follower, |mut follower| async move {
         follower.next().await.map(|event| (Ok::<_, Infallible>(event), follower))
     });
@@ -163,12 +185,17 @@ struct Follower {
     position: i64,
     /// The last position the client was told.
     said: i64,
-    ready: VecDeque<Arc<Recorded>>,
+    /// What is to be told, each with whether it is the last that happened to its record.
+    ready: VecDeque<(Arc<Recorded>, bool)>,
     head: watch::Receiver<i64>,
     headers: HeaderMap,
     browser: Browser,
     /// When it was last looked who he is and what he may; `None` where that may have changed since.
     checked: Option<Instant>,
+    /// What he saw by when that was last looked at; `None` where that may have been long ago.
+    rights: Option<Rights>,
+    /// Whether that has changed since he was told.
+    moved: bool,
 }
 
 impl Follower {
@@ -178,8 +205,14 @@ impl Follower {
             if self.app.stopping.is_cancelled() || !self.still_allowed().await {
                 return None;
             }
-            if let Some(event) = self.ready.pop_front() {
-                match self.tell(&event).await {
+            if std::mem::take(&mut self.moved) {
+                let told = ChangedAccess { position: self.position };
+                // What is still to be told comes after it.
+                let event = Event::default().id(self.said.to_string()).event("access").json_data(told);
+                return event.ok();
+            }
+            if let Some((event, last)) = self.ready.pop_front() {
+                match self.tell(&event, last).await {
                     Ok(None) => continue,
                     Ok(Some(told)) => {
                         self.said = event.position;
@@ -215,7 +248,7 @@ impl Follower {
     }
 
     /// What is told of an event; `None` when it is none of the client's business.
-    async fn tell(&self, event: &Recorded) -> Result<Option<Event>, Problem> {
+    async fn tell(&self, event: &Recorded, last: bool) -> Result<Option<Event>, Problem> {
         let sse = Event::default().id(event.position.to_string());
         let told = match self.told {
             Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
@@ -226,9 +259,12 @@ impl Follower {
                     return Ok(None);
                 }
                 match self.app.must_show(&self.caller, kind, id).await {
-                    Ok(()) => {}
-                    Err(problem) if problem.status().is_client_error() => return Ok(None),
-                    Err(problem) => return Err(problem),
+                    Ok(()) if last => {}
+                    Ok(()) => return Ok(None),
+                    Err(problem) if !problem.status().is_client_error() => return Err(problem),
+                    // Whoever has just lost it is told that too.
+                    Err(_) if self.app.showed_before(&self.caller, event).await? => {}
+                    Err(_) => return Ok(None),
                 }
                 let changed = Changed { kind: kind.to_owned(), id, position: event.position };
                 sse.event("changed").json_data(changed)
@@ -276,16 +312,21 @@ impl Follower {
         Ok(())
     }
 
-    /// Keeps what is to be told of events that were read together: of each record that changed, that it did so last.
-    fn take_in(&mut self, mut events: Vec<Arc<Recorded>>) {
+    /// Keeps what is to be told of events that were read together: of each record that changed, what did so last, and what may
+    /// have taken somebody's sight of it.
+    fn take_in(&mut self, events: Vec<Arc<Recorded>>) {
         if let Told::Changes = self.told {
             if events.iter().any(|event| DECIDING.contains(&event.category())) {
                 self.checked = None;
             }
             let last: BTreeMap<_, _> = events.iter().map(|event| (event.stream.clone(), event.position)).collect();
-            events.retain(|event| catalogue::has(event.category()) && last.get(&event.stream) == Some(&event.position));
+            let takes = |event: &Recorded| event.kind.split_once('.').is_some_and(|(kind, name)| tells(kind, name));
+            let known = events.into_iter().filter(|event| catalogue::has(event.category()));
+            let known = known.map(|event| (last.get(&event.stream) == Some(&event.position), event));
+            self.ready.extend(known.filter(|(last, event)| *last || takes(event)).map(|(last, event)| (event, last)));
+            return;
         }
-        self.ready.extend(events);
+        self.ready.extend(events.into_iter().map(|event| (event, true)));
     }
 
     fn wants(&self, event: &Recorded) -> bool {
@@ -298,6 +339,13 @@ impl Follower {
             Told::Changes => true,
         };
         fits && *event.tenant == *self.tenant
+    }
+
+    /// What he sees by now.
+    async fn rights(&self) -> Result<Rights, Problem> {
+        let teams = self.app.commands.teams(self.caller.tenant).await?;
+        let (me, patterns) = (self.caller.actor.principal(), self.caller.authority.patterns());
+        Ok(Rights { patterns, teams: teams.of(me), colleagues: teams.colleagues(me) })
     }
 
     /// Who the client is and what he may now.
@@ -315,11 +363,18 @@ impl Follower {
         }
         let caller = self.app.log.presence().guard(self.look()).await;
         let Ok(caller) = caller else { return true };
-        self.checked = Some(Instant::now());
+        let decided = self.checked.replace(Instant::now()).is_none();
         let Ok(caller) = caller else { return false };
-        let is_allowed = matches!(self.told, Told::Changes) || caller.may("event.read");
         self.caller = caller;
-        is_allowed
+        let Told::Changes = self.told else { return self.caller.may("event.read") };
+        if let Ok(Ok(rights)) = self.app.log.presence().guard(self.rights()).await {
+            self.moved |= match &self.rights {
+                Some(before) => *before != rights,
+                None => decided,
+            };
+            self.rights = Some(rights);
+        }
+        true
     }
 }
 

@@ -15,7 +15,7 @@ use domain::{
     Aggregate, Authority, Id, catalogue,
     catalogue::Kind,
     kernel::{
-        access::{Access, Holds, Reach, Reason, Teams, Verdict, Viewer, Wanted},
+        access::{Access, Holds, Reach, Reason, Teams, Verdict, Viewer, Wanted, tells},
         record::Level,
         reference::Subject,
     },
@@ -49,7 +49,7 @@ pub(in crate::http) fn routes() -> Routes {
 impl App {
     /// What the caller sees of lists and feeds.
     pub(in crate::http) async fn sight(&self, caller: &Caller) -> Result<Sight, Problem> {
-        if !caller.authority.is_scoped() {
+        if !caller.authority.is_walled() {
             return Ok(Sight::Everything);
         }
         let teams = self.commands.teams(caller.tenant).await?;
@@ -64,6 +64,21 @@ impl App {
             request::reach(self, RecordAccess::NAME, position).await?;
         }
         Ok(sight)
+    }
+
+    /// Whether a record is out of the sight of a caller who sees some of its kind: to whoever reads none nothing is concealed,
+    /// he names what he was told of.
+    pub(in crate::http) async fn conceals(&self, caller: &Caller, kind: &str, id: Id) -> Result<bool, Problem> {
+        Ok(caller.authority.allows(&format!("{kind}.read")) && !self.shows(caller, kind, id).await?)
+    }
+
+    /// Whether the caller saw a record until this event happened to it.
+    pub(in crate::http) async fn showed_before(&self, caller: &Caller, event: &Recorded) -> Result<bool, Problem> {
+        let Some((kind, name)) = event.kind.split_once('.') else { return Ok(false) };
+        let (true, Ok(id)) = (event.version > 0 && tells(kind, name), event.key().parse()) else { return Ok(false) };
+        let mut then = Then::knowing(self, caller, Some(AsOf::Position(event.position - 1))).await?;
+        let (me, record, read) = (caller.actor.principal(), Subject::new(kind, id), format!("{kind}.read"));
+        Ok(then.explained(me, &caller.authority, &record, read, Wanted::See).await?.is_some())
     }
 
     /// Whether the caller sees a record, as the log has it.
@@ -122,7 +137,7 @@ pub(in crate::http) struct Explained {
 pub(in crate::http) enum By {
     /// It reaches everything.
     Role,
-    /// Such records are everybody's to see who may see any of them.
+    /// It is everybody's to see who may see any such record.
     Open,
     /// It is one's own.
     Own,
@@ -175,6 +190,13 @@ struct Then<'a> {
 }
 
 impl<'a> Then<'a> {
+    /// Relations as they were at a moment, and the caller with the rights and teams of now.
+    async fn knowing(app: &'a App, caller: &Caller, moment: Option<AsOf>) -> Result<Then<'a>, Problem> {
+        let (users, roles, records) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let teams = Teams::clone(&*app.commands.teams(caller.tenant).await?);
+        Ok(Then { app, tenant: caller.tenant, moment, users, roles, teams, records })
+    }
+
     async fn of(app: &'a App, tenant: Id, moment: Option<AsOf>) -> Result<Then<'a>, Problem> {
         let (users, roles, records) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut then = Then { app, tenant, moment, users, roles, teams: Teams::default(), records };
@@ -335,6 +357,12 @@ async fn of_record(
 pub(in crate::http) struct Which {
     /// The record: its kind, a colon and its id.
     record: String,
+    /// An instant or a day, which is taken to its end in the tenant's time zone, or a position of the log: what I might then.
+    #[serde(default)]
+    as_of: Option<String>,
+    /// An instant or a day, taken to its end: by what was known here by then.
+    #[serde(default)]
+    known_at: Option<String>,
 }
 
 /// What I may of a record, and by what.
@@ -356,7 +384,7 @@ async fn mine(
     query: Given<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Given { asked: Which { record }, mut faults } = query;
+    let Given { asked: Which { record, as_of, known_at }, mut faults } = query;
     let invalid = || {
         let detail = "record is a kind and an id with a colon between them.";
         request::parameter_invalid("/record", detail)
@@ -368,21 +396,28 @@ async fn mine(
     };
     let named = faults.check(named().ok_or_else(invalid))?;
     faults.check(request::min_position(&app, &headers, None).await)?;
+    let past = faults.check(past(&app, &caller, as_of.as_deref(), known_at.as_deref()).await)?.flatten();
     faults.done()?;
     let (kind, id) = named.ok_or_else(invalid)?;
     let record = Subject::new(kind.name, id);
     let position = app.log.head().await?;
-    let (users, roles) = (BTreeMap::new(), BTreeMap::new());
-    let teams = Teams::clone(&*app.commands.teams(caller.tenant).await?);
-    let records = BTreeMap::new();
-    let mut now = Then { app: &app, tenant: caller.tenant, moment: None, users, roles, teams, records };
-    let (me, authority) = (caller.actor.principal(), &caller.authority);
+    let me = caller.actor.principal();
+    let (mut then, authority) = match past {
+        None => (Then::knowing(&app, &caller, None).await?, caller.authority.clone()),
+        Some(_) => {
+            let then = Then::of(&app, caller.tenant, past).await?;
+            let authority = then.users.get(&me).map_or_else(Authority::none, |user| then.authority(user));
+            (then, authority)
+        }
+    };
     let read = format!("{}.read", kind.name);
+    // What one does not see now one is told nothing of, not even that one saw it.
     let exists = caller.missing_feature_of(kind.name).is_none()
         && !app.hides(&caller, kind.name, id).await?
-        && now.access(&record).await?.begun;
+        && (past.is_none() || app.shows(&caller, kind.name, id).await?)
+        && then.access(&record).await?.begun;
     let sees = match exists {
-        true => now.explained(me, authority, &record, read.clone(), Wanted::See).await?,
+        true => then.explained(me, &authority, &record, read.clone(), Wanted::See).await?,
         false => None,
     };
     let called = kind.name.replace('_', " ");
@@ -393,7 +428,7 @@ async fn mine(
         Some(Reach::Own) => format!("There is no such {called}, or it is not yours."),
     });
     let commands = match &sees {
-        Some(_) => now.commands(me, authority, kind, &record).await?,
+        Some(_) => then.commands(me, &authority, kind, &record).await?,
         None => BTreeMap::new(),
     };
     let mut headers = HeaderMap::new();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     super::kernel::{
         events::{Filter, HistoryOptions},
-        stream::{Changed, Since},
+        stream::{Changed, ChangedAccess, Since},
     },
     Document,
     commands::{described, id_of},
@@ -133,7 +133,8 @@ pub(super) fn log(document: &mut Document) {
 
     let description = "Follows the log as it grows, as server-sent events. Each message has the event's position as \
         `id`, its type as `event` and the event itself as `data`. A client that reconnects with `Last-Event-ID`, as \
-        browsers do, or asks with `after`, misses nothing; without either the stream begins now. A quiet stream sends a \
+        browsers do, or asks with `after`, misses nothing; without either the stream begins now. `access` as `event` says that I see more or less than before, by a role or a team: all \
+        that is shown is to be asked for anew, as of the position in its `data`. A quiet stream sends a \
         comment every 15 seconds.";
     let example = "id: 42\nevent: ticket.closed\ndata: {\"position\":42,\"stream\":\"ticket-01K9Z3T8W0QX6V5N4M3K2J1H0G\", \
         ...,\"type\":\"ticket.closed\",\"data\":{}}\n\n";
@@ -154,13 +155,16 @@ pub(super) fn log(document: &mut Document) {
 fn changes(document: &mut Document) {
     let description = "Follows which records change among those that I may see, as server-sent events for pages that show \
         them. Each message has a position of the log as `id`, `changed` as `event`, and as `data` the kind and the id of a record \
-        and the position of the event by which it changed, or by which I came to see it; of what I may not see nothing is told. Several \
+        and the position of the event by which it changed, or by which I came to see it; of what I may not see nothing is told. That a record has just gone out of my sight is told as a \
+        change of it. Several \
         changes of a record at a time are told as one. A client that reconnects with `Last-Event-ID`, as browsers do, or asks with \
         `after`, misses nothing; without either the stream begins now. A quiet stream sends a comment every 15 seconds.";
     let changed = document.schemas.of::<Changed>("");
     let example =
         "id: 42\nevent: changed\ndata: {\"kind\":\"ticket\",\"id\":\"01K9Z3T8W0QX6V5N4M3K2J1H0G\",\"position\":42}\n\n";
-    let schema = json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": changed });
+    let access = document.schemas.of::<ChangedAccess>("");
+    let told = json!({ "anyOf": [changed, access] });
+    let schema = json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": told });
     let content = json!({ "text/event-stream": { "schema": schema, "example": example } });
     let parameters = document.schemas.properties::<Since>("");
     Operation::new("changes_follow", "events", description)

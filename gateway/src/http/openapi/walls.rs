@@ -42,11 +42,13 @@ pub(super) fn mine(document: &mut Document) {
     let answer: Value = document.schemas.of::<Mine>("");
     let options: Vec<_> = document.schemas.properties::<Which>("");
     let description = "Whether and why I see a record, and which commands I may issue for it. Of what I do not see it says \
-        the same as of what does not exist.";
+        the same as of what does not exist. `as_of` says what I might then, by the roles, teams and relations of then; only of \
+        what I see now.";
     Operation::new("my_access", "me", description)
         .query(options)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "What I may.", answer, &["Deskfold-Position"])
         .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))
+        .problems("Access", Code::of(&[problems::MOMENT]))
         .at(document, "get", "/v1/me/access");
 }

@@ -42,7 +42,7 @@ async fn list(
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct HostName {
-    /// The name, in small letters, without scheme and port.
+    /// The name, in any script, without scheme and port.
     host: String,
     /// The tenant; the caller's by default.
     #[serde(default)]

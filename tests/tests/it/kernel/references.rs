@@ -37,7 +37,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("role", client.create("/v1/roles", role).await);
     let enquiry = json!({ "name": name("Flat"), "contact": all["contact"] });
     all.insert("enquiry", client.create("/v1/enquiries", enquiry).await);
-    let reply = json!({ "name": name("hello"), "text": "Good day" });
+    let me = client.read("/v1/me").await["user"].clone();
+    let reply = json!({ "name": name("hello"), "text": "Good day", "user": me });
     all.insert("quick_reply", client.create("/v1/quick_replies", reply).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
@@ -66,7 +67,7 @@ pub(crate) struct Asked {
     pub(crate) creates: bool,
     pub(crate) name: String,
     body: Value,
-    places: Vec<(String, String)>,
+    pub(crate) places: Vec<(String, String)>,
 }
 
 pub(crate) fn commands(which: fn(&Asked) -> bool) -> Vec<Asked> {

@@ -45,7 +45,9 @@ async fn whoever_is_invited_sets_a_password_by_the_link_and_has_the_rights_of_hi
     );
     let follow =
         async |password: &str| browser.post("/v1/links/follow", json!({ "link": second, "password": password })).await;
-    for unfit in ["too short", "password1234", "anna likes dogs"] {
+    admin.run(&format!("/v1/tenants/{}/rename", server.tenant), json!({ "name": "Zebra Travel" })).await;
+    for unfit in ["too short", "password1234", "anna likes dogs", "4nn4 likes dogs", "p4ssw0rd!2031", "z3bras are fine"]
+    {
         let refused = follow(unfit).await.problem(422, "password_unfit");
         assert_eq!(refused["errors"][0]["pointer"], "/password");
     }
@@ -533,6 +535,23 @@ async fn one_address_in_several_tenants_is_a_choice_after_the_password_and_none_
     let elsewhere = json!({ "email": email, "password": PASSWORD, "tenant": bolt_id });
     assert_eq!(there.post("/v1/sign_in", elsewhere).await.expect(StatusCode::OK)["tenant"], json!(acme_id));
     assert_eq!(browser.read("/v1/sign_in").await["tenant"], Value::Null);
+    // A name in another script, however it is written there and here.
+    let own = json!({ "host": "Hilfe.Bücher.example", "tenant": acme_id });
+    assert_eq!(server.admin.run("/v1/host_names", own.clone()).await, ["tenant.host_name_added"]);
+    let again = json!({ "host": "hilfe.xn--bcher-kva.example", "tenant": acme_id });
+    assert_eq!(server.admin.run("/v1/host_names", again).await, [""; 0]);
+    for taken in ["HILFE.BÜCHER.example", "hilfe.xn--bcher-kva.example."] {
+        let taken = json!({ "host": taken, "tenant": bolt_id });
+        server.admin.post("/v1/host_names", taken).await.problem(409, "tenant_host_name_taken");
+    }
+    let names = json!(["desk.acme.example", "hilfe.xn--bcher-kva.example"]);
+    assert_eq!(acme.read("/v1/host_names").await["data"], names);
+    for asked in ["hilfe.xn--bcher-kva.example", "Hilfe.XN--BCHER-kva.Example:8443", "hilfe.xn--bcher-kva.example."] {
+        let there = Browser::at(&server.client("").header("host", asked));
+        let signed = there.sign_in(email, PASSWORD).await.expect(StatusCode::OK);
+        assert_eq!((&signed["state"], &signed["tenant"]), (&json!("signed_in"), &json!(acme_id)), "{asked}");
+    }
+    assert_eq!(server.admin.run("/v1/host_names/remove", own).await, ["tenant.host_name_removed"]);
     let gone = json!({ "host": "desk.acme.example", "tenant": acme_id });
     server.admin.run("/v1/host_names/remove", gone).await;
     assert_eq!(there.sign_in(email, PASSWORD).await.expect(StatusCode::OK)["state"], "tenant_needed");

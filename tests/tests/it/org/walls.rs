@@ -21,7 +21,7 @@ fn is_open(kind: &str) -> bool {
 }
 
 /// What an answer says, without what is about the request itself.
-fn said(reply: &Reply, id: &str) -> (u16, String) {
+pub(crate) fn said(reply: &Reply, id: &str) -> (u16, String) {
     let mut body: Value = serde_json::from_str(&reply.text).unwrap_or_default();
     if let Some(body) = body.as_object_mut() {
         body.remove("trace_id");
@@ -30,11 +30,11 @@ fn said(reply: &Reply, id: &str) -> (u16, String) {
 }
 
 /// The same query, answered as of the last write.
-fn fresh(client: &Client, position: i64) -> Client {
+pub(crate) fn fresh(client: &Client, position: i64) -> Client {
     client.header("deskfold-min-position", position)
 }
 
-async fn head(client: &Client) -> i64 {
+pub(crate) async fn head(client: &Client) -> i64 {
     client.read("/v1/events?limit=1").await["position"].as_i64().unwrap()
 }
 
@@ -96,7 +96,7 @@ async fn every_command_of_what_one_does_not_see_finds_nothing_and_of_what_one_on
     let admin = &server.admin;
     let there = world(admin, "A").await;
     let (_, own) = user_with(&server, "own@example.com", &["*:own"]).await;
-    let (_, seer) = user_with(&server, "seer@example.com", &["*.read", "*:own"]).await;
+    let (_, seer) = user_with(&server, "seer@example.com", &["*.read", "*.read_any", "*:own"]).await;
     let (_, none) = user_with(&server, "none@example.com", &[]).await;
     let mut tried = 0;
     for asked in commands(|asked| !asked.creates) {
@@ -332,12 +332,17 @@ async fn whoever_creates_a_record_owns_it_unless_the_body_says_otherwise() {
             "deal" | "enquiry" => json!({ "name": "New", "contact": office.contact }),
             "report" => json!({ "name": "New", "definition": { "measures": ["opened"] } }),
             "view" => json!({ "name": "New", "collection": "tickets" }),
+            "quick_reply" => json!({ "name": "New", "text": "New", "user": office.user("eva") }),
             _ => json!({ "name": "New" }),
         };
         let created = eva.post(&format!("/v1/{}", kind.plural), body.clone()).await.expect(StatusCode::CREATED);
         assert_eq!(created["events"][0]["data"]["owner"], office.user("eva"), "{}", kind.name);
         let mut given = body;
         given["owner"] = office.user("otto").into();
+        if kind.private {
+            // What is one's own alone one sees, whoever owns it.
+            continue;
+        }
         let given = eva.post(&format!("/v1/{}", kind.plural), given).await.expect(StatusCode::CREATED);
         assert_eq!(given["events"][0]["data"]["owner"], office.user("otto"), "{}", kind.name);
         let path = format!("/v1/{}/{}", kind.plural, given["id"].as_str().unwrap());
@@ -589,6 +594,23 @@ async fn it_is_explained_who_sees_a_record_now_and_then() {
     assert!(mine("eva", &deal).await["commands"].get("edit").is_some());
     assert_eq!(mine("nora", &deal).await, mine("nora", NOBODY).await);
     assert_eq!(mine("nora", &deal).await["sees"], Value::Null);
+    // And then: of what one sees now, what one might.
+    let then = async |name: &str, id: &str, moment: &str| {
+        let path = format!("/v1/me/access?record=deal:{id}&{moment}");
+        let mut then = office.client(name).read(&path).await;
+        then.as_object_mut().unwrap().remove("position");
+        then
+    };
+    let past = format!("as_of={before}");
+    assert_eq!(then("otto", &deal, &past).await["sees"], Value::Null, "it was not shared then");
+    assert_eq!(then("eva", &deal, &past).await["sees"]["by"], "own");
+    assert_eq!(then("otto", &deal, "as_of=2999-01-01").await, mine("otto", &deal).await);
+    assert_eq!(then("eva", &deal, "as_of=1").await["sees"], Value::Null, "there was none");
+    office.client("eva").get(&format!("/v1/me/access?record=deal:{deal}&as_of=x")).await.problem(422, "as_of_invalid");
     office.client("nora").get(&format!("/v1/deals/{deal}/access")).await.problem(404, "deal_unknown");
     admin.get("/v1/me/access?record=unicorn:1").await.problem(422, "parameter_invalid");
+    admin.run(&format!("/v1/deals/{deal}/change_owner"), json!({ "owner": office.user("nora") })).await;
+    assert_eq!(then("nora", &deal, &past).await["sees"], Value::Null);
+    // Whoever sees it no more is told nothing of then.
+    assert_eq!(then("eva", &deal, &past).await, then("eva", NOBODY, &past).await);
 }
