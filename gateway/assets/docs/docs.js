@@ -1,5 +1,11 @@
 // Shows the document of this very server; nothing is fetched from anywhere else.
 
+// Dark where the device is.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const shade = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", shade);
+shade();
+
 // Puts the name of a context above the first of its tags.
 const contexts = {
   wrapComponents: {

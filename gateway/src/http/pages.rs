@@ -57,9 +57,9 @@ pub(super) fn routes() -> Routes {
         .get("/me", me)
         .get("/me/second_factor", begin_second_factor)
         .post("/me/second_factor", prepare_second_factor)
-        .get("/people", async |Insider { view, .. }: Insider| page(pages::people(&view)))
-        .get("/roles", async |Insider { view, .. }: Insider| page(pages::roles(&view)))
-        .get("/settings", async |Insider { view, .. }: Insider| page(pages::settings(&view)))
+        .get("/people", async |insider: Insider| insider.looks_at("user.read", pages::people))
+        .get("/roles", async |insider: Insider| insider.looks_at("role.read", pages::roles))
+        .get("/settings", async |insider: Insider| insider.looks_at("tenant.read", pages::settings))
         .get("/plan", plan)
         .get("/search", search::search);
     inside.merge(records::routes()).merge(outside.open())
@@ -167,6 +167,13 @@ impl FromRequestParts<App> for Visitor {
 struct Insider {
     view: View,
     caller: Caller,
+}
+
+impl Insider {
+    /// A page for whoever has this permission; for all others there is none.
+    fn looks_at(self, permission: &str, shown: fn(&View) -> String) -> Response {
+        if self.view.may(permission) { page(shown(&self.view)) } else { nothing(&self.view) }
+    }
 }
 
 impl FromRequestParts<App> for Insider {

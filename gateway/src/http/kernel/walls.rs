@@ -356,6 +356,7 @@ async fn of_record(
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Which {
     /// The record: its kind, a colon and its id.
+    #[schemars(example = "deal:01K9Z3T8W0QX6V5N4M3K2J1H0G")]
     record: String,
     /// An instant or a day, which is taken to its end in the tenant's time zone, or a position of the log: what I might then.
     #[serde(default)]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What the page needs.
-pub(super) const FILES: &[&str] = &["docs.js", "swagger-ui-bundle.js", "swagger-ui.css", "licence.txt"];
+pub(super) const FILES: &[&str] = &["docs.js", "docs.css", "swagger-ui-bundle.js", "swagger-ui.css", "licence.txt"];
 
 /// Only this server, no framing, no inline script. Swagger UI's style sheet holds its pictures as data.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -66,6 +66,7 @@ pub(super) fn pages() -> Routes {
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let asset = match name.as_str() {
         "docs.js" => &SCRIPT,
+        "docs.css" => &NARROW,
         "swagger-ui-bundle.js" => &BUNDLE,
         "swagger-ui.css" => &STYLE,
         "licence.txt" => &LICENCE,
@@ -80,6 +81,8 @@ static PAGE: LazyLock<Asset> =
     LazyLock::new(|| Asset::fixed("text/html; charset=utf-8", include_bytes!("../../../assets/docs/index.html")));
 static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::fixed("text/javascript; charset=utf-8", include_bytes!("../../../assets/docs/docs.js")));
+static NARROW: LazyLock<Asset> =
+    LazyLock::new(|| Asset::fixed("text/css; charset=utf-8", include_bytes!("../../../assets/docs/docs.css")));
 static BUNDLE: LazyLock<Asset> = LazyLock::new(|| {
     let bundle = include_bytes!("../../../assets/swagger-ui/swagger-ui-bundle.js");
     Asset::fixed("text/javascript; charset=utf-8", bundle)
