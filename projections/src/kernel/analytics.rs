@@ -7,12 +7,16 @@
 
 use std::fmt::Write as _;
 
-use domain::{catalogue, kernel::access::Reach, org::settings};
+use domain::{
+    catalogue,
+    kernel::access::{EVERYBODY, Reach},
+    org::settings,
+};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::{
     List, Stands,
-    kernel::{model::Model, registry::view, sight::Places},
+    kernel::{access::shared_with, model::Model, registry::view, sight::Places},
     lists,
 };
 
@@ -80,9 +84,10 @@ fn me() -> String {
         let feature =
             settings::feature_of(kind.name).map_or("null".to_owned(), |feature| format!("'{}'", feature.name));
         format!(
-            "('{}', {}, {feature}, {})",
+            "('{}', {}, {}, {feature}, {})",
             kind.name,
             kind.open.is_some(),
+            kind.private,
             !catalogue::UNSCOPED.contains(&&*format!("{}.read", kind.name))
         )
     });
@@ -110,25 +115,37 @@ with caller as (
         select true, unnest(r.permissions) from caller c
         join read_roles r on r.tenant_id = c.tenant_id and r.id = c.role_id
     ) p (bound, pattern)
-), kind (kind, open, feature, scoped) as (
+), kind (kind, open, private, feature, scoped) as (
     values {kinds}
-), reached (kind, open, feature, by_roles, bound) as (
-    select k.kind, k.open, k.feature, max(p.reach) filter (where not p.bound), max(p.reach) filter (where p.bound)
-    from kind k
-    left join pattern p on p.covers in ('*', '*.*', '*.read', k.kind || '.*', k.kind || '.read')
-        and (k.scoped or p.reach = {all})
-    group by 1, 2, 3
+), permitted (kind, open, private, feature, reads, others) as (
+    select k.kind, k.open, k.private, k.feature,
+        case when c.role_id is null or bool_or(p.bound and p.reads) then least(
+            max(p.reach) filter (where p.reads and not p.bound), max(p.reach) filter (where p.reads and p.bound)) end
+            * (case when bool_or(p.reads and not p.bound) then 1 end),
+        case when c.role_id is null or bool_or(p.bound and p.others) then least(
+            max(p.reach) filter (where p.others and not p.bound), max(p.reach) filter (where p.others and p.bound)) end
+            * (case when bool_or(p.others and not p.bound) then 1 end)
+    from kind k cross join caller c
+    left join lateral (
+        select q.bound, q.reach, q.covers in ('*', '*.*', '*.read', k.kind || '.*', k.kind || '.read') as reads,
+            q.covers in ('*', '*.*', '*.read_any', k.kind || '.read_any') as others
+        from pattern q
+    ) p on k.scoped or p.reach = {all}
+    group by 1, 2, 3, 4, c.role_id
 ), sees (kind, reach) as (
-    select r.kind, case when r.open then {all} when c.role_id is null then r.by_roles else least(r.by_roles, r.bound) end
-    from reached r cross join caller c
-    where r.by_roles is not null and (c.role_id is null or r.bound is not null)
-        and (r.feature is null or r.feature = any (c.features))
+    select p.kind, case
+        when p.open then {all}
+        when p.private then least(p.reads, coalesce(p.others, {own}))
+        else p.reads
+    end
+    from permitted p cross join caller c
+    where p.reads is not null and (p.feature is null or p.feature = any (c.features))
 ), member (id, user_id) as (
     select t.id, unnest(t.member_ids) from caller c join read_teams t on t.tenant_id = c.tenant_id
 ), mine (id) as (
     select m.id from caller c join member m on m.user_id = c.user_id
 ), own (principal) as (
-    select unnest(array['holds:' || c.user_id, 'shared:' || c.user_id]) from caller c
+    select unnest(array['holds:' || c.user_id, 'shared:' || c.user_id, '{everybody}']) from caller c
     union select 'shared:' || id from mine
 ), team (principal) as (
     select principal from own
@@ -147,16 +164,27 @@ $$;
 create view {SCHEMA}.me with (security_barrier) as select * from {SCHEMA}.caller();
 ",
         kinds = kinds.join(",\n        "),
-    ) + &comments("me", "Who this login is, and what it sees. No row: it sees nothing, since its key or its user is no longer valid.", &[
-        ("tenant_id", "The tenant."),
-        ("user_id", "The user whose key it is."),
-        ("all_of", "Kinds of record of which it sees all."),
-        ("team_of", "Kinds of which it sees what belongs to a team of the user, or to somebody in it, or is the user's own."),
-        ("own_of", "Kinds of which it sees what is the user's own or shared with the user."),
-        ("off", "Kinds of features that the tenant has switched off."),
-        ("own", "By what relations a record is the user's own: `holds:` or `shared:` and the id of a user or team."),
-        ("team", "The same for a team of the user's."),
-    ])
+        everybody = shared_with(EVERYBODY),
+    ) + &comments(
+        "me",
+        "Who this login is, and what it sees. No row: it sees nothing, since its key or its user is no longer valid.",
+        &[
+            ("tenant_id", "The tenant."),
+            ("user_id", "The user whose key it is."),
+            ("all_of", "Kinds of record of which it sees all."),
+            (
+                "team_of",
+                "Kinds of which it sees what belongs to a team of the user, or to somebody in it, or is the user's own.",
+            ),
+            ("own_of", "Kinds of which it sees what is the user's own or shared with the user."),
+            ("off", "Kinds of features that the tenant has switched off."),
+            (
+                "own",
+                "By what relations a record is the user's own: `holds:` or `shared:` and the id of a user or team, 0 for everybody.",
+            ),
+            ("team", "The same for a team of the user's."),
+        ],
+    )
 }
 
 fn comments(name: &str, view: &str, columns: &[(&str, &str)]) -> String {

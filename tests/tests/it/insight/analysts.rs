@@ -244,7 +244,9 @@ async fn a_login_reads_the_views_alone_and_nothing_once_its_key_or_its_user_is_g
 #[tokio::test]
 async fn what_roles_reach_is_the_same_in_sql() {
     let server = Server::start().await;
-    let sets: [&[&str]; 7] = [
+    let sets: [&[&str]; 9] = [
+        &["*.read", "*.read_any"],
+        &["quick_reply.*", "quick_reply.read_any:team"],
         &["*"],
         &["*.read"],
         &["*:own", "ticket.*:team", "contact.read"],
