@@ -172,7 +172,7 @@ struct Insider {
 impl Insider {
     /// A page for whoever has this permission; for all others there is none.
     fn looks_at(self, permission: &str, shown: fn(&View) -> String) -> Response {
-        if self.view.may(permission) { page(shown(&self.view)) } else { nothing(&self.view) }
+        if self.caller.may(permission) { page(shown(&self.view)) } else { nothing(&self.view) }
     }
 }
 
