@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::Recorded;
 use crate::error::Error;
 use crate::log::Log;
-use crate::wire::{Decoder, columns, copy_header};
+use crate::wire::{Decoder, Instant, columns, copy_header};
 
 /// Which way to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +122,46 @@ impl Log {
         );
         let (tenants, names): (Vec<_>, Vec<_>) = streams.iter().map(|(tenant, name)| (&**tenant, &**name)).unzip();
         let rows = sqlx::query(statement).bind(tenants).bind(names).bind(limit).fetch_all(self.pool()).await?;
+        Ok(Decoder::rows(&rows)?)
+    }
+
+    /// The streams of these categories that have events beyond a position, and whether their first is among those; with an
+    /// instant, events that happened after it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn streams_beyond(
+        db: &mut PgConnection,
+        tenant: &str,
+        categories: &[&str],
+        position: i64,
+        later_than: Option<Timestamp>,
+    ) -> Result<Vec<(String, bool)>, Error> {
+        let mut sql =
+            QueryBuilder::<Postgres>::new("select stream, min(version) = 0 from log_event where tenant_id = ");
+        sql.push_bind(tenant).push(" and category = any (").push_bind(categories);
+        sql.push(") and position > ").push_bind(position);
+        if let Some(instant) = later_than {
+            sql.push(" and occurred_at > ").push_bind(Instant(instant));
+        }
+        sql.push(" group by stream");
+        Ok(sql.build_query_as().fetch_all(db).await?)
+    }
+
+    /// All events of some streams of a tenant, stream by stream, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn read_whole(db: &mut PgConnection, tenant: &str, streams: &[&str]) -> Result<Vec<Recorded>, Error> {
+        let statement = concat!(
+            "select ",
+            columns!(),
+            " from unnest($2::text[]) wanted (of_stream) cross join lateral (
+                 select ",
+            columns!(),
+            " from log_event where tenant_id = $1 and stream = of_stream order by version) e"
+        );
+        let rows = sqlx::query(statement).bind(tenant).bind(streams).fetch_all(db).await?;
         Ok(Decoder::rows(&rows)?)
     }
 

@@ -61,6 +61,8 @@ pub struct Shared {
     pub(crate) rehearsals: Semaphore,
     /// Whose turn it is to read a whole list in one snapshot.
     pub(crate) exports: Arc<Semaphore>,
+    /// Whose turn it is to read a list as it was.
+    pub(crate) earlier: Arc<Semaphore>,
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

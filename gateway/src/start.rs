@@ -212,6 +212,7 @@ impl App {
             imports: tokio::sync::Notify::new(),
             rehearsals: Semaphore::new(1),
             exports: Arc::new(Semaphore::new(exports)),
+            earlier: Arc::new(Semaphore::new(exports)),
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));

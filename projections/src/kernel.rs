@@ -9,6 +9,7 @@ pub mod columns;
 pub(crate) mod cursor;
 pub(crate) mod custom_names;
 pub(crate) mod described;
+pub(crate) mod earlier;
 pub(crate) mod engine;
 pub(crate) mod export;
 pub(crate) mod fold;

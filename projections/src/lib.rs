@@ -19,6 +19,7 @@ pub use kernel::analytics;
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
 pub use kernel::custom_names::name_custom;
 pub use kernel::described::{comments, migration};
+pub use kernel::earlier::Earlier;
 pub use kernel::engine::{Further, Keys, ReadModel, Tally, Unreadable, decode};
 pub use kernel::export::Export;
 pub use kernel::list::{

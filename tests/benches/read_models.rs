@@ -24,9 +24,11 @@ use domain::{
         stage::Means,
     },
 };
-use eventstore::{Log, StreamWrite};
+use eventstore::{Expected, Log, StreamWrite};
 use futures::StreamExt;
-use projections::{Count, DEFAULT_LIMIT, List, ListRequest, MAX_LIMIT, Sight, desk::ticket_list::TicketList};
+use projections::{
+    AsOf, Count, DEFAULT_LIMIT, Earlier, List, ListRequest, MAX_LIMIT, Sight, desk::ticket_list::TicketList,
+};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -45,6 +47,10 @@ struct Arguments {
 }
 
 const SITES: usize = 500;
+/// When the desk opened.
+const FIRST: i64 = 1_640_995_200;
+/// Tickets that a day's work changes, at most.
+const WORKED: usize = 5_000;
 /// Tickets of the broker, who sees no others.
 const BROKERED: usize = 500;
 
@@ -120,9 +126,44 @@ async fn main() {
             println!("    tickets {name}, over HTTP, 32 clients: {rate:.0} pages/s");
         }
     }
+    let log = Log::open(pool.clone(), eventstore::Options::default()).await.unwrap();
+    past(&desk, &pool, &log, arguments.tickets).await;
+    log.close().await;
     server.stop();
     pool.close().await;
     cluster.stop().await.unwrap();
+}
+
+/// A list of 1,000 tickets as it was before a day's work on some of them, and half-way through the life of the desk.
+async fn past(desk: &Desk, pool: &PgPool, log: &Log, tickets: usize) {
+    const ROWS: usize = 1_000;
+    let before = log.head().await.unwrap();
+    let changed = (tickets / 100).min(WORKED);
+    common::seed(log, desk.tenant, (0..changed).map(|turn| desk.work(turn * (tickets / changed)))).await;
+    common::reached(log, pool).await;
+    let half = Time::from_second(FIRST + tickets as i64 * 30).unwrap();
+    for (name, as_of) in [
+        (format!("before {changed} of {tickets} were worked on"), AsOf::Position(before)),
+        (format!("as of the day on which {} were there", tickets / 2), AsOf::Instant(half)),
+    ] {
+        for (order, sort) in [("in the usual order", None), ("the last changed first", Some("-updated_at"))] {
+            let list = List::of::<TicketList>();
+            let asked = ListRequest::parse(list, None, sort, &desk.definitions, None).unwrap();
+            let asked = ListRequest { as_of: Some(as_of), limit: MAX_LIMIT, ..asked };
+            let began = Instant::now();
+            let mut earlier = Earlier::begin(list, log, desk.tenant, as_of, desk.definitions.clone()).await.unwrap();
+            let folded = began.elapsed();
+            let (mut rows, mut after) = (0, None);
+            while rows < ROWS {
+                let page = earlier.list(&ListRequest { after: after.take(), ..asked.clone() }).await.unwrap();
+                rows += page.data.len();
+                after = page.next;
+                assert!(after.is_some(), "there are more than {rows}");
+            }
+            println!("    {rows} tickets {name}, {order}: folded in {:.0} ms", folded.as_secs_f64() * 1e3);
+            tell_time(&format!("{rows} tickets {name}, {order}"), began.elapsed().as_secs_f64() * 1e3, 1_000.0);
+        }
+    }
 }
 
 /// Pages of what a broker sees of all tickets, in several orders, beside the same of whoever sees all.
@@ -340,11 +381,28 @@ impl Desk {
         common::seed(log, self.tenant, (0..tickets).map(|number| self.life(number, tickets))).await;
     }
 
+    /// A day's work on a ticket.
+    fn work(&self, number: usize) -> StreamWrite {
+        let (id, at) = (Self::ticket(number), Time::now());
+        let by = self.users[number % self.users.len()];
+        let changed = Event::PriorityChanged { from: Priority::default(), to: Priority::try_from(3).unwrap() };
+        let write = common::stream::<Ticket>(id, by, None, [(at, changed)]);
+        StreamWrite { expected: Expected::StreamExists, ..write }
+    }
+
+    /// When a ticket was opened.
+    fn begun(number: usize) -> Time {
+        Time::from_second(FIRST + number as i64 * 60).unwrap()
+    }
+
+    fn ticket(number: usize) -> Id {
+        Id::derived(Self::begun(number).as_millisecond() as u64, &[&number.to_string()])
+    }
+
     /// What happens to a ticket, from opening to closing.
     fn life(&self, number: usize, of: usize) -> StreamWrite {
         let random = &mut StdRng::seed_from_u64(number as u64);
-        let mut at = Time::from_second(1_640_995_200 + number as i64 * 60).unwrap();
-        let id = Id::derived(at.as_millisecond() as u64, &[&number.to_string()]);
+        let (id, mut at) = (Self::ticket(number), Self::begun(number));
         let message = |name: &str| Id::derived(at.as_millisecond() as u64, &[&number.to_string(), name]);
         let contact = *self.contacts.choose(random).unwrap();
         let site = random.random_range(0..SITES);

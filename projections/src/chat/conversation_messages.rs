@@ -14,7 +14,9 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{
-    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Told, Unreadable, decode,
+    AsOf, Column, Error, Keys, List, Listed, ReadModel, Refers, Sort, Stands, Told, Unreadable,
+    chat::conversations::Conversations,
+    decode,
     kernel::{
         as_of,
         author::{AuthorKind, author},
@@ -154,6 +156,7 @@ impl ReadModel for ConversationMessages {
     const NAME: &'static str = "conversation_messages";
     const VERSION: i32 = 1;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {
@@ -232,6 +235,7 @@ impl Listed for ConversationMessages {
         Column::time("read_at").nullable(),
         Column::id("id"),
     ];
+    const THROUGH: &'static [&'static str] = &[Conversations::NAME];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("written_at"), Sort::ascending("written_position")];
     const TELLS: &'static [Told] =
         &[Told::by("author_name", "author_id", "author_kind"), Told::of("author_name", "contact_id", "contact")];
@@ -246,7 +250,8 @@ impl Listed for ConversationMessages {
         left join read_conversations conversation \
             on conversation.tenant_id = t.tenant_id and conversation.id = t.conversation_id \
         left join read_contacts contact \
-            on contact.tenant_id = t.tenant_id and contact.id = read_survivor(t.tenant_id, 'contact', conversation.contact_id)";
+            on contact.tenant_id = t.tenant_id \
+            and contact.id = read_survivor(t.tenant_id, 'contact', conversation.contact_id, r.past)";
 }
 
 /// The messages of a conversation, oldest first. `after` is the `written_at` and `written_position` of the last message of

@@ -646,6 +646,7 @@ impl ReadModel for Feed {
     const KINDS: &'static [&'static str] =
         &["user", "team", "role", "rule", "product", "product_category", "label", "quick_reply", "api_key"];
     const FURTHER: &'static [&'static str] = &[ENTRIES, LINKS];
+    const OWN: bool = false;
     type Row = Row;
 
     fn kinds() -> &'static [&'static str] {

@@ -155,6 +155,7 @@ impl ReadModel for TicketThread {
     const NAME: &'static str = "ticket_thread";
     const VERSION: i32 = 1;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {

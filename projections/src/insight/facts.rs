@@ -75,6 +75,7 @@ impl ReadModel for Facts {
     const VERSION: i32 = 1;
     const KINDS: &'static [&'static str] = facts::KINDS;
     const FURTHER: &'static [&'static str] = &[MOMENTS, VALUES];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {

@@ -136,6 +136,7 @@ impl ReadModel for RecordAccess {
     const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[];
     const FURTHER: &'static [&'static str] = &[PRINCIPALS, ABOUT];
+    const OWN: bool = false;
     type Row = Row;
 
     fn kinds() -> &'static [&'static str] {

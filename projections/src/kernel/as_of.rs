@@ -2,7 +2,7 @@
 
 use domain::{Id, Time, kernel::custom::Definitions};
 use eventstore::{Direction, Log, Recorded};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     Error, Keys, List, ReadModel, Record,
@@ -126,7 +126,14 @@ pub(crate) async fn show(
 ) -> Result<Box<RawValue>, Error> {
     let row = list.model.stored(&tenant.to_string(), id, folded);
     let row = row.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let past = others.merged.of(list, log, tenant, &row, as_of).await?;
+    let mut past = others.merged.of(list, log, tenant, &row, as_of).await?;
+    let through = others.then.through(list, log, tenant, &row, as_of).await?;
+    for further in list.through.iter().filter_map(|name| List::named(name)) {
+        for row in through.as_array().into_iter().flatten() {
+            past.extend(others.merged.of(further, log, tenant, row, as_of).await?);
+        }
+    }
+    let past = Value::Object(past);
     let then = others.then.of(list, log, tenant, &row, &past, as_of).await?;
     Ok(list::shown(list, log.pool(), &row, &past, &then).await?)
 }

@@ -36,6 +36,10 @@ pub trait ReadModel: Send + Sync + 'static {
         Self::KINDS
     }
 
+    /// Whether its rows are the records of [`ReadModel::KINDS`] themselves, each told of by its own stream; false where
+    /// [`ReadModel::keys`] finds others.
+    const OWN: bool = true;
+
     /// A counter table `read_<tally>` that is kept in step with the rows; its migration names it as this one's.
     const TALLY: Option<&'static str> = None;
     /// Further tables `read_<name>`, to which [`ReadModel::fold`] adds rows. A migration creates each as

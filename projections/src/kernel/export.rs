@@ -1,21 +1,19 @@
 //! A whole list as it is at one moment, row by row in constant memory: a cursor over the ids in one snapshot of the
 //! database, and the rows of so many ids at a time.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     Id,
-    kernel::{
-        custom::{Definitions, FieldType},
-        filter::Scalar,
-    },
+    kernel::custom::{Definitions, FieldType},
 };
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::{
-    Error, List, ListRequest, ReadModel, ReadModels, RecordAccess, Sight,
+    Earlier, Error, List, ListRequest, ReadModel, ReadModels, RecordAccess, Sight,
     kernel::{
+        earlier::Tables,
         list::{Step, condition, plan_once, steps, told},
         model::{Model, models},
         redirects, registry,
@@ -30,12 +28,15 @@ const ROWS: usize = 500;
 
 /// A list that is being read to its end.
 pub struct Export {
-    list: &'static List,
-    tenant: Id,
+    source: Source,
     sight: Sight,
-    custom: Definitions,
-    transaction: PgConnection,
     position: i64,
+}
+
+/// What is read.
+enum Source {
+    Now { list: &'static List, tenant: Id, custom: Definitions, transaction: PgConnection },
+    Then(Box<Earlier>),
 }
 
 impl Export {
@@ -62,25 +63,21 @@ impl Export {
         // A connection of its own, which ends with the export however that ends.
         let mut transaction = pool.acquire().await?.detach();
         transaction.execute("begin isolation level repeatable read read only").await?;
-        // Before the snapshot: no table is swapped for one that was filled after it.
-        let lock = format!("lock table {} in access share mode", views(&names, &custom).join(", "));
-        sqlx::query(AssertSqlSafe(lock)).execute(&mut transaction).await?;
-        // All of it is wanted, and not the first rows soon.
-        sqlx::query("set local cursor_tuple_fraction = 1").execute(&mut transaction).await?;
+        lock(&mut transaction, &names, &custom).await?;
         let position = position(&mut transaction, &reached).await?;
-        let filter = redirects::followed(list, &mut transaction, tenant, &request.filter).await?;
-        let seen = request.sight.over(list, &mut transaction, tenant).await?;
-        let steps = steps(list, &request.sort, &request.collation);
-        let mut sql = Sql::over(list);
-        sql.values.push(Scalar::Text(tenant.to_string()).into());
-        sql.push("declare export no scroll cursor for select t.id");
-        condition(list, &mut sql, &filter, &seen, &steps);
-        let order: Vec<_> = steps.iter().map(Step::order).collect();
-        sql.push(" order by ").push(&order.join(", "));
-        let declare = sqlx::query_as(AssertSqlSafe(sql.text.as_str())).persistent(false);
-        let _: Vec<(String,)> = Sql::supply(sql.values.clone(), declare).fetch_all(&mut transaction).await?;
+        declare(list, &mut transaction, tenant, request, None).await?;
         plan_once(&mut transaction).await?;
-        Ok(Export { list, tenant, sight: request.sight.clone(), custom, transaction, position })
+        let source = Source::Now { list, tenant, custom, transaction };
+        Ok(Export { source, sight: request.sight.clone(), position })
+    }
+
+    /// The same of a list as it was, which is known up to a position of the log.
+    ///
+    /// # Errors
+    /// As [`Earlier::list`].
+    pub async fn then(mut earlier: Earlier, request: &ListRequest, position: i64) -> Result<Export, Error> {
+        earlier.declare(request).await?;
+        Ok(Export { source: Source::Then(Box::new(earlier)), sight: request.sight.clone(), position })
     }
 
     /// The position of the log up to which the list is known in the snapshot.
@@ -93,13 +90,67 @@ impl Export {
     /// # Errors
     /// When the database fails.
     pub async fn next(&mut self) -> Result<Vec<Box<RawValue>>, Error> {
-        let fetch = sqlx::query_scalar(AssertSqlSafe(format!("fetch forward {ROWS} from export"))).persistent(false);
-        let ids: Vec<String> = fetch.fetch_all(&mut self.transaction).await?;
-        let mut rows = told(self.list, &mut self.transaction, self.tenant, ids).await?;
-        veil(self.list, &mut self.transaction, self.tenant, &self.sight, &mut rows).await?;
-        name_custom(&mut self.transaction, self.tenant, &self.sight, &self.custom, &mut rows).await?;
-        Ok(rows)
+        let Export { source, sight, .. } = self;
+        match source {
+            Source::Then(earlier) => earlier.next(sight).await,
+            Source::Now { list, tenant, custom, transaction } => {
+                let ids = fetch(transaction, ROWS).await?;
+                let mut rows = told(list, transaction, *tenant, ids).await?;
+                veil(list, transaction, *tenant, sight, &mut rows).await?;
+                name_custom(transaction, *tenant, sight, custom, &mut rows).await?;
+                Ok(rows)
+            }
+        }
     }
+}
+
+/// Opens a cursor over the ids of all that match, in order; of the list as it is or as it was.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn declare(
+    list: &'static List,
+    transaction: &mut PgConnection,
+    tenant: Id,
+    request: &ListRequest,
+    past: Option<&Arc<Tables>>,
+) -> Result<(), sqlx::Error> {
+    // All of it is wanted, and not the first rows soon.
+    sqlx::query("set local cursor_tuple_fraction = 1").execute(&mut *transaction).await?;
+    let filter = redirects::followed(list, &mut *transaction, tenant, &request.filter, past).await?;
+    let seen = request.sight.over(list, transaction, tenant).await?;
+    let steps = steps(list, request);
+    let mut sql = Sql::over(list, tenant, past);
+    sql.push("select t.id");
+    condition(list, &mut sql, &filter, &seen, &steps);
+    let order: Vec<_> = steps.iter().map(Step::order).collect();
+    sql.push(" order by ").push(&order.join(", "));
+    let statement = format!("declare export no scroll cursor for {}", sql.statement());
+    let declare = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    let _: Vec<(String,)> = Sql::supply(sql.values, declare).fetch_all(transaction).await?;
+    Ok(())
+}
+
+/// The next ids of the cursor.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn fetch(transaction: &mut PgConnection, rows: usize) -> Result<Vec<String>, sqlx::Error> {
+    let fetch = format!("fetch forward {rows} from export");
+    sqlx::query_scalar(AssertSqlSafe(fetch)).persistent(false).fetch_all(transaction).await
+}
+
+/// Locks what a list is read from, before the snapshot is taken: no table is swapped for one that was filled after it.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn lock(
+    transaction: &mut PgConnection,
+    names: &BTreeSet<&'static str>,
+    custom: &Definitions,
+) -> Result<(), sqlx::Error> {
+    let lock = format!("lock table {} in access share mode", views(names, custom).join(", "));
+    sqlx::query(AssertSqlSafe(lock)).execute(transaction).await.map(drop)
 }
 
 /// The views that the rows are read from.

@@ -21,10 +21,11 @@ use serde_json::{Value, value::RawValue};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::{
-    ReadModel,
+    AsOf, Error, ReadModel,
     kernel::{
         collation::ROOT,
         cursor::Cursor,
+        earlier::Tables,
         model::{Model, models, registered},
         redirects::{self, Refers},
         registry,
@@ -154,9 +155,9 @@ impl Column {
         Column { beside: Some(table), ..self }
     }
 
-    /// The column in SQL, where rows are looked for.
-    pub(crate) fn expression(&self) -> String {
-        match self.beside {
+    /// The column in SQL, where rows are looked for, now or in the past: what is beside the list has no rows of then.
+    pub(crate) fn expression(&self, past: bool) -> String {
+        match self.beside.filter(|_| !past) {
             Some(table) => format!("read_{table}.{}", self.name),
             None => sql::column(self.name, self.kind),
         }
@@ -224,6 +225,8 @@ pub trait Listed: ReadModel {
     }
     /// Other read models whose records name this one, though it does not name them: all of theirs count.
     const NAMED_BY: &'static [&'static str] = &[];
+    /// Other read models whose records, joined to a row, name further ones that are joined too.
+    const THROUGH: &'static [&'static str] = &[];
     /// The column that names a kind of record: what tells of one whose feature is off is in no list.
     const ABOUT: Option<&'static str> = None;
     /// Other read models that decide what is in the list: whoever waits for a position waits for them too.
@@ -273,6 +276,8 @@ pub struct List {
     pub outside: fn() -> Option<Filter>,
     /// [`Listed::NAMED_BY`].
     pub named_by: &'static [&'static str],
+    /// [`Listed::THROUGH`].
+    pub through: &'static [&'static str],
     /// [`Listed::ABOUT`].
     pub about: Option<&'static str>,
     /// [`Listed::FOLLOWS`].
@@ -310,6 +315,7 @@ impl List {
                 only: M::ONLY,
                 outside: M::outside,
                 named_by: M::NAMED_BY,
+                through: M::THROUGH,
                 about: M::ABOUT,
                 follows: M::FOLLOWS,
                 shows_merged: M::SHOWS_MERGED,
@@ -379,7 +385,7 @@ fn mentioned(list: &'static List) -> Vec<&'static str> {
 }
 
 /// Whether a name stands in SQL as a whole word.
-fn mentions(sql: &str, name: &str) -> bool {
+pub(crate) fn mentions(sql: &str, name: &str) -> bool {
     let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     sql.match_indices(name).any(|(at, _)| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word))
 }
@@ -418,6 +424,8 @@ pub struct ListRequest {
     pub collation: Cow<'static, str>,
     /// What whoever asks sees.
     pub sight: Sight,
+    /// As of when, where the list is asked about as it was: see [`crate::Earlier`].
+    pub as_of: Option<AsOf>,
 }
 
 impl Default for ListRequest {
@@ -431,6 +439,7 @@ impl Default for ListRequest {
             count: Count::None,
             collation: Cow::Borrowed(ROOT),
             sight: Sight::Everything,
+            as_of: None,
         }
     }
 }
@@ -486,7 +495,7 @@ impl ListRequest {
     /// # Errors
     /// What is wrong with it.
     pub fn check_after(&self, list: &'static List) -> Result<(), FieldError> {
-        cursor(list, self, &steps(list, &self.sort, &self.collation)).map(drop)
+        cursor(list, self, &steps(list, self)).map(drop)
     }
 }
 
@@ -596,6 +605,9 @@ pub enum ListError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
+    /// What the list was cannot be told.
+    #[error(transparent)]
+    Past(#[from] Error),
 }
 
 /// A step of the order with what the cursor says of it.
@@ -607,10 +619,11 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    fn new(column: &'static Column, descending: bool, collation: &str) -> Step {
+    fn new(column: &'static Column, descending: bool, request: &ListRequest) -> Step {
+        let plain = column.expression(request.as_of.is_some());
         let expression = match column.kind {
-            FieldKind::Text => format!("({}) collate \"{collation}\"", column.expression()),
-            _ => column.expression(),
+            FieldKind::Text => format!("({plain}) collate \"{}\"", request.collation),
+            _ => plain,
         };
         Step { column, expression, descending }
     }
@@ -622,18 +635,18 @@ impl Step {
 }
 
 /// The order asked for, with `id` as its last step.
-pub(crate) fn steps(list: &'static List, sort: &[Sort], collation: &str) -> Vec<Step> {
-    let sort = if sort.is_empty() { list.default_sort } else { sort };
+pub(crate) fn steps(list: &'static List, request: &ListRequest) -> Vec<Step> {
+    let sort = if request.sort.is_empty() { list.default_sort } else { &request.sort };
     let mut steps: Vec<Step> = sort
         .iter()
         .filter_map(|sort| {
             let column = list.columns.iter().find(|column| column.name == sort.column && column.sortable)?;
-            Some(Step::new(column, sort.descending, collation))
+            Some(Step::new(column, sort.descending, request))
         })
         .collect();
     if steps.iter().all(|step| step.column.name != "id") {
         const ID: &Column = &Column::id("id");
-        steps.push(Step::new(ID, false, collation));
+        steps.push(Step::new(ID, false, request));
     }
     steps
 }
@@ -649,7 +662,7 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, see
     sql.sight = seen.sight().clone();
     sql.push(" from read_").push(list.name).push(" t");
     for column in list.columns {
-        let Some(table) = column.beside else { continue };
+        let Some(table) = column.beside.filter(|_| sql.past.is_none()) else { continue };
         if filter.mentions(column.name) || steps.iter().any(|step| step.column.name == column.name) {
             sql.push(&format!(" join read_{table} on read_{table}.tenant_id = t.tenant_id and read_{table}.id = t.id"));
         }
@@ -677,18 +690,52 @@ pub(crate) fn condition(list: &'static List, sql: &mut Sql, filter: &Filter, see
 /// # Errors
 /// [`ListError::Cursor`] when the cursor does not fit, else when the database fails.
 pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &ListRequest) -> Result<Page, ListError> {
-    let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
     // No transaction: whoever hangs up while one begins would leave it open on a connection that others use next.
     let mut db = pool.acquire().await?;
-    let seen = request.sight.over(list, &mut db, tenant).await?;
-    let (statement, cursor) = statement(list, tenant, request, &filter, &seen)?;
-    let limit = request.limit.clamp(1, MAX_LIMIT);
-    let is_few = matches!(seen, Seen::Few(_));
-    if is_few {
+    let Found { ids, next, total, is_planned } = found(list, &mut db, tenant, request, None).await?;
+    if !is_planned {
         plan_once(&mut db).await?;
     }
-    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
-    let mut found: Vec<(String, String)> = Sql::supply(statement.values.clone(), query).fetch_all(&mut *db).await?;
+    let mut data = told(list, &mut db, tenant, ids).await?;
+    veil(list, &mut db, tenant, &request.sight, &mut data).await?;
+    // After a failure it stays as it is until the next page: that costs a poorer plan and nothing else.
+    db.execute("set plan_cache_mode = auto").await?;
+    Ok(Page { data, next, total })
+}
+
+/// What is on a page of a list.
+pub(crate) struct Found {
+    pub(crate) ids: Vec<String>,
+    /// The cursor of the next page.
+    pub(crate) next: Option<String>,
+    /// How many match in all, if it was asked.
+    pub(crate) total: Option<i64>,
+    /// Whether statements are planned once already.
+    is_planned: bool,
+}
+
+/// Finds the rows of a page, of the list as it is or as it was.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) async fn found(
+    list: &'static List,
+    db: &mut PgConnection,
+    tenant: Id,
+    request: &ListRequest,
+    past: Option<&Arc<Tables>>,
+) -> Result<Found, ListError> {
+    let filter = redirects::followed(list, &mut *db, tenant, &request.filter, past).await?;
+    let seen = request.sight.over(list, db, tenant).await?;
+    let (sql, cursor) = statement(list, tenant, request, (&filter, &seen), past)?;
+    let limit = request.limit.clamp(1, MAX_LIMIT);
+    let is_planned = matches!(seen, Seen::Few(_)) && past.is_none();
+    if is_planned {
+        plan_once(db).await?;
+    }
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let mut found: Vec<(String, String)> = Sql::supply(sql.values, query).fetch_all(&mut *db).await?;
     let more = found.len() > limit as usize;
     if more {
         found.pop();
@@ -699,18 +746,10 @@ pub async fn list(list: &'static List, pool: &PgPool, tenant: Id, request: &List
     };
     let total = match request.count {
         Count::None => None,
-        Count::Exact => Some(count(list, &mut db, tenant, &filter, &seen).await?),
-        Count::Estimate => Some(estimate(list, &mut db, tenant, &filter, &seen).await?),
+        Count::Exact => Some(count(list, db, tenant, (&filter, &seen), past).await?),
+        Count::Estimate => Some(estimate(list, db, tenant, (&filter, &seen), past).await?),
     };
-    if !is_few {
-        plan_once(&mut db).await?;
-    }
-    let ids = found.into_iter().map(|(id, _)| id).collect();
-    let mut data = told(list, &mut db, tenant, ids).await?;
-    veil(list, &mut db, tenant, &request.sight, &mut data).await?;
-    // After a failure it stays as it is until the next page: that costs a poorer plan and nothing else.
-    db.execute("set plan_cache_mode = auto").await?;
-    Ok(Page { data, next, total })
+    Ok(Found { ids: found.into_iter().map(|(id, _)| id).collect(), next, total, is_planned })
 }
 
 /// The ids of the records of a list that match, one more than `most` where there are more.
@@ -769,13 +808,13 @@ fn statement(
     list: &'static List,
     tenant: Id,
     request: &ListRequest,
-    filter: &Filter,
-    seen: &Seen,
+    asked: (&Filter, &Seen),
+    past: Option<&Arc<Tables>>,
 ) -> Result<(Sql, Cursor), ListError> {
-    let steps = steps(list, &request.sort, &request.collation);
+    let steps = steps(list, request);
     let (cursor, after) = cursor(list, request, &steps).map_err(ListError::Cursor)?;
     let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
-    Ok((page(list, tenant, (filter, seen), &steps, after.as_deref(), rows), cursor))
+    Ok((page(Sql::over(list, tenant, past), list, asked, &steps, after.as_deref(), rows), cursor))
 }
 
 /// The sort keys of the row after which a page begins; `None` for those without a value.
@@ -784,7 +823,10 @@ type Keys = Vec<Option<Scalar>>;
 /// What writes the cursors of a list, and where the page that is asked for begins.
 fn cursor(list: &'static List, request: &ListRequest, steps: &[Step]) -> Result<(Cursor, Option<Keys>), FieldError> {
     // In another language another row comes next.
-    let order = format!("{} {}", named(steps), request.collation);
+    let mut order = format!("{} {}", named(steps), request.collation);
+    if let Some(as_of) = request.as_of {
+        order.push_str(&format!(" {as_of:?}"));
+    }
     let cursor = Cursor::new(list.name, &order, &request.filter);
     let kinds: Vec<_> = steps.iter().map(|step| (step.column.kind, step.column.nullable)).collect();
     let after = request.after.as_deref().map(|after| cursor.read(after, &kinds)).transpose()?;
@@ -807,16 +849,14 @@ fn raw(list: &'static List, row: String) -> Result<Box<RawValue>, sqlx::Error> {
 
 /// The statement of one page: the ids of its rows, by index alone, and their sort keys.
 fn page(
+    mut sql: Sql,
     list: &'static List,
-    tenant: Id,
     (filter, seen): (&Filter, &Seen),
     steps: &[Step],
     after: Option<&[Option<Scalar>]>,
     rows: i64,
 ) -> Sql {
     // The condition is the same in every branch, and so are its placeholders.
-    let mut sql = Sql::over(list);
-    sql.values.push(Scalar::Text(tenant.to_string()).into());
     condition(list, &mut sql, filter, seen, steps);
     let condition = std::mem::take(&mut sql.text);
     if !matches!(seen, Seen::Few(_)) {
@@ -827,13 +867,13 @@ fn page(
     }
     // Few records are looked for by their ids and then put in order, however tempting the planner finds it to look through
     // all records in order until it has met enough of them.
-    sql.push("with few as materialized (select t.id");
+    sql.push("few as materialized (select t.id");
     let sorted = steps.iter().enumerate().map(|(index, step)| {
         sql.push(&format!(", {} as k{index}", step.expression));
         Step { expression: format!("k{index}"), ..*step }
     });
     let steps: Vec<Step> = sorted.collect();
-    sql.push(&condition).push(") ");
+    sql.push(&condition).push(")").common();
     let all = vec![after.map(|keys| branches(&steps, keys)).unwrap_or_default()];
     ranges(&mut sql, " from few t where true", &steps, all, rows);
     sql
@@ -921,15 +961,15 @@ async fn count(
     list: &'static List,
     db: &mut PgConnection,
     tenant: Id,
-    filter: &Filter,
-    seen: &Seen,
+    (filter, seen): (&Filter, &Seen),
+    past: Option<&Arc<Tables>>,
 ) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over(list);
-    sql.values.push(Scalar::Text(tenant.to_string()).into());
+    let mut sql = Sql::over(list, tenant, past);
     sql.push("select count(*)");
     condition(list, &mut sql, filter, seen, &[]);
-    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (count,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(db).await?;
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let (count,): (i64,) = Sql::supply(sql.values, query).fetch_one(db).await?;
     Ok(count)
 }
 
@@ -937,15 +977,15 @@ async fn estimate(
     list: &'static List,
     db: &mut PgConnection,
     tenant: Id,
-    filter: &Filter,
-    seen: &Seen,
+    (filter, seen): (&Filter, &Seen),
+    past: Option<&Arc<Tables>>,
 ) -> Result<i64, sqlx::Error> {
-    let mut sql = Sql::over(list);
-    sql.values.push(Scalar::Text(tenant.to_string()).into());
-    sql.push("explain (format json) select 1");
+    let mut sql = Sql::over(list, tenant, past);
+    sql.push("select 1");
     condition(list, &mut sql, filter, seen, &[]);
-    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (plan,): (Value,) = Sql::supply(sql.values.clone(), query).fetch_one(db).await?;
+    let statement = format!("explain (format json) {}", sql.statement());
+    let query = sqlx::query_as(AssertSqlSafe(statement));
+    let (plan,): (Value,) = Sql::supply(sql.values, query).fetch_one(db).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64))
 }
 
@@ -959,12 +999,12 @@ pub async fn explain(
     tenant: Id,
     request: &ListRequest,
 ) -> Result<String, ListError> {
-    let filter = redirects::followed(list, pool, tenant, &request.filter).await?;
+    let filter = redirects::followed(list, pool, tenant, &request.filter, None).await?;
     let seen = request.sight.over(list, &mut *pool.acquire().await?, tenant).await?;
-    let mut statement = statement(list, tenant, request, &filter, &seen)?.0;
-    statement.text.insert_str(0, "explain ");
-    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
-    let lines: Vec<(String,)> = Sql::supply(statement.values.clone(), query).fetch_all(pool).await?;
+    let sql = statement(list, tenant, request, (&filter, &seen), None)?.0;
+    let statement = format!("explain {}", sql.statement());
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let lines: Vec<(String,)> = Sql::supply(sql.values, query).fetch_all(pool).await?;
     Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
 }
 

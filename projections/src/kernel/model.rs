@@ -23,6 +23,8 @@ pub struct Model {
     pub(crate) version: i32,
     /// [`ReadModel::kinds`].
     pub(crate) kinds: &'static (dyn Fn() -> &'static [&'static str] + Sync),
+    /// [`ReadModel::OWN`].
+    pub(crate) own: bool,
     /// [`ReadModel::TALLY`].
     pub(crate) tally: Option<&'static str>,
     /// [`ReadModel::FURTHER`].
@@ -57,6 +59,7 @@ impl Model {
                 name: M::NAME,
                 version: M::VERSION,
                 kinds: &M::kinds,
+                own: M::OWN,
                 tally: M::TALLY,
                 further: M::FURTHER,
                 keys: M::keys,

@@ -1,6 +1,9 @@
 //! Which record goes on for one that was merged, and what refers to either. Table: `read_redirects`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use domain::{
     Id, catalogue,
@@ -12,12 +15,12 @@ use domain::{
 use eventstore::{Log, Recorded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::PgExecutor;
 
 use crate::{
     AsOf, Column, Error, Keys, List, ReadModel, Unreadable,
-    kernel::{as_of, sql},
+    kernel::{as_of, earlier::Tables, sql},
     org::fields::Fields,
 };
 
@@ -61,6 +64,7 @@ impl ReadModel for Redirects {
     const NAME: &'static str = "redirects";
     const VERSION: i32 = 1;
     const KINDS: &'static [&'static str] = KINDS;
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {
@@ -187,9 +191,10 @@ impl Survivors<'_> {
     }
 }
 
-/// The value of a field that refers to records, with those that go on for merged ones; `None` when it refers to none.
-pub(crate) fn totalled(list: &'static List, field: &str, kind: FieldKind) -> Option<String> {
-    let survivors = Survivors { past: None };
+/// The value of a field that refers to records, with those that go on for merged ones; `None` when it refers to none. `past` is
+/// the placeholder that [`shown`] takes.
+pub(crate) fn totalled(list: &'static List, field: &str, kind: FieldKind, past: Option<&str>) -> Option<String> {
+    let survivors = Survivors { past };
     match refers(list, field, kind)? {
         Refers::Custom(of) => {
             let t = sql::column(field, kind);
@@ -213,10 +218,10 @@ fn kinds(refers: Refers) -> &'static [&'static str] {
 }
 
 /// Who belongs together: for a kind and an id, the ids of all that are one with it. Those that are alone have no entry.
-type Families = BTreeMap<(&'static str, String), Vec<String>>;
+pub(crate) type Families = BTreeMap<(&'static str, String), Vec<String>>;
 
 /// The same filter, with every record that it names taken for the one that goes on for it and for all that are merged into
-/// that one.
+/// that one: now, or in the past.
 ///
 /// # Errors
 /// When the database fails.
@@ -225,6 +230,7 @@ pub(crate) async fn followed(
     db: impl PgExecutor<'_>,
     tenant: Id,
     filter: &Filter,
+    past: Option<&Arc<Tables>>,
 ) -> Result<Filter, sqlx::Error> {
     let mut asked: BTreeSet<(&'static str, String)> = BTreeSet::new();
     filter.conditions(&mut |condition| {
@@ -237,7 +243,10 @@ pub(crate) async fn followed(
     if asked.is_empty() {
         return Ok(filter.clone());
     }
-    let families = families(db, tenant, &asked).await?;
+    let families = match past {
+        None => families(db, tenant, &asked).await?,
+        Some(tables) => tables.families(asked),
+    };
     Ok(if families.is_empty() { filter.clone() } else { widened(list, filter, &families) })
 }
 
@@ -325,7 +334,7 @@ impl Past {
         tenant: Id,
         row: &Value,
         at: AsOf,
-    ) -> Result<Value, Error> {
+    ) -> Result<Map<String, Value>, Error> {
         let mut named: BTreeSet<(String, Id)> = BTreeSet::new();
         let text = |value: &Value| value.as_str().and_then(|text| text.parse::<Id>().ok());
         for column in referring(list) {
@@ -354,7 +363,7 @@ impl Past {
                 ),
             }
         }
-        let mut became = serde_json::Map::new();
+        let mut became = Map::new();
         for (kind, id) in named.into_iter().filter(|(kind, _)| KINDS.contains(&&**kind)) {
             let mut chain = vec![id];
             while let Some(last) = chain.last().copied() {
@@ -367,7 +376,7 @@ impl Past {
                 became.insert(format!("{kind}-{id}"), last.to_string().into());
             }
         }
-        Ok(Value::Object(became))
+        Ok(became)
     }
 
     async fn into(&mut self, log: &Log, tenant: Id, kind: &str, id: Id, at: AsOf) -> Result<Option<Id>, Error> {

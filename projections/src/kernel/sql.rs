@@ -1,24 +1,36 @@
 //! SQL that is put together at run time: text with placeholders and the values they stand for.
 
-use domain::kernel::{
-    filter::{Condition, FieldKind, Filter, Scalar, Test},
-    listing::Name,
+use std::sync::Arc;
+
+use domain::{
+    Id,
+    kernel::{
+        filter::{Condition, FieldKind, Filter, Scalar, Test},
+        listing::Name,
+    },
 };
 use jiff_sqlx::ToSqlx;
 use serde_json::{Value, json};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
-use crate::{Column, List, Sight, kernel::registry};
+use crate::{
+    Column, List, Sight,
+    kernel::{earlier::Tables, registry},
+};
 
 /// A statement in the making.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sql {
+    /// Common tables, which stand before the text.
+    with: Vec<String>,
     pub(crate) text: String,
     pub(crate) values: Vec<Bound>,
     /// The columns that filters name.
     pub(crate) columns: &'static [Column],
     /// What whoever asks sees: only by the names of that anything is found.
     pub(crate) sight: Sight,
+    /// What differs from now, where a list is asked about as it was.
+    pub(crate) past: Option<Arc<Tables>>,
 }
 
 /// A value that a placeholder stands for.
@@ -42,9 +54,24 @@ impl From<&str> for Bound {
 }
 
 impl Sql {
-    /// A statement over a list.
-    pub(crate) fn over(list: &'static List) -> Sql {
-        Sql { columns: list.columns, ..Sql::default() }
+    /// A statement over a tenant's list, as it is or as it was; the tenant is its first value.
+    pub(crate) fn over(list: &'static List, tenant: Id, past: Option<&Arc<Tables>>) -> Sql {
+        let mut sql = Sql { columns: list.columns, past: past.cloned(), ..Sql::default() };
+        sql.values.push(Scalar::Text(tenant.to_string()).into());
+        if let Some(past) = past {
+            past.stand_in(&mut sql);
+        }
+        sql
+    }
+
+    /// Makes a common table of the text: `name as (...)`.
+    pub(crate) fn common(&mut self) {
+        self.with.push(std::mem::take(&mut self.text));
+    }
+
+    /// All of it.
+    pub(crate) fn statement(&self) -> String {
+        if self.with.is_empty() { self.text.clone() } else { format!("with {} {}", self.with.join(", "), self.text) }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
@@ -118,7 +145,7 @@ impl Sql {
         if let Some(name) = known.and_then(|column| column.names) {
             return self.called(name, test);
         }
-        let column = known.map_or_else(|| column(field, *kind), Column::expression);
+        let column = known.map_or_else(|| column(field, *kind), |column| column.expression(self.past.is_some()));
         if kind.is_set() {
             return self.set(&column, *kind, test);
         }
@@ -185,7 +212,11 @@ impl Sql {
             }
         }
         self.push(") select id from called");
-        if merges {
+        if let Some(past) = self.past.clone().filter(|_| merges) {
+            self.push(" union all select split_part(x.key, '-', 2) collate \"C\" from jsonb_each_text(");
+            self.bind(Bound::Json(past.merged())).push(") x where x.key like '").push(kind);
+            self.push("-%' and x.value collate \"C\" in (select id from called)");
+        } else if merges {
             self.push(" union all select x.record_id from read_redirects x where x.tenant_id = ").again(0);
             self.push(" and x.kind = '").push(kind).push("' and x.into_id is not null and ");
             self.push("read_survivor(x.tenant_id, x.kind, x.record_id) in (select id from called)");

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Id;
-use eventstore::{Direction, Log};
+use eventstore::{Log, Recorded};
 use serde_json::{Map, Value};
 
 use crate::{
     AsOf, Error, Keys, List, Unreadable,
     kernel::{
-        as_of,
         model::{Model, models},
         registry,
     },
@@ -40,6 +39,7 @@ impl Then {
         let mut named = BTreeSet::new();
         ids(row, &mut named);
         ids(also, &mut named);
+        ids(&self.through(list, log, tenant, row, at).await?, &mut named);
         let mut wanted: Vec<Wanted> = Vec::new();
         for model in joined(list) {
             wanted.extend(named.iter().map(|id| (model, *id)));
@@ -65,6 +65,24 @@ impl Then {
             rows.into_iter().map(|(model, rows)| (model.to_owned(), rows.into())).collect();
         found.insert("read_name".into(), names.into());
         Ok(Value::Object(found))
+    }
+
+    /// The rows, as they were then, of records that a list joins to one of its own to find further ones by.
+    pub(crate) async fn through(
+        &mut self,
+        list: &'static List,
+        log: &Log,
+        tenant: Id,
+        row: &Value,
+        at: AsOf,
+    ) -> Result<Value, Error> {
+        let mut named = BTreeSet::new();
+        ids(row, &mut named);
+        let models = joined(list).filter(|model| list.through.contains(&model.name));
+        let wanted: Vec<Wanted> = models.flat_map(|model| named.iter().map(move |id| (model, *id))).collect();
+        self.look(log, tenant, &wanted, at).await?;
+        let rows = wanted.iter().filter_map(|(model, id)| self.rows.get(&(model.name, *id)).cloned().flatten());
+        Ok(rows.collect())
     }
 
     /// What a record was called then, as `read_name` calls it now.
@@ -105,34 +123,45 @@ impl Then {
         }
         let stream = |(model, id): &Wanted| format!("{}-{id}", model.kinds().first().unwrap_or(&""));
         let streams: Vec<String> = new.iter().map(stream).collect();
-        let known: BTreeSet<String> = log.known_streams(&tenant.to_string(), &streams).await?.into_iter().collect();
-        for (wanted, stream) in new.iter().zip(&streams) {
-            let (model, id) = *wanted;
-            let row = if known.contains(stream) { row(log, tenant, model, id, at).await? } else { None };
-            self.rows.insert((model.name, id), row);
+        let tenant = tenant.to_string();
+        let known: BTreeSet<String> = log.known_streams(&tenant, &streams).await?.into_iter().collect();
+        let (known, missing): (Vec<_>, Vec<_>) =
+            new.into_iter().zip(streams).partition(|(_, stream)| known.contains(stream));
+        self.rows.extend(missing.into_iter().map(|((model, id), _)| ((model.name, id), None)));
+        for known in known.chunks(STREAMS) {
+            let streams: Vec<_> = known.iter().map(|(_, stream)| (tenant.clone(), stream.clone())).collect();
+            let events = log.read_streams(&streams, i64::MAX).await?;
+            let of: BTreeMap<&str, &[Recorded]> = events
+                .chunk_by(|one, other| one.stream == other.stream)
+                .filter_map(|events| Some((&*events.first()?.stream, events)))
+                .collect();
+            for ((model, id), stream) in known {
+                let row = row(&tenant, model, *id, of.get(&**stream).copied().unwrap_or_default(), at)?;
+                self.rows.insert((model.name, *id), row);
+            }
         }
         Ok(())
     }
 }
 
-/// The row of a record then.
-async fn row(log: &Log, tenant: Id, model: &Model, id: Id, at: AsOf) -> Result<Option<Value>, Error> {
-    let Some(kind) = model.kinds().first() else { return Ok(None) };
-    let tenant_id = tenant.to_string();
-    let mut events = as_of::events(log, tenant, kind, id, at).await?;
-    if events.is_empty() {
+/// Streams whose events are read at once.
+const STREAMS: usize = 200;
+
+/// The row of a record then, of all events of its stream.
+fn row(tenant: &str, model: &Model, id: Id, events: &[Recorded], at: AsOf) -> Result<Option<Value>, Error> {
+    let mut then: Vec<Recorded> = events.iter().filter(|event| at.includes(event)).cloned().collect();
+    if then.is_empty() {
         // What refers to it was told to have happened before it was entered: it has the name that it got first.
-        events = log.read_stream(&tenant_id, &format!("{kind}-{id}"), 0, Direction::Forward, 1).await?;
+        then.extend(events.first().cloned());
     }
-    events.retain(|event| matches!((model.keys)(event), Keys::One(key) if key == id));
-    let folded = model.fold_row(id, &events)?;
-    let stored =
-        folded.map(|(row, version, position)| model.stored(&tenant_id, id, (&row, version, position))).transpose();
+    then.retain(|event| matches!((model.keys)(event), Keys::One(key) if key == id));
+    let folded = model.fold_row(id, &then)?;
+    let stored = folded.map(|(row, version, position)| model.stored(tenant, id, (&row, version, position))).transpose();
     Ok(stored.map_err(|error| Unreadable(error.to_string()))?)
 }
 
 /// Everything in a JSON value that may be the id of a record.
-fn ids(value: &Value, found: &mut BTreeSet<Id>) {
+pub(crate) fn ids(value: &Value, found: &mut BTreeSet<Id>) {
     match value {
         Value::String(text) if text.len() == ID_LENGTH => found.extend(text.parse::<Id>()),
         Value::Array(values) => values.iter().for_each(|value| ids(value, found)),

@@ -1,24 +1,27 @@
 //! Totals of a list: how many records match by the value of a field, and what a field of them adds up to.
 
+use std::sync::Arc;
+
 use domain::{
     FieldError, Id,
     kernel::{
         custom::Definitions,
-        filter::{FieldKind, Fields, Filter, Scalar},
+        filter::{FieldKind, Fields, Filter},
     },
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::{
     List,
     kernel::{
+        earlier::Tables,
         list::{columns_of, condition},
         redirects,
         sight::Sight,
-        sql::{self, Sql},
+        sql::{self, Bound, Sql},
     },
 };
 
@@ -93,12 +96,6 @@ fn find(
     }
 }
 
-fn over(list: &'static List, tenant: Id) -> Sql {
-    let mut sql = Sql::over(list);
-    sql.values.push(Scalar::Text(tenant.to_string()).into());
-    sql
-}
-
 /// How many records match by the value of a field, the largest groups first.
 ///
 /// # Errors
@@ -107,13 +104,29 @@ pub async fn groups(
     list: &'static List,
     pool: &PgPool,
     tenant: Id,
-    (filter, sight): (&Filter, &Sight),
+    asked: (&Filter, &Sight),
     by: &Totalled,
 ) -> Result<Vec<Group>, sqlx::Error> {
-    let filter = &redirects::followed(list, pool, tenant, filter).await?;
-    let seen = sight.over(list, &mut *pool.acquire().await?, tenant).await?;
-    let mut sql = over(list, tenant);
-    let value = redirects::totalled(list, &by.name, by.kind).unwrap_or_else(|| by.expression());
+    grouped(list, &mut *pool.acquire().await?, tenant, asked, by, None).await
+}
+
+/// The same, now or in the past.
+pub(crate) async fn grouped(
+    list: &'static List,
+    db: &mut PgConnection,
+    tenant: Id,
+    (filter, sight): (&Filter, &Sight),
+    by: &Totalled,
+    past: Option<&Arc<Tables>>,
+) -> Result<Vec<Group>, sqlx::Error> {
+    let filter = &redirects::followed(list, &mut *db, tenant, filter, past).await?;
+    let seen = sight.over(list, &mut *db, tenant).await?;
+    let mut sql = Sql::over(list, tenant, past);
+    let merged = past.map(|past| {
+        sql.values.push(Bound::Json(past.merged()));
+        format!("${}", sql.values.len())
+    });
+    let value = redirects::totalled(list, &by.name, by.kind, merged.as_deref()).unwrap_or_else(|| by.expression());
     // A record without any value of a set counts as one without a value; one with two spellings of a tag counts once.
     let value = match by.kind {
         FieldKind::Tags => format!(
@@ -127,9 +140,10 @@ pub async fn groups(
     };
     let one = if by.kind == FieldKind::Tags { FieldKind::Text } else { by.kind };
     let typed = matches!(one, FieldKind::Text | FieldKind::Email | FieldKind::Phone);
-    sql.push("with spelt as (select value, count(*) as number from (select ").push(&value).push(" as value");
+    sql.push("spelt as (select value, count(*) as number from (select ").push(&value).push(" as value");
     condition(list, &mut sql, filter, &seen, &[]);
-    sql.push(") matching group by value) select ");
+    sql.push(") matching group by value)").common();
+    sql.push("select ");
     if typed {
         let same = sql::compared("value", one);
         sql.push(
@@ -140,8 +154,9 @@ pub async fn groups(
         sql.push("to_jsonb(value)::text, number from spelt order by number desc, value");
     }
     sql.push(&format!(" limit {MAX_GROUPS}"));
-    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let rows: Vec<(Option<String>, i64)> = Sql::supply(sql.values.clone(), query).fetch_all(pool).await?;
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let rows: Vec<(Option<String>, i64)> = Sql::supply(sql.values, query).fetch_all(db).await?;
     let read = |(value, count): (Option<String>, i64)| {
         let value = value.as_deref().map_or(Ok(Value::Null), serde_json::from_str);
         Ok(Group { value: value.map_err(|error| sqlx::Error::Decode(Box::new(error)))?, count })
@@ -157,15 +172,28 @@ pub async fn sum(
     list: &'static List,
     pool: &PgPool,
     tenant: Id,
-    (filter, sight): (&Filter, &Sight),
+    asked: (&Filter, &Sight),
     of: &Totalled,
 ) -> Result<i64, sqlx::Error> {
-    let filter = &redirects::followed(list, pool, tenant, filter).await?;
-    let seen = sight.over(list, &mut *pool.acquire().await?, tenant).await?;
-    let mut sql = over(list, tenant);
+    summed(list, &mut *pool.acquire().await?, tenant, asked, of, None).await
+}
+
+/// The same, now or in the past.
+pub(crate) async fn summed(
+    list: &'static List,
+    db: &mut PgConnection,
+    tenant: Id,
+    (filter, sight): (&Filter, &Sight),
+    of: &Totalled,
+    past: Option<&Arc<Tables>>,
+) -> Result<i64, sqlx::Error> {
+    let filter = &redirects::followed(list, &mut *db, tenant, filter, past).await?;
+    let seen = sight.over(list, &mut *db, tenant).await?;
+    let mut sql = Sql::over(list, tenant, past);
     sql.push("select coalesce(sum(").push(&of.expression()).push("), 0)::bigint");
     condition(list, &mut sql, filter, &seen, &[]);
-    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
-    let (sum,): (i64,) = Sql::supply(sql.values.clone(), query).fetch_one(pool).await?;
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let (sum,): (i64,) = Sql::supply(sql.values, query).fetch_one(db).await?;
     Ok(sum)
 }

@@ -70,6 +70,7 @@ impl ReadModel for Fields {
     const NAME: &'static str = "fields";
     const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Field::KIND];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {

@@ -148,6 +148,7 @@ impl ReadModel for Holdings {
     const NAME: &'static str = "holdings";
     const VERSION: i32 = 1;
     const KINDS: &'static [&'static str] = &[Ticket::KIND, Conversation::KIND, Task::KIND, Contact::KIND];
+    const OWN: bool = false;
     type Row = Row;
 
     fn kinds() -> &'static [&'static str] {

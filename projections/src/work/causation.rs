@@ -39,6 +39,7 @@ impl ReadModel for Causation {
     const VERSION: i32 = 1;
     /// A rule may cause anything.
     const KINDS: &'static [&'static str] = &[];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {

@@ -144,6 +144,7 @@ impl ReadModel for Timers {
     const NAME: &'static str = "timer";
     const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[RuleRun::KIND, Task::KIND, Ticket::KIND, User::KIND];
+    const OWN: bool = false;
     type Row = Row;
 
     fn keys(event: &Recorded) -> Keys {

@@ -172,6 +172,8 @@ async fn records(
 #[serde(deny_unknown_fields, default)]
 struct Wanted {
     min_position: Option<i64>,
+    as_of: Option<String>,
+    known_at: Option<String>,
 }
 
 async fn counts(
@@ -183,9 +185,9 @@ async fn counts(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (list, view, fit) = app.view(&caller, &id).await?;
-    let Given { asked: Wanted { min_position }, faults } = wanted;
+    let Given { asked: Wanted { min_position, as_of, known_at }, faults } = wanted;
     let group = view.group_by.filter(|_| fit.takes("/group_by"));
-    let page = Paged { limit: Some(1), count: Some(Counted::Exact), min_position, ..Paged::default() };
+    let page = Paged { limit: Some(1), count: Some(Counted::Exact), min_position, as_of, known_at, ..Paged::default() };
     let asked = Asked::of(Value::Object(view.filter.0), (None, group), page);
     let page = listing(list, &app, &caller, (&uri, &headers), Given { asked, faults }).await?;
     let (position, (total, groups)) = (page.position, page.counted());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use domain::FieldError;
 use futures::{Stream, StreamExt, stream};
-use projections::{Export, List, kernel::columns};
+use projections::{Export, List, ListRequest, kernel::columns};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -16,7 +16,8 @@ use tokio::{
 
 use crate::http::kernel::{
     csv::{self, Dialect, Separator, cell},
-    lists::{filter_of, invalid, question, reached},
+    lists::{Turn, earlier, filter_of, invalid, question, reached},
+    moment::past,
     request::{self, Body, Given, Nothing, POSITION, Params},
     routes::Routes,
 };
@@ -59,6 +60,8 @@ pub(in crate::http) struct Wanted<F> {
     bom: bool,
     separator: Separator,
     min_position: Option<i64>,
+    as_of: Option<String>,
+    known_at: Option<String>,
 }
 
 async fn in_address(
@@ -69,9 +72,9 @@ async fn in_address(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Given { asked, mut faults } = wanted;
-    let Wanted { filter, sort, columns, format, bom, separator, min_position } = asked;
+    let Wanted { filter, sort, columns, format, bom, separator, min_position, as_of, known_at } = asked;
     let filter = faults.check(filter_of(filter.as_deref()))?.flatten();
-    let asked = Wanted { filter, sort, columns, format, bom, separator, min_position };
+    let asked = Wanted { filter, sort, columns, format, bom, separator, min_position, as_of, known_at };
     export(list, &app, &caller, &headers, Given { asked, faults }).await
 }
 
@@ -102,12 +105,23 @@ async fn export(
     let chosen = names.map(|names| columns::chosen(list, &custom, names, |_| "/columns".into()).map_err(first_of));
     let chosen = faults.check(chosen.transpose())?.flatten().filter(|chosen| !chosen.is_empty());
     let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
+    let as_of = past(app, caller, asked.as_of.as_deref(), asked.known_at.as_deref()).await;
+    let as_of = faults.check(as_of)?.flatten();
     faults.done()?;
-    let request = request.unwrap_or_default();
-    reached(list, app, &request.sight, wanted).await?;
+    let request = ListRequest { as_of, ..request.unwrap_or_default() };
     let turn = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| busy())?;
     let all = columns::columns(list, &custom);
-    let export = Export::begin(list, &app.reads().models, &app.reads().pool, caller.tenant, &request, custom).await?;
+    let export = match as_of {
+        Some(as_of) => {
+            let Turn { earlier, position, .. } = earlier(list, app, caller, &request, (as_of, wanted), custom).await?;
+            Export::then(earlier, &request, position).await?
+        }
+        None => {
+            reached(list, app, &request.sight, wanted).await?;
+            let reads = app.reads();
+            Export::begin(list, &reads.models, &reads.pool, caller.tenant, &request, custom).await?
+        }
+    };
     let position = export.position();
     let day = app.now().to_string().chars().take("2026-01-01".len()).collect::<String>();
     let file = |end: &str| format!("{}-{day}.{end}", list.path);

@@ -1,6 +1,6 @@
 //! Read models over HTTP: lists, searches and single records, now or as of the past.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -17,11 +17,12 @@ use domain::{
     org::{field::Field, tenant::Tenant},
 };
 use projections::{
-    Count, DEFAULT_LIMIT, Group, List, ListError, ListRequest, MAX_LIMIT, Page, ReadModel, Record, RecordAccess, Sight,
-    Totalled,
+    AsOf, Count, DEFAULT_LIMIT, Earlier, Group, List, ListError, ListRequest, MAX_LIMIT, Page, ReadModel, Record,
+    RecordAccess, Sight, Totalled,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::http::{
     crm::feeds,
@@ -70,6 +71,9 @@ pub(in crate::http) struct Asked<F> {
     /// Also say what these fields add up to: `unread_count,message_count`.
     sum: Option<String>,
     min_position: Option<i64>,
+    /// As [`Moment`] says it.
+    as_of: Option<String>,
+    known_at: Option<String>,
 }
 
 /// Which page of what is said elsewhere already.
@@ -80,6 +84,8 @@ pub(in crate::http) struct Paged {
     pub(in crate::http) after: Option<String>,
     pub(in crate::http) count: Option<Counted>,
     pub(in crate::http) min_position: Option<i64>,
+    pub(in crate::http) as_of: Option<String>,
+    pub(in crate::http) known_at: Option<String>,
 }
 
 impl Asked<Value> {
@@ -87,9 +93,9 @@ impl Asked<Value> {
     pub(in crate::http) fn of(
         filter: Value,
         (sort, group): (Option<String>, Option<String>),
-        Paged { limit, after, count, min_position }: Paged,
+        Paged { limit, after, count, min_position, as_of, known_at }: Paged,
     ) -> Asked<Value> {
-        Asked { filter: Some(filter), sort, limit, after, count, group, sum: None, min_position }
+        Asked { filter: Some(filter), sort, limit, after, count, group, sum: None, min_position, as_of, known_at }
     }
 }
 
@@ -221,9 +227,10 @@ pub(in crate::http) async fn plain(
 /// The same with its filter as JSON.
 fn parsed(query: Given<Asked<String>>) -> Result<Given<Asked<Value>>, Problem> {
     let Given { asked, mut faults } = query;
-    let Asked { filter, sort, limit, after, count, group, sum, min_position } = asked;
+    let Asked { filter, sort, limit, after, count, group, sum, min_position, as_of, known_at } = asked;
     let filter = faults.check(filter_of(filter.as_deref()))?.flatten();
-    Ok(Given { asked: Asked { filter, sort, limit, after, count, group, sum, min_position }, faults })
+    let asked = Asked { filter, sort, limit, after, count, group, sum, min_position, as_of, known_at };
+    Ok(Given { asked, faults })
 }
 
 /// A filter that stands in an address as JSON text.
@@ -283,13 +290,28 @@ async fn read_page(
         Some(Counted::Estimate) => Count::Estimate,
     };
     let (is_read, parsed) = (parsed.is_some(), parsed.unwrap_or_default());
-    let asked_for = ListRequest { limit, after: asked.after, count, ..parsed };
+    let as_of = past(app, caller, asked.as_of.as_deref(), asked.known_at.as_deref()).await;
+    let as_of = faults.check(as_of)?.flatten();
+    let asked_for = ListRequest { limit, after: asked.after, count, as_of, ..parsed };
     let after = asked_for.check_after(list);
     // Whether a cursor belongs to a filter and an order is only known of those that can be read.
     let after = after.or_else(|fault| if is_read || fault.code == "cursor_invalid" { Err(fault) } else { Ok(()) });
     faults.check(after.map_err(fault))?;
     let wanted = faults.check(request::min_position(app, headers, asked.min_position).await)?.flatten();
     faults.done()?;
+    if let Some(as_of) = as_of {
+        let mut turn = earlier(list, app, caller, &asked_for, (as_of, wanted), custom).await?;
+        let page = turn.earlier.list(&asked_for).await?;
+        let mut totals = Totals::default();
+        if let Some(group) = group {
+            totals.groups = Some(turn.earlier.groups(&asked_for.filter, &asked_for.sight, &group).await?);
+        }
+        for field in sums {
+            let sum = turn.earlier.sum(&asked_for.filter, &asked_for.sight, &field).await?;
+            totals.sums.get_or_insert_default().insert(field.name().to_owned(), sum);
+        }
+        return Ok((page, totals, turn.position));
+    }
     let position = reached(list, app, &asked_for.sight, wanted).await?;
     let mut page = projections::list(list, &app.reads().pool, caller.tenant, &asked_for).await?;
     projections::name_custom(
@@ -341,6 +363,38 @@ pub(in crate::http) async fn question(
     Ok((Ok(ListRequest { filter, collation, sight, ..parsed }), custom))
 }
 
+/// A list as it was, and whose turn it is to read one.
+pub(in crate::http) struct Turn {
+    pub(in crate::http) earlier: Earlier,
+    /// The position up to which it is known.
+    pub(in crate::http) position: i64,
+    _turn: OwnedSemaphorePermit,
+}
+
+/// A list as it was at a point in the past, no older than a position.
+pub(in crate::http) async fn earlier(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    request: &ListRequest,
+    (as_of, wanted): (AsOf, Option<i64>),
+    custom: Definitions,
+) -> Result<Turn, Problem> {
+    let then = Earlier::position(&app.log, as_of).await?;
+    let reached = reached(list, app, &request.sight, Some(wanted.map_or(then, |wanted| wanted.max(then)))).await?;
+    // What was told late may still change what had happened by an instant.
+    let position = if matches!(as_of, AsOf::Instant(_)) { reached } else { then };
+    let turn = timeout(app.config.read_wait, Arc::clone(&app.earlier).acquire_owned()).await;
+    let _turn = turn.map_err(|_| busy())?.map_err(|error| Problem::broken(&error))?;
+    let earlier = Earlier::begin(list, &app.log, caller.tenant, as_of, custom).await?;
+    Ok(Turn { earlier, position, _turn })
+}
+
+fn busy() -> Problem {
+    let detail = "As many lists of the past are being read as there may be at once. Try again.";
+    Problem::unavailable("past_busy", detail).retry_after(1)
+}
+
 /// Waits until a list, as far as somebody sees it, has reached a position; the one that it has reached.
 pub(in crate::http) async fn reached(
     list: &'static List,
@@ -381,6 +435,7 @@ impl From<ListError> for Problem {
         match error {
             ListError::Cursor(fault) => invalid(vec![fault]),
             ListError::Store(error) => error.into(),
+            ListError::Past(error) => error.into(),
         }
     }
 }

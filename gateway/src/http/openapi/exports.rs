@@ -39,6 +39,8 @@ fn options(document: &mut Document) -> Vec<(&'static str, Value)> {
         ("bom", bom),
         ("separator", or(separator, "comma", "What stands between the cells of a CSV file.")),
         ("min_position", position),
+        ("as_of", json!({ "type": "string", "description": lists::AS_OF })),
+        ("known_at", json!({ "type": "string", "description": lists::KNOWN_AT })),
     ]
 }
 
@@ -59,7 +61,9 @@ pub(super) fn shared(document: &mut Document) {
 fn export(document: &mut Document, list: &'static List) {
     let owner = pascal(list.path);
     let plain = list.path.replace('_', " ");
-    let codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::LIST, problems::EXPORT]);
+    let codes =
+        [problems::PARAMETERS, problems::QUERY, problems::LIST, problems::EXPORT, problems::MOMENT, problems::PAST];
+    let codes = Code::of(&codes);
     let answer = |operation: Operation| {
         let text = || json!({ "schema": { "type": "string" } });
         operation

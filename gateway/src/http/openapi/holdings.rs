@@ -3,14 +3,7 @@
 use domain::org::user::User;
 use projections::{List, org::holdings::Holdings};
 
-use super::{
-    Document,
-    commands::id_of,
-    lists,
-    operation::Operation,
-    problems::{self, Code},
-    schemas::refer,
-};
+use super::{Document, commands::id_of, lists, operation::Operation, problems::Code, schemas::refer};
 
 /// Adds it.
 pub(super) fn describe(document: &mut Document) {
@@ -28,7 +21,7 @@ pub(super) fn describe(document: &mut Document) {
     operation
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "A page.", refer("HoldingsPage"), &["Deskfold-Position"])
-        .problems("List", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]))
+        .problems("List", lists::codes())
         .problems("Holdings", Code::unknown("user"))
         .at(document, "get", "/v1/users/{id}/holdings");
 }

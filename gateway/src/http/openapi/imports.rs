@@ -7,6 +7,7 @@ use super::{
     super::data::imports::{Progress, Wait, Wanted},
     Document,
     commands::id_of,
+    lists,
     operation::Operation,
     problems::{self, Code},
     schemas::refer,
@@ -110,7 +111,7 @@ fn export(document: &mut Document) {
         .query(wanted)
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer_as(200, "One row for each entitlement, after a header.", csv(), &[])
-        .problems("List", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]))
+        .problems("List", lists::codes())
         .at(document, "get", "/v1/entitlements.csv");
 }
 

@@ -65,7 +65,6 @@ fn list(document: &mut Document, list: &List, view: &Value) {
     });
     let page = document.schemas.add(&format!("{owner}Page"), page);
     let plain = list.path.replace('_', " ");
-    let codes = Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]);
     let answer = |operation: Operation| {
         operation
             .permission(format!("{}.read", list.read))
@@ -77,7 +76,7 @@ fn list(document: &mut Document, list: &List, view: &Value) {
     for parameter in in_address(list, &owner) {
         operation = operation.parameter(parameter);
     }
-    answer(operation).problems("List", codes.clone()).at(document, "get", &format!("/v1/{}", list.path));
+    answer(operation).problems("List", codes()).at(document, "get", &format!("/v1/{}", list.path));
 
     let body = json!({
         "description": "What is searched for.",
@@ -89,9 +88,15 @@ fn list(document: &mut Document, list: &List, view: &Value) {
     let description = format!("Searches {plain}: the list with its parameters in the body. For long filters.");
     answer(Operation::new(format!("{}_search", list.path), list.path, description))
         .body(body, false, Map::from_iter([("example1".to_owned(), json!({ "value": example }))]))
-        .problems("List", codes)
+        .problems("List", codes())
         .problems("Search", Code::of(&[problems::BODY]))
         .at(document, "post", &format!("/v1/{}/search", list.path));
+}
+
+/// What a list may be refused for.
+pub(super) fn codes() -> Vec<Code> {
+    let all = [problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST, problems::MOMENT, problems::PAST];
+    Code::of(&all)
 }
 
 const NEXT: &str = "The next page, null on the last: an address after a list, the value of `after` after a search.";
@@ -119,7 +124,7 @@ pub(super) fn which(list: &List, owner: &str) -> [Value; 2] {
 }
 
 /// What every list takes besides its filter and its order.
-const PARAMETERS: &[&str] = &["limit", "after", "count", "group", "sum", "min_position"];
+const PARAMETERS: &[&str] = &["limit", "after", "count", "group", "sum", "min_position", "as_of", "known_at"];
 
 /// The order of a list unless another is asked for.
 pub(super) fn usual(list: &List) -> String {
@@ -146,7 +151,7 @@ pub(super) fn parameters() -> Vec<(&'static str, Value)> {
         "$ref": refer("Count")["$ref"],
         "description": "Also say how many match in all. `exact` costs a look at each of them.",
     });
-    let [limit, after, group, sum, min_position] = [
+    let [limit, after, group, sum, min_position, as_of, known_at] = [
         json!({
             "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
             "description": "Records on a page.",
@@ -161,9 +166,17 @@ pub(super) fn parameters() -> Vec<(&'static str, Value)> {
             "description": "Also say what these fields of whole numbers add up to, over all that match.",
         }),
         json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." }),
+        json!({ "type": "string", "description": AS_OF }),
+        json!({ "type": "string", "description": KNOWN_AT }),
     ];
-    PARAMETERS.iter().copied().zip([limit, after, count, group, sum, min_position]).collect()
+    PARAMETERS.iter().copied().zip([limit, after, count, group, sum, min_position, as_of, known_at]).collect()
 }
+
+pub(super) const AS_OF: &str = "The list as it was, with the filter applied to the records as they were: an instant or a day, \
+    which is taken to its end in the tenant's time zone (what had happened by then), or a position of the log. Custom fields, \
+    and who sees which records, are those of now.";
+pub(super) const KNOWN_AT: &str =
+    "The list as it was known here at an instant, or at the end of a day. Only one of `as_of` and `known_at` is given.";
 
 /// What every list has: the filter grammar, the search, and what they are made of.
 pub(super) fn shared(document: &mut Document) {

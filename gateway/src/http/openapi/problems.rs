@@ -172,6 +172,10 @@ pub(super) const MOMENT: Codes = &[(
     "`as_of` is an instant, a day or a position, `known_at` an instant or a day; only one of them is given.",
 )];
 
+/// The codes that a list of the past may meet besides.
+pub(super) const PAST: Codes =
+    &[("past_busy", 503, "As many lists of the past are being read as there may be at once.")];
+
 /// The codes that pages may meet.
 pub(super) const PAGE: Codes = &[("limit_invalid", 422, "The page size is out of range.")];
 
@@ -358,6 +362,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         COMMAND,
         QUERY,
         MOMENT,
+        PAST,
         PAGE,
         SEARCH,
         LIST,

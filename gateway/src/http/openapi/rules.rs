@@ -40,7 +40,7 @@ fn runs(document: &mut Document) {
     operation
         .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
         .answer(200, "A page.", refer("RuleRunsPage"), &["Deskfold-Position"])
-        .problems("List", Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST]))
+        .problems("List", lists::codes())
         .problems("RuleRuns", Code::unknown("rule"))
         .at(document, "get", "/v1/rules/{id}/runs");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Document,
     commands::id_of,
-    operation::{Operation, in_query},
+    operation::Operation,
     problems::{self, Code},
 };
 
@@ -66,7 +66,17 @@ pub(super) fn describe(document: &mut Document) {
         },
     });
     let counts = document.schemas.add("ViewCounts", counts);
-    let codes = || Code::of(&[problems::PARAMETERS, problems::QUERY, problems::PAGE, problems::LIST, problems::VIEW]);
+    let codes = || {
+        Code::of(&[
+            problems::PARAMETERS,
+            problems::QUERY,
+            problems::PAGE,
+            problems::LIST,
+            problems::VIEW,
+            problems::MOMENT,
+            problems::PAST,
+        ])
+    };
     let answer = |operation: Operation, schema: Value, text: &str| {
         operation
             .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
@@ -80,15 +90,15 @@ pub(super) fn describe(document: &mut Document) {
         refused.";
     let mut operation =
         Operation::new("view_records", TAG, description).permission("view.read").parameter(id_of::<View>(document));
-    for name in ["limit", "after", "count", "min_position"] {
+    for name in ["limit", "after", "count", "min_position", "as_of", "known_at"] {
         operation = operation.parameter(json!({ "$ref": format!("#/components/parameters/{name}") }));
     }
     answer(operation, page, "A page.").at(document, "get", "/v1/views/{id}/records");
     let description = "Counts the records that a view shows to whoever asks, in all and in each of its groups.";
-    let min_position = json!({ "type": "integer", "description": "The same as `Deskfold-Min-Position`." });
-    let operation = Operation::new("view_counts", TAG, description)
-        .permission("view.read")
-        .parameter(id_of::<View>(document))
-        .parameter(in_query("min_position", min_position, false));
+    let mut operation =
+        Operation::new("view_counts", TAG, description).permission("view.read").parameter(id_of::<View>(document));
+    for name in ["min_position", "as_of", "known_at"] {
+        operation = operation.parameter(json!({ "$ref": format!("#/components/parameters/{name}") }));
+    }
     answer(operation, counts, "The counts.").at(document, "get", "/v1/views/{id}/counts");
 }

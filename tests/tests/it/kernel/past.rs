@@ -1,13 +1,20 @@
 //! Records as they were, and queries that wait for what their asker has just done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use deskfold_tests::{Client, Server};
+use domain::kernel::filter::FieldKind;
+use projections::{Column, List};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Customer, NOBODY, condition, contact, each, everything, field, filtered, party, product, texts, ticket, user,
+use crate::{
+    org::browser::person,
+    world::{
+        Customer, NOBODY, condition, contact, each, everything, field, filtered, pages, party, product, texts, ticket,
+        user,
+    },
 };
 
 /// What a record was after each of its events, as it was read then: position and body.
@@ -41,14 +48,13 @@ async fn film(server: &Server, path: String, steps: &[(&str, Value)]) -> Film {
     Film { path, frames }
 }
 
+/// Commands, each with its body; an empty one is a patch.
+type Steps = Vec<(&'static str, Value)>;
+
 /// A life of each kind of record that is read one by one.
-pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
-    let client = &server.admin;
-    let all = everything(server, client, "Word").await;
-    let mut films = BTreeMap::new();
-    let path = |collection: &str| format!("/v1/{collection}/{}", all[collection][0]);
+fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)> {
     let other = all["companies"][1].clone();
-    for (collection, steps) in [
+    vec![
         (
             "contacts",
             vec![
@@ -196,7 +202,16 @@ pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
                 ("enable_feature", json!({ "feature": "leads" })),
             ],
         ),
-    ] {
+    ]
+}
+
+/// The lives of all kinds, each step looked at.
+pub(crate) async fn films(server: &Server) -> BTreeMap<&'static str, Film> {
+    let client = &server.admin;
+    let all = everything(server, client, "Word").await;
+    let mut films = BTreeMap::new();
+    let path = |collection: &str| format!("/v1/{collection}/{}", all[collection][0]);
+    for (collection, steps) in lives(&all) {
         films.insert(collection, film(server, path(collection), &steps).await);
     }
     films.insert("imports", film(server, path("imports"), &[]).await);
@@ -618,4 +633,240 @@ async fn a_position_waits_for_the_names_of_others_too() {
         let by_name = filtered("/v1/tickets", &condition("requester_name", "eq", name));
         assert_eq!(each(&fresh.read(&by_name).await, "id"), [json!(ticket)]);
     }
+}
+
+/// A moment at which all lists were asked.
+struct Moment {
+    position: i64,
+    instant: String,
+    answers: Vec<(&'static List, String, Value)>,
+}
+
+/// What is asked of a list at a moment: all of it, and something else each time.
+fn questions(list: &'static List, turn: usize, rows: &Value) -> Vec<String> {
+    let path = format!("/v1/{}?limit=200&count=exact", list.path);
+    let mut asked = vec![path.clone()];
+    let of = |fits: &dyn Fn(&Column) -> bool| -> Vec<&'static Column> {
+        list.columns.iter().filter(|column| fits(column)).collect()
+    };
+    let turned = |columns: Vec<&'static Column>| columns.get(turn % columns.len().max(1)).copied();
+    let sorted = turned(of(&|column| column.sortable));
+    asked.extend(sorted.map(|column| format!("{path}&sort=-{}", column.name)));
+    let is_told = |kind: FieldKind| !matches!(kind, FieldKind::Decimal | FieldKind::Date | FieldKind::Time);
+    let grouped = turned(of(&|column| is_told(column.kind) && column.names.is_none()));
+    asked.extend(grouped.map(|column| format!("{path}&group={}", column.name)));
+    let summed = turned(of(&|column| column.kind == FieldKind::Integer));
+    asked.extend(summed.map(|column| format!("{path}&sum={}", column.name)));
+    let value = |column: &Column| {
+        let pointer = format!("/{}", column.name.replace('.', "/"));
+        let rows = rows["data"].as_array().unwrap().iter();
+        rows.filter_map(|row| row.pointer(&pointer))
+            .find(|value| value.is_string() || value.is_i64() || value.is_boolean())
+            .cloned()
+    };
+    let filled = turned(of(&|column| value(column).is_some()));
+    asked.extend(filled.map(|column| filtered(&path, &condition(column.name, "eq", value(column).unwrap()))));
+    let called = turned(of(&|column| column.names.is_some()));
+    let op = |column: &Column| if column.kind.is_set() { "eq" } else { "contains" };
+    asked.extend(called.map(|column| filtered(&path, &condition(column.name, op(column), "Word"))));
+    let hiding = turned(of(&|column| column.hides));
+    asked.extend(hiding.map(|column| filtered(&path, &condition(column.name, "is_null", false))));
+    asked
+}
+
+/// A page, without where the log is.
+fn shown(mut page: Value) -> Value {
+    page.as_object_mut().unwrap().remove("position");
+    for row in page["data"].as_array_mut().unwrap() {
+        // They are in no event.
+        for name in ["last_used_at", "last_seen_at"] {
+            row.as_object_mut().unwrap().remove(name);
+        }
+    }
+    page
+}
+
+/// Where two answers differ, each place with what the first and the second says.
+fn differing(one: &Value, other: &Value) -> Vec<String> {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) if one.keys().eq(other.keys()) => {
+            let pairs = one.iter().map(|(name, value)| (name, value, &other[name]));
+            pairs
+                .flat_map(|(name, one, other)| differing(one, other).into_iter().map(move |at| format!("{name}/{at}")))
+                .collect()
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            let pairs = one.iter().zip(other).enumerate();
+            pairs
+                .flat_map(|(place, (one, other))| {
+                    differing(one, other).into_iter().map(move |at| format!("{place}/{at}"))
+                })
+                .collect()
+        }
+        (one, other) if one == other => Vec::new(),
+        (one, other) => vec![format!(": {one} is not {other}")],
+    }
+}
+
+async fn look(server: &Server, turn: usize) -> Moment {
+    let client = &server.admin;
+    server.settle().await;
+    let position = client.read("/v1/events?limit=1").await["position"].as_i64().unwrap();
+    let instant = jiff::Timestamp::now().to_string();
+    let mut answers = Vec::new();
+    for list in projections::lists().filter(|list| list.listed) {
+        let all = client.read(&format!("/v1/{}?limit=200", list.path)).await;
+        for question in questions(list, turn, &all) {
+            let answer = shown(client.read(&question).await);
+            answers.push((list, question, answer));
+        }
+    }
+    Moment { position, instant, answers }
+}
+
+#[tokio::test]
+async fn every_list_reads_as_it_was_at_any_moment() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let all = everything(&server, client, "Word").await;
+    let mut lives: Vec<(String, VecDeque<(&str, Value)>)> = lives(&all)
+        .into_iter()
+        .map(|(collection, steps)| (format!("/v1/{collection}/{}", all[collection][0]), steps.into()))
+        .collect();
+    // A list that is switched off is not read either.
+    lives.iter_mut().for_each(|(_, steps)| steps.retain(|(command, _)| !command.ends_with("able_feature")));
+    let other = |collection: &str, place: usize| format!("/v1/{collection}/{}", all[collection][place]);
+    let renamed = |name: &str| ("", json!({ "name": name }));
+    // Others are called otherwise, and merged for a while.
+    lives.push((other("companies", 1), [renamed("Verdi"), ("archive", json!({}))].into()));
+    lives.push((
+        other("contacts", 1),
+        [renamed("Theodora Word"), ("merge", json!({ "into": all["contacts"][0] })), ("unmerge", json!({}))].into(),
+    ));
+    lives.push((other("contacts", 2), [renamed("Charles"), ("merge", json!({ "into": all["contacts"][0] }))].into()));
+    lives.push((other("users", 1), [("change_profile", json!({ "name": "Boris of Word" }))].into()));
+    lives.push((
+        other("tickets", 1),
+        [("merge", json!({ "into": all["tickets"][0] })), ("unmerge", json!({})), ("close", json!({}))].into(),
+    ));
+    let (mut random, mut moments, mut refused, mut done) = (StdRng::seed_from_u64(11), Vec::new(), 0, 0);
+    while !lives.is_empty() {
+        let life = random.random_range(0..lives.len());
+        let (path, steps) = &mut lives[life];
+        let Some((command, body)) = steps.pop_front() else {
+            lives.swap_remove(life);
+            continue;
+        };
+        let reply = match command {
+            "" => client.patch(path, body).await,
+            command => client.post(&format!("{path}/{command}"), body).await,
+        };
+        // What comes in another order is not always possible.
+        if reply.status.is_success() {
+            done += 1
+        } else {
+            refused += 1
+        }
+        if done % 16 == 1 {
+            moments.push(look(&server, moments.len()).await);
+        }
+    }
+    assert!(done > 70 && refused < 20, "{done} done, {refused} refused");
+    assert!(moments.len() >= 5);
+    server.settle().await;
+    let (mut checked, mut wrong) = (0, BTreeMap::new());
+    let mut hold = |list: &'static List, what: String, told: &Value, then: &Value| {
+        checked += 1;
+        if told != then {
+            wrong.entry(list.path).or_insert_with(|| (what, differing(told, then)));
+        }
+    };
+    for (turn, Moment { position, instant, answers }) in moments.iter().enumerate() {
+        let ways = [format!("as_of={position}"), format!("known_at={instant}"), format!("as_of={instant}")];
+        for (list, question, answer) in answers {
+            let is_plain = !question.contains("count=exact&");
+            for (way, moment) in ways.iter().enumerate().filter(|(way, _)| is_plain || *way == turn % ways.len()) {
+                let reply = client.get(&format!("{question}&{moment}")).await;
+                let then = shown(reply.expect(StatusCode::OK));
+                hold(list, format!("{question}&{moment}"), &then, answer);
+                if way != turn % ways.len() || !is_plain {
+                    continue;
+                }
+                // Page by page, with what is asked in a body, and as a file.
+                let (name, value) = moment.split_once('=').unwrap();
+                let path = format!("/v1/{}", list.path);
+                let paged = pages(client, &format!("{path}?limit=2&{moment}")).await;
+                let paged = shown(json!({ "data": paged }));
+                hold(list, format!("{path} page by page, {moment}"), &paged["data"], &answer["data"]);
+                let found = client.post(&format!("{path}/search"), json!({ name: value, "limit": 200 })).await;
+                let found = shown(found.expect(StatusCode::OK));
+                hold(list, format!("{path}/search, {moment}"), &found["data"], &answer["data"]);
+                let file = client.get(&format!("{path}/export?format=jsonl&{moment}")).await;
+                assert_eq!(file.status, StatusCode::OK, "{path}/export: {}", file.text);
+                let lines: Vec<Value> = file.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+                let lines = shown(json!({ "data": lines }));
+                hold(list, format!("{path}/export, {moment}"), &lines["data"], &answer["data"]);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 1000, "{checked}");
+    // A cursor goes on at its own moment, and only there.
+    let [first, last] = [moments.first().unwrap(), moments.last().unwrap()].map(|moment| moment.position);
+    let page = client.read(&format!("/v1/contacts?limit=1&as_of={first}")).await;
+    let next = page["next"].as_str().unwrap();
+    assert!(next.contains(&format!("as_of={first}")), "{next}");
+    for other in
+        [next.replace(&format!("as_of={first}"), &format!("as_of={last}")), next.replace("as_of=", "min_position=")]
+    {
+        client.get(&other).await.problem(422, "cursor_mismatch");
+    }
+    client.get("/v1/contacts?as_of=never").await.problem(422, "as_of_invalid");
+    client.get("/v1/contacts?as_of=1&known_at=2026-01-01").await.problem(422, "as_of_invalid");
+    assert_eq!(client.read("/v1/contacts?as_of=2001-01-01").await["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_list_of_the_past_tells_what_had_happened_or_was_known_and_shows_what_one_sees_now() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (anna_id, anna) = person(&server, "anna@example.com", &["ticket.read:own", "contact.read", "view.*:own"]).await;
+    let maria = contact(client, "Maria").await;
+    let one = json!({ "title": "One", "requester": party("contact", &maria), "assignee": anna_id });
+    let one = client.create("/v1/tickets", one).await;
+    let two = client.create("/v1/tickets", json!({ "title": "Two", "requester": party("contact", &maria) })).await;
+    server.settle().await;
+    let before = jiff::Timestamp::now().to_string();
+    client.patch(&format!("/v1/contacts/{maria}"), json!({ "name": "Marie" })).await.expect(StatusCode::OK);
+    client.patch(&format!("/v1/tickets/{one}"), json!({ "title": "Changed" })).await.expect(StatusCode::OK);
+    // Told later than it happened.
+    let late = client.header("deskfold-occurred-at", &before);
+    late.post(&format!("/v1/tickets/{two}/resolve"), json!({})).await.expect(StatusCode::OK);
+    server.settle().await;
+    let titles = async |client: &Client, moment: &str, filter: &Value| {
+        let page = client.read(&filtered(&format!("/v1/tickets?sort=number&{moment}"), filter)).await;
+        texts(&page, "title")
+    };
+    let (happened, known) = (format!("as_of={before}"), format!("known_at={before}"));
+    let resolved = condition("status", "eq", "resolved");
+    assert_eq!(titles(client, &happened, &resolved).await, ["Two"]);
+    assert_eq!(titles(client, &known, &resolved).await, [""; 0]);
+    let (maria_s, marie_s) = (condition("requester_name", "eq", "Maria"), condition("requester_name", "eq", "Marie"));
+    assert_eq!(titles(client, &known, &maria_s).await, ["One", "Two"]);
+    assert_eq!(titles(client, &known, &marie_s).await, [""; 0]);
+    assert_eq!(titles(client, "limit=5", &marie_s).await, ["Changed", "Two"]);
+    let hers = anna.get(&format!("/v1/tickets?{known}")).await.expect(StatusCode::OK);
+    assert_eq!(texts(&hers, "title"), ["One"], "what she sees now, as it was");
+    // Through a view, and how many there were.
+    let view = json!({ "name": "Open", "collection": "tickets", "filter": condition("status", "eq", "open"), "group_by": "status", "sort": "number" });
+    let view = client.create("/v1/views", view).await;
+    server.settle().await;
+    let seen = client.read(&format!("/v1/views/{view}/records?{known}")).await;
+    assert_eq!(texts(&seen, "title"), ["One", "Two"]);
+    let seen = client.read(&format!("/v1/views/{view}/records?{happened}")).await;
+    assert_eq!(texts(&seen, "title"), ["One"]);
+    let counted = client.read(&format!("/v1/views/{view}/counts?{known}")).await;
+    assert_eq!((&counted["total"], &counted["groups"]), (&json!(2), &json!([{ "value": "open", "count": 2 }])));
+    let file = client.get(&format!("/v1/tickets/export?columns=title,requester_name&sort=number&{known}")).await;
+    assert_eq!(file.text.lines().collect::<Vec<_>>(), ["title,requester_name", "One,Maria", "Two,Maria"]);
 }
