@@ -24,6 +24,7 @@ const READS: &[&str] = &[
     "comment.read",
     "company.read",
     "contact.read",
+    "dashboard.read",
     "conversation.read",
     "deal.read",
     "enquiry.read",
@@ -82,12 +83,13 @@ const ROLES: &[(&str, &[&[&str]])] = &[
                 "project.*",
                 "task.*",
                 "report.*",
+                "dashboard.*",
             ],
         ],
     ),
     ("viewer", &[READS, VIEWS]),
     ("auditor", &[&["*.read", "*.read_any"]]),
-    ("analyst", &[READS, VIEWS, &["export.run", "report.*"]]),
+    ("analyst", &[READS, VIEWS, &["export.run", "report.*", "dashboard.*"]]),
     (
         "broker",
         &[&[
@@ -96,6 +98,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             "comment.*:own",
             "company.*:own",
             "contact.*:own",
+            "dashboard.*:own",
             "deal.*:own",
             "enquiry.*:own",
             "field.read",
@@ -118,6 +121,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
         ]],
     ),
 ];
+
 /// The roles that a tenant starts with, by name, and what each permits.
 pub(crate) fn roles() -> impl Iterator<Item = (&'static str, BTreeSet<String>)> {
     ROLES.iter().map(|(name, permissions)| {

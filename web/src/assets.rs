@@ -20,6 +20,7 @@ pub struct Asset {
 /// The files. A script stands behind those that it imports, since their names are written in it.
 const FILES: &[(&str, &str)] = &[
     ("style.css", include_str!("../assets/style.css")),
+    ("dashboards.css", include_str!("../assets/dashboards.css")),
     ("icon.svg", include_str!("../assets/icon.svg")),
     ("api.js", include_str!("../assets/api.js")),
     ("fill.js", include_str!("../assets/fill.js")),
@@ -32,6 +33,7 @@ const FILES: &[(&str, &str)] = &[
     ("values.js", include_str!("../assets/values.js")),
     ("records.js", include_str!("../assets/records.js")),
     ("record.js", include_str!("../assets/record.js")),
+    ("dashboards.js", include_str!("../assets/dashboards.js")),
     ("people.js", include_str!("../assets/people.js")),
     ("roles.js", include_str!("../assets/roles.js")),
     ("settings.js", include_str!("../assets/settings.js")),

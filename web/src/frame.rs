@@ -142,7 +142,7 @@ impl View {
 
     /// One of a family of texts, such as those of the kinds of record.
     pub(crate) fn say_of(&self, family: &str, name: &str) -> String {
-        self.language.say(&format!("{family}-{name}"))
+        self.language.say_of(family, name)
     }
 
     /// What is wrong with a form that was sent, in the language of whoever looks where there is a text of it.
@@ -184,6 +184,7 @@ fn places(view: &View) -> Vec<Place> {
     };
     let reads = view.person.as_ref().is_some_and(|person| !person.collections.is_empty());
     add("/records", reads, view.say("records-title"), view.say("records-lead"));
+    add("/dashboards", view.may("report.read"), view.say("dashboards-title"), view.say("dashboards-lead"));
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
     add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
     add("/settings", view.may("tenant.read"), view.say("settings-title"), view.say("settings-lead"));
@@ -204,7 +205,7 @@ pub(crate) fn ways(view: &View) -> Markup {
     }
 }
 
-/// A page of somebody who is signed in. `scripts` beside those that every page has.
+/// A page of somebody who is signed in. `scripts` beside those that every page has, style sheets among them.
 pub(crate) fn inside(view: &View, title: &str, scripts: &[&str], content: &Markup) -> String {
     below(view, &[], title, scripts, content)
 }
@@ -277,7 +278,10 @@ fn document(view: &View, title: &str, kind: &str, scripts: &[&str], body: &Marku
                 title { (title) " · Deskfold" }
                 link rel="icon" href=(path_of("icon.svg")) type="image/svg+xml";
                 link rel="stylesheet" href=(path_of("style.css"));
-                @for script in ["page.js"].iter().chain(scripts) {
+                @for sheet in scripts.iter().filter(|file| file.ends_with(".css")) {
+                    link rel="stylesheet" href=(path_of(sheet));
+                }
+                @for script in ["page.js"].iter().chain(scripts).filter(|file| file.ends_with(".js")) {
                     script type="module" src=(path_of(script)) {}
                 }
             }

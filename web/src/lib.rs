@@ -8,12 +8,13 @@ mod parts;
 mod qr;
 mod texts;
 
+pub mod charts;
 pub mod pages;
 
 pub use self::{
     assets::{Asset, asset},
     frame::{Collection, Person, Refusal, Theme, View},
-    texts::Language,
+    texts::{Language, escaped},
 };
 
 /// What a page may load and do: only what this server serves, and nothing inline. Scripts cannot make markup of text.

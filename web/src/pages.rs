@@ -1,5 +1,6 @@
 //! The pages, one by one.
 
+mod dashboards;
 mod link;
 mod me;
 mod people;
@@ -12,6 +13,10 @@ mod sign_in;
 mod start;
 
 pub use self::{
+    dashboards::{
+        Behind, Content, Counted, Counts, Dashboard, Dashboards, Happened, Listed, Records, Widget, behind, dashboard,
+        dashboards, picture, shipped,
+    },
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
@@ -31,7 +36,10 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::{Collection, Language, Person, Refusal, Theme, View, asset};
+    use crate::{
+        Collection, Language, Person, Refusal, Theme, View, asset,
+        charts::{Dimension, Form, Measure, Report, Row, Unit, Way},
+    };
 
     /// What somebody may type who wants to do harm.
     const TYPED: &str = "<script>alert('x')</script>\"&";
@@ -55,7 +63,14 @@ mod tests {
     fn view(language: Language) -> View {
         let every = ["user.read", "user.invite", "user.grant_role", "user.revoke_role", "user.issue_link", "role.read"];
         let more = ["user.deactivate", "user.activate", "role.create", "role.change_permissions", "role.rename"];
-        let rest = ["role.delete", "tenant.read", "tenant.change_setting", "api_key.read", "api_key.issue"];
+        let rest = [
+            "dashboard.create",
+            "role.delete",
+            "tenant.read",
+            "tenant.change_setting",
+            "api_key.read",
+            "api_key.issue",
+        ];
         let permissions = [&every[..], &more, &rest].concat();
         let person = Person {
             id: "01K9Z3T8W0QX6V5N4M3K2J1H0G".into(),
@@ -69,6 +84,62 @@ mod tests {
             collections: vec![&DEALS],
         };
         View { language, theme: Theme::Dark, path: format!("/me?{TYPED}"), person: Some(person), refusal: None }
+    }
+
+    /// A dashboard of which everything was typed.
+    fn board() -> Dashboard {
+        let typed = || TYPED.to_owned();
+        let report = Report {
+            dimensions: vec![Dimension { name: "city".into(), ..Dimension::default() }],
+            measures: vec![Measure { name: "placed".into(), unit: Unit::Count, spread: false }],
+            rows: vec![Row {
+                key: [("city".to_owned(), TYPED.into())].into_iter().collect(),
+                values: [("placed".to_owned(), 3.into())].into_iter().collect(),
+            }],
+            ..Report::default()
+        };
+        let way = || Way(typed());
+        let (form, records) = (Form::Bar, || Records {
+            kind: "ticket".into(),
+            columns: vec!["title".into(), typed()],
+            rows: vec![(Some(typed()), vec![TYPED.into(), TYPED.into()])],
+            more: true,
+        });
+        let contents = [
+            Content::Numbers { report: report.clone(), before: Some(report.clone()), way: way() },
+            Content::Chart { form, report: report.clone(), way: way() },
+            Content::Table { report, way: way() },
+            Content::List(records()),
+            Content::Pending(records()),
+            Content::Feed(vec![Happened { summary: typed(), actor: Some(typed()), at: typed() }]),
+            Content::Text(typed()),
+            Content::Fault(typed(), typed()),
+        ];
+        let widget = |(number, content)| Widget {
+            id: format!("w{number}"),
+            title: Some(typed()),
+            place: [0, number, 12, 1],
+            range: Some(typed()),
+            zone: Some(typed()),
+            content,
+        };
+        Dashboard {
+            id: typed(),
+            name: typed(),
+            shipped: false,
+            pages: vec![("one".into(), typed()), ("two".into(), typed())],
+            page: "one".into(),
+            range: typed(),
+            from: Some(typed()),
+            to: None,
+            zone: typed(),
+            position: 7,
+            may_edit: true,
+            may_create: true,
+            reports: vec![(typed(), typed())],
+            counted: vec![Counted { kind: "ticket", measures: vec!["opened"], dimensions: vec!["product_id", "week"] }],
+            widgets: (0..).zip(contents).map(widget).collect(),
+        }
     }
 
     /// Every page there is, each with its name.
@@ -144,6 +215,21 @@ mod tests {
             ("settings", settings(&view)),
             ("plan", plan(&view, Some(&agreed), 25)),
             ("no_plan", plan(&view, None, 3)),
+            ("dashboards", {
+                let listed = Listed { path: typed(), name: typed(), description: Some(typed()), owner: Some(typed()) };
+                dashboards(
+                    &view,
+                    &Dashboards { mine: vec![listed.clone()], others: vec![listed], shipped: vec!["desk"] },
+                )
+            }),
+            ("dashboard", dashboard(&view, &board())),
+            ("behind", {
+                let value = Some(typed());
+                let records =
+                    vec![Counts { path: value.clone(), name: typed(), at: value.clone(), seconds: Some(9.0), value }];
+                let board = (typed(), typed());
+                behind(&view, &Behind { board, records, next: Some(typed()), measure: typed(), ..Behind::default() })
+            }),
             ("records", records(&view)),
             ("list", list(&view, &DEALS, 7)),
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),

@@ -25,6 +25,96 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("export", EXPORTS),
 ];
 
+/// Texts that come in families and are written by the server alone.
+#[cfg(test)]
+pub(crate) const DRAWN: &[(&str, &[&str])] = &[
+    ("unit", &["day", "hour", "minute", "second", "thousand", "million", "billion"]),
+    ("month", &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]),
+    ("weekday", WEEKDAYS),
+    ("weekday-short", WEEKDAYS),
+    ("priority", &["0", "1", "2", "3"]),
+    ("division", &["hour", "day", "week", "month", "quarter", "year", "weekday", "hour_of_day"]),
+    ("statistic", &["median", "mean", "p90", "min", "max", "sum", "count"]),
+    ("measure", MEASURES),
+    ("range", RANGES),
+    ("widget", WIDGETS),
+    ("shipped", &["desk", "products", "chats", "sales", "rules", "team"]),
+    ("dashboards", &["mine", "others", "shipped"]),
+    ("place", &["left", "right", "up", "down", "wider", "narrower", "taller", "shorter", "remove"]),
+    // Said by a name that is put together from values.
+    ("date", &["short", "full", "month"]),
+];
+/// From Monday on.
+#[cfg(test)]
+const WEEKDAYS: &[&str] = &["1", "2", "3", "4", "5", "6", "7"];
+/// The ranges that one chooses from.
+pub(crate) const RANGES: &[&str] = &[
+    "today",
+    "yesterday",
+    "last_7_days",
+    "last_30_days",
+    "last_90_days",
+    "this_week",
+    "this_month",
+    "last_month",
+    "this_quarter",
+    "this_year",
+    "last_12_months",
+    "all",
+];
+/// How widgets show what they do.
+pub(crate) const WIDGETS: &[&str] =
+    &["number", "line", "bar", "stacked_bar", "heat_map", "table", "list", "pending_work", "feed", "text"];
+/// The kinds of record that one chooses from for lists and feeds.
+pub(crate) const KINDS_COUNTED: &[&str] = &[
+    "ticket",
+    "conversation",
+    "task",
+    "contact",
+    "company",
+    "order",
+    "call",
+    "lead",
+    "deal",
+    "enquiry",
+    "property",
+    "product",
+    "entitlement",
+    "project",
+    "rule",
+];
+/// What reports measure.
+#[cfg(test)]
+const MEASURES: &[&str] = &[
+    "opened",
+    "resolved",
+    "closed",
+    "resolutions",
+    "closings",
+    "reopened",
+    "assigned",
+    "received",
+    "replied",
+    "sent",
+    "backlog",
+    "one_touch",
+    "first_reply",
+    "next_reply",
+    "first_resolution",
+    "resolution",
+    "time_in_stage",
+    "time_with_assignee",
+    "rating",
+    "started",
+    "handed_over",
+    "placed",
+    "cancelled",
+    "payments",
+    "revenue",
+    "paid",
+    "time_to_payment",
+];
+
 /// Whether somebody is there.
 pub(crate) const PRESENCES: &[&str] = &["online", "away", "offline"];
 /// How far a record is shared.
@@ -72,6 +162,7 @@ pub(crate) const KINDS: &[&str] = &[
     "event",
     "search",
     "report",
+    "dashboard",
     "export",
 ];
 /// Refusals that people meet on these pages. What is not here is told as the API tells it.

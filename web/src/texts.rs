@@ -120,6 +120,16 @@ impl Language {
         self.say_with(name, &[])
     }
 
+    /// One of a family of texts.
+    pub(crate) fn say_of(self, family: &str, name: &str) -> String {
+        self.say(&format!("{family}-{name}"))
+    }
+
+    /// Whether there is a text of this name in a family.
+    pub fn has(self, family: &str, name: &str) -> bool {
+        self.bundle().is_some_and(|bundle| bundle.has_message(&format!("{family}-{name}")))
+    }
+
     /// The text of this name with values in it.
     pub(crate) fn say_with(self, name: &str, values: &[(&str, &str)]) -> String {
         self.formatted(name, values.iter().map(|(name, value)| (*name, FluentValue::from(*value))).collect())
@@ -137,6 +147,13 @@ impl Language {
         let Some(pattern) = message.value() else { return name.to_owned() };
         bundle.format_pattern(pattern, Some(&values), &mut Vec::new()).into_owned()
     }
+}
+
+/// Text as a value in an address.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(part).collect()
 }
 
 static BUNDLES: LazyLock<Vec<(Language, FluentBundle<FluentResource>)>> = LazyLock::new(|| {
@@ -218,7 +235,7 @@ mod tests {
         for call in ["say(\"", "say_with(\"", "count(\""] {
             used.extend(source.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(ToOwned::to_owned));
         }
-        for (of, names) in crate::parts::FAMILIES {
+        for (of, names) in crate::parts::FAMILIES.iter().chain(crate::parts::DRAWN) {
             used.extend(names.iter().map(|name| format!("{of}-{name}")));
         }
         let known: BTreeSet<_> = texts(Language::English).into_keys().collect();

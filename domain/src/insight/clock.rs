@@ -53,13 +53,25 @@ impl Division {
         Division::ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
+    /// The next longer one, by which the same time has fewer periods; none for those that come again and again.
+    pub fn longer(self) -> Option<Division> {
+        match self {
+            Division::Hour => Some(Division::Day),
+            Division::Day => Some(Division::Week),
+            Division::Week => Some(Division::Month),
+            Division::Month => Some(Division::Quarter),
+            Division::Quarter => Some(Division::Year),
+            Division::Year | Division::Weekday | Division::HourOfDay => None,
+        }
+    }
+
     /// Whether its periods come again and again, so that none of them has an end.
     pub fn is_cyclic(self) -> bool {
         matches!(self, Division::Weekday | Division::HourOfDay)
     }
 
     /// The first instant of the period that an instant lies in.
-    fn floor(self, at: &Zoned) -> Result<Zoned, jiff::Error> {
+    pub(super) fn floor(self, at: &Zoned) -> Result<Zoned, jiff::Error> {
         let date = at.date();
         let day = match self {
             Division::Hour | Division::HourOfDay => return Ok(top_of_hour(at)),
@@ -73,7 +85,7 @@ impl Division {
     }
 
     /// The first instant of the next period, when this is the first of one.
-    fn next(self, at: &Zoned) -> Result<Zoned, jiff::Error> {
+    pub(super) fn next(self, at: &Zoned) -> Result<Zoned, jiff::Error> {
         let date = at.date();
         let day = match self {
             Division::Hour | Division::HourOfDay => return next_hour(at),

@@ -92,6 +92,9 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// permission `{kind}.read_any`, nor changes it without `{kind}.edit_any`, both of which [`Spec::OWN`] then has.
     const PRIVATE: Option<&'static str> = None;
 
+    /// Fills in attributes of a new one that follow from others.
+    fn complete(_fields: &mut Self::Fields) {}
+
     /// Refuses attributes that make no sense.
     fn check(_fields: &Self::Fields) -> Result<(), Rejection> {
         Ok(())
@@ -562,6 +565,7 @@ impl<S: Spec> Record<S> {
     fn create(&self, mut new: New<S::Fields>, ctx: &Ctx<'_>) -> Decision<Happened<S::Fields>> {
         let dialled = Dialled::of(S::phone(&new.fields), "/phone", ctx);
         S::dial(&mut new.fields, dialled.clone().unwrap_or_default());
+        S::complete(&mut new.fields);
         // Said to be nobody's it is nobody's.
         let owner = new.owner.unwrap_or_else(|| private_to::<S>(&new.fields).or_else(|| default_owner(ctx)));
         new.owner = owner.map(Some);

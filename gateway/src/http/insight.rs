@@ -1,5 +1,6 @@
-//! What reports say, what views show, and what is found.
+//! What reports say, the dashboards that show it, what views show, and what is found.
 
+pub(in crate::http) mod dashboards;
 pub(in crate::http) mod reports;
 pub(in crate::http) mod search;
 pub(in crate::http) mod views;

@@ -4,6 +4,7 @@
 
 mod commands;
 mod conversations;
+mod dashboards;
 mod events;
 mod exports;
 mod external;
@@ -213,6 +214,7 @@ pub fn document() -> Value {
     feeds::describe(&mut document);
     walls::mine(&mut document);
     rules::describe(&mut document);
+    dashboards::describe(&mut document);
     reports::describe(&mut document);
     search::describe(&mut document);
     holdings::describe(&mut document);

@@ -681,6 +681,38 @@ pub async fn names(
     Ok(seen.map(|(record, name)| (record.id.to_string(), name)).collect())
 }
 
+/// How records of some kinds look beside others.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct Badge {
+    /// The colour, as `#rrggbb`.
+    pub color: Option<String>,
+    /// The name of the icon.
+    pub icon: Option<String>,
+}
+
+/// The badges of records of these kinds, of those that have one.
+pub async fn badges(
+    pool: &PgPool,
+    tenant: Id,
+    kinds: &[&str],
+    ids: impl Iterator<Item = &String>,
+) -> Result<BTreeMap<String, Badge>, sqlx::Error> {
+    const BADGED: [(&str, &str); 2] = [
+        ("product", "select id, color, icon from read_product_catalogue"),
+        ("label", "select id, color, null::text as icon from read_labels"),
+    ];
+    let ids: Vec<String> = ids.cloned().collect();
+    let mut badges = BTreeMap::new();
+    for (_, select) in BADGED.iter().filter(|(kind, _)| kinds.contains(kind) && !ids.is_empty()) {
+        let having = format!("{select} where tenant_id = $1 and id = any($2)");
+        let found: Vec<(String, Option<String>, Option<String>)> =
+            sqlx::query_as(AssertSqlSafe(having)).bind(tenant.to_string()).bind(&ids).fetch_all(pool).await?;
+        let badged = found.into_iter().filter(|(_, color, icon)| color.is_some() || icon.is_some());
+        badges.extend(badged.map(|(id, color, icon)| (id, Badge { color, icon })));
+    }
+    Ok(badges)
+}
+
 /// When the first thing that reports could count happened, as far as is known.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! The words of a row are made here (`domain/src/kernel/search`), so that they follow from the log alone. Beside them stand marks:
 //! whose the row is, of which kind, and when it was written, coarsely. By those an index finds the newest rows of a common
-//! word without looking at all others: `docs/decisions/0037-search.md`.
+//! word without looking at all others: `docs/decisions/0038-search.md`.
 
 mod page;
 

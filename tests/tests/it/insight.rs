@@ -1,6 +1,7 @@
-//! Reports: what they count, and against what they are checked; and views.
+//! Reports: what they count, and against what they are checked; dashboards; and views.
 
 pub(crate) mod analysts;
+pub(crate) mod dashboards;
 pub(crate) mod history;
 pub(crate) mod reports;
 pub(crate) mod search;

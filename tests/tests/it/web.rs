@@ -2,6 +2,7 @@
 
 mod browser;
 mod chromium;
+mod dashboards;
 mod pages;
 mod records;
 mod search;

@@ -348,6 +348,12 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "name": text("Products"), "definition": definition });
         all.entry("reports").or_default().push(client.create("/v1/reports", body).await);
     }
+    for number in 0..2 {
+        let page = json!({ "id": "overview", "name": text("Overview"), "widgets": [widget("opened_by_week", number)] });
+        let later = json!({ "id": "later", "name": "Later" });
+        let body = json!({ "name": text("Today"), "pages": [page, later] });
+        all.entry("dashboards").or_default().push(client.create("/v1/dashboards", body).await);
+    }
     for (medium, contact, name) in
         [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
     {
@@ -444,4 +450,10 @@ pub(crate) async fn import(client: &Client, source: &str, file: &str) -> String 
     let ended = client.read(&format!("{progress}?wait=60")).await;
     assert_eq!(ended["status"], "completed", "{ended}");
     started["id"].as_str().unwrap().to_owned()
+}
+
+/// A chart on a page of a dashboard, at this column.
+pub(crate) fn widget(id: &str, x: u32) -> Value {
+    let definition = json!({ "measures": ["opened"], "dimensions": ["week"] });
+    json!({ "id": id, "place": { "x": x, "y": 0, "w": 4, "h": 4 }, "shows": { "kind": "line", "definition": definition } })
 }

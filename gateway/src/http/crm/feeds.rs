@@ -53,6 +53,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "label",
     "quick_reply",
     "report",
+    "dashboard",
 ];
 
 /// Whether records of this kind have a feed.
@@ -244,6 +245,30 @@ async fn read(app: &App, caller: &Caller, asked: Part, wanted: Option<i64>, uri:
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
     Ok((headers, Json(FeedPage { data, next, previous, position })).into_response())
+}
+
+/// What happened lately to a record that the caller sees, and to what belongs to it.
+pub(in crate::http) async fn lately(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    record: &Subject,
+    limit: i64,
+) -> Result<Vec<Entry>, Problem> {
+    caller.must(&format!("{}.read", record.kind))?;
+    if record.kind == User::KIND && record.id != caller.actor.principal() {
+        caller.must("event.read")?;
+    }
+    app.must_show(caller, &record.kind, record.id).await?;
+    let options = Given {
+        asked: FeedOptions { limit: Some(limit), ..FeedOptions::default() },
+        faults: request::Faults::default(),
+    };
+    let (Part { part, .. }, wanted) = asked(app, caller, record.clone(), headers, options).await?;
+    for read_model in [Feed::NAME, TicketThread::NAME] {
+        request::reach(app, read_model, wanted).await?;
+    }
+    Ok(feed::page(&app.log, caller.tenant, &part).await?.entries)
 }
 
 fn show(entry: Entry) -> Shown {

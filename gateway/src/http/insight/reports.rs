@@ -25,7 +25,7 @@ use projections::{
     AsOf, List, ReadModel, Sight,
     insight::{
         facts::Facts,
-        reports::{self, After, Asked, Figure, HISTOGRAM},
+        reports::{self, After, Asked, Badge, Figure, HISTOGRAM},
     },
 };
 use schemars::JsonSchema;
@@ -94,87 +94,93 @@ pub(in crate::http) struct DataOptions {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct RecordOptions {
     /// The measure; the report's first by default.
-    measure: Option<String>,
+    pub(in crate::http) measure: Option<String>,
     /// The number's `key` as JSON text: a value for each dimension. Dimensions that are left out are taken together.
-    cell: Option<String>,
+    pub(in crate::http) cell: Option<String>,
     /// As for the report's numbers.
-    from: Option<String>,
+    pub(in crate::http) from: Option<String>,
     /// As for the report's numbers.
-    to: Option<String>,
+    pub(in crate::http) to: Option<String>,
     /// As for the report's numbers.
-    tz: Option<String>,
+    pub(in crate::http) tz: Option<String>,
     /// As for the report's numbers.
-    as_known_at: Option<String>,
+    pub(in crate::http) as_known_at: Option<String>,
     /// Entries on a page: 1 to 1000, 100 by default.
-    limit: Option<i64>,
+    pub(in crate::http) limit: Option<i64>,
     /// The page after this cursor.
-    after: Option<String>,
+    pub(in crate::http) after: Option<String>,
     /// Wait until the report reflects this position.
-    min_position: Option<i64>,
+    pub(in crate::http) min_position: Option<i64>,
 }
 
 /// What a report says.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct ReportData {
     /// The kind of records it is about.
-    of: String,
+    pub(in crate::http) of: String,
     /// Over what it goes; null for a list of records, which are as they are now.
-    range: Option<Range>,
+    pub(in crate::http) range: Option<Range>,
     /// The time zone of its periods.
-    time_zone: String,
+    pub(in crate::http) time_zone: String,
     /// What it is divided by.
-    dimensions: Vec<DimensionData>,
+    pub(in crate::http) dimensions: Vec<DimensionData>,
     /// What it measures.
-    measures: Vec<MeasureData>,
+    pub(in crate::http) measures: Vec<MeasureData>,
     /// The fields that a list of records shows.
-    columns: Vec<String>,
+    pub(in crate::http) columns: Vec<String>,
     /// Its numbers, by period and the first measure, the largest first; or the records of a list.
-    rows: Vec<RowData>,
+    pub(in crate::http) rows: Vec<RowData>,
     /// The same for each value of each dimension by itself, and for everything: a record with several values counts once.
-    totals: Vec<RowData>,
+    pub(in crate::http) totals: Vec<RowData>,
     /// Where to find the records behind a number: the address takes `measure` and `cell` besides.
-    links: Links,
+    pub(in crate::http) links: Links,
     /// Of a list of records: the cursor of the next page; null on the last.
-    next: Option<String>,
+    pub(in crate::http) next: Option<String>,
     /// The last position of the log that is known here. Asked for again as `as_known_at`, the numbers are the same.
-    position: i64,
+    pub(in crate::http) position: i64,
 }
 
 /// From when on, and up to when.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
 pub(in crate::http) struct Range {
     /// From this instant on.
-    from: Time,
+    pub(in crate::http) from: Time,
     /// Up to this instant.
-    to: Time,
+    pub(in crate::http) to: Time,
 }
 
 /// A dimension of a report.
-#[derive(Serialize, JsonSchema)]
+#[derive(Default, Serialize, JsonSchema)]
 pub(in crate::http) struct DimensionData {
     /// Its name.
-    name: String,
+    pub(in crate::http) name: String,
     /// Of periods: all of them in order, those without a number too.
     #[schemars(extend("items" = json!({ "type": ["string", "integer"] })))]
-    periods: Option<Vec<Value>>,
+    pub(in crate::http) periods: Option<Vec<Value>>,
     /// Of records: what those in the rows that the caller sees are called now, by id.
-    names: BTreeMap<String, String>,
+    pub(in crate::http) names: BTreeMap<String, String>,
+    /// Of records that have one: their badges, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::http) badges: BTreeMap<String, Badge>,
     /// Whether its values name records.
     #[serde(skip)]
-    refers: bool,
+    pub(in crate::http) refers: bool,
+    /// Whether a record may have several of its values.
+    #[serde(skip)]
+    pub(in crate::http) several: bool,
 }
 
 /// A measure of a report.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct MeasureData {
     /// Its name.
-    name: &'static str,
+    pub(in crate::http) name: &'static str,
     /// What its numbers are.
-    unit: UnitName,
+    pub(in crate::http) unit: UnitName,
     /// What it says.
-    about: &'static str,
+    pub(in crate::http) about: &'static str,
     /// Of lengths: where the bars of their histograms end, in seconds; the last bar has no end.
-    histogram: Option<[i64; HISTOGRAM.len()]>,
+    pub(in crate::http) histogram: Option<[i64; HISTOGRAM.len()]>,
 }
 
 /// What numbers are.
@@ -195,47 +201,47 @@ pub(in crate::http) enum UnitName {
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct RowData {
     /// The value of each dimension; in totals only of some.
-    key: Map<String, Value>,
+    pub(in crate::http) key: Map<String, Value>,
     /// By measure: how many; or of lengths and scores `count`, `sum`, `mean`, `min`, `median`, `p90`, `max` and `histogram`,
     /// nothing but the count where there are none; of money amounts by currency. Of a list of records its columns.
-    values: Map<String, Value>,
+    pub(in crate::http) values: Map<String, Value>,
 }
 
 /// Where to go from a report.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Links {
     /// The records behind its numbers; null for one that is not saved, which is posted to `/v1/reports/records`.
-    records: Option<String>,
+    pub(in crate::http) records: Option<String>,
 }
 
 /// The records behind a number.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct ReportRecords {
     /// In the order in which they happened. A record may be among them more than once if it counts more than once.
-    data: Vec<Counted>,
+    pub(in crate::http) data: Vec<Counted>,
     /// The cursor of the next page; null on the last.
-    next: Option<String>,
+    pub(in crate::http) next: Option<String>,
     /// The last position of the log that is known here.
-    position: i64,
+    pub(in crate::http) position: i64,
 }
 
 /// One of what was counted.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Counted {
     /// The record.
-    id: Id,
+    pub(in crate::http) id: Id,
     /// What it is called now.
-    name: Option<String>,
+    pub(in crate::http) name: Option<String>,
     /// When it counts.
-    at: Time,
+    pub(in crate::http) at: Time,
     /// The length in seconds, or the score.
-    value: Option<serde_json::Number>,
+    pub(in crate::http) value: Option<serde_json::Number>,
     /// The amount of money and its currency.
-    money: Option<Money>,
+    pub(in crate::http) money: Option<Money>,
     /// The position of the event by which it counts.
-    position: i64,
+    pub(in crate::http) position: i64,
     /// Where the record is.
-    link: String,
+    pub(in crate::http) link: String,
 }
 
 /// A report whose facts can be asked for.
@@ -263,16 +269,17 @@ impl Prepared {
 }
 
 /// Over what a report goes.
-struct Over {
-    from: Option<String>,
-    to: Option<String>,
-    tz: Option<String>,
-    as_known_at: Option<String>,
-    min_position: Option<i64>,
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Over {
+    pub(in crate::http) from: Option<String>,
+    pub(in crate::http) to: Option<String>,
+    pub(in crate::http) tz: Option<String>,
+    pub(in crate::http) as_known_at: Option<String>,
+    pub(in crate::http) min_position: Option<i64>,
 }
 
 /// The definition of a saved report that the caller sees.
-async fn saved(app: &App, caller: &Caller, id: &str) -> Result<(Id, Definition), Problem> {
+pub(in crate::http) async fn saved(app: &App, caller: &Caller, id: &str) -> Result<(Id, Definition), Problem> {
     caller.must("report.read")?;
     let id = id_of::<Report>(caller, id)?;
     let missing = || Problem::missing("report_unknown", "There is no such report.");
@@ -358,22 +365,7 @@ async fn prepare(
         None => definition.zone(&tenants),
         Some(name) => faults.check(zone_of(name))?.unwrap_or(TimeZone::UTC),
     };
-    let known = match over.as_known_at.as_deref().map(|text| text.parse::<i64>().map_err(|_| text)) {
-        None => None,
-        Some(Ok(position)) => {
-            faults.check(request::must_exist(app, position, "/as_known_at").await.map(|()| position))?
-        }
-        Some(Err(text)) => {
-            let instant = past(app, caller, None, Some(text)).await.map_err(|_| {
-                let detail = "as_known_at is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log.";
-                Problem::invalid("as_of_invalid", detail).at("/as_known_at")
-            });
-            match faults.check(instant)?.flatten() {
-                Some(AsOf::KnownAt(instant)) => Some(app.log.position_at(instant).await?),
-                _ => None,
-            }
-        }
-    };
+    let known = faults.check(known_at(app, caller, over.as_known_at.as_deref()).await)?.flatten();
     let from = faults.check(edge(over.from.as_deref(), &zone, "/from"))?.flatten();
     let to = faults.check(edge(over.to.as_deref(), &zone, "/to"))?.flatten();
     let wanted = faults.check(request::min_position(app, headers, over.min_position).await)?.flatten();
@@ -404,7 +396,23 @@ async fn prepare(
     Ok(Prepared { compiled, values: definition.values, zone, range: (from, to), clocks, known, sight })
 }
 
-fn zone_of(name: &str) -> Result<TimeZone, Problem> {
+/// The last position that was known then, where that is asked.
+pub(in crate::http) async fn known_at(app: &App, caller: &Caller, text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    if let Ok(position) = text.parse::<i64>() {
+        return request::must_exist(app, position, "/as_known_at").await.map(|()| Some(position));
+    }
+    let instant = past(app, caller, None, Some(text)).await.map_err(|_| {
+        let detail = "as_known_at is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log.";
+        Problem::invalid("as_of_invalid", detail).at("/as_known_at")
+    });
+    match instant? {
+        Some(AsOf::KnownAt(instant)) => Ok(Some(app.log.position_at(instant).await?)),
+        _ => Ok(None),
+    }
+}
+
+pub(in crate::http) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
     let unknown = || {
         let detail = "A time zone is a name from the IANA database, such as Europe/Rome.";
         Problem::invalid("time_zone_invalid", detail).at("/tz")
@@ -413,7 +421,7 @@ fn zone_of(name: &str) -> Result<TimeZone, Problem> {
 }
 
 /// Where a range begins or ends: at an instant, or with a day.
-fn edge(text: Option<&str>, zone: &TimeZone, place: &str) -> Result<Option<Time>, Problem> {
+pub(in crate::http) fn edge(text: Option<&str>, zone: &TimeZone, place: &str) -> Result<Option<Time>, Problem> {
     let Some(text) = text else { return Ok(None) };
     if let Ok(instant) = text.parse::<Time>() {
         return Ok(Some(instant));
@@ -449,7 +457,43 @@ async fn answer(
         }
     }
     let over = Over { from, to, tz, as_known_at, min_position };
-    let prepared = prepare(app, caller, headers, &definition, over, faults).await?;
+    let numbers = count(app, caller, headers, &definition, over, faults).await?;
+    if format == Some(Format::Csv) {
+        let Counting { prepared, dimensions, rows, .. } = numbers;
+        return Ok(reflecting(prepared.known, sheet(dialect, &dimensions, &prepared.compiled.measures, rows)));
+    }
+    respond(numbers.told(definition.of, id))
+}
+
+/// What a report that counts says.
+pub(in crate::http) async fn numbers(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: &Definition,
+    over: Over,
+) -> Result<ReportData, Problem> {
+    let counting = count(app, caller, headers, definition, over, Faults::default()).await?;
+    Ok(counting.told(definition.of.clone(), None))
+}
+
+/// Numbers with all that is known of them.
+struct Counting {
+    prepared: Prepared,
+    dimensions: Vec<DimensionData>,
+    rows: Vec<(Key, Numbers)>,
+    totals: Vec<(Key, Numbers)>,
+}
+
+async fn count(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: &Definition,
+    over: Over,
+    faults: Faults,
+) -> Result<Counting, Problem> {
+    let prepared = prepare(app, caller, headers, definition, over, faults).await?;
     let asked = prepared.asked();
     let (mut rows, mut totals): (Rows, Rows) = Default::default();
     for measure in &prepared.compiled.measures {
@@ -470,49 +514,54 @@ async fn answer(
                     periods.sort_by_key(Value::as_i64);
                     periods.dedup();
                 }
-                let (name, names) = (division.name().to_owned(), BTreeMap::new());
-                DimensionData { name, periods: Some(periods), names, refers: false }
+                let name = division.name().to_owned();
+                DimensionData { name, periods: Some(periods), ..DimensionData::default() }
             }
-            By::Field(name, _) => {
+            By::Field(name, kind) => {
                 let refers = prepared.compiled.source.dimension(name).map_or(&[][..], |dimension| dimension.refers);
                 let values = rows.iter().filter_map(|(key, _)| key.get(place)?.as_ref()?.as_str());
                 let ids: BTreeSet<String> = values.filter(|_| !refers.is_empty()).map(ToOwned::to_owned).collect();
                 let names = reports::names(&app.reads().pool, caller.tenant, &prepared.sight, refers, ids).await?;
-                DimensionData { name: name.clone(), periods: None, names, refers: !refers.is_empty() }
+                let badges = reports::badges(&app.reads().pool, caller.tenant, refers, names.keys()).await?;
+                let (refers, several) = (!refers.is_empty(), kind.is_set());
+                DimensionData { name: name.clone(), names, badges, refers, several, ..DimensionData::default() }
             }
         });
     }
-    let measures: Vec<&'static Measure> = prepared.compiled.measures.clone();
-    if format == Some(Format::Csv) {
-        return Ok(reflecting(prepared.known, sheet(dialect, &dimensions, &measures, rows)));
-    }
     let totals = totals.ordered(&prepared);
-    let told = |rows: Vec<(Key, Numbers)>| rows.into_iter().map(|row| told(&dimensions, row)).collect();
-    let (rows, totals) = (told(rows), told(totals));
-    let range = Range { from: prepared.range.0, to: prepared.range.1 };
-    let zone = prepared.zone.iana_name().unwrap_or("UTC").to_owned();
-    let address = |id: Id| {
-        format!(
-            "/v1/reports/{id}/records?from={}&to={}&tz={}&as_known_at={}",
-            range.from,
-            range.to,
-            zone.replace('+', "%2B"),
-            prepared.known
-        )
-    };
-    respond(ReportData {
-        of: definition.of,
-        range: Some(range),
-        links: Links { records: id.map(address) },
-        time_zone: zone,
-        measures: measures.into_iter().map(described).collect(),
-        dimensions,
-        columns: Vec::new(),
-        rows,
-        totals,
-        next: None,
-        position: prepared.known,
-    })
+    Ok(Counting { prepared, dimensions, rows, totals })
+}
+
+impl Counting {
+    fn told(self, of: String, id: Option<Id>) -> ReportData {
+        let Counting { prepared, dimensions, rows, totals } = self;
+        let told = |rows: Vec<(Key, Numbers)>| rows.into_iter().map(|row| told(&dimensions, row)).collect();
+        let (rows, totals) = (told(rows), told(totals));
+        let range = Range { from: prepared.range.0, to: prepared.range.1 };
+        let zone = prepared.zone.iana_name().unwrap_or("UTC").to_owned();
+        let address = |id: Id| {
+            format!(
+                "/v1/reports/{id}/records?from={}&to={}&tz={}&as_known_at={}",
+                range.from,
+                range.to,
+                zone.replace('+', "%2B"),
+                prepared.known
+            )
+        };
+        ReportData {
+            of,
+            range: Some(range),
+            links: Links { records: id.map(address) },
+            time_zone: zone,
+            measures: prepared.compiled.measures.iter().copied().map(described).collect(),
+            dimensions,
+            columns: Vec::new(),
+            rows,
+            totals,
+            next: None,
+            position: prepared.known,
+        }
+    }
 }
 
 fn respond(data: ReportData) -> Result<Response, Problem> {
@@ -667,7 +716,7 @@ fn sheet(
 }
 
 /// The list whose records a report lists.
-fn list_of(kind: &str) -> Option<&'static List> {
+pub(in crate::http) fn list_of(kind: &str) -> Option<&'static List> {
     projections::lists().find(|list| list.lists(kind))
 }
 
@@ -696,6 +745,7 @@ async fn listed(
         limit: if format == Some(Format::Csv) { Some(projections::MAX_LIMIT) } else { limit },
         after,
         min_position,
+        ..lists::Plain::default()
     };
     let page = lists::plain(list, app, caller, headers, asked.clone()).await?;
     if format == Some(Format::Csv) {
@@ -737,7 +787,7 @@ async fn listed(
 }
 
 /// A column of a record: `total.amount` is a member of `total`, `custom.size` a custom field.
-fn column(row: &Map<String, Value>, name: &str) -> Value {
+pub(in crate::http) fn column(row: &Map<String, Value>, name: &str) -> Value {
     row.value(name).cloned().unwrap_or_default()
 }
 
@@ -748,6 +798,18 @@ async fn behind(
     definition: &Definition,
     options: Given<RecordOptions>,
 ) -> Result<Response, Problem> {
+    let data = records_of(app, caller, headers, definition, options).await?;
+    Ok(reflecting(data.position, Json(data).into_response()))
+}
+
+/// The records behind a number.
+pub(in crate::http) async fn records_of(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    definition: &Definition,
+    options: Given<RecordOptions>,
+) -> Result<ReportRecords, Problem> {
     let Given { asked: options, mut faults } = options;
     let RecordOptions { measure, cell, from, to, tz, as_known_at, limit, after, min_position } = options;
     let limit = faults.check(page_size(limit))?.unwrap_or_default();
@@ -784,11 +846,10 @@ async fn behind(
         money: item.money.and_then(|money| serde_json::from_value(money).ok()),
         position: item.position,
     };
-    let data = ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known };
-    Ok(reflecting(prepared.known, Json(data).into_response()))
+    Ok(ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known })
 }
 
-fn cell_of(text: &str) -> Result<Map<String, Value>, Problem> {
+pub(in crate::http) fn cell_of(text: &str) -> Result<Map<String, Value>, Problem> {
     serde_json::from_str(text).map_err(|_| {
         let detail = "cell is the key of a number as JSON text: {\"product_id\": null, \"month\": \"2026-11\"}.";
         Problem::invalid("report_cell_invalid", detail).at("/cell")

@@ -195,6 +195,10 @@ pub(in crate::http) struct Plain {
     pub(in crate::http) limit: Option<u32>,
     pub(in crate::http) after: Option<String>,
     pub(in crate::http) min_position: Option<i64>,
+    /// Whether it is to be said how many match.
+    pub(in crate::http) counted: bool,
+    /// By what they are counted.
+    pub(in crate::http) group: Option<String>,
 }
 
 /// A page of a list, its records as members by name.
@@ -202,6 +206,8 @@ pub(in crate::http) struct PlainPage {
     pub(in crate::http) rows: Vec<serde_json::Map<String, Value>>,
     pub(in crate::http) next: Option<String>,
     pub(in crate::http) position: i64,
+    pub(in crate::http) total: Option<i64>,
+    pub(in crate::http) groups: Vec<Group>,
 }
 
 /// A page of a list for whoever puts it into a form of his own.
@@ -212,15 +218,18 @@ pub(in crate::http) async fn plain(
     headers: &HeaderMap,
     asked: Plain,
 ) -> Result<PlainPage, Problem> {
-    let Plain { filter, sort, limit, after, min_position } = asked;
-    let asked = Asked { filter: Some(filter), sort, limit, after, min_position, ..Asked::default() };
+    let Plain { filter, sort, limit, after, min_position, counted, group } = asked;
+    let count = counted.then_some(Counted::Exact);
+    let asked = Asked { filter: Some(filter), sort, limit, after, min_position, count, group, ..Asked::default() };
     let asked = Given { asked, faults: request::Faults::default() };
-    let (page, _, position) = read_page(list, app, caller, headers, asked, None).await?;
+    let (page, totals, position) = read_page(list, app, caller, headers, asked, None).await?;
     let row = |record: &RawValue| serde_json::from_str(record.get()).map_err(|error| Problem::broken(&error));
     Ok(PlainPage {
         rows: page.data.iter().map(|record| row(record)).collect::<Result<_, _>>()?,
         next: page.next,
         position,
+        total: page.total,
+        groups: totals.groups.unwrap_or_default(),
     })
 }
 

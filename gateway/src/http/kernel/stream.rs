@@ -9,24 +9,31 @@ use std::{
 };
 
 use axum::{
-    extract::State,
+    extract::{Path, State},
     http::HeaderMap,
     response::{
         IntoResponse, Response,
         sse::{Event, Sse},
     },
 };
-use domain::{Id, catalogue, kernel::access::tells};
+use domain::{
+    Aggregate, Id, catalogue,
+    insight::{dashboard::Dashboard, report::Report},
+    kernel::access::tells,
+};
 use eventstore::{Direction, Query, Recorded};
 use futures::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::http::kernel::{
-    events::{Filter, shown},
-    request::{self, Faults, Given},
-    routes::Routes,
+use crate::http::{
+    insight::dashboards::{Board, Followed},
+    kernel::{
+        events::{Filter, shown},
+        request::{self, Faults, Given},
+        routes::Routes,
+    },
 };
 use crate::{app::App, auth::Caller, problem::Problem, sign_in::Browser};
 
@@ -40,9 +47,9 @@ const PAGE: i64 = 500;
 /// Kinds of records that say what somebody may and sees.
 const DECIDING: &[&str] = &["user", "role", "team", "tenant", "session", "api_key"];
 
-/// `GET /events/stream` and `GET /changes/stream`.
+/// `GET /events/stream`, `GET /changes/stream` and `GET /dashboards/{id}/stream`.
 pub(in crate::http) fn routes() -> Routes {
-    Routes::new().get("/events/stream", follow).get("/changes/stream", changes)
+    Routes::new().get("/events/stream", follow).get("/changes/stream", changes).get("/dashboards/{id}/stream", board)
 }
 
 async fn follow(
@@ -110,6 +117,30 @@ async fn changes(
     begin(app, caller, browser, headers, (Told::Changes, after), faults).await
 }
 
+/// Widgets that may show something else now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct ChangedWidgets {
+    /// Their ids; all of them when the dashboard itself changed.
+    widgets: Vec<String>,
+    /// The position of the event by which they do.
+    position: i64,
+}
+
+async fn board(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Given<Since>,
+    browser: Browser,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Given { asked: Since { after }, faults } = query;
+    let board = Board::find(&app, &caller, &id).await?;
+    let widgets = Followed::of(&app, &caller, &board).await?;
+    let told = Told::Widgets { name: id, board: board.id, widgets };
+    begin(app, caller, browser, headers, (told, after), faults).await
+}
+
 /// Begins to tell what comes after a position, or after the last that the client has seen.
 async fn begin(
     app: App,
@@ -173,6 +204,18 @@ enum Told {
     Events { types: Vec<String>, categories: Vec<String>, stream: Option<String> },
     /// Which records changed among those that he sees.
     Changes,
+    /// Which widgets of a dashboard may show something else, as far as he sees why.
+    Widgets { name: String, board: Option<Id>, widgets: Vec<Followed> },
+}
+
+impl Told {
+    /// The widgets that an event of a record concerns, where widgets are told.
+    fn minding(&self, event: &Recorded, id: Id) -> Option<Vec<String>> {
+        let Told::Widgets { board, widgets, .. } = self else { return None };
+        let all = event.category() == Dashboard::KIND && *board == Some(id);
+        let minding = widgets.iter().filter(|widget| all || widget.minds(event.category(), id, &event.data));
+        Some(minding.map(|widget| widget.id.clone()).collect())
+    }
 }
 
 /// One client's place in the log.
@@ -206,13 +249,23 @@ impl Follower {
                 return None;
             }
             if std::mem::take(&mut self.moved) {
-                let told = ChangedAccess { position: self.position };
                 // What is still to be told comes after it.
-                let event = Event::default().id(self.said.to_string()).event("access").json_data(told);
-                return event.ok();
+                let (sse, position) = (Event::default().id(self.said.to_string()), self.position);
+                let told = match &self.told {
+                    Told::Widgets { widgets, .. } => {
+                        let widgets = widgets.iter().map(|widget| widget.id.clone()).collect();
+                        sse.event("changed").json_data(ChangedWidgets { widgets, position })
+                    }
+                    _ => sse.event("access").json_data(ChangedAccess { position }),
+                };
+                return told.ok();
             }
             if let Some((event, last)) = self.ready.pop_front() {
-                match self.tell(&event, last).await {
+                let told = match self.follow_anew(&event).await {
+                    Ok(()) => self.tell(&event, last).await,
+                    Err(problem) => Err(problem),
+                };
+                match told {
                     Ok(None) => continue,
                     Ok(Some(told)) => {
                         self.said = event.position;
@@ -247,14 +300,29 @@ impl Follower {
         }
     }
 
+    /// Looks at a dashboard again that has changed, or at a report that it shows.
+    async fn follow_anew(&mut self, event: &Recorded) -> Result<(), Problem> {
+        let Told::Widgets { name, widgets, .. } = &mut self.told else { return Ok(()) };
+        if ![Dashboard::KIND, Report::KIND].contains(&event.category()) {
+            return Ok(());
+        }
+        let board = Board::find(&self.app, &self.caller, name).await?;
+        *widgets = Followed::of(&self.app, &self.caller, &board).await?;
+        Ok(())
+    }
+
     /// What is told of an event; `None` when it is none of the client's business.
     async fn tell(&self, event: &Recorded, last: bool) -> Result<Option<Event>, Problem> {
         let sse = Event::default().id(event.position.to_string());
         let told = match self.told {
             Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
             Told::Events { .. } => sse.event(&*event.kind).json_data(shown(event)?),
-            Told::Changes => {
-                let (kind, Ok(id)) = (event.category(), event.key().parse()) else { return Ok(None) };
+            Told::Changes | Told::Widgets { .. } => {
+                let (kind, Ok(id)) = (event.category(), event.key().parse::<Id>()) else { return Ok(None) };
+                let minding = self.told.minding(event, id);
+                if minding.as_ref().is_some_and(Vec::is_empty) {
+                    return Ok(None);
+                }
                 if !self.caller.may(&format!("{kind}.read")) {
                     return Ok(None);
                 }
@@ -266,8 +334,11 @@ impl Follower {
                     Err(_) if self.app.showed_before(&self.caller, event).await? => {}
                     Err(_) => return Ok(None),
                 }
-                let changed = Changed { kind: kind.to_owned(), id, position: event.position };
-                sse.event("changed").json_data(changed)
+                let position = event.position;
+                match minding {
+                    Some(widgets) => sse.event("changed").json_data(ChangedWidgets { widgets, position }),
+                    None => sse.event("changed").json_data(Changed { kind: kind.to_owned(), id, position }),
+                }
             }
         };
         told.map(Some).map_err(|error| Problem::broken(&error))
@@ -292,7 +363,7 @@ impl Follower {
         }
         let (types, categories, stream) = match &self.told {
             Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
-            Told::Changes => (Vec::new(), Vec::new(), None),
+            Told::Changes | Told::Widgets { .. } => (Vec::new(), Vec::new(), None),
         };
         let query = Query {
             tenant: Some(self.tenant.clone()),
@@ -315,7 +386,7 @@ impl Follower {
     /// Keeps what is to be told of events that were read together: of each record that changed, what did so last, and what may
     /// have taken somebody's sight of it.
     fn take_in(&mut self, events: Vec<Arc<Recorded>>) {
-        if let Told::Changes = self.told {
+        if let Told::Changes | Told::Widgets { .. } = self.told {
             if events.iter().any(|event| DECIDING.contains(&event.category())) {
                 self.checked = None;
             }
@@ -336,7 +407,7 @@ impl Follower {
                     && (categories.is_empty() || categories.iter().any(|name| name == event.category()))
                     && stream.as_ref().is_none_or(|stream| **stream == *event.stream)
             }
-            Told::Changes => true,
+            Told::Changes | Told::Widgets { .. } => true,
         };
         fits && *event.tenant == *self.tenant
     }
@@ -365,8 +436,18 @@ impl Follower {
         let Ok(caller) = caller else { return true };
         let decided = self.checked.replace(Instant::now()).is_none();
         let Ok(caller) = caller else { return false };
+        let is_allowed = match self.told {
+            Told::Events { .. } => caller.may("event.read"),
+            Told::Changes => true,
+            Told::Widgets { board: None, .. } => caller.may("report.read"),
+            Told::Widgets { board: Some(id), .. } => {
+                caller.may("dashboard.read") && self.app.must_show(&caller, Dashboard::KIND, id).await.is_ok()
+            }
+        };
         self.caller = caller;
-        let Told::Changes = self.told else { return self.caller.may("event.read") };
+        if let Told::Events { .. } = self.told {
+            return is_allowed;
+        }
         if let Ok(Ok(rights)) = self.app.log.presence().guard(self.rights()).await {
             self.moved |= match &self.rights {
                 Some(before) => *before != rights,
@@ -374,7 +455,7 @@ impl Follower {
             };
             self.rights = Some(rights);
         }
-        true
+        is_allowed
     }
 }
 

@@ -93,6 +93,24 @@ impl App {
         let reason = self.commands.judge(caller.tenant, &viewer, &record, reach, Wanted::See).await?;
         Ok(reason.is_some())
     }
+
+    /// Whether the caller may issue a command for a record, as far as walls go.
+    pub(in crate::http) async fn changes(
+        &self,
+        caller: &Caller,
+        kind: &str,
+        id: Id,
+        command: &str,
+    ) -> Result<bool, Problem> {
+        let permission = format!("{kind}.{command}");
+        if !caller.may(&permission) {
+            return Ok(false);
+        }
+        let teams = self.commands.teams(caller.tenant).await?;
+        let viewer = Viewer { user: caller.actor.principal(), authority: &caller.authority, teams: &teams };
+        let (record, reach) = (Subject::new(kind, id), caller.authority.reach(&permission));
+        Ok(self.commands.judge(caller.tenant, &viewer, &record, reach, Wanted::Change).await?.is_some())
+    }
 }
 
 /// What somebody may of a record, and by what.

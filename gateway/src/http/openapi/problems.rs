@@ -231,6 +231,14 @@ pub(super) const REPORT_PAGE: Codes = &[
 ];
 
 /// The codes that asking for the records behind a number may meet.
+/// The codes that a dashboard may meet, besides those of reports.
+pub(super) const BOARD: Codes = &[("dashboard_page_unknown", 404, "The dashboard has no such page.")];
+/// The codes that a picture of a widget may meet.
+pub(super) const BOARD_IMAGE: Codes = &[
+    ("dashboard_widget_unknown", 404, "The dashboard has no such widget."),
+    ("widget_shape_invalid", 422, "Only charts and numbers are drawn as pictures."),
+    ("widget_unavailable", 422, "The widget cannot be told; the detail says why."),
+];
 pub(super) const REPORT_CELL: Codes = &[("report_cell_invalid", 422, "`cell` is no key of a number of this report.")];
 
 /// The codes that looking through a view may meet.
@@ -372,6 +380,8 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         REPORT,
         REPORT_PAGE,
         REPORT_CELL,
+        BOARD,
+        BOARD_IMAGE,
         EVENTS,
         EVENT,
         REHEARSAL,

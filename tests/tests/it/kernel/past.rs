@@ -13,7 +13,7 @@ use crate::{
     org::browser::person,
     world::{
         Customer, NOBODY, condition, contact, each, everything, field, filtered, pages, party, product, texts, ticket,
-        user,
+        user, widget,
     },
 };
 
@@ -174,6 +174,24 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
         ("labels", vec![("rename", json!({ "name": "Gold" })), ("unpin", json!({}))]),
         ("quick_replies", vec![("", json!({ "text": "Hi", "label": null })), ("archive", json!({}))]),
         ("reports", vec![("", json!({ "definition": { "measures": ["closed"] } })), ("archive", json!({}))]),
+        (
+            "dashboards",
+            vec![
+                ("add_page", json!({ "page": "hours", "name": "Hours" })),
+                ("rename_page", json!({ "page": "hours", "name": "When" })),
+                ("reorder_pages", json!({ "pages": ["hours", "later", "overview"] })),
+                ("add_widget", json!({ "page": "hours", "widget": widget("mine", 6) })),
+                ("configure_widget", json!({ "widget": "mine", "shows": { "kind": "text", "text": "Hello" } })),
+                (
+                    "place_widgets",
+                    json!({ "places": [{ "widget": "mine", "place": { "x": 0, "y": 4, "w": 6, "h": 4 }, "page": "overview" }] }),
+                ),
+                ("remove_widget", json!({ "widget": "mine" })),
+                ("remove_page", json!({ "page": "hours" })),
+                ("", json!({ "range": "this_month" })),
+                ("archive", json!({})),
+            ],
+        ),
         ("comments", vec![("", json!({ "text": "Other" })), ("delete", json!({}))]),
         ("activities", vec![("correct", json!({ "text": "Other" })), ("withdraw", json!({}))]),
         ("relations", vec![("remove", json!({}))]),
@@ -499,6 +517,7 @@ async fn fresh(client: &Client) -> Vec<(String, String, i64)> {
         ("tasks", json!({ "title": "Call" })),
         ("rules", json!({ "name": "Nothing yet", "trigger": "order.placed" })),
         ("reports", json!({ "name": "Backlog", "definition": { "measures": ["backlog"] } })),
+        ("dashboards", json!({ "name": "Today", "from_shipped": "desk" })),
     ] {
         let created = client.post(&format!("/v1/{collection}"), body).await.expect(StatusCode::CREATED);
         let (id, position) = (created["id"].as_str().unwrap().to_owned(), created["position"].as_i64().unwrap());

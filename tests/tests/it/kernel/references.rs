@@ -57,6 +57,18 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("rule", client.create("/v1/rules", rule).await);
     let report = json!({ "name": name("Products"), "definition": { "measures": ["opened"] } });
     all.insert("report", client.create("/v1/reports", report).await);
+    let place = json!({ "x": 0, "y": 0, "w": 4, "h": 4 });
+    let widget = json!({ "id": "opened_by_week", "place": place, "shows": { "kind": "pending_work" } });
+    let page = json!({ "id": "overview", "name": "Overview", "widgets": [widget] });
+    all.insert(
+        "dashboard",
+        client
+            .create(
+                "/v1/dashboards",
+                json!({ "name": name("Today"), "pages": [page, { "id": "later", "name": "Later" }] }),
+            )
+            .await,
+    );
     all
 }
 

@@ -14,8 +14,15 @@ use serde_json::{Map, Value, json};
 use crate::world::{NOBODY, contact, encoded, everything, pages};
 
 /// What is asked by POST for the length of its body and writes nothing, so that there is nothing to rehearse or repeat.
-const READS: &[&str] =
-    &["/search", "/export", "/v1/rules/dry_run", "/v1/rules/backtest", "/v1/reports/run", "/v1/reports/records"];
+const READS: &[&str] = &[
+    "/search",
+    "/export",
+    "/v1/rules/dry_run",
+    "/v1/rules/backtest",
+    "/v1/reports/run",
+    "/v1/reports/records",
+    "/v1/dashboards/preview",
+];
 
 /// A write route of the document, with a request that it takes.
 struct Route {
@@ -81,6 +88,7 @@ fn collection(name: &str) -> Option<&'static str> {
         "category" | "parent" => "product_categories",
         "rule" => "rules",
         "report" => "reports",
+        "dashboard" => "dashboards",
         _ => return None,
     })
 }

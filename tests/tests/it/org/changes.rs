@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::{org::auth::user_with, world::everything};
 
 /// A listener.
-struct Listener {
+pub(crate) struct Listener {
     response: reqwest::Response,
     text: String,
 }
 
 impl Listener {
     /// Listens to what comes after a position, as browsers say or as the address does.
-    async fn new(client: &Client, path: &str) -> Listener {
+    pub(crate) async fn new(client: &Client, path: &str) -> Listener {
         let response = client.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -25,7 +25,7 @@ impl Listener {
     }
 
     /// The next message: its id, and what it says. `None` once the stream has ended.
-    async fn next(&mut self) -> Option<(i64, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(i64, Value)> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

@@ -474,6 +474,7 @@ async fn work_of(client: &Client, user: &str) -> Vec<(&'static str, String)> {
         ("project", "projects", json!({ "name": "House", "owner": user })),
         ("quick_reply", "quick_replies", json!({ "name": "hello", "text": "Good day", "owner": user })),
         ("report", "reports", json!({ "name": "Backlog", "definition": { "measures": ["backlog"] }, "owner": user })),
+        ("dashboard", "dashboards", json!({ "name": "Today", "owner": user })),
         ("view", "views", json!({ "name": "Mine", "collection": "tickets", "owner": user })),
     ] {
         let id = client.create(&format!("/v1/{path}"), body).await;

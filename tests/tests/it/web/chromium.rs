@@ -227,6 +227,20 @@ impl Window {
         std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
     }
 
+    /// Makes the window as wide and high as this.
+    pub(super) async fn sized(&self, width: u32, height: u32) {
+        let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let sized = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        self.own("goog/cdp/execute", sized).await.unwrap();
+    }
+
+    /// Shows the page as it is printed, or as it is on the screen again.
+    pub(super) async fn printed(&self, printed: bool) {
+        let media = if printed { "print" } else { "" };
+        let shown = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "media": media } });
+        self.own("goog/cdp/execute", shown).await.unwrap();
+    }
+
     pub(super) async fn close(self) {
         self.client.close().await.unwrap();
     }
