@@ -763,12 +763,13 @@ pub(crate) async fn ids(
     request: &ListRequest,
     most: i64,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let filter = redirects::followed(list, &mut *db, tenant, &request.filter).await?;
+    let filter = redirects::followed(list, &mut *db, tenant, &request.filter, None).await?;
     let seen = request.sight.over(list, db, tenant).await?;
-    let statement =
-        page(list, tenant, (&filter, &seen), &steps(list, &request.sort, &request.collation), None, most + 1);
-    let query = sqlx::query_as(AssertSqlSafe(statement.text.as_str()));
-    let found: Vec<(String, String)> = Sql::supply(statement.values, query).fetch_all(db).await?;
+    let sql = Sql::over(list, tenant, None);
+    let sql = page(sql, list, (&filter, &seen), &steps(list, request), None, most + 1);
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let found: Vec<(String, String)> = Sql::supply(sql.values, query).fetch_all(db).await?;
     Ok(found.into_iter().map(|(id, _)| id).collect())
 }
 

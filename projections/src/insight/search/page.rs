@@ -181,7 +181,7 @@ impl Scope {
                 let ids = list::ids(list, db, tenant, request, FEW).await?;
                 match i64::try_from(ids.len()).unwrap_or(i64::MAX) > FEW {
                     true => {
-                        let filter = redirects::followed(list, &mut *db, tenant, &request.filter).await?;
+                        let filter = redirects::followed(list, &mut *db, tenant, &request.filter, None).await?;
                         scope.met.push((kind, list, filter));
                     }
                     false => drop(scope.few.insert(kind, ids)),
