@@ -162,7 +162,7 @@ impl Sort {
             Sort::Prefix => text(false).await.chars().take(random.random_range(3..6)).collect(),
             Sort::Typo => {
                 let title = text(false).await;
-                let word = title.split(' ').last().unwrap();
+                let word = title.split(' ').next_back().unwrap();
                 format!("{}q{} ", &word[..3], &word[3..])
             }
             Sort::Number => format!("#{ticket}"),

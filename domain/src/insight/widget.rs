@@ -361,7 +361,7 @@ impl Shows {
             Kind::Feed if self.record.is_none() => wrong("record", "A feed is of a record."),
             Kind::Text if self.text.is_none() => wrong("text", "A text shows a text."),
             Kind::PendingWork | Kind::Feed | Kind::Text if several > 0 => {
-                wrong("kind", "It shows no report and no list.")
+                wrong("kind", "It shows no report and no list.");
             }
             _ => {}
         }

@@ -492,7 +492,7 @@ mod tests {
         let gone = row::<Ticket>(Some(id(3)), &[opened(), message, redacted]).unwrap();
         assert_eq!((gone.words.as_str(), gone.texts.len()), ("", 0));
         let added = ("added", json!({ "subjects": [{ "kind": "ticket", "id": id(5) }], "text": "Wrong" }));
-        let comment = row::<Comment>(None, &[added.clone()]).unwrap();
+        let comment = row::<Comment>(None, std::slice::from_ref(&added)).unwrap();
         assert_eq!((comment.about.len(), comment.words.contains("'wrong'")), (1, true));
         let gone = row::<Comment>(None, &[added, ("deleted", json!({}))]).unwrap();
         assert_eq!(gone.words, "");

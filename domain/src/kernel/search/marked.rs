@@ -59,8 +59,12 @@ fn places(text: &str, wanted: &[&Wanted]) -> Vec<Range<usize>> {
                 };
                 places
                     .extend(numbers(text).into_iter().filter(|number| same(&number.digits)).map(|number| number.place));
-                places
-                    .extend(found.iter().filter(|word| typed == &[word.plain.clone()]).map(|word| word.place.clone()));
+                places.extend(
+                    found
+                        .iter()
+                        .filter(|word| typed == std::slice::from_ref(&word.plain))
+                        .map(|word| word.place.clone()),
+                );
             }
         }
     }

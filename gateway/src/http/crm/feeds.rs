@@ -54,6 +54,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "quick_reply",
     "report",
     "dashboard",
+    "view",
 ];
 
 /// Whether records of this kind have a feed.

@@ -12,7 +12,7 @@ use domain::{
         dashboard::{self, Dashboard},
         facts::{self, Unit as Counting},
         shipped::Shipped,
-        widget::{Collection, Kind},
+        widget::{Collection, KIND_UNKNOWN, Kind},
     },
 };
 use serde::Deserialize;
@@ -393,7 +393,7 @@ async fn collected(
     (asked, key, path): (&Number, Map<String, Value>, &str),
     board: (String, String),
 ) -> Result<pages::Behind, Problem> {
-    let missing = || Problem::missing("widget_kind_unknown", "There is no such list.");
+    let missing = || Problem::from(KIND_UNKNOWN);
     let list = reports::list_of(&collection.of).ok_or_else(missing)?;
     let is = |(field, value): (&String, &Value)| match value {
         Value::Null => json!({ "field": field, "op": "is_null", "value": true }),

@@ -363,6 +363,7 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     client.create("/v1/quick_replies", reply).await;
     let report = json!({ "name": "Theirs", "definition": { "measures": ["opened"] }, "custom": custom });
     client.create("/v1/reports", report).await;
+    client.create("/v1/views", json!({ "name": "Theirs", "collection": "tickets", "custom": custom })).await;
     client.create("/v1/dashboards", json!({ "name": "Theirs", "custom": custom })).await;
     let item = json!({ "name": "Chair", "quantity": "1", "price": euros("10") });
     let order = json!({ "source": "shop", "customer": contact, "company": company, "items": [item] });

@@ -782,9 +782,9 @@ async fn every_list_reads_as_it_was_at_any_moment() {
         };
         // What comes in another order is not always possible.
         if reply.status.is_success() {
-            done += 1
+            done += 1;
         } else {
-            refused += 1
+            refused += 1;
         }
         if done % 16 == 1 {
             moments.push(look(&server, moments.len()).await);
