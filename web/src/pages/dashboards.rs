@@ -478,7 +478,7 @@ fn shown(view: &View, widget: &Widget) -> Markup {
     let own: Vec<String> = own.chain(widget.zone.clone()).collect();
     let id = format!("widget-{}", widget.id);
     html! {
-        section.widget.{ "x" (x) }.{ "y" (y) }.{ "w" (w) }.{ "h" (h) } id=(id) data-widget=(widget.id) data-place={ (x) " " (y) " " (w) " " (h) }
+        article.widget.{ "x" (x) }.{ "y" (y) }.{ "w" (w) }.{ "h" (h) } id=(id) data-widget=(widget.id) data-place={ (x) " " (y) " " (w) " " (h) }
             aria-labelledby={ (id) "-title" } {
             h2 id={ (id) "-title" } { (title) }
             @if !own.is_empty() { p.hint { (own.join(" · ")) } }

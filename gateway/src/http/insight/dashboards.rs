@@ -43,7 +43,7 @@ use crate::http::{
     kernel::{
         commands::id_of,
         lists,
-        request::{self, Body, Faults, Given, POSITION},
+        request::{self, Body, Faults, Given, Nothing, POSITION, Params},
         routes::Routes,
     },
     pages::dashboards as drawing,
@@ -654,15 +654,19 @@ pub(in crate::http) async fn answer(
     headers: &HeaderMap,
     board: &Board,
     options: &BoardOptions,
-    faults: Faults,
+    mut faults: Faults,
 ) -> Result<BoardData, Problem> {
     if let Some(page) = options.page.as_ref().filter(|page| !board.fields.pages.iter().any(|known| known.id == **page))
     {
         let detail = format!("The dashboard has no page called {page}.");
-        return Err(Problem::missing("dashboard_page_unknown", detail).at("/page"));
+        faults.check::<()>(Err(Problem::invalid("dashboard_page_unknown", detail).at("/page")))?;
+    }
+    let named: Option<Vec<&str>> = options.widgets.as_deref().map(|names| names.split(',').collect());
+    for name in named.iter().flatten().filter(|name| !board.widgets().any(|(_, widget)| widget.id == **name)) {
+        let detail = format!("The dashboard has no widget called {name}.");
+        faults.check::<()>(Err(Problem::invalid("dashboard_widget_unknown", detail).at("/widgets")))?;
     }
     let frame = Frame::new(app, caller, headers, &board.fields, options, faults).await?;
-    let named: Option<Vec<&str>> = options.widgets.as_deref().map(|names| names.split(',').collect());
     let wanted = board.widgets().filter(|(page, widget)| {
         options.page.as_ref().is_none_or(|asked| page.id == *asked)
             && named.as_ref().is_none_or(|named| named.contains(&widget.id.as_str()))
@@ -722,7 +726,7 @@ async fn preview(
     Ok(respond(answer(&app, &caller, &headers, &board, &asked, faults).await?))
 }
 
-async fn shipped(caller: Caller) -> Result<Json<ShippedBoards>, Problem> {
+async fn shipped(caller: Caller, Params(Nothing {}): Params<Nothing>) -> Result<Json<ShippedBoards>, Problem> {
     caller.must("report.read")?;
     let data = Shipped::ALL.iter().map(|shipped| ShippedBoard { id: shipped.id(), fields: shipped.fields() });
     Ok(Json(ShippedBoards { data: data.collect() }))

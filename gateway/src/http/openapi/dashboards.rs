@@ -64,9 +64,12 @@ pub(super) fn describe(document: &mut Document) {
         .permission("report.read")
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "All of them.", boards, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/dashboards/shipped");
 
-    let svg = json!({ "image/svg+xml": { "schema": { "type": "string" } } });
+    // Generators of clients that know no pictures take the first for what it is: bytes.
+    let file = json!({ "schema": { "type": "string", "format": "binary" } });
+    let svg = json!({ "application/octet-stream": file, "image/svg+xml": file });
     let drawn = || [common(), Code::unknown(Dashboard::KIND), Code::of(&[problems::BOARD_IMAGE])].concat();
     let about = "Draws a chart or a number as SVG that needs no style sheet and no script: for mails and wikis.";
     Operation::new("dashboard_widget_image", Dashboard::PLURAL, about)

@@ -376,7 +376,7 @@ async fn told(
     });
     Ok(pages::Behind {
         board: from,
-        measure: asked.measure.clone().unwrap_or_default(),
+        measure: asked.measure.clone().or_else(|| question.definition.measures.first().cloned()).unwrap_or_default(),
         report: drawn(numbers, None, None),
         key,
         records: records.collect(),

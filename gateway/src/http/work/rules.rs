@@ -107,6 +107,9 @@ fn rehearsing(app: &App, caller: &Caller) -> Result<Envelope, Problem> {
         let read = format!("{}.read", kind.name);
         match caller.authority.reach(&read) {
             Some(Reach::All) => {}
+            Some(_) if kind.private && !caller.may(&format!("{read}_any")) => {
+                return Err(Problem::forbidden(&format!("{read}_any")));
+            }
             Some(_) => return Err(Problem::forbidden(&format!("{read} without a scope"))),
             None => return Err(Problem::forbidden(&read)),
         }

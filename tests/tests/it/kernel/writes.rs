@@ -327,6 +327,11 @@ async fn if_match_with_a_star_needs_the_record() {
     new.put(at, body).await.problem(412, "already_exists");
 }
 
+/// The path of pictures of a widget that there is in every tenant.
+fn pictured(template: &str) -> String {
+    template.replace("{id}/widgets/{image}", "desk/widgets/opened.svg").replace("{image}", "desk.opened.svg")
+}
+
 #[tokio::test]
 async fn a_position_beyond_the_head_is_refused_at_once() {
     let server = Server::start().await;
@@ -340,7 +345,8 @@ async fn a_position_beyond_the_head_is_refused_at_once() {
         let parameters: Vec<_> =
             parameters(&document, operation).map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
         let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
-        let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
+        let path = pictured(template).replace("{id}", if own == "fields" { "ticket" } else { id });
+        let path = path.replace("{position}", "1");
         let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
         let needed = if parameters.iter().any(|name| name == "requester_id") {
             format!("requester_id={}&", all["contacts"][0])
@@ -610,7 +616,8 @@ async fn errors_of_query_parameters_follow_one_rule_on_every_route() {
         let Some(operation) = item.get("get").filter(|operation| operation.get("security").is_none()) else { continue };
         let own = operation["tags"][0].as_str().unwrap();
         let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
-        let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
+        let path = pictured(template).replace("{id}", if own == "fields" { "ticket" } else { id });
+        let path = path.replace("{position}", "1");
         let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
         let refused = async |name: &str, value: &str| {
             let needed = format!("requester_id={}&", all["contacts"][0]);
@@ -659,7 +666,8 @@ async fn every_faulty_query_parameter_is_told_at_once() {
         let Some(operation) = item.get("get").filter(|operation| operation.get("security").is_none()) else { continue };
         let own = operation["tags"][0].as_str().unwrap();
         let id = all.get(own).and_then(|ids| ids.first()).map_or(NOBODY, String::as_str);
-        let path = template.replace("{id}", if own == "fields" { "ticket" } else { id }).replace("{position}", "1");
+        let path = pictured(template).replace("{id}", if own == "fields" { "ticket" } else { id });
+        let path = path.replace("{position}", "1");
         let path = path.replace("{source}", "Word").replace("{id}", "Word-5");
         let names: BTreeSet<_> = parameters(&document, operation)
             .filter(|parameter| parameter["in"] == "query")

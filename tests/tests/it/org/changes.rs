@@ -126,6 +126,7 @@ async fn one_hears_that_one_sees_more_or_less_by_a_role_or_a_team() {
     admin.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": fred_id })).await;
     let body = json!({ "name": "Villa", "owner": fred_id });
     let villa = admin.create("/v1/properties", body).await;
+    server.settle().await;
     let mut hears = Listener::new(&eva, "/v1/changes/stream").await;
     let sees = async || eva.get(&format!("/v1/properties/{villa}")).await.status == StatusCode::OK;
     let mark = async || eva.create("/v1/properties", json!({ "name": "Mark" })).await;

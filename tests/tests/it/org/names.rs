@@ -78,7 +78,11 @@ fn reads(kind: &catalogue::Kind, all: &BTreeMap<&'static str, Vec<String>>, posi
     for (template, item) in document["paths"].as_object().unwrap() {
         let Some(operation) = item.get("get").filter(|get| get["tags"][0] == kind.plural) else { continue };
         let mut parameters = operation["parameters"].as_array().into_iter().flatten();
-        if template.matches('{').count() > 1 || (template.contains('{') && !template.contains("{id}")) {
+        // A stream has no end.
+        if template.ends_with("/stream")
+            || template.matches('{').count() > 1
+            || (template.contains('{') && !template.contains("{id}"))
+        {
             continue;
         }
         if operation["x-permission"] == "event.read" || template.contains("picker") {

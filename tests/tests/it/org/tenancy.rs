@@ -152,9 +152,10 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                 // The first event of all is the other tenant's.
                 vec![path.replace("{position}", "1")]
             } else if foreign {
-                secrets.of_collection(&collection).iter().map(|id| path.replace("{id}", id)).collect()
+                let of = secrets.of_collection(&collection).iter();
+                of.map(|id| path.replace("{id}", id).replace("{image}", "opened.svg")).collect()
             } else {
-                vec![path.replace("{file}", "docs.js")]
+                vec![path.replace("{file}", "docs.js").replace("{image}", "desk.opened.svg")]
             };
             for path in filled {
                 assert!(!path.contains('{'), "{path} is not filled");

@@ -54,6 +54,10 @@ async fn every_read_route_shows_what_the_caller_sees_and_no_more() {
         let Some(permission) = operation["x-permission"].as_str() else { continue };
         let tag = operation["tags"][0].as_str().unwrap();
         let Some(kind) = catalogue::kinds().find(|kind| kind.plural == tag) else { continue };
+        // What Deskfold brings along is nobody's, and a stream has no end.
+        if template.ends_with("/shipped") || template.contains("{image}") || template.ends_with("/stream") {
+            continue;
+        }
         if template.contains("{position}") || template.contains("{source}") || permission == "event.read" {
             continue;
         }

@@ -358,8 +358,8 @@ async fn places(server: &Server) -> Vec<(String, bool)> {
     let pages = gateway::pages().into_iter().filter(|route| route.method == "GET");
     let filled = pages.map(|route| {
         let secret = link.rsplit('/').next().unwrap();
-        let path =
-            route.path.replace("{secret}", secret).replace("{collection}", "properties").replace("{id}", &property);
+        let path = route.path.replace("/dashboards/{id}", "/dashboards/desk").replace("{widget}", "opened");
+        let path = path.replace("{secret}", secret).replace("{collection}", "properties").replace("{id}", &property);
         assert!(!path.contains('{'), "what stands for the parameter of {path}?");
         (path, route.keyed)
     });

@@ -182,8 +182,8 @@ async fn whoever_does_not_see_all_that_rules_see_rehearses_none() {
         for left in [format!("{}.read:own", kind.name), format!("{}.read:team", kind.name), "user.read".to_owned()] {
             let others =
                 seen.iter().filter(|other| other.name != kind.name).map(|other| format!("{}.read", other.name));
-            let permissions: Vec<_> =
-                others.chain(["rule.create".into(), "task.create".into(), left.clone()]).collect();
+            let others = others.chain(["rule.create", "task.create", "*.read_any"].map(ToOwned::to_owned));
+            let permissions: Vec<_> = others.chain([left.clone()]).collect();
             let permissions: Vec<_> = permissions.iter().map(String::as_str).collect();
             let email = format!("{}@example.com", left.replace([':', '_'], "."));
             let email = email.replacen("user.read", &format!("none.{}", kind.name.replace('_', ".")), 1);
@@ -196,8 +196,12 @@ async fn whoever_does_not_see_all_that_rules_see_rehearses_none() {
         }
     }
     // A scope elsewhere is none of its business.
-    let (_, able) =
-        user_with(&server, "able@example.com", &["*.read", "rule.create", "task.create", "deal.edit:own"]).await;
+    let (_, able) = user_with(
+        &server,
+        "able@example.com",
+        &["*.read", "*.read_any", "rule.create", "task.create", "deal.edit:own"],
+    )
+    .await;
     let (dry_run, backtest) = rehearse(&able).await;
     assert_eq!(dry_run.expect(StatusCode::OK)["trigger"]["subject"]["id"], placed);
     assert_eq!(backtest.expect(StatusCode::OK)["totals"]["matched"], 1);
