@@ -662,10 +662,6 @@ pub(in crate::http) async fn answer(
         faults.check::<()>(Err(Problem::invalid("dashboard_page_unknown", detail).at("/page")))?;
     }
     let named: Option<Vec<&str>> = options.widgets.as_deref().map(|names| names.split(',').collect());
-    for name in named.iter().flatten().filter(|name| !board.widgets().any(|(_, widget)| widget.id == **name)) {
-        let detail = format!("The dashboard has no widget called {name}.");
-        faults.check::<()>(Err(Problem::invalid("dashboard_widget_unknown", detail).at("/widgets")))?;
-    }
     let frame = Frame::new(app, caller, headers, &board.fields, options, faults).await?;
     let wanted = board.widgets().filter(|(page, widget)| {
         options.page.as_ref().is_none_or(|asked| page.id == *asked)
@@ -775,6 +771,10 @@ async fn draw(
     };
     let width = faults.check(sized("/width", asked.width, 640, 160))?.unwrap_or(640.0);
     let height = faults.check(sized("/height", asked.height, 320, 90))?.unwrap_or(320.0);
+    if asked.language.as_ref().is_some_and(|tag| Language::ALL.iter().all(|known| known.tag() != tag)) {
+        let tags = Language::ALL.map(Language::tag).join(", ");
+        faults.check::<()>(Err(request::parameter_invalid("/language", format!("There are {tags}."))))?;
+    }
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let language = Language::chosen(&[asked.language.as_deref()], accepted);
     let over = BoardOptions {

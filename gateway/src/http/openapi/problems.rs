@@ -232,10 +232,7 @@ pub(super) const REPORT_PAGE: Codes = &[
 
 /// The codes that asking for the records behind a number may meet.
 /// The codes that a dashboard may meet, besides those of reports.
-pub(super) const BOARD: Codes = &[
-    ("dashboard_page_unknown", 422, "The dashboard has no such page."),
-    ("dashboard_widget_unknown", 422, "The dashboard has no such widget."),
-];
+pub(super) const BOARD: Codes = &[("dashboard_page_unknown", 422, "The dashboard has no such page.")];
 /// The codes that a picture of a widget may meet.
 pub(super) const BOARD_IMAGE: Codes = &[
     ("dashboard_widget_unknown", 404, "The dashboard has no such widget."),

@@ -180,7 +180,7 @@ async fn one_answer_has_all_that_widgets_show_as_whoever_looks_sees_it() {
     ] {
         assert_eq!(admin.get(&format!("{path}?{query}")).await.problem(422, code)["errors"][0]["pointer"], pointer);
     }
-    admin.get(&format!("{path}?page=three")).await.problem(404, "dashboard_page_unknown");
+    admin.get(&format!("{path}?page=three")).await.problem(422, "dashboard_page_unknown");
     // Eva sees the dashboard once it is shared; on it what is hers. The report in it is not, and says so in its place.
     eva.get(&path).await.problem(404, "dashboard_unknown");
     admin.run(&format!("/v1/dashboards/{id}/share"), json!({ "grantee": eva_id, "level": "read" })).await;
