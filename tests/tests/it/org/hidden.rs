@@ -365,6 +365,7 @@ async fn a_shipped_role_that_the_tenant_has_changed_stays_as_it_is() {
     let before = head(admin).await;
     let (app, beside) = server.beside(&[]).await;
     assert_eq!(head(&beside).await, before, "nothing was said");
+    server.settle().await;
     for role in [own, agent] {
         beside.get(&format!("/v1/roles/{role}")).await.expect(StatusCode::OK);
     }
