@@ -11,7 +11,7 @@ use domain::{
     ActorKind, Aggregate, Id, Metadata, Time, Via,
     org::role::{Command, Event, Role},
 };
-use eventstore::{Direction, Query, Recorded};
+use eventstore::{Query, Recorded};
 use uuid::Uuid;
 
 use crate::{auth, bootstrap};
@@ -27,43 +27,69 @@ static SHIPPED: LazyLock<BTreeMap<String, Vec<BTreeSet<String>>>> = LazyLock::ne
     serde_json::from_str(include_str!("../assets/shipped-roles.json")).unwrap_or_default()
 });
 
+/// A role that its tenant started with, as it is by what was read of it.
+struct Former {
+    /// What it was called when it was shipped.
+    name: String,
+    role: Role,
+    /// Version of the last event that was read of it.
+    version: i64,
+    /// Whether somebody but Deskfold has changed what it permits.
+    changed: bool,
+}
+
+impl Former {
+    /// The one that an event begins, if it permitted then what such a role was shipped with before now.
+    fn begun(event: &Recorded, told: &Event, (tenant, id): (Id, Id)) -> Option<Former> {
+        let Event::Created(new) = told else { return None };
+        let (last, former) = SHIPPED.get(&new.name)?.split_last()?;
+        let was_shipped = new.permissions != *last && former.contains(&new.permissions);
+        // Whatever a tenant starts with is of the moment of the tenant.
+        let began = was_shipped && (is_own(event) || id.millisecond() == tenant.millisecond());
+        let name = new.name.clone();
+        began.then(|| Former { name, role: Role::default(), version: -1, changed: false })
+    }
+
+    fn take_in(&mut self, event: &Recorded, told: &Event) {
+        self.changed |= matches!(told, Event::PermissionsChanged { .. }) && !is_own(event);
+        self.role.evolve(told);
+        self.version = event.version;
+    }
+}
+
 /// Has the roles that tenants started with, and have left as they were, permit what they permit in new tenants. Doing so again
-/// changes nothing, in whatever process.
+/// changes nothing, in whatever process. All roles are read in one pass; only one that is to change costs more.
 ///
 /// # Errors
 /// When the log refuses or cannot be reached.
 pub(crate) async fn bring_up_to_date(commands: &Commands, now: Time) -> Result<(), Refused> {
     let present: BTreeMap<&str, BTreeSet<String>> = bootstrap::roles().collect();
-    let mut query = Query {
-        limit: PAGE,
-        categories: vec![Role::KIND.to_owned()],
-        types: vec!["role.created".to_owned()],
-        ..Query::default()
-    };
+    let mut former: BTreeMap<(Id, Id), Former> = BTreeMap::new();
+    let mut query = Query { limit: PAGE, categories: vec![Role::KIND.to_owned()], ..Query::default() };
     loop {
         let page = commands.log().read_all(&query).await?;
         for event in &page {
-            if let Some((name, tenant, id)) = shipped(event)
-                && let Some(permissions) = present.get(name.as_str())
-            {
-                bring_one(commands, tenant, id, permissions, now).await?;
+            let (Ok(tenant), Ok(id)) = (event.tenant.parse(), event.key().parse()) else { continue };
+            let Ok(told) = Role::decode(&event.kind, &event.data) else { continue };
+            if let Some(begun) = Former::begun(event, &told, (tenant, id)) {
+                former.insert((tenant, id), begun);
+            }
+            if let Some(known) = former.get_mut(&(tenant, id)) {
+                known.take_in(event, &told);
             }
         }
         query.after = page.last().map(|event| event.position);
         if (page.len() as i64) < PAGE {
-            return Ok(());
+            break;
         }
     }
-}
-
-/// The name, tenant and id of a role that its tenant started with, if that permitted something else than now.
-fn shipped(event: &Recorded) -> Option<(String, Id, Id)> {
-    let Ok(Event::Created(new)) = Role::decode(&event.kind, &event.data) else { return None };
-    let (tenant, id): (Id, Id) = (event.tenant.parse().ok()?, event.key().parse().ok()?);
-    let (last, former) = SHIPPED.get(&new.name)?.split_last()?;
-    let was_shipped = new.permissions != *last && former.contains(&new.permissions);
-    // Whatever a tenant starts with is of the moment of the tenant.
-    (was_shipped && (is_own(event) || id.millisecond() == tenant.millisecond())).then_some((new.name, tenant, id))
+    for ((tenant, id), known) in former {
+        let Some(permissions) = present.get(known.name.as_str()) else { continue };
+        if !known.changed && known.role.exists() && known.role.permissions != *permissions {
+            bring_one(commands, (tenant, id), &known, permissions, now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether Deskfold itself did it.
@@ -73,25 +99,18 @@ fn is_own(event: &Recorded) -> bool {
 
 async fn bring_one(
     commands: &Commands,
-    tenant: Id,
-    id: Id,
+    (tenant, id): (Id, Id),
+    Former { role, version, .. }: &Former,
     permissions: &BTreeSet<String>,
     now: Time,
 ) -> Result<(), Refused> {
-    let history =
-        commands.log().read_stream(&tenant.to_string(), &Role::stream(id), 0, Direction::Forward, PAGE).await?;
-    let changed = |event: &Recorded| &*event.kind == "role.permissions_changed" && !is_own(event);
-    let (role, version) = commands.load_current::<Role>(tenant, id).await?;
-    if history.iter().any(changed) || !role.exists() || role.permissions == *permissions {
-        return Ok(());
-    }
     let add: BTreeSet<String> = permissions.difference(&role.permissions).cloned().collect();
     let remove: BTreeSet<String> = role.permissions.difference(permissions).cloned().collect();
     let wanted: Vec<&str> = permissions.iter().map(String::as_str).collect();
     let envelope = Envelope {
         command_id: Uuid::new_v5(&NAMESPACE, format!("{tenant} {id} {}", wanted.join(" ")).as_bytes()),
         remember: true,
-        expected: Some(version),
+        expected: Some(*version),
         ..Envelope::new(tenant, id, auth::SYSTEM, Via::Api, now)
     };
     match commands.dispatch::<Role>(&envelope, Command::ChangePermissions { add, remove }).await {
