@@ -2,6 +2,7 @@
 
 import { ask, reach, show } from "./api.js";
 import { refuse } from "./forms.js";
+import { listen } from "./live.js";
 import { amounts, times } from "./times.js";
 
 /** @typedef {{ x: number, y: number, w: number, h: number }} Place */
@@ -68,37 +69,18 @@ async function renew(widgets) {
 
 /** @param {HTMLElement} board */
 function follow(board) {
-  let last = board.dataset.position;
-  /** @type {EventSource | undefined} */
-  let source;
   /** @type {Set<string>} */
   let heard = new Set();
-  /** @type {number | undefined} */
-  let waiting;
+  const changed = (/** @type {{ widgets: string[], position: number }} */ { widgets, position }) => {
+    reach(String(position));
+    for (const id of widgets) heard.add(id);
+  };
   const tell = () => {
     const there = [...heard].filter((id) => document.getElementById(`widget-${id}`));
-    [heard, waiting] = [new Set(), undefined];
+    heard = new Set();
     if (there.length) renew(there);
   };
-  const listen = () => {
-    if (source && source.readyState !== EventSource.CLOSED) return;
-    source = new EventSource(`/v1/dashboards/${board.dataset.id}/stream?after=${last}`);
-    source.addEventListener("changed", ({ data, lastEventId }) => {
-      last = lastEventId;
-      const { widgets, position } = JSON.parse(data);
-      reach(String(position));
-      for (const id of widgets) heard.add(id);
-      waiting ??= setTimeout(tell, BURST);
-    });
-  };
-  const leave = () => {
-    source?.close();
-    source = undefined;
-  };
-  document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? listen() : leave()));
-  addEventListener("pagehide", leave);
-  addEventListener("pageshow", listen);
-  if (document.visibilityState === "visible") listen();
+  listen(`/v1/dashboards/${board.dataset.id}/stream`, board.dataset.position, { changed }, tell, BURST);
 }
 
 /** @param {HTMLElement} board */
