@@ -5,7 +5,7 @@
 //! user's roles permit, which teams there are: all that is asked of the read models with every query, so that a key that
 //! is revoked sees nothing from then on. The views belong to Deskfold's own role; logins have no rights to any table.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use domain::{
     catalogue,
@@ -24,6 +24,8 @@ use crate::{
 pub const SCHEMA: &str = "analytics";
 /// The read model whose further tables are the facts that reports count.
 const FACTS: &str = "facts";
+/// The one of them that has the values of dimensions.
+const VALUES: &str = "fact_values";
 /// Who a login is and what it sees, within each view: asked once for each query.
 const ME: &str = "me";
 const ASKED: &str = "with me as materialized (select * from analytics.caller())";
@@ -59,7 +61,13 @@ impl View {
 
     /// One of facts, which each name a record.
     fn facts(name: &str, places: &Places) -> View {
-        View { name: name.to_owned(), source: view(name), condition: places.sees("t.kind", "t.record_id") }
+        let mut condition = places.sees("t.kind", "t.record_id");
+        if name == VALUES {
+            // What people say of themselves in fields of their own stays where it can be erased.
+            condition += " and not exists (select from read_fields f where f.tenant_id = t.tenant_id and f.entity = t.kind \
+                          and f.personal and t.dimension = 'custom.' || f.key)";
+        }
+        View { name: name.to_owned(), source: view(name), condition }
     }
 
     fn sql(&self, columns: &str) -> String {
@@ -272,15 +280,18 @@ select t.kind, t.id, t.into_id from (
     )
 }
 
-/// The columns of a view but for the tenant, which all rows of a login share.
-async fn columns(connection: &mut PgConnection, source: &str) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar(
-        "select coalesce(string_agg('t.' || quote_ident(attname), ', ' order by attnum), 'null')
-         from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attname <> 'tenant_id'",
+/// The columns of some views, by view, but for the tenant, which all rows of a login share.
+async fn columns(connection: &mut PgConnection, sources: &[&str]) -> Result<HashMap<String, String>, sqlx::Error> {
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "select s.name, string_agg('t.' || quote_ident(a.attname), ', ' order by a.attnum)
+         from unnest($1::text[]) s (name)
+         join pg_attribute a on a.attrelid = s.name::regclass and a.attnum > 0 and not a.attisdropped
+         where a.attname <> 'tenant_id' group by s.name",
     )
-    .bind(source)
-    .fetch_one(connection)
-    .await
+    .bind(sources)
+    .fetch_all(connection)
+    .await?;
+    Ok(columns.into_iter().collect())
 }
 
 /// All that makes the schema, as the read models are now.
@@ -290,15 +301,10 @@ async fn definition(connection: &mut PgConnection) -> Result<String, sqlx::Error
     let mut views: Vec<View> = shown().map(|list| View::of(list, &places)).collect();
     let facts = Model::named(FACTS).into_iter().flat_map(|model| model.further);
     views.extend(facts.map(|name| View::facts(name, &places)));
-    for view in views {
-        let mut condition = view.condition.clone();
-        if view.name == "fact_values" {
-            // What people say of themselves in fields of their own stays where it can be erased.
-            condition += " and not exists (select from read_fields f where f.tenant_id = t.tenant_id and f.entity = t.kind \
-                          and f.personal and t.dimension = 'custom.' || f.key)";
-        }
-        let columns = columns(connection, &view.source).await?;
-        sql += &View { condition, ..view }.sql(&columns);
+    let sources: Vec<&str> = views.iter().map(|view| view.source.as_str()).collect();
+    let columns = columns(connection, &sources).await?;
+    for view in &views {
+        sql += &view.sql(columns.get(&view.source).map_or("null", String::as_str));
     }
     sql += &survivors(&places);
     sql += &derived(&places);
