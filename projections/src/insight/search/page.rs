@@ -265,6 +265,13 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// A statement whose first value is the tenant, as whoever asks sees records.
+    fn sql(&self) -> Sql {
+        let mut sql = Sql { sight: self.asked.sight.clone(), ..Sql::default() };
+        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        sql
+    }
+
     fn tsquery<'w>(&self, wanted: impl IntoIterator<Item = &'w Wanted>, way: Way, between: &str) -> String {
         let spellings = |digits: &str| phone::spellings(digits, self.asked.country);
         let abroad = |digits: &str| {
@@ -325,9 +332,7 @@ impl Finder<'_> {
 
     /// The newest rows that match; `words` alone say how well.
     async fn rows(&self, db: &mut PgConnection, matching: &str, words: &str) -> Result<Vec<Found>, Error> {
-        let mut sql = Sql::default();
-        sql.sight = self.asked.sight.clone();
-        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        let mut sql = self.sql();
         sql.push("select s.id, s.kind, s.record_id, s.part, ts_rank('{0.2, 0.3, 0.6, 1.0}', s.words, ");
         sql.bind(words).push("::tsquery) as rank, false as exact from (select s.* from ");
         if self.scope.is_few() {
@@ -363,9 +368,7 @@ impl Finder<'_> {
 
     /// The records of this number.
     async fn numbered(&self, db: &mut PgConnection, number: i64) -> Result<Vec<Found>, Error> {
-        let mut sql = Sql::default();
-        sql.sight = self.asked.sight.clone();
-        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        let mut sql = self.sql();
         sql.push("select s.id, s.kind, s.record_id, s.part, 1::real as rank, true as exact from read_search s ");
         sql.push("where s.tenant_id = $1 and s.number = ").bind(Scalar::Integer(number)).push(" and s.part is null");
         self.scope.condition(self.asked, &mut sql);
@@ -392,8 +395,7 @@ impl Finder<'_> {
             }
         }
         let Some((index, found, more)) = rarest else { return Ok((Vec::new(), false)) };
-        let mut sql = Sql::default();
-        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        let mut sql = self.sql();
         sql.push("select f.id from unnest(").bind(Bound::Texts(found.iter().map(|found| found.id.clone()).collect()));
         sql.push("::text[], ").bind(Bound::Texts(found.iter().map(|found| found.kind.clone()).collect()));
         sql.push("::text[], ").bind(Bound::Texts(found.iter().map(|found| found.record_id.clone()).collect()));
@@ -429,9 +431,7 @@ impl Finder<'_> {
         }
         // Nothing else asks for it.
         db.execute(SIMILAR).await?;
-        let mut sql = Sql::default();
-        sql.sight = self.asked.sight.clone();
-        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        let mut sql = self.sql();
         sql.push("select s.id, s.kind, s.record_id, s.part, rank, false as exact from (select s.*, word_similarity(");
         sql.bind(words[0].as_str())
             .push(", text_loose(s.title)) as rank from read_search s where s.tenant_id || '' = $1 and s.part is null");
@@ -446,9 +446,7 @@ impl Finder<'_> {
 
     /// The records that meet the conditions, where nothing else is asked.
     async fn listed(&self, db: &mut PgConnection) -> Result<(Vec<Found>, bool), Error> {
-        let mut sql = Sql::default();
-        sql.sight = self.asked.sight.clone();
-        sql.values.push(Scalar::Text(self.tenant.to_string()).into());
+        let mut sql = self.sql();
         sql.push("select s.id, s.kind, s.record_id, s.part, 0::real as rank, false as exact from read_search s where s.tenant_id = $1");
         sql.push(" and s.part is null");
         self.scope.condition(self.asked, &mut sql);
