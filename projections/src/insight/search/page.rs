@@ -267,7 +267,8 @@ struct Finder<'a> {
 impl Finder<'_> {
     /// A statement whose first value is the tenant, as whoever asks sees records.
     fn sql(&self) -> Sql {
-        let mut sql = Sql { sight: self.asked.sight.clone(), ..Sql::default() };
+        let mut sql = Sql::default();
+        sql.sight = self.asked.sight.clone();
         sql.values.push(Scalar::Text(self.tenant.to_string()).into());
         sql
     }
