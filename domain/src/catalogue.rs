@@ -23,6 +23,7 @@ use crate::{
         named::{Undecodable, Variant},
         reference::{self, Place},
         snapshot,
+        undo::{self, Marked, Obstacle},
     },
     org::role::OF_OTHERS,
 };
@@ -90,7 +91,11 @@ pub struct Kind {
     refusals: fn() -> Vec<Rejection>,
     snapshot: fn(&AnyState) -> Option<Vec<u8>>,
     restore: fn(&[u8]) -> Option<AnyState>,
+    undo: Undo,
 }
+
+/// [`undo::undo`] of one kind.
+type Undo = fn(&mut dyn Iterator<Item = Marked<'_>>) -> Result<Result<Vec<AnyCommand>, Obstacle>, Undecodable>;
 
 impl Kind {
     /// The id that a path segment means: [`Aggregate::id_of`].
@@ -179,6 +184,17 @@ impl Kind {
         (self.snapshot)(state)
     }
 
+    /// The commands that take back what the marked events of a record's stream did, or why nothing does: [`undo::undo`].
+    ///
+    /// # Errors
+    /// When an event of the stream cannot be understood.
+    pub fn undo(
+        &self,
+        stream: &mut dyn Iterator<Item = Marked<'_>>,
+    ) -> Result<Result<Vec<AnyCommand>, Obstacle>, Undecodable> {
+        (self.undo)(stream)
+    }
+
     /// The state that such bytes hold: [`snapshot::restore`].
     pub fn restore(&self, bytes: &[u8]) -> Option<AnyState> {
         (self.restore)(bytes)
@@ -230,6 +246,7 @@ impl Visitor for Kinds {
             values: |state| state.downcast_ref::<A>().and_then(A::custom),
             refusals: A::refusals,
             snapshot: |state| snapshot::take(state.downcast_ref::<A>()?, state.access()),
+            undo: undo::undo::<A>,
             restore: |bytes| snapshot::restore::<A>(bytes).map(|(state, access)| AnyState::of(state, access)),
         };
         self.0.insert(A::KIND, kind);

@@ -1,8 +1,10 @@
-//! What is brought in from elsewhere.
+//! What is brought in from elsewhere, and what is done to many records at once.
 
+pub mod bulk;
 pub mod import;
 
 /// Shows the kinds of record of this context to a visitor.
 pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<import::Import>();
+    visitor.visit::<bulk::Bulk>();
 }

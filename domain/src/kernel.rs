@@ -30,4 +30,5 @@ pub mod search;
 pub mod snapshot;
 pub(crate) mod sorted;
 pub mod text;
+pub mod undo;
 pub mod valid;

@@ -705,6 +705,28 @@ impl Aggregate for Conversation {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(match event {
+            Event::Started(_) | Event::Reopened { .. } => vec![Command::Close],
+            Event::Closed => vec![Command::Reopen],
+            Event::Claimed { .. } | Event::Assigned { .. } | Event::Unassigned { .. } => match self.assignee {
+                Some(assignee) => {
+                    vec![Command::Assign { assignee, method: AssignMethod::Manual, rule_run: None }]
+                }
+                None => vec![Command::Unassign],
+            },
+            Event::ContactLinked { .. } | Event::ContactUnlinked { .. } => match self.contact {
+                Some(contact) => vec![Command::LinkContact { contact, matched_by: MatchedBy::default() }],
+                None => vec![Command::UnlinkContact],
+            },
+            Event::Labelled { label, .. } => vec![Command::Unlabel { label: *label }],
+            Event::Unlabelled { label } => {
+                vec![Command::Label { label: Some(*label), name: None, source: LabelSource::default() }]
+            }
+            _ => return None,
+        })
+    }
+
     fn evolve(&mut self, event: &Event) {
         let place = self.messages.len();
         match event {

@@ -153,6 +153,16 @@ impl Aggregate for Label {
         Ok(vec![Event::Renamed { from, to }])
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::ColorChanged { from, .. } => Command::Recolor { color: from.clone() },
+            Event::Pinned => Command::Unpin,
+            Event::Unpinned => Command::Pin,
+            Event::Created(_) | Event::Redirected { .. } => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created(new) => {

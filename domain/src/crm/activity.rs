@@ -153,6 +153,17 @@ impl Aggregate for Activity {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Logged(_) => Command::Withdraw { reason: None },
+            Event::Corrected { .. } => {
+                let logged = self.logged.clone()?;
+                Command::Correct { kind: Some(logged.kind), text: Some(logged.text), occurred_at: logged.occurred_at }
+            }
+            Event::Withdrawn { .. } => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match (event, &mut self.logged) {
             (Event::Logged(new), _) => self.logged = Some(new.clone()),

@@ -122,6 +122,14 @@ impl Aggregate for Comment {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Added(_) => Command::Delete { reason: None },
+            Event::Edited { from, .. } => Command::Edit { text: from.clone() },
+            Event::Deleted { .. } => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match (event, &mut self.added) {
             (Event::Added(new), _) => self.added = Some(new.clone()),

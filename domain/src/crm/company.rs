@@ -263,6 +263,16 @@ impl record::Spec for Spec {
         company.state.merged_into.map(|into| MERGED.because(format!("The company is merged into {into}.")))
     }
 
+    fn undo(_: &Company, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        Some(vec![Either::Own(match event {
+            Event::ExternalIdAdded(id) => Command::RemoveExternalId(id.clone()),
+            Event::ExternalIdRemoved(id) => Command::AddExternalId(id.clone()),
+            Event::Merged { .. } => Command::Unmerge,
+            Event::Unmerged { from } => Command::Merge { into: *from },
+            Event::Absorbed { .. } | Event::Released { .. } => return None,
+        })])
+    }
+
     fn decide(company: &Company, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &company.state;
         let survivor = |id| merging::survivor::<Company>(id, ctx);

@@ -639,6 +639,29 @@ impl record::Spec for Spec {
         event
     }
 
+    fn undo(contact: &Contact, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        Some(vec![Either::Own(match event {
+            Event::IdentityAdded(identity) => Command::RemoveIdentity(identity.clone()),
+            Event::IdentityRemoved(identity) => Command::AddIdentity(identity.clone()),
+            Event::ExternalIdAdded(id) => Command::RemoveExternalId(id.clone()),
+            Event::ExternalIdRemoved(id) => Command::AddExternalId(id.clone()),
+            Event::CompanyLinked { company, .. } | Event::CompanyUnlinked { company } => {
+                match contact.state.companies.contains(company) {
+                    true => Command::LinkCompany { company: *company, role: contact.state.roles.get(company).cloned() },
+                    false => Command::UnlinkCompany { company: *company },
+                }
+            }
+            Event::NoteAdded { note_id, .. } => Command::DeleteNote { note_id: *note_id },
+            Event::NoteEdited { note_id, from, .. } => Command::EditNote { note_id: *note_id, text: from.clone() },
+            Event::Merged { .. } => Command::Unmerge,
+            Event::Unmerged { from } => Command::Merge { into: *from },
+            Event::ConsentChanged { purpose, from: Some(from), .. } => {
+                Command::ChangeConsent { purpose: purpose.clone(), state: *from }
+            }
+            _ => return None,
+        })])
+    }
+
     fn decide(contact: &Contact, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &contact.state;
         // Notes that were written here stay here. What is new belongs to the contact who goes on: see `passes_on`.

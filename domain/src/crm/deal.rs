@@ -16,7 +16,7 @@ use crate::{
         custom::Changes,
         merging, money,
         named::Either,
-        record::{self, Record, Row},
+        record::{self, Common, Record, Row},
         valid,
     },
 };
@@ -227,6 +227,22 @@ impl record::Spec for Spec {
         deal.state.won.map(|_| CLOSED)
     }
 
+    fn undo(deal: &Deal, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        let amount = |amount: &Option<Money>| {
+            let amount = serde_json::to_value(amount).unwrap_or_default();
+            Either::Common(Common::Edit(Map::from_iter([("amount".to_owned(), amount)])))
+        };
+        Some(vec![match event {
+            Event::AmountChanged { from, .. } => amount(from),
+            Event::Recorded(_) => Either::Own(Command::Record(deal.state.sale.clone()?)),
+            Event::Won { .. } | Event::Lost { .. } | Event::Reopened => Either::Own(match deal.state.won {
+                Some(true) => Command::Win { reason: None },
+                Some(false) => Command::Lose { reason: None },
+                None => Command::Reopen,
+            }),
+        }])
+    }
+
     fn decide(deal: &Deal, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         Ok(match (command, deal.state.won) {
             (Command::Record(sale), _) if deal.state.sale.as_ref().is_some_and(|known| known.is(&sale, ctx)) => vec![],
@@ -260,7 +276,7 @@ impl record::Spec for Spec {
     fn needs(deal: &Deal, command: &record::Command<Spec>, ctx: &Ctx<'_>) -> Vec<Need> {
         let sale = match command {
             Either::Own(Command::Record(sale)) => Some(sale),
-            Either::Own(Command::Reopen) | Either::Common(record::Common::Restore) => deal.state.sale.as_ref(),
+            Either::Own(Command::Reopen) | Either::Common(Common::Restore) => deal.state.sale.as_ref(),
             _ => None,
         };
         let property = sale.map(|sale| Need::of::<Property>(sale.property));

@@ -13,7 +13,8 @@ use crate::{
     kernel::{
         custom::{self, Changes},
         money,
-        record::{self, Record, Row},
+        named::Either,
+        record::{self, Common, Record, Row},
         valid,
     },
     must,
@@ -264,6 +265,18 @@ impl record::Spec for Spec {
 
     fn settled(enquiry: &Enquiry) -> Option<Rejection> {
         enquiry.state.closed.then_some(CLOSED)
+    }
+
+    fn undo(_: &Enquiry, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        Some(vec![match event {
+            Event::CriteriaChanged { from, .. } => {
+                let criteria = serde_json::to_value(from).ok()?;
+                Either::Common(Common::Edit(Map::from_iter([("criteria".to_owned(), criteria)])))
+            }
+            Event::Closed { .. } => Either::Own(Command::Reopen),
+            Event::Reopened => Either::Own(Command::Close { outcome: None }),
+            Event::OfferSent { .. } | Event::ExternalOfferNoted { .. } => return None,
+        }])
     }
 
     fn decide(enquiry: &Enquiry, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Ctx, Decision, Id, Money, Personal, Rejection, Time, all,
     kernel::{
+        named::Either,
         phone::Dialled,
         record::{self, Record, Row},
         valid,
@@ -200,6 +201,16 @@ impl record::Spec for Spec {
 
     fn settled(lead: &Lead) -> Option<Rejection> {
         (lead.state != Outcome::Open).then_some(CLOSED)
+    }
+
+    fn undo(lead: &Lead, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        Some(vec![Either::Own(match event {
+            Event::Converted { .. } | Event::Lost { .. } | Event::Reopened => match lead.state {
+                Outcome::Open => Command::Reopen,
+                Outcome::Converted(contact, deal) => Command::Convert { contact, deal },
+                Outcome::Lost => Command::Lose { reason: None },
+            },
+        })])
     }
 
     fn decide(lead: &Lead, command: Command, _: &Ctx<'_>) -> Decision<Event> {

@@ -13,7 +13,7 @@ use crate::{
         custom::{self, Changes},
         money,
         named::Either,
-        record::{self, Record, Row},
+        record::{self, Common, Record, Row},
         valid,
     },
     must,
@@ -335,6 +335,25 @@ impl record::Spec for Spec {
         matches!(command, Command::UnpublishFromPortal { .. } | Command::MarkPortalRejected { .. })
     }
 
+    fn undo(property: &Property, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        let price = |price: &Option<Money>| {
+            let price = serde_json::to_value(price).unwrap_or_default();
+            Either::Common(Common::Edit(Map::from_iter([("price".to_owned(), price)])))
+        };
+        Some(vec![match event {
+            Event::PriceChanged { from, .. } => price(from),
+            Event::MediaAdded(media) => Either::Own(Command::RemoveMedia { media_id: media.media_id? }),
+            Event::MediaRemoved { media_id } => {
+                let media = property.state.media.iter().find(|media| media.media_id == Some(*media_id));
+                Either::Own(Command::AddMedia(media?.clone()))
+            }
+            Event::MediaReordered { from, .. } => Either::Own(Command::ReorderMedia { order: from.clone() }),
+            Event::PublishedToPortal { portal } => Either::Own(Command::UnpublishFromPortal { portal: portal.clone() }),
+            Event::Unpublished { portal } => Either::Own(Command::PublishToPortal { portal: portal.clone() }),
+            Event::PortalRejected { .. } => return None,
+        }])
+    }
+
     fn decide(property: &Property, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &property.state;
         Ok(match command {
@@ -377,6 +396,7 @@ impl record::Spec for Spec {
                     fields.price = *to;
                 }
             }
+            Event::MediaAdded(media) if state.media.contains(media) => {}
             Event::MediaAdded(media) => state.media.push(media.clone()),
             Event::MediaRemoved { media_id } => state.media.retain(|media| media.media_id != Some(*media_id)),
             Event::MediaReordered { to, .. } => {

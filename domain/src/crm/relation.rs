@@ -116,6 +116,13 @@ impl Aggregate for Relation {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Added(_) => Command::Remove,
+            Event::Removed(ends) => Command::Add(ends.clone()),
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         let (Event::Added(ends) | Event::Removed(ends)) = event;
         self.removed = matches!(event, Event::Removed(_));

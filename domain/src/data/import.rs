@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, Ctx, Decision, Rejection, all, kernel::valid, must};
+use crate::{Aggregate, Ctx, Decision, Id, Rejection, all, data::bulk, kernel::valid, must};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +101,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A bulk has taken back what it brought in, as far as that was possible.
+    Undone {
+        /// That bulk.
+        by: Id,
+        /// What became of its items: the records that the import touched.
+        counts: bulk::Counts,
+    },
 }
 
 /// Where an import stands.
@@ -196,6 +203,7 @@ impl Aggregate for Import {
             }
             Event::Failed { .. } => self.status = Status::Failed,
             Event::Cancelled { .. } => self.status = Status::Cancelled,
+            Event::Undone { .. } => {}
         }
     }
 
@@ -286,6 +294,9 @@ mod tests {
         import([completed()]).when(fail()).rejected(NOT_RUNNING);
         import([]).when(cancel()).then([cancelled()]);
         import([failed()]).when(cancel()).then([cancelled()]);
+        let counts = bulk::Counts { items: 1, applied: 1, events: 1, ..bulk::Counts::default() };
+        let undone = Event::Undone { by: Id::from_bits(9), counts };
+        import([completed(), undone]).when(cancel()).rejected(NOT_RUNNING);
         import([cancelled()]).when(cancel()).nothing();
         import([completed()]).when(cancel()).rejected(NOT_RUNNING);
     }

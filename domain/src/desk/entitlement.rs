@@ -324,6 +324,20 @@ impl Aggregate for Entitlement {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Granted(_) | Event::Reinstated => Command::Revoke { reason: None },
+            Event::DetailsChanged { changes } => Command::ChangeDetails(custom::before(changes).into_iter().collect()),
+            Event::CustomChanged { changes } => {
+                let custom = custom::before(changes).into_iter().collect::<Map<_, _>>();
+                Command::ChangeDetails(Map::from_iter([("custom".to_owned(), custom.into())]))
+            }
+            Event::Transferred { from, .. } => Command::Transfer { to: *from },
+            Event::Revoked { .. } => Command::Reinstate,
+            Event::Expired => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Granted(grant) => {

@@ -168,6 +168,16 @@ impl record::Spec for Spec {
         all([valid::name(&fields.name, "/name"), valid::price(fields.price.as_ref())])
     }
 
+    fn undo(_: &Product, event: &Event) -> Option<Vec<record::Command<Self>>> {
+        Some(vec![Either::Own(match event {
+            Event::Categorised { from, .. } => Command::Categorise { category: *from },
+            Event::Retired { .. } => Command::Reinstate,
+            Event::Reinstated => Command::Retire { reason: None },
+            Event::ExternalIdAdded(id) => Command::RemoveExternalId(id.clone()),
+            Event::ExternalIdRemoved(id) => Command::AddExternalId(id.clone()),
+        })])
+    }
+
     fn decide(product: &Product, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         let state = &product.state;
         Ok(match command {

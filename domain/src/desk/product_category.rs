@@ -140,6 +140,15 @@ impl Aggregate for ProductCategory {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Created(_) => Command::Delete,
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::Moved { from, .. } => Command::Move { parent: *from },
+            Event::Deleted => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created(new) => {

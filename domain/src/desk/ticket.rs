@@ -1410,6 +1410,14 @@ impl Aggregate for Ticket {
         }
     }
 
+    fn forgetful(self) -> Self {
+        Ticket { last_open_stage: None, before_merge: Status::Missing, ..self }
+    }
+
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        self.taken_back(event)
+    }
+
     fn evolve(&mut self, event: &Event) {
         use Event::*;
         if let Opened(opened) = event {

@@ -41,6 +41,7 @@ pub const TELLING: &[&str] = &[
     "owner_changed",
     "placed",
     "received",
+    "requested",
     "requester_changed",
     "sent",
     "shared",

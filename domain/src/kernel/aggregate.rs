@@ -67,6 +67,19 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
         !Self::INTERNAL.contains(&command)
     }
 
+    /// The commands that take back what an event did, `self` being the state before it; `None` where what happened lasts,
+    /// such as what was said to somebody. See [`super::undo`].
+    fn undo(&self, _event: &Self::Event) -> Option<Vec<Self::Command>> {
+        None
+    }
+
+    /// The same without what it only remembers of how it came to be so: two states that differ in nothing else are the same to
+    /// whoever takes something back.
+    #[must_use]
+    fn forgetful(self) -> Self {
+        self
+    }
+
     /// Says what follows from a command in this state.
     fn decide(&self, command: Self::Command, ctx: &Ctx<'_>) -> Decision<Self::Event>;
 

@@ -38,6 +38,11 @@ pub struct Change<T = Value> {
 /// Every changed field by its key.
 pub type Changes = BTreeMap<String, Change>;
 
+/// The values that the changed had before: what is to be said for all to be as it was.
+pub fn before(changes: &Changes) -> CustomChanges {
+    changes.iter().map(|(key, change)| (key.clone(), change.from.clone())).collect()
+}
+
 /// The type of a custom field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -239,6 +239,7 @@ pub enum Part {
 /// The kinds whose lists tell no name or title of a record: what refers to one shows its id alone.
 pub const NAMELESS: &[&str] = &[
     "activity",
+    "bulk",
     "call",
     "comment",
     "conversation",

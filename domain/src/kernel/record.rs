@@ -181,6 +181,11 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     /// As [`Aggregate::evolve`], for its own events.
     fn evolve(_record: &mut Record<Self>, _event: &Self::Event) {}
 
+    /// As [`Aggregate::undo`], for its own events.
+    fn undo(_record: &Record<Self>, _event: &Self::Event) -> Option<Vec<Command<Self>>> {
+        None
+    }
+
     /// As [`Aggregate::needs`], for any command.
     fn needs(_record: &Record<Self>, _command: &Command<Self>, _ctx: &Ctx<'_>) -> Vec<Need> {
         Vec::new()
@@ -926,6 +931,32 @@ impl<S: Spec> Aggregate for Record<S> {
                 S::decide(self, command, ctx).map(|events| events.into_iter().map(Either::Own).collect())
             }
         }
+    }
+
+    fn undo(&self, event: &Event<S>) -> Option<Vec<Command<S>>> {
+        let command = match event {
+            Either::Own(event) => return S::undo(self, event),
+            Either::Common(Happened::Created(_) | Happened::Restored) => Common::Archive { reason: None },
+            Either::Common(Happened::DetailsChanged { changes }) => {
+                Common::Edit(custom::before(changes).into_iter().collect())
+            }
+            Either::Common(Happened::CustomChanged { changes }) => {
+                let custom = custom::before(changes).into_iter().collect::<Map<_, _>>();
+                Common::Edit(Map::from_iter([("custom".to_owned(), custom.into())]))
+            }
+            Either::Common(Happened::StageChanged { from, .. }) => Common::MoveStage { stage: from.clone() },
+            Either::Common(Happened::OwnerChanged { from, .. }) => Common::ChangeOwner { owner: *from, reason: None },
+            Either::Common(Happened::Shared { grantee, .. } | Happened::Unshared { grantee }) => {
+                match self.shared.get(grantee) {
+                    Some(level) => Common::Share { grantee: *grantee, level: *level },
+                    None => Common::Unshare { grantee: *grantee },
+                }
+            }
+            Either::Common(Happened::Tagged { tag }) => Common::Untag { tag: tag.clone() },
+            Either::Common(Happened::Untagged { tag }) => Common::Tag { tag: tag.clone() },
+            Either::Common(Happened::Archived { .. }) => Common::Restore,
+        };
+        Some(vec![Either::Common(command)])
     }
 
     fn evolve(&mut self, event: &Event<S>) {

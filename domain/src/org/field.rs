@@ -219,6 +219,13 @@ impl Aggregate for Field {
         }
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Defined(new) => Command::Retire { key: new.key.clone() },
+            Event::Changed { .. } | Event::Retired { .. } => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Defined(new) => {

@@ -231,6 +231,17 @@ impl Aggregate for Role {
         Some(json!({ "name": format!("{name} (copy)"), "permissions": self.permissions }))
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Created(_) => Command::Delete,
+            Event::PermissionsChanged { added, removed } => {
+                Command::ChangePermissions { add: removed.clone(), remove: added.clone() }
+            }
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::Deleted => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created(new) => {

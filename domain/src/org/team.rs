@@ -294,6 +294,23 @@ impl Aggregate for Team {
         self.name.is_some() && !self.archived
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Created(_) | Event::Restored => Command::Archive { reason: None },
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::AliasChanged { from, .. } => Command::ChangeAlias { alias: from.clone() },
+            Event::MemberAdded { user } => Command::RemoveMember { user: *user },
+            Event::MemberRemoved { user } => Command::AddMember { user: *user },
+            Event::ChannelEnabled { kind } => Command::DisableChannel { kind: *kind },
+            Event::ChannelDisabled { kind } => Command::EnableChannel { kind: *kind },
+            Event::CalendarAssigned { from, .. } => Command::AssignCalendar { calendar: *from },
+            Event::HelpCentrePublished => Command::UnpublishHelpCentre,
+            Event::HelpCentreUnpublished => Command::PublishHelpCentre,
+            Event::Archived { .. } => Command::Restore,
+            Event::StagesChanged { .. } => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created(new) => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     ActorKind, Aggregate, Authority, Claim, Ctx, Decision, Echo, Faults, Id, Need, Personal, Rejection, Time, all,
     kernel::{
-        custom::Changes,
+        custom::{self, Changes},
         email,
         phone::{self, Dialled},
         record::{self, FIELD_INVALID, WORKED_OUT},
@@ -812,6 +812,31 @@ impl Aggregate for User {
 
     fn is_live(&self) -> bool {
         self.is_active()
+    }
+
+    fn forgetful(self) -> Self {
+        User { era: 0, ..self }
+    }
+
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Activated => Command::Deactivate { reason: None, hand_over_to: None },
+            Event::Deactivated { .. } => Command::Activate,
+            Event::ProfileChanged { changes } => Command::ChangeProfile(custom::before(changes).into_iter().collect()),
+            Event::RoleGranted { role } => Command::RevokeRole { role: *role },
+            Event::RoleRevoked { role } => Command::GrantRole { role: *role },
+            Event::PresenceChanged { from, .. } => {
+                Command::SetPresence { presence: *from, source: PresenceSource::default() }
+            }
+            Event::ChannelAccessGranted { channel } => Command::RevokeChannelAccess { channel: *channel },
+            Event::ChannelAccessRevoked { channel } => Command::GrantChannelAccess { channel: *channel },
+            Event::CalendarAssigned { from, .. } => Command::AssignCalendar { calendar: *from },
+            Event::CapacitySet { kind, .. } => {
+                Command::SetCapacity { kind: kind.clone(), max: self.capacity.get(kind).copied() }
+            }
+            Event::PictureChanged { from, .. } => Command::ChangePicture { picture: *from },
+            _ => return None,
+        }])
     }
 
     fn evolve(&mut self, event: &Event) {

@@ -11,7 +11,7 @@ use crate::{
     Aggregate, Claim, Ctx, Decision, Faults, Id, Money, Need, Personal, Rejection, all,
     kernel::{
         access::Relation,
-        custom::Changes,
+        custom::{self, Changes},
         money,
         phone::{self, Dialled},
         record::{self, WORKED_OUT},
@@ -436,6 +436,15 @@ impl Aggregate for Order {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Placed(_) => Command::Cancel { reason: None },
+            Event::Amended { changes } => Command::Amend(custom::before(changes).into_iter().collect()),
+            Event::StatusChanged { from, .. } => Command::ChangeStatus { status: from.clone() },
+            Event::Paid { .. } | Event::Cancelled { .. } | Event::Rejected { .. } => return None,
+        }])
     }
 
     fn evolve(&mut self, event: &Event) {

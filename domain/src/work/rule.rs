@@ -447,6 +447,18 @@ impl Aggregate for Rule {
         })
     }
 
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        Some(vec![match event {
+            Event::Created { .. } => Command::Delete,
+            Event::VersionPublished { .. } => Command::Publish(self.definition.clone()?),
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::RankChanged { from, .. } => Command::ChangeRank { rank: *from },
+            Event::Enabled => Command::Disable { reason: None },
+            Event::Disabled { .. } => Command::Enable,
+            Event::Deleted => return None,
+        }])
+    }
+
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created { name, trigger, rank } => {

@@ -9,7 +9,7 @@ use crate::{
     desk::ticket::{AssignMethod, Priority},
     kernel::{
         access::Relation,
-        custom::Changes,
+        custom::{self, Changes},
         record::{self, FIELD_INVALID},
         reference::{self, REFERENCE_UNFIT, SUBJECTS_INVALID, Subject},
     },
@@ -345,6 +345,23 @@ impl Aggregate for Task {
             Event::Unassigned { .. } => vec![Relation::Assignee(None)],
             _ => Vec::new(),
         }
+    }
+
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        let assigned = |assignee| Command::Assign { assignee, method: AssignMethod::Manual, rule_run: None };
+        Some(vec![match event {
+            Event::Created(_) => Command::Cancel { reason: None },
+            Event::DetailsChanged { changes } => Command::Edit(custom::before(changes).into_iter().collect()),
+            Event::Assigned { from: Some(from), .. } | Event::Unassigned { from } => assigned(*from),
+            Event::Assigned { from: None, .. } => Command::Unassign,
+            Event::DueChanged { from, .. } => Command::ChangeDue { due_at: *from },
+            Event::Completed { .. } | Event::Cancelled { .. } => Command::Reopen,
+            Event::Reopened => match self.status {
+                Status::Cancelled => Command::Cancel { reason: None },
+                _ => Command::Complete { outcome: None },
+            },
+            Event::Started | Event::BecameOverdue { .. } => return None,
+        }])
     }
 
     fn evolve(&mut self, event: &Event) {

@@ -464,3 +464,69 @@ pub(super) fn examples() -> Vec<Command> {
         Rate { score: 5, text: Some("Quick!".into()) },
     ]
 }
+
+impl Ticket {
+    /// What takes an event back.
+    pub(super) fn taken_back(&self, event: &Event) -> Option<Vec<Command>> {
+        // What came with it goes with it.
+        let stage = |moved: &Option<StageMove>| {
+            moved.iter().map(|moved| Command::MoveStage { stage: moved.from.clone() }).collect::<Vec<_>>()
+        };
+        let edit = |edit: Edit| vec![Command::Edit(edit)];
+        Some(match event {
+            // It cannot be put away: it is over.
+            Event::Opened(_) => vec![Command::Close],
+            Event::TitleChanged { from, .. } => edit(Edit { title: Some(Some(from.clone())), ..Edit::default() }),
+            Event::DescriptionChanged { from, .. } => edit(Edit { description: Some(from.clone()), ..Edit::default() }),
+            Event::DescriptionCleared { from } => {
+                edit(Edit { description: Some(Some(from.clone())), ..Edit::default() })
+            }
+            Event::PriorityChanged { from, .. } => vec![Command::ChangePriority { priority: *from }],
+            Event::StageChanged { from, .. } => vec![Command::MoveStage { stage: from.clone() }],
+            Event::CategorySet { from, .. } => vec![Command::SetCategory { category: from.clone() }],
+            Event::RequesterChanged { from, .. } => vec![Command::ChangeRequester { requester: *from }],
+            Event::ProductSelected { .. } | Event::ProductCleared => match self.product {
+                Some((entitlement, _)) => vec![Command::SelectProduct { entitlement }],
+                None => vec![Command::ClearProduct],
+            },
+            Event::Tagged { tag } => vec![Command::Untag { tag: tag.clone() }],
+            Event::Untagged { tag } => vec![Command::Tag { tag: tag.clone() }],
+            Event::CustomChanged { changes } => vec![Command::SetCustom { custom: custom::before(changes) }],
+            Event::Assigned { from: Some(from), .. } | Event::Unassigned { from } => {
+                vec![Command::Assign { assignee: *from, method: AssignMethod::Manual, rule_run: None }]
+            }
+            Event::Assigned { from: None, .. } => vec![Command::Unassign],
+            Event::TeamChanged { from, .. } => vec![Command::ChangeTeam { team: *from }],
+            Event::FollowerAdded { user } => vec![Command::Unfollow { user: Some(*user) }],
+            Event::FollowerRemoved { user } => vec![Command::Follow { user: Some(*user) }],
+            Event::Snoozed { stage: moved, .. } => std::iter::once(Command::Wake).chain(stage(moved)).collect(),
+            Event::Woken { .. } => vec![Command::Snooze { until: self.snoozed_until? }],
+            Event::Resolved { stage: moved, .. }
+            | Event::Closed { stage: moved }
+            | Event::Reopened { stage: moved, .. } => {
+                let opened = matches!(event, Event::Closed { .. }).then_some(Command::Reopen);
+                let commands = match self.status {
+                    Status::Resolved => opened.into_iter().chain([Command::Resolve { outcome: None }]).collect(),
+                    Status::Closed => vec![Command::Close],
+                    _ => vec![Command::Reopen],
+                };
+                commands.into_iter().chain(stage(moved)).collect()
+            }
+            Event::Merged { .. } => vec![Command::Unmerge],
+            Event::Unmerged { from } => vec![Command::Merge { into: *from }],
+            Event::Linked { ticket, kind } => vec![Command::Unlink { ticket: *ticket, kind: *kind }],
+            Event::Unlinked { ticket, kind } => vec![Command::Link { ticket: *ticket, kind: *kind }],
+            Event::MessageReceived { .. }
+            | Event::ReplyQueued { .. }
+            | Event::ReplySent { .. }
+            | Event::ReplyFailed { .. }
+            | Event::NoteAdded { .. }
+            | Event::MessageRedacted { .. }
+            | Event::Split { .. }
+            | Event::Rated { .. }
+            | Event::Absorbed { .. }
+            | Event::Released { .. }
+            | Event::Forwarded { .. } => return None,
+        })
+    }
+}
