@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Clock, KnownKeys, Uses},
+    bulk,
     config::{Role, Serve},
     import,
     limits::Limits,
@@ -57,6 +58,8 @@ pub struct Shared {
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
     /// Told when an import is there to be run.
     pub(crate) imports: tokio::sync::Notify,
+    /// Told when a bulk is there to be run.
+    pub(crate) bulks: tokio::sync::Notify,
     /// Whose turn it is to go over the log in memory.
     pub(crate) rehearsals: Semaphore,
     /// Whose turn it is to read a whole list in one snapshot.
@@ -77,7 +80,7 @@ impl Deref for App {
 }
 
 impl App {
-    /// Waits until everything that follows from the log has been done: imports have run, read models have folded it all,
+    /// Waits until everything that follows from the log has been done: imports and bulks have run, read models have folded it all,
     /// rules have answered, what is due has been fired, and nothing more has come of that.
     ///
     /// # Errors
@@ -85,6 +88,7 @@ impl App {
     pub async fn settle(&self) -> Result<(), String> {
         if self.config.roles.contains(&Role::React) {
             import::idle(&self.pool).await.map_err(|error| error.to_string())?;
+            bulk::idle(&self.pool).await.map_err(|error| error.to_string())?;
             self.end_stale_sessions().await.map_err(|problem| problem.to_string())?;
         }
         loop {

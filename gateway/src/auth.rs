@@ -12,6 +12,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
+use commands::Refused;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Id, Time,
     crm::contact::Contact,
@@ -257,6 +258,32 @@ impl App {
             caller.for_contact = is_contact;
         }
         Ok(caller)
+    }
+
+    /// Somebody as he would be let in now, for what goes on in his name after his request has been answered; `None` when he no
+    /// longer would.
+    pub(crate) async fn standing(&self, tenant: Id, actor: &Actor, key: Option<Id>) -> Result<Option<Caller>, Refused> {
+        let (user, _) = self.commands.load_current::<User>(tenant, actor.id).await?;
+        if !user.is_active() {
+            return Ok(None);
+        }
+        let mut roles = Vec::with_capacity(user.roles.len());
+        for role in &user.roles {
+            roles.push(self.commands.load_current::<Role>(tenant, *role).await?.0);
+        }
+        let mut authority = Authority::new(roles);
+        if let Some(key) = key {
+            let (key, _) = self.commands.load_current::<ApiKey>(tenant, key).await?;
+            if !key.is_valid_at(self.now()) {
+                return Ok(None);
+            }
+            if let Some(role) = key.role {
+                authority = authority.within(self.commands.load_current::<Role>(tenant, role).await?.0);
+            }
+        }
+        let (settings, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
+        let pass = key.map_or(Pass::Session(Id::NIL), Pass::Key);
+        Ok(Some(Caller { tenant, pass, actor: actor.clone(), for_contact: false, authority, settings }))
     }
 
     async fn by_key(&self, secret: &str) -> Result<LetIn, Problem> {

@@ -50,6 +50,9 @@ const READS: &[&str] = &[
     "user.read",
 ];
 
+/// Who changes records may change many of them at once: each is decided about by itself.
+const BULK: &[&str] = &["bulk.run", "bulk.read:own", "bulk.pause:own", "bulk.cancel:own"];
+
 /// Views are everybody's to make: one's own, and what others share.
 const VIEWS: &[&str] = &["view.*:own"];
 
@@ -61,6 +64,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
         &[
             READS,
             VIEWS,
+            BULK,
             &[
                 "ticket.*",
                 "contact.*",
@@ -92,33 +96,36 @@ const ROLES: &[(&str, &[&[&str]])] = &[
     ("analyst", &[READS, VIEWS, &["export.run", "report.*", "dashboard.*"]]),
     (
         "broker",
-        &[&[
-            "activity.*:own",
-            "call.*:own",
-            "comment.*:own",
-            "company.*:own",
-            "contact.*:own",
-            "dashboard.*:own",
-            "deal.*:own",
-            "enquiry.*:own",
-            "field.read",
-            "label.read",
-            "lead.*:own",
-            "offer.*:own",
-            "product.read",
-            "product_category.read",
-            "project.*:own",
-            "property.*:own",
-            "quick_reply.read",
-            "relation.*:own",
-            "report.*:own",
-            "search.read:own",
-            "task.*:own",
-            "team.read",
-            "user.read",
-            "user.set_presence",
-            "view.*:own",
-        ]],
+        &[
+            BULK,
+            &[
+                "activity.*:own",
+                "call.*:own",
+                "comment.*:own",
+                "company.*:own",
+                "contact.*:own",
+                "dashboard.*:own",
+                "deal.*:own",
+                "enquiry.*:own",
+                "field.read",
+                "label.read",
+                "lead.*:own",
+                "offer.*:own",
+                "product.read",
+                "product_category.read",
+                "project.*:own",
+                "property.*:own",
+                "quick_reply.read",
+                "relation.*:own",
+                "report.*:own",
+                "search.read:own",
+                "task.*:own",
+                "team.read",
+                "user.read",
+                "user.set_presence",
+                "view.*:own",
+            ],
+        ],
     ),
 ];
 
@@ -338,8 +345,16 @@ mod tests {
     use super::READS;
 
     /// What only administrators and auditors read.
-    const WITHHELD: &[&str] =
-        &["api_key.read", "event.read", "import.read", "role.read", "session.read", "tenant.read", "view.read"];
+    const WITHHELD: &[&str] = &[
+        "api_key.read",
+        "bulk.read",
+        "event.read",
+        "import.read",
+        "role.read",
+        "session.read",
+        "tenant.read",
+        "view.read",
+    ];
 
     /// Whoever adds a kind says here or there whether everybody who works with records reads it.
     #[test]

@@ -3,6 +3,7 @@
 pub mod app;
 mod auth;
 mod bootstrap;
+mod bulk;
 pub mod cli;
 pub mod config;
 pub mod database;

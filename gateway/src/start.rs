@@ -16,6 +16,7 @@ use crate::{
     app::{App, Shared},
     auth::{Clock, KnownKeys, Uses},
     bootstrap::{self, FirstAdmin},
+    bulk,
     config::{Role, Serve},
     former_roles, http, import,
     limits::Limits,
@@ -210,6 +211,7 @@ impl App {
             clock,
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
+            bulks: tokio::sync::Notify::new(),
             rehearsals: Semaphore::new(1),
             exports: Arc::new(Semaphore::new(exports)),
             earlier: Arc::new(Semaphore::new(exports)),
@@ -222,6 +224,7 @@ impl App {
         app.spawn(app.clone().watch_replica());
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
+            app.spawn(bulk::run(app.clone()));
         }
         tracing::info!("at work: {}", app.works().join(", "));
         Ok((app, first))
@@ -234,7 +237,7 @@ impl App {
             match role {
                 Role::Api => works.push("HTTP".into()),
                 Role::Project => works.push(format!("{} read models", projections::names().len())),
-                Role::React => works.push("rules, timers and imports".into()),
+                Role::React => works.push("rules, timers, imports and bulks".into()),
                 Role::Relay if self.config.nats.nats_url.is_some() => works.push("the relay to NATS".into()),
                 Role::Relay => {}
             }

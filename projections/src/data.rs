@@ -1,3 +1,4 @@
-//! What is brought in from elsewhere.
+//! What is brought in from elsewhere, and what is done to many records at once.
 
+pub mod bulk;
 pub mod imports;

@@ -73,6 +73,7 @@ fn every() -> Vec<Registered> {
         listed::<org::sessions::Sessions>(),
         listed::<org::fields::Fields>(),
         listed::<data::imports::Imports>(),
+        listed::<data::bulk::Bulks>(),
         listed::<org::tenants::Tenants>(),
         listed::<crm::offers::Offers>(),
         listed::<sales::orders::Orders>(),

@@ -152,6 +152,7 @@ pub(crate) const KINDS: &[&str] = &[
     "activity",
     "relation",
     "import",
+    "bulk",
     "field",
     "team",
     "user",

@@ -348,6 +348,7 @@ kind-comment = Komentáře
 kind-activity = Aktivity
 kind-relation = Vztahy
 kind-import = Importy
+kind-bulk = Hromadné změny
 kind-field = Vlastní pole
 kind-team = Týmy
 kind-user = Lidé

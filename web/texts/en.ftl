@@ -347,6 +347,7 @@ kind-comment = Comments
 kind-activity = Activities
 kind-relation = Relations
 kind-import = Imports
+kind-bulk = Bulk changes
 kind-field = Custom fields
 kind-team = Teams
 kind-user = People

@@ -348,6 +348,7 @@ kind-comment = Komentarai
 kind-activity = Veiklos
 kind-relation = Ryšiai
 kind-import = Importas
+kind-bulk = Masiniai keitimai
 kind-field = Savi laukai
 kind-team = Komandos
 kind-user = Žmonės

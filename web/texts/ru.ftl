@@ -348,6 +348,7 @@ kind-comment = Комментарии
 kind-activity = Активности
 kind-relation = Связи
 kind-import = Импорт
+kind-bulk = Массовые изменения
 kind-field = Свои поля
 kind-team = Команды
 kind-user = Люди

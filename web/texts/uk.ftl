@@ -348,6 +348,7 @@ kind-comment = Коментарі
 kind-activity = Активності
 kind-relation = Зв’язки
 kind-import = Імпорт
+kind-bulk = Масові зміни
 kind-field = Власні поля
 kind-team = Команди
 kind-user = Люди

@@ -156,7 +156,7 @@ impl Aggregate for Label {
     fn undo(&self, event: &Event) -> Option<Vec<Command>> {
         Some(vec![match event {
             Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
-            Event::ColorChanged { from, .. } => Command::Recolor { color: from.clone() },
+            Event::ColorChanged { from, .. } => Command::Recolor { color: *from },
             Event::Pinned => Command::Unpin,
             Event::Unpinned => Command::Pin,
             Event::Created(_) | Event::Redirected { .. } => return None,

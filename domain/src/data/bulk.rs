@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Id, Rejection,
+    Aggregate, Ctx, Decision, Echo, Id, Need, Rejection,
     data::import::{self, Import},
-    kernel::{access::Relation, reference::Subject},
+    kernel::{access::Relation, reference::Subject, undo},
     must,
 };
 
@@ -59,8 +59,9 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-held-reference" = "any"))]
     pub undoes: Option<Subject>,
-    /// How many records it is about.
-    pub items: u64,
+    /// How many records it is about; absent where that is found out as it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
     /// Whether it only shows what it would do.
     #[serde(default)]
     pub dry_run: bool,
@@ -154,8 +155,34 @@ const UNKNOWN: Rejection = Rejection::missing("bulk_unknown", "There is no such 
 const EXISTS: Rejection = Rejection::conflict("bulk_exists", "A bulk with this id asks for something else.");
 const ENDED: Rejection = Rejection::conflict("bulk_ended", "The bulk has ended.");
 const NOT_RUNNING: Rejection = Rejection::conflict("bulk_not_running", "The bulk is not running.");
+const RUNS: Rejection =
+    Rejection::conflict("bulk_undo_running", "What has not ended is not taken back: cancel it first.");
+const WROTE_NOTHING: Rejection =
+    Rejection::conflict("bulk_undo_dry_run", "What was only tried wrote nothing that could be taken back.");
+const UNDOES_UNKNOWN: Rejection =
+    Rejection::invalid("bulk_undo_unknown", "There is no such bulk or import to be taken back.");
 const COUNTS_INVALID: Rejection =
     Rejection::invalid("bulk_counts_invalid", "Items are applied, unchanged or refused, and nothing else.");
+
+/// Refuses to take back what is still at work, wrote nothing or is not there.
+fn check_undone(undone: &Subject, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+    let (there, ended, dry_run) = match &*undone.kind {
+        Bulk::KIND => {
+            let bulk = ctx.fact::<Bulk>(undone.id);
+            let ended = matches!(bulk.status, Status::Completed | Status::Cancelled | Status::Failed);
+            (bulk.request.is_some(), ended, bulk.request.as_ref().is_some_and(|request| request.dry_run))
+        }
+        Import::KIND => {
+            let import = ctx.fact::<Import>(undone.id);
+            let ended = import.status != import::Status::Running;
+            (import.start.is_some(), ended, import.start.as_ref().is_some_and(|start| start.dry_run))
+        }
+        _ => (false, false, false),
+    };
+    must(there, UNDOES_UNKNOWN, "/undoes")?;
+    must(!dry_run, WROTE_NOTHING, "/undoes")?;
+    must(ended, RUNS, "/undoes")
+}
 
 fn complete(bulk: &Bulk, counts: Counts) -> Decision<Event> {
     let sum = [counts.applied, counts.unchanged, counts.refused].into_iter().try_fold(0u64, u64::checked_add);
@@ -171,14 +198,17 @@ impl Aggregate for Bulk {
     const KIND: &'static str = "bulk";
     const PLURAL: &'static str = "bulk";
     const CREATE: &'static str = "request";
-    const INTERNAL: &'static [&'static str] = &["request", "complete", "fail"];
+    const INTERNAL: &'static [&'static str] = &["request", "resume", "complete", "fail"];
     type Command = Command;
     type Event = Event;
 
-    fn decide(&self, command: Command, _: &Ctx<'_>) -> Decision<Event> {
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
         use Status::{Cancelled, Completed, Failed, Missing, Paused, Running};
         match (command, self.status) {
-            (Command::Request(new), Missing) => Ok(vec![Event::Requested(new)]),
+            (Command::Request(new), Missing) => {
+                new.undoes.as_ref().map_or(Ok(()), |undone| check_undone(undone, ctx))?;
+                Ok(vec![Event::Requested(new)])
+            }
             (Command::Request(new), _) if self.request.as_deref() == Some(&new) => Ok(vec![]),
             (Command::Request(_), _) => Err(EXISTS),
             (_, Missing) => Err(UNKNOWN),
@@ -221,6 +251,15 @@ impl Aggregate for Bulk {
         }
     }
 
+    fn needs(&self, command: &Command, _: &Ctx<'_>) -> Vec<Need> {
+        let Command::Request(Request { undoes: Some(undone), .. }) = command else { return Vec::new() };
+        match &*undone.kind {
+            Bulk::KIND => vec![Need::guarded::<Bulk>(undone.id)],
+            Import::KIND => vec![Need::guarded::<Import>(undone.id)],
+            _ => Vec::new(),
+        }
+    }
+
     /// What it takes back says so.
     fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
         let Event::Completed { counts } = event else { return Vec::new() };
@@ -236,7 +275,8 @@ impl Aggregate for Bulk {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![UNKNOWN, EXISTS, ENDED, NOT_RUNNING, COUNTS_INVALID]
+        let undo = [RUNS, WROTE_NOTHING, UNDOES_UNKNOWN, undo::LASTING, undo::OVERTAKEN];
+        [UNKNOWN, EXISTS, ENDED, NOT_RUNNING, COUNTS_INVALID].into_iter().chain(undo).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -245,8 +285,8 @@ impl Aggregate for Bulk {
             command: Some("close".into()),
             body: Map::new(),
             filter: None,
-            undoes: Some(Subject::new(Bulk::KIND, Id::from_bits(7))),
-            items: 3,
+            undoes: None,
+            items: Some(3),
             dry_run: false,
             requester: Id::from_bits(5),
         };
@@ -290,8 +330,24 @@ mod tests {
     fn it_is_asked_for_once() {
         given::<Bulk>([]).when(Command::Request(new())).then([Event::Requested(new())]);
         bulk([]).when(Command::Request(new())).nothing();
-        bulk([]).when(Command::Request(Request { items: 4, ..new() })).rejected(EXISTS);
+        bulk([]).when(Command::Request(Request { items: Some(4), ..new() })).rejected(EXISTS);
         given::<Bulk>([]).when(Command::Pause).rejected(UNKNOWN);
+    }
+
+    #[test]
+    fn what_has_ended_is_taken_back_and_says_so() {
+        let undoing = |undoes| Request { kind: None, command: None, undoes: Some(undoes), items: None, ..new() };
+        let undoes = || Subject::new(Bulk::KIND, Id::from_bits(7));
+        let ask = |events: Vec<Event>| {
+            given::<Bulk>([]).with::<Bulk>(Id::from_bits(7), events).when(Command::Request(undoing(undoes())))
+        };
+        let requested = || Event::Requested(new());
+        ask(vec![requested(), cancelled()]).then([Event::Requested(undoing(undoes()))]);
+        ask(vec![requested()]).rejected(RUNS);
+        ask(vec![Event::Requested(Request { dry_run: true, ..new() }), cancelled()]).rejected(WROTE_NOTHING);
+        ask(vec![]).rejected(UNDOES_UNKNOWN);
+        let ticket = undoing(Subject::new("ticket", Id::from_bits(7)));
+        given::<Bulk>([]).when(Command::Request(ticket)).rejected(UNDOES_UNKNOWN);
     }
 
     #[test]

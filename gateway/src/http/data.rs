@@ -1,4 +1,5 @@
-//! What is brought in from elsewhere.
+//! What is brought in from elsewhere, and what is done to many records at once.
 
+pub(in crate::http) mod bulk;
 pub(in crate::http) mod external;
 pub(in crate::http) mod imports;

@@ -99,6 +99,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(work::explained::routes())
         .merge(data::external::routes())
         .merge(data::imports::routes())
+        .merge(data::bulk::routes())
         .merge(insight::dashboards::routes())
         .merge(insight::reports::routes())
         .merge(insight::views::routes())

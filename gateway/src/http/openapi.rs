@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "JSON is made where it is handed over")]
 
+mod bulk;
 mod commands;
 mod conversations;
 mod dashboards;
@@ -209,6 +210,7 @@ pub fn document() -> Value {
     external::record::<domain::desk::product::Product>(&mut document);
     external::entitlements(&mut document);
     imports::describe(&mut document);
+    bulk::describe(&mut document);
     tickets::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);

@@ -98,9 +98,12 @@ impl ReadModel for Imports {
         }
         let Some(mut row) = row else { return Ok(None) };
         raise(&mut row.updated_at, at);
-        row.ended_at = Some(at);
+        if !matches!(happened, Event::Undone { .. }) {
+            row.ended_at = Some(at);
+        }
         match happened {
-            Event::Started(_) => {}
+            // The bulk that took it back says so.
+            Event::Started(_) | Event::Undone { .. } => {}
             Event::Completed { counts } => {
                 row.status = Status::Completed;
                 row.counts = Some(counts);

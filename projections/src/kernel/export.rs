@@ -85,6 +85,16 @@ impl Export {
         self.position
     }
 
+    /// The ids of the next rows; none at the end. Not of a list as it was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_ids(&mut self) -> Result<Vec<Id>, Error> {
+        let Source::Now { transaction, .. } = &mut self.source else { return Ok(Vec::new()) };
+        let ids = fetch(transaction, ROWS).await?;
+        ids.iter().map(|id| id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)).into())).collect()
+    }
+
     /// The next rows, each the JSON that goes out; none at the end.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What is brought in from elsewhere.
 
 pub(crate) mod backup;
+mod bulk;
 pub(crate) mod imports;
 pub(crate) mod replica;
 pub(crate) mod takeover;

@@ -299,6 +299,15 @@ pub(super) const UPLOAD: Codes = &[
     ("external_id_invalid", 422, "A source has 1 to 64 characters, an external id 1 to 200."),
 ];
 
+/// The codes that a bulk may meet before it begins.
+pub(super) const BULK: Codes = &[
+    ("bulk_kind_unknown", 422, "There is no kind of record of this name."),
+    ("bulk_command_unknown", 422, "The kind has no such command for records that are there."),
+    ("bulk_which", 422, "Either ids or a filter say which records."),
+    ("bulk_too_many", 422, "So many records are not named one by one; a filter finds any number."),
+    ("bulk_filter_unfit", 422, "The kind has no list that could be filtered."),
+];
+
 /// The codes that taking up an import again may meet.
 pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
 
@@ -390,6 +399,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         UPSERT_ENTITLEMENT,
         TENANT,
         UPLOAD,
+        BULK,
         RESUME,
         OWN,
         NOWHERE,
