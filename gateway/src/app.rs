@@ -66,6 +66,8 @@ pub struct Shared {
     pub(crate) exports: Arc<Semaphore>,
     /// Whose turn it is to read a list as it was.
     pub(crate) earlier: Arc<Semaphore>,
+    /// Connections on which lists are read as they were.
+    pub(crate) snapshots: PgPool,
     /// Cancelled when the system stops: long-lived responses end, background work stops.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

@@ -190,7 +190,11 @@ impl App {
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
         // Each keeps a connection until it is downloaded; most are for everybody else.
-        let exports = (config.database.database_connections / 4).max(1) as usize;
+        let exports = (config.database.database_connections / 4).max(1);
+        // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
+        let options = pool.options().clone().min_connections(0).max_connections(2 * exports);
+        let snapshots = options.connect_lazy_with((*pool.connect_options()).clone());
+        let exports = exports as usize;
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: Requests::new(&registry)?,
@@ -215,6 +219,7 @@ impl App {
             rehearsals: Semaphore::new(1),
             exports: Arc::new(Semaphore::new(exports)),
             earlier: Arc::new(Semaphore::new(exports)),
+            snapshots,
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));

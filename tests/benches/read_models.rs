@@ -151,7 +151,8 @@ async fn past(desk: &Desk, pool: &PgPool, log: &Log, tickets: usize) {
             let asked = ListRequest::parse(list, None, sort, &desk.definitions, None).unwrap();
             let asked = ListRequest { as_of: Some(as_of), limit: MAX_LIMIT, ..asked };
             let began = Instant::now();
-            let mut earlier = Earlier::begin(list, log, desk.tenant, as_of, desk.definitions.clone()).await.unwrap();
+            let mut earlier =
+                Earlier::begin(list, (log, pool), desk.tenant, as_of, desk.definitions.clone()).await.unwrap();
             let folded = began.elapsed();
             let (mut rows, mut after) = (0, None);
             while rows < ROWS {

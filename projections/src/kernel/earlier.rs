@@ -17,7 +17,7 @@ use domain::{
 use eventstore::{Log, Recorded};
 use jiff::ToSpan;
 use serde_json::{Map, Value, json, value::RawValue};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
 use crate::{
     AsOf, Error, Group, Keys, List, ListError, ListRequest, Page, ReadModel, Redirects, Sight, Tally, Totalled,
@@ -55,7 +55,7 @@ pub struct Earlier {
     /// All that happened after the point in the past stands beyond this position of the log.
     since: i64,
     custom: Definitions,
-    db: PgConnection,
+    db: Transaction<'static, Postgres>,
     tables: Arc<Tables>,
     then: Then,
 }
@@ -144,14 +144,16 @@ fn array<'a>(rows: impl Iterator<Item = &'a String>) -> String {
 }
 
 impl Earlier {
-    /// Begins with the snapshot; `custom` are the custom fields of the list's kind. The list must have reached the point in the
-    /// past, as [`Earlier::position`] says it.
+    /// Begins with the snapshot, on a connection of `pool`, which is given back in the end; `custom` are the custom fields of
+    /// the list's kind. The list must have reached the point in the past, as [`Earlier::position`] says it.
+    ///
+    /// The log is asked too while the snapshot is kept: a pool of its own keeps readings from waiting for one another.
     ///
     /// # Errors
     /// When the database fails, or an event cannot be understood.
     pub async fn begin(
         list: &'static List,
-        log: &Log,
+        (log, pool): (&Log, &PgPool),
         tenant: Id,
         at: AsOf,
         custom: Definitions,
@@ -164,9 +166,7 @@ impl Earlier {
                 log.position_at(before).await?
             }
         };
-        // A connection of its own, which ends with the reading however that ends.
-        let mut db = log.pool().acquire().await?.detach();
-        db.execute("begin isolation level repeatable read read only").await?;
+        let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
         lock(&mut db, &needs(list).iter().copied().chain([Redirects::NAME]).collect(), &custom).await?;
         let (tables, then) = (Arc::default(), Then::default());
         let mut earlier = Earlier { list, log: log.clone(), tenant, at, since, custom, db, tables, then };
@@ -204,7 +204,7 @@ impl Earlier {
             AsOf::Instant(instant) => Some(instant),
             AsOf::Position(_) | AsOf::KnownAt(_) => None,
         };
-        let streams = Log::streams_beyond(&mut self.db, &tenant, model.kinds(), self.since, later_than).await?;
+        let streams = Log::streams_beyond(&mut *self.db, &tenant, model.kinds(), self.since, later_than).await?;
         let (begun, streams): (Vec<_>, Vec<_>) =
             streams.into_iter().partition(|(_, is_begun)| *is_begun && (model.own || later_than.is_none()));
         // What has begun since was not there.
@@ -212,7 +212,7 @@ impl Earlier {
         let mut rows: BTreeMap<Id, Option<String>> = begun.map(|id| (id, None)).collect();
         for streams in streams.chunks(STREAMS) {
             let streams: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
-            let events = Log::read_whole(&mut self.db, &tenant, &streams).await?;
+            let events = Log::read_whole(&mut *self.db, &tenant, &streams).await?;
             for events in events.chunk_by(|one, other| one.stream == other.stream) {
                 rows.extend(changed(model, &tenant, events, self.at)?);
             }
@@ -251,7 +251,7 @@ impl Earlier {
         );
         let query = sqlx::query_as(AssertSqlSafe(statement)).bind(self.tenant.to_string());
         let ids: Vec<String> = ids.iter().map(Id::to_string).collect();
-        let found: Vec<(String, String)> = query.bind(ids).fetch_all(&mut self.db).await?;
+        let found: Vec<(String, String)> = query.bind(ids).fetch_all(&mut *self.db).await?;
         Ok(found.into_iter().filter_map(|(id, row)| Some((id.parse().ok()?, row))).collect())
     }
 
@@ -263,10 +263,10 @@ impl Earlier {
         )
         .bind(&tenant)
         .bind(self.since)
-        .fetch_all(&mut self.db)
+        .fetch_all(&mut *self.db)
         .await?;
         let touched: Vec<&str> = all.iter().filter(|(.., is)| *is).map(|(record, ..)| record.as_str()).collect();
-        let events = Log::read_whole(&mut self.db, &tenant, &touched).await?;
+        let events = Log::read_whole(&mut *self.db, &tenant, &touched).await?;
         let mut into: BTreeMap<&str, Id> = BTreeMap::new();
         for (record, next, touched) in &all {
             let next = if *touched {
@@ -398,11 +398,11 @@ impl Earlier {
         sql.push(&instead(statement, &then, "$4"));
         let statement = sql.statement();
         let query = sqlx::query_as(AssertSqlSafe(statement));
-        let told: Vec<(String,)> = Sql::supply(sql.values, query).fetch_all(&mut self.db).await?;
+        let told: Vec<(String,)> = Sql::supply(sql.values, query).fetch_all(&mut *self.db).await?;
         let mut data = raws(self.list, told.into_iter().map(|(row,)| row))?;
         veil(self.list, &mut self.db, self.tenant, sight, &mut data).await?;
         let then = Some((&self.log, &mut self.then, self.at));
-        custom_names::add(&mut self.db, self.tenant, &self.custom, then, &mut data).await?;
+        custom_names::add(&mut *self.db, self.tenant, &self.custom, then, &mut data).await?;
         veil_custom(&mut self.db, self.tenant, sight, &self.custom, &mut data).await?;
         Ok(data)
     }

@@ -395,7 +395,7 @@ pub(in crate::http) async fn earlier(
     let position = if matches!(as_of, AsOf::Instant(_)) { reached } else { then };
     let turn = timeout(app.config.read_wait, Arc::clone(&app.earlier).acquire_owned()).await;
     let _turn = turn.map_err(|_| busy())?.map_err(|error| Problem::broken(&error))?;
-    let earlier = Earlier::begin(list, &app.log, caller.tenant, as_of, custom).await?;
+    let earlier = Earlier::begin(list, (&app.log, &app.snapshots), caller.tenant, as_of, custom).await?;
     Ok(Turn { earlier, position, _turn })
 }
 
