@@ -11,7 +11,7 @@ mod seal;
 mod session;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
@@ -28,7 +28,8 @@ pub(crate) struct SignIn {
     passwords: Arc<Passwords>,
     seal: Seal,
     counted: IntCounterVec,
-    http: reqwest::Client,
+    /// Made for the first tenant that has a provider: it reads all of the system's certificates.
+    http: LazyLock<reqwest::Client>,
 }
 
 /// What may come of an attempt to sign in.
@@ -42,7 +43,12 @@ impl SignIn {
         for result in RESULTS {
             counted.with_label_values(&[result]);
         }
-        Ok(SignIn { passwords: Arc::new(Passwords::new()), seal: Seal::new(config), counted, http: provider::client() })
+        Ok(SignIn {
+            passwords: Arc::new(Passwords::new()),
+            seal: Seal::new(config),
+            counted,
+            http: LazyLock::new(provider::client),
+        })
     }
 
     fn count(&self, result: &str) {

@@ -118,18 +118,23 @@ impl Server {
     }
 }
 
+/// Of clients that speak to servers of tests alone: reading the system's certificates takes longer than many a test's request.
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().tls_certs_only([])
+}
+
 impl Client {
     /// A client of the server at this address.
     pub fn new(address: SocketAddr, key: &str) -> Client {
         gateway::install_crypto_provider();
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        let http = builder().build().expect("an HTTP client");
         Client { http, base: format!("http://{address}"), key: key.to_owned(), headers: Vec::new() }
     }
 
     /// The same, which stays where an answer leads elsewhere.
     #[must_use]
     pub fn staying(&self) -> Client {
-        let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let builder = builder().redirect(reqwest::redirect::Policy::none());
         Client { http: builder.build().expect("an HTTP client"), ..self.clone() }
     }
 
