@@ -1,5 +1,6 @@
 //! What reports count, reports themselves, the dashboards that show them; and views of lists.
 
+pub mod calendar;
 pub mod clock;
 pub mod dashboard;
 pub mod definition;

@@ -165,6 +165,29 @@ impl Log {
         Ok(Decoder::rows(&rows)?)
     }
 
+    /// The events of some streams of a tenant beyond a position and up to another, stream by stream, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn read_between(
+        &self,
+        tenant: &str,
+        streams: &[String],
+        (beyond, up_to): (i64, i64),
+    ) -> Result<Vec<Recorded>, Error> {
+        let statement = concat!(
+            "select ",
+            columns!(),
+            " from unnest($2::text[]) wanted (of_stream) cross join lateral (
+                 select ",
+            columns!(),
+            " from log_event where tenant_id = $1 and stream = of_stream and position > $3 and position <= $4
+              order by version) e"
+        );
+        let query = sqlx::query(statement).bind(tenant).bind(streams).bind(beyond).bind(up_to);
+        Ok(Decoder::rows(&query.fetch_all(self.pool()).await?)?)
+    }
+
     /// A tenant's events at these positions, by position. Positions that are another tenant's are passed over.
     ///
     /// # Errors

@@ -75,6 +75,17 @@ const LISTED: &[Listed] = &[
         ],
     },
     Listed {
+        kind: "rule_run",
+        fields: &[
+            (Text, &["error"]),
+            (Word, &["status", "reason", "trigger_type", "trigger_event_id", "subject_kind"]),
+            (Integer, &["rule_version", "trigger_position", "attempts"]),
+            (Time, &["due_at", "asked_at", "executed_at", "updated_at"]),
+            (Id, &["rule_id", "stopped_by", "subject_id", "contact_id", "id"]),
+            (Set, &["chosen"]),
+        ],
+    },
+    Listed {
         kind: "task",
         fields: &[
             (Text, &["title", "text", "outcome"]),

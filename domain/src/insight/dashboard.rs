@@ -476,6 +476,7 @@ impl record::Spec for Spec {
                 filter: serde_json::Map::new(),
                 values: Values::Then,
                 time_zone: None,
+                calendar: None,
             }),
             ..Shows::new(kind)
         };

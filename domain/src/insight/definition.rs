@@ -9,6 +9,7 @@ use crate::{
     Country, Faults, Rejection,
     catalogue::listed,
     insight::{
+        calendar::{CALENDAR_INVALID, Calendar},
         clock::Division,
         facts::{self, How, Measure, Source},
     },
@@ -59,6 +60,9 @@ pub struct Definition {
     /// The time zone of its periods, from the IANA database; the tenant's by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// The hours of work, by which lengths are business time; without them they are elapsed time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
 }
 
 fn ticket() -> String {
@@ -120,6 +124,7 @@ pub fn refusals() -> Vec<Rejection> {
         DIMENSION_UNKNOWN,
         COLUMN_UNKNOWN,
         TIME_ZONE_INVALID,
+        CALENDAR_INVALID,
         SORT_UNKNOWN,
     ];
     own.into_iter().chain(FILTER).collect()
@@ -290,6 +295,9 @@ impl Definition {
         });
         if self.time_zone.as_deref().is_some_and(|zone| !is_time_zone(zone)) {
             faults.add(TIME_ZONE_INVALID.at("/time_zone"));
+        }
+        if let Some(calendar) = &self.calendar {
+            faults.check(calendar.check("/calendar"));
         }
         let listed = Listed { kind: &self.of, custom, country };
         let sorted = self.sort.iter().flat_map(|sort| sort.split(','));

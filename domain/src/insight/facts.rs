@@ -4,8 +4,16 @@
 //! Facts are only ever added. What held when follows from them: among those known at a moment, in the order in which they
 //! happened, each holds until the next.
 
+mod call;
 mod conversation;
+mod deal;
+mod enquiry;
+mod lead;
+mod offer;
 mod order;
+mod record;
+mod rule_run;
+mod task;
 mod ticket;
 
 use std::borrow::Cow;
@@ -95,10 +103,12 @@ impl Dimension {
 pub enum Unit {
     /// How many.
     Count,
-    /// How long: elapsed time.
+    /// How long: elapsed time, or business time by the report's calendar.
     Seconds,
-    /// Points that were given.
+    /// Points that were given, or how many of something each record has.
     Points,
+    /// Of each record, 1 or 0: their mean is the share of those that did.
+    Share,
     /// What it comes to, by currency.
     Money,
 }
@@ -116,13 +126,15 @@ pub struct Measure {
     pub how: How,
     /// Whether records that are a part of another one count too: what happened to them happened once.
     pub parts: bool,
+    /// Of money that no moment tells: what this dimension came to when it counts.
+    pub worth: Option<&'static str>,
 }
 
 /// How a measure follows from facts. Every item of it has an instant at which it counts.
 #[derive(Clone, Copy, Debug)]
 pub enum How {
-    /// Each moment of this name.
-    Each(&'static str),
+    /// Each moment of any of these names.
+    Each(&'static [&'static str]),
     /// Each record once: at the last of these moments, if that was not taken back since.
     Last {
         /// The moment.
@@ -136,6 +148,8 @@ pub enum How {
         dimension: &'static str,
         /// Its value.
         value: &'static str,
+        /// Only while another dimension has this value.
+        within: Option<(&'static str, &'static str)>,
     },
     /// Each record once: from a moment to the first of others.
     First {
@@ -176,15 +190,70 @@ pub enum How {
         /// What touches it.
         touch: &'static str,
     },
+    /// Each record once: whether the last thing that came of it is the one that is hoped for.
+    Outcome {
+        /// The moment at which it counts, whatever has come of it; without one it counts when something came of it.
+        from: Option<&'static str>,
+        /// What is hoped for.
+        hoped: &'static str,
+        /// What else may come of it.
+        others: &'static [&'static str],
+        /// What takes either back.
+        undone: Option<&'static str>,
+    },
+    /// Each record once, at a moment: how often another moment came.
+    Times {
+        /// Where it counts.
+        from: &'static str,
+        /// What is counted of it.
+        of: &'static str,
+    },
+}
+
+impl How {
+    /// The moments that it is made of.
+    pub fn moments(&self) -> Vec<&'static str> {
+        match *self {
+            How::Each(of) => of.to_vec(),
+            How::Last { of, undone } => vec![of, undone],
+            How::Level { .. } | How::Held { .. } => Vec::new(),
+            How::First { from, to } => [&[from], to].concat(),
+            How::Whole { from, to, undone } => [&[from, undone], to].concat(),
+            How::Next { from, to } => vec![from, to],
+            How::OneTouch { to, undone, touch } => [&[undone, touch], to].concat(),
+            How::Outcome { from, hoped, others, undone } => {
+                from.into_iter().chain([hoped]).chain(undone).chain(others.iter().copied()).collect()
+            }
+            How::Times { from, of } => vec![from, of],
+        }
+    }
 }
 
 impl Measure {
     const fn count(name: &'static str, how: How, about: &'static str) -> Measure {
-        Measure { name, about, unit: Unit::Count, how, parts: false }
+        Measure { name, about, unit: Unit::Count, how, parts: false, worth: None }
     }
 
     const fn seconds(name: &'static str, how: How, about: &'static str) -> Measure {
-        Measure { name, about, unit: Unit::Seconds, how, parts: false }
+        Measure { unit: Unit::Seconds, ..Measure::count(name, how, about) }
+    }
+
+    const fn share(name: &'static str, how: How, about: &'static str) -> Measure {
+        Measure { unit: Unit::Share, ..Measure::count(name, how, about) }
+    }
+
+    const fn points(name: &'static str, how: How, about: &'static str) -> Measure {
+        Measure { unit: Unit::Points, ..Measure::count(name, how, about) }
+    }
+
+    /// Money that the moments themselves tell.
+    const fn money(name: &'static str, how: How, about: &'static str) -> Measure {
+        Measure { unit: Unit::Money, ..Measure::count(name, how, about) }
+    }
+
+    /// Money that a dimension of the record came to then.
+    const fn worth(name: &'static str, how: How, of: &'static str, about: &'static str) -> Measure {
+        Measure { worth: Some(of), ..Measure::money(name, how, about) }
     }
 
     const fn with_parts(self) -> Measure {
@@ -230,14 +299,35 @@ pub const MERGED: &str = "merged_into";
 pub const SOURCES: &[Source] = &[
     ticket::SOURCE,
     conversation::SOURCE,
+    task::SOURCE,
     order::SOURCE,
+    deal::SOURCE,
+    call::SOURCE,
+    lead::SOURCE,
+    enquiry::SOURCE,
+    offer::SOURCE,
+    rule_run::SOURCE,
     Source { kind: "product", dimensions: &[], measures: &[], tells: told::<Product> },
     Source { kind: "contact", dimensions: &[], measures: &[], tells: told::<Contact> },
     Source { kind: "company", dimensions: &[], measures: &[], tells: told::<Company> },
 ];
 
 /// The kinds of records that say facts.
-pub const KINDS: &[&str] = &["ticket", "conversation", "order", "product", "contact", "company"];
+pub const KINDS: &[&str] = &[
+    "ticket",
+    "conversation",
+    "task",
+    "order",
+    "deal",
+    "call",
+    "lead",
+    "enquiry",
+    "offer",
+    "rule_run",
+    "product",
+    "contact",
+    "company",
+];
 
 /// The source of a kind.
 pub fn source(kind: &str) -> Option<&'static Source> {
@@ -289,7 +379,7 @@ impl Tells for Company {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs};
 
     use serde_json::json;
 
@@ -319,6 +409,43 @@ mod tests {
             }
             let names: BTreeSet<_> = source.measures.iter().map(|measure| measure.name).collect();
             assert_eq!(names.len(), source.measures.len(), "{}", source.kind);
+        }
+    }
+
+    /// What the events that were ever recorded of a kind say.
+    fn told_by(source: &Source) -> Vec<Fact> {
+        let golden = format!("{}/golden/{}", env!("CARGO_MANIFEST_DIR"), source.kind);
+        let files = fs::read_dir(golden).unwrap().map(|file| file.unwrap().path());
+        let events = files.map(|path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap());
+        let told = |event: Value| source.tells(event["type"].as_str().unwrap(), event["data"].to_string().as_bytes());
+        events.flat_map(|event| told(event).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_moment_that_is_told_is_measured_and_every_dimension_is_told() {
+        for source in counted() {
+            let facts = told_by(source);
+            let told: BTreeSet<&str> = facts
+                .iter()
+                .filter_map(|fact| if let Fact::Moment { moment, .. } = fact { Some(*moment) } else { None })
+                .collect();
+            let used: BTreeSet<&str> = source.measures.iter().flat_map(|measure| measure.how.moments()).collect();
+            let merging = ["merged", "unmerged"];
+            let idle: Vec<_> = told.difference(&used).filter(|moment| !merging.contains(moment)).collect();
+            assert!(idle.is_empty() && used.is_subset(&told), "{}: {idle:?}, {used:?}", source.kind);
+            let valued = |name: &str| {
+                facts.iter().any(|fact| match fact {
+                    Fact::Value { dimension, .. } => dimension == name,
+                    Fact::Part { dimension, .. } => *dimension == name,
+                    Fact::Moment { .. } => false,
+                })
+            };
+            let worths = source.measures.iter().filter_map(|measure| measure.worth);
+            let own =
+                source.dimensions.iter().filter(|dimension| dimension.via.is_none()).map(|dimension| dimension.name);
+            // The example of a call is one of before numbers were worked out.
+            let silent: Vec<&str> = own.chain(worths).filter(|name| *name != "to_e164" && !valued(name)).collect();
+            assert!(silent.is_empty(), "{}: nothing says {silent:?}", source.kind);
         }
     }
 }

@@ -134,6 +134,7 @@ impl record::Spec for Spec {
             ]),
             values: Values::Then,
             time_zone: Some("Europe/Rome".into()),
+            calendar: None,
         };
         let description = Some("Which products make work.".into());
         (Fields { name: "Most problematic products".into(), description, definition }, vec![])

@@ -102,6 +102,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(data::bulk::routes())
         .merge(insight::dashboards::routes())
         .merge(insight::reports::routes())
+        .merge(insight::changes::routes())
         .merge(insight::views::routes())
         .merge(insight::search::routes())
         .layered(keyed);

@@ -72,7 +72,7 @@ struct ValueRest {
 
 impl ReadModel for Facts {
     const NAME: &'static str = "facts";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = facts::KINDS;
     const FURTHER: &'static [&'static str] = &[MOMENTS, VALUES];
     const OWN: bool = false;

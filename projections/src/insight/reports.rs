@@ -41,6 +41,10 @@ pub struct Asked<'a> {
     pub values: Values,
     /// The last position that is known.
     pub known: i64,
+    /// Only what had happened by then, if an instant of the past is asked about.
+    pub happened: Option<Time>,
+    /// The stretches of work by which lengths are measured, if they are business time.
+    pub calendar: Option<&'a [(Time, Time)]>,
     /// From when on, and up to when.
     pub range: (Time, Time),
     /// The periods of each dimension that is one, in the order of the dimensions.
@@ -80,6 +84,33 @@ pub struct Cell {
     pub figure: Figure,
 }
 
+/// One of what was counted at one knowing and not at another, or with another value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// As it is counted, or was.
+    pub item: Item,
+    /// Which of those of its record at that instant.
+    pub turn: i64,
+    /// How it differs.
+    pub change: Change,
+    /// Of one that was counted with another value: that length or score.
+    pub value_before: Option<Number>,
+    /// Of one that was counted with another amount: that.
+    pub money_before: Option<Value>,
+}
+
+/// How what is counted differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is counted, and was not.
+    Came,
+    /// It was counted, and is not.
+    Went,
+    /// It is counted with another value.
+    Changed,
+}
+
 /// One of what was counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -116,132 +147,223 @@ fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// What is known of moments.
-fn moments(kind: &str, words: &[&str]) -> String {
-    format!("tenant_id = $1 and kind = '{kind}' and moment in ({}) and position <= $2", quoted(words))
-}
-
-/// What is known of the values of a dimension.
-fn known(kind: &str, dimension: &str) -> String {
-    format!("tenant_id = $1 and kind = '{kind}' and dimension = '{dimension}' and part = '' and position <= $2")
-}
-
-/// The stretches in which a dimension had one value: of what happened at one instant the last counts, and a value that is
-/// said again goes on.
-fn stretches(kind: &str, dimension: &str) -> String {
+/// How much was worked before an instant, in microseconds.
+fn worked(at: &str) -> String {
     format!(
-        "(select record_id, value, at, position, lead(at) over turns as until, lead(position) over turns as ended
-          from (select record_id, value, at, position, lag(value) over (partition by record_id order by at) as before
-                from (select distinct on (record_id, at) record_id, value, at, position from read_fact_values
-                      where {} order by record_id, at, position desc) last) told
-          where before is distinct from value
-          window turns as (partition by record_id order by at))",
-        known(kind, dimension)
+        "(select coalesce(sums[k] + least(lengths[k], {}), 0)
+          from calendar cross join lateral width_bucket({at}, starts) k)",
+        micros(at, "starts[k]")
     )
 }
 
-/// The items of a measure. `$3` and `$4` are the range, `$5` where the periods end.
-fn items(kind: &str, Measure { how, unit, .. }: &Measure) -> String {
-    let told = |of: &str, to: &[&str]| {
-        format!("(select record_id, at, position, {of} from read_fact_moments where {})", moments(kind, to))
-    };
-    let all = |to: &[&str]| told("moment", to);
-    match *how {
-        How::Each(moment) => format!(
-            "select record_id, at, at as seen, position, {} from read_fact_moments
-             where {} and at >= $3 and at < $4",
-            match unit {
-                Unit::Money => "(value ->> 'amount')::numeric as measured, value ->> 'currency' as currency",
-                _ => "(value #>> '{}')::bigint as measured",
-            },
-            moments(kind, &[moment])
-        ),
-        How::Last { of, undone } => format!(
-            "select record_id, at, at as seen, position, null::bigint as measured
-             from (select distinct on (record_id) * from {} m order by record_id, at desc, position desc) last
-             where moment = '{of}'",
-            all(&[of, undone])
-        ),
-        How::Level { dimension, value } => format!(
-            "select record_id, bound - interval '1 microsecond' as at, bound - interval '1 microsecond' as seen,
-                    position, null::bigint as measured
-             from (select s.*, ((select $5::text[]::timestamptz[]))[period + 1] as bound from {} s
-                   cross join lateral generate_series(
-                       greatest(1, width_bucket(s.at, (select $5::text[]::timestamptz[]))),
-                       coalesce(width_bucket(s.until, (select $5::text[]::timestamptz[])),
-                                cardinality((select $5::text[]::timestamptz[]))) - 1) period
-                   where s.value = to_jsonb('{value}'::text)) held",
-            stretches(kind, dimension)
-        ),
-        How::First { from, to } => format!(
-            "select e.record_id, e.at, e.at as seen, e.position, {} as measured
-             from (select distinct on (record_id) * from {} m order by record_id, at, position) e
-             join {} b using (record_id)",
-            micros("e.at", "b.at"),
-            all(to),
-            all(&[from])
-        ),
-        How::Whole { from, to, undone } => format!(
-            "select e.record_id, e.at, e.at as seen, e.position, {} as measured from {} e join {} b using (record_id)",
-            micros("e.at", "b.at"),
-            ends(kind, to, undone),
-            all(&[from])
-        ),
-        How::OneTouch { to, undone, touch } => format!(
-            "select e.record_id, e.at, e.at as seen, e.position, null::bigint as measured from {} e
-             where not e.taken_back and e.record_id in (
-                 select record_id from {} m group by record_id having count(*) = 1)",
-            ends(kind, to, undone),
-            all(&[touch])
-        ),
-        How::Next { from, to } => format!(
-            "select record_id, at, at as seen, position, {} as measured
-             from (select record_id, at, position, moment, turn,
-                          min(at) filter (where moment = '{from}') over (partition by record_id, turn) as since
-                   from (select record_id, at, position, moment,
-                                count(*) filter (where moment = '{to}') over (
-                                    partition by record_id order by at, position
-                                    rows between unbounded preceding and 1 preceding) as turn
-                         from {} m) told) turns
-             where moment = '{to}' and turn > 0 and since is not null",
-            micros("at", "since"),
-            all(&[from, to])
-        ),
-        How::Held { dimension, within: None } => format!(
-            "select record_id, until as at, until - interval '1 microsecond' as seen, ended as position,
-                    {} as measured
-             from {} s where value is not null and until is not null",
-            micros("until", "at"),
-            stretches(kind, dimension)
-        ),
-        How::Held { dimension, within: Some((other, value)) } => format!(
-            "select record_id, until as at, until - interval '1 microsecond' as seen, ended as position,
-                    {} as measured
-             from (select s.record_id, greatest(s.at, w.at) as begun, least(s.until, w.until) as until,
-                          case when w.until < s.until or s.until is null then w.ended else s.ended end as ended
-                   from {} s join {} w using (record_id)
-                   where s.value is not null and w.value = to_jsonb('{value}'::text)) both_held
-             where begun < until",
-            micros("until", "begun"),
-            stretches(kind, dimension),
-            stretches(kind, other)
-        ),
+impl Asked<'_> {
+    /// The condition on a row of facts that it is known, and had happened.
+    fn cut(&self, row: &str) -> String {
+        let happened = self.happened.map(|at| format!(" and {row}at <= '{at}'"));
+        format!("{row}position <= {}{}", self.known, happened.unwrap_or_default())
     }
-}
 
-/// Of each record the first of the moments that end it after which nothing was taken back, and whether anything was before.
-fn ends(kind: &str, to: &[&str], undone: &str) -> String {
-    let all: Vec<&str> = to.iter().copied().chain([undone]).collect();
-    format!(
-        "(select distinct on (record_id) record_id, at, position, later < whole as taken_back
-          from (select record_id, at, position, moment,
-                       count(*) filter (where moment = '{undone}') over (partition by record_id) as whole,
-                       count(*) filter (where moment = '{undone}') over (
-                           partition by record_id order by at desc, position desc) as later
-                from read_fact_moments where {}) told
-          where moment <> '{undone}' and later = 0 order by record_id, at, position)",
-        moments(kind, &all)
-    )
+    /// How long it was, by the clock or by the hours of work.
+    fn length(&self, later: &str, earlier: &str) -> String {
+        match self.calendar {
+            None => micros(later, earlier),
+            Some(_) => format!("({} - {})", worked(later), worked(earlier)),
+        }
+    }
+
+    /// What is known of moments.
+    fn moments(&self, kind: &str, words: &[&str]) -> String {
+        format!("tenant_id = $1 and kind = '{kind}' and moment in ({}) and {}", quoted(words), self.cut(""))
+    }
+
+    /// What is known of the values of a dimension.
+    fn told(&self, kind: &str, dimension: &str) -> String {
+        let cut = self.cut("");
+        format!("tenant_id = $1 and kind = '{kind}' and dimension = '{dimension}' and part = '' and {cut}")
+    }
+
+    /// The stretches in which a dimension had one value: of what happened at one instant the last counts, and a value that is
+    /// said again goes on.
+    fn stretches(&self, kind: &str, dimension: &str) -> String {
+        format!(
+            "(select record_id, value, at, position, lead(at) over turns as until, lead(position) over turns as ended
+              from (select record_id, value, at, position, lag(value) over (partition by record_id order by at) as before
+                    from (select distinct on (record_id, at) record_id, value, at, position from read_fact_values
+                          where {} order by record_id, at, position desc) last) told
+              where before is distinct from value
+              window turns as (partition by record_id order by at))",
+            self.told(kind, dimension)
+        )
+    }
+
+    /// The same, only while another dimension has a value.
+    fn within(&self, kind: &str, dimension: &str, within: Option<(&str, &str)>) -> String {
+        let Some((other, value)) = within else { return self.stretches(kind, dimension) };
+        format!(
+            "(select * from (
+                 select s.record_id, s.value, greatest(s.at, w.at) as at, least(s.until, w.until) as until,
+                        case when w.at > s.at then w.position else s.position end as position,
+                        case when w.until < s.until or s.until is null then w.ended else s.ended end as ended
+                 from {} s join {} w using (record_id) where w.value #>> '{{}}' = '{value}') both_held
+              where at < until or until is null)",
+            self.stretches(kind, dimension),
+            self.stretches(kind, other)
+        )
+    }
+
+    /// The items of a measure. `$2` and `$3` are the range, `$4` where the periods end.
+    fn items(&self, kind: &str, Measure { how, unit, worth, .. }: &Measure) -> String {
+        let told = |of: &str, to: &[&str]| {
+            format!("(select record_id, at, position, {of} from read_fact_moments where {})", self.moments(kind, to))
+        };
+        let all = |to: &[&str]| told("moment", to);
+        match *how {
+            How::Each(of) => format!(
+                "select record_id, at, at as seen, position, {} from read_fact_moments
+                 where {} and at >= $2 and at < $3",
+                match unit {
+                    Unit::Money if worth.is_none() => {
+                        "(value ->> 'amount')::numeric as measured, value ->> 'currency' as currency"
+                    }
+                    Unit::Points => "(value #>> '{}')::bigint as measured",
+                    Unit::Seconds => "(value #>> '{}')::bigint * 1000000 as measured",
+                    _ => "null::bigint as measured",
+                },
+                self.moments(kind, of)
+            ),
+            How::Last { of, undone } => format!(
+                "select record_id, at, at as seen, position, null::bigint as measured
+                 from (select distinct on (record_id) * from {} m order by record_id, at desc, position desc) last
+                 where moment = '{of}'",
+                all(&[of, undone])
+            ),
+            How::Level { dimension, value, within } => format!(
+                "select record_id, bound - interval '1 microsecond' as at, bound - interval '1 microsecond' as seen,
+                        position, null::bigint as measured
+                 from (select s.*, ((select $4::text[]::timestamptz[]))[period + 1] as bound from {} s
+                       cross join lateral generate_series(
+                           greatest(1, width_bucket(s.at, (select $4::text[]::timestamptz[]))),
+                           coalesce(width_bucket(s.until, (select $4::text[]::timestamptz[])),
+                                    cardinality((select $4::text[]::timestamptz[]))) - 1) period
+                       where s.value #>> '{{}}' = '{value}') held",
+                self.within(kind, dimension, within)
+            ),
+            How::First { from, to } => format!(
+                "select e.record_id, e.at, e.at as seen, e.position, {} as measured
+                 from (select distinct on (record_id) * from {} m order by record_id, at, position) e
+                 join {} b using (record_id)",
+                self.length("e.at", "b.at"),
+                all(to),
+                all(&[from])
+            ),
+            How::Whole { from, to, undone } => format!(
+                "select e.record_id, e.at, e.at as seen, e.position, {} as measured
+                 from {} e join {} b using (record_id)",
+                self.length("e.at", "b.at"),
+                self.ends(kind, to, undone),
+                all(&[from])
+            ),
+            How::OneTouch { to, undone, touch } => format!(
+                "select e.record_id, e.at, e.at as seen, e.position, null::bigint as measured from {} e
+                 where not e.taken_back and e.record_id in (
+                     select record_id from {} m group by record_id having count(*) = 1)",
+                self.ends(kind, to, undone),
+                all(&[touch])
+            ),
+            How::Outcome { from, hoped, others, undone } => {
+                let of: Vec<&str> = others.iter().copied().chain([hoped]).chain(undone).collect();
+                let last = format!(
+                    "(select distinct on (record_id) * from {} m order by record_id, at desc, position desc)",
+                    all(&of)
+                );
+                match from {
+                    None => format!(
+                        "select record_id, at, at as seen, position, (moment = '{hoped}')::int::bigint as measured
+                         from {last} last where moment <> '{}'",
+                        undone.unwrap_or_default()
+                    ),
+                    Some(from) => format!(
+                        "select b.record_id, b.at, b.at as seen, b.position,
+                                coalesce(last.moment = '{hoped}', false)::int::bigint as measured
+                         from {} b left join {last} last using (record_id)",
+                        all(&[from])
+                    ),
+                }
+            }
+            How::Times { from, of } => format!(
+                "select b.record_id, b.at, b.at as seen, b.position, coalesce(n.times, 0) as measured
+                 from {} b left join (select record_id, count(*) as times from {} m group by record_id) n using (record_id)",
+                all(&[from]),
+                all(&[of])
+            ),
+            How::Next { from, to } => format!(
+                "select record_id, at, at as seen, position, {} as measured
+                 from (select record_id, at, position, moment, turn,
+                              min(at) filter (where moment = '{from}') over (partition by record_id, turn) as since
+                       from (select record_id, at, position, moment,
+                                    count(*) filter (where moment = '{to}') over (
+                                        partition by record_id order by at, position
+                                        rows between unbounded preceding and 1 preceding) as turn
+                             from {} m) told) turns
+                 where moment = '{to}' and turn > 0 and since is not null",
+                self.length("at", "since"),
+                all(&[from, to])
+            ),
+            How::Held { dimension, within } => format!(
+                "select record_id, until as at, until - interval '1 microsecond' as seen, ended as position,
+                        {} as measured
+                 from {} s where value is not null and until is not null",
+                self.length("until", "at"),
+                self.within(kind, dimension, within)
+            ),
+        }
+    }
+
+    /// Of each record the first of the moments that end it after which nothing was taken back, and whether anything was before.
+    fn ends(&self, kind: &str, to: &[&str], undone: &str) -> String {
+        let all: Vec<&str> = to.iter().copied().chain([undone]).collect();
+        format!(
+            "(select distinct on (record_id) record_id, at, position, later < whole as taken_back
+              from (select record_id, at, position, moment,
+                           count(*) filter (where moment = '{undone}') over (partition by record_id) as whole,
+                           count(*) filter (where moment = '{undone}') over (
+                               partition by record_id order by at desc, position desc) as later
+                    from read_fact_moments where {}) told
+              where moment <> '{undone}' and later = 0 order by record_id, at, position)",
+            self.moments(kind, &all)
+        )
+    }
+
+    /// The records of a kind that are a part of another one as far as is known, each with the one that goes on, through chains.
+    fn gone(&self, kind: &str) -> String {
+        format!(
+            ", step_{kind} as materialized (
+                 select record_id, (value #>> '{{}}') collate \"C\" as into_id
+                 from (select distinct on (record_id) record_id, value from read_fact_values
+                       where {} order by record_id, position desc) last where value is not null),
+             walk_{kind} (record_id, into_id, steps) as (
+                 select record_id, into_id, 1 from step_{kind}
+                 union all
+                 select w.record_id, s.into_id, w.steps + 1 from walk_{kind} w
+                 join step_{kind} s on s.record_id = w.into_id where w.steps < 1000),
+             gone_{kind} as materialized (
+                 select distinct on (record_id) record_id, into_id from walk_{kind} order by record_id, steps desc)",
+            self.told(kind, MERGED)
+        )
+    }
+
+    /// A join that finds the value of a dimension of a record at an instant.
+    fn value_of(&self, kind: &str, sql: &mut Sql, dimension: &str, record: &str, seen: &str, alias: &str) -> String {
+        sql.values.push(dimension.into());
+        format!(
+            " left join lateral (select v.value from read_fact_values v
+                  where v.tenant_id = $1 and v.kind = '{kind}' and v.dimension = ${} and v.record_id = {record}
+                    and v.part = '' and v.at <= {seen} and {}
+                  order by v.at desc, v.position desc limit 1) {alias} on true",
+            sql.values.len(),
+            self.cut("v.")
+        )
+    }
 }
 
 /// The dimensions that name records which may be merged, with the kinds of these.
@@ -251,33 +373,64 @@ fn merging_kinds(dimension: &Dimension) -> impl Iterator<Item = &'static str> {
 }
 
 impl<'a> Statement<'a> {
-    /// What counts for a measure, with its fields.
-    fn new(asked: &'a Asked<'a>, tenant: Id, measure: &Measure, fields: &BTreeMap<String, FieldKind>) -> Self {
+    /// What counts for a measure, with its fields. `sql` is one that has the values of another statement about the same range, or
+    /// none.
+    fn new(
+        asked: &'a Asked<'a>,
+        tenant: Id,
+        measure: &Measure,
+        fields: &BTreeMap<String, FieldKind>,
+        mut sql: Sql,
+    ) -> Self {
         let source = asked.compiled.source;
         let kind = source.kind;
-        let mut sql = Sql::default();
         let bounds = asked.clocks.iter().flatten().find(|clock| !clock.is_cyclic()).map(|clock| clock.bounds.clone());
         let bounds = bounds.unwrap_or_else(|| vec![asked.range.0, asked.range.1]);
-        sql.values = vec![
-            Scalar::Text(tenant.to_string()).into(),
-            Scalar::Integer(asked.known).into(),
-            Scalar::Time(asked.range.0).into(),
-            Scalar::Time(asked.range.1).into(),
-            Bound::Texts(bounds.iter().map(ToString::to_string).collect()),
-        ];
+        if sql.values.is_empty() {
+            sql.values = vec![
+                Scalar::Text(tenant.to_string()).into(),
+                Scalar::Time(asked.range.0).into(),
+                Scalar::Time(asked.range.1).into(),
+                Bound::Texts(bounds.iter().map(ToString::to_string).collect()),
+            ];
+        }
         // PostgreSQL must learn the type of a placeholder that only some measures use.
-        sql.push("with recursive asked as (select $5::text[]), item as (").push(&items(kind, measure)).push(")");
+        sql.push("with recursive asked as (select $4::text[]), ");
+        if let Some(calendar) = asked.calendar {
+            let lengths = calendar.iter().map(|(open, shut)| shut.as_microsecond() - open.as_microsecond());
+            let mut before = 0;
+            let sums = lengths.clone().map(|length| {
+                before += length;
+                (before - length).to_string()
+            });
+            let sums = sums.collect();
+            let starts = calendar.iter().map(|(open, _)| open.to_string()).collect();
+            let lengths = lengths.map(|length| length.to_string()).collect();
+            sql.push("calendar as materialized (select ").bind(Bound::Texts(starts));
+            sql.push("::text[]::timestamptz[] as starts, ").bind(Bound::Texts(sums));
+            sql.push("::text[]::bigint[] as sums, ").bind(Bound::Texts(lengths));
+            sql.push("::text[]::bigint[] as lengths), ");
+        }
+        sql.push("item as (").push(&asked.items(kind, measure)).push(")");
         let dimensions: Vec<&Dimension> = fields.keys().filter_map(|name| source.dimension(name)).collect();
         let mut merged: BTreeSet<&str> = dimensions.iter().flat_map(|dimension| merging_kinds(dimension)).collect();
         if !measure.parts {
             merged.insert(kind);
         }
         for kind in &merged {
-            sql.push(&gone(kind));
+            sql.push(&asked.gone(kind));
         }
-        sql.push(", t as (select i.record_id, i.at, i.position, i.measured");
-        sql.push(if measure.unit == Unit::Money { ", i.currency" } else { "" });
         let mut joins = String::new();
+        sql.push(", t as (select i.record_id, i.at, i.position, ");
+        let counted = match (measure.worth, measure.unit) {
+            (Some(of), _) => {
+                joins = asked.value_of(kind, &mut sql, of, "i.record_id", "i.seen", "worth");
+                "(worth.value ->> 'amount')::numeric as measured, worth.value ->> 'currency' as currency"
+            }
+            (None, Unit::Money) => "i.measured, i.currency",
+            (None, _) => "i.measured",
+        };
+        sql.push(counted);
         let mut custom = Vec::new();
         for (index, (name, kind)) in fields.iter().enumerate() {
             let seen = if asked.values == Values::Now { "'infinity'" } else { "i.seen" };
@@ -288,7 +441,14 @@ impl<'a> Statement<'a> {
                 }
                 custom.push(key);
                 let dimension = format!("custom.{key}");
-                joins.push_str(&value_of(source.kind, &mut sql, &dimension, "i.record_id", seen, &format!("f{index}")));
+                joins.push_str(&asked.value_of(
+                    source.kind,
+                    &mut sql,
+                    &dimension,
+                    "i.record_id",
+                    seen,
+                    &format!("f{index}"),
+                ));
                 continue;
             }
             let Some(dimension) = source.dimension(name) else { continue };
@@ -297,9 +457,10 @@ impl<'a> Statement<'a> {
                     " left join lateral (select array_agg(part order by part) as parts from (
                           select distinct on (v.part) v.part, v.value from read_fact_values v
                           where v.tenant_id = $1 and v.kind = '{}' and v.dimension = '{name}' and v.record_id = i.record_id
-                            and v.at <= {seen} and v.position <= $2
+                            and v.at <= {seen} and {}
                           order by v.part, v.at desc, v.position desc) p where value is not null) f{index} on true",
-                    source.kind
+                    source.kind,
+                    asked.cut("v.")
                 ));
                 sql.push(&format!(", f{index}.parts as {name}"));
                 continue;
@@ -308,11 +469,11 @@ impl<'a> Statement<'a> {
                 None => (source.kind, name.as_str(), "i.record_id".to_owned()),
                 Some((by, kind, over)) => {
                     let whose = format!("g{index}");
-                    joins.push_str(&value_of(source.kind, &mut sql, by, "i.record_id", seen, &whose));
+                    joins.push_str(&asked.value_of(source.kind, &mut sql, by, "i.record_id", seen, &whose));
                     (kind, over, format!("({whose}.value #>> '{{}}') collate \"C\""))
                 }
             };
-            joins.push_str(&value_of(of, &mut sql, over, &record, seen, &format!("f{index}")));
+            joins.push_str(&asked.value_of(of, &mut sql, over, &record, seen, &format!("f{index}")));
             let mut value = format!("(f{index}.value #>> '{{}}') collate \"C\"");
             for kind in merging_kinds(dimension) {
                 joins.push_str(&format!(
@@ -336,7 +497,7 @@ impl<'a> Statement<'a> {
             }
             sql.push(")) as custom");
         }
-        sql.push(" from item i").push(&joins).push(" where i.at >= $3 and i.at < $4");
+        sql.push(" from item i").push(&joins).push(" where i.at >= $2 and i.at < $3");
         if !measure.parts {
             sql.push(&format!(" and not exists (select from gone_{kind} g where g.record_id = i.record_id)"));
         }
@@ -390,40 +551,42 @@ impl<'a> Statement<'a> {
         }
         self.sql.push(") x");
     }
+
+    /// The same, of one number: those at this key, dimensions that it does not name taken together. Answers the word that joins
+    /// further conditions.
+    fn narrowed(&mut self, measure: &Measure, key: &Map<String, Value>) -> &'static str {
+        let named = |by: &By| match by {
+            By::Field(name, _) => key.get(name),
+            By::Period(division) => key.get(division.name()),
+        };
+        let by = &self.asked.compiled.by;
+        let which: Vec<usize> = (0..).zip(by).filter(|(_, by)| named(by).is_some()).map(|(index, _)| index).collect();
+        self.keyed(&which);
+        let mut joined = " where ";
+        // Money that is none adds nothing to what is told.
+        if measure.unit == Unit::Money {
+            self.sql.push(" where currency is not null");
+            joined = " and ";
+        }
+        for index in which {
+            let Some((by, value)) = by.get(index).and_then(|by| Some((by, named(by)?))) else { continue };
+            self.sql.push(joined).push("to_jsonb(").push(&format!("k{index}")).push(") is not distinct from ");
+            joined = " and ";
+            let wanted = match self.asked.clocks.get(index).and_then(Option::as_ref) {
+                Some(clock) if matches!(by, By::Period(_)) => clock.number(value).unwrap_or(json!(-1)),
+                _ => value.clone(),
+            };
+            match wanted {
+                Value::Null => drop(self.sql.push("null::jsonb")),
+                wanted => drop(self.sql.bind(Bound::Json(wanted))),
+            }
+        }
+        joined
+    }
 }
 
 fn of_custom(name: &str, key: &str) -> bool {
     name.strip_prefix("custom.").is_some_and(|path| path.split('.').next() == Some(key))
-}
-
-/// The records of a kind that are a part of another one as far as is known, each with the one that goes on, through chains.
-fn gone(kind: &str) -> String {
-    format!(
-        ", step_{kind} as materialized (
-             select record_id, (value #>> '{{}}') collate \"C\" as into_id
-             from (select distinct on (record_id) record_id, value from read_fact_values
-                   where {} order by record_id, position desc) last where value is not null),
-         walk_{kind} (record_id, into_id, steps) as (
-             select record_id, into_id, 1 from step_{kind}
-             union all
-             select w.record_id, s.into_id, w.steps + 1 from walk_{kind} w
-             join step_{kind} s on s.record_id = w.into_id where w.steps < 1000),
-         gone_{kind} as materialized (
-             select distinct on (record_id) record_id, into_id from walk_{kind} order by record_id, steps desc)",
-        known(kind, MERGED)
-    )
-}
-
-/// A join that finds the value of a dimension of a record at an instant.
-fn value_of(kind: &str, sql: &mut Sql, dimension: &str, record: &str, seen: &str, alias: &str) -> String {
-    sql.values.push(dimension.into());
-    format!(
-        " left join lateral (select v.value from read_fact_values v
-              where v.tenant_id = $1 and v.kind = '{kind}' and v.dimension = ${} and v.record_id = {record} and v.part = ''
-                and v.at <= {seen} and v.position <= $2
-              order by v.at desc, v.position desc limit 1) {alias} on true",
-        sql.values.len()
-    )
 }
 
 /// The fields that dimensions and filter name.
@@ -494,7 +657,7 @@ pub async fn cells(pool: &PgPool, tenant: Id, asked: &Asked<'_>, measure: &Measu
     };
     let mut cells = Vec::new();
     for (which, sets) in statements {
-        let mut statement = Statement::new(asked, tenant, measure, &fields);
+        let mut statement = Statement::new(asked, tenant, measure, &fields, Sql::default());
         let names = |set: &[usize]| set.iter().map(|index| format!("k{index}")).collect::<Vec<_>>().join(", ");
         let keys = names(&which);
         let grouping = if which.is_empty() { "0".to_owned() } else { format!("grouping({keys})") };
@@ -602,37 +765,12 @@ pub async fn behind(
     (after, limit): (Option<After>, i64),
 ) -> Result<Vec<Item>, sqlx::Error> {
     let kind = asked.compiled.source.kind;
-    let mut statement = Statement::new(asked, tenant, measure, &fields(asked));
-    let named = |by: &By| match by {
-        By::Field(name, _) => key.get(name),
-        By::Period(division) => key.get(division.name()),
-    };
-    let which: Vec<usize> =
-        (0..).zip(&asked.compiled.by).filter(|(_, by)| named(by).is_some()).map(|(index, _)| index).collect();
+    let mut statement = Statement::new(asked, tenant, measure, &fields(asked), Sql::default());
     statement.sql.push(&format!(
         " select record_id, at, position, {}, read_name($1, '{kind}', record_id) from ",
-        match measure.unit {
-            Unit::Money => {
-                "null::text, jsonb_build_object('amount', measured::text, 'currency', currency)".to_owned()
-            }
-            unit => format!("round(measured::numeric / {}, 6)::text, null::jsonb", scale(unit)),
-        }
+        told(measure, "measured", "currency").join(", ")
     ));
-    statement.keyed(&which);
-    let mut joined = " where ";
-    for index in which {
-        let Some((by, value)) = asked.compiled.by.get(index).and_then(|by| Some((by, named(by)?))) else { continue };
-        statement.sql.push(joined).push("to_jsonb(").push(&format!("k{index}")).push(") is not distinct from ");
-        joined = " and ";
-        let wanted = match asked.clocks.get(index).and_then(Option::as_ref) {
-            Some(clock) if matches!(by, By::Period(_)) => clock.number(value).unwrap_or(json!(-1)),
-            _ => value.clone(),
-        };
-        match wanted {
-            Value::Null => drop(statement.sql.push("null::jsonb")),
-            wanted => drop(statement.sql.bind(Bound::Json(wanted))),
-        }
-    }
+    let joined = statement.narrowed(measure, key);
     if let Some((at, id, position)) = after {
         statement.sql.push(joined).push("(at, record_id, position) > (").bind(Scalar::Time(at)).push(", ");
         statement.sql.bind(id.to_string().as_str()).push(" collate \"C\", ").bind(Scalar::Integer(position)).push(")");
@@ -642,14 +780,132 @@ pub async fn behind(
     let query = sqlx::query_as(AssertSqlSafe(statement.sql.text.as_str()));
     let rows: Vec<Row> = Sql::supply(statement.sql.values.clone(), query).fetch_all(pool).await?;
     let item = |(id, at, position, value, money, name): Row| {
-        let id = id.parse().map_err(|_| sqlx::Error::Decode("a record has no id".into()))?;
-        Ok(Item { id, at: at.to_jiff(), position, value: value.as_deref().and_then(number), money, name })
+        let value = value.as_deref().and_then(number);
+        Ok(Item { id: id_of(&id)?, at: at.to_jiff(), position, value, money, name })
     };
     let mut items = rows.into_iter().map(item).collect::<Result<Vec<Item>, sqlx::Error>>()?;
-    let record = |item: &Item| Subject::new(kind, item.id);
-    let hidden = hidden(&mut *pool.acquire().await?, tenant, asked.sight, items.iter().map(record).collect()).await?;
-    items.iter_mut().filter(|item| hidden.contains(&record(item))).for_each(|item| item.name = None);
+    unname(pool, tenant, asked, items.iter_mut()).await?;
     Ok(items)
+}
+
+fn id_of(text: &str) -> Result<Id, sqlx::Error> {
+    text.parse().map_err(|_| sqlx::Error::Decode("a record has no id".into()))
+}
+
+/// The value and the money of an item, as they are told.
+fn told(measure: &Measure, measured: &str, currency: &str) -> [String; 2] {
+    match measure.unit {
+        Unit::Money => {
+            let money = format!("jsonb_build_object('amount', {measured}::text, 'currency', {currency})");
+            ["null::text".to_owned(), format!("case when {currency} is not null then {money} end")]
+        }
+        unit => [format!("round({measured}::numeric / {}, 6)::text", scale(unit)), "null::jsonb".to_owned()],
+    }
+}
+
+/// Takes away the names of records that whoever asks does not see.
+async fn unname(
+    pool: &PgPool,
+    tenant: Id,
+    asked: &Asked<'_>,
+    items: impl Iterator<Item = &mut Item>,
+) -> Result<(), sqlx::Error> {
+    let kind = asked.compiled.source.kind;
+    let items: Vec<&mut Item> = items.collect();
+    let record = |item: &Item| Subject::new(kind, item.id);
+    let records = items.iter().map(|item| record(item)).collect();
+    let hidden = hidden(&mut *pool.acquire().await?, tenant, asked.sight, records).await?;
+    items.into_iter().filter(|item| hidden.contains(&record(item))).for_each(|item| item.name = None);
+    Ok(())
+}
+
+/// What counts for a number at one knowing and not at another, or with another value: both are asked about the same range. In the
+/// order in which it happened; `after` has the turn of the last one instead of its position.
+///
+/// # Errors
+/// When the database fails.
+pub async fn differences(
+    pool: &PgPool,
+    tenant: Id,
+    (before, asked): (&Asked<'_>, &Asked<'_>),
+    measure: &Measure,
+    key: &Map<String, Value>,
+    (after, limit): (Option<After>, i64),
+) -> Result<Vec<Difference>, sqlx::Error> {
+    let kind = asked.compiled.source.kind;
+    let mut sql = Sql::default();
+    let mut sides = Vec::new();
+    for asked in [before, asked] {
+        let mut statement = Statement::new(asked, tenant, measure, &fields(asked), sql);
+        let currency = if measure.unit == Unit::Money { "currency" } else { "null::text as currency" };
+        statement.sql.push(&format!(
+            " select record_id, at, position, measured, {currency},
+                     row_number() over (partition by record_id, at order by position) as turn from "
+        ));
+        statement.narrowed(measure, key);
+        sides.push(std::mem::take(&mut statement.sql.text));
+        sql = statement.sql;
+    }
+    let mut sides = sides.into_iter();
+    let [value, money] = told(measure, "measured", "currency");
+    let [value_before, money_before] = told(measure, "measured_before", "currency_before");
+    sql.push(&format!(
+        "select id, at, position, turn, came, went, {value} as value, {money} as money, {value_before} as value_before,
+                {money_before} as money_before, read_name($1, '{kind}', id) as name from (
+        select record_id as id, at, turn, coalesce(i.position, w.position) as position,
+               w.turn is null as came, i.turn is null as went,
+               coalesce(i.measured, w.measured) as measured, coalesce(i.currency, w.currency) as currency,
+               w.measured as measured_before, w.currency as currency_before
+        from ("
+    ));
+    sql.push(&sides.next().unwrap_or_default()).push(") w full join (").push(&sides.next().unwrap_or_default());
+    sql.push(
+        ") i using (record_id, at, turn)
+        where w.turn is null or i.turn is null or (w.measured, w.currency) is distinct from (i.measured, i.currency)) x",
+    );
+    if let Some((at, id, turn)) = after {
+        sql.push(" where (at, id, turn) > (").bind(Scalar::Time(at)).push(", ").bind(id.to_string().as_str());
+        sql.push(" collate \"C\", ").bind(Scalar::Integer(turn)).push(")");
+    }
+    sql.push(&format!(" order by at, id, turn limit {limit}"));
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        id: String,
+        at: jiff_sqlx::Timestamp,
+        position: i64,
+        turn: i64,
+        came: bool,
+        went: bool,
+        value: Option<String>,
+        money: Option<Value>,
+        value_before: Option<String>,
+        money_before: Option<Value>,
+        name: Option<String>,
+    }
+    let query = sqlx::query_as(AssertSqlSafe(sql.text.as_str()));
+    let rows: Vec<Row> = Sql::supply(sql.values.clone(), query).fetch_all(pool).await?;
+    let difference = |row: Row| {
+        let change = match (row.came, row.went) {
+            (true, _) => Change::Came,
+            (_, true) => Change::Went,
+            _ => Change::Changed,
+        };
+        let changed = change == Change::Changed;
+        let read = |text: Option<String>| text.as_deref().and_then(number);
+        let (id, at) = (id_of(&row.id)?, row.at.to_jiff());
+        let item = Item { id, at, position: row.position, value: read(row.value), money: row.money, name: row.name };
+        let value_before = read(row.value_before).filter(|_| changed);
+        Ok(Difference {
+            item,
+            turn: row.turn,
+            change,
+            value_before,
+            money_before: row.money_before.filter(|_| changed),
+        })
+    };
+    let mut found = rows.into_iter().map(difference).collect::<Result<Vec<Difference>, sqlx::Error>>()?;
+    unname(pool, tenant, asked, found.iter_mut().map(|difference| &mut difference.item)).await?;
+    Ok(found)
 }
 
 /// What records are called now, of whichever of some kinds they are, if they are seen.
@@ -711,6 +967,20 @@ pub async fn badges(
         badges.extend(badged.map(|(id, color, icon)| (id, Badge { color, icon })));
     }
     Ok(badges)
+}
+
+/// When the first fact of a kind happened, whatever is known: no length begins before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn earliest(pool: &PgPool, tenant: Id, kind: &str) -> Result<Option<Time>, sqlx::Error> {
+    let first: Option<jiff_sqlx::Timestamp> =
+        sqlx::query_scalar("select min(first_at) from read_facts where tenant_id = $1 and kind = $2")
+            .bind(tenant.to_string())
+            .bind(kind)
+            .fetch_one(pool)
+            .await?;
+    Ok(first.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
 /// When the first thing that reports could count happened, as far as is known.

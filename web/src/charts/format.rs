@@ -13,6 +13,8 @@ pub enum Unit {
     Seconds,
     /// Points that were given.
     Points,
+    /// The share of those that did: 1 is all of them.
+    Share,
     /// An amount of this currency.
     Money(String),
 }
@@ -77,6 +79,7 @@ pub(crate) fn figure(language: Language, unit: &Unit, value: f64) -> String {
     match unit {
         Unit::Count => rounded(language, value, 0),
         Unit::Points => rounded(language, value, 2),
+        Unit::Share => format!("{}\u{a0}%", rounded(language, value * 100.0, 1)),
         Unit::Seconds => length(language, value),
         Unit::Money(currency) => format!("{}\u{a0}{currency}", rounded(language, value, 2)),
     }
@@ -96,6 +99,7 @@ pub(crate) fn tick(language: Language, unit: &Unit, value: f64) -> String {
     match unit {
         Unit::Count | Unit::Points => large(value),
         Unit::Money(_) => large(value),
+        Unit::Share => format!("{}\u{a0}%", rounded(language, value * 100.0, 1)),
         Unit::Seconds if value == 0.0 => "0".to_owned(),
         Unit::Seconds => length(language, value),
     }
@@ -164,6 +168,7 @@ mod tests {
         // No digit of an exact amount is lost.
         assert_eq!(decimal(EN, "12345678901234567890.10"), "12,345,678,901,234,567,890.10");
         assert_eq!(figure(EN, &Unit::Money("EUR".into()), 0.3), "0.3\u{a0}EUR");
+        assert_eq!(figure(EN, &Unit::Share, 0.375), "37.5\u{a0}%");
         assert_eq!(tick(EN, &Unit::Count, 2_500_000.0), "2.5\u{a0}M");
         assert_eq!(tick(EN, &Unit::Count, 1e12), "1,000\u{a0}bn");
     }

@@ -207,13 +207,14 @@ impl Report {
 
     /// Which number of a spread is told.
     fn statistic(&self, measure: &Measure) -> &str {
-        let usual = if measure.unit == Unit::Points { "mean" } else { "median" };
+        let usual = if matches!(measure.unit, Unit::Points | Unit::Share) { "mean" } else { "median" };
         self.statistic.as_deref().unwrap_or(usual)
     }
 
     /// What the numbers of a measure are as they are drawn: those of one currency.
     fn unit(&self, measure: &Measure) -> Unit {
-        if measure.spread && self.statistic(measure) == "count" {
+        let statistic = self.statistic(measure);
+        if measure.spread && (statistic == "count" || statistic == "sum" && measure.unit == Unit::Share) {
             return Unit::Count;
         }
         if let Unit::Money(_) = measure.unit {
@@ -357,7 +358,8 @@ impl Report {
         let mut labels: Vec<Label> = keys.iter().map(|key| along.label(language, key)).collect();
         let mut series = Vec::new();
         let mut note = (!rest.is_empty()).then(|| language.count("and-more", rest.len() as u32));
-        let adds = !matches!(unit, Unit::Seconds | Unit::Points) && first.is_some_and(|measure| !measure.spread);
+        let adds =
+            !matches!(unit, Unit::Seconds | Unit::Points | Unit::Share) && first.is_some_and(|measure| !measure.spread);
         match (apart, first) {
             (Some(apart), Some(measure)) => {
                 let most =

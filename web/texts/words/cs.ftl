@@ -436,6 +436,7 @@ field-started_at = zahájeno
 field-status = stav
 field-stopped_by = zastaveno pravidlem
 field-subject = čeho se týká
+field-subject_kind = druh předmětu
 field-subjects = čeho se týká
 field-tags = značky
 field-target = cíl

@@ -436,6 +436,7 @@ field-started_at = pradėta
 field-status = būsena
 field-stopped_by = sustabdyta taisyklės
 field-subject = ko liečia
+field-subject_kind = dalyko rūšis
 field-subjects = ko liečia
 field-tags = žymos
 field-target = tikslas

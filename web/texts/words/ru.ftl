@@ -436,6 +436,7 @@ field-started_at = начато
 field-status = состояние
 field-stopped_by = остановлено правилом
 field-subject = чего касается
+field-subject_kind = вид предмета
 field-subjects = чего касается
 field-tags = пометки
 field-target = цель

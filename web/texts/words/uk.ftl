@@ -436,6 +436,7 @@ field-started_at = розпочато
 field-status = стан
 field-stopped_by = зупинено правилом
 field-subject = чого стосується
+field-subject_kind = вид предмета
 field-subjects = чого стосується
 field-tags = позначки
 field-target = ціль

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Dimension, Fact, How, Measure, Source, Tells, Unit, told};
+use super::{Dimension, Fact, How, Measure, Source, Tells, told};
 use crate::{
     chat::conversation::{Conversation, Event},
     kernel::filter::FieldKind,
@@ -21,22 +21,22 @@ const DIMENSIONS: &[Dimension] = &[
 ];
 
 const MEASURES: &[Measure] = &[
-    Measure::count("started", How::Each("started"), "Chats begun."),
+    Measure::count("started", How::Each(&["started"]), "Chats begun."),
     Measure::count(
         "closed",
         How::Last { of: "closed", undone: "reopened" },
         "Chats closed and not reopened since, each at its last closing.",
     ),
-    Measure::count("closings", How::Each("closed"), "Every closing, those taken back too."),
-    Measure::count("reopened", How::Each("reopened"), "Every reopening."),
-    Measure::count("assigned", How::Each("assigned"), "Every assignment to a user."),
-    Measure::count("handed_over", How::Each("handed_over"), "Chats handed over by a bot."),
-    Measure::count("received", How::Each("received"), "Messages received."),
-    Measure::count("replied", How::Each("replied"), "Messages written by us."),
-    Measure::count("sent", How::Each("sent"), "Messages of ours that have left."),
+    Measure::count("closings", How::Each(&["closed"]), "Every closing, those taken back too."),
+    Measure::count("reopened", How::Each(&["reopened"]), "Every reopening."),
+    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user."),
+    Measure::count("handed_over", How::Each(&["handed_over"]), "Chats handed over by a bot."),
+    Measure::count("received", How::Each(&["received"]), "Messages received."),
+    Measure::count("replied", How::Each(&["replied"]), "Messages written by us."),
+    Measure::count("sent", How::Each(&["sent"]), "Messages of ours that have left."),
     Measure::count(
         "backlog",
-        How::Level { dimension: "status", value: "open" },
+        How::Level { dimension: "status", value: "open", within: None },
         "Chats open at the end of each period.",
     ),
     Measure::seconds(
@@ -59,10 +59,7 @@ const MEASURES: &[Measure] = &[
         How::Held { dimension: "assignee_id", within: Some(("status", "open")) },
         "Each stretch in which a user was responsible for an open chat, counted when it ends.",
     ),
-    Measure {
-        unit: Unit::Points,
-        ..Measure::count("rating", How::Each("rated"), "How satisfied visitors are: 1 to 5.")
-    },
+    Measure::points("rating", How::Each(&["rated"]), "How satisfied visitors are: 1 to 5."),
 ];
 
 impl Tells for Conversation {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Dimension, Fact, How, Measure, Source, Tells, Unit, told};
+use super::{Dimension, Fact, How, Measure, Source, Tells, told};
 use crate::{
     kernel::{custom::Change, filter::FieldKind},
     sales::order::{self, Event, Order},
@@ -21,18 +21,31 @@ const DIMENSIONS: &[Dimension] = &[
 ];
 
 const MEASURES: &[Measure] = &[
-    Measure::count("placed", How::Each("placed"), "Orders placed."),
-    Measure::count("cancelled", How::Each("cancelled"), "Orders called off."),
-    Measure::count("payments", How::Each("paid"), "Payments."),
-    Measure {
-        unit: Unit::Money,
-        ..Measure::count("revenue", How::Each("placed"), "What orders came to when they were placed.")
-    },
-    Measure { unit: Unit::Money, ..Measure::count("paid", How::Each("paid"), "What was paid.") },
+    Measure::count("placed", How::Each(&["placed"]), "Orders placed."),
+    Measure::count("cancelled", How::Each(&["cancelled"]), "Orders called off."),
+    Measure::count("payments", How::Each(&["paid"]), "Payments."),
+    Measure::money("revenue", How::Each(&["placed"]), "What orders came to when they were placed."),
+    Measure::money("paid", How::Each(&["paid"]), "What was paid."),
     Measure::seconds(
         "time_to_payment",
         How::First { from: "placed", to: &["paid"] },
         "From placing until the first payment, counted then.",
+    ),
+    Measure::seconds(
+        "time_to_settlement",
+        How::First { from: "placed", to: &["settled"] },
+        "From placing until nothing was left to pay for the first time, counted then.",
+    ),
+    Measure::worth(
+        "cancelled_value",
+        How::Each(&["cancelled"]),
+        "total",
+        "What orders that were called off came to then.",
+    ),
+    Measure::seconds(
+        "time_in_status",
+        How::Held { dimension: "status", within: Some(("cancelled", "false")) },
+        "Each stay in a status until the order was called off, counted when it is over.",
     ),
 ];
 
@@ -43,7 +56,8 @@ impl Tells for Order {
                 let details = placed.details;
                 let total = details.total.map(|total| json!(total)).unwrap_or_default();
                 let mut facts = vec![
-                    Fact::Moment { moment: "placed", value: total },
+                    Fact::Moment { moment: "placed", value: total.clone() },
+                    Fact::value("total", total),
                     Fact::value("status", order::NEW),
                     Fact::value("cancelled", false),
                     Fact::value("source", details.source),
@@ -59,12 +73,16 @@ impl Tells for Order {
                     "customer" => Some(Fact::value("customer_id", change.to)),
                     "company" => Some(Fact::value("company_id", change.to)),
                     "source" => Some(Fact::value("source", change.to)),
+                    "total" => Some(Fact::value("total", change.to)),
                     _ => None,
                 };
                 changes.into_iter().filter_map(changed).collect()
             }
             Event::StatusChanged { to, .. } => vec![Fact::value("status", to)],
-            Event::Paid { amount, .. } => vec![Fact::Moment { moment: "paid", value: json!(amount) }],
+            Event::Paid { amount, in_full, .. } => {
+                let settled = in_full.then(|| Fact::moment("settled"));
+                [Fact::Moment { moment: "paid", value: json!(amount) }].into_iter().chain(settled).collect()
+            }
             Event::Cancelled { .. } => vec![Fact::moment("cancelled"), Fact::value("cancelled", true)],
             // What made no sense is no order.
             Event::Rejected { .. } => Vec::new(),

@@ -1,8 +1,8 @@
 //! What tickets are counted by, and what is measured of them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Dimension, Fact, How, MERGED, Measure, Source, Tells, Unit, told};
+use super::{Dimension, Fact, How, MERGED, Measure, Source, Tells, record::custom, told};
 use crate::{
     Party, PartyKind,
     desk::ticket::{Event, Opened, Ticket},
@@ -37,7 +37,7 @@ const DIMENSIONS: &[Dimension] = &[
 const ENDS: &[&str] = &["resolved", "closed"];
 
 const MEASURES: &[Measure] = &[
-    Measure::count("opened", How::Each("opened"), "Tickets opened."),
+    Measure::count("opened", How::Each(&["opened"]), "Tickets opened."),
     Measure::count(
         "resolved",
         How::Last { of: "resolved", undone: "reopened" },
@@ -48,16 +48,16 @@ const MEASURES: &[Measure] = &[
         How::Last { of: "closed", undone: "reopened" },
         "Tickets closed and not reopened since, each at its last closing.",
     ),
-    Measure::count("resolutions", How::Each("resolved"), "Every resolution, those taken back too."),
-    Measure::count("closings", How::Each("closed"), "Every closing, those taken back too."),
-    Measure::count("reopened", How::Each("reopened"), "Every reopening."),
-    Measure::count("assigned", How::Each("assigned"), "Every assignment to a user."),
-    Measure::count("received", How::Each("received"), "Messages received.").with_parts(),
-    Measure::count("replied", How::Each("replied"), "Replies written.").with_parts(),
-    Measure::count("sent", How::Each("sent"), "Replies that have left.").with_parts(),
+    Measure::count("resolutions", How::Each(&["resolved"]), "Every resolution, those taken back too."),
+    Measure::count("closings", How::Each(&["closed"]), "Every closing, those taken back too."),
+    Measure::count("reopened", How::Each(&["reopened"]), "Every reopening."),
+    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user."),
+    Measure::count("received", How::Each(&["received"]), "Messages received.").with_parts(),
+    Measure::count("replied", How::Each(&["replied"]), "Replies written.").with_parts(),
+    Measure::count("sent", How::Each(&["sent"]), "Replies that have left.").with_parts(),
     Measure::count(
         "backlog",
-        How::Level { dimension: "status", value: "open" },
+        How::Level { dimension: "status", value: "open", within: None },
         "Tickets open at the end of each period, neither resolved nor closed.",
     ),
     Measure::count(
@@ -96,10 +96,7 @@ const MEASURES: &[Measure] = &[
         How::Held { dimension: "assignee_id", within: Some(("status", "open")) },
         "Each stretch in which a user was responsible for an open ticket, counted when it ends.",
     ),
-    Measure {
-        unit: Unit::Points,
-        ..Measure::count("rating", How::Each("rated"), "How satisfied requesters are: 1 to 5.")
-    },
+    Measure::points("rating", How::Each(&["rated"]), "How satisfied requesters are: 1 to 5."),
 ];
 
 impl Tells for Ticket {
@@ -187,12 +184,10 @@ fn requester(party: Option<Party>) -> [Fact; 2] {
     [Fact::value("requester_kind", kind), Fact::id("requester_id", party.map(|party| party.id))]
 }
 
-fn custom(key: &str, value: Value) -> Fact {
-    Fact::Value { dimension: format!("custom.{key}").into(), value }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::Id;
 

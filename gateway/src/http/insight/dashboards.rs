@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use web::{Language, charts::Look, charts::Paint};
 
-use super::reports::{self, DimensionData, Links, MeasureData, Over, ReportData, RowData, UnitName, column};
+use super::reports::{self, DimensionData, Links, MeasureData, Over, Past, ReportData, RowData, UnitName, column};
 use crate::http::{
     crm::feeds,
     kernel::{
@@ -89,6 +89,10 @@ pub(in crate::http) struct BoardOptions {
     pub(in crate::http) tz: Option<String>,
     /// What was known then: an instant, a day, which is taken to its end in the tenant's time zone, or a position of the log.
     pub(in crate::http) as_known_at: Option<String>,
+    /// The same, as lists call it.
+    pub(in crate::http) known_at: Option<String>,
+    /// What had happened by then: an instant or a day, taken to its end in the tenant's time zone. Or a position of the log.
+    pub(in crate::http) as_of: Option<String>,
     /// Wait until it reflects this position.
     pub(in crate::http) min_position: Option<i64>,
 }
@@ -115,6 +119,10 @@ pub(in crate::http) struct ImageOptions {
     tz: Option<String>,
     /// As for the dashboard's data.
     as_known_at: Option<String>,
+    /// As for the dashboard's data.
+    known_at: Option<String>,
+    /// As for the dashboard's data.
+    as_of: Option<String>,
     /// Wait until it reflects this position.
     min_position: Option<i64>,
 }
@@ -289,8 +297,10 @@ pub(in crate::http) struct Frame {
     tenants: String,
     boards: Option<String>,
     known: i64,
-    /// Whether an earlier moment was asked for.
-    is_past: bool,
+    /// The instant by which things had happened, if one was asked for.
+    happened: Option<Time>,
+    /// The earlier moment that was asked for.
+    past: Past,
 }
 
 /// What a chart widget is asked.
@@ -320,7 +330,12 @@ impl Frame {
         let zone = faults.check(zone)?.flatten();
         let zone = zone.or_else(|| TimeZone::get(fields.time_zone.as_deref().unwrap_or(&tenants)).ok());
         let zone = zone.unwrap_or(TimeZone::UTC);
-        let known = faults.check(reports::known_at(app, caller, options.as_known_at.as_deref()).await)?.flatten();
+        let past = Past {
+            as_of: options.as_of.clone(),
+            known_at: options.known_at.clone(),
+            as_known_at: options.as_known_at.clone(),
+        };
+        let (known, happened) = past.resolve(app, caller, &mut faults).await?;
         for (place, text) in [("/from", &options.from), ("/to", &options.to)] {
             faults.check(reports::edge(text.as_deref(), &zone, place))?;
         }
@@ -329,7 +344,8 @@ impl Frame {
         request::reach(app, Facts::NAME, wanted.max(known)).await?;
         let reached = app.reads().models.position(Facts::NAME).await?;
         // Of an earlier moment the ranges that move end there.
-        let then = options.as_known_at.as_deref().and_then(|text| reports::edge(Some(text), &zone, "/to").ok()?);
+        let known_at = past.known_at.as_deref().or(past.as_known_at.as_deref());
+        let then = happened.or_else(|| reports::edge(known_at, &zone, "/to").ok()?);
         Ok(Frame {
             now: then.map_or_else(|| app.now(), |then| then.min(app.now())),
             range: range.unwrap_or(fields.range),
@@ -339,7 +355,8 @@ impl Frame {
             boards: fields.time_zone.clone(),
             tenants,
             known: known.map_or(reached, |known| known.min(reached)),
-            is_past: options.as_known_at.is_some(),
+            happened,
+            past,
         })
     }
 
@@ -349,8 +366,9 @@ impl Frame {
     }
 
     fn over(&self, from: Option<String>, to: Option<String>, tz: &str) -> Over {
-        let as_known_at = Some(self.known.to_string());
-        Over { from, to, tz: Some(tz.to_owned()), as_known_at, min_position: None }
+        let as_of = self.happened.map(|then| then.to_string());
+        let past = Past { as_of, as_known_at: Some(self.known.to_string()), known_at: None };
+        Over { from, to, tz: Some(tz.to_owned()), past, min_position: None }
     }
 
     /// What a report is asked for a widget.
@@ -426,8 +444,9 @@ enum Told {
 
 async fn tell(app: &App, caller: &Caller, headers: &HeaderMap, frame: &Frame, shows: &Shows) -> Result<Told, Problem> {
     let now_only = || {
-        let detail = "Lists and feeds of a dashboard are as they are now.";
-        if frame.is_past { Err(request::parameter_invalid("/as_known_at", detail)) } else { Ok(()) }
+        let place = if frame.past.as_of.is_some() { "/as_of" } else { "/as_known_at" };
+        let detail = "Feeds of a dashboard are as they are now.";
+        if frame.past.is_named() { Err(request::parameter_invalid(place, detail)) } else { Ok(()) }
     };
     match shows.kind {
         Kind::Text => Ok(Told::Text(shows.text.clone().unwrap_or_default())),
@@ -437,17 +456,13 @@ async fn tell(app: &App, caller: &Caller, headers: &HeaderMap, frame: &Frame, sh
             let record = shows.record.as_ref().ok_or_else(missing)?;
             Ok(Told::Feed(feeds::lately(app, caller, headers, record, 20).await?))
         }
-        Kind::PendingWork => {
-            now_only()?;
-            Ok(Told::List(pending(app, caller, headers).await?))
-        }
+        Kind::PendingWork => Ok(Told::List(pending(app, caller, headers, &frame.past).await?)),
         kind => match &shows.collection {
             Some(collection) => {
-                now_only()?;
                 if kind == Kind::List {
-                    Ok(Told::List(listed(app, caller, headers, collection).await?))
+                    Ok(Told::List(listed(app, caller, headers, &frame.past, collection).await?))
                 } else {
-                    Ok(Told::Report(counted(app, caller, headers, collection).await?, None))
+                    Ok(Told::Report(counted(app, caller, headers, &frame.past, collection).await?, None))
                 }
             }
             None => charted(app, caller, headers, frame, shows).await,
@@ -472,7 +487,7 @@ async fn charted(
             group: None,
             limit: shows.top,
         };
-        return Ok(Told::List(listed(app, caller, headers, &collection).await?));
+        return Ok(Told::List(listed(app, caller, headers, &frame.past, &collection).await?));
     }
     let data = reports::numbers(app, caller, headers, &definition, over).await?;
     let before = match before {
@@ -483,11 +498,20 @@ async fn charted(
 }
 
 /// Records of a kind, in their list.
-async fn listed(app: &App, caller: &Caller, headers: &HeaderMap, collection: &Collection) -> Result<ListData, Problem> {
+async fn listed(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    past: &Past,
+    collection: &Collection,
+) -> Result<ListData, Problem> {
     let list = reports::list_of(&collection.of).ok_or_else(|| {
         Problem::invalid("widget_kind_unknown", format!("There is no list of records called {}.", collection.of))
     })?;
+    let (as_of, known_at) = past.of_lists();
     let asked = lists::Plain {
+        as_of,
+        known_at,
         filter: Value::Object(collection.filter.clone()),
         sort: collection.sort.clone(),
         limit: Some(collection.limit.unwrap_or(LISTED)),
@@ -522,12 +546,16 @@ pub(in crate::http) async fn counted(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
+    past: &Past,
     collection: &Collection,
 ) -> Result<ReportData, Problem> {
     let list = reports::list_of(&collection.of).ok_or_else(|| {
         Problem::invalid("widget_kind_unknown", format!("There is no list of records called {}.", collection.of))
     })?;
+    let (as_of, known_at) = past.of_lists();
     let asked = lists::Plain {
+        as_of,
+        known_at,
         filter: Value::Object(collection.filter.clone()),
         limit: Some(1),
         counted: true,
@@ -554,11 +582,12 @@ pub(in crate::http) async fn counted(
             .collect();
         dimensions.push(DimensionData { name: group.clone(), names, badges, ..DimensionData::default() });
     }
-    let measure =
-        MeasureData { name: RECORDS, unit: UnitName::Count, about: "Records there are now.", histogram: None };
+    let about = if past.is_named() { "Records there were then." } else { "Records there are now." };
+    let measure = MeasureData { name: RECORDS, unit: UnitName::Count, about, business_time: None, histogram: None };
     Ok(ReportData {
         of: collection.of.clone(),
         range: None,
+        as_of: None,
         time_zone: String::new(),
         dimensions,
         measures: vec![measure],
@@ -572,7 +601,7 @@ pub(in crate::http) async fn counted(
 }
 
 /// Open tickets and tasks that are the caller's, those that wait longest first.
-async fn pending(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<ListData, Problem> {
+async fn pending(app: &App, caller: &Caller, headers: &HeaderMap, past: &Past) -> Result<ListData, Problem> {
     let me = caller.actor.principal().to_string();
     let mine = |open: Value| json!({ "all": [open, { "field": "assignee_id", "op": "eq", "value": me }] });
     let asked = [
@@ -594,7 +623,7 @@ async fn pending(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<List
             group: None,
             limit: Some(LISTED),
         };
-        let list = listed(app, caller, headers, &collection).await?;
+        let list = listed(app, caller, headers, past, &collection).await?;
         more |= list.more;
         rows.extend(list.rows.into_iter().map(|mut row| {
             let at = row.values.remove(since).unwrap_or_default();
@@ -785,6 +814,8 @@ async fn draw(
         to: asked.to,
         tz: asked.tz,
         as_known_at: asked.as_known_at,
+        known_at: asked.known_at,
+        as_of: asked.as_of,
         min_position: asked.min_position,
     };
     let data = answer(app, caller, headers, &board, &over, faults).await?;

@@ -13,7 +13,7 @@ use domain::{
     insight::{
         clock::Clock,
         definition::{By, Compiled, Definition, Values},
-        facts::{Measure, Unit},
+        facts::{How, Measure, Unit},
         report::Report,
     },
     kernel::filter::Lookup,
@@ -75,6 +75,10 @@ pub(in crate::http) struct DataOptions {
     tz: Option<String>,
     /// What was known then: an instant, a day, which is taken to its end in the tenant's time zone, or a position of the log.
     as_known_at: Option<String>,
+    /// The same, as lists call it.
+    known_at: Option<String>,
+    /// What had happened by then: an instant or a day, taken to its end in the tenant's time zone. Or a position of the log.
+    as_of: Option<String>,
     /// JSON by default.
     format: Option<Format>,
     /// Whether CSV begins with a byte order mark, without which some spreadsheets do not read it as UTF-8.
@@ -105,6 +109,10 @@ pub(in crate::http) struct RecordOptions {
     pub(in crate::http) tz: Option<String>,
     /// As for the report's numbers.
     pub(in crate::http) as_known_at: Option<String>,
+    /// As for the report's numbers.
+    pub(in crate::http) known_at: Option<String>,
+    /// As for the report's numbers.
+    pub(in crate::http) as_of: Option<String>,
     /// Entries on a page: 1 to 1000, 100 by default.
     pub(in crate::http) limit: Option<i64>,
     /// The page after this cursor.
@@ -118,8 +126,11 @@ pub(in crate::http) struct RecordOptions {
 pub(in crate::http) struct ReportData {
     /// The kind of records it is about.
     pub(in crate::http) of: String,
-    /// Over what it goes; null for a list of records, which are as they are now.
+    /// Over what it goes; null for a list of records.
     pub(in crate::http) range: Option<Range>,
+    /// Of numbers: what had happened by then, where an instant of the past was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) as_of: Option<Time>,
     /// The time zone of its periods.
     pub(in crate::http) time_zone: String,
     /// What it is divided by.
@@ -179,6 +190,9 @@ pub(in crate::http) struct MeasureData {
     pub(in crate::http) unit: UnitName,
     /// What it says.
     pub(in crate::http) about: &'static str,
+    /// Of lengths: whether they are business time by the report's calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) business_time: Option<bool>,
     /// Of lengths: where the bars of their histograms end, in seconds; the last bar has no end.
     pub(in crate::http) histogram: Option<[i64; HISTOGRAM.len()]>,
 }
@@ -189,10 +203,12 @@ pub(in crate::http) struct MeasureData {
 pub(in crate::http) enum UnitName {
     /// How many.
     Count,
-    /// Elapsed seconds, to the microsecond.
+    /// Elapsed seconds, to the microsecond; of business time where the report has a calendar.
     Seconds,
-    /// Points that were given.
+    /// Points that were given, or how many of something each record has.
     Points,
+    /// Of each record, 1 or 0: `mean` is the share of those that did, `sum` how many.
+    Share,
     /// Exact amounts by currency.
     Money,
 }
@@ -245,22 +261,27 @@ pub(in crate::http) struct Counted {
 }
 
 /// A report whose facts can be asked for.
-struct Prepared {
-    compiled: Compiled,
+pub(super) struct Prepared {
+    pub(super) compiled: Compiled,
     values: Values,
-    zone: TimeZone,
-    range: (Time, Time),
+    pub(super) zone: TimeZone,
+    pub(super) range: (Time, Time),
     clocks: Vec<Option<Clock>>,
-    known: i64,
+    pub(super) known: i64,
+    happened: Option<Time>,
+    calendar: Option<Vec<(Time, Time)>>,
     sight: Sight,
 }
 
 impl Prepared {
-    fn asked(&self) -> Asked<'_> {
+    /// What is asked of the facts known at a position.
+    pub(super) fn asked(&self, known: i64) -> Asked<'_> {
         Asked {
             compiled: &self.compiled,
             values: self.values,
-            known: self.known,
+            known,
+            happened: self.happened,
+            calendar: self.calendar.as_deref(),
             range: self.range,
             clocks: &self.clocks,
             sight: &self.sight,
@@ -274,8 +295,62 @@ pub(in crate::http) struct Over {
     pub(in crate::http) from: Option<String>,
     pub(in crate::http) to: Option<String>,
     pub(in crate::http) tz: Option<String>,
-    pub(in crate::http) as_known_at: Option<String>,
+    pub(in crate::http) past: Past,
     pub(in crate::http) min_position: Option<i64>,
+}
+
+/// A moment of the past as a report, a dashboard or a number names it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct Past {
+    pub(in crate::http) as_of: Option<String>,
+    pub(in crate::http) known_at: Option<String>,
+    pub(in crate::http) as_known_at: Option<String>,
+}
+
+impl Past {
+    /// Whether any was named.
+    pub(in crate::http) fn is_named(&self) -> bool {
+        self.as_of.is_some() || self.known_at.is_some() || self.as_known_at.is_some()
+    }
+
+    /// The same as lists take it: `as_of` and `known_at`.
+    pub(in crate::http) fn of_lists(&self) -> (Option<String>, Option<String>) {
+        let known = self.known_at.clone().or_else(|| self.as_known_at.clone());
+        match (&self.as_of, known) {
+            // A position says what was known, and what had happened: lists fold the log up to it.
+            (None, Some(known)) if known.parse::<i64>().is_ok() => (Some(known), None),
+            (as_of, known) => (as_of.clone(), known),
+        }
+    }
+
+    /// The last position that was known then, and the instant by which things had happened, where these are asked.
+    pub(in crate::http) async fn resolve(
+        &self,
+        app: &App,
+        caller: &Caller,
+        faults: &mut Faults,
+    ) -> Result<(Option<i64>, Option<Time>), Problem> {
+        if self.known_at.is_some() && self.as_known_at.is_some() {
+            let detail = "known_at and as_known_at are two names of the same; give one of them.";
+            faults.check::<()>(Err(Problem::invalid("as_of_invalid", detail).at("/as_known_at")))?;
+        }
+        let (text, place) = match &self.known_at {
+            Some(text) => (Some(text.as_str()), "/known_at"),
+            None => (self.as_known_at.as_deref(), "/as_known_at"),
+        };
+        let known = faults.check(known_at(app, caller, text, place).await)?.flatten();
+        let Some(text) = self.as_of.as_deref() else { return Ok((known, None)) };
+        if let Ok(position) = text.parse::<i64>() {
+            if known.is_some() {
+                let detail = "A position of the log says what was known; give as_of or known_at.";
+                faults.check::<()>(Err(Problem::invalid("as_of_invalid", detail).at("/as_of")))?;
+            }
+            faults.check(request::must_exist(app, position, "/as_of").await)?;
+            return Ok((Some(position), None));
+        }
+        let happened = faults.check(past(app, caller, Some(text), None).await)?.flatten();
+        Ok((known, happened.and_then(|then| if let AsOf::Instant(instant) = then { Some(instant) } else { None })))
+    }
 }
 
 /// The definition of a saved report that the caller sees.
@@ -290,7 +365,7 @@ pub(in crate::http) async fn saved(app: &App, caller: &Caller, id: &str) -> Resu
 }
 
 /// The definition in a body.
-fn posted(caller: &Caller, body: Body) -> Result<Definition, Problem> {
+pub(super) fn posted(caller: &Caller, body: Body) -> Result<Definition, Problem> {
     caller.must("report.read")?;
     body.read(&json!({}))
 }
@@ -352,7 +427,7 @@ async fn compiled(app: &App, caller: &Caller, definition: &Definition) -> Result
     Ok((compiled, tenant.time_zone()))
 }
 
-async fn prepare(
+pub(super) async fn prepare(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
@@ -365,7 +440,7 @@ async fn prepare(
         None => definition.zone(&tenants),
         Some(name) => faults.check(zone_of(name))?.unwrap_or(TimeZone::UTC),
     };
-    let known = faults.check(known_at(app, caller, over.as_known_at.as_deref()).await)?.flatten();
+    let (known, happened) = over.past.resolve(app, caller, &mut faults).await?;
     let from = faults.check(edge(over.from.as_deref(), &zone, "/from"))?.flatten();
     let to = faults.check(edge(over.to.as_deref(), &zone, "/to"))?.flatten();
     let wanted = faults.check(request::min_position(app, headers, over.min_position).await)?.flatten();
@@ -373,7 +448,10 @@ async fn prepare(
     request::reach(app, Facts::NAME, wanted.max(known)).await?;
     let reached = app.reads().models.position(Facts::NAME).await?;
     let known = known.map_or(reached, |known| known.min(reached));
+    // Nothing of what came later had happened yet: the last period ends there.
+    let after = happened.map(|then| then + jiff::SignedDuration::from_micros(1));
     let to = to.unwrap_or_else(|| app.now());
+    let to = after.map_or(to, |after| to.min(after));
     let from = match from {
         Some(from) => from,
         None => {
@@ -393,18 +471,48 @@ async fn prepare(
     };
     let clocks = compiled.by.iter().map(clock).collect::<Result<_, _>>()?;
     let sight = app.sight_at(caller, wanted).await?;
-    Ok(Prepared { compiled, values: definition.values, zone, range: (from, to), clocks, known, sight })
+    let measures_time = compiled.measures.iter().any(|measure| measure.unit == Unit::Seconds);
+    let calendar = match &definition.calendar {
+        Some(calendar) if measures_time => {
+            let first = reports::earliest(&app.reads().pool, caller.tenant, compiled.source.kind).await?;
+            // Whoever looks at other days does not work at other hours.
+            let own = definition.zone(&tenants);
+            let worked = calendar.stretches(&own, (first.map_or(from, |first| first.min(from)), to));
+            Some(worked.ok_or_else(|| {
+                let detail = "The calendar has too many stretches of work since the first record.";
+                Problem::invalid("report_range_invalid", detail).at("/to")
+            })?)
+        }
+        _ => None,
+    };
+    Ok(Prepared {
+        compiled,
+        values: definition.values,
+        zone,
+        range: (from, to),
+        clocks,
+        known,
+        happened,
+        calendar,
+        sight,
+    })
 }
 
 /// The last position that was known then, where that is asked.
-pub(in crate::http) async fn known_at(app: &App, caller: &Caller, text: Option<&str>) -> Result<Option<i64>, Problem> {
+pub(super) async fn known_at(
+    app: &App,
+    caller: &Caller,
+    text: Option<&str>,
+    place: &str,
+) -> Result<Option<i64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     if let Ok(position) = text.parse::<i64>() {
-        return request::must_exist(app, position, "/as_known_at").await.map(|()| Some(position));
+        return request::must_exist(app, position, place).await.map(|()| Some(position));
     }
     let instant = past(app, caller, None, Some(text)).await.map_err(|_| {
-        let detail = "as_known_at is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log.";
-        Problem::invalid("as_of_invalid", detail).at("/as_known_at")
+        let name = place.trim_start_matches('/');
+        let detail = format!("{name} is an RFC 3339 instant, a day such as 2026-11-21, or a position of the log.");
+        Problem::invalid("as_of_invalid", detail).at(place)
     });
     match instant? {
         Some(AsOf::KnownAt(instant)) => Ok(Some(app.log.position_at(instant).await?)),
@@ -449,14 +557,14 @@ async fn answer(
     if definition.is_list() {
         return listed(app, caller, headers, definition, (options, faults), dialect).await;
     }
-    let DataOptions { from, to, tz, as_known_at, min_position, format, limit, after, .. } = options;
+    let DataOptions { from, to, tz, as_known_at, known_at, as_of, min_position, format, limit, after, .. } = options;
     for (place, is_given) in [("/limit", limit.is_some()), ("/after", after.is_some())] {
         if is_given {
             let fault = request::parameter_invalid(place, "Only a report that lists records has pages.");
             faults.check::<()>(Err(fault))?;
         }
     }
-    let over = Over { from, to, tz, as_known_at, min_position };
+    let over = Over { from, to, tz, past: Past { as_of, known_at, as_known_at }, min_position };
     let numbers = count(app, caller, headers, &definition, over, faults).await?;
     if format == Some(Format::Csv) {
         let Counting { prepared, dimensions, rows, .. } = numbers;
@@ -494,7 +602,21 @@ async fn count(
     faults: Faults,
 ) -> Result<Counting, Problem> {
     let prepared = prepare(app, caller, headers, definition, over, faults).await?;
-    let asked = prepared.asked();
+    let (rows, totals) = figures(app, caller, &prepared, prepared.known).await?;
+    let rows = rows.ordered(&prepared);
+    let dimensions = dimensions(app, caller, &prepared, &rows).await?;
+    let totals = totals.ordered(&prepared);
+    Ok(Counting { prepared, dimensions, rows, totals })
+}
+
+/// All numbers as they are known at a position: those of every key, and totals.
+pub(super) async fn figures(
+    app: &App,
+    caller: &Caller,
+    prepared: &Prepared,
+    known: i64,
+) -> Result<(Rows, Rows), Problem> {
+    let asked = prepared.asked(known);
     let (mut rows, mut totals): (Rows, Rows) = Default::default();
     for measure in &prepared.compiled.measures {
         for cell in reports::cells(&app.reads().pool, caller.tenant, &asked, measure).await? {
@@ -503,7 +625,16 @@ async fn count(
             into.add(cell.key, measure, cell.figure);
         }
     }
-    let rows = rows.ordered(&prepared);
+    Ok((rows, totals))
+}
+
+/// What rows are divided by, with the names of the records among their values.
+pub(super) async fn dimensions<T>(
+    app: &App,
+    caller: &Caller,
+    prepared: &Prepared,
+    rows: &[(Key, T)],
+) -> Result<Vec<DimensionData>, Problem> {
     let mut dimensions = Vec::new();
     for (place, by) in prepared.compiled.by.iter().enumerate() {
         dimensions.push(match by {
@@ -528,8 +659,7 @@ async fn count(
             }
         });
     }
-    let totals = totals.ordered(&prepared);
-    Ok(Counting { prepared, dimensions, rows, totals })
+    Ok(dimensions)
 }
 
 impl Counting {
@@ -541,19 +671,21 @@ impl Counting {
         let zone = prepared.zone.iana_name().unwrap_or("UTC").to_owned();
         let address = |id: Id| {
             format!(
-                "/v1/reports/{id}/records?from={}&to={}&tz={}&as_known_at={}",
+                "/v1/reports/{id}/records?from={}&to={}&tz={}&as_known_at={}{}",
                 range.from,
                 range.to,
                 zone.replace('+', "%2B"),
-                prepared.known
+                prepared.known,
+                prepared.happened.map(|then| format!("&as_of={then}")).unwrap_or_default()
             )
         };
         ReportData {
             of,
             range: Some(range),
+            as_of: prepared.happened,
             links: Links { records: id.map(address) },
             time_zone: zone,
-            measures: prepared.compiled.measures.iter().copied().map(described).collect(),
+            measures: prepared.described(),
             dimensions,
             columns: Vec::new(),
             rows,
@@ -569,35 +701,54 @@ fn respond(data: ReportData) -> Result<Response, Problem> {
 }
 
 /// An answer that says up to which position it knows the log.
-fn reflecting(position: i64, mut response: Response) -> Response {
+pub(super) fn reflecting(position: i64, mut response: Response) -> Response {
     response.headers_mut().insert(POSITION, position.into());
     response
 }
 
-fn described(measure: &Measure) -> MeasureData {
-    let unit = match measure.unit {
-        Unit::Count => UnitName::Count,
-        Unit::Seconds => UnitName::Seconds,
-        Unit::Points => UnitName::Points,
-        Unit::Money => UnitName::Money,
-    };
-    let histogram = (measure.unit == Unit::Seconds).then_some(HISTOGRAM);
-    MeasureData { name: measure.name, unit, about: measure.about, histogram }
+impl Prepared {
+    /// What it measures.
+    pub(super) fn described(&self) -> Vec<MeasureData> {
+        let described = |measure: &&'static Measure| {
+            let unit = match measure.unit {
+                Unit::Count => UnitName::Count,
+                Unit::Seconds => UnitName::Seconds,
+                Unit::Points => UnitName::Points,
+                Unit::Share => UnitName::Share,
+                Unit::Money => UnitName::Money,
+            };
+            let is_length = measure.unit == Unit::Seconds;
+            // What a moment tells itself is no time between two.
+            let is_between = is_length && !matches!(measure.how, How::Each(_));
+            MeasureData {
+                name: measure.name,
+                unit,
+                about: measure.about,
+                business_time: self.calendar.is_some().then_some(is_between).filter(|_| is_length),
+                histogram: is_length.then_some(HISTOGRAM),
+            }
+        };
+        self.compiled.measures.iter().map(described).collect()
+    }
 }
 
 /// The value of each dimension, `None` where all are taken together.
-type Key = Vec<Option<Value>>;
+pub(super) type Key = Vec<Option<Value>>;
 /// By measure.
-type Numbers = BTreeMap<&'static str, Figure>;
+pub(super) type Numbers = BTreeMap<&'static str, Figure>;
 
 /// Numbers of several measures, brought together by their keys.
 #[derive(Default)]
-struct Rows(BTreeMap<String, (Key, Numbers)>);
+pub(super) struct Rows(pub(super) BTreeMap<String, (Key, Numbers)>);
 
 impl Rows {
+    /// What a key is called among them.
+    pub(super) fn name(key: &Key) -> String {
+        json!(key.iter().map(|value| json!([value.is_some(), value])).collect::<Vec<_>>()).to_string()
+    }
+
     fn add(&mut self, key: Key, measure: &'static Measure, figure: Figure) {
-        let text = json!(key.iter().map(|value| json!([value.is_some(), value])).collect::<Vec<_>>()).to_string();
-        let (_, numbers) = self.0.entry(text).or_insert_with(|| (key, Numbers::new()));
+        let (_, numbers) = self.0.entry(Rows::name(&key)).or_insert_with(|| (key, Numbers::new()));
         match (numbers.get_mut(measure.name), figure) {
             // Each currency comes by itself.
             (Some(Figure::Money(known)), Figure::Money(more)) => known.extend(more),
@@ -606,7 +757,7 @@ impl Rows {
     }
 
     /// Periods in their order, and then what has most of the first measure; those taken together come last.
-    fn ordered(self, prepared: &Prepared) -> Vec<(Key, Numbers)> {
+    pub(super) fn ordered(self, prepared: &Prepared) -> Vec<(Key, Numbers)> {
         let places: Vec<BTreeMap<String, usize>> = prepared
             .clocks
             .iter()
@@ -647,7 +798,7 @@ fn told(dimensions: &[DimensionData], (key, numbers): (Key, Numbers)) -> RowData
     RowData { key: named.collect(), values: values.collect() }
 }
 
-fn figured(figure: Figure) -> Value {
+pub(super) fn figured(figure: Figure) -> Value {
     match figure {
         Figure::Count(count) => count.into(),
         Figure::Money(amounts) => json!(amounts),
@@ -663,7 +814,7 @@ fn figured(figure: Figure) -> Value {
 }
 
 /// What CSV tells of lengths and scores.
-const TOLD: [&str; 7] = ["count", "sum", "mean", "min", "median", "p90", "max"];
+pub(super) const TOLD: [&str; 7] = ["count", "sum", "mean", "min", "median", "p90", "max"];
 
 /// Rows as CSV: a column for each dimension, and one with the names of records beside; for each number one.
 fn sheet(
@@ -720,7 +871,7 @@ pub(in crate::http) fn list_of(kind: &str) -> Option<&'static List> {
     projections::lists().find(|list| list.lists(kind))
 }
 
-/// A list of records as they are now: those columns of it that the report shows.
+/// A list of records: those columns of it that the report shows.
 async fn listed(
     app: &App,
     caller: &Caller,
@@ -729,17 +880,23 @@ async fn listed(
     (options, mut faults): (DataOptions, Faults),
     dialect: Dialect,
 ) -> Result<Response, Problem> {
-    let DataOptions { from, to, tz, as_known_at, format, limit, after, min_position, .. } = options;
-    for (place, given) in [("/from", from), ("/to", to), ("/tz", tz), ("/as_known_at", as_known_at)] {
+    let DataOptions { from, to, tz, as_known_at, known_at, as_of, format, limit, after, min_position, .. } = options;
+    let past = Past { as_of, known_at, as_known_at };
+    for (place, given) in [("/from", from), ("/to", to), ("/tz", tz)] {
         if given.is_some() {
-            let fault = request::parameter_invalid(place, "A report that lists records shows them as they are now.");
+            let detail = "A report that lists records shows them as they are, or were as_of a moment.";
+            let fault = request::parameter_invalid(place, detail);
             faults.check::<()>(Err(fault))?;
         }
     }
     let (compiled, zone) = compiled(app, caller, &definition).await?;
     let list = list_of(compiled.source.kind).ok_or_else(|| Problem::broken(&"a kind that is counted has no list"))?;
+    past.resolve(app, caller, &mut faults).await?;
     faults.done()?;
+    let (as_of, known_at) = past.of_lists();
     let asked = lists::Plain {
+        as_of,
+        known_at,
         filter: Value::Object(definition.filter.clone()),
         sort: definition.sort.clone(),
         limit: if format == Some(Format::Csv) { Some(projections::MAX_LIMIT) } else { limit },
@@ -774,6 +931,7 @@ async fn listed(
     respond(ReportData {
         of: definition.of,
         range: None,
+        as_of: None,
         time_zone: definition.time_zone.unwrap_or(zone),
         dimensions: Vec::new(),
         measures: Vec::new(),
@@ -811,9 +969,53 @@ pub(in crate::http) async fn records_of(
     options: Given<RecordOptions>,
 ) -> Result<ReportRecords, Problem> {
     let Given { asked: options, mut faults } = options;
-    let RecordOptions { measure, cell, from, to, tz, as_known_at, limit, after, min_position } = options;
+    let RecordOptions { measure, cell, from, to, tz, as_known_at, known_at, as_of, limit, after, min_position } =
+        options;
     let limit = faults.check(page_size(limit))?.unwrap_or_default();
     let after = faults.check(after.as_deref().map(cursor).transpose())?.flatten();
+    let (name, cell) = number_of(definition, measure, cell, &mut faults)?;
+    let over = Over { from, to, tz, past: Past { as_of, known_at, as_known_at }, min_position };
+    let prepared = prepare(app, caller, headers, definition, over, faults).await?;
+    let measure = prepared.measure(&name)?;
+    let asked = prepared.asked(prepared.known);
+    let mut items =
+        reports::behind(&app.reads().pool, caller.tenant, &asked, measure, &cell, (after, limit + 1)).await?;
+    let more = items.len() as i64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = items.last().filter(|_| more).map(|last| cursor_of(last.at, last.id, last.position));
+    let counted = |item: reports::Item| prepared.counted(item);
+    Ok(ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known })
+}
+
+impl Prepared {
+    /// A measure that there is.
+    pub(super) fn measure(&self, name: &str) -> Result<&'static Measure, Problem> {
+        let gone = || Problem::invalid("report_measure_unknown", "There is no such measure.").at("/measure");
+        self.compiled.source.measure(name).ok_or_else(gone)
+    }
+
+    /// One of what was counted, with where its record is.
+    pub(super) fn counted(&self, item: reports::Item) -> Counted {
+        let plural = catalogue::kind(self.compiled.source.kind).map_or("", |kind| kind.plural);
+        Counted {
+            link: format!("/v1/{plural}/{}", item.id),
+            id: item.id,
+            name: item.name,
+            at: item.at,
+            value: item.value,
+            money: item.money.and_then(|money| serde_json::from_value(money).ok()),
+            position: item.position,
+        }
+    }
+}
+
+/// Which number of a report: its measure and its key.
+pub(super) fn number_of(
+    definition: &Definition,
+    measure: Option<String>,
+    cell: Option<String>,
+    faults: &mut Faults,
+) -> Result<(String, Map<String, Value>), Problem> {
     let cell = faults.check(cell.as_deref().map(cell_of).transpose())?.flatten().unwrap_or_default();
     let names = &definition.measures;
     let name = measure.or_else(|| names.first().cloned()).unwrap_or_default();
@@ -825,28 +1027,7 @@ pub(in crate::http) async fn records_of(
         let detail = format!("The report is not divided by {strange}.");
         faults.check::<()>(Err(Problem::invalid("report_cell_invalid", detail).at("/cell")))?;
     }
-    let over = Over { from, to, tz, as_known_at, min_position };
-    let prepared = prepare(app, caller, headers, definition, over, faults).await?;
-    let gone = || Problem::invalid("report_measure_unknown", "There is no such measure.").at("/measure");
-    let measure = prepared.compiled.source.measure(&name).ok_or_else(gone)?;
-    let asked = prepared.asked();
-    let mut items =
-        reports::behind(&app.reads().pool, caller.tenant, &asked, measure, &cell, (after, limit + 1)).await?;
-    let more = items.len() as i64 > limit;
-    items.truncate(usize::try_from(limit).unwrap_or_default());
-    let next =
-        items.last().filter(|_| more).map(|last| format!("{}-{}-{}", last.at.as_microsecond(), last.id, last.position));
-    let plural = catalogue::kind(prepared.compiled.source.kind).map_or("", |kind| kind.plural);
-    let counted = |item: reports::Item| Counted {
-        link: format!("/v1/{plural}/{}", item.id),
-        id: item.id,
-        name: item.name,
-        at: item.at,
-        value: item.value,
-        money: item.money.and_then(|money| serde_json::from_value(money).ok()),
-        position: item.position,
-    };
-    Ok(ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known })
+    Ok((name, cell))
 }
 
 pub(in crate::http) fn cell_of(text: &str) -> Result<Map<String, Value>, Problem> {
@@ -856,7 +1037,12 @@ pub(in crate::http) fn cell_of(text: &str) -> Result<Map<String, Value>, Problem
     })
 }
 
-fn cursor(text: &str) -> Result<After, Problem> {
+/// The cursor of the page after one.
+pub(super) fn cursor_of(at: Time, id: Id, place: i64) -> String {
+    format!("{}-{id}-{place}", at.as_microsecond())
+}
+
+pub(super) fn cursor(text: &str) -> Result<After, Problem> {
     let read = || {
         let (at, rest) = text.split_once('-')?;
         let (id, position) = rest.split_once('-')?;

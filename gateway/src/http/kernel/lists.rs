@@ -199,6 +199,8 @@ pub(in crate::http) struct Plain {
     pub(in crate::http) counted: bool,
     /// By what they are counted.
     pub(in crate::http) group: Option<String>,
+    pub(in crate::http) as_of: Option<String>,
+    pub(in crate::http) known_at: Option<String>,
 }
 
 /// A page of a list, its records as members by name.
@@ -218,9 +220,10 @@ pub(in crate::http) async fn plain(
     headers: &HeaderMap,
     asked: Plain,
 ) -> Result<PlainPage, Problem> {
-    let Plain { filter, sort, limit, after, min_position, counted, group } = asked;
+    let Plain { filter, sort, limit, after, min_position, counted, group, as_of, known_at } = asked;
     let count = counted.then_some(Counted::Exact);
-    let asked = Asked { filter: Some(filter), sort, limit, after, min_position, count, group, ..Asked::default() };
+    let paged = Paged { limit, after, count, min_position, as_of, known_at };
+    let asked = Asked::of(filter, (sort, group), paged);
     let asked = Given { asked, faults: request::Faults::default() };
     let (page, totals, position) = read_page(list, app, caller, headers, asked, None).await?;
     let row = |record: &RawValue| serde_json::from_str(record.get()).map_err(|error| Problem::broken(&error));

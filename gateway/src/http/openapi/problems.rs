@@ -220,7 +220,7 @@ pub(super) const EXPORT: Codes = &[
 pub(super) const REPORT: Codes = &[
     ("report_range_invalid", 422, "The range ends before it begins, is no range, or has too many periods."),
     ("time_zone_invalid", 422, "There is no such time zone."),
-    ("as_of_invalid", 422, "`as_known_at` is an instant, a day or a position."),
+    ("as_of_invalid", 422, "A moment of the past is an instant, a day or a position, and given once."),
 ];
 
 /// The codes that a page of a report's records may meet.

@@ -7,7 +7,10 @@ use domain::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::insight::reports::{DataOptions, RecordOptions, ReportData, ReportRecords},
+    super::insight::{
+        changes::{ChangeOptions, ChangeRecordOptions, ChangedRecords, ReportChanges},
+        reports::{DataOptions, RecordOptions, ReportData, ReportRecords},
+    },
     Document,
     commands::id_of,
     operation::Operation,
@@ -77,6 +80,71 @@ pub(super) fn describe(document: &mut Document) {
         .problems("ReportDefined", defined())
         .problems("ReportRunRecords", Code::of(&[problems::REPORT_CELL]))
         .at(document, "post", "/v1/reports/records");
+    describe_changes(document);
+}
+
+/// Adds what numbers became between two knowings.
+fn describe_changes(document: &mut Document) {
+    let definition = document.schemas.of::<Definition>("Report");
+    let changes = document.schemas.of::<ReportChanges>("Report");
+    let content = json!({
+        "application/json": { "schema": changes },
+        "text/csv": { "schema": { "type": "string" } },
+    });
+    let entries = document.schemas.of::<ChangedRecords>("Report");
+    let options = document.schemas.properties::<ChangeOptions>("");
+    let record_options = document.schemas.properties::<ChangeRecordOptions>("");
+    let shared = ["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"];
+    let common = || Code::of(&[problems::PARAMETERS, problems::QUERY, problems::REPORT, problems::REPORT_PAGE]);
+    let defined = || [Code::of(&[problems::BODY]), Code::refusals::<Report>()].concat();
+
+    let about = "Answers which numbers of a saved report differ between what was known at two moments.";
+    Operation::new("report_changes", Report::PLURAL, about)
+        .permission("report.read")
+        .parameter(id_of::<Report>(document))
+        .query(options.clone())
+        .shared(&shared)
+        .answer_as(200, "The numbers that differ.", content.clone(), &["Deskfold-Position"])
+        .problems("ReportNumbers", common())
+        .problems("ReportDefined", defined())
+        .problems("ReportData", Code::unknown(Report::KIND))
+        .at(document, "get", "/v1/reports/{id}/changes");
+
+    let about = "Answers which numbers of a report that is not saved differ between what was known at two moments. Writes \
+                 nothing.";
+    Operation::new("report_run_changes", Report::PLURAL, about)
+        .permission("report.read")
+        .query(options)
+        .shared(&shared)
+        .body(definition.clone(), true, example())
+        .answer_as(200, "The numbers that differ.", content, &["Deskfold-Position"])
+        .problems("ReportNumbers", common())
+        .problems("ReportDefined", defined())
+        .at(document, "post", "/v1/reports/changes");
+
+    let about = "Lists the records that made a number of a saved report differ, with the events that became known of them.";
+    Operation::new("report_change_records", Report::PLURAL, about)
+        .permission("report.read")
+        .parameter(id_of::<Report>(document))
+        .query(record_options.clone())
+        .shared(&shared)
+        .answer(200, "A page.", entries.clone(), &["Deskfold-Position"])
+        .problems("ReportNumbers", common())
+        .problems("ReportDefined", defined())
+        .problems("ReportRecords", [Code::of(&[problems::REPORT_CELL]), Code::unknown(Report::KIND)].concat())
+        .at(document, "get", "/v1/reports/{id}/changes/records");
+
+    let about = "Lists the records that made a number of a report differ that is not saved. Writes nothing.";
+    Operation::new("report_run_change_records", Report::PLURAL, about)
+        .permission("report.read")
+        .query(record_options)
+        .shared(&shared)
+        .body(definition, true, example())
+        .answer(200, "A page.", entries, &["Deskfold-Position"])
+        .problems("ReportNumbers", common())
+        .problems("ReportDefined", defined())
+        .problems("ReportRunRecords", Code::of(&[problems::REPORT_CELL]))
+        .at(document, "post", "/v1/reports/changes/records");
 }
 
 /// What there is to measure, and by what.

@@ -29,7 +29,7 @@ use crate::{
     http::{
         insight::{
             dashboards::{self, Board, BoardOptions, Frame, ListData, WidgetData},
-            reports::{self, RecordOptions, ReportData, UnitName, column},
+            reports::{self, Past, RecordOptions, ReportData, UnitName, column},
         },
         kernel::{
             lists,
@@ -173,7 +173,8 @@ pub(in crate::http) fn shown(widget: WidgetData, base: Option<&str>) -> pages::W
         let Some(base) = base else { return Way::default() };
         let over = data.range.map(|range| {
             let zone = escaped(&data.time_zone);
-            format!("?from={}&to={}&tz={zone}&as_known_at={}", range.from, range.to, data.position)
+            let then = data.as_of.map(|then| format!("&as_of={then}")).unwrap_or_default();
+            format!("?from={}&to={}&tz={zone}&as_known_at={}{then}", range.from, range.to, data.position)
         });
         Way(format!("{base}/widgets/{id}/records{}", over.unwrap_or_default()))
     };
@@ -243,6 +244,7 @@ fn drawn(data: ReportData, statistic: Option<String>, top: Option<u32>) -> Repor
             UnitName::Count => (Unit::Count, false),
             UnitName::Seconds => (Unit::Seconds, true),
             UnitName::Points => (Unit::Points, true),
+            UnitName::Share => (Unit::Share, true),
             UnitName::Money => (Unit::Money(String::new()), false),
         };
         Measure { name: measure.name.to_owned(), unit, spread }
@@ -276,13 +278,14 @@ struct Number {
     to: Option<String>,
     tz: Option<String>,
     as_known_at: Option<String>,
+    as_of: Option<String>,
     after: Option<String>,
 }
 
 impl Number {
     /// The same, one page further.
     fn further(&self, path: &str, after: String) -> String {
-        let Number { measure, cell, from, to, tz, as_known_at, .. } = self;
+        let Number { measure, cell, from, to, tz, as_known_at, as_of, .. } = self;
         let named = [
             ("measure", measure),
             ("cell", cell),
@@ -290,6 +293,7 @@ impl Number {
             ("to", to),
             ("tz", tz),
             ("as_known_at", as_known_at),
+            ("as_of", as_of),
         ];
         let asked =
             named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).chain([("after", after)]);
@@ -340,6 +344,7 @@ async fn told(
         to: asked.to.clone(),
         tz: asked.tz.clone(),
         as_known_at: asked.as_known_at.clone(),
+        as_of: asked.as_of.clone(),
         ..BoardOptions::default()
     };
     let frame = Frame::new(app, caller, headers, &board.fields, &options, faults).await?;
@@ -352,7 +357,9 @@ async fn told(
         from: over.from,
         to: over.to,
         tz: over.tz,
-        as_known_at: over.as_known_at,
+        as_known_at: over.past.as_known_at,
+        known_at: over.past.known_at,
+        as_of: over.past.as_of,
         limit: Some(i64::from(PAGE)),
         after: asked.after.clone(),
         min_position: None,
@@ -411,7 +418,7 @@ async fn collected(
         ..lists::Plain::default()
     };
     let found = lists::plain(list, app, caller, headers, plain).await?;
-    let numbers = dashboards::counted(app, caller, headers, collection).await?;
+    let numbers = dashboards::counted(app, caller, headers, &Past::default(), collection).await?;
     let record = |row: &Map<String, Value>| {
         let text = |name: &str| column(row, name).as_str().map(ToOwned::to_owned);
         let id = text("id").unwrap_or_default();
