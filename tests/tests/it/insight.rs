@@ -2,6 +2,7 @@
 
 pub(crate) mod analysts;
 pub(crate) mod dashboards;
+pub(crate) mod facts;
 pub(crate) mod history;
 pub(crate) mod reports;
 pub(crate) mod search;

@@ -122,7 +122,8 @@ fn describe_changes(document: &mut Document) {
         .problems("ReportDefined", defined())
         .at(document, "post", "/v1/reports/changes");
 
-    let about = "Lists the records that made a number of a saved report differ, with the events that became known of them.";
+    let about =
+        "Lists the records that made a number of a saved report differ, with the events that became known of them.";
     Operation::new("report_change_records", Report::PLURAL, about)
         .permission("report.read")
         .parameter(id_of::<Report>(document))

@@ -172,7 +172,9 @@ async fn one_answer_has_all_that_widgets_show_as_whoever_looks_sees_it() {
     assert_eq!(whole(&admin.read(&path).await, "opened", "opened"), 5);
     let known = admin.read(&format!("{path}?as_known_at={then}")).await;
     assert_eq!((whole(&known, "opened", "opened"), &known["position"]), (json!(4), &json!(then)));
-    assert_eq!(widget(&known, "list")["problem"]["code"], "parameter_invalid", "lists are as they are now");
+    assert_eq!(widget(&known, "list")["list"]["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(whole(&known, "counted", "records"), 4);
+    assert_eq!(widget(&known, "feed")["problem"]["code"], "parameter_invalid", "feeds are as they are now");
     for (query, pointer, code) in [
         ("from=soon", "/from", "report_range_invalid"),
         ("range=last_0_days", "/range", "report_range_invalid"),

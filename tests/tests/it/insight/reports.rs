@@ -14,18 +14,18 @@ use crate::{
 /// The tests' range: all of it before any test is run.
 const RANGE: &str = "from=2026-01-01&to=2026-12-31&tz=UTC";
 
-async fn run(client: &Client, definition: Value, over: &str) -> Value {
+pub(crate) async fn run(client: &Client, definition: Value, over: &str) -> Value {
     client.post(&format!("/v1/reports/run?{over}"), definition).await.expect(StatusCode::OK)
 }
 
 /// The numbers of a measure by the key of one dimension; nothing but rows.
-fn numbers(report: &Value, dimension: &str, measure: &str) -> Vec<(Value, Value)> {
+pub(crate) fn numbers(report: &Value, dimension: &str, measure: &str) -> Vec<(Value, Value)> {
     let rows = report["rows"].as_array().unwrap().iter();
     let rows = rows.filter(|row| !row["values"][measure].is_null());
     rows.map(|row| (row["key"][dimension].clone(), row["values"][measure].clone())).collect()
 }
 
-fn total(report: &Value, measure: &str) -> Value {
+pub(crate) fn total(report: &Value, measure: &str) -> Value {
     let whole = |row: &&Value| row["key"].as_object().unwrap().is_empty();
     report["totals"].as_array().unwrap().iter().find(whole).map_or(Value::Null, |row| row["values"][measure].clone())
 }
@@ -34,17 +34,17 @@ async fn whole(client: &Client, measure: &str) -> Value {
     total(&run(client, json!({ "measures": [measure] }), RANGE).await, measure)
 }
 
-fn at(client: &Client, instant: &str) -> Client {
+pub(crate) fn at(client: &Client, instant: &str) -> Client {
     client.header("deskfold-occurred-at", instant)
 }
 
-async fn open(client: &Client, instant: &str, more: Value) -> String {
+pub(crate) async fn open(client: &Client, instant: &str, more: Value) -> String {
     let mut body = json!({ "title": "Broken" });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     at(client, instant).create("/v1/tickets", body).await
 }
 
-async fn does(client: &Client, instant: &str, ticket: &str, command: &str, body: Value) {
+pub(crate) async fn does(client: &Client, instant: &str, ticket: &str, command: &str, body: Value) {
     at(client, instant).run(&format!("/v1/tickets/{ticket}/{command}"), body).await;
 }
 

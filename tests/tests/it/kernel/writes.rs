@@ -21,6 +21,8 @@ const READS: &[&str] = &[
     "/v1/rules/backtest",
     "/v1/reports/run",
     "/v1/reports/records",
+    "/v1/reports/changes",
+    "/v1/reports/changes/records",
     "/v1/dashboards/preview",
 ];
 
