@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use deskfold_tests::{Client, Server, root};
-use domain::insight::facts::{self, How, Source, Unit};
+use domain::{
+    Id,
+    insight::facts::{self, How, Source, Unit},
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +16,7 @@ use crate::{
     insight::reports::{at, does, numbers, open, run, total},
     kernel::clients::python,
     org::auth::user_with,
-    world::{contact, euros, field, product, subject, user},
+    world::{contact, euros, field, product, subject, texts, user},
 };
 
 /// All of the year, to the day after the tests are run.
@@ -76,7 +79,7 @@ impl Cast {
         let cents = 100 + dice.below(100_000);
         let amount =
             json!({ "amount": format!("{}.{:02}", cents / 100, cents % 100), "currency": dice.of(&["EUR", "USD"]) });
-        let amount = if dice.below(5) == 0 { json!(null) } else { amount };
+        let amount = if dice.below(5) == 0 && kind != "order" { json!(null) } else { amount };
         let source = dice.of(&["web", "shop", "fair"]);
         let tags: Vec<&str> = ["new", "vip"].into_iter().filter(|_| dice.below(3) == 0).collect();
         let mut body = match kind {
@@ -111,6 +114,7 @@ impl Cast {
             json!({ "amount": format!("{}.{:02}", cents / 100, cents % 100), "currency": dice.of(&["EUR", "USD"]) });
         let stages = |dice: &mut Dice, all: &[&str]| json!({ "stage": dice.of(all) });
         let tag = json!({ "tag": dice.of(&["vip", "old"]) });
+        let message = Id::from_bits(u128::from(dice.0)).to_string();
         let owner = json!({ "owner": if dice.below(4) == 0 { json!(null) } else { json!(user) } });
         let general = [
             ("tag", tag.clone()),
@@ -190,8 +194,8 @@ impl Cast {
             "conversation" => vec![
                 ("receive_message", json!({ "body": "Hello" })),
                 ("receive_message", json!({ "body": "And?" })),
-                ("send_message", json!({ "body": "Yes" })),
-                ("send_message", json!({ "body": "No" })),
+                ("send_message", json!({ "body": "Yes", "message_id": message })),
+                ("send_message", json!({ "body": "No", "message_id": message })),
                 ("assign", json!({ "assignee": user })),
                 ("unassign", json!({})),
                 ("label", json!({ "label": self.labels[dice.below(3)] })),
@@ -216,7 +220,7 @@ async fn a_year(server: &Server) -> i64 {
     let mut dice = Dice(41);
     let handed = json!({ "selector": [{ "user": cast.users[0] }], "actions": [{ "create_task": { "title": "Confirm" } }],
         "when": { "field": "order.city", "op": "eq", "value": "Rome" } });
-    let later = json!({ "actions": [{ "create_task": { "title": "Ask" } }], "delay_s": 864_000,
+    let later = json!({ "actions": [{ "create_task": { "title": "Ask" } }], "delay_s": 31_000_000,
         "when": { "field": "order.source", "op": "eq", "value": "web" } });
     for (rank, definition) in [(1, handed), (2, later)] {
         let rule = json!({ "name": format!("Rule {rank}"), "trigger": "order.placed", "rank": rank, "definition": definition });
@@ -239,7 +243,12 @@ async fn a_year(server: &Server) -> i64 {
                     body.as_object_mut().unwrap().remove("contact");
                 }
                 let plural = domain::catalogue::kind(kind).unwrap().plural;
-                let id = at(client, &instant(minute)).create(&format!("/v1/{plural}"), body).await;
+                // What is offered again, or to whoever no longer looks, is refused.
+                let begun = at(client, &instant(minute)).post(&format!("/v1/{plural}"), body).await;
+                if kind == "offer" && begun.status.is_client_error() {
+                    continue;
+                }
+                let id = begun.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned();
                 if kind == "enquiry" {
                     enquiries.push(id.clone());
                 }
@@ -249,8 +258,16 @@ async fn a_year(server: &Server) -> i64 {
                     let step = i64::try_from(dice.below(900_000)).unwrap();
                     minute += if dice.below(8) == 0 { -step / 3 } else { step };
                     let path = format!("/v1/{plural}/{id}/{command}");
+                    let message = body["message_id"].clone();
                     let reply = at(client, &instant(minute.max(0))).post(&path, body).await;
                     assert!(reply.status.is_success() || reply.status.is_client_error(), "{path}: {}", reply.text);
+                    // What was written leaves a little later.
+                    if !message.is_null() && reply.status.is_success() && dice.below(4) > 0 {
+                        minute += i64::try_from(dice.below(9000)).unwrap();
+                        let sent = format!("/v1/{plural}/{id}/mark_message_sent");
+                        let message = json!({ "message_id": message });
+                        at(client, &instant(minute.max(0))).post(&sent, message).await.expect(StatusCode::OK);
+                    }
                 }
             }
         }
@@ -262,6 +279,11 @@ async fn a_year(server: &Server) -> i64 {
             known = report["position"].as_i64().unwrap();
         }
     }
+    server.settle().await;
+    let pending = client
+        .read("/v1/rule_runs?filter={%22field%22:%22status%22,%22op%22:%22eq%22,%22value%22:%22pending%22}")
+        .await;
+    client.run(&format!("/v1/rule_runs/{}/cancel", texts(&pending, "id")[0]), json!({})).await;
     server.settle().await;
     known
 }
@@ -486,8 +508,8 @@ async fn what_numbers_became_is_told_with_the_records_and_the_events_that_made_i
     let csv = csv.expect_text();
     assert!(csv.starts_with("priority,measure,before,after\r\n"), "{csv}");
     assert!(
-        csv.lines().any(|line| line == "1,opened,1,2")
-            && csv.lines().any(|line| line.starts_with("1,resolution.count,1,")),
+        csv.lines().any(|line| line == "0,opened,1,2")
+            && csv.lines().any(|line| line.starts_with("0,resolution.count,1,")),
         "{csv}"
     );
     let path = format!("/v1/reports/changes/records?{over}&known_from={known}&known_to={known}");
@@ -559,9 +581,9 @@ async fn reports_lists_of_reports_and_dashboards_are_as_they_were() {
     let both = json!({ "measures": ["closed", "backlog"] });
     let over = "from=2026-01-01&to=2026-03-31";
     let now = run(admin, both.clone(), over).await;
-    assert_eq!((total(&now, "closed"), total(&now, "backlog")), (json!(null), json!(1)));
+    assert_eq!((total(&now, "closed"), total(&now, "backlog")), (json!(0), json!(1)));
     let then = run(admin, both.clone(), &format!("{over}&as_of=2026-01-20")).await;
-    assert_eq!((total(&then, "closed"), total(&then, "backlog")), (json!(1), json!(null)));
+    assert_eq!((total(&then, "closed"), total(&then, "backlog")), (json!(1), json!(0)));
     assert!(then["as_of"].as_str().unwrap().starts_with("2026-01-20T2"), "{then}");
     let known = then["position"].clone();
     does(admin, "2026-01-15T10:00:00Z", &ticket, "edit", json!({ "title": "Other" })).await;
@@ -615,7 +637,7 @@ async fn reports_lists_of_reports_and_dashboards_are_as_they_were() {
         data["widgets"].as_array().unwrap().iter().find(|widget| widget["id"] == id).unwrap().clone()
     };
     let now = shown("").await;
-    assert_eq!(total(&widget(&now, "closed")["report"], "closed"), json!(null));
+    assert_eq!(total(&widget(&now, "closed")["report"], "closed"), json!(0));
     let then = shown("as_of=2026-01-20").await;
     assert_eq!(total(&widget(&then, "closed")["report"], "closed"), 1);
     let values: Vec<_> =
