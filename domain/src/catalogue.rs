@@ -327,6 +327,7 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "import.run",
     "bulk.run",
     "export.run",
+    "archive.export",
     "tenant.operate",
     "search.read",
     crate::chat::conversation::REPLY_ANY,
@@ -340,6 +341,7 @@ pub const UNSCOPED: &[&str] = &[
     "import.run",
     "bulk.run",
     "export.run",
+    "archive.export",
     "tenant.operate",
     crate::chat::conversation::REPLY_ANY,
 ];

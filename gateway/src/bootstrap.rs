@@ -137,7 +137,7 @@ pub(crate) fn roles() -> impl Iterator<Item = (&'static str, BTreeSet<String>)> 
 }
 
 /// Held while the first tenant is created, so that two processes never create two.
-const FIRST_TENANT: i64 = 7_813_887_467;
+pub(crate) const FIRST_TENANT: i64 = 7_813_887_467;
 
 /// An admin who has just been let in: the first one of a tenant, or one who was restored.
 #[derive(Clone, Debug)]

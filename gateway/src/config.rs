@@ -46,6 +46,9 @@ pub enum Command {
     /// Logins of analysts, who query the schema `analytics` with SQL: add, list and remove them.
     #[command(subcommand)]
     Analyst(Analyst),
+    /// A whole tenant as one file, out of this Deskfold and into another: write, check and take in archives.
+    #[command(subcommand)]
+    Archive(Archive),
     /// Let somebody do everything again when nobody can.
     #[command(subcommand)]
     Admin(Admin),
@@ -522,6 +525,37 @@ fn login(text: &str) -> Result<String, String> {
     } else {
         Err("write up to 63 lower-case letters, digits and _, the first no digit, and not pg_".into())
     }
+}
+
+/// What can be done with archives of tenants.
+#[derive(Debug, Subcommand)]
+pub enum Archive {
+    /// Write everything that a tenant has into a file (.tar.gz), while it is worked with. Passwords and other secrets stay where they
+    /// are. Prints one JSON object that tells what is in it.
+    Export {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The tenant's id; needed only when there are several.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Read a file and check that all of it is as it was written. Needs no database.
+    Verify {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Take a file in, positions and times as they were. The log must be empty: no `deskfold serve` may have been run on the
+    /// database. All of it is taken in, or nothing.
+    Import {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// What can be done with administrators.

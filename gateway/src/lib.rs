@@ -1,6 +1,7 @@
 //! The gateway: HTTP in front of commands and read models, with everything that running Deskfold takes.
 
 pub mod app;
+mod archive;
 mod auth;
 mod bootstrap;
 mod bulk;

@@ -84,6 +84,15 @@ impl Server {
         Server { admin, tenant: first.tenant.to_string(), app, database, address }
     }
 
+    /// Starts one on a database that has a tenant already, whose admin has this key.
+    pub async fn on(database: Database, tenant: &str, key: &str) -> Server {
+        let config = config(&["--rate-limit", "0", "--secret-key", SECRET_KEY]);
+        let (app, first) = App::start(config, database.pool.clone()).await.expect("the server starts");
+        assert!(first.is_none(), "there is a first tenant already");
+        let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
+        Server { admin: Client::new(address, key), tenant: tenant.to_owned(), app, database, address }
+    }
+
     /// Another process's worth of Deskfold on the same database, with these arguments of `deskfold serve`, and its admin.
     pub async fn beside(&self, arguments: &[&str]) -> (App, Client) {
         let mut all = arguments.to_vec();

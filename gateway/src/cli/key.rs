@@ -104,7 +104,7 @@ impl Bench {
     }
 
     /// The tenant named, or the only one there is.
-    async fn tenant(&self, named: Option<&str>) -> Result<Id, Failure> {
+    pub(super) async fn tenant(&self, named: Option<&str>) -> Result<Id, Failure> {
         if let Some(named) = named {
             return Ok(named.parse().map_err(|_| format!("{named} is no tenant's id"))?);
         }

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod analyst;
+mod archive;
 mod health;
 mod import;
 mod key;
@@ -50,6 +51,10 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Relay(command) => relay::run(command).await,
         Command::Key(key) => key::run(key).await,
         Command::Analyst(analyst) => analyst::run(analyst).await,
+        Command::Archive(archive) => {
+            log_to_stderr(LogFormat::Text);
+            archive::run(archive).await
+        }
         Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Health(health) => health::run(health).await,

@@ -21,7 +21,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::catalogue;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, NotForContentType, Predicate},
+    },
+};
 use uuid::Uuid;
 
 pub use self::kernel::routes::Route;
@@ -50,10 +56,15 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), pages::refused))
         .layer(DefaultBodyLimit::max(limit))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(worth_compressing()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), observed))
         .with_state(app)
+}
+
+/// Whatever is not small, a stream of events, or compressed as it is.
+fn worth_compressing() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
 }
 
 /// What is answered to those who watch over this process.
@@ -100,6 +111,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(data::external::routes())
         .merge(data::imports::routes())
         .merge(data::bulk::routes())
+        .merge(data::archive::routes())
         .merge(insight::dashboards::routes())
         .merge(insight::reports::routes())
         .merge(insight::changes::routes())

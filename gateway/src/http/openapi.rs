@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "JSON is made where it is handed over")]
 
 mod bulk;
+mod archive;
 mod commands;
 mod conversations;
 mod dashboards;
@@ -211,6 +212,7 @@ pub fn document() -> Value {
     external::entitlements(&mut document);
     imports::describe(&mut document);
     bulk::describe(&mut document);
+    archive::describe(&mut document);
     tickets::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);

@@ -1,5 +1,6 @@
 //! What is brought in from elsewhere.
 
+pub(crate) mod archive;
 pub(crate) mod backup;
 mod bulk;
 pub(crate) mod imports;

@@ -142,7 +142,7 @@ async fn export(
     Ok(response)
 }
 
-fn busy() -> Problem {
+pub(in crate::http) fn busy() -> Problem {
     let detail = "As many exports are being made as there may be at once. Try again when one of them is done.";
     Problem::unavailable("exports_busy", detail).retry_after(5)
 }

@@ -216,6 +216,9 @@ pub(super) const EXPORT: Codes = &[
     ("exports_busy", 503, "As many exports are being made as there may be at once."),
 ];
 
+/// The codes that an archive may meet.
+pub(super) const ARCHIVE: Codes = &[("exports_busy", 503, "As many exports are being made as there may be at once.")];
+
 /// The codes that asking for a report's numbers may meet, besides what may be wrong with its definition.
 pub(super) const REPORT: Codes = &[
     ("report_range_invalid", 422, "The range ends before it begins, is no range, or has too many periods."),
@@ -384,6 +387,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         SEARCH,
         LIST,
         EXPORT,
+        ARCHIVE,
         VIEW,
         FEED,
         REPORT,

@@ -13,7 +13,7 @@ pub(crate) const PIXEL: &[u8] = &[
     0, 0x81, 0x77, 0xCD, 0x72, 0xB6, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82,
 ];
 
-async fn send(browser: &Browser, file: &[u8]) -> deskfold_tests::Reply {
+pub(crate) async fn send(browser: &Browser, file: &[u8]) -> deskfold_tests::Reply {
     let request = browser.client.request(Method::PUT, "/v1/me/picture").header("sec-fetch-site", "same-origin");
     browser.send(request.body(file.to_vec())).await
 }
