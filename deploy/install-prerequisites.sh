@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need: NATS' client, a generator of clients, pandas and SQLAlchemy for Python in target/python,
+# `tests` also what only its tests need: NATS' client, a generator of clients, pandas, SQLAlchemy and Apache Arrow for Python in target/python,
 # Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, and Chromium with its driver.
 # With the argument `superset` it installs Apache Superset alone, in target/superset.
@@ -11,6 +11,7 @@ oldest_postgresql=15
 nats_client=nats-py==2.16.0
 python_generator=openapi-python-client==0.29.1
 python_tables=pandas==3.1.1
+python_parquet=pyarrow==26.0.1
 python_databases=(sqlalchemy==2.1.9 'psycopg[binary]==3.3.9')
 # Of what Superset needs but does not say, or says too loosely, what works with it.
 bi_server=(apache-superset==6.1.0 psycopg2-binary==2.9.13 flask-caching==2.3.1 rich cachetools)
@@ -93,6 +94,10 @@ install_python_libraries() {
         "${pip[@]}" "$python_tables" </dev/null ||
             echo "$python_tables cannot be installed: the test that counts a help desk's history again is skipped." >&2
     fi
+    if ! has_python_library pyarrow; then
+        "${pip[@]}" "$python_parquet" </dev/null ||
+            echo "$python_parquet cannot be installed: the test that reads Parquet files is skipped." >&2
+    fi
     if ! has_python_library psycopg; then
         "${pip[@]}" "${python_databases[@]}" </dev/null ||
             echo "${python_databases[*]} cannot be installed: the test of what analysts do with SQLAlchemy is skipped." >&2
@@ -153,7 +158,7 @@ fi
 
 wants_python_libraries=false
 if [ "${1:-}" = tests ] &&
-    ! { has_python_library nats && has_python_library openapi_python_client && has_python_library pandas && has_python_library psycopg; }; then
+    ! { has_python_library nats && has_python_library openapi_python_client && has_python_library pandas && has_python_library pyarrow && has_python_library psycopg; }; then
     wants_python_libraries=true
 fi
 install_node_libraries() {

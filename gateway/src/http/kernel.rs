@@ -9,6 +9,7 @@ pub(in crate::http) mod health;
 pub(in crate::http) mod internal;
 pub(in crate::http) mod lists;
 pub(in crate::http) mod moment;
+pub(in crate::http) mod parquet;
 pub(in crate::http) mod request;
 pub(in crate::http) mod routes;
 pub(in crate::http) mod rows;

@@ -64,7 +64,9 @@ pub(crate) fn router(app: App) -> Router {
 
 /// Whatever is not small, a stream of events, or compressed as it is.
 fn worth_compressing() -> impl Predicate {
-    DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
+    DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/gzip"))
+        .and(NotForContentType::const_new(kernel::parquet::MEDIA_TYPE))
 }
 
 /// What is answered to those who watch over this process.

@@ -9,6 +9,7 @@ use domain::{
     FieldError,
     kernel::{
         custom::{self, Definitions, FieldType},
+        filter::FieldKind,
         schema,
     },
 };
@@ -25,11 +26,88 @@ const CUSTOM: &str = "custom";
 /// The member of a row that says what the records are called that its custom fields refer to.
 const CUSTOM_NAMES: &str = "custom_names";
 
+/// What the values of a column are, for files that have types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text; of what is several values, or has members, JSON.
+    Text,
+    /// Whole numbers.
+    Integer,
+    /// Numbers that need not be exact.
+    Number,
+    /// Exact decimals.
+    Decimal,
+    /// Instants.
+    Time,
+    /// Calendar days.
+    Date,
+    /// True or false.
+    Bool,
+}
+
+impl From<FieldKind> for Kind {
+    fn from(kind: FieldKind) -> Kind {
+        match kind {
+            FieldKind::Integer => Kind::Integer,
+            FieldKind::Decimal => Kind::Decimal,
+            FieldKind::Bool => Kind::Bool,
+            FieldKind::Time => Kind::Time,
+            FieldKind::Date => Kind::Date,
+            FieldKind::Text
+            | FieldKind::Word
+            | FieldKind::Email
+            | FieldKind::Phone
+            | FieldKind::Id
+            | FieldKind::Set
+            | FieldKind::Tags => Kind::Text,
+        }
+    }
+}
+
+impl Kind {
+    /// What every value of some schemas is; text where they are of several kinds.
+    fn of(parts: &[&Value]) -> Kind {
+        let named = |part: &Value| match &part["type"] {
+            Value::Array(names) => names.clone(),
+            Value::Null => Vec::new(),
+            name => vec![name.clone()],
+        };
+        let mut kinds = Vec::new();
+        for part in parts {
+            for name in named(part).iter().filter_map(Value::as_str) {
+                let kind = match (name, part["format"].as_str()) {
+                    ("null", _) => continue,
+                    ("integer", _) => Kind::Integer,
+                    ("number", _) => Kind::Number,
+                    ("boolean", _) => Kind::Bool,
+                    ("string", Some("date-time")) => Kind::Time,
+                    ("string", Some("date")) => Kind::Date,
+                    ("string", None) if part["pattern"].as_str().is_some_and(|pattern| pattern == *DECIMAL) => {
+                        Kind::Decimal
+                    }
+                    _ => Kind::Text,
+                };
+                kinds.push(kind);
+            }
+        }
+        match kinds.first() {
+            Some(first) if kinds.iter().all(|kind| kind == first) => *first,
+            _ => Kind::Text,
+        }
+    }
+}
+
+/// By which pattern schemas know exact decimals.
+static DECIMAL: LazyLock<String> = LazyLock::new(|| {
+    let schema = SchemaGenerator::default().into_root_schema_for::<rust_decimal::Decimal>();
+    schema.get("pattern").and_then(Value::as_str).unwrap_or("^$").to_owned()
+});
+
 /// What is known of a value by its schema.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     /// One value, or several.
-    Plain,
+    Plain(Kind),
     /// An object with whatever members.
     Open,
     /// An object with these members.
@@ -41,10 +119,10 @@ impl Shape {
         let resolved = |part| schema::resolved(part, definitions);
         let schema = resolved(schema);
         let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|word| schema[word].as_array());
-        let branches = branches.flatten().map(resolved);
+        let parts: Vec<&Value> = [schema].into_iter().chain(branches.flatten().map(resolved)).collect();
         let (mut members, mut open): (Vec<(String, Shape)>, _) = (Vec::new(), false);
         let is_object = |kind: &Value| kind == "object";
-        for part in [schema].into_iter().chain(branches) {
+        for part in &parts {
             open |= is_object(&part["type"]) || part["type"].as_array().is_some_and(|all| all.iter().any(is_object));
             for (name, property) in part["properties"].as_object().into_iter().flatten() {
                 if depth > 0 && members.iter().all(|(known, _)| known != name) {
@@ -55,18 +133,29 @@ impl Shape {
         match members {
             members if !members.is_empty() => Shape::Members(members),
             _ if open => Shape::Open,
-            _ => Shape::Plain,
+            _ => Shape::Plain(Kind::of(&parts)),
         }
     }
 
     fn has<'a>(&self, mut path: impl Iterator<Item = &'a str>) -> bool {
         let Some(name) = path.next() else { return true };
         match self {
-            Shape::Plain => false,
+            Shape::Plain(_) => false,
             Shape::Open => true,
             Shape::Members(members) => {
                 members.iter().find(|(known, _)| known == name).is_some_and(|(_, shape)| shape.has(path))
             }
+        }
+    }
+
+    /// What is there along a path.
+    fn kind<'a>(&self, mut path: impl Iterator<Item = &'a str>) -> Kind {
+        match (self, path.next()) {
+            (Shape::Plain(kind), None) => *kind,
+            (Shape::Members(members), Some(name)) => {
+                members.iter().find(|(known, _)| known == name).map_or(Kind::Text, |(_, shape)| shape.kind(path))
+            }
+            _ => Kind::Text,
         }
     }
 
@@ -132,6 +221,18 @@ pub fn has_column(list: &'static List, custom: &Definitions, name: &str) -> bool
     }
 }
 
+/// What the values of a column are.
+pub fn kind(list: &'static List, custom: &Definitions, name: &str) -> Kind {
+    let known = |key: &str| custom.get(key).map(|field| field.field_type);
+    if let Some(column) = list.columns.iter().find(|column| column.name == name) {
+        return column.kind.into();
+    }
+    match name.split_once('.') {
+        Some((CUSTOM, path)) => custom::filtered(path, known).map_or(Kind::Text, Kind::from),
+        _ => shape(list).kind(name.split('.')),
+    }
+}
+
 /// The columns that are named, each once; `pointer` is where they are named.
 ///
 /// # Errors
@@ -173,6 +274,9 @@ mod tests {
         for (name, known) in [("total", true), ("total.currency", true), ("total.colour", false), ("number.x", false)] {
             assert_eq!(has_column(orders, &none, name), known, "{name}");
         }
+        let kinds = ["total.amount", "total.currency", "created_at", "paid_in_full", "items", "number"];
+        let kinds = kinds.map(|name| kind(orders, &none, name));
+        assert_eq!(kinds, [Kind::Decimal, Kind::Text, Kind::Time, Kind::Bool, Kind::Text, Kind::Integer], "{all:?}");
         for list in lists() {
             let all = columns(list, &none);
             assert!(all.iter().all(|name| has_column(list, &none, name)), "{}: {all:?}", list.path);

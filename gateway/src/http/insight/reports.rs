@@ -19,7 +19,7 @@ use domain::{
     kernel::filter::Lookup,
     org::{field::Field, tenant::Tenant},
 };
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use jiff::{civil::Date, tz::TimeZone};
 use projections::{
     AsOf, List, ReadModel, Sight,
@@ -27,6 +27,7 @@ use projections::{
         facts::Facts,
         reports::{self, After, Asked, Badge, Figure, HISTOGRAM},
     },
+    kernel::columns::{self, Kind},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,7 @@ use crate::http::kernel::{
     events::page_size,
     lists,
     moment::past,
+    parquet,
     request::{self, Body, Faults, Given, POSITION},
     routes::Routes,
 };
@@ -61,6 +63,8 @@ pub(in crate::http) enum Format {
     Json,
     /// CSV (RFC 4180): a line for each row.
     Csv,
+    /// Apache Parquet: a row for each row, with types, for large reports.
+    Parquet,
 }
 
 /// Over what a report goes, and how it is answered.
@@ -85,7 +89,7 @@ pub(in crate::http) struct DataOptions {
     bom: Option<bool>,
     /// What stands between the cells of CSV.
     separator: Option<Separator>,
-    /// Of a list of records: rows on a page, 1 to 200, 50 by default. CSV has all of them.
+    /// Of a list of records: rows on a page, 1 to 200, 50 by default. CSV and Parquet have all of them.
     limit: Option<u32>,
     /// Of a list of records: the page after this cursor.
     after: Option<String>,
@@ -566,11 +570,21 @@ async fn answer(
     }
     let over = Over { from, to, tz, past: Past { as_of, known_at, as_known_at }, min_position };
     let numbers = count(app, caller, headers, &definition, over, faults).await?;
-    if format == Some(Format::Csv) {
-        let Counting { prepared, dimensions, rows, .. } = numbers;
-        return Ok(reflecting(prepared.known, sheet(dialect, &dimensions, &prepared.compiled.measures, rows)));
-    }
-    respond(numbers.told(definition.of, id))
+    let file = match format.unwrap_or_default() {
+        Format::Json => return respond(numbers.told(definition.of, id)),
+        file => file,
+    };
+    let Counting { prepared, dimensions, rows, .. } = numbers;
+    let (columns, lines) = sheet(&prepared.compiled, &dimensions, rows);
+    let response = match file {
+        Format::Parquet => parquet::file("report.parquet", columns, stream::iter([Ok(lines)]))?,
+        _ => {
+            let lines = lines.iter().map(|line| line.iter().map(csv::cell).collect()).collect();
+            let names = columns.into_iter().map(|(name, _)| name).collect();
+            csv::file("report.csv", dialect, names, stream::iter([Ok(lines)]))
+        }
+    };
+    Ok(reflecting(prepared.known, response))
 }
 
 /// What a report that counts says.
@@ -813,21 +827,25 @@ pub(super) fn figured(figure: Figure) -> Value {
     }
 }
 
-/// What CSV tells of lengths and scores.
+/// What files tell of lengths and scores.
 pub(super) const TOLD: [&str; 7] = ["count", "sum", "mean", "min", "median", "p90", "max"];
 
-/// Rows as CSV: a column for each dimension, and one with the names of records beside; for each number one.
-fn sheet(
-    dialect: Dialect,
-    dimensions: &[DimensionData],
-    measures: &[&'static Measure],
-    rows: Vec<(Key, Numbers)>,
-) -> Response {
+/// Columns by name, with what their values are; and the values, row by row.
+type Sheet = (Vec<(String, Kind)>, Vec<Vec<Value>>);
+
+/// Rows as files have them: a column for each dimension, and one with the names of records beside; for each number one.
+fn sheet(compiled: &Compiled, dimensions: &[DimensionData], rows: Vec<(Key, Numbers)>) -> Sheet {
     let mut columns = Vec::new();
-    for dimension in dimensions {
-        columns.push(dimension.name.clone());
+    for (place, (dimension, by)) in dimensions.iter().zip(&compiled.by).enumerate() {
+        let said = match by {
+            By::Period(division) if division.is_cyclic() => Kind::Integer,
+            By::Period(_) => Kind::Text,
+            By::Field(_, kind) => Kind::from(*kind),
+        };
+        let values = rows.iter().filter_map(|(key, _)| key.get(place)?.as_ref());
+        columns.push((dimension.name.clone(), parquet::fitting(said, values)));
         let base = dimension.name.trim_end_matches("_id");
-        columns.extend(dimension.refers.then(|| format!("{base}_name")));
+        columns.extend(dimension.refers.then(|| (format!("{base}_name"), Kind::Text)));
     }
     let money = |measure: &Measure| -> BTreeSet<String> {
         let figures = rows.iter().filter_map(|(_, numbers)| numbers.get(measure.name));
@@ -835,35 +853,38 @@ fn sheet(
             figures.filter_map(|figure| if let Figure::Money(amounts) = figure { Some(amounts) } else { None });
         amounts.flat_map(BTreeMap::keys).cloned().collect()
     };
+    let measures = &compiled.measures;
     let currencies: Vec<BTreeSet<String>> = measures.iter().map(|measure| money(measure)).collect();
     for (measure, currencies) in measures.iter().zip(&currencies) {
+        let called = |part: &str| format!("{}.{part}", measure.name);
         match measure.unit {
-            Unit::Count => columns.push(measure.name.to_owned()),
-            Unit::Money => columns.extend(currencies.iter().map(|currency| format!("{}.{currency}", measure.name))),
-            _ => columns.extend(TOLD.iter().map(|told| format!("{}.{told}", measure.name))),
+            Unit::Count => columns.push((measure.name.to_owned(), Kind::Integer)),
+            Unit::Money => columns.extend(currencies.iter().map(|currency| (called(currency), Kind::Decimal))),
+            _ => columns.extend(TOLD.iter().map(|told| {
+                let kind = if *told == "count" { Kind::Integer } else { Kind::Number };
+                (called(told), kind)
+            })),
         }
     }
     let lines = rows.into_iter().map(|(key, mut numbers)| {
         let mut line = Vec::new();
         for (dimension, value) in dimensions.iter().zip(key) {
             let value = value.unwrap_or_default();
-            line.push(csv::cell(&value));
-            if dimension.refers {
-                let name = value.as_str().and_then(|id| dimension.names.get(id)).cloned();
-                line.push(csv::cell(&name.into()));
-            }
+            let name = value.as_str().and_then(|id| dimension.names.get(id)).cloned();
+            line.push(value);
+            line.extend(dimension.refers.then(|| name.into()));
         }
         for (measure, currencies) in measures.iter().zip(&currencies) {
             match (measure.unit, numbers.remove(measure.name).map(figured).unwrap_or_default()) {
-                (Unit::Count, number) => line.push(csv::cell(&number)),
-                (Unit::Money, amounts) => line.extend(currencies.iter().map(|currency| csv::cell(&amounts[currency]))),
-                (_, spread) => line.extend(TOLD.iter().map(|told| csv::cell(&spread[*told]))),
+                (Unit::Count, number) => line.push(number),
+                (Unit::Money, amounts) => line.extend(currencies.iter().map(|currency| amounts[currency].clone())),
+                (_, spread) => line.extend(TOLD.iter().map(|told| spread[*told].clone())),
             }
         }
         line
     });
-    let lines: Vec<Vec<String>> = lines.collect();
-    csv::file("report.csv", dialect, columns, stream::iter([Ok(lines)]))
+    let lines = lines.collect();
+    (columns, lines)
 }
 
 /// The list whose records a report lists.
@@ -894,24 +915,25 @@ async fn listed(
     past.resolve(app, caller, &mut faults).await?;
     faults.done()?;
     let (as_of, known_at) = past.of_lists();
+    let is_file = matches!(format, Some(Format::Csv | Format::Parquet));
     let asked = lists::Plain {
         as_of,
         known_at,
         filter: Value::Object(definition.filter.clone()),
         sort: definition.sort.clone(),
-        limit: if format == Some(Format::Csv) { Some(projections::MAX_LIMIT) } else { limit },
+        limit: if is_file { Some(projections::MAX_LIMIT) } else { limit },
         after,
         min_position,
         ..lists::Plain::default()
     };
     let page = lists::plain(list, app, caller, headers, asked.clone()).await?;
-    if format == Some(Format::Csv) {
+    if is_file {
         let (columns, position) = (definition.columns.clone(), page.position);
         let state = Some((page, app.clone(), caller.clone(), headers.clone(), asked, columns.clone()));
         let pages = stream::try_unfold(state, async move |state| {
             let Some((page, app, caller, headers, asked, columns)) = state else { return Ok(None) };
-            let line = |row: &Map<String, Value>| columns.iter().map(|name| csv::cell(&column(row, name))).collect();
-            let lines: Vec<Vec<String>> = page.rows.iter().map(line).collect();
+            let line = |row: &Map<String, Value>| columns.iter().map(|name| column(row, name)).collect();
+            let lines: Vec<Vec<Value>> = page.rows.iter().map(line).collect();
             let next = match page.next {
                 None => None,
                 Some(after) => {
@@ -922,7 +944,19 @@ async fn listed(
             };
             Ok::<_, Problem>(Some((lines, next)))
         });
-        return Ok(reflecting(position, csv::file("report.csv", dialect, columns, pages)));
+        let response = if format == Some(Format::Parquet) {
+            let key = Field::id_for(caller.tenant, compiled.source.kind);
+            let (fields, _) = app.commands.load::<Field>(caller.tenant, key).await?;
+            let kind = |name: String| {
+                let kind = columns::kind(list, &fields.definitions, &name);
+                (name, kind)
+            };
+            parquet::file("report.parquet", columns.into_iter().map(kind).collect(), pages)?
+        } else {
+            let cells = |page: Vec<Vec<Value>>| page.iter().map(|row| row.iter().map(csv::cell).collect()).collect();
+            csv::file("report.csv", dialect, columns, pages.map_ok(cells))
+        };
+        return Ok(reflecting(position, response));
     }
     let row = |row: &Map<String, Value>| {
         let values = definition.columns.iter().map(|name| (name.clone(), column(row, name)));

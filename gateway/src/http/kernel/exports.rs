@@ -1,4 +1,4 @@
-//! Whole lists as files: what the list shows, without its pages, as CSV or JSON lines, from one snapshot of the database.
+//! Whole lists as files: what the list shows, without its pages, as CSV, JSON lines or Parquet, from one snapshot of the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,7 @@ use crate::http::kernel::{
     csv::{self, Dialect, Separator, cell},
     lists::{Turn, earlier, filter_of, invalid, question, reached},
     moment::past,
+    parquet,
     request::{self, Body, Given, Nothing, POSITION, Params},
     routes::Routes,
 };
@@ -46,6 +47,8 @@ pub(in crate::http) enum Format {
     Csv,
     /// A JSON object on each line.
     Jsonl,
+    /// Apache Parquet: columns with types, for large lists and for whoever computes with them.
+    Parquet,
 }
 
 /// What is asked of an export, in an address or in a body.
@@ -111,6 +114,10 @@ async fn export(
     let request = ListRequest { as_of, ..request.unwrap_or_default() };
     let turn = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| busy())?;
     let all = columns::columns(list, &custom);
+    let typed = (asked.format == Format::Parquet).then(|| {
+        let names = chosen.as_ref().unwrap_or(&all).iter();
+        names.map(|name| (name.clone(), columns::kind(list, &custom, name))).collect::<Vec<_>>()
+    });
     let export = match as_of {
         Some(as_of) => {
             let Turn { earlier, position, .. } = earlier(list, app, caller, &request, (as_of, wanted), custom).await?;
@@ -136,6 +143,11 @@ async fn export(
         Format::Jsonl => {
             let lines = pages.map(move |page| lines(&page?, chosen.as_deref()));
             csv::download(&file("jsonl"), "application/jsonl", lines)
+        }
+        Format::Parquet => {
+            let columns = chosen.unwrap_or(all);
+            let rows = pages.map(move |page| page?.iter().map(|row| values(row, &columns)).collect());
+            parquet::file(&file("parquet"), typed.unwrap_or_default(), rows)?
         }
     };
     response.headers_mut().insert(POSITION, position.into());
@@ -196,6 +208,11 @@ fn read(row: &RawValue) -> Result<Value, Problem> {
 fn cells(row: &RawValue, columns: &[String]) -> Result<Vec<String>, Problem> {
     let row = read(row)?;
     Ok(columns.iter().map(|column| cell(columns::value(&row, column))).collect())
+}
+
+fn values(row: &RawValue, columns: &[String]) -> Result<Vec<Value>, Problem> {
+    let row = read(row)?;
+    Ok(columns.iter().map(|column| columns::value(&row, column).clone()).collect())
 }
 
 /// Rows as JSON, each on its line: as the list shows them, or their chosen columns by name.

@@ -4,7 +4,7 @@ use projections::{List, kernel::columns};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::kernel::{csv::Separator, exports::Format},
+    super::kernel::{csv::Separator, exports::Format, parquet::MEDIA_TYPE},
     Document, lists,
     operation::{Operation, in_query},
     problems::{self, Code},
@@ -23,7 +23,7 @@ fn options(document: &mut Document) -> Vec<(&'static str, Value)> {
     let columns = json!({
         "type": "string",
         "description": "The names of the columns, separated by commas: `number,title,total.amount,custom.size`. Without it, a CSV \
-            file has all that hold one value or several, and JSON lines have the records as the list shows them.",
+            file and a Parquet file have all that hold one value or several, and JSON lines have the records as the list shows them.",
     });
     let bom = json!({
         "type": "boolean", "default": false,
@@ -66,20 +66,21 @@ fn export(document: &mut Document, list: &'static List) {
     let codes = Code::of(&codes);
     let answer = |operation: Operation| {
         let text = || json!({ "schema": { "type": "string" } });
+        let binary = || json!({ "schema": { "type": "string", "format": "binary" } });
         operation
             .permission("export.run")
             .shared(&["Deskfold-Min-Position", "Deskfold-On-Behalf-Of"])
             .answer_as(
                 200,
                 "The file. It shows the list as it was at `Deskfold-Position`.",
-                json!({ "text/csv": text(), "application/jsonl": text() }),
+                json!({ "text/csv": text(), "application/jsonl": text(), (MEDIA_TYPE): binary() }),
                 &["Deskfold-Position", "Content-Disposition"],
             )
             .problems("Export", codes.clone())
     };
     let description = format!(
         "Exports {plain}: all that match, in the order asked for, from one snapshot of the database, as CSV (RFC 4180, a cell \
-         that a spreadsheet would take for a formula begins with an apostrophe) or JSON lines. Needs `{}.read` too; whoever \
+         that a spreadsheet would take for a formula begins with an apostrophe), JSON lines or Parquet. Needs `{}.read` too; whoever \
          sees a part of the list exports that part.",
         list.read
     );

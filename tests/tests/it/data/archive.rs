@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{Read, Write},
     process::Stdio,
-    time::Duration,
 };
 
 use deskfold_tests::{Client, Database, Server, database};
@@ -323,16 +322,13 @@ async fn a_damaged_archive_is_refused_and_a_killed_import_begins_anew() {
                                 and query like 'insert into log_stream%' and wait_event_type = 'Lock')";
     while !query_scalar::<_, bool>(waits).fetch_one(&target.pool).await.unwrap() {
         assert!(child.try_wait().unwrap().is_none(), "it waits");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     child.kill().unwrap();
     child.wait().unwrap();
     holding.execute("rollback").await.unwrap();
     let gone = "select not exists (select from pg_stat_activity where datname = current_database()
                                    and query like 'insert into log_stream%' and state <> 'idle')";
-    while !query_scalar::<_, bool>(gone).fetch_one(&target.pool).await.unwrap() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    while !query_scalar::<_, bool>(gone).fetch_one(&target.pool).await.unwrap() {}
     assert_eq!(head(&target).await, 0, "all of it or nothing");
     let told = imported(&target, &file).await;
     assert_eq!(told["position"], head(&target).await);

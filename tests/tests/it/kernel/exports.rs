@@ -1,6 +1,6 @@
 //! Exports of every list: the rows of its pages, as files, whole and of one moment, over HTTP.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use deskfold_tests::{Client, Reply, Server};
 use domain::kernel::custom::Definitions;
@@ -8,8 +8,9 @@ use projections::{List, kernel::columns};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{
-    colleague, condition, contact, encoded, everything, field, filtered, pages, party, product, ticket,
+use crate::{
+    kernel::clients::python,
+    world::{colleague, condition, contact, encoded, everything, field, filtered, pages, party, product, ticket},
 };
 
 /// The lines of a file of JSON lines.
@@ -240,4 +241,105 @@ async fn an_export_shows_one_moment_however_much_happens_meanwhile() {
     assert!(seen.len() > 1, "something happened meanwhile: {seen:?}");
     let whole = client.request(Method::HEAD, "/v1/tickets/export");
     assert_eq!(client.send(whole).await.status, StatusCode::OK);
+}
+
+/// The bytes of a Parquet file.
+async fn parquet(request: reqwest::RequestBuilder) -> Vec<u8> {
+    let answer = request.send().await.unwrap();
+    let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!((answer.status(), &*media_type), (StatusCode::OK, "application/vnd.apache.parquet"));
+    let name = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert!(name.ends_with(".parquet\""), "{name}");
+    let file = answer.bytes().await.unwrap().to_vec();
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    file
+}
+
+#[tokio::test]
+async fn parquet_has_types_and_the_same_values() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    everything(&server, client, "Word").await;
+    for (key, kind, more) in [
+        ("cost", "money", json!({})),
+        ("share", "decimal", json!({})),
+        ("due", "date", json!({})),
+        ("seen", "datetime", json!({})),
+        ("urgent", "bool", json!({})),
+        ("sizes", "multi_select", json!({ "options": ["s", "m"] })),
+    ] {
+        field(client, "ticket", key, kind, more).await;
+    }
+    let custom = json!({
+        "cost": { "amount": "-1234567.89", "currency": "EUR" }, "share": "0.0000000001", "due": "1969-12-31",
+        "seen": "2026-01-02T03:04:05.000001Z", "urgent": true, "sizes": ["m", "s"],
+    });
+    client.create("/v1/tickets", json!({ "title": "=\"é\"\n🦀", "custom": custom })).await;
+    server.settle().await;
+
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).unwrap();
+    for list in listed() {
+        let path = format!("/v1/{}/export", list.path);
+        let (names, _) = table(&client.get(&path).await, b',');
+        let rows = client.get(&format!("{path}?format=jsonl&columns={}", names.join(","))).await;
+        put(&format!("{}.jsonl", list.path), rows.text.as_bytes());
+        put(
+            &format!("{}.parquet", list.path),
+            &parquet(client.request(Method::GET, &format!("{path}?format=parquet"))).await,
+        );
+    }
+    // What has members is JSON where it is asked for as a whole; nothing has columns too.
+    let some = "/v1/tickets/export?columns=id,custom.cost,tags,custom&format=";
+    put("some.jsonl", client.get(&format!("{some}jsonl")).await.text.as_bytes());
+    put("some.parquet", &parquet(client.request(Method::GET, &format!("{some}parquet"))).await);
+    let nothing = filtered("/v1/orders/export?format=parquet", &condition("city", "eq", "Nowhere"));
+    put("nothing.jsonl", b"");
+    put("nothing.parquet", &parquet(client.request(Method::GET, &nothing)).await);
+    // Reports, those that count and those that list.
+    for (name, definition) in [
+        ("opened", json!({ "measures": ["opened", "resolution"], "dimensions": ["month", "product_id", "priority"] })),
+        ("hours", json!({ "measures": ["opened"], "dimensions": ["hour_of_day"] })),
+        ("ordered", json!({ "of": "order", "measures": ["ordered"], "dimensions": ["city"] })),
+        ("listed", json!({ "columns": ["number", "priority", "opened_at", "custom.share", "custom.due"] })),
+    ] {
+        let path = "/v1/reports/run?format=";
+        let told = client.post(&format!("{path}csv"), definition.clone()).await.expect_text();
+        put(&format!("{name}.csv"), told.as_bytes());
+        let request = client.request(Method::POST, &format!("{path}parquet")).json(&definition);
+        put(&format!("{name}.parquet"), &parquet(request).await);
+    }
+    let (exact, instant) = ("decimal128(38, 10)", "timestamp[us, tz=UTC]");
+    let types = json!({
+        "tickets": {
+            "id": "string", "number": "int64", "opened_at": instant, "custom.hours": "int64", "custom.cost.amount": exact,
+            "custom.cost.currency": "string", "custom.share": exact, "custom.due": "date32[day]", "custom.seen": instant,
+            "custom.urgent": "bool", "custom.sizes": "string", "tags": "string",
+        },
+        "orders": { "total.amount": exact, "total.currency": "string", "paid_in_full": "bool", "items": "string" },
+        "properties": { "area": exact, "rooms": "int64", "price.amount": exact },
+        "deals": { "expected_on": "date32[day]" },
+        "nothing": { "total.amount": exact },
+        "opened": { "month": "string", "priority": "int64", "opened": "int64", "resolution.mean": "double", "product_name": "string" },
+        "hours": { "hour_of_day": "int64" },
+        "listed": { "number": "int64", "opened_at": instant, "custom.share": exact, "custom.due": "date32[day]" },
+    });
+    put("types.json", types.to_string().as_bytes());
+    if !python().args(["-c", "import pyarrow"]).output().is_ok_and(|tried| tried.status.success()) {
+        eprintln!("SKIPPED: pyarrow is not installed; deploy/install-prerequisites.sh puts it into target/python");
+        return;
+    }
+    let mut check = python();
+    check.arg(deskfold_tests::root().join("tests/parquet.py")).arg(directory.path()).stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || check.output().unwrap()).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    eprintln!("{told}");
+
+    // What cannot be told exactly is not told at all: the file does not end.
+    client.create("/v1/tickets", json!({ "title": "Fine", "custom": { "share": "0.00000000001" } })).await;
+    server.settle().await;
+    let broken = client.request(Method::GET, "/v1/tickets/export?format=parquet").send().await.unwrap();
+    assert!(broken.bytes().await.is_err());
+    assert_eq!(client.get("/v1/tickets/export?format=parquet&columns=id,title").await.status, StatusCode::OK);
 }
