@@ -11,7 +11,7 @@ use axum::{
 use domain::{
     Aggregate, Id, Money, Time, catalogue,
     insight::{
-        clock::Clock,
+        clock::{Clock, Division},
         definition::{By, Compiled, Definition, Values},
         facts::{How, Measure, Unit},
         report::Report,
@@ -839,6 +839,7 @@ fn sheet(compiled: &Compiled, dimensions: &[DimensionData], rows: Vec<(Key, Numb
     for (place, (dimension, by)) in dimensions.iter().zip(&compiled.by).enumerate() {
         let said = match by {
             By::Period(division) if division.is_cyclic() => Kind::Integer,
+            By::Period(Division::Day) => Kind::Date,
             By::Period(_) => Kind::Text,
             By::Field(_, kind) => Kind::from(*kind),
         };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use deskfold_tests::{Client, Database, Server, database};
+use eventstore::{Filler, Recorded, Refill};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use sqlx::{Connection, Executor, PgConnection, query_scalar};
 use tempfile::TempDir;
 
 use crate::{
-    ground::program::{deskfold, failure, output},
+    ground::program::{Running, deskfold, failure, home, keys, output},
     org::{
         auth::user_with,
         browser::{Browser, PASSWORD, person},
@@ -330,9 +331,86 @@ async fn a_damaged_archive_is_refused_and_a_killed_import_begins_anew() {
                                    and query like 'insert into log_stream%' and state <> 'idle')";
     while !query_scalar::<_, bool>(gone).fetch_one(&target.pool).await.unwrap() {}
     assert_eq!(head(&target).await, 0, "all of it or nothing");
-    let told = imported(&target, &file).await;
-    assert_eq!(told["position"], head(&target).await);
+
+    // Once more; and a server that is started meanwhile waits, and then finds a tenant instead of making one.
+    holding.execute("begin; lock table log_stream in share row exclusive mode").await.unwrap();
+    let mut command = deskfold(&["archive", "import", "--database-url", &target.url, &file]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !query_scalar::<_, bool>(waits).fetch_one(&target.pool).await.unwrap() {
+        assert!(child.try_wait().unwrap().is_none(), "it waits");
+    }
+    let (home, url) = (home(), target.url.clone());
+    let directory = home.path().to_owned();
+    let starting =
+        tokio::spawn(async move { Running::start(&directory, &["--rate-limit", "0", "--database-url", &url]).await });
+    let stands = "select exists (select from pg_stat_activity where datname = current_database()
+                                 and query = 'select pg_advisory_lock($1)' and wait_event_type = 'Lock')";
+    while !query_scalar::<_, bool>(stands).fetch_one(&target.pool).await.unwrap() {
+        assert!(!starting.is_finished());
+    }
+    holding.execute("rollback").await.unwrap();
+    let running = starting.await.unwrap();
+    assert!(tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap().success());
+    assert!(keys(&running.printed()).is_empty(), "nobody has made another tenant");
+    assert_eq!(head(&target).await, head(&source.database).await);
     assert_eq!(rows(&target, &source.tenant).await, rows(&source.database, &source.tenant).await);
+    let tickets = running.client(&source.admin.key).read("/v1/tickets?count=exact&min_position=1").await;
+    assert_eq!(tickets["total"], 30);
+}
+
+/// Few positions or many that were elsewhere: the log has no hole, its times never run backwards, and it goes on.
+#[tokio::test]
+async fn what_was_elsewhere_is_filled_however_much_it_is() {
+    let target = database().await;
+    let tenant = "01K9Z3T8W0QX6V5N4M3K2J1H0G";
+    let filler = Filler {
+        tenant: "0".repeat(26).into(),
+        stream: "elsewhere-0".into(),
+        kind: "elsewhere.happened".into(),
+        metadata: "{}".into(),
+    };
+    let event = |position: i64, version: i64, second: i64| Recorded {
+        position,
+        tenant: tenant.into(),
+        stream: "note-1".into(),
+        version,
+        id: uuid::Uuid::now_v7(),
+        kind: "note.made".into(),
+        occurred_at: jiff::Timestamp::UNIX_EPOCH,
+        recorded_at: jiff::Timestamp::from_second(1_700_000_000 + second).unwrap(),
+        is_json: true,
+        data: "{}".into(),
+        metadata: "{}".into(),
+    };
+    let refilled = async |events: Vec<Recorded>, until: i64| {
+        let mut refill = Refill::begin(&target.pool, until, filler.clone()).await?;
+        refill.push(events).await?;
+        refill.finish(until).await?;
+        refill.commit().await
+    };
+    for (wrong, why) in [
+        (vec![event(3, 0, 0), event(3, 1, 0)], "too late"),
+        (vec![event(3, 0, 5), event(4, 1, 4)], "too late"),
+        (vec![event(3, 0, 0), event(4, 2, 0)], "lacks events"),
+        (vec![event(3, 1, 0), event(4, 0, 0)], "lacks events"),
+    ] {
+        let refused = refilled(wrong, 9).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+        assert_eq!(head(&target).await, 0);
+    }
+    let events = vec![event(3, 0, 0), event(4, 1, 0), event(900, 2, 1), event(5000, 3, 2)];
+    let begun = std::time::Instant::now();
+    refilled(events, 100_000).await.unwrap();
+    eprintln!("100,000 positions in {:?}", begun.elapsed());
+    assert!(refilled(Vec::new(), 1).await.unwrap_err().to_string().contains("not empty"));
+    let log: Value = serde_json::from_str(&output(&["log", "verify", "--database-url", &target.url]).await).unwrap();
+    assert_eq!(log["position"], 100_000);
+    let log = eventstore::Log::open(target.pool.clone(), eventstore::Options::default()).await.unwrap();
+    for (instant, position) in [(0, 899), (1, 4999), (2, 100_000)] {
+        let instant = jiff::Timestamp::from_second(1_700_000_000 + instant).unwrap();
+        assert_eq!(log.position_at(instant).await.unwrap(), position);
+    }
+    log.close().await;
 }
 
 /// The same archive as a later program would have made it.

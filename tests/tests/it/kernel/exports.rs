@@ -298,9 +298,10 @@ async fn parquet_has_types_and_the_same_values() {
     put("nothing.parquet", &parquet(client.request(Method::GET, &nothing)).await);
     // Reports, those that count and those that list.
     for (name, definition) in [
-        ("opened", json!({ "measures": ["opened", "resolution"], "dimensions": ["month", "product_id", "priority"] })),
+        ("opened", json!({ "measures": ["opened", "resolution"], "dimensions": ["month", "product_id"] })),
+        ("daily", json!({ "measures": ["opened"], "dimensions": ["day", "priority"] })),
         ("hours", json!({ "measures": ["opened"], "dimensions": ["hour_of_day"] })),
-        ("ordered", json!({ "of": "order", "measures": ["ordered"], "dimensions": ["city"] })),
+        ("ordered", json!({ "of": "order", "measures": ["placed", "revenue"], "dimensions": ["city", "cancelled"] })),
         ("listed", json!({ "columns": ["number", "priority", "opened_at", "custom.share", "custom.due"] })),
     ] {
         let path = "/v1/reports/run?format=";
@@ -320,7 +321,9 @@ async fn parquet_has_types_and_the_same_values() {
         "properties": { "area": exact, "rooms": "int64", "price.amount": exact },
         "deals": { "expected_on": "date32[day]" },
         "nothing": { "total.amount": exact },
-        "opened": { "month": "string", "priority": "int64", "opened": "int64", "resolution.mean": "double", "product_name": "string" },
+        "opened": { "month": "string", "opened": "int64", "resolution.mean": "double", "product_name": "string" },
+        "daily": { "day": "date32[day]", "priority": "int64" },
+        "ordered": { "revenue.EUR": exact, "cancelled": "bool", "placed": "int64" },
         "hours": { "hour_of_day": "int64" },
         "listed": { "number": "int64", "opened_at": instant, "custom.share": exact, "custom.due": "date32[day]" },
     });
