@@ -5,7 +5,7 @@ pub mod aggregate;
 pub mod any;
 pub mod choice;
 pub mod color;
-pub(crate) mod country;
+pub mod country;
 pub mod custom;
 pub mod email;
 pub mod envelope;

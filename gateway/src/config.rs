@@ -316,6 +316,8 @@ pub enum Import {
     History(ImportFile),
     /// Who owns which product, through a running server.
     Entitlements(ImportFile),
+    /// Contacts, companies, products, orders, tasks and other records, through a running server.
+    Records(ImportFile),
 }
 
 /// A file for a running server.
@@ -327,7 +329,8 @@ pub struct ImportFile {
     /// An API key with the permission import.run.
     #[arg(long, env = "DESKFOLD_KEY", hide_env_values = true)]
     pub key: String,
-    /// What the columns mean (TOML); see docs/import.md. Entitlements need one only when their columns have other names.
+    /// What the columns mean (TOML); see docs/import.md. Entitlements need one only when their columns have other names; records
+    /// do with the name of a shipped one, such as hubspot-contacts, or with what the server suggests.
     #[arg(long)]
     pub mapping: Option<PathBuf>,
     /// The system the file comes from, such as old-desk; by default what the mapping says.
@@ -339,7 +342,7 @@ pub struct ImportFile {
     /// Check and count only; write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// The file (CSV, UTF-8, with a header).
+    /// The file (CSV with a header).
     pub file: PathBuf,
 }
 

@@ -13,6 +13,22 @@ pub enum Kind {
     History,
     /// Who owns which product.
     Entitlements,
+    /// Records of one kind, row by row.
+    Records,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::History, Kind::Entitlements, Kind::Records];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::History => "history",
+            Kind::Entitlements => "entitlements",
+            Kind::Records => "records",
+        }
+    }
 }
 
 /// What may be asked of an import.

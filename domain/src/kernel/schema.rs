@@ -16,7 +16,7 @@ pub fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &
 }
 
 /// Its kind, if it is a single value or a set of them.
-pub(crate) fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
+pub fn leaf(schema: &Value, definitions: &Map<String, Value>) -> Option<FieldKind> {
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],
         Value::Array(several) => several.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),

@@ -27,6 +27,7 @@ pub(super) async fn run(import: Import) -> Result<(), Failure> {
     let (kind, file) = match import {
         Import::History(file) => ("history", file),
         Import::Entitlements(file) => ("entitlements", file),
+        Import::Records(file) => ("records", file),
     };
     crate::install_crypto_provider();
     let server = Server {

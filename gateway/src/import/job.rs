@@ -17,8 +17,11 @@ use super::{
     Before, CONCURRENT, Run, Stop, Verdict,
     entitlements::{Columns, Entitlements},
     history::History,
+    layout::Layout,
     mapping::Mapping,
+    records::{Duplicate, Records},
     rows::{FileError, Header, Row, Rows},
+    sheet::Sheet,
     store::{self, Job, KEEP_EVERY},
     target::Target,
 };
@@ -190,8 +193,9 @@ impl Runner {
         let mapped = match job.kind {
             Kind::History => Mapped::History(Mapping::parse(job.mapping.as_deref().unwrap_or_default())?),
             Kind::Entitlements => Mapped::Entitlements(Columns::parse(job.mapping.as_deref())?),
+            Kind::Records => Mapped::Records(Box::new(Sheet::parse(job.mapping.as_deref().unwrap_or_default())?)),
         };
-        let delimiter = mapped.delimiter();
+        let layout = job.layout.unwrap_or_else(|| Layout::separated_by(mapped.delimiter()));
         self.check_running().await?;
         if !store::has_file(&self.app.pool, job.tenant, job.import).await? {
             return Err(Stop::Never("the uploaded file is gone".into()));
@@ -199,7 +203,7 @@ impl Runner {
 
         // Once over the file, to know how long it is and that it can be read to its end.
         if job.progress.rows_total.is_none() {
-            let mut file = self.read(delimiter);
+            let mut file = self.read(layout);
             let mut total = 0;
             while let Some(window) = file.next().await? {
                 total += window.rows.len() as u64;
@@ -214,7 +218,7 @@ impl Runner {
             counts = Counts::default();
         }
         let mut interrupted = job.attempt > 1;
-        let mut file = self.read(delimiter);
+        let mut file = self.read(layout);
         let mut next = file.next().await?;
         let Some(header) = next.as_ref().map(|window| window.header.clone()) else { return Ok(counts) };
         let mut work = mapped.start(self.run(), header, target)?;
@@ -246,7 +250,8 @@ impl Runner {
                     }
                 }
             }
-            if !store::checkpoint(&self.app.pool, self.runner, job, &counts, &rejected).await? {
+            let duplicates = work.duplicates();
+            if !store::checkpoint(&self.app.pool, self.runner, job, &counts, &rejected, &duplicates).await? {
                 return Err(Stop::Elsewhere);
             }
         }
@@ -281,7 +286,7 @@ impl Runner {
     }
 
     /// Reads the file on a thread of its own, a window ahead.
-    fn read(&self, delimiter: u8) -> File {
+    fn read(&self, layout: Layout) -> File {
         let (pool, tenant, import) = (self.app.pool.clone(), self.job.tenant, self.job.import);
         let (pieces, source) = mpsc::channel(4);
         let (windows, file) = mpsc::channel(1);
@@ -302,7 +307,7 @@ impl Runner {
             }
         });
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = windows_of(Pieces { source, rest: Bytes::new(), ended: false }, delimiter, &windows) {
+            if let Err(error) = windows_of(Pieces { source, rest: Bytes::new(), ended: false }, layout, &windows) {
                 // Nobody listens any more when the job has ended.
                 let _ = windows.blocking_send(Err(error));
             }
@@ -315,6 +320,7 @@ impl Runner {
 enum Mapped {
     History(Mapping),
     Entitlements(Columns),
+    Records(Box<Sheet>),
 }
 
 impl Mapped {
@@ -322,6 +328,7 @@ impl Mapped {
         match self {
             Mapped::History(mapping) => mapping.delimiter,
             Mapped::Entitlements(columns) => columns.delimiter,
+            Mapped::Records(sheet) => sheet.delimiter.unwrap_or(b','),
         }
     }
 
@@ -335,6 +342,10 @@ impl Mapped {
                 columns.check(&header)?;
                 Work::Entitlements(Entitlements::new(run, columns, header, target))
             }
+            Mapped::Records(sheet) => {
+                sheet.check(&header)?;
+                Work::Records(Box::new(Records::new(run, *sheet, header, target)))
+            }
         })
     }
 }
@@ -343,6 +354,7 @@ impl Mapped {
 enum Work {
     History(History),
     Entitlements(Entitlements),
+    Records(Box<Records>),
 }
 
 impl Work {
@@ -356,6 +368,15 @@ impl Work {
         match self {
             Work::History(history) => history.window(rows, before).await,
             Work::Entitlements(entitlements) => entitlements.window(rows, before).await,
+            Work::Records(records) => records.window(rows, before).await,
+        }
+    }
+
+    /// What may be one record, of the rows since this was asked last.
+    fn duplicates(&self) -> Vec<Duplicate> {
+        match self {
+            Work::History(_) | Work::Entitlements(_) => Vec::new(),
+            Work::Records(records) => records.duplicates(),
         }
     }
 }
@@ -379,10 +400,10 @@ impl File {
 /// does the same as one that is not.
 fn windows_of(
     source: impl Read,
-    delimiter: u8,
+    layout: Layout,
     windows: &mpsc::Sender<Result<Window, FileError>>,
 ) -> Result<(), FileError> {
-    let mut file = Rows::open(source, delimiter)?;
+    let mut file = Rows::open(layout.decoded(source), layout)?;
     let header = file.header().clone();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let send = |rows: &mut Vec<Row>| {

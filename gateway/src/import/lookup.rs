@@ -6,9 +6,10 @@ use domain::{
     Aggregate, Id, Party, PartyKind,
     crm::contact::{Identity, IdentityKind},
     desk::product::Product,
-    kernel::{email, external::ExternalId, named::Either, record::Happened},
+    kernel::{email, external::ExternalId},
 };
 use eventstore::{Log, Query};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::rows::Fault;
@@ -56,7 +57,7 @@ pub(crate) fn split_external(text: &str) -> Option<ExternalId> {
     Some(ExternalId { source: source.trim().to_owned(), external_id: external_id.trim().to_owned() })
 }
 
-fn as_id(text: &str) -> Option<Id> {
+pub(crate) fn as_id(text: &str) -> Option<Id> {
     if text.len() == 26 { text.parse().ok() } else { None }
 }
 
@@ -64,7 +65,7 @@ fn as_id(text: &str) -> Option<Id> {
 pub(crate) struct Lookup {
     log: Log,
     tenant: Id,
-    products: OnceCell<BTreeMap<String, Vec<Id>>>,
+    products: OnceCell<BTreeMap<String, BTreeSet<Id>>>,
 }
 
 impl Lookup {
@@ -81,14 +82,15 @@ impl Lookup {
         if let Some(id) = self.external("product", text).await? {
             return Ok(id);
         }
-        let names = self.products.get_or_try_init(|| self.product_names()).await?;
-        match names.get(&text.to_lowercase()).map(Vec::as_slice) {
-            Some([id]) => Ok(*id),
-            Some(_) => {
+        let names = self.products.get_or_try_init(|| names(&self.log, self.tenant, Product::KIND)).await?;
+        let named: Vec<Id> = names.get(&called(text)).into_iter().flatten().copied().collect();
+        match named.as_slice() {
+            [id] => Ok(*id),
+            [_, ..] => {
                 let reason = format!("Several products are called {text}: use an id or source:external_id.");
                 Err(LookupError::None(Fault::new("product_ambiguous", reason)))
             }
-            None => Err(LookupError::None(Fault::new("product_unknown", format!("There is no product {text}.")))),
+            [] => Err(LookupError::None(Fault::new("product_unknown", format!("There is no product {text}.")))),
         }
     }
 
@@ -123,44 +125,56 @@ impl Lookup {
             None => Ok(None),
         }
     }
+}
 
-    /// Products by name in small letters, folded from the log: no read model has to catch up first.
-    async fn product_names(&self) -> Result<BTreeMap<String, Vec<Id>>, eventstore::Error> {
-        let mut names: BTreeMap<Id, String> = BTreeMap::new();
-        let mut gone: BTreeSet<Id> = BTreeSet::new();
-        let mut after = None;
-        loop {
-            let query = Query {
-                tenant: Some(self.tenant.to_string()),
-                categories: vec![Product::KIND.into()],
-                after,
-                limit: PAGE,
-                ..Query::default()
+/// A name as it is compared with others: in small letters, with one blank between two words.
+pub(crate) fn called(name: &str) -> String {
+    name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// Records of a kind by what they are called, folded from the log: no read model has to catch up first. Those that are put away,
+/// deleted or merged have no name any more.
+pub(crate) async fn names(
+    log: &Log,
+    tenant: Id,
+    kind: &str,
+) -> Result<BTreeMap<String, BTreeSet<Id>>, eventstore::Error> {
+    let mut names: BTreeMap<Id, String> = BTreeMap::new();
+    let mut gone: BTreeSet<Id> = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let query = Query {
+            tenant: Some(tenant.to_string()),
+            categories: vec![kind.to_owned()],
+            after,
+            limit: PAGE,
+            ..Query::default()
+        };
+        let events = log.read_all(&query).await?;
+        for event in &events {
+            let (Ok(id), Some((_, happened))) = (event.key().parse::<Id>(), event.kind.split_once('.')) else {
+                continue;
             };
-            let events = self.log.read_all(&query).await?;
-            for event in &events {
-                let Ok(id) = event.key().parse::<Id>() else { continue };
-                match Product::decode(&event.kind, &event.data) {
-                    Ok(Either::Common(Happened::Created(new))) => drop(names.insert(id, new.fields.name)),
-                    Ok(Either::Common(Happened::DetailsChanged { changes })) => {
-                        if let Some(name) = changes.get("name").and_then(|change| change.to.as_str()) {
-                            names.insert(id, name.to_owned());
-                        }
-                    }
-                    Ok(Either::Common(Happened::Archived { .. })) => drop(gone.insert(id)),
-                    Ok(Either::Common(Happened::Restored)) => drop(gone.remove(&id)),
-                    _ => {}
-                }
+            match happened {
+                "archived" | "deleted" | "merged" => drop(gone.insert(id)),
+                "restored" | "unmerged" => drop(gone.remove(&id)),
+                _ => {}
             }
-            after = events.last().map(|event| event.position);
-            if (events.len() as i64) < PAGE {
-                break;
+            let Ok(data) = serde_json::from_slice::<Value>(&event.data) else { continue };
+            let renamed = Some(&data["to"]).filter(|_| happened == "renamed");
+            let said = [Some(&data["name"]), Some(&data["changes"]["name"]["to"]), renamed];
+            if let Some(name) = said.into_iter().flatten().find_map(Value::as_str) {
+                names.insert(id, called(name));
             }
         }
-        let mut by_name: BTreeMap<String, Vec<Id>> = BTreeMap::new();
-        for (id, name) in names.into_iter().filter(|(id, _)| !gone.contains(id)) {
-            by_name.entry(name.trim().to_lowercase()).or_default().push(id);
+        after = events.last().map(|event| event.position);
+        if (events.len() as i64) < PAGE {
+            break;
         }
-        Ok(by_name)
     }
+    let mut by_name: BTreeMap<String, BTreeSet<Id>> = BTreeMap::new();
+    for (id, name) in names.into_iter().filter(|(id, _)| !gone.contains(id)) {
+        by_name.entry(name).or_default().insert(id);
+    }
+    Ok(by_name)
 }

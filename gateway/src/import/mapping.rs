@@ -315,10 +315,14 @@ fn body(table: toml::Table) -> Result<Vec<(String, Expr)>, String> {
 impl When {
     /// The instant that a row names.
     pub(crate) fn read(&self, cells: &Cells<'_>) -> Result<jiff::Timestamp, Fault> {
-        let text = cells.get(&self.column);
-        if text.is_empty() {
-            return Err(Fault::new("time_missing", format!("Column {} is empty.", self.column)));
+        match cells.get(&self.column) {
+            "" => Err(Fault::new("time_missing", format!("Column {} is empty.", self.column))),
+            text => self.instant(text),
         }
+    }
+
+    /// The instant that a text names.
+    pub(crate) fn instant(&self, text: &str) -> Result<jiff::Timestamp, Fault> {
         let invalid = |why: String| Fault::new("time_invalid", format!("{text} is no time: {why}."));
         let instant = match &self.format {
             None => match text.parse::<jiff::Timestamp>() {
@@ -332,6 +336,15 @@ impl When {
         };
         let instant = instant.map_err(|error| invalid(error.to_string()))?;
         jiff::Timestamp::from_microsecond(instant.as_microsecond()).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// The day that a text names, with a time of day or without.
+    pub(crate) fn day(&self, text: &str) -> Result<jiff::civil::Date, Fault> {
+        let invalid = |error: jiff::Error| Fault::new("date_invalid", format!("{text} is no date: {error}."));
+        match &self.format {
+            None => text.parse::<jiff::civil::Date>().map_err(invalid),
+            Some(format) => jiff::fmt::strtime::parse(format, text).and_then(|parts| parts.to_date()).map_err(invalid),
+        }
     }
 
     fn in_zone(&self, local: jiff::civil::DateTime) -> Result<jiff::Timestamp, jiff::Error> {

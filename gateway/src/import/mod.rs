@@ -1,17 +1,22 @@
-//! Bringing data in from elsewhere: files of another help desk's history, and of who owns which product.
+//! Bringing data in from elsewhere: files of another help desk's history, of who owns which product, and of records of any kind.
 //!
 //! A file is uploaded in pieces into the database, so that any process can run its import and take it up again after a
 //! crash. Rows are dealt with in windows; what became of a window is recorded in one transaction. A row that was
 //! carried out but not recorded yet is recognised by its command id, one that an earlier import of the same file
 //! carried out by its mark in the log.
 
+mod attributes;
 mod entitlements;
+mod finder;
 mod history;
 mod job;
+mod layout;
 mod lookup;
 mod mapping;
 mod plan;
+mod records;
 mod rows;
+mod sheet;
 pub(crate) mod store;
 mod target;
 mod template;
@@ -27,9 +32,11 @@ use self::rows::Fault;
 pub(crate) use self::{
     entitlements::{COLUMNS, CUSTOM, Columns, status_name},
     job::{idle, run},
+    layout::{Guess, Layout},
     lookup::{Lookup, LookupError, external},
     mapping::{Mapping, MappingError},
     rows::{FileError, Header, Rows},
+    sheet::Sheet,
     upsert::{Standing, Unfit, Wanted, commands as upsert},
 };
 

@@ -4,6 +4,8 @@ use std::{borrow::Cow, collections::HashMap, io::Read, sync::Arc};
 
 use domain::kernel::text::composed;
 
+use super::layout::Layout;
+
 /// Most bytes that one row may have: beyond it a quote is not closed, or it is no CSV file.
 const ROW_BYTES: usize = 4 << 20;
 
@@ -20,6 +22,11 @@ impl Fault {
     /// A fault with this code.
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Fault {
         Fault { code: Cow::Borrowed(code), reason: reason.into() }
+    }
+
+    /// The same, saying of which attribute.
+    pub(crate) fn of(self, attribute: &str) -> Fault {
+        Fault { reason: format!("{attribute}: {}", self.reason), ..self }
     }
 }
 
@@ -62,6 +69,19 @@ impl Header {
             }
         }
         Ok(Header(Arc::new((names, index))))
+    }
+
+    /// A header whose columns have names of their own: one without a name is called by its place, one that shares its name
+    /// with columns before it is counted.
+    fn named(names: Vec<String>) -> Result<Header, FileError> {
+        let mut unique: Vec<String> = Vec::with_capacity(names.len());
+        for (at, name) in names.into_iter().enumerate() {
+            let name = if name.is_empty() { format!("column {}", at + 1) } else { name };
+            let counted = (2..).map(|turn| format!("{name} ({turn})"));
+            let free = std::iter::once(name.clone()).chain(counted).find(|name| !unique.contains(name));
+            unique.extend(free);
+        }
+        Header::new(unique)
     }
 
     /// The columns' names in their order.
@@ -122,10 +142,11 @@ pub(crate) struct Rows<R: Read> {
 }
 
 impl<R: Read> Rows<R> {
-    /// Reads the header.
-    pub(crate) fn open(source: R, delimiter: u8) -> Result<Rows<R>, FileError> {
+    /// Reads the header of what is UTF-8 already.
+    pub(crate) fn open(source: R, layout: Layout) -> Result<Rows<R>, FileError> {
         let source = Bounded { source, since: 0 };
-        let mut csv = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(source);
+        let Layout { delimiter, quote, names_columns, .. } = layout;
+        let mut csv = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).quote(quote).from_reader(source);
         let names = csv.byte_headers().map_err(|error| unreadable(&error))?.clone();
         let names = names.iter().map(|name| std::str::from_utf8(name).map(|name| composed(name.trim()).into_owned()));
         let names: Vec<String> = names
@@ -134,7 +155,8 @@ impl<R: Read> Rows<R> {
         if names.is_empty() {
             return Err(FileError::Unfit("the file is empty: its first line names the columns".into()));
         }
-        Ok(Rows { csv, header: Header::new(names)?, record: csv::ByteRecord::new(), number: 0 })
+        let header = if names_columns { Header::named(names) } else { Header::new(names) }?;
+        Ok(Rows { csv, header, record: csv::ByteRecord::new(), number: 0 })
     }
 
     /// The columns.
@@ -212,7 +234,7 @@ mod tests {
     use super::*;
 
     fn rows(text: &[u8]) -> Vec<Row> {
-        let mut rows = Rows::open(text, b',').unwrap();
+        let mut rows = Rows::open(text, Layout::separated_by(b',')).unwrap();
         std::iter::from_fn(|| rows.next().unwrap()).collect()
     }
 
@@ -221,7 +243,7 @@ mod tests {
         let found = rows(b"\xef\xbb\xbfcase, who \nA,\"x\ny\"\nB,z\n");
         let places: Vec<_> = found.iter().map(|row| (row.number, row.line, row.fault.is_none())).collect();
         assert_eq!(places, [(1, 2, true), (2, 4, true)]);
-        let reader = Rows::open(&b"\xef\xbb\xbfcase, who \n"[..], b',').unwrap();
+        let reader = Rows::open(&b"\xef\xbb\xbfcase, who \n"[..], Layout::separated_by(b',')).unwrap();
         let cells = reader.header().cells(&found[0].cells);
         assert_eq!((cells.get("case"), cells.get("who"), cells.find("none")), ("A", "x\ny", None));
     }
@@ -237,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_none_says_why() {
-        let error = |text: &[u8]| Rows::open(text, b',').map(|_| ()).unwrap_err().to_string();
+        let error = |text: &[u8]| Rows::open(text, Layout::separated_by(b',')).map(|_| ()).unwrap_err().to_string();
         assert!(error(b"").contains("empty"));
         assert!(error(b"a,a\n").contains("two columns a"));
         assert!(error(b"a,,c\n").contains("column 2"));
@@ -245,10 +267,17 @@ mod tests {
     }
 
     #[test]
+    fn columns_without_a_name_of_their_own_are_given_one() {
+        let layout = Layout { names_columns: true, ..Layout::separated_by(b',') };
+        let rows = Rows::open(&b"Phone,,Phone,Phone\n"[..], layout).unwrap();
+        assert_eq!(rows.header().names(), ["Phone", "column 2", "Phone (2)", "Phone (3)"]);
+    }
+
+    #[test]
     fn a_row_without_end_is_stopped() {
         let mut text = b"a,b\n1,\"".to_vec();
         text.resize(ROW_BYTES * 2, b'x');
-        let mut rows = Rows::open(&*text, b',').unwrap();
+        let mut rows = Rows::open(&*text, Layout::separated_by(b',')).unwrap();
         assert!(matches!(rows.next(), Err(FileError::Unfit(why)) if why.contains("quote")));
     }
 }

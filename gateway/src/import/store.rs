@@ -11,7 +11,11 @@ use jiff_sqlx::Timestamp;
 use sqlx::{PgPool, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::rows::{Fault, Row};
+use super::{
+    layout::{self, Layout},
+    records::Duplicate,
+    rows::{Fault, Row},
+};
 
 /// How long a runner may be silent before another takes its job over.
 const LEASE: Duration = Duration::from_secs(30);
@@ -28,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) kind: Kind,
     pub(crate) source: String,
     pub(crate) mapping: Option<String>,
+    /// How the file is written, as it was found out when it came in.
+    pub(crate) layout: Option<Layout>,
     pub(crate) dry_run: bool,
     pub(crate) actor: Actor,
     pub(crate) attempt: i32,
@@ -75,12 +81,24 @@ fn id(row: &PgRow, column: &str) -> sqlx::Result<Id> {
 }
 
 fn job(row: &PgRow) -> sqlx::Result<Job> {
-    let kind: String = row.try_get("kind")?;
+    let name: String = row.try_get("kind")?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(Kind::Entitlements);
+    let byte = |column: &str| -> sqlx::Result<Option<u8>> {
+        Ok(row.try_get::<Option<&str>, _>(column)?.and_then(|text| text.bytes().next()))
+    };
+    let encoding = row.try_get::<Option<&str>, _>("encoding")?.and_then(|name| layout::encoding(name).ok());
+    let layout = match (encoding, byte("delimiter")?, byte("quote")?) {
+        (Some(encoding), Some(delimiter), Some(quote)) => {
+            Some(Layout { encoding, delimiter, quote, names_columns: kind == Kind::Records })
+        }
+        _ => None,
+    };
     let Json(actor) = row.try_get("actor")?;
     Ok(Job {
         tenant: id(row, "tenant_id")?,
         import: id(row, "import_id")?,
-        kind: if kind == "history" { Kind::History } else { Kind::Entitlements },
+        kind,
+        layout,
         source: row.try_get("source")?,
         mapping: row.try_get("mapping")?,
         dry_run: row.try_get("dry_run")?,
@@ -126,6 +144,7 @@ pub(crate) struct Uploaded<'a> {
     pub(crate) digest: &'a str,
     pub(crate) bytes: i64,
     pub(crate) columns: &'a [String],
+    pub(crate) layout: Layout,
 }
 
 /// Records what was uploaded; [`ready`] then lets a runner take it.
@@ -133,12 +152,12 @@ pub(crate) async fn describe(pool: &PgPool, tenant: Id, import: Id, uploaded: &U
     sqlx::query(
         "update import_job
          set kind = $3, source = $4, file_name = $5, mapping = $6, dry_run = $7, digest = $8, bytes = $9, columns = $10,
-             progressed_at = now()
+             encoding = $11, delimiter = $12, quote = $13, progressed_at = now()
          where tenant_id = $1 and import_id = $2",
     )
     .bind(tenant.to_string())
     .bind(import.to_string())
-    .bind(if uploaded.kind == Kind::History { "history" } else { "entitlements" })
+    .bind(uploaded.kind.name())
     .bind(uploaded.source)
     .bind(uploaded.file_name)
     .bind(uploaded.mapping)
@@ -146,6 +165,9 @@ pub(crate) async fn describe(pool: &PgPool, tenant: Id, import: Id, uploaded: &U
     .bind(uploaded.digest)
     .bind(uploaded.bytes)
     .bind(uploaded.columns)
+    .bind(uploaded.layout.encoding.name())
+    .bind(char::from(uploaded.layout.delimiter).to_string())
+    .bind(char::from(uploaded.layout.quote).to_string())
     .execute(pool)
     .await?;
     Ok(())
@@ -269,6 +291,7 @@ pub(crate) async fn checkpoint(
     job: &Job,
     counts: &Counts,
     rejected: &[(Row, Fault)],
+    duplicates: &[Duplicate],
 ) -> sqlx::Result<bool> {
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let mut transaction = pool.begin().await?;
@@ -312,8 +335,34 @@ pub(crate) async fn checkpoint(
         .execute(&mut *transaction)
         .await?;
     }
+    if !duplicates.is_empty() {
+        let kind = job.mapping.as_deref().and_then(record_kind).unwrap_or_default();
+        sqlx::query(
+            "insert into import_duplicate (tenant_id, import_id, kind, row_number, line, record_id, candidates)
+             select $1, $2, $3, * from unnest($4::bigint[], $5::bigint[], $6::text[], $7::text[]::jsonb[])
+             on conflict do nothing",
+        )
+        .bind(job.tenant.to_string())
+        .bind(job.import.to_string())
+        .bind(kind)
+        .bind(duplicates.iter().map(|found| signed(found.row)).collect::<Vec<_>>())
+        .bind(duplicates.iter().map(|found| signed(found.line)).collect::<Vec<_>>())
+        .bind(duplicates.iter().map(|found| found.record.to_string()).collect::<Vec<_>>())
+        .bind(duplicates.iter().map(|found| candidates(found).to_string()).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+    }
     transaction.commit().await?;
     Ok(true)
+}
+
+fn candidates(found: &Duplicate) -> serde_json::Value {
+    found.candidates.iter().map(|(id, by)| serde_json::json!({ "id": id, "by": by })).collect()
+}
+
+/// The kind of records that a mapping is of.
+fn record_kind(mapping: &str) -> Option<String> {
+    mapping.parse::<toml::Table>().ok()?.get("record")?.as_str().map(str::to_owned)
 }
 
 /// PostgreSQL keeps no U+0000.
@@ -398,6 +447,53 @@ pub(crate) async fn refused(
     .bind(limit)
     .fetch_all(pool)
     .await
+}
+
+/// A row's record with others that may be the same.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Alike {
+    pub(crate) row_number: i64,
+    pub(crate) line: i64,
+    pub(crate) kind: String,
+    pub(crate) record_id: String,
+    pub(crate) candidates: Json<Vec<Candidate>>,
+}
+
+/// A record that may be the same, and by what it is like it.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Candidate {
+    pub(crate) id: Id,
+    pub(crate) by: Vec<String>,
+}
+
+/// Duplicates of an import after a row, in order.
+pub(crate) async fn duplicates(
+    pool: &PgPool,
+    tenant: Id,
+    import: Id,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Alike>> {
+    sqlx::query_as(
+        "select row_number, line, kind, record_id, candidates from import_duplicate
+         where tenant_id = $1 and import_id = $2 and row_number > $3
+         order by row_number limit $4",
+    )
+    .bind(tenant.to_string())
+    .bind(import.to_string())
+    .bind(after)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// How many rows of an import led to records that others may be the same as.
+pub(crate) async fn count_duplicates(pool: &PgPool, tenant: Id, import: Id) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from import_duplicate where tenant_id = $1 and import_id = $2")
+        .bind(tenant.to_string())
+        .bind(import.to_string())
+        .fetch_one(pool)
+        .await
 }
 
 /// Deletes files that nobody will read any more.

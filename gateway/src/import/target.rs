@@ -57,6 +57,14 @@ impl Target {
         }
     }
 
+    /// The state of a record of whatever kind.
+    pub(crate) async fn state_of(&self, kind: &'static Kind, tenant: Id, id: Id) -> Result<AnyState, Refused> {
+        match &self.rehearsal {
+            None => self.commands.state(&kind.need(id), tenant).await,
+            Some(rehearsal) => rehearsal.state(self.log(), tenant, &kind.need(id)).await,
+        }
+    }
+
     /// The record that holds a set-wide name.
     pub(crate) async fn claimed(&self, tenant: Id, scope: &'static str, key: &str) -> Result<Option<Id>, Refused> {
         if let Some(rehearsal) = &self.rehearsal
@@ -90,6 +98,16 @@ impl Target {
         commands: Vec<A::Command>,
     ) -> Result<usize, Refused> {
         let (kind, commands) = commands::of_any_kind::<A>(commands)?;
+        self.carry_out_any(envelope, kind, commands).await
+    }
+
+    /// The same for a record of whatever kind.
+    pub(crate) async fn carry_out_any(
+        &self,
+        envelope: &Envelope,
+        kind: &'static Kind,
+        commands: Vec<AnyCommand>,
+    ) -> Result<usize, Refused> {
         if let Some(rehearsal) = &self.rehearsal {
             let decided = rehearsal.decide(self.log(), envelope, kind, commands).await?;
             let events = decided.events;

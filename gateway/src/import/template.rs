@@ -70,6 +70,25 @@ impl Template {
         Template(vec![Part::Cell { column: column.to_owned(), slug: false }])
     }
 
+    /// The same with columns called otherwise, as a mapping writes it. What no column holds is left out; `None` when nothing
+    /// is left of its places.
+    pub(crate) fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let mut text = String::new();
+        let mut kept = self.plain().is_some();
+        for part in &self.0 {
+            match part {
+                Part::Text(plain) => text.push_str(&plain.replace('{', "{{").replace('}', "}}")),
+                Part::Cell { column, slug } => {
+                    let Some(column) = name(column) else { continue };
+                    kept = true;
+                    let filter = if *slug { "|slug" } else { "" };
+                    text.push_str(&format!("{{{column}{filter}}}"));
+                }
+            }
+        }
+        kept.then(|| text.trim().to_owned())
+    }
+
     /// The columns it names.
     pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
@@ -142,6 +161,17 @@ mod tests {
     fn blank_cells_say_nothing() {
         assert_eq!(fill("Customer {blank}"), None);
         assert_eq!(fill(""), None);
+    }
+
+    #[test]
+    fn columns_are_called_otherwise_and_left_out() {
+        let renamed = |text: &str| {
+            let name = |column: &str| (column != "gone").then(|| column.to_uppercase());
+            Template::parse(text).unwrap().renamed(name)
+        };
+        assert_eq!(renamed("{a} {gone}").as_deref(), Some("{A}"));
+        assert_eq!(renamed("{{x}} {a|slug}").as_deref(), Some("{{x}} {A|slug}"));
+        assert_eq!((renamed("{gone}"), renamed("plain").as_deref()), (None, Some("plain")));
     }
 
     #[test]

@@ -4,5 +4,6 @@ pub(crate) mod archive;
 pub(crate) mod backup;
 mod bulk;
 pub(crate) mod imports;
+pub(crate) mod records;
 pub(crate) mod replica;
 pub(crate) mod takeover;

@@ -1,4 +1,5 @@
-//! Imports over HTTP: a file comes in, runs in the background, and tells how far it is; entitlements go out as CSV.
+//! Imports over HTTP: a file comes in, runs in the background, and tells how far it is and what may be there twice; entitlements
+//! go out as CSV.
 
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use axum::{
 };
 use commands::Accepted;
 use domain::{
-    Aggregate, FieldError, Id, Via,
+    Aggregate, FieldError, Id, Via, catalogue,
     data::import::{Command, Import, Kind, Start, Status},
     desk::entitlement::Entitlement,
     kernel::{custom::Definitions, external::ExternalId},
     org::field::Field,
 };
+use encoding_rs::{Encoding, UTF_8};
 use futures::stream;
 use projections::{List, ListRequest, Listed, ReadModel, Sort, desk::product_holders::ProductHolders};
 use schemars::JsonSchema;
@@ -35,7 +37,7 @@ use crate::http::kernel::{
 use crate::{
     app::App,
     auth::Caller,
-    import::{COLUMNS, CUSTOM, Columns, FileError, Header, Mapping, MappingError, Rows, store},
+    import::{COLUMNS, CUSTOM, Columns, FileError, Guess, Header, Layout, Mapping, MappingError, Rows, Sheet, store},
     problem::Problem,
 };
 
@@ -50,7 +52,7 @@ const MOST_WAIT: u64 = 60;
 /// How often waiting progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// `POST /imports`, and of each import its progress, its report of refused rows and its taking up again; and
+/// `POST /imports`, and of each import its progress, its report of refused rows, its duplicates and its taking up again; and
 /// `GET /entitlements.csv`.
 pub(in crate::http) fn routes() -> Routes {
     let upload = post(upload).layer(DefaultBodyLimit::disable());
@@ -58,6 +60,7 @@ pub(in crate::http) fn routes() -> Routes {
         .route(Method::POST, "/imports", upload)
         .get("/imports/{id}/progress", progress)
         .get("/imports/{id}/report", report)
+        .get("/imports/{id}/duplicates", duplicates)
         .post("/imports/{id}/resume", resume)
         .get("/entitlements.csv", export)
 }
@@ -79,12 +82,14 @@ struct Stored {
     bytes: usize,
     /// Its beginning, in which the header is.
     head: Vec<u8>,
+    encoding: &'static Encoding,
 }
 
 /// What a checked form asks for.
 struct Asked {
     start: Start,
     columns: Vec<String>,
+    layout: Layout,
     bytes: i64,
 }
 
@@ -119,6 +124,7 @@ async fn upload(State(app): State<App>, write: Write, request: Request) -> Resul
         "self": own,
         "progress": format!("{own}/progress"),
         "report": format!("{own}/report"),
+        "duplicates": format!("{own}/duplicates"),
         "cancel": format!("{own}/cancel"),
     });
     let body = Json(Started { answer: Answer::from(&accepted), links });
@@ -145,7 +151,7 @@ fn place(import: Id) -> String {
 async fn start(app: &App, write: &Write, import: Id, form: Multipart) -> Result<Accepted, Problem> {
     let tenant = write.caller.tenant;
     let form = read(app, tenant, import, form).await?;
-    let Asked { start, columns, bytes } = check(form)?;
+    let Asked { start, columns, layout, bytes } = check(form)?;
     let uploaded = store::Uploaded {
         kind: start.kind,
         source: &start.source,
@@ -155,6 +161,7 @@ async fn start(app: &App, write: &Write, import: Id, form: Multipart) -> Result<
         digest: &start.digest,
         bytes,
         columns: &columns,
+        layout,
     };
     // The digest of what is asked stands for the body, which is too large to be kept.
     let said = serde_json::to_vec(&start).map_err(|error| Problem::broken(&error))?;
@@ -205,7 +212,8 @@ async fn read(app: &App, tenant: Id, import: Id, mut form: Multipart) -> Result<
 async fn keep(app: &App, tenant: Id, import: Id, mut part: Part<'_>) -> Result<Stored, Problem> {
     let limit = app.config.upload_limit;
     let name = part.file_name().filter(|name| !name.is_empty()).unwrap_or("upload.csv").to_owned();
-    let mut stored = Stored { name, digest: String::new(), bytes: 0, head: Vec::new() };
+    let mut stored = Stored { name, digest: String::new(), bytes: 0, head: Vec::new(), encoding: UTF_8 };
+    let mut guess = Guess::new();
     let mut digest = Sha256::new();
     let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
     let mut chunk = 0;
@@ -219,6 +227,7 @@ async fn keep(app: &App, tenant: Id, import: Id, mut part: Part<'_>) -> Result<S
                 return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
             }
             digest.update(bytes);
+            guess.push(bytes);
             piece.extend_from_slice(bytes);
         }
         if piece.len() >= PIECE || (more.is_none() && !piece.is_empty()) {
@@ -231,6 +240,7 @@ async fn keep(app: &App, tenant: Id, import: Id, mut part: Part<'_>) -> Result<S
         }
         if more.is_none() {
             stored.digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            stored.encoding = guess.encoding();
             return Ok(stored);
         }
     }
@@ -253,15 +263,11 @@ impl From<FileError> for Problem {
 /// Checks all that can be checked before a row is read.
 fn check(form: Form) -> Result<Asked, Problem> {
     let required = |name: &str| Problem::invalid("required", format!("{name} is missing.")).at(format!("/{name}"));
-    let kind = match form.kind.as_deref().map(str::trim) {
-        Some("history") => Kind::History,
-        Some("entitlements") => Kind::Entitlements,
-        Some(other) => {
-            let detail = format!("kind is history or entitlements, not {other}.");
-            return Err(Problem::invalid("kind_invalid", detail).at("/kind"));
-        }
-        None => return Err(required("kind")),
-    };
+    let named = form.kind.as_deref().map(str::trim).ok_or_else(|| required("kind"))?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == named).ok_or_else(|| {
+        let detail = format!("kind is history, entitlements or records, not {named}.");
+        Problem::invalid("kind_invalid", detail).at("/kind")
+    })?;
     let dry_run = match form.dry_run.as_deref().map(str::trim) {
         None | Some("false") => false,
         Some("true") => true,
@@ -271,21 +277,32 @@ fn check(form: Form) -> Result<Asked, Problem> {
         }
     };
     let file = form.file.ok_or_else(|| required("file"))?;
-    let head =
-        |delimiter: u8| -> Result<Header, FileError> { Ok(Rows::open(&*file.head, delimiter)?.header().clone()) };
-    let (mapped_source, header) = match (kind, form.mapping.as_deref()) {
-        (Kind::History, None) => return Err(required("mapping")),
+    let head = |layout: Layout| -> Result<Header, FileError> {
+        Ok(Rows::open(layout.decoded(&*file.head), layout)?.header().clone())
+    };
+    let written = |delimiter: u8| Layout { encoding: file.encoding, ..Layout::separated_by(delimiter) };
+    let (mapped_source, header, layout) = match (kind, form.mapping.as_deref()) {
+        (Kind::History | Kind::Records, None) => return Err(required("mapping")),
         (Kind::History, Some(text)) => {
             let mapping = Mapping::parse(text)?;
-            let header = head(mapping.delimiter)?;
+            let layout = written(mapping.delimiter);
+            let header = head(layout)?;
             mapping.check(&header)?;
-            (mapping.source, header)
+            (mapping.source, header, layout)
         }
         (Kind::Entitlements, text) => {
             let columns = Columns::parse(text)?;
-            let header = head(columns.delimiter)?;
+            let layout = written(columns.delimiter);
+            let header = head(layout)?;
             columns.check(&header)?;
-            (columns.source.or_else(|| Some("csv".into())), header)
+            (columns.source.or_else(|| Some("csv".into())), header, layout)
+        }
+        (Kind::Records, Some(text)) => {
+            let sheet = Sheet::parse(text)?;
+            let layout = sheet.layout(file.encoding, &file.head);
+            let header = head(layout)?;
+            sheet.check(&header)?;
+            (sheet.source, header, layout)
         }
     };
     let source =
@@ -293,7 +310,7 @@ fn check(form: Form) -> Result<Asked, Problem> {
     ExternalId { source: source.clone(), external_id: "-".into() }.check()?;
     let start =
         Start { source, kind, file_name: file.name, digest: file.digest, mapping: form.mapping, rows: None, dry_run };
-    Ok(Asked { start, columns: header.names().to_vec(), bytes: i64::try_from(file.bytes).unwrap_or(i64::MAX) })
+    Ok(Asked { start, columns: header.names().to_vec(), layout, bytes: i64::try_from(file.bytes).unwrap_or(i64::MAX) })
 }
 
 /// Takes an import that failed or was cancelled up again where it stopped.
@@ -348,6 +365,8 @@ pub(in crate::http) struct Progress {
     rows_total: Option<i64>,
     /// What has become of the rows so far: `rows = applied + unchanged + rejected`.
     counts: domain::data::import::Counts,
+    /// Rows that led to records which may be the same as others: `links.duplicates` tells them.
+    duplicates: i64,
     /// Rows a second so far.
     rows_per_second: f64,
     /// Where to go from here.
@@ -397,8 +416,9 @@ async fn progress(
             bytes: found.bytes,
             rows_total: found.rows_total,
             counts: found.counts,
+            duplicates: store::count_duplicates(&app.pool, caller.tenant, id).await?,
             rows_per_second: if seconds > 0.0 { (rows / seconds * 10.0).round() / 10.0 } else { 0.0 },
-            links: json!({ "self": own, "report": format!("{own}/report") }),
+            links: json!({ "self": own, "report": format!("{own}/report"), "duplicates": format!("{own}/duplicates") }),
         };
         return Ok((headers, Json(body)).into_response());
     }
@@ -437,6 +457,115 @@ async fn report(
         }
     });
     Ok(csv::file(&format!("import-{id}-rejected.csv"), Dialect::default(), names, pages))
+}
+
+/// Which duplicates of an import are asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct DuplicatesPage {
+    /// Those of rows after this one.
+    after: i64,
+    /// Of at most so many rows: 50 unless said otherwise, 200 at most.
+    limit: Option<u32>,
+}
+
+/// What rows of an import led to that may be there twice.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct Duplicates {
+    /// By row.
+    data: Vec<Duplicate>,
+    /// The `after` of the next page; null behind the last.
+    next: Option<i64>,
+}
+
+/// A row's record with others that may be the same.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct Duplicate {
+    /// The row, 1 being the first after the header.
+    row: i64,
+    /// Its first line in the file.
+    line: i64,
+    /// The kind of its record.
+    kind: String,
+    /// The record that was created or brought up to date; null where a rehearsal would create it.
+    record: Option<Alike>,
+    /// Those that may be the same: give the command under `links.merge` to make one of two.
+    candidates: Vec<Alike>,
+}
+
+/// A record that may be the same as another.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct Alike {
+    /// Its id.
+    id: Id,
+    /// What it is called.
+    name: Option<String>,
+    /// By what it is like the row: `email`, `phone` (both stay with who has them) or `name`.
+    by: Vec<String>,
+    /// Where to go from here: itself, and the command that merges it into another, where its kind merges.
+    links: Value,
+}
+
+async fn duplicates(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Params(DuplicatesPage { after, limit }): Params<DuplicatesPage>,
+) -> Result<Json<Duplicates>, Problem> {
+    caller.must("import.read")?;
+    let id = id_of::<Import>(&caller, &id)?;
+    app.must_show(&caller, Import::KIND, id).await?;
+    let limit = i64::from(limit.unwrap_or(50).clamp(1, 200));
+    let found = store::duplicates(&app.pool, caller.tenant, id, after, limit).await?;
+    let next = found.last().map(|last| last.row_number).filter(|_| found.len() as i64 == limit);
+    let mut data = Vec::new();
+    for row in found {
+        let Some(kind) = catalogue::kind(&row.kind) else { continue };
+        let own: Option<Id> = row.record_id.parse().ok();
+        let record = match own {
+            Some(own) => alike(&app, &caller, kind, own, Vec::new()).await?,
+            None => None,
+        };
+        let mut candidates = Vec::new();
+        for candidate in row.candidates.0 {
+            let found = alike(&app, &caller, kind, candidate.id, candidate.by).await?;
+            let is_other = |found: &Alike| record.as_ref().is_none_or(|record| record.id != found.id);
+            candidates.extend(found.filter(is_other));
+        }
+        // Merged since, or none of the caller's business.
+        if !candidates.is_empty() {
+            data.push(Duplicate { row: row.row_number, line: row.line, kind: row.kind, record, candidates });
+        }
+    }
+    Ok(Json(Duplicates { data, next }))
+}
+
+/// A record as far as the caller sees it, or the one that goes on for it.
+async fn alike(
+    app: &App,
+    caller: &Caller,
+    kind: &'static catalogue::Kind,
+    first: Id,
+    by: Vec<String>,
+) -> Result<Option<Alike>, Problem> {
+    let (mut id, mut seen) = (first, vec![first]);
+    let mut state = app.commands.state(&kind.need(id), caller.tenant).await?;
+    while let Some(next) = kind.merged_into(&state).filter(|next| !seen.contains(next)) {
+        seen.push(next);
+        id = next;
+        state = app.commands.state(&kind.need(id), caller.tenant).await?;
+    }
+    let Some(there) = kind.see(&state) else { return Ok(None) };
+    if !app.shows(caller, kind.name, id).await? {
+        return Ok(None);
+    }
+    let own = format!("/v1/{}/{id}", kind.plural);
+    let mut links = json!({ "self": own });
+    if kind.commands.contains("merge") {
+        links["merge"] = format!("{own}/merge").into();
+    }
+    let name = there["name"].as_str().or(there["title"].as_str()).map(str::to_owned);
+    Ok(Some(Alike { id, name, by, links }))
 }
 
 /// Which entitlements go out.
@@ -539,7 +668,15 @@ mod tests {
 
     #[test]
     fn a_form_says_what_it_lacks() {
-        let file = || Some(Stored { name: "f".into(), digest: "0".repeat(64), bytes: 3, head: b"a,b\n".to_vec() });
+        let file = || {
+            Some(Stored {
+                name: "f".into(),
+                digest: "0".repeat(64),
+                bytes: 3,
+                head: b"a,b\n".to_vec(),
+                encoding: UTF_8,
+            })
+        };
         let history = || Form { kind: Some("history".into()), file: file(), ..Form::default() };
         let text = |form: Form| format!("{:?}", check(form).map(|_| ()).unwrap_err());
         assert!(text(Form::default()).contains("kind is missing"));

@@ -4,7 +4,7 @@ use domain::data::import::Import;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::data::imports::{Progress, Wait, Wanted},
+    super::data::imports::{Duplicates, DuplicatesPage, Progress, Wait, Wanted},
     Document,
     commands::id_of,
     lists,
@@ -32,11 +32,11 @@ fn upload(document: &mut Document) {
         "properties": {
             "kind": kind,
             "source": text("The system the file comes from; what the mapping says by default."),
-            "mapping": text("What the columns mean (TOML); a history needs one."),
+            "mapping": text("What the columns mean (TOML); a history and records need one."),
             "dry_run": { "enum": ["true", "false"], "description": "Only show what would be done." },
             "file": {
                 "type": "string", "format": "binary", "contentMediaType": "text/csv",
-                "description": "The file: CSV in UTF-8, with a header.",
+                "description": "The file: CSV with a header, in any usual encoding.",
             },
         },
     });
@@ -88,6 +88,19 @@ fn following(document: &mut Document) {
         .problems("Progress", Code::of(&[problems::PARAMETERS]))
         .problems("ImportRead", Code::unknown("import"))
         .at(document, "get", "/v1/imports/{id}/report");
+    let found = document.schemas.of::<Duplicates>("Import");
+    let page = document.schemas.properties::<DuplicatesPage>("");
+    let about = "Lists records that rows led to with others that may be the same, since they share an e-mail address, a telephone \
+        number or a name. Nothing of it is merged until somebody merges it. Who does not see a record is not told of it.";
+    Operation::new("import_duplicates", TAG, about)
+        .permission("import.read")
+        .parameter(id.clone())
+        .query(page)
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "What may be there twice, row by row.", found, &[])
+        .problems("Progress", Code::of(&[problems::PARAMETERS]))
+        .problems("ImportRead", Code::unknown("import"))
+        .at(document, "get", "/v1/imports/{id}/duplicates");
     let nothing = json!({ "type": "object", "additionalProperties": false });
     let nothing = document.schemas.add("ImportResumeCommand", nothing);
     Operation::new("import_resume", TAG, "Takes an import that failed or was cancelled up again where it stopped.")

@@ -294,7 +294,7 @@ pub(super) const UPLOAD: Codes = &[
     ("body_too_large", 413, "The file, or another field of the form, is larger than this server takes."),
     ("body_invalid", 422, "The form has a field that there is not."),
     ("required", 422, "A field of the form is missing."),
-    ("kind_invalid", 422, "A kind is `history` or `entitlements`."),
+    ("kind_invalid", 422, "A kind is `history`, `entitlements` or `records`."),
     ("dry_run_invalid", 422, "`dry_run` is `true` or `false`."),
     ("file_twice", 422, "An import brings in one file."),
     ("file_invalid", 422, "The file cannot be read, or lacks a column that is needed."),

@@ -60,7 +60,7 @@ async fn import(client: &Client, fields: &[(&str, &str)], file: &str) -> Value {
     ended(client, started["links"]["progress"].as_str().unwrap()).await
 }
 
-async fn ended(client: &Client, progress: &str) -> Value {
+pub(crate) async fn ended(client: &Client, progress: &str) -> Value {
     loop {
         let found = client.read(&format!("{progress}?wait=60")).await;
         if found["status"] != "running" {
@@ -73,18 +73,18 @@ pub(crate) async fn history(client: &Client, file: &str) -> Value {
     import(client, &[("kind", "history"), ("mapping", &mapping())], file).await
 }
 
-fn counts(progress: &Value) -> (u64, u64, u64, u64) {
+pub(crate) fn counts(progress: &Value) -> (u64, u64, u64, u64) {
     let count = |name: &str| progress["counts"][name].as_u64().unwrap();
     assert_eq!(count("rows"), count("applied") + count("unchanged") + count("rejected"), "{progress}");
     (count("rows"), count("applied"), count("unchanged"), count("rejected"))
 }
 
 /// How many events there are, those of imports themselves left out.
-async fn events(pool: &PgPool) -> i64 {
+pub(crate) async fn events(pool: &PgPool) -> i64 {
     sqlx::query_scalar("select count(*) from log_event where category <> 'import'").fetch_one(pool).await.unwrap()
 }
 
-async fn report(client: &Client, progress: &Value) -> Vec<Vec<String>> {
+pub(crate) async fn report(client: &Client, progress: &Value) -> Vec<Vec<String>> {
     let reply = client.get(progress["links"]["report"].as_str().unwrap()).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.header("content-type").starts_with("text/csv"));
