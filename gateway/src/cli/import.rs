@@ -11,7 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Body, Response, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::{fs::File, io::AsyncWriteExt};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncWriteExt},
+};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
@@ -22,6 +25,8 @@ use crate::config::{Import, ImportFile};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a server that does not answer is asked again.
 const PATIENCE: u32 = 50;
+/// So many bytes of a file of records are shown to the server when it is to suggest a mapping.
+const SUGGESTED_BY: u64 = 1 << 20;
 
 pub(super) async fn run(import: Import) -> Result<(), Failure> {
     let (kind, file) = match import {
@@ -128,10 +133,68 @@ impl Server {
         format!("{} does not answer: {why}", self.base)
     }
 
+    /// The mapping that the server suggests for a file of records.
+    async fn suggested(&self, import: &ImportFile) -> Result<String, Failure> {
+        let place = |error: std::io::Error| format!("{}: {error}", import.file.display());
+        let mut head = Vec::new();
+        File::open(&import.file)
+            .await
+            .map_err(place)?
+            .take(SUGGESTED_BY)
+            .read_to_end(&mut head)
+            .await
+            .map_err(place)?;
+        let name = import.file.file_name().map(|name| name.to_string_lossy().replace(['"', '\r', '\n'], "_"));
+        let boundary = format!("deskfold-{}", Uuid::now_v7().simple());
+        let source = import.source.as_deref().map(|source| {
+            format!("--{boundary}\r\ncontent-disposition: form-data; name=\"source\"\r\n\r\n{source}\r\n")
+        });
+        let mut body = source.unwrap_or_default().into_bytes();
+        let name = name.unwrap_or_else(|| "upload.csv".into());
+        body.extend(
+            format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n")
+                .bytes(),
+        );
+        body.extend(head);
+        body.extend(format!("\r\n--{boundary}--\r\n").bytes());
+        let sent = self
+            .http
+            .post(format!("{}/v1/imports/preview", self.base))
+            .bearer_auth(&self.key)
+            .header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
+            .body(body)
+            .send()
+            .await;
+        let found: Value = read(sent.map_err(|error| self.unreachable(&error))?).await?;
+        let mapping = &found["mapping"];
+        let all = |list: &Value| {
+            let names = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let record = mapping["record"].as_str().unwrap_or_default();
+        let lacks = all(&mapping["lacks"]);
+        if !lacks.is_empty() {
+            return Err(format!(
+                "no column is known to say what a {record} needs: {lacks}; write a mapping (--mapping)"
+            )
+            .into());
+        }
+        say(&format!(
+            "the file is taken for records of the kind {record}; columns that are not taken: {}",
+            all(&mapping["left"])
+        ));
+        Ok(mapping["toml"].as_str().unwrap_or_default().to_owned())
+    }
+
     async fn upload(&self, kind: &str, import: &ImportFile) -> Result<Started, Failure> {
         let place = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
         let mapping = match &import.mapping {
+            // The name of a mapping that the server brings along.
+            Some(name) if kind == "records" && !name.exists() && name.extension().is_none() => {
+                Some(name.to_string_lossy().into_owned())
+            }
             Some(path) => Some(tokio::fs::read_to_string(path).await.map_err(|error| place(path, error))?),
+            None if kind == "records" => Some(self.suggested(import).await?),
             None => None,
         };
         let file = File::open(&import.file).await.map_err(|error| place(&import.file, error))?;

@@ -114,6 +114,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(data::imports::routes())
         .merge(data::bulk::routes())
         .merge(data::archive::routes())
+        .merge(data::previews::routes())
         .merge(insight::dashboards::routes())
         .merge(insight::reports::routes())
         .merge(insight::changes::routes())

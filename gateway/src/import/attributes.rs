@@ -106,11 +106,6 @@ impl Shape {
         self.kind.commands.contains("add_external_id")
     }
 
-    /// The attribute that says what a record is called.
-    pub(crate) fn title(&self) -> Option<&'static str> {
-        ["name", "title"].into_iter().find(|name| self.attributes.contains_key(*name))
-    }
-
     /// The attribute of this name.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.get(name)

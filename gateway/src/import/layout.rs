@@ -31,6 +31,12 @@ impl Layout {
         Layout { encoding: UTF_8, delimiter, quote: b'"', names_columns: false }
     }
 
+    /// How a file in this encoding is written that begins so, as far as one sees.
+    pub(crate) fn of(encoding: &'static Encoding, head: &[u8]) -> Layout {
+        let (delimiter, quote) = separated(&encoding.decode(head).0);
+        Layout { encoding, delimiter, quote, names_columns: true }
+    }
+
     /// The file as UTF-8. What is UTF-8 stays as it is, so that a broken cell can be told.
     pub(crate) fn decoded<'a>(&self, source: impl Read + 'a) -> Box<dyn Read + 'a> {
         if self.encoding == UTF_8 {
@@ -98,7 +104,7 @@ impl Guess {
 }
 
 /// What stands between two cells and around one, as the beginning of the file shows it.
-pub(crate) fn separated(text: &str) -> (u8, u8) {
+fn separated(text: &str) -> (u8, u8) {
     let quote = quote(text);
     let columns = |delimiter: u8| {
         let mut reader = csv::ReaderBuilder::new();

@@ -14,10 +14,13 @@ mod layout;
 mod lookup;
 mod mapping;
 mod plan;
+mod preview;
 mod records;
 mod rows;
 mod sheet;
+mod shipped;
 pub(crate) mod store;
+mod suggest;
 mod target;
 mod template;
 mod upsert;
@@ -30,11 +33,13 @@ use uuid::Uuid;
 
 use self::rows::Fault;
 pub(crate) use self::{
+    attributes::{Shape, shape},
     entitlements::{COLUMNS, CUSTOM, Columns, status_name},
     job::{idle, run},
     layout::{Guess, Layout},
     lookup::{Lookup, LookupError, external},
     mapping::{Mapping, MappingError},
+    preview::{Known, Who, foresee, kinds, look, shipped_or},
     rows::{FileError, Header, Rows},
     sheet::Sheet,
     upsert::{Standing, Unfit, Wanted, commands as upsert},

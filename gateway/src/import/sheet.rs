@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     attributes::{Shape, Type, shape, shapes},
-    layout::{self, Layout, separated},
+    layout::{self, Layout},
     mapping::{MappingError, When, delimiter, located, when},
     rows::{Cells, Fault, Header, Row},
     template::Template,
@@ -357,10 +357,9 @@ impl Sheet {
 
     /// How a file is written that begins so: as the mapping says, or as it looks.
     pub(crate) fn layout(&self, encoding: &'static Encoding, head: &[u8]) -> Layout {
-        let encoding = self.encoding.unwrap_or(encoding);
-        let (delimiter, quote) = separated(&encoding.decode(head).0);
-        let (delimiter, quote) = (self.delimiter.unwrap_or(delimiter), self.quote.unwrap_or(quote));
-        Layout { encoding, delimiter, quote, names_columns: true }
+        let seen = Layout::of(self.encoding.unwrap_or(encoding), head);
+        let (delimiter, quote) = (self.delimiter.unwrap_or(seen.delimiter), self.quote.unwrap_or(seen.quote));
+        Layout { delimiter, quote, ..seen }
     }
 
     /// The columns that it names.
@@ -372,9 +371,17 @@ impl Sheet {
         columns
     }
 
-    /// The custom fields that it speaks of.
-    pub(crate) fn custom(&self) -> impl Iterator<Item = &str> {
-        self.custom.iter().map(|(key, _)| key.as_str())
+    /// What each column says: the column, and the attribute, `custom.` before those that somebody defined.
+    pub(crate) fn says(&self) -> Vec<(&str, String)> {
+        let mut says: Vec<(&str, String)> = Vec::new();
+        for (name, template) in [("key", &self.key), ("created", &self.created)] {
+            says.extend(template.iter().flat_map(Template::columns).map(|column| (column, name.to_owned())));
+        }
+        let fields = self.fields.iter().map(|(name, said)| (name.clone(), said));
+        for (name, said) in fields.chain(self.custom.iter().map(|(key, said)| (format!("custom.{key}"), said))) {
+            said.each_cell(&mut |cell| says.extend(cell.from.columns().map(|column| (column, name.clone()))));
+        }
+        says
     }
 
     /// What a row says.
@@ -598,7 +605,7 @@ impl Reading<'_> {
 }
 
 /// A number as the API takes it, of one that a person or a program wrote: `1 234,50`.
-fn number(text: &str, decimal: char) -> Result<String, Fault> {
+pub(crate) fn number(text: &str, decimal: char) -> Result<String, Fault> {
     let invalid = || {
         let other = if decimal == '.' { ',' } else { '.' };
         let reason = format!(

@@ -37,7 +37,10 @@ use crate::http::kernel::{
 use crate::{
     app::App,
     auth::Caller,
-    import::{COLUMNS, CUSTOM, Columns, FileError, Guess, Header, Layout, Mapping, MappingError, Rows, Sheet, store},
+    import::{
+        COLUMNS, CUSTOM, Columns, FileError, Guess, Header, Layout, Mapping, MappingError, Rows, Sheet, shipped_or,
+        store,
+    },
     problem::Problem,
 };
 
@@ -172,8 +175,6 @@ async fn start(app: &App, write: &Write, import: Id, form: Multipart) -> Result<
 
 /// Reads the form; the file goes straight into the database.
 async fn read(app: &App, tenant: Id, import: Id, mut form: Multipart) -> Result<Form, Problem> {
-    let unreadable =
-        |error: axum::extract::multipart::MultipartError| Problem::bad_request("body_unreadable", error.body_text());
     let mut read = Form::default();
     while let Some(part) = form.next_field().await.map_err(unreadable)? {
         let name = part.name().unwrap_or_default().to_owned();
@@ -192,21 +193,30 @@ async fn read(app: &App, tenant: Id, import: Id, mut form: Multipart) -> Result<
                 return Err(Problem::invalid("body_invalid", detail).at(format!("/{other}")));
             }
         };
-        let mut text = Vec::new();
-        let mut part = part;
-        while let Some(chunk) = part.chunk().await.map_err(unreadable)? {
-            text.extend_from_slice(&chunk);
-            if text.len() > TEXT {
-                let detail = format!("{name} has more than {TEXT} bytes.");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
-            }
-        }
-        let text = String::from_utf8(text);
-        let text =
-            text.map_err(|_| Problem::invalid("text_invalid", format!("{name} is not UTF-8.")).at(format!("/{name}")))?;
-        *target = Some(text).filter(|text| !text.trim().is_empty());
+        *target = text_of(&name, part).await?;
     }
     Ok(read)
+}
+
+/// A field of a form that is a text; `None` when it is blank.
+pub(super) async fn text_of(name: &str, mut part: Part<'_>) -> Result<Option<String>, Problem> {
+    let mut text = Vec::new();
+    while let Some(chunk) = part.chunk().await.map_err(unreadable)? {
+        text.extend_from_slice(&chunk);
+        if text.len() > TEXT {
+            let detail = format!("{name} has more than {TEXT} bytes.");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        }
+    }
+    let text = String::from_utf8(text);
+    let text =
+        text.map_err(|_| Problem::invalid("text_invalid", format!("{name} is not UTF-8.")).at(format!("/{name}")))?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+/// A form that does not come whole.
+pub(super) fn unreadable(error: axum::extract::multipart::MultipartError) -> Problem {
+    Problem::bad_request("body_unreadable", error.body_text())
 }
 
 async fn keep(app: &App, tenant: Id, import: Id, mut part: Part<'_>) -> Result<Stored, Problem> {
@@ -218,8 +228,7 @@ async fn keep(app: &App, tenant: Id, import: Id, mut part: Part<'_>) -> Result<S
     let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
     let mut chunk = 0;
     loop {
-        let more = part.chunk().await;
-        let more = more.map_err(|error| Problem::bad_request("body_unreadable", error.body_text()))?;
+        let more = part.chunk().await.map_err(unreadable)?;
         if let Some(bytes) = &more {
             stored.bytes += bytes.len();
             if stored.bytes > limit {
@@ -261,7 +270,7 @@ impl From<FileError> for Problem {
 }
 
 /// Checks all that can be checked before a row is read.
-fn check(form: Form) -> Result<Asked, Problem> {
+fn check(mut form: Form) -> Result<Asked, Problem> {
     let required = |name: &str| Problem::invalid("required", format!("{name} is missing.")).at(format!("/{name}"));
     let named = form.kind.as_deref().map(str::trim).ok_or_else(|| required("kind"))?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == named).ok_or_else(|| {
@@ -276,10 +285,14 @@ fn check(form: Form) -> Result<Asked, Problem> {
             return Err(Problem::invalid("dry_run_invalid", detail).at("/dry_run"));
         }
     };
-    let file = form.file.ok_or_else(|| required("file"))?;
+    let file = form.file.take().ok_or_else(|| required("file"))?;
     let head = |layout: Layout| -> Result<Header, FileError> {
         Ok(Rows::open(layout.decoded(&*file.head), layout)?.header().clone())
     };
+    if let (Kind::Records, Some(text)) = (kind, form.mapping.as_deref()) {
+        let fitted = shipped_or(text, || head(Layout::of(file.encoding, &file.head)))?.into_owned();
+        form.mapping = Some(fitted);
+    }
     let written = |delimiter: u8| Layout { encoding: file.encoding, ..Layout::separated_by(delimiter) };
     let (mapped_source, header, layout) = match (kind, form.mapping.as_deref()) {
         (Kind::History | Kind::Records, None) => return Err(required("mapping")),
@@ -515,6 +528,7 @@ async fn duplicates(
     caller.must("import.read")?;
     let id = id_of::<Import>(&caller, &id)?;
     app.must_show(&caller, Import::KIND, id).await?;
+    store::columns(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
     let limit = i64::from(limit.unwrap_or(50).clamp(1, 200));
     let found = store::duplicates(&app.pool, caller.tenant, id, after, limit).await?;
     let next = found.last().map(|last| last.row_number).filter(|_| found.len() as i64 == limit);

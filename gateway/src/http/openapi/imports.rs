@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::data::imports::{Duplicates, DuplicatesPage, Progress, Wait, Wanted},
+    super::data::previews::Preview,
     Document,
     commands::id_of,
     lists,
@@ -18,6 +19,7 @@ const TAG: &str = "imports";
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
     upload(document);
+    preview(document);
     following(document);
     export(document);
 }
@@ -65,6 +67,36 @@ fn upload(document: &mut Document) {
         .problems("Upload", Code::of(&[problems::UPLOAD]))
         .problems("StartImport", Code::refusals::<Import>())
         .at(document, "post", "/v1/imports");
+}
+
+fn preview(document: &mut Document) {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let form = json!({
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": false,
+        "properties": {
+            "record": text("The kind of records that the file holds, such as `contact`; by default the likeliest."),
+            "source": text("The system the file comes from."),
+            "mapping": text("What the columns mean (TOML), or the name of a shipped mapping; by default one is suggested."),
+            "file": {
+                "type": "string", "format": "binary", "contentMediaType": "text/csv",
+                "description": "The file: CSV with a header, in any usual encoding.",
+            },
+        },
+    });
+    let form = document.schemas.add("ImportPreviewUpload", form);
+    let found = document.schemas.of::<Preview>("Import");
+    let about = "Looks at a file of records before it is imported: how it is written, whose export it is, what its columns mean, and \
+        what its first rows would lead to. The mapping that it answers with can be sent to `POST /v1/imports` as it is. Writes \
+        nothing.";
+    Operation::new("import_preview", TAG, about)
+        .permission("import.run")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .body_as(&["multipart/form-data"], form, true, Map::new())
+        .answer(200, "What the file looks like and what it may mean.", found, &[])
+        .problems("Upload", Code::of(&[problems::UPLOAD]))
+        .at(document, "post", "/v1/imports/preview");
 }
 
 fn following(document: &mut Document) {
