@@ -24,6 +24,7 @@ const READS: &[&str] = &[
     "/v1/reports/changes",
     "/v1/reports/changes/records",
     "/v1/dashboards/preview",
+    "/v1/imports/preview",
 ];
 
 /// A write route of the document, with a request that it takes.
