@@ -106,6 +106,13 @@ impl Shape {
         self.kind.commands.contains("add_external_id")
     }
 
+    /// The attributes that a new record must be told: where an order came in is known of its import.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &Attribute> {
+        let kind = self.kind.name;
+        let implied = move |attribute: &Attribute| kind == "order" && attribute.name == "source";
+        self.attributes.values().filter(move |attribute| attribute.required && !implied(attribute))
+    }
+
     /// The attribute of this name.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.get(name)

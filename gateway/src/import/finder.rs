@@ -1,6 +1,6 @@
 //! Finds the records that rows of a file mean: by what other systems call them, by their addresses, numbers and names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use commands::{Envelope, Refused};
 use domain::{
@@ -38,11 +38,26 @@ pub(crate) struct Finder {
     names: tokio::sync::Mutex<HashMap<&'static str, BTreeMap<String, BTreeSet<Id>>>>,
     /// What was found before.
     found: Mutex<HashMap<(&'static str, String), Option<Id>>>,
+    /// Set-wide names that nobody has, as far as was seen when a window began.
+    free: Mutex<HashSet<(&'static str, String)>>,
+}
+
+/// Under which names records of a kind are known to other systems, where those are claimed.
+fn external_scope(kind: &Kind) -> Option<&'static str> {
+    match kind.name {
+        "company" => Some("company.external"),
+        "contact" => Some("contact.external"),
+        "entitlement" => Some("entitlement.external"),
+        "product" => Some("product.external"),
+        "order" => Some("order.external_number"),
+        _ => None,
+    }
 }
 
 impl Finder {
     pub(crate) fn new(run: Run, target: Target, country: Option<Country>) -> Finder {
-        Finder { run, target, country, names: tokio::sync::Mutex::default(), found: Mutex::default() }
+        let (names, found, free) = (tokio::sync::Mutex::default(), Mutex::default(), Mutex::default());
+        Finder { run, target, country, names, found, free }
     }
 
     /// The record that goes on for this one.
@@ -66,18 +81,54 @@ impl Finder {
 
     /// The record that a source calls so.
     pub(crate) async fn external(&self, kind: &'static Kind, id: &ExternalId) -> Result<Option<Id>, Refused> {
-        let scope = match kind.name {
-            "company" => "company.external",
-            "contact" => "contact.external",
-            "entitlement" => "entitlement.external",
-            "product" => "product.external",
-            "order" => "order.external_number",
-            _ => {
+        match external_scope(kind) {
+            Some(scope) => self.holder(scope, &id.key()).await,
+            None => {
                 let id = id_of(self.run.tenant, &id.source, kind.name, &id.external_id);
-                return Ok(if self.exists(kind, id).await? { Some(id) } else { None });
+                Ok(if self.exists(kind, id).await? { Some(id) } else { None })
             }
-        };
-        self.target.claimed(self.run.tenant, scope, &id.key()).await
+        }
+    }
+
+    /// Looks once which of a window's names nobody has, instead of asking for each: rows that share one are dealt with one after
+    /// another.
+    pub(crate) async fn look_ahead(
+        &self,
+        kind: &'static Kind,
+        addresses: Vec<String>,
+        external: Vec<String>,
+    ) -> Result<(), eventstore::Error> {
+        self.free.lock().clear();
+        // What is rehearsed is in no log.
+        if self.target.is_rehearsal() {
+            return Ok(());
+        }
+        let tenant = self.run.tenant.to_string();
+        let scopes = [("contact.identity", addresses)].into_iter();
+        for (scope, keys) in scopes.chain(external_scope(kind).map(|scope| (scope, external))) {
+            let taken = self.target.log().claims_taken(&tenant, scope, &keys).await?;
+            let free = keys.into_iter().filter(|key| !taken.contains(key)).map(|key| (scope, key));
+            self.free.lock().extend(free);
+        }
+        Ok(())
+    }
+
+    /// Somebody has them now.
+    pub(crate) fn are_taken(&self, kind: &'static Kind, addresses: Vec<String>, external: Option<String>) {
+        let mut free = self.free.lock();
+        for key in addresses {
+            free.remove(&("contact.identity", key));
+        }
+        if let (Some(scope), Some(key)) = (external_scope(kind), external) {
+            free.remove(&(scope, key));
+        }
+    }
+
+    async fn holder(&self, scope: &'static str, key: &str) -> Result<Option<Id>, Refused> {
+        if self.free.lock().contains(&(scope, key.to_owned())) {
+            return Ok(None);
+        }
+        self.target.claimed(self.run.tenant, scope, key).await
     }
 
     /// What other systems call a record.
@@ -104,7 +155,7 @@ impl Finder {
     /// The contact who is reached at an address, as it was claimed.
     pub(crate) async fn reached(&self, identity: &Identity) -> Result<Option<Id>, Refused> {
         for key in identity.keys() {
-            if let Some(id) = self.target.claimed(self.run.tenant, "contact.identity", &key).await? {
+            if let Some(id) = self.holder("contact.identity", &key).await? {
                 return Ok(Some(id));
             }
         }

@@ -105,6 +105,10 @@ impl Records {
             let marks = spoken.as_ref().map(|spoken| self.marks(finder, spoken)).unwrap_or_default();
             entries.push(((row, spoken), marks));
         }
+        let spoken = || entries.iter().filter_map(|((_, spoken), _)| spoken.as_ref().ok());
+        let addresses = spoken().flat_map(|spoken| self.keys(finder, spoken)).collect();
+        let external = spoken().filter_map(|spoken| self.external(spoken)).map(|external| external.key()).collect();
+        finder.look_ahead(self.sheet.shape.kind, addresses, external).await?;
         let this = &*self;
         let verdicts: Vec<Vec<(Row, Verdict)>> = stream::iter(grouped(entries))
             .map(|group| async move {
@@ -186,12 +190,16 @@ impl Records {
         addresses
     }
 
+    /// The names that its addresses claim.
+    fn keys(&self, finder: &Finder, spoken: &Spoken) -> Vec<String> {
+        self.addresses(finder, spoken).into_iter().flat_map(|(_, _, identity)| identity.keys()).collect()
+    }
+
     /// What rows have in common that may mean one record.
     fn marks(&self, finder: &Finder, spoken: &Spoken) -> Vec<String> {
         let key = self.external(spoken).map(|external| format!("key {}", external.key()));
         let name = self.name(spoken).map(|name| format!("name {}", called(name)));
-        let addresses = self.addresses(finder, spoken).into_iter().flat_map(|(_, _, identity)| identity.keys());
-        key.into_iter().chain(name).chain(addresses).collect()
+        key.into_iter().chain(name).chain(self.keys(finder, spoken)).collect()
     }
 
     /// The record that a row means, and those that may be the same.
@@ -299,6 +307,7 @@ impl Records {
         let (tenant, kind) = (self.run.tenant, self.sheet.shape.kind);
         let Place { id, external, withheld, candidates } = self.place(finder, row, &spoken).await?;
         let name = self.name(&spoken).map(str::to_owned);
+        let (addresses, key) = (self.keys(finder, &spoken), external.as_ref().map(ExternalId::key));
         let Spoken { created, body, mentions, .. } = spoken;
         let mut body = without(body, &withheld);
         let state = self.target.state_of(kind, tenant, id).await?;
@@ -351,6 +360,7 @@ impl Records {
             envelope.occurred_at = created;
             self.target.carry_out_any(&envelope, kind, commands).await?
         };
+        finder.are_taken(kind, addresses, key);
         if let (Some(name), true) = (name, creates) {
             finder.is_named(kind, &name, id).await;
         }
@@ -372,7 +382,7 @@ impl Records {
         }
         let fills = there.is_some() && self.sheet.existing == Existing::Fill;
         let mut first = Map::new();
-        let mut further: Vec<(String, Value)> = Vec::new();
+        let (mut before, mut further, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in body {
             let now = there.map(|there| {
                 if name == "company" && there["companies"].is_array() { &there["companies"] } else { &there[&name] }
@@ -419,14 +429,16 @@ impl Records {
                             format!("status is {}, not {word}.", known.join(", ")),
                         ));
                     };
-                    // What is new is open.
-                    if now.is_some() || *command != "reopen" {
-                        further.push(((*command).to_owned(), standing_body(command)));
+                    match (*command, now) {
+                        // What is new is open, and what ended takes nothing until it is open again.
+                        ("reopen", Some(_)) => before.push(((*command).to_owned(), json!({}))),
+                        ("reopen", None) => {}
+                        _ => last.push(((*command).to_owned(), json!({}))),
                     }
                 }
             }
         }
-        let mut commands = Vec::new();
+        let mut commands = before;
         match there {
             None => commands.push((shape.kind.create.to_owned(), Value::Object(first))),
             Some(_) if !first.is_empty() => commands.push((shape.edit.to_owned(), Value::Object(first))),
@@ -434,13 +446,9 @@ impl Records {
         }
         commands.extend(external.map(|external| ("add_external_id".to_owned(), json!(external))));
         commands.extend(further);
+        commands.extend(last);
         Ok(commands)
     }
-}
-
-/// Commands without anything to say take no body at all.
-fn standing_body(command: &str) -> Value {
-    if ["close", "reopen", "start"].contains(&command) { Value::Null } else { json!({}) }
 }
 
 fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -320,9 +320,8 @@ impl Sheet {
                 }
             }
         }
-        for attribute in shape.attributes.values().filter(|attribute| attribute.required) {
-            let implied = raw.record == "order" && attribute.name == "source";
-            if !implied && fields.iter().all(|(name, _)| *name != attribute.name) {
+        for attribute in shape.needed() {
+            if fields.iter().all(|(name, _)| *name != attribute.name) {
                 faults.push(format!("fields.{}: a {} needs it", attribute.name, raw.record));
             }
         }

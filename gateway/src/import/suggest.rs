@@ -341,8 +341,7 @@ impl Sample<'_> {
         let score = |shape: &Shape| {
             let found = self.columns(shape);
             let called = file.contains(&loose(shape.kind.plural)) || file.contains(shape.kind.name);
-            let lacks =
-                shape.attributes.values().any(|attribute| attribute.required && !found.contains_key(&attribute.name));
+            let lacks = shape.needed().any(|attribute| !found.contains_key(&attribute.name));
             (!lacks, found.len() + if called { 3 } else { 0 }, rank(shape))
         };
         shapes().max_by_key(|shape| score(shape))
@@ -427,10 +426,8 @@ impl Sample<'_> {
             table.insert("custom".into(), custom.into());
         }
         self.add_layout(&mut table, &times, &numbers);
-        let needed =
-            shape.attributes.values().filter(|attribute| attribute.required && !fields.contains_key(&attribute.name));
-        let implied = |attribute: &&Attribute| shape.kind.name == "order" && attribute.name == "source";
-        let lacks = needed.filter(|attribute| !implied(attribute)).map(|attribute| attribute.name.clone()).collect();
+        let lacking = shape.needed().filter(|attribute| !fields.contains_key(&attribute.name));
+        let lacks = lacking.map(|attribute| attribute.name.clone()).collect();
         Suggested { table, lacks }
     }
 
@@ -529,6 +526,8 @@ fn own_names(attribute: &str) -> Vec<String> {
 fn synonyms(shape: &Shape, attribute: &str) -> Vec<String> {
     let title = ["name", "title"].contains(&attribute).then(|| loose(&format!("{} name", shape.kind.name)));
     let names = SYNONYMS.iter().filter(|(name, _)| *name == attribute).flat_map(|(_, names)| names.iter());
+    // What a person does is not what a person is called.
+    let names = names.filter(|name| **name != "title" || !["contact", "lead"].contains(&shape.kind.name));
     title.into_iter().chain(names.map(|name| loose(name))).collect()
 }
 

@@ -46,6 +46,11 @@ impl Target {
         self.commands.log()
     }
 
+    /// Whether nothing is written.
+    pub(crate) fn is_rehearsal(&self) -> bool {
+        self.rehearsal.is_some()
+    }
+
     /// The state of a record.
     pub(crate) async fn state<A: Aggregate>(&self, tenant: Id, id: Id) -> Result<Arc<A>, Refused> {
         match &self.rehearsal {

@@ -430,7 +430,7 @@ fn exports() -> Vec<(&'static str, &'static str, &'static str, Value)> {
              1,4711,Ada Lovelace,901,,ada@acme.example.com,acme.example.com,Ada Lovelace,Nobody Here,Support,Engine stands still,\
              engine steam,Solved,High,Mail,Question,2024-05-01 10:00,2024-05-02 10:00,,Acme,,2024-05-02 10:00\n",
             json!({ "title": "Engine stands still", "status": "resolved", "priority": 2, "channel": "import",
-                "company_name": "Acme", "requester_name": "Ada Lovelace" }),
+                "company_name": "Acme", "requester_name": "Ada Lovelace", "tags": ["engine", "steam"] }),
         ),
         (
             "freshdesk-contacts",
@@ -496,7 +496,9 @@ async fn exports_of_other_systems_are_recognised_and_come_in_as_they_are() {
         let found =
             upload(admin, "/v1/imports/preview", &[], "export.csv", file.as_bytes()).await.expect(StatusCode::OK);
         assert_eq!(found["recognised"]["mapping"], name, "{found}");
-        assert_eq!(found["outcomes"][0]["outcome"], "create", "{name}: {found}");
+        // A company was perhaps created on the way, by a person who works there.
+        let outcome = found["outcomes"][0]["outcome"].as_str().unwrap();
+        assert!(outcome == "create" || outcome == "update" && path == "companies", "{name}: {found}");
         // By its name, and as the preview answered: the same.
         let done = rows(admin, &[("mapping", name)], file.as_bytes()).await;
         assert_eq!(counts(&done), (1, 1, 0, 0), "{name}: {:?}", refused(admin, &done).await);
