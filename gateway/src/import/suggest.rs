@@ -342,7 +342,7 @@ impl Sample<'_> {
             let found = self.columns(shape);
             let called = file.contains(&loose(shape.kind.plural)) || file.contains(shape.kind.name);
             let lacks = shape.needed().any(|attribute| !found.contains_key(&attribute.name));
-            (!lacks, found.len() + if called { 3 } else { 0 }, rank(shape))
+            (!lacks && !found.is_empty(), found.len() + if called { 3 } else { 0 }, rank(shape))
         };
         shapes().max_by_key(|shape| score(shape))
     }

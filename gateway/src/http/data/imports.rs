@@ -50,6 +50,8 @@ const PIECE: usize = 256 << 10;
 const TEXT: usize = 1 << 20;
 /// Rows of a report that are read at once.
 const REPORT_PAGE: i64 = 1000;
+/// Most rows of a page of duplicates.
+const MOST_DUPLICATES: u32 = 200;
 /// How long progress waits at most, in seconds.
 const MOST_WAIT: u64 = 60;
 /// How often waiting progress is looked at.
@@ -315,7 +317,7 @@ fn check(mut form: Form) -> Result<Asked, Problem> {
             let layout = sheet.layout(file.encoding, &file.head);
             let header = head(layout)?;
             sheet.check(&header)?;
-            (sheet.source, header, layout)
+            (sheet.source.or_else(|| Some("csv".into())), header, layout)
         }
     };
     let source =
@@ -529,7 +531,13 @@ async fn duplicates(
     let id = id_of::<Import>(&caller, &id)?;
     app.must_show(&caller, Import::KIND, id).await?;
     store::columns(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
-    let limit = i64::from(limit.unwrap_or(50).clamp(1, 200));
+    let limit = match limit.unwrap_or(50) {
+        limit @ 1..=MOST_DUPLICATES => i64::from(limit),
+        limit => {
+            let detail = format!("limit is 1 to {MOST_DUPLICATES}, not {limit}.");
+            return Err(Problem::invalid("limit_invalid", detail).at("/limit"));
+        }
+    };
     let found = store::duplicates(&app.pool, caller.tenant, id, after, limit).await?;
     let next = found.last().map(|last| last.row_number).filter(|_| found.len() as i64 == limit);
     let mut data = Vec::new();

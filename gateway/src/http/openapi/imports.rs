@@ -130,7 +130,7 @@ fn following(document: &mut Document) {
         .query(page)
         .shared(&["Deskfold-On-Behalf-Of"])
         .answer(200, "What may be there twice, row by row.", found, &[])
-        .problems("Progress", Code::of(&[problems::PARAMETERS]))
+        .problems("Duplicates", Code::of(&[problems::PARAMETERS, problems::PAGE]))
         .problems("ImportRead", Code::unknown("import"))
         .at(document, "get", "/v1/imports/{id}/duplicates");
     let nothing = json!({ "type": "object", "additionalProperties": false });
