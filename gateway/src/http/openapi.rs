@@ -2,8 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "JSON is made where it is handed over")]
 
-mod bulk;
 mod archive;
+mod bulk;
 mod commands;
 mod conversations;
 mod dashboards;

@@ -287,7 +287,7 @@ fn said_of(table: toml::Table) -> Result<Vec<(String, Said)>, String> {
 }
 
 fn one_byte(place: &str, given: char) -> Result<u8, String> {
-    let byte = u8::try_from(given).ok().filter(|byte| byte.is_ascii_punctuation());
+    let byte = u8::try_from(given).ok().filter(u8::is_ascii_punctuation);
     byte.ok_or_else(|| format!("file.{place}: one ASCII character, such as \"'\""))
 }
 
@@ -451,12 +451,11 @@ fn check(kind: &Type, said: &Said, place: &str, faults: &mut Vec<String>) {
         }
         (_, Said::Table(_)) => faults.push(format!("{place}: it is one value, not a table")),
         (_, Said::List(_)) => faults.push(format!("{place}: it is one value, not a list")),
-        (Type::Record(kind), Said::Cell(cell)) if cell.missing == Missing::Create => {
-            if !MADE_BY_NAME.contains(&kind.as_str()) {
-                faults.push(format!(
-                    "{place}: no {kind} can be made of a name alone; missing is \"reject\" or \"leave\""
-                ));
-            }
+        (Type::Record(kind), Said::Cell(cell))
+            if cell.missing == Missing::Create && !MADE_BY_NAME.contains(&kind.as_str()) =>
+        {
+            let detail = format!("{place}: no {kind} can be made of a name alone; missing is \"reject\" or \"leave\"");
+            faults.push(detail);
         }
         _ => {}
     }

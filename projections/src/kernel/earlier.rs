@@ -204,7 +204,7 @@ impl Earlier {
             AsOf::Instant(instant) => Some(instant),
             AsOf::Position(_) | AsOf::KnownAt(_) => None,
         };
-        let streams = Log::streams_beyond(&mut *self.db, &tenant, model.kinds(), self.since, later_than).await?;
+        let streams = Log::streams_beyond(&mut self.db, &tenant, model.kinds(), self.since, later_than).await?;
         let (begun, streams): (Vec<_>, Vec<_>) =
             streams.into_iter().partition(|(_, is_begun)| *is_begun && (model.own || later_than.is_none()));
         // What has begun since was not there.
@@ -212,7 +212,7 @@ impl Earlier {
         let mut rows: BTreeMap<Id, Option<String>> = begun.map(|id| (id, None)).collect();
         for streams in streams.chunks(STREAMS) {
             let streams: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
-            let events = Log::read_whole(&mut *self.db, &tenant, &streams).await?;
+            let events = Log::read_whole(&mut self.db, &tenant, &streams).await?;
             for events in events.chunk_by(|one, other| one.stream == other.stream) {
                 rows.extend(changed(model, &tenant, events, self.at)?);
             }
@@ -266,7 +266,7 @@ impl Earlier {
         .fetch_all(&mut *self.db)
         .await?;
         let touched: Vec<&str> = all.iter().filter(|(.., is)| *is).map(|(record, ..)| record.as_str()).collect();
-        let events = Log::read_whole(&mut *self.db, &tenant, &touched).await?;
+        let events = Log::read_whole(&mut self.db, &tenant, &touched).await?;
         let mut into: BTreeMap<&str, Id> = BTreeMap::new();
         for (record, next, touched) in &all {
             let next = if *touched {

@@ -241,7 +241,8 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     client.run(&format!("/v1/tenants/{}/rename", all["tenants"][0]), json!({ "name": text("Tenant") })).await;
     let file = format!("product,holder_kind,holder\n{hosting},contact,{ada}\n{word},contact,{ada}\n");
     all.insert("imports", vec![import(client, word, &file).await]);
-    let tag = json!({ "kind": "ticket", "command": "tag", "body": { "tag": word }, "ids": all["tickets"], "dry_run": true });
+    let tag =
+        json!({ "kind": "ticket", "command": "tag", "body": { "tag": word }, "ids": all["tickets"], "dry_run": true });
     let bulk = client.post("/v1/bulk", tag).await.expect(StatusCode::ACCEPTED)["id"].clone();
     all.insert("bulk", vec![bulk.as_str().unwrap().to_owned()]);
     sold(client, word, &mut all).await;

@@ -305,9 +305,9 @@ mod tests {
         file.extend(sheet.take(vec![vec![json!("x".repeat(BYTES)), json!(null)]]).unwrap());
         file.extend(sheet.end().unwrap());
         let read = parquet::file::reader::SerializedFileReader::new(Bytes::from(file)).unwrap();
-        let groups = read.metadata().row_groups().iter().map(|group| group.num_rows());
+        let groups = read.metadata().row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows);
         assert_eq!(groups.collect::<Vec<_>>(), [20_000, 20_000, 5_001]);
-        assert_eq!(read.into_iter().count(), 45_001);
+        assert_eq!(read.get_row_iter(None).unwrap().count(), 45_001);
     }
 
     #[test]

@@ -319,7 +319,7 @@ async fn a_bulk_that_is_interrupted_goes_on_elsewhere_and_does_nothing_twice() {
     let open = admin
         .read("/v1/tickets?count=exact&limit=1&filter={\"field\":\"status\",\"op\":\"eq\",\"value\":\"open\"}")
         .await;
-    assert_eq!(open["count"], 1000, "{open}");
+    assert_eq!(open["total"], 1000, "{open}");
     second.stop().await;
 }
 
