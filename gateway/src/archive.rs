@@ -4,7 +4,7 @@ mod read;
 mod restore;
 mod write;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -145,10 +145,12 @@ pub(crate) enum Fault {
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     position: i64,
-    stream: &'a str,
+    #[serde(borrow)]
+    stream: Cow<'a, str>,
     version: i64,
     id: Uuid,
-    r#type: &'a str,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
     occurred_at: Time,
     recorded_at: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,10 +192,10 @@ fn line_of(event: &Recorded) -> Result<String, serde_json::Error> {
     };
     serde_json::to_string(&Line {
         position: event.position,
-        stream: &event.stream,
+        stream: Cow::from(&*event.stream),
         version: event.version,
         id: event.id,
-        r#type: &event.kind,
+        r#type: Cow::from(&*event.kind),
         occurred_at: event.occurred_at,
         recorded_at: event.recorded_at,
         encoding,
@@ -203,7 +205,7 @@ fn line_of(event: &Recorded) -> Result<String, serde_json::Error> {
 }
 
 /// The event of a line.
-fn event_of(line: &str, tenant: &std::sync::Arc<str>) -> Result<Recorded, Fault> {
+fn event_of(line: &str, tenant: &Arc<str>) -> Result<Recorded, Fault> {
     let damaged = |why: String| Fault::Damaged(format!("a line is no event: {why}"));
     let line: Line<'_> = serde_json::from_str(line).map_err(|error| damaged(error.to_string()))?;
     let bytes = |value: &RawValue| -> Result<Bytes, Fault> {
@@ -217,11 +219,11 @@ fn event_of(line: &str, tenant: &std::sync::Arc<str>) -> Result<Recorded, Fault>
     };
     Ok(Recorded {
         position: line.position,
-        tenant: std::sync::Arc::clone(tenant),
-        stream: line.stream.into(),
+        tenant: Arc::clone(tenant),
+        stream: (*line.stream).into(),
         version: line.version,
         id: line.id,
-        kind: line.r#type.into(),
+        kind: (*line.r#type).into(),
         occurred_at: line.occurred_at,
         recorded_at: line.recorded_at,
         is_json: line.encoding != Some(Encoding::Base64),
