@@ -51,3 +51,4 @@ comment on column read_bulk_v1.undone_at is 'When that was.';
 comment on column read_bulk_v1.requested_at is 'When it was asked for.';
 comment on column read_bulk_v1.ended_at is 'When it ended.';
 comment on column read_bulk_v1.updated_at is 'When anything last happened to it.';
+select read_model_describe('read_bulk', 'read_bulk_v1');

@@ -17,7 +17,6 @@ use domain::{
         bulk::{Bulk, Command, Counts, Request, Status},
         import::Import,
     },
-    insight::view::View,
     kernel::reference::Subject,
 };
 use projections::{Export, List};
@@ -25,15 +24,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::http::{
-    insight::views,
-    kernel::{
-        commands::id_of,
-        lists::{question, reached},
-        request::{self, Body, Nothing, POSITION, Params},
-        routes::Routes,
-        write::{Answer, Write, answer, answer_with},
-    },
+use crate::http::kernel::{
+    commands::{id_of, must_fit},
+    lists::{question, reached},
+    request::{self, Body, Nothing, POSITION, Params},
+    routes::Routes,
+    write::{Answer, Write, answer, answer_with},
 };
 use crate::{
     app::App,
@@ -166,10 +162,7 @@ async fn check_command(app: &App, caller: &Caller, kind: &'static Kind, asked: &
     if let Err(undecoded) = commands::read(kind.name, command, &body) {
         return Err(Problem::undecodable(undecoded.faults).below("/body"));
     }
-    if kind.name == View::KIND && command == "edit" {
-        views::must_fit(app, caller, None, &body).await.map_err(|problem| problem.below("/body"))?;
-    }
-    Ok(())
+    must_fit(app, caller, kind, command, None, &body).await.map_err(|problem| problem.below("/body"))
 }
 
 async fn chosen(
@@ -343,7 +336,10 @@ async fn undo(app: &App, write: &Write, undone: Subject, body: Body) -> Result<R
     let stream = format!("{}-{}", undone.kind, undone.id);
     let tenant = caller.tenant.to_string();
     let first = app.log.read_stream(&tenant, &stream, 0, eventstore::Direction::Forward, 1).await?;
-    let after = first.first().map_or(0, |event| event.position);
+    let Some(after) = first.first().map(|event| event.position) else {
+        let detail = format!("There is no such {}.", undone.kind);
+        return Err(Problem::missing(format!("{}_unknown", undone.kind), detail));
+    };
     let until = app.log.head().await?;
     let request = Request {
         kind: None,

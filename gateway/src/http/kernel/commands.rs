@@ -136,6 +136,21 @@ async fn name_part(
     Ok(())
 }
 
+/// Refuses a body that only what is read can refuse: a view that its list does not take.
+pub(in crate::http) async fn must_fit(
+    app: &App,
+    caller: &Caller,
+    kind: &Kind,
+    name: &str,
+    id: Option<Id>,
+    said: &Value,
+) -> Result<(), Problem> {
+    if kind.name == View::KIND && (name == kind.create || name == "edit") {
+        views::must_fit(app, caller, id, said).await?;
+    }
+    Ok(())
+}
+
 /// Carries out the command that is called `name` for the record that a path names, or for a new one.
 async fn carry_out(
     kind: &'static Kind,
@@ -166,9 +181,7 @@ async fn carry_out(
     {
         name_part(kind, app, caller, id, part, said.to_mut()).await?;
     }
-    if kind.name == View::KIND && (name == kind.create || name == "edit") {
-        views::must_fit(app, caller, id, &said).await?;
-    }
+    must_fit(app, caller, kind, name, id, &said).await?;
     let command = match commands::read(kind.name, name, &said) {
         Ok(command) => command,
         Err(undecoded) => {

@@ -1,7 +1,7 @@
 //! Bulks from what is asked to what takes them back.
 
 use domain::data::bulk::Bulk;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     super::data::bulk::{Asked, Items, Progress, RUN, Undo, Wait, Which},
@@ -23,6 +23,8 @@ pub(super) fn describe(document: &mut Document) {
     let description = "Gives many records a command, in the background: those that are named, or all that a filter finds now. Each \
         is decided about by itself, with the rights of whoever asks, as if it had been asked of it alone. With `dry_run` in the body \
         the items say which events would be written, and which records would refuse.";
+    let filter = json!({ "field": "status", "op": "eq", "value": "resolved" });
+    let resolved = json!({ "kind": "ticket", "command": "close", "filter": filter, "dry_run": true });
     let began = |operation: Operation| {
         operation
             .permission(RUN)
@@ -42,7 +44,7 @@ pub(super) fn describe(document: &mut Document) {
             )
             .problems("StartBulk", Code::refusals::<Bulk>())
     };
-    began(Operation::new("bulk_begin", TAG, description).body(asked, true, Map::new()))
+    began(Operation::new("bulk_begin", TAG, description).body(asked, true, example(resolved)))
         .shared(&["Deskfold-Min-Position"])
         .problems("BulkAsked", Code::of(&[problems::BULK]))
         .problems("BulkList", lists::codes())
@@ -60,11 +62,19 @@ pub(super) fn describe(document: &mut Document) {
             "bulk" => id_of::<Bulk>(document),
             _ => id_of::<domain::data::import::Import>(document),
         };
-        began(Operation::new(name, TAG, &description).parameter(id).body(undo.clone(), false, Map::new()))
-            .problems("UndoOf", Code::unknown(kind))
-            .at(document, "post", path);
+        began(Operation::new(name, TAG, &description).parameter(id).body(
+            undo.clone(),
+            false,
+            example(json!({ "dry_run": true })),
+        ))
+        .problems("UndoOf", Code::unknown(kind))
+        .at(document, "post", path);
     }
     following(document);
+}
+
+fn example(value: Value) -> Map<String, Value> {
+    Map::from_iter([("example1".to_owned(), json!({ "value": value }))])
 }
 
 fn following(document: &mut Document) {
@@ -96,7 +106,7 @@ fn following(document: &mut Document) {
         .parameter(id)
         .write()
         .shared(&["Deskfold-On-Behalf-Of"])
-        .body(nothing, false, Map::new())
+        .body(nothing, false, example(json!({})))
         .answer(200, "It runs.", refer("Accepted"), &["ETag", "Deskfold-Position", "Idempotency-Replayed"])
         .problems("StartBulk", Code::refusals::<Bulk>())
         .at(document, "post", "/v1/bulk/{id}/resume");
