@@ -192,6 +192,7 @@ impl Cast {
                 ("end", json!({ "duration_s": dice.below(3000) })),
             ],
             "conversation" => vec![
+                ("hand_over", json!({})),
                 ("receive_message", json!({ "body": "Hello" })),
                 ("receive_message", json!({ "body": "And?" })),
                 ("send_message", json!({ "body": "Yes", "message_id": message })),
