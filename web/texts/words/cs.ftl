@@ -108,6 +108,7 @@ command-enable_channel = zapnout kanál
 command-enable_feature = zapnout část
 command-end = ukončit
 command-expire = ukončit platnost
+command-export = exportovat
 command-follow = sledovat
 command-grant = přidělit právo
 command-grant_channel_access = dát přístup ke kanálu

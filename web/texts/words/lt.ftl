@@ -108,6 +108,7 @@ command-enable_channel = įjungti kanalą
 command-enable_feature = įjungti dalį
 command-end = baigti
 command-expire = nutraukti galiojimą
+command-export = eksportuoti
 command-follow = stebėti
 command-grant = suteikti teisę
 command-grant_channel_access = suteikti prieigą prie kanalo

@@ -108,6 +108,7 @@ command-enable_channel = включить канал
 command-enable_feature = включить часть
 command-end = закончить
 command-expire = прекратить действие
+command-export = экспортировать
 command-follow = следить
 command-grant = предоставить право
 command-grant_channel_access = дать доступ к каналу

@@ -108,6 +108,7 @@ command-enable_channel = увімкнути канал
 command-enable_feature = увімкнути частину
 command-end = закінчити
 command-expire = завершити дію
+command-export = експортувати
 command-follow = стежити
 command-grant = надати право
 command-grant_channel_access = надати доступ до каналу
