@@ -52,6 +52,8 @@ const KEPT: &[Kept] = &[
     kept("import_job"),
     Kept { at_once: 1, ..kept("import_upload") },
     kept("import_rejection"),
+    kept("bulk_job"),
+    kept("bulk_item"),
     kept("auth_key_use"),
     Kept { at_once: 8, ..kept("auth_picture") },
     // What the log says lasts is ended where it is taken in, as expired: there nobody has the cookie, and none could be made for it.

@@ -212,7 +212,7 @@ async fn observed(State(app): State<App>, request: Request, next: Next) -> Respo
     let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let id = given.filter(|id| id.len() <= 128).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
-    let long = route.starts_with("/v1/imports") || route == "/v1/rules/backtest";
+    let long = route.starts_with("/v1/imports") || route.starts_with("/v1/bulk") || route == "/v1/rules/backtest";
     let mut response = TRACE
         .scope(id.clone(), async {
             if long {

@@ -150,6 +150,8 @@ async fn rows(database: &Database, tenant: &str) -> Vec<(String, Vec<String>)> {
         ("log_command", "tenant_id"),
         ("import_job", "tenant_id"),
         ("import_rejection", "tenant_id"),
+        ("bulk_job", "tenant_id"),
+        ("bulk_item", "tenant_id"),
         ("react_pending_run", "tenant_id"),
         ("auth_picture", "tenant_id"),
     ] {
