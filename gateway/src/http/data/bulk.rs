@@ -324,6 +324,10 @@ async fn undo_import(
 
 /// Takes back what a bulk or an import wrote, record by record, as a bulk of its own.
 async fn undo(app: &App, write: &Write, undone: Subject, body: Body) -> Result<Response, Problem> {
+    let stream = format!("{}-{}", undone.kind, undone.id);
+    // Whoever has seen a version has seen that of what is taken back.
+    let version = app.log.stream_version(&write.caller.tenant.to_string(), &stream).await?;
+    let write = &write.of_copy(version)?;
     let caller = &write.caller;
     caller.must(RUN)?;
     caller.must(&format!("{}.read", undone.kind))?;
@@ -333,7 +337,6 @@ async fn undo(app: &App, write: &Write, undone: Subject, body: Body) -> Result<R
     app.must_show(caller, &undone.kind, undone.id).await?;
     let bytes = body.bytes.clone();
     let Undo { dry_run } = body.read(&json!({}))?;
-    let stream = format!("{}-{}", undone.kind, undone.id);
     let tenant = caller.tenant.to_string();
     let first = app.log.read_stream(&tenant, &stream, 0, eventstore::Direction::Forward, 1).await?;
     let Some(after) = first.first().map(|event| event.position) else {
@@ -545,6 +548,7 @@ async fn items(
         let detail = format!("limit is 1 to {MOST}, not {limit}.");
         return Err(Problem::invalid("limit_invalid", detail).at("/limit"));
     }
+    store::find(&app.pool, caller.tenant, id).await?.ok_or_else(unknown)?;
     let found = store::items(&app.pool, caller.tenant, id, outcome.map(Outcome::name), after, limit).await?;
     let next = found.last().map(|item| item.number).filter(|_| found.len() as i64 == limit);
     let walled = caller.authority.is_walled();
