@@ -263,10 +263,10 @@ impl Sheet {
     }
 
     fn group(&mut self) -> Result<(), Fault> {
-        (self.bytes, self.rows) = match self.rows {
-            0 => return Ok(()),
-            _ => (0, 0),
-        };
+        if self.rows == 0 {
+            return Ok(());
+        }
+        (self.bytes, self.rows) = (0, 0);
         let mut group = self.writer.next_row_group()?;
         for column in &mut self.columns {
             if let Some(mut writer) = group.next_column()? {
