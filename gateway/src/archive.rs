@@ -222,10 +222,10 @@ fn event_of(line: &str, tenant: &Arc<str>) -> Result<Recorded, Fault> {
     Ok(Recorded {
         position: line.position,
         tenant: Arc::clone(tenant),
-        stream: (*line.stream).into(),
+        stream: Arc::from(&*line.stream),
         version: line.version,
         id: line.id,
-        kind: (*line.r#type).into(),
+        kind: Arc::from(&*line.r#type),
         occurred_at: line.occurred_at,
         recorded_at: line.recorded_at,
         is_json: line.encoding != Some(Encoding::Base64),
