@@ -46,7 +46,7 @@ pub(in crate::http) fn routes() -> Routes {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct ChangeOptions {
     /// What was known then is compared: an instant, a day, which is taken to its end in the tenant's time zone, or a position of
-    /// the log.
+    /// the log. Without it nothing was known yet.
     known_from: Option<String>,
     /// With what was known then; with what is known now by default.
     known_to: Option<String>,
@@ -197,21 +197,15 @@ async fn compared(
         return Err(Problem::invalid("report_shape_invalid", detail).at("/measures"));
     }
     let before = faults.check(known_at(app, caller, known_from.as_deref(), "/known_from").await)?.flatten();
+    let before = before.unwrap_or_default();
     let after = faults.check(known_at(app, caller, known_to.as_deref(), "/known_to").await)?.flatten();
-    let unsaid = || {
-        let detail = "known_from says what was known then: an instant, a day or a position of the log.";
-        Problem::invalid("as_of_invalid", detail).at("/known_from")
-    };
-    if known_from.is_none() {
-        faults.check::<()>(Err(unsaid()))?;
-    }
-    if before.zip(after).is_some_and(|(before, after)| before > after) {
+    if after.is_some_and(|after| before > after) {
         let detail = "What was known from a moment on is compared with what was known later.";
         faults.check::<()>(Err(Problem::invalid("report_range_invalid", detail).at("/known_from")))?;
     }
     over.past = Past { as_known_at: after.map(|after| after.to_string()), ..Past::default() };
     let prepared = prepare(app, caller, headers, definition, over, faults).await?;
-    let before = before.ok_or_else(unsaid)?.min(prepared.known);
+    let before = before.min(prepared.known);
     Ok(Compared { prepared, before })
 }
 

@@ -516,7 +516,6 @@ async fn what_numbers_became_is_told_with_the_records_and_the_events_that_made_i
     let path = format!("/v1/reports/changes/records?{over}&known_from={known}&known_to={known}");
     assert_eq!(admin.post(&path, body.clone()).await.expect(StatusCode::OK)["data"], json!([]));
     for (query, code, pointer) in [
-        (String::new(), "as_of_invalid", "/known_from"),
         ("known_from=soon".into(), "as_of_invalid", "/known_from"),
         (format!("known_from={}&known_to={known}", known + 1), "report_range_invalid", "/known_from"),
         ("known_from=9000000000".into(), "position_ahead", "/known_from"),
@@ -524,6 +523,9 @@ async fn what_numbers_became_is_told_with_the_records_and_the_events_that_made_i
         let refused = admin.post(&format!("/v1/reports/changes?{query}"), body.clone()).await.problem(422, code);
         assert_eq!(refused["errors"][0]["pointer"], pointer, "{query}");
     }
+    // Before anything was known there was nothing.
+    let all = admin.post(&format!("/v1/reports/changes?{over}"), body.clone()).await.expect(StatusCode::OK);
+    assert_eq!((&all["known_from"], &all["rows"].as_array().unwrap().len()), (&json!(0), &2), "{all}");
     let list = json!({ "columns": ["number"] });
     admin.post(&format!("/v1/reports/changes?known_from={known}"), list).await.problem(422, "report_shape_invalid");
     // Whoever sees none of them is told of none.
