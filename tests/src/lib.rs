@@ -88,12 +88,33 @@ pub async fn restored(dump: &Path) -> Database {
     database
 }
 
+/// A database that stays as it is, and of which tests have copies. It goes with the process.
+pub struct Kept {
+    name: String,
+}
+
+impl Kept {
+    /// A copy, as a database of one test's own.
+    ///
+    /// # Panics
+    /// As [`database`].
+    pub async fn copy(&self) -> Database {
+        named(&self.name).await
+    }
+}
+
 /// The repository's root, where fixtures and documents are found.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
 }
 
 impl Database {
+    /// Keeps it for other tests as it is now. Nobody may be connected to it any more.
+    pub async fn keep(mut self) -> Kept {
+        self.pool.close().await;
+        Kept { name: std::mem::take(&mut self.name) }
+    }
+
     /// Writes a plain dump of it to a file, compressed.
     ///
     /// # Panics
@@ -120,6 +141,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
         // Nobody listens any more only when the process, and the cluster with it, is ending.
         let _ = self.finished.send(std::mem::take(&mut self.name));
     }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Parser;
 use gateway::{
-    App,
+    App, FirstAdmin,
     config::{Cli, Command, Serve},
 };
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -67,29 +67,17 @@ impl Server {
 
     /// Starts one with these arguments of `deskfold serve`.
     pub async fn with(arguments: &[&str]) -> Server {
-        // No test goes on longer because a rate is limited; the limit has a test of its own.
-        let mut all = arguments.to_vec();
-        if !all.contains(&"--rate-limit") {
-            all.extend(["--rate-limit", "0"]);
-        }
-        // Nor is a key made in a file.
-        if !all.contains(&"--secret-key") {
-            all.extend(["--secret-key", SECRET_KEY]);
-        }
         let database = database().await;
-        let (app, first) = App::start(config(&all), database.pool.clone()).await.expect("the server starts");
-        let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
+        let (app, address, first) = start(arguments, &database).await;
         let first = first.expect("an empty log gets its first admin");
         let admin = Client::new(address, &first.key);
         Server { admin, tenant: first.tenant.to_string(), app, database, address }
     }
 
-    /// Starts one on a database that has a tenant already, whose admin has this key.
+    /// Starts one on a copy of the database that another has had, for whoever was its admin.
     pub async fn on(database: Database, tenant: &str, key: &str) -> Server {
-        let config = config(&["--rate-limit", "0", "--secret-key", SECRET_KEY]);
-        let (app, first) = App::start(config, database.pool.clone()).await.expect("the server starts");
+        let (app, address, first) = start(&[], &database).await;
         assert!(first.is_none(), "there is a first tenant already");
-        let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
         Server { admin: Client::new(address, key), tenant: tenant.to_owned(), app, database, address }
     }
 
@@ -125,6 +113,21 @@ impl Server {
     pub async fn stop(self) {
         self.app.stop().await;
     }
+}
+
+async fn start(arguments: &[&str], database: &Database) -> (App, SocketAddr, Option<FirstAdmin>) {
+    // No test goes on longer because a rate is limited; the limit has a test of its own.
+    let mut all = arguments.to_vec();
+    if !all.contains(&"--rate-limit") {
+        all.extend(["--rate-limit", "0"]);
+    }
+    // Nor is a key made in a file.
+    if !all.contains(&"--secret-key") {
+        all.extend(["--secret-key", SECRET_KEY]);
+    }
+    let (app, first) = App::start(config(&all), database.pool.clone()).await.expect("the server starts");
+    let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
+    (app, address, first)
 }
 
 /// Of clients that speak to servers of tests alone: reading the system's certificates takes longer than many a test's request.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    data::imports::{extract, history, whole},
+    data::imports::{Imported, extract, history, with_the_whole_log},
     insight::analysts::Analyst,
     kernel::clients::python,
 };
@@ -75,13 +75,16 @@ async fn every_number_is_the_one_that_pandas_makes_of_the_same_file() {
         eprintln!("SKIPPED: pandas is not installed; deploy/install-prerequisites.sh puts it into target/python");
         return;
     }
-    let file = whole().unwrap_or_else(|| {
-        eprintln!("the whole log is not here; its extract is counted");
-        extract()
-    });
-    let server = Server::start().await;
-    let imported = history(&server.admin, &file).await;
-    assert_eq!(imported["counts"]["rejected"], 0, "{imported}");
+    let Imported { server, file, done } = match with_the_whole_log().await {
+        Some(imported) => imported,
+        None => {
+            eprintln!("the whole log is not here; its extract is counted");
+            let (server, file) = (Server::start().await, extract());
+            let done = history(&server.admin, &file).await;
+            Imported { server, file, done }
+        }
+    };
+    assert_eq!(done["counts"]["rejected"], 0, "{done}");
     server.settle().await;
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("log.csv"), &file).unwrap();
