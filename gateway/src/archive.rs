@@ -52,6 +52,7 @@ const KEPT: &[Kept] = &[
     kept("import_job"),
     Kept { at_once: 1, ..kept("import_upload") },
     kept("import_rejection"),
+    kept("import_duplicate"),
     kept("bulk_job"),
     kept("bulk_item"),
     kept("auth_key_use"),

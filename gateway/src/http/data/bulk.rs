@@ -328,6 +328,8 @@ async fn undo(app: &App, write: &Write, undone: Subject, body: Body) -> Result<R
     // Whoever has seen a version has seen that of what is taken back.
     let version = app.log.stream_version(&write.caller.tenant.to_string(), &stream).await?;
     let write = &write.of_copy(version)?;
+    // Headers that make no sense are refused before anything is looked for.
+    drop(write.envelope(app, undone.id, &body.bytes)?);
     let caller = &write.caller;
     caller.must(RUN)?;
     caller.must(&format!("{}.read", undone.kind))?;
