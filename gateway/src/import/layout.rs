@@ -6,8 +6,8 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-/// What may stand between two cells, the likelier first.
-const DELIMITERS: &[u8] = b",;\t|";
+/// What may stand between two cells. Where several would do, the last: text has commas, and hardly a tab.
+const DELIMITERS: &[u8] = b",|;\t";
 /// Rows by which the separator is known.
 const LOOKED_AT: usize = 50;
 /// So many times as many sound characters as broken ones make a text UTF-8, with some broken rows.
@@ -120,8 +120,9 @@ fn separated(text: &str) -> (u8, u8) {
         let alike = widths.iter().filter(|other| **other == width).count();
         (width > 1).then(|| (alike * 100 / widths.len().max(1), width))
     };
-    let best = DELIMITERS.iter().rev().filter_map(|delimiter| Some((columns(*delimiter)?, *delimiter))).max();
-    (best.map_or(b',', |(_, delimiter)| delimiter), quote)
+    let ranked =
+        DELIMITERS.iter().enumerate().filter_map(|(rank, delimiter)| Some((columns(*delimiter)?, rank, *delimiter)));
+    (ranked.max().map_or(b',', |(_, _, delimiter)| delimiter), quote)
 }
 
 /// A file whose header has every name between single quotes has its cells so.

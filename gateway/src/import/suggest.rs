@@ -353,7 +353,10 @@ impl Sample<'_> {
         let mut taken: Vec<String> = Vec::new();
         // What people call an attribute comes before what it may be called elsewhere.
         for own in [true, false] {
-            for attribute in shape.attributes.values() {
+            // A second number is one behind a first.
+            let further = |attribute: &&Attribute| attribute.name.starts_with("further_");
+            let (behind, first): (Vec<_>, Vec<_>) = shape.attributes.values().partition(further);
+            for attribute in first.into_iter().chain(behind) {
                 if found.contains_key(&attribute.name) {
                     continue;
                 }
