@@ -271,6 +271,9 @@ def played(events, known, as_of):
             moment, value = moment if isinstance(moment, tuple) else (moment, None)
             record.moments.append((at, event["position"], moment, value))
         for dimension, value in says[1].items():
+            # What a record begins without is not said, and leaves what is told late of the time before.
+            if value is None and event["version"] == 0:
+                continue
             for one in value if dimension in SETS else [value]:
                 record.values.setdefault(dimension, []).append((at, event["position"], one))
     for records in kinds.values():
