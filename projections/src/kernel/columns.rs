@@ -274,7 +274,7 @@ mod tests {
         for (name, known) in [("total", true), ("total.currency", true), ("total.colour", false), ("number.x", false)] {
             assert_eq!(has_column(orders, &none, name), known, "{name}");
         }
-        let kinds = ["total.amount", "total.currency", "created_at", "paid_in_full", "items", "number"];
+        let kinds = ["total.amount", "total.currency", "placed_at", "paid_in_full", "items", "number"];
         let kinds = kinds.map(|name| kind(orders, &none, name));
         assert_eq!(kinds, [Kind::Decimal, Kind::Text, Kind::Time, Kind::Bool, Kind::Text, Kind::Integer], "{all:?}");
         for list in lists() {
