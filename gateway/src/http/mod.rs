@@ -65,7 +65,7 @@ pub(crate) fn router(app: App) -> Router {
 /// Whatever is not small, a stream of events, or compressed as it is.
 fn worth_compressing() -> impl Predicate {
     DefaultPredicate::new()
-        .and(NotForContentType::const_new("application/gzip"))
+        .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new(kernel::parquet::MEDIA_TYPE))
 }
 

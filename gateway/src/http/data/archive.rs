@@ -36,7 +36,7 @@ async fn archive(
     tracing::info!(%tenant, position, actor = %caller.actor.id, "an archive of the tenant is taken");
     let day = now.to_string().chars().take("2026-01-01".len()).collect::<String>();
     let parts = archive.file(app.stopping.clone(), Box::new(turn)).map(|part| part.map_err(Problem::from));
-    let mut response = csv::download(&format!("deskfold-{tenant}-{day}.tar.gz"), "application/gzip", parts);
+    let mut response = csv::download(&format!("deskfold-{tenant}-{day}.tar.gz"), "application/octet-stream", parts);
     response.headers_mut().insert(POSITION, position.into());
     Ok(response)
 }

@@ -21,7 +21,7 @@ pub(super) fn describe(document: &mut Document) {
         .answer_as(
             200,
             "The file. It shows the tenant as it was at `Deskfold-Position`.",
-            json!({ "application/gzip": { "schema": { "type": "string", "format": "binary" } } }),
+            json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } }),
             &["Deskfold-Position", "Content-Disposition"],
         )
         .problems("Log", Code::of(&[problems::PARAMETERS, problems::QUERY]))

@@ -32,7 +32,7 @@ const NEIGHBOUR: &str = "Zwetschgenknödel";
 async fn downloaded(client: &Client) -> Vec<u8> {
     let answer = client.request(Method::GET, "/v1/archive").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "application/gzip");
+    assert_eq!(answer.headers()["content-type"], "application/octet-stream");
     assert!(answer.headers()["content-disposition"].to_str().unwrap().ends_with(".tar.gz\""));
     answer.bytes().await.unwrap().to_vec()
 }
