@@ -454,8 +454,7 @@ fn check(kind: &Type, said: &Said, place: &str, faults: &mut Vec<String>) {
         (Type::Record(kind), Said::Cell(cell))
             if cell.missing == Missing::Create && !MADE_BY_NAME.contains(&kind.as_str()) =>
         {
-            let detail = format!("{place}: no {kind} can be made of a name alone; missing is \"reject\" or \"leave\"");
-            faults.push(detail);
+            faults.push(format!("{place}: no {kind} can be made of a name alone; missing is \"reject\" or \"leave\""));
         }
         _ => {}
     }
