@@ -38,7 +38,7 @@ comment on column read_bulk_v1.kind is 'The kind of its records; absent where it
 comment on column read_bulk_v1.command is 'The command that each record is given.';
 comment on column read_bulk_v1.body is 'The body of that command.';
 comment on column read_bulk_v1.filter is 'The filter that chose the records; absent where they were named.';
-comment on column read_bulk_v1.undoes_kind is 'The kind of what it takes back: bulk or import.';
+comment on column read_bulk_v1.undoes_kind is 'The kind of what it takes back: `bulk` or `import`.';
 comment on column read_bulk_v1.undoes_id is 'The bulk or import that it takes back.';
 comment on column read_bulk_v1.items is 'How many records it is about; absent where that is found out as it runs.';
 comment on column read_bulk_v1.dry_run is 'Whether it only shows what it would do.';
