@@ -171,7 +171,7 @@ pub(crate) const LEVELS: &[&str] = &["read", "write"];
 /// Where a colleague stands.
 pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
 /// As what a list is downloaded.
-pub(crate) const EXPORTS: &[&str] = &["csv", "jsonl"];
+pub(crate) const EXPORTS: &[&str] = &["csv", "jsonl", "parquet"];
 /// How often a plan is paid.
 const PERIODS: &[&str] = &["month", "year"];
 /// The kinds of record that roles speak of. One that is not here goes by its own name.

@@ -183,6 +183,7 @@ group-none = Jeden seznam
 more-of = a další:
 export-csv = Stáhnout pro tabulku (CSV)
 export-jsonl = Stáhnout pro programy (JSON lines)
+export-parquet = Stáhnout pro datové nástroje (Parquet)
 details = Podrobnosti
 unfilled = Nevyplněno:
 as-it-was = Tak to bylo po změně z

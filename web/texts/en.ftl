@@ -182,6 +182,7 @@ group-none = One list
 more-of = and more:
 export-csv = Download for a spreadsheet (CSV)
 export-jsonl = Download for programs (JSON lines)
+export-parquet = Download for data tools (Parquet)
 details = Details
 unfilled = Not filled in:
 as-it-was = This is how it was after the change of

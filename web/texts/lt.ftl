@@ -183,6 +183,7 @@ group-none = Vienas sąrašas
 more-of = ir dar:
 export-csv = Atsisiųsti skaičiuoklei (CSV)
 export-jsonl = Atsisiųsti programoms (JSON lines)
+export-parquet = Atsisiųsti duomenų įrankiams (Parquet)
 details = Išsamiau
 unfilled = Neužpildyta:
 as-it-was = Taip buvo po pakeitimo:

@@ -183,6 +183,7 @@ group-none = Одним списком
 more-of = и ещё:
 export-csv = Скачать для таблицы (CSV)
 export-jsonl = Скачать для программ (JSON lines)
+export-parquet = Скачать для анализа данных (Parquet)
 details = Подробности
 unfilled = Не заполнено:
 as-it-was = Так было после изменения от

@@ -183,6 +183,7 @@ group-none = Одним списком
 more-of = і ще:
 export-csv = Завантажити для таблиці (CSV)
 export-jsonl = Завантажити для програм (JSON lines)
+export-parquet = Завантажити для аналізу даних (Parquet)
 details = Подробиці
 unfilled = Не заповнено:
 as-it-was = Так було після зміни від
