@@ -200,13 +200,13 @@ fn sales() -> Vec<Value> {
 
 fn rules() -> Vec<Value> {
     let failed =
-        listed("rule_run", &["rule_id", "subject_kind", "error", "asked_at"], "-asked_at", is("status", "failed"));
+        listed("rule_run", &["rule_id", "subject_kind", "error", "asked_at"], "-asked_at", is("status", "parked"));
     let number = |filter: Value| json!({ "collection": { "of": "rule_run", "filter": filter } });
     let rules = listed("rule", &["name", "trigger", "published_at"], "name", is("enabled", true));
     vec![
         widget("executed", (0, 0, 4, 2), "number", number(is("status", "executed"))),
         widget("pending", (4, 0, 4, 2), "number", number(is("status", "pending"))),
-        widget("failures", (8, 0, 4, 2), "number", number(is("status", "failed"))),
+        widget("failures", (8, 0, 4, 2), "number", number(is("status", "parked"))),
         widget("runs_by_rule", (0, 2, 6, 4), "bar", top(10, counted("rule_run", "rule_id", is("status", "executed")))),
         widget("runs_by_status", (6, 2, 3, 4), "bar", counted("rule_run", "status", json!({}))),
         widget("runs_by_reason", (9, 2, 3, 4), "bar", counted("rule_run", "reason", is("status", "skipped"))),
