@@ -37,7 +37,7 @@ async fn bulk(client: &Client, asked: Value) -> (String, Value) {
 }
 
 /// Takes back what a bulk or an import wrote.
-async fn undone(client: &Client, path: &str, asked: Value) -> (String, Value) {
+pub(super) async fn undone(client: &Client, path: &str, asked: Value) -> (String, Value) {
     let started = client.post(&format!("{path}/undo"), asked).await.expect(StatusCode::ACCEPTED);
     let id = started["id"].as_str().unwrap().to_owned();
     let found = ended(client, &id).await;

@@ -8,7 +8,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::imports::{counts, ended, events, report};
+use super::{
+    bulk::undone,
+    imports::{counts, ended, events, report},
+};
 
 /// Sends a file of any bytes with the fields of a form.
 pub(crate) async fn upload(client: &Client, path: &str, fields: &[(&str, &str)], name: &str, file: &[u8]) -> Reply {
@@ -129,6 +132,24 @@ async fn contacts_come_in_once_and_are_brought_up_to_date() {
     assert_eq!(counts(&records(admin, &fill, &more).await), (2, 1, 1, 0));
     let bruno = admin.read("/v1/contacts/by/external/crm/2").await;
     assert_eq!((&bruno["name"], &bruno["city"]), (&json!("Bruno"), &json!("Torino")));
+
+    // Each is taken back by itself, the last one first: what it changed is as it was, and whom it brought in is put away.
+    server.settle().await;
+    let imports = admin.read("/v1/imports?sort=started_at").await;
+    let of = |place: usize| format!("/v1/imports/{}", imports["data"][place]["id"].as_str().unwrap());
+    for place in [4, 2] {
+        let (_, found) = undone(admin, &of(place), json!({})).await;
+        assert_eq!((&found["counts"]["applied"], &found["counts"]["refused"]), (&json!(1), &json!(0)), "{found}");
+    }
+    let listed = admin.read("/v1/contacts/by/external/crm/1").await;
+    let told = (&listed["name"], &listed["city"], &listed["email"]);
+    assert_eq!(told, (&json!("Anna Rossi"), &json!("Roma"), &json!("anna@rossi.example.com")));
+    let (_, found) = undone(admin, &of(0), json!({})).await;
+    assert_eq!(found["counts"]["refused"], 0, "{found}");
+    server.settle().await;
+    for path in ["/v1/contacts?count=exact", "/v1/companies?count=exact"] {
+        assert_eq!(admin.read(path).await["total"], 0, "{path}");
+    }
 }
 
 #[tokio::test]
