@@ -134,6 +134,12 @@ pub(crate) async fn add(pool: &PgPool, tenant: Id, bulk: Id, kind: &str, from: i
         .execute(pool)
         .await?;
     }
+    // Whoever looks for what was left behind leaves alone what is still being written down.
+    sqlx::query("update bulk_job set progressed_at = now() where tenant_id = $1 and bulk_id = $2")
+        .bind(tenant.to_string())
+        .bind(bulk.to_string())
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
