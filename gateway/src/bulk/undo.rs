@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use commands::{Commands, Envelope, Refused};
 use domain::{
-    FieldError, Id, Metadata, Rejection,
+    Id, Metadata, Rejection,
     catalogue::{self, Kind},
     kernel::{any::AnyCommand, reference::Subject},
 };
@@ -120,7 +120,7 @@ fn lacking(caller: &Caller, kind: &Kind, commands: &[AnyCommand]) -> Option<Stri
 fn told(rejection: Rejection, event: Option<&Recorded>) -> Rejection {
     let Some(event) = event else { return rejection };
     let detail = format!("{} See {} at position {}.", rejection.detail, event.kind, event.position);
-    Rejection { errors: Vec::<FieldError>::new(), ..rejection }.because(detail)
+    rejection.because(detail)
 }
 
 fn lasting(kind: &str) -> Outcome {
