@@ -1,0 +1,1 @@
+//! What carries messages in and out: adapters, the outbox, files, visitors. Nothing here decides or folds.
