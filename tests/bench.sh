@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 cargo bench --quiet --package eventstore --package deskfold-tests --bench append --bench http --bench read_models \
-    --bench feeds --bench rules --bench long_streams --bench search --no-run
+    --bench feeds --bench rules --bench long_streams --bench search --bench streams --no-run
 cargo build --quiet --release --manifest-path eventstore/peers/Cargo.toml --target-dir target/peers
 cargo bench --quiet --package eventstore --bench append | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench http | tee -a "$said"
@@ -16,6 +16,7 @@ cargo bench --quiet --package deskfold-tests --bench feeds | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench rules | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench long_streams | tee -a "$said"
 cargo bench --quiet --package deskfold-tests --bench search | tee -a "$said"
+cargo bench --quiet --package deskfold-tests --bench streams | tee -a "$said"
 
 echo
 awk -F '  +' '

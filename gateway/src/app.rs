@@ -22,6 +22,7 @@ use crate::{
     config::{Role, Serve},
     import,
     limits::Limits,
+    live::{Attendance, Signals},
     metrics::{Gauges, Requests},
     reads::Reads,
     sign_in::SignIn,
@@ -60,6 +61,10 @@ pub struct Shared {
     pub(crate) imports: tokio::sync::Notify,
     /// Told when a bulk is there to be run.
     pub(crate) bulks: tokio::sync::Notify,
+    /// Who is typing and looking at what.
+    pub(crate) signals: Signals,
+    /// Who is at the desk.
+    pub(crate) attendance: Arc<Attendance>,
     /// Whose turn it is to go over the log in memory.
     pub(crate) rehearsals: Semaphore,
     /// Whose turn it is to read a whole list in one snapshot.
@@ -92,6 +97,7 @@ impl App {
             import::idle(&self.pool).await.map_err(|error| error.to_string())?;
             bulk::idle(&self.pool).await.map_err(|error| error.to_string())?;
             self.end_stale_sessions().await.map_err(|problem| problem.to_string())?;
+            self.look_around().await.map_err(|problem| problem.to_string())?;
         }
         loop {
             let head = self.log.head().await.map_err(|error| error.to_string())?;

@@ -12,6 +12,7 @@ mod former_roles;
 mod http;
 mod import;
 mod limits;
+mod live;
 mod metrics;
 mod pictures;
 pub mod postgres;

@@ -20,6 +20,7 @@ use crate::{
     config::{Role, Serve},
     former_roles, http, import,
     limits::Limits,
+    live::{Attendance, Signals},
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
     reads::Reads,
@@ -195,6 +196,7 @@ impl App {
         let options = pool.options().clone().min_connections(0).max_connections(2 * exports);
         let snapshots = options.connect_lazy_with((*pool.connect_options()).clone());
         let exports = exports as usize;
+        let (signals, to_others) = Signals::new();
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             http_metrics: Requests::new(&registry)?,
@@ -216,6 +218,8 @@ impl App {
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
             bulks: tokio::sync::Notify::new(),
+            signals,
+            attendance: Attendance::new(),
             rehearsals: Semaphore::new(1),
             exports: Arc::new(Semaphore::new(exports)),
             earlier: Arc::new(Semaphore::new(exports)),
@@ -227,6 +231,8 @@ impl App {
         app.spawn(app.clone().keep_tidy());
         app.spawn(app.clone().watch_storage());
         app.spawn(app.clone().watch_replica());
+        app.spawn(app.clone().keep_attendance());
+        app.spawn(app.clone().pass_signals_on(to_others));
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
             app.spawn(bulk::run(app.clone()));

@@ -104,6 +104,8 @@ pub enum SettingType {
     TimeZone,
     /// A list of names, each of 1 to 64 characters.
     Names,
+    /// Whole minutes, 1 to 1440.
+    Minutes,
 }
 
 /// What a tenant can set.
@@ -131,6 +133,9 @@ pub const AUTOMATIC_ORDER_DISTRIBUTION: &str = "automatic_order_distribution";
 pub const PORTALS: &str = "portals";
 /// The ways in which customers and colleagues reach each other.
 pub const MEDIA: &str = "media";
+
+/// After how many minutes without a touch whoever has the inbox open is away.
+pub const AWAY_AFTER: &str = "away_after_minutes";
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
@@ -200,6 +205,13 @@ pub const SETTINGS: &[Setting] = &[
             ])
         },
     },
+    Setting {
+        key: AWAY_AFTER,
+        setting_type: SettingType::Minutes,
+        description: "After how many minutes without a touch a colleague who has the inbox open is away.",
+        former: &[],
+        default: || json!(10),
+    },
 ];
 
 impl std::fmt::Debug for Setting {
@@ -228,6 +240,7 @@ impl Setting {
                 };
                 names.len() <= MAX_NAMES && names.iter().all(sound)
             }),
+            SettingType::Minutes => value.as_u64().is_some_and(|minutes| (1..=1440).contains(&minutes)),
         }
     }
 
@@ -239,6 +252,7 @@ impl Setting {
             SettingType::Language => "a language tag (BCP 47), such as \"de\" or \"pt-BR\"",
             SettingType::TimeZone => "a time zone from the IANA database, such as \"Europe/Rome\"",
             SettingType::Names => "a list of at most 200 names of 1 to 64 characters",
+            SettingType::Minutes => "whole minutes, 1 to 1440",
         }
     }
 }

@@ -420,6 +420,8 @@ pub struct User {
     pub roles: BTreeSet<Id>,
     /// Whether there.
     pub presence: Presence,
+    /// How that is known; absent as long as nobody has said anything.
+    presence_source: Option<PresenceSource>,
     /// The channels in which the user may answer.
     pub channels: BTreeSet<Id>,
     /// Who is taking over what the user is responsible for, until that is done.
@@ -531,6 +533,18 @@ impl User {
     fn touches_nothing(command: &Command) -> bool {
         use Command::{ChangePicture, FinishHandOver, Invite, SetPresence};
         matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. } | ChangePicture { .. })
+    }
+
+    /// Whether a change of presence follows: a pause makes only those away who were there, and whoever has thrown the switch by
+    /// hand is not there again because of a touch or a session.
+    fn heeds(&self, presence: Presence, source: PresenceSource) -> bool {
+        match (source, presence) {
+            (PresenceSource::Idle, Presence::Away) => self.presence == Presence::Online,
+            (PresenceSource::Idle | PresenceSource::Session, Presence::Online) => {
+                self.presence_source.is_none_or(|source| source != PresenceSource::Manual)
+            }
+            _ => true,
+        }
     }
 
     /// Who is to take over what the user is responsible for.
@@ -785,7 +799,7 @@ impl Aggregate for User {
                 vec![Event::RoleGranted { role }]
             }
             RevokeRole { role } if self.roles.contains(&role) => vec![Event::RoleRevoked { role }],
-            SetPresence { presence, source } if presence != self.presence => {
+            SetPresence { presence, source } if presence != self.presence && self.heeds(presence, source) => {
                 vec![Event::PresenceChanged { from: self.presence, to: presence, source }]
             }
             GrantChannelAccess { channel } if !self.channels.contains(&channel) => {
@@ -848,7 +862,7 @@ impl Aggregate for User {
             Event::Activated => self.status = Status::Active,
             Event::Deactivated { .. } => {
                 self.status = Status::Deactivated;
-                self.presence = Presence::Offline;
+                (self.presence, self.presence_source) = (Presence::Offline, None);
                 self.era += 1;
                 self.links.clear();
                 self.forgot_password = false;
@@ -890,7 +904,9 @@ impl Aggregate for User {
             Event::PictureChanged { to, .. } => self.picture = *to,
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
-            Event::PresenceChanged { to, .. } => self.presence = *to,
+            Event::PresenceChanged { to, source, .. } => {
+                (self.presence, self.presence_source) = (*to, Some(*source));
+            }
             Event::ChannelAccessGranted { channel } => drop(self.channels.insert(*channel)),
             Event::ChannelAccessRevoked { channel } => drop(self.channels.remove(channel)),
             Event::CalendarAssigned { to, .. } => self.calendar = *to,
@@ -1366,6 +1382,24 @@ mod tests {
         assert!(!can_work(&[Event::Activated, granted.clone()], false), "a deleted role");
         assert!(!can_work(&[Event::Activated, granted, gone()], true), "deactivated");
         assert!(!User::default().can_work(|_| true));
+    }
+
+    #[test]
+    fn what_was_switched_by_hand_no_touch_and_no_session_switches_back() {
+        use Presence::{Away, Offline, Online};
+        use PresenceSource::{Idle, Manual, Session};
+        let set = |presence, source| Command::SetPresence { presence, source };
+        let changed = |from, to, source| Event::PresenceChanged { from, to, source };
+        let opened = changed(Offline, Online, Session);
+        let paused = changed(Online, Away, Idle);
+        anna([]).when(set(Away, Idle)).nothing();
+        anna([opened.clone()]).when(set(Away, Idle)).then([paused.clone()]);
+        anna([opened.clone(), paused.clone()]).when(set(Online, Idle)).then([changed(Away, Online, Idle)]);
+        anna([opened.clone(), paused]).when(set(Offline, Session)).then([changed(Away, Offline, Session)]);
+        let left = changed(Online, Offline, Manual);
+        anna([opened.clone(), left.clone()]).when(set(Online, Session)).nothing();
+        anna([opened.clone(), left.clone()]).when(set(Online, Idle)).nothing();
+        anna([opened, left]).when(set(Online, Manual)).then([changed(Offline, Online, Manual)]);
     }
 
     #[test]

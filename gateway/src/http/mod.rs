@@ -106,6 +106,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(org::plan::routes())
         .merge(desk::tickets::routes())
         .merge(chat::conversations::routes())
+        .merge(chat::inbox::routes())
         .merge(work::rules::routes())
         .merge(org::holdings::routes())
         .merge(crm::feeds::routes())

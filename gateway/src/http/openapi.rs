@@ -215,6 +215,7 @@ pub fn document() -> Value {
     archive::describe(&mut document);
     tickets::describe(&mut document);
     conversations::describe(&mut document);
+    conversations::inbox(&mut document);
     feeds::describe(&mut document);
     walls::mine(&mut document);
     rules::describe(&mut document);

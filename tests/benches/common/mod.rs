@@ -125,6 +125,13 @@ impl Server {
         connections
     }
 
+    /// The memory it takes, in kB.
+    pub fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Stops it in order.
     pub fn stop(mut self) {
         let id = self.process.id().to_string();

@@ -86,7 +86,7 @@ impl Group {
         self.user.as_ref().is_none_or(user)
             && self.role.is_none_or(|role| person.roles.contains(&role))
             && self.team.is_none_or(|team| person.teams.contains(&team))
-            && self.presence.is_none_or(|presence| presence == person.presence)
+            && self.presence.map_or(person.presence != Presence::Away, |presence| presence == person.presence)
             && self.city.as_ref().is_none_or(city)
     }
 }

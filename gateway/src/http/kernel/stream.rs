@@ -1,5 +1,5 @@
-//! The log as it grows, and which records change in it, over server-sent events: a client that reconnects with `Last-Event-ID`
-//! misses nothing.
+//! The log as it grows, which records change in it, and the inbox, over server-sent events: a client that reconnects with
+//! `Last-Event-ID` misses nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,6 +18,7 @@ use axum::{
 };
 use domain::{
     Aggregate, Id, catalogue,
+    chat::conversation::Conversation,
     insight::{dashboard::Dashboard, report::Report},
     kernel::access::tells,
 };
@@ -25,7 +26,10 @@ use eventstore::{Direction, Query, Recorded};
 use futures::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
 
 use crate::http::{
     insight::dashboards::{Board, Followed},
@@ -35,7 +39,13 @@ use crate::http::{
         routes::Routes,
     },
 };
-use crate::{app::App, auth::Caller, problem::Problem, sign_in::Browser};
+use crate::{
+    app::App,
+    auth::Caller,
+    live::{Attending, Sent},
+    problem::Problem,
+    sign_in::Browser,
+};
 
 /// How often a quiet stream says that it lives, and how far it has come.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -44,12 +54,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Events read at once.
 const PAGE: i64 = 500;
 
+/// Without it there is no inbox.
+const READ_CHATS: &str = "conversation.read";
+/// The event by which a colleague comes or goes.
+const PRESENCE_CHANGED: &str = "user.presence_changed";
+
 /// Kinds of records that say what somebody may and sees.
 const DECIDING: &[&str] = &["user", "role", "team", "tenant", "session", "api_key"];
 
-/// `GET /events/stream`, `GET /changes/stream` and `GET /dashboards/{id}/stream`.
+/// `GET /events/stream`, `GET /changes/stream`, `GET /dashboards/{id}/stream` and `GET /inbox/stream`.
 pub(in crate::http) fn routes() -> Routes {
-    Routes::new().get("/events/stream", follow).get("/changes/stream", changes).get("/dashboards/{id}/stream", board)
+    Routes::new()
+        .get("/events/stream", follow)
+        .get("/changes/stream", changes)
+        .get("/dashboards/{id}/stream", board)
+        .get("/inbox/stream", inbox)
 }
 
 async fn follow(
@@ -141,6 +160,35 @@ async fn board(
     begin(app, caller, browser, headers, (told, after), faults).await
 }
 
+/// A conversation that one sees no longer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GoneConversation")]
+pub(in crate::http) struct Gone {
+    /// Its id.
+    conversation: Id,
+    /// The position of the event by which one lost it.
+    position: i64,
+}
+
+async fn inbox(
+    State(app): State<App>,
+    caller: Caller,
+    query: Given<Since>,
+    browser: Browser,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.must(READ_CHATS)?;
+    let Given { asked: Since { after }, faults } = query;
+    // Whoever listens in another's name is not there for him.
+    let attending = match caller.actor.on_behalf_of {
+        None => Some(app.attend(caller.tenant, caller.actor.id).await?),
+        Some(_) => None,
+    };
+    let (shown, signals) = app.signals.listen(caller.tenant);
+    let told = Told::Inbox(Box::new(Screen { shown: shown.into(), signals, _attending: attending }));
+    begin(app, caller, browser, headers, (told, after), faults).await
+}
+
 /// Begins to tell what comes after a position, or after the last that the client has seen.
 async fn begin(
     app: App,
@@ -206,9 +254,49 @@ enum Told {
     Changes,
     /// Which widgets of a dashboard may show something else, as far as he sees why.
     Widgets { name: String, board: Option<Id>, widgets: Vec<Followed> },
+    /// What happens in the conversations that he sees, which colleagues are there, and what these are doing.
+    Inbox(Box<Screen>),
+}
+
+/// A screen that shows the inbox.
+struct Screen {
+    /// Signals to be shown before others.
+    shown: VecDeque<Arc<Sent>>,
+    signals: broadcast::Receiver<Arc<Sent>>,
+    _attending: Option<Attending>,
+}
+
+impl Screen {
+    /// The next signal, of whatever tenant. It may be given up at any moment.
+    async fn next(&mut self) -> Arc<Sent> {
+        if let Some(sent) = self.shown.pop_front() {
+            return sent;
+        }
+        loop {
+            match self.signals.recv().await {
+                Ok(sent) => return sent,
+                // What was missed is repeated, or over.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
 }
 
 impl Told {
+    /// The next signal, where such are shown.
+    async fn signal(&mut self) -> Arc<Sent> {
+        match self {
+            Told::Inbox(screen) => screen.next().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Whether an event may concern the inbox.
+    fn is_of_inbox(event: &Recorded) -> bool {
+        event.category() == Conversation::KIND || &*event.kind == PRESENCE_CHANGED
+    }
+
     /// The widgets that an event of a record concerns, where widgets are told.
     fn minding(&self, event: &Recorded, id: Id) -> Option<Vec<String>> {
         let Told::Widgets { board, widgets, .. } = self else { return None };
@@ -294,6 +382,7 @@ impl Follower {
             }
             tokio::select! {
                 moved = self.head.changed() => if moved.is_err() { return None },
+                sent = self.told.signal() => if let Some(shown) = self.show(&sent).await { return Some(shown) },
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep(HEARTBEAT) => return Some(self.heartbeat()),
             }
@@ -311,10 +400,44 @@ impl Follower {
         Ok(())
     }
 
+    /// What is told of a signal; `None` when it is none of the client's business.
+    async fn show(&self, sent: &Sent) -> Option<Event> {
+        let Sent { tenant, signal } = sent;
+        if *tenant != self.caller.tenant || signal.by == self.caller.actor.id {
+            return None;
+        }
+        let seen = self.app.must_show(&self.caller, Conversation::KIND, signal.conversation);
+        // Without the database nobody can say who sees it; it is over soon.
+        self.app.log.presence().guard(seen).await.ok()?.ok()?;
+        Event::default().event("signal").json_data(signal).ok()
+    }
+
+    /// What is told of an event in the inbox.
+    async fn tell_inbox(&self, event: &Recorded) -> Result<Option<Event>, Problem> {
+        let sse = Event::default().id(event.position.to_string());
+        let (kind, Ok(id)) = (event.category(), event.key().parse::<Id>()) else { return Ok(None) };
+        if kind != Conversation::KIND && !self.caller.may("user.read") {
+            return Ok(None);
+        }
+        let told = match self.app.must_show(&self.caller, kind, id).await {
+            Ok(()) => sse.event(&*event.kind).json_data(shown(event)?),
+            Err(problem) if !problem.status().is_client_error() => return Err(problem),
+            Err(_) if self.app.showed_before(&self.caller, event).await? => {
+                sse.event("gone").json_data(Gone { conversation: id, position: event.position })
+            }
+            Err(_) => return Ok(None),
+        };
+        told.map(Some).map_err(|error| Problem::broken(&error))
+    }
+
     /// What is told of an event; `None` when it is none of the client's business.
     async fn tell(&self, event: &Recorded, last: bool) -> Result<Option<Event>, Problem> {
+        if let Told::Inbox(_) = self.told {
+            return self.tell_inbox(event).await;
+        }
         let sse = Event::default().id(event.position.to_string());
         let told = match self.told {
+            Told::Inbox(_) => return Ok(None),
             Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
             Told::Events { .. } => sse.event(&*event.kind).json_data(shown(event)?),
             Told::Changes | Told::Widgets { .. } => {
@@ -364,6 +487,10 @@ impl Follower {
         let (types, categories, stream) = match &self.told {
             Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
             Told::Changes | Told::Widgets { .. } => (Vec::new(), Vec::new(), None),
+            Told::Inbox(_) => {
+                let kinds = DECIDING.iter().copied().chain([Conversation::KIND]);
+                (Vec::new(), kinds.map(ToOwned::to_owned).collect(), None)
+            }
         };
         let query = Query {
             tenant: Some(self.tenant.clone()),
@@ -385,11 +512,15 @@ impl Follower {
 
     /// Keeps what is to be told of events that were read together: of each record that changed, what did so last, and what may
     /// have taken somebody's sight of it.
-    fn take_in(&mut self, events: Vec<Arc<Recorded>>) {
+    fn take_in(&mut self, mut events: Vec<Arc<Recorded>>) {
+        let decides = |event: &Recorded| DECIDING.contains(&event.category()) && &*event.kind != PRESENCE_CHANGED;
+        if !matches!(self.told, Told::Events { .. }) && events.iter().any(|event| decides(event)) {
+            self.checked = None;
+        }
+        if let Told::Inbox(_) = self.told {
+            events.retain(|event| Told::is_of_inbox(event));
+        }
         if let Told::Changes | Told::Widgets { .. } = self.told {
-            if events.iter().any(|event| DECIDING.contains(&event.category())) {
-                self.checked = None;
-            }
             let last: BTreeMap<_, _> = events.iter().map(|event| (event.stream.clone(), event.position)).collect();
             let takes = |event: &Recorded| event.kind.split_once('.').is_some_and(|(kind, name)| tells(kind, name));
             let known = events.into_iter().filter(|event| catalogue::has(event.category()));
@@ -408,6 +539,7 @@ impl Follower {
                     && stream.as_ref().is_none_or(|stream| **stream == *event.stream)
             }
             Told::Changes | Told::Widgets { .. } => true,
+            Told::Inbox(_) => Told::is_of_inbox(event) || DECIDING.contains(&event.category()),
         };
         fits && *event.tenant == *self.tenant
     }
@@ -439,6 +571,7 @@ impl Follower {
         let is_allowed = match self.told {
             Told::Events { .. } => caller.may("event.read"),
             Told::Changes => true,
+            Told::Inbox(_) => caller.may(READ_CHATS),
             Told::Widgets { board: None, .. } => caller.may("report.read"),
             Told::Widgets { board: Some(id), .. } => {
                 caller.may("dashboard.read") && self.app.must_show(&caller, Dashboard::KIND, id).await.is_ok()
