@@ -254,8 +254,15 @@ const PROBLEMS: &[&str] = &[
     "search_too_long",
 ];
 /// The settings that pages know by name.
-const SETTINGS: &[&str] =
-    &["default_country", "language", "time_zone", "automatic_order_distribution", "portals", "media"];
+const SETTINGS: &[&str] = &[
+    "default_country",
+    "language",
+    "time_zone",
+    "automatic_order_distribution",
+    "portals",
+    "media",
+    "away_after_minutes",
+];
 /// The features that pages know by name.
 const FEATURES: &[&str] =
     &["tickets", "products", "chats", "orders", "leads", "properties", "deals", "calls", "tasks", "rules", "imports"];

@@ -63,7 +63,7 @@ pub struct Group {
     /// Works in this city, or in the one that a field names; upper and lower case are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub city: Option<Wanted<String>>,
-    /// Is there, away, or not there.
+    /// Is there, away, or not there. Unless this asks for them, those who are away are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<Presence>,
 }

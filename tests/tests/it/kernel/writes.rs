@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::world::{NOBODY, contact, encoded, everything, pages};
 
-/// What is asked by POST for the length of its body and writes nothing, so that there is nothing to rehearse or repeat.
+/// What is asked by POST for the length of its body, or is over in a moment, and writes nothing: there is nothing to rehearse or repeat.
 const READS: &[&str] = &[
     "/search",
     "/export",
@@ -25,6 +25,8 @@ const READS: &[&str] = &[
     "/v1/reports/changes/records",
     "/v1/dashboards/preview",
     "/v1/imports/preview",
+    "/v1/inbox/signals",
+    "/v1/inbox/touch",
 ];
 
 /// A write route of the document, with a request that it takes.

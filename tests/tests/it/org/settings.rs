@@ -404,6 +404,7 @@ const READERS: &[(&str, &str)] = &[
     ("setting.automatic_order_distribution", "settings::orders_are_distributed_only_while_the_setting_says_so"),
     ("setting.portals", "settings::portals_media_and_channels_are_those_of_the_settings"),
     ("setting.media", "settings::portals_media_and_channels_are_those_of_the_settings"),
+    ("setting.away_after_minutes", "live::presence_follows_open_screens_and_pauses_but_not_against_ones_own_word"),
     ("tenant.rename", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("tenant.change_setting", "settings::only_known_settings_with_fitting_values_are_taken"),
     (
