@@ -232,7 +232,7 @@ impl Aggregate for Team {
     const CREATE: &'static str = "create";
     const OPEN: Option<&'static str> = Some("work is shared out among teams");
     const AHEAD: &'static [&'static str] =
-        &["assign_calendar", "disable_channel", "enable_channel", "publish_help_centre", "unpublish_help_centre"];
+        &["assign_calendar", "publish_help_centre", "unpublish_help_centre"];
     type Command = Command;
     type Event = Event;
 
