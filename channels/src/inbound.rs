@@ -2,7 +2,7 @@
 
 use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
-    Aggregate, Facts, Id, Personal, Rejection, Time,
+    Aggregate, Facts, Id, Personal, Time,
     chat::{
         channel::{self, Channel},
         conversation::{self, Conversation, TAKEN_IN_SCOPE, Visitor, taken_in_key},
@@ -44,15 +44,6 @@ pub struct Inbound {
     pub written_at: Option<Time>,
 }
 
-/// A message of nobody's.
-pub const SENDER_MISSING: Rejection =
-    Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
-
-/// Every refusal of this door, besides those of conversations.
-pub fn refusals() -> Vec<Rejection> {
-    vec![SENDER_MISSING, channel::UNKNOWN, channel::DISABLED, channel::UNABLE]
-}
-
 /// Takes a message in under an envelope whose record is yet to be found. What was taken in before is answered with the
 /// conversation that has it, and changes nothing.
 ///
@@ -79,24 +70,14 @@ pub async fn take_in(
     let who = match (&sender, &identity) {
         (Some(sender), _) => format!("sender:{sender}"),
         (None, Some(identity)) => identity.key(),
-        (None, None) => return Err(SENDER_MISSING.at("/sender").into()),
+        (None, None) => return Err(channel::SENDER_MISSING.at("/sender").into()),
     };
     let id = conversation_of(commands, tenant, (channel, &known), &who, envelope.now).await?;
     let message_id = Some(Id::named(&["message", &channel.to_string(), &external_id]));
-    let started = conversation::New {
-        medium,
-        channel: Some(channel),
-        identity,
-        visitor,
-        matched_rule: None,
-        contact: None,
-    };
-    let receive = conversation::Command::ReceiveMessage {
-        message_id,
-        external_id: Some(external_id.clone()),
-        body,
-        attachments,
-    };
+    let started =
+        conversation::New { medium, channel: Some(channel), identity, visitor, matched_rule: None, contact: None };
+    let receive =
+        conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
     let envelope = Envelope {
         id,
         from_outside: true,
@@ -119,12 +100,7 @@ pub async fn take_in(
 }
 
 /// The conversation that took a message in.
-async fn taken_before(
-    commands: &Commands,
-    tenant: Id,
-    channel: Id,
-    external_id: &str,
-) -> Result<Option<Id>, Refused> {
+async fn taken_before(commands: &Commands, tenant: Id, channel: Id, external_id: &str) -> Result<Option<Id>, Refused> {
     let key = taken_in_key(channel, external_id);
     let owner = commands.log().claim_owner(&tenant.to_string(), TAKEN_IN_SCOPE, &key).await?;
     Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))

@@ -15,7 +15,10 @@ use std::{sync::Arc, time::Duration};
 use commands::{Clock, Commands, Refused};
 use domain::{
     Aggregate, Id,
-    chat::{channel::Channel, conversation::{self, Conversation}},
+    chat::{
+        channel::Channel,
+        conversation::{self, Conversation},
+    },
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
 use futures::future::BoxFuture;

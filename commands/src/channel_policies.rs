@@ -1,5 +1,5 @@
-//! The reactor of channels: a new team gets its mail, chat that is switched on for a team gets its channel, and what an operator
-//! who is let go was responsible for is nobody's any more.
+//! The reactor of channels: a new team gets its mail, chat that is switched on for a team gets its channel, a user who is given a
+//! channel is an operator of it, and what an operator who is let go was responsible for is nobody's any more.
 //!
 //! Every command is marked with the event that it follows from: it is carried out once, however often the event is answered.
 
@@ -11,7 +11,10 @@ use domain::{
         channel::{self, Channel, Kind},
         conversation::{self, Conversation},
     },
-    org::team::{self, ChannelKind, Team},
+    org::{
+        team::{self, ChannelKind, Team},
+        user::{self, User},
+    },
 };
 use eventstore::{Failure, Handler, Recorded};
 use sqlx::PgConnection;
@@ -97,6 +100,22 @@ impl ChannelPolicies {
         }
     }
 
+    /// What is said of a user's channels is done there, where it counts.
+    async fn of_user(&self, tenant: Id, user: Id, event: &Recorded) -> Result<(), Failure> {
+        let Ok(happened) = User::decode(&event.kind, &event.data) else { return Ok(()) };
+        let (channel, command, step) = match happened {
+            user::Event::ChannelAccessGranted { channel } => {
+                (channel, channel::Command::AddOperators { users: [user].into() }, "add_operator")
+            }
+            user::Event::ChannelAccessRevoked { channel } => {
+                (channel, channel::Command::RemoveOperator { user }, "remove_operator")
+            }
+            _ => return Ok(()),
+        };
+        // Before there were channels ids of none were named here.
+        self.once(&self.envelope(tenant, channel, event, step), vec![command]).await.map(|_| ())
+    }
+
     /// Remembers which operator has which conversation.
     async fn of_conversation(
         &self,
@@ -163,10 +182,8 @@ impl ChannelPolicies {
                 if known.assignee != Some(user) || now.operators.contains(&user) {
                     break;
                 }
-                let envelope = Envelope {
-                    expected: Some(version),
-                    ..self.envelope(tenant, conversation, event, "unassign")
-                };
+                let envelope =
+                    Envelope { expected: Some(version), ..self.envelope(tenant, conversation, event, "unassign") };
                 let unassign = conversation::Command::Unassign;
                 match self.commands.dispatch::<Conversation>(&envelope, unassign).await {
                     Err(Refused::Stale { .. }) => {}
@@ -198,7 +215,7 @@ impl Handler for ChannelPolicies {
     }
 
     fn categories(&self) -> &[&str] {
-        &[Team::KIND, Channel::KIND, Conversation::KIND]
+        &[Team::KIND, Channel::KIND, Conversation::KIND, User::KIND]
     }
 
     fn concerns(&self, event: &Recorded) -> bool {
@@ -207,6 +224,8 @@ impl Handler for ChannelPolicies {
             "team.created"
                 | "team.channel_enabled"
                 | "team.channel_disabled"
+                | "user.channel_access_granted"
+                | "user.channel_access_revoked"
                 | "channel.operator_removed"
                 | "conversation.assigned"
                 | "conversation.unassigned"
@@ -218,6 +237,7 @@ impl Handler for ChannelPolicies {
             let (Ok(tenant), Ok(id)) = (event.tenant.parse::<Id>(), event.key().parse::<Id>()) else { continue };
             match event.category() {
                 Team::KIND => self.of_team(tenant, id, event).await?,
+                User::KIND => self.of_user(tenant, id, event).await?,
                 Conversation::KIND => self.of_conversation(transaction, tenant, id, event).await?,
                 _ => {
                     if let Ok(channel::Event::OperatorRemoved { user }) = Channel::decode(&event.kind, &event.data) {

@@ -140,7 +140,8 @@ impl Messages {
             Outcome::Later { .. } => return Ok(()),
         };
         let envelope = Envelope::new(message.tenant, message.conversation, Actor::SYSTEM, Via::Chat, now);
-        let parts = ["outbox", step, &message.conversation.to_string(), &message_id.to_string(), &message.position.to_string()];
+        let parts =
+            ["outbox", step, &message.conversation.to_string(), &message_id.to_string(), &message.position.to_string()];
         let envelope = Envelope { command_id: Uuid::from_u128(Id::named(&parts).bits()), ..envelope };
         let envelope = match self.event(message).await?.and_then(|event| cause(&event)) {
             Some(cause) => envelope.caused_by(&cause),

@@ -14,7 +14,10 @@ use domain::{Id, Time};
 use jiff_sqlx::ToSqlx;
 use rand::RngExt;
 use sqlx::{Connection, PgConnection, PgPool};
-use tokio::{sync::{Notify, watch}, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use super::{
     Options, Outcome,
@@ -235,9 +238,8 @@ impl Sender {
     /// Begins what may be tried now.
     async fn begin(self: &Arc<Self>, under_way: &mut JoinSet<()>) -> Result<(), sqlx::Error> {
         while under_way.try_join_next().is_some() {}
-        let ready = format!(
-            "select {COLUMNS} from react_outbox o where {READY} order by o.due_at, o.position limit {PAGE}"
-        );
+        let ready =
+            format!("select {COLUMNS} from react_outbox o where {READY} order by o.due_at, o.position limit {PAGE}");
         let now = (self.clock)();
         let rows: Vec<Stored> =
             sqlx::query_as(sqlx::AssertSqlSafe(ready)).bind(now.to_sqlx()).fetch_all(&self.pool).await?;

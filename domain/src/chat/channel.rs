@@ -462,8 +462,10 @@ const EXISTS: Rejection = Rejection::conflict("channel_exists", "A channel with 
 pub const UNABLE: Rejection = Rejection::invalid("channel_unable", "Channels of this kind cannot do this.");
 const GREETING_INVALID: Rejection =
     Rejection::invalid("channel_greeting_invalid", "A greeting has 1 to 500 characters.");
-const DELAY_INVALID: Rejection =
-    Rejection::invalid("channel_delay_invalid", "A timer goes with opening by itself (auto_open), and with nothing else.");
+const DELAY_INVALID: Rejection = Rejection::invalid(
+    "channel_delay_invalid",
+    "A timer goes with opening by itself (auto_open), and with nothing else.",
+);
 const PATH_INVALID: Rejection = Rejection::invalid(
     "channel_path_invalid",
     "A path is a regular expression of at most 500 characters, without look-arounds and back-references.",
@@ -482,6 +484,15 @@ const ORIGIN_INVALID: Rejection = Rejection::invalid(
     "An origin is https:// or http:// and a host, with a port where it is not the usual one, and nothing else.",
 );
 const NOT_A_USER: Rejection = Rejection::invalid("channel_not_a_user", "Only a user who is there joins or leaves.");
+
+/// A message of nobody's.
+pub const SENDER_MISSING: Rejection =
+    Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
+/// Credentials that cannot be any.
+pub const SECRET_INVALID: Rejection = Rejection::invalid(
+    "channel_secret_invalid",
+    "A secret has 1 to 4,000 characters; that of a program is whsec_ and 24 to 64 bytes in base64.",
+);
 
 /// Most display rules of a channel.
 const MOST_RULES: usize = 100;
@@ -514,8 +525,7 @@ impl Settings {
 impl DisplayRule {
     /// Whether it holds on this path for a visitor from this country.
     pub fn holds(&self, path: &str, country: Option<&str>) -> bool {
-        let country_fits =
-            self.countries.is_empty() || country.is_some_and(|country| self.countries.contains(country));
+        let country_fits = self.countries.is_empty() || country.is_some_and(|country| self.countries.contains(country));
         let path_fits = self.path_regex.as_ref().is_none_or(|regex| compiled(regex).is_some_and(|r| r.is_match(path)));
         country_fits && path_fits
     }
@@ -533,9 +543,11 @@ impl DisplayRule {
             check_display(self.display, self.delay_s, "/rule"),
             must(!self.only_if_no_operator || self.chatbot.is_some(), CHATBOT_MISSING, "/rule/only_if_no_operator"),
         ];
-        checks.extend(self.countries.iter().map(|country| {
-            must(country.parse::<crate::Country>().is_ok(), valid::COUNTRY_INVALID, "/rule/countries")
-        }));
+        checks.extend(
+            self.countries.iter().map(|country| {
+                must(country.parse::<crate::Country>().is_ok(), valid::COUNTRY_INVALID, "/rule/countries")
+            }),
+        );
         all(checks)
     }
 }
@@ -602,16 +614,8 @@ impl Channel {
             if url.is_none() { Ok(()) } else { self.must(|can| can.url, "/url") },
             if settings.dedupes { self.must(|can| can.url, "/dedupes") } else { Ok(()) },
             must(url.is_none_or(custom::is_url), valid::URL_INVALID, "/url"),
-            if settings.reopen_after_s.is_some() {
-                self.must(|can| can.converses, "/reopen_after_s")
-            } else {
-                Ok(())
-            },
-            if settings.max_per_minute.is_some() {
-                self.must(|can| can.converses, "/max_per_minute")
-            } else {
-                Ok(())
-            },
+            if settings.reopen_after_s.is_some() { self.must(|can| can.converses, "/reopen_after_s") } else { Ok(()) },
+            if settings.max_per_minute.is_some() { self.must(|can| can.converses, "/max_per_minute") } else { Ok(()) },
         ])
     }
 
@@ -626,7 +630,8 @@ impl Aggregate for Channel {
     const PLURAL: &'static str = "channels";
     const CREATE: &'static str = "connect";
     const INTERNAL: &'static [&'static str] = &["rotate_credentials"];
-    const OPEN: Option<&'static str> = Some("work is shared out among channels; what is said in them is its operators' to see");
+    const OPEN: Option<&'static str> =
+        Some("work is shared out among channels; what is said in them is its operators' to see");
     type Command = Command;
     type Event = Event;
 
@@ -787,8 +792,9 @@ impl Aggregate for Channel {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states = [UNKNOWN, EXISTS, UNABLE, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
-        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID];
+        let states =
+            [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
+        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         states.into_iter().chain(fields).chain(shared).collect()
     }

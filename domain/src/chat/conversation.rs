@@ -685,7 +685,8 @@ impl Conversation {
 fn can_carry(can: &Capabilities, body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
     let length = body.chars().count();
     if length > can.max_text {
-        let detail = format!("A message in this channel has at most {} characters; this one has {length}.", can.max_text);
+        let detail =
+            format!("A message in this channel has at most {} characters; this one has {length}.", can.max_text);
         return Err(UNSENDABLE.because(detail).at("/body"));
     }
     if !can.files && !attachments.is_empty() {
@@ -693,7 +694,11 @@ fn can_carry(can: &Capabilities, body: &str, attachments: &[Attachment]) -> Resu
     }
     for file in attachments {
         if file.size.is_some_and(|size| size > can.max_file_bytes) {
-            let detail = format!("{} is larger than the {} bytes that this channel takes.", file.name, can.max_file_bytes);
+            let detail = format!(
+                "{} is larger than the {} bytes that this channel takes.",
+                file.name.as_str(),
+                can.max_file_bytes
+            );
             return Err(UNSENDABLE.because(detail).at("/attachments"));
         }
         let fits = |kind: &String| can.file_types.is_empty() || can.file_types.contains(&kind.as_str());

@@ -1,4 +1,6 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
+pub(crate) mod channels;
 pub(crate) mod inbox;
+pub(crate) mod outbox;
 pub(crate) mod replies;

@@ -31,7 +31,7 @@ fn added(display_rule: Id, path: &str, before: Option<Id>) -> Event {
 }
 
 fn active() -> [user::Event; 2] {
-    let user::Command::Invite(profile) = user::User::examples().remove(0) else { unreachable!() };
+    let user::Command::Invite(profile) = User::examples().remove(0) else { unreachable!() };
     [user::Event::Invited(profile), user::Event::Activated]
 }
 
@@ -45,7 +45,9 @@ fn whoever_connects_it_is_its_first_operator() {
     chat([]).when(connect()).nothing();
     chat([]).when(Command::Connect(new(Kind::Api))).rejected(EXISTS);
     given::<Channel>([]).when(Command::Enable).rejected(UNKNOWN);
-    given::<Channel>([]).when(Command::Connect(New { name: " ".into(), ..new(Kind::Api) })).rejected(valid::NAME_INVALID);
+    given::<Channel>([])
+        .when(Command::Connect(New { name: " ".into(), ..new(Kind::Api) }))
+        .rejected(valid::NAME_INVALID);
     let renamed = || Event::Renamed { from: "Chat".into(), to: "Help".into() };
     chat([]).when(Command::Rename { name: "Help".into() }).then([renamed()]);
     chat([renamed()]).when(Command::Rename { name: "Help".into() }).nothing();
@@ -88,9 +90,7 @@ fn rules_have_an_order_and_the_first_that_fits_counts() {
     chat([added(FIRST, "^/a", None)]).when(add(FIRST, "^/a", None)).nothing();
     chat([added(FIRST, "^/a", None)]).when(add(FIRST, "^/b", None)).rejected(RULE_EXISTS);
     chat([]).when(add(FIRST, "^/a", Some(SECOND))).rejected(RULE_UNKNOWN);
-    let three = || {
-        chat([added(FIRST, "^/a", None), added(SECOND, "^/ab", Some(FIRST)), added(THIRD, "^/c", None)])
-    };
+    let three = || chat([added(FIRST, "^/a", None), added(SECOND, "^/ab", Some(FIRST)), added(THIRD, "^/c", None)]);
     let order = |given: &Given<Channel>| given.state.display_rules.iter().map(|(id, _)| *id).collect::<Vec<_>>();
     assert_eq!(order(&three()), [SECOND, FIRST, THIRD]);
     let found = |path: &str| three().state.rule_for(path, None).map(|(id, _)| *id);
@@ -114,9 +114,8 @@ fn rules_have_an_order_and_the_first_that_fits_counts() {
 
 #[test]
 fn a_rule_asks_for_paths_in_linear_time_and_for_countries() {
-    let check = |rule: DisplayRule| {
-        chat([]).when(Command::AddDisplayRule { display_rule: Some(FIRST), rule, before: None })
-    };
+    let check =
+        |rule: DisplayRule| chat([]).when(Command::AddDisplayRule { display_rule: Some(FIRST), rule, before: None });
     for path in ["(", "(?=a)", r"(a)\1", &"a".repeat(501), "(a{1000}){1000}"] {
         check(rule(path)).rejected(PATH_INVALID);
     }
@@ -130,7 +129,9 @@ fn a_rule_asks_for_paths_in_linear_time_and_for_countries() {
     check(countries(" it")).then([event]);
     let italian = countries("IT");
     assert!(italian.holds("/prices/1", Some("IT")));
-    assert!(!italian.holds("/prices", Some("DE")) && !italian.holds("/prices", None) && !italian.holds("/", Some("IT")));
+    assert!(
+        !italian.holds("/prices", Some("DE")) && !italian.holds("/prices", None) && !italian.holds("/", Some("IT"))
+    );
     // What takes others forever takes no time.
     assert!(!rule("^(a+)+$").holds(&format!("{}!", "a".repeat(50_000)), None));
 }
@@ -162,7 +163,8 @@ fn a_kind_is_asked_only_for_what_it_can() {
     change(Kind::Api, Settings { url: Some("shop".into()), ..Settings::default() }).rejected(valid::URL_INVALID);
     let origins = |origin: &str| Settings { allowed_origins: [origin.to_owned()].into(), ..Settings::default() };
     change(Kind::Email, origins("https://a.example")).rejected(UNABLE);
-    change(Kind::LiveChat, origins("https://a.example:8443")).then([Event::SettingsChanged(origins("https://a.example:8443"))]);
+    change(Kind::LiveChat, origins("https://a.example:8443"))
+        .then([Event::SettingsChanged(origins("https://a.example:8443"))]);
     for origin in ["a.example", "https://a.example/", "https://A.example", "ftp://a.example", "https://", "*"] {
         change(Kind::LiveChat, origins(origin)).rejected(ORIGIN_INVALID);
     }
