@@ -59,7 +59,10 @@ pub async fn take_in(
     let known = commands.find::<Channel>(tenant, channel).await?.ok_or(channel::UNKNOWN)?;
     known.must_converse()?;
     let medium = known.kind.map(|kind| kind.medium().to_owned()).unwrap_or_default();
-    if let Some(before) = taken_before(commands, tenant, channel, &message.external_id).await? {
+    // What a client asks once more under its own key is answered as the first time.
+    if !envelope.remember
+        && let Some(before) = taken_before(commands, tenant, channel, &message.external_id).await?
+    {
         return told(commands, tenant, before).await;
     }
     let Inbound { external_id, sender, identity, visitor, body, attachments, written_at } = message;
@@ -110,7 +113,7 @@ async fn taken_before(commands: &Commands, tenant: Id, channel: Id, external_id:
 async fn told(commands: &Commands, tenant: Id, id: Id) -> Result<Accepted, Refused> {
     let (_, version) = commands.load_current::<Conversation>(tenant, id).await?;
     let position = commands.log().head().await?;
-    Ok(Accepted { id, version, position, events: vec![], redirected: vec![], repeated: true })
+    Ok(Accepted { id, version, position, events: vec![], redirected: vec![], repeated: false })
 }
 
 /// An address with what its number means to the tenant.

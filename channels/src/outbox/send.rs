@@ -166,14 +166,10 @@ impl Sender {
     /// The connection that keeps others from sending, if nobody else has it: it is given back when the process ends, however
     /// that comes about.
     async fn take_turn(&self) -> Result<Option<PgConnection>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?.detach();
+        let mut connection = self.pool.acquire().await?;
         let ours: bool =
-            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(SENDING).fetch_one(&mut connection).await?;
-        if ours {
-            return Ok(Some(connection));
-        }
-        connection.close().await?;
-        Ok(None)
+            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(SENDING).fetch_one(&mut *connection).await?;
+        Ok(ours.then(|| connection.detach()))
     }
 
     /// Sends until stopped, or until the turn is lost with its connection.
@@ -200,7 +196,7 @@ impl Sender {
                 () = self.nudge.notified() => {}
                 changed = filled.changed() => {
                     if changed.is_err() {
-                        break Ok(());
+                        break Err(sqlx::Error::WorkerCrashed);
                     }
                 }
                 Some(_) = under_way.join_next() => {}

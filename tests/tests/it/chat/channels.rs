@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     org::auth::user_with,
-    world::{NOBODY, condition, each, filtered, texts, user},
+    world::{NOBODY, condition, each, filtered, shipped_role, texts, user},
 };
 
 fn at(channel: &str, command: &str) -> String {
@@ -178,6 +178,28 @@ async fn operators_see_what_is_said_take_it_and_lose_sight_of_it() {
     // What is in no channel is as it was.
     let plain = client.create("/v1/conversations", json!({ "medium": "telegram" })).await;
     client.run(&format!("/v1/conversations/{plain}/assign"), json!({ "assignee": user(client, "Carlo").await })).await;
+}
+
+#[tokio::test]
+async fn rules_give_conversations_to_operators_alone() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let (anna, boris) = (user(client, "Anna").await, user(client, "Boris").await);
+    let site = connect(client, "live_chat", "Chat").await;
+    client.run(&at(&site, "add_operators"), json!({ "users": [boris] })).await;
+    client.run(&at(&site, "leave"), json!({})).await;
+    let agents = shipped_role(client, "agent").await;
+    let give = json!({ "kind": "conversation", "command": "assign", "body": { "assignee": "{{ assignee.id }}" } });
+    let definition = json!({ "selector": [{ "role": agents }], "strategy": "first", "actions": [{ "command": give }] });
+    let rule = json!({ "name": "Give", "trigger": "conversation.message_received", "definition": definition });
+    client.create("/v1/rules", rule).await;
+    // In no channel the first of all is chosen, in one the first who answers there.
+    let plain = client.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+    client.run(&format!("/v1/conversations/{plain}/receive_message"), json!({ "body": "Good day" })).await;
+    let chat = brings(client, &site, "m1", "maria", "Good day").await["id"].as_str().unwrap().to_owned();
+    server.settle().await;
+    assert_eq!(client.read(&format!("/v1/conversations/{plain}")).await["assignee_id"], anna);
+    assert_eq!(client.read(&format!("/v1/conversations/{chat}")).await["assignee_id"], boris);
 }
 
 #[tokio::test]
