@@ -23,6 +23,7 @@ use domain::{
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
 use futures::future::BoxFuture;
 use jiff_sqlx::ToSqlx;
+use parking_lot::Mutex;
 use sqlx::PgConnection;
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -73,30 +74,9 @@ pub enum Outcome {
 
 /// The outbox of this process.
 pub struct Outbox {
-    reactor: parking::Held<Handle>,
+    reactor: Mutex<Option<Handle>>,
     sender: Arc<Sender>,
-    task: parking::Held<JoinHandle<()>>,
-}
-
-/// What is taken once, when everything stops.
-mod parking {
-    use std::sync::{Mutex, PoisonError};
-
-    pub(super) struct Held<T>(Mutex<Option<T>>);
-
-    impl<T> Held<T> {
-        pub(super) fn new(held: T) -> Held<T> {
-            Held(Mutex::new(Some(held)))
-        }
-
-        pub(super) fn take(&self) -> Option<T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-        }
-
-        pub(super) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
-        }
-    }
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Outbox {
@@ -108,7 +88,7 @@ impl Outbox {
         let reactor = Subscription::spawn(log, filler, durable, log.metrics().clone());
         let sender = Arc::new(Sender::new(commands.clone(), options, Notify::new()));
         let task = tokio::spawn(Arc::clone(&sender).run(reactor.position()));
-        Outbox { reactor: parking::Held::new(reactor), sender, task: parking::Held::new(task) }
+        Outbox { reactor: Mutex::new(Some(reactor)), sender, task: Mutex::new(Some(task)) }
     }
 
     /// The clock was moved: what is due now is sent now.
@@ -123,7 +103,7 @@ impl Outbox {
     /// When it has stopped, or the database fails.
     pub async fn settle(&self, position: i64) -> Result<(), eventstore::Error> {
         let stopped = || eventstore::Error::Invalid("the outbox has stopped".into());
-        let mut reached = self.reactor.with(Handle::position).ok_or_else(stopped)?;
+        let mut reached = self.reactor.lock().as_ref().map(Handle::position).ok_or_else(stopped)?;
         reached.wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
         Ok(self.sender.idle().await?)
     }
@@ -131,11 +111,12 @@ impl Outbox {
     /// Finishes what is under way and gives up the leases.
     pub async fn stop(&self) {
         self.sender.stop();
-        if let Some(task) = self.task.take() {
+        let (task, reactor) = (self.task.lock().take(), self.reactor.lock().take());
+        if let Some(task) = task {
             // A task that panicked has been reported.
             let _ = task.await;
         }
-        if let Some(reactor) = self.reactor.take() {
+        if let Some(reactor) = reactor {
             reactor.stop().await;
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 use commands::{Clock, Commands};
 use domain::{Id, Time};
 use jiff_sqlx::ToSqlx;
+use parking_lot::Mutex;
 use rand::RngExt;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{
@@ -178,7 +179,7 @@ impl Sender {
         mut turn: PgConnection,
         filled: &mut watch::Receiver<i64>,
     ) -> Result<(), sqlx::Error> {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.paces.lock().clear();
         self.look_after_the_dead().await?;
         let mut under_way: JoinSet<()> = JoinSet::new();
         let outcome = loop {
@@ -274,7 +275,7 @@ impl Sender {
             Ok(channel) => channel.settings.max_per_minute,
             Err(_) => None,
         };
-        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paces = self.paces.lock();
         let pace = paces.entry(message.channel).or_default();
         if let Some(until) = pace.rests_until.filter(|until| *until > now) {
             return Admitted::From(until);
@@ -300,7 +301,7 @@ impl Sender {
 
     fn done_in(&self, channel: Option<Id>) {
         let Some(channel) = channel else { return };
-        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paces = self.paces.lock();
         if let Some(pace) = paces.get_mut(&channel) {
             pace.under_way = pace.under_way.saturating_sub(1);
         }
@@ -382,7 +383,7 @@ impl Sender {
             let at = now.checked_add(pause).unwrap_or(now);
             // Whoever says how long wants to be left alone by all.
             if after.is_some() {
-                let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut paces = self.paces.lock();
                 paces.entry(message.channel).or_default().rests_until = Some(at);
             }
             return self.put_off(row, at, Some(&reason)).await.map_err(|error| broken(&error));

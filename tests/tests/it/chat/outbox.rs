@@ -310,13 +310,14 @@ async fn private_addresses_are_not_called_unless_the_operator_allows_it() {
 /// Waits until a message has come so far, in a server that nobody can ask to settle.
 async fn comes_to(client: &Client, chat: &str, id: &str, delivery: &str) -> Value {
     let thread = format!("/v1/conversations/{chat}/messages");
+    let mut often = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..600 {
+        often.tick().await;
         let found = client.read(&thread).await;
         let known = found["data"].as_array().unwrap().iter().find(|message| message["message_id"] == id).cloned();
         if let Some(message) = known.filter(|message| message["delivery"] == delivery) {
             return message;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{id} does not come to be {delivery}");
 }
