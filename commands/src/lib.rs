@@ -2,6 +2,7 @@
 
 mod acting;
 mod cache;
+mod channel_policies;
 mod directory;
 mod dispatch;
 mod hand_over;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::{
     Commands,
     acting::{Clock, Reach, ReactMetrics, Shared},
+    channel_policies::ChannelPolicies,
     rules::Rules,
     timers::Timers,
 };
@@ -33,9 +34,10 @@ impl Reactors {
         let log = commands.log();
         let shared = Arc::new(Shared { clock, reach, metrics, nudge: Notify::new() });
         let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
+        let channels = spawn(log, ChannelPolicies::new(commands.clone(), Arc::clone(&shared.clock)));
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules]), timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules, channels]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

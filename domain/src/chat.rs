@@ -1,11 +1,13 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
+pub mod channel;
 pub mod conversation;
 pub mod label;
 pub mod quick_reply;
 
 /// Shows the kinds of record of this context to a visitor.
 pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<channel::Channel>();
     visitor.visit::<conversation::Conversation>();
     visitor.visit::<label::Label>();
     visitor.visit::<quick_reply::QuickReply>();

@@ -231,8 +231,7 @@ impl Aggregate for Team {
     const PLURAL: &'static str = "teams";
     const CREATE: &'static str = "create";
     const OPEN: Option<&'static str> = Some("work is shared out among teams");
-    const AHEAD: &'static [&'static str] =
-        &["assign_calendar", "disable_channel", "enable_channel", "publish_help_centre", "unpublish_help_centre"];
+    const AHEAD: &'static [&'static str] = &["assign_calendar", "publish_help_centre", "unpublish_help_centre"];
     type Command = Command;
     type Event = Event;
 

@@ -4,6 +4,7 @@
 
 mod archive;
 mod bulk;
+mod channels;
 mod commands;
 mod conversations;
 mod dashboards;
@@ -214,6 +215,7 @@ pub fn document() -> Value {
     bulk::describe(&mut document);
     archive::describe(&mut document);
     tickets::describe(&mut document);
+    channels::describe(&mut document);
     conversations::describe(&mut document);
     conversations::inbox(&mut document);
     feeds::describe(&mut document);

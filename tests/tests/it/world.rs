@@ -358,6 +358,10 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "name": text("Today"), "pages": [page, later] });
         all.entry("dashboards").or_default().push(client.create("/v1/dashboards", body).await);
     }
+    for (kind, name) in [("live_chat", "Chat"), ("api", "Shop")] {
+        let body = json!({ "kind": kind, "name": text(name) });
+        all.entry("channels").or_default().push(client.create("/v1/channels", body).await);
+    }
     for (medium, contact, name) in
         [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
     {

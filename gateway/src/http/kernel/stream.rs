@@ -60,7 +60,7 @@ const READ_CHATS: &str = "conversation.read";
 const PRESENCE_CHANGED: &str = "user.presence_changed";
 
 /// Kinds of records that say what somebody may and sees.
-const DECIDING: &[&str] = &["user", "role", "team", "tenant", "session", "api_key"];
+const DECIDING: &[&str] = &["user", "role", "team", "channel", "tenant", "session", "api_key"];
 
 /// `GET /events/stream`, `GET /changes/stream`, `GET /dashboards/{id}/stream` and `GET /inbox/stream`.
 pub(in crate::http) fn routes() -> Routes {
@@ -122,6 +122,7 @@ pub(in crate::http) struct ChangedAccess {
 struct Rights {
     patterns: BTreeSet<String>,
     teams: BTreeSet<Id>,
+    channels: BTreeSet<Id>,
     colleagues: BTreeSet<Id>,
 }
 
@@ -548,7 +549,7 @@ impl Follower {
     async fn rights(&self) -> Result<Rights, Problem> {
         let teams = self.app.commands.teams(self.caller.tenant).await?;
         let (me, patterns) = (self.caller.actor.principal(), self.caller.authority.patterns());
-        Ok(Rights { patterns, teams: teams.of(me), colleagues: teams.colleagues(me) })
+        Ok(Rights { patterns, teams: teams.of(me), channels: teams.channels_of(me), colleagues: teams.colleagues(me) })
     }
 
     /// Who the client is and what he may now.
