@@ -76,9 +76,11 @@ pub async fn take_in(
         (None, None) => return Err(channel::SENDER_MISSING.at("/sender").into()),
     };
     let id = conversation_of(commands, tenant, (channel, &known), &who, envelope.now).await?;
-    let message_id = Some(Id::named(&["message", &channel.to_string(), &external_id]));
-    let started =
-        conversation::New { medium, channel: Some(channel), identity, visitor, matched_rule: None, contact: None };
+    let message_id = Some(message_id(channel, &external_id));
+    let page = visitor.as_ref().and_then(|visitor| visitor.path.as_deref());
+    let country = visitor.as_ref().and_then(|visitor| visitor.country.as_deref());
+    let matched_rule = page.and_then(|page| known.rule_for(page, country)).map(|(rule, _)| *rule);
+    let started = conversation::New { medium, channel: Some(channel), identity, visitor, matched_rule, contact: None };
     let receive =
         conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
     let envelope = Envelope {
@@ -100,6 +102,11 @@ pub async fn take_in(
         }
         taken => taken,
     }
+}
+
+/// The id that a message gets, which follows from what its channel calls it.
+pub fn message_id(channel: Id, external_id: &str) -> Id {
+    Id::named(&["message", &channel.to_string(), external_id])
 }
 
 /// The conversation that took a message in.

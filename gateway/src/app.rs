@@ -29,6 +29,7 @@ use crate::{
     sign_in::SignIn,
     start::Over,
     storage::Storage,
+    visitors::Flood,
 };
 
 /// What every request handler shares. Cheap to clone.
@@ -64,6 +65,8 @@ pub struct Shared {
     pub(crate) imports: tokio::sync::Notify,
     /// Told when a bulk is there to be run.
     pub(crate) bulks: tokio::sync::Notify,
+    /// How much visitors of pages write.
+    pub(crate) flood: Flood,
     /// Who is typing and looking at what.
     pub(crate) signals: Signals,
     /// Who is at the desk.

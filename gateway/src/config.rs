@@ -264,6 +264,12 @@ pub struct Serve {
     /// Requests per minute that one API key may make; 0 for no limit.
     #[arg(long, env = "DESKFOLD_RATE_LIMIT", default_value_t = 6000)]
     pub rate_limit: u32,
+    /// Messages per minute that visitors of one address may write, and each of them; 0 for no limit.
+    #[arg(long, env = "DESKFOLD_VISITOR_RATE_LIMIT", default_value_t = 60)]
+    pub visitor_rate_limit: u32,
+    /// The header in which a proxy says from which country a visitor comes (ISO 3166-1), such as CF-IPCountry; none is believed without it.
+    #[arg(long, env = "DESKFOLD_COUNTRY_HEADER")]
+    pub country_header: Option<String>,
     /// Largest request body in bytes; uploads of imports have their own limit.
     #[arg(long, env = "DESKFOLD_BODY_LIMIT", default_value_t = 1 << 20)]
     pub body_limit: usize,

@@ -23,6 +23,7 @@ mod sign_in;
 mod start;
 mod storage;
 mod supervisor;
+mod visitors;
 
 pub use app::App;
 pub use bootstrap::{FirstAdmin, issue_key};

@@ -27,6 +27,7 @@ use crate::{
     reads::Reads,
     sign_in::SignIn,
     storage::Storage,
+    visitors::Flood,
 };
 
 /// How often what keys were used when is written down.
@@ -210,6 +211,7 @@ impl App {
         let (signals, to_others) = Signals::new();
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
+            flood: Flood::new(config.visitor_rate_limit),
             http_metrics: Requests::new(&registry)?,
             gauges: Gauges::new(&registry)?,
             config,
@@ -347,6 +349,10 @@ impl App {
                 () = self.stopping.cancelled() => return,
             }
             self.limits.tidy();
+            self.flood.tidy();
+            if reacts && let Ok(Err(problem)) = self.log.presence().guard(self.forget_visitors()).await {
+                tracing::warn!(%problem, "cannot forget visitors who have not come back");
+            }
             self.write_uses().await;
             if reacts && let Ok(Err(problem)) = self.log.presence().guard(self.end_stale_sessions()).await {
                 tracing::warn!(%problem, "cannot end sessions that are over");

@@ -10,13 +10,16 @@ pub mod org;
 pub mod sales;
 pub mod work;
 
-pub use chat::conversation_messages::{conversation_messages, conversation_messages_as_of};
+pub use chat::conversation_messages::{
+    conversation_message, conversation_messages, conversation_messages_as_of, conversation_said,
+};
 pub use desk::entitlement_picker::entitlement_picker;
 pub use desk::ticket_thread::{thread, thread_as_of};
 pub use desk::tickets_by_product::{Interval, TicketsOfProduct, tickets_by_product};
 pub use kernel::access::RecordAccess;
 pub use kernel::analytics;
 pub use kernel::as_of::{AsOf, get_as_of, row_as_of};
+pub use kernel::author::AuthorKind;
 pub use kernel::custom_names::name_custom;
 pub use kernel::described::{comments, migration};
 pub use kernel::earlier::Earlier;

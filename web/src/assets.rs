@@ -66,6 +66,11 @@ pub fn asset(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
+/// A file by what it is called here, for what is served under that name.
+pub fn asset_named(file: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.file == file)
+}
+
 /// Where a file is served.
 pub(crate) fn path_of(file: &str) -> &'static str {
     ASSETS.iter().find(|asset| asset.file == file).map_or("", |asset| &asset.path)

@@ -12,7 +12,7 @@ pub mod charts;
 pub mod pages;
 
 pub use self::{
-    assets::{Asset, asset},
+    assets::{Asset, asset, asset_named},
     frame::{Collection, Person, Refusal, Theme, View},
     texts::{Language, escaped},
 };

@@ -540,6 +540,11 @@ pub const REPLY_ANY: &str = "conversation.reply_any";
 pub const LINKED: &str = "chat_link";
 
 impl Conversation {
+    /// How satisfied the other side is, if they have said so: 1 to 5.
+    pub fn score(&self) -> Option<u8> {
+        self.rating.as_ref().map(|(score, _)| *score)
+    }
+
     /// The channel that it is held in, if any.
     pub fn channel(&self) -> Option<Id> {
         self.started.as_ref()?.channel

@@ -60,6 +60,24 @@ fn hsl([h, s, l]: [&str; 3]) -> Option<[u8; 3]> {
     Some([channel(0.0), channel(8.0), channel(4.0)])
 }
 
+impl Color {
+    /// One of so much red, green and blue.
+    pub const fn rgb(red: u8, green: u8, blue: u8) -> Color {
+        Color([red, green, blue])
+    }
+
+    /// Black or white, whichever is read better on it (WCAG 2.2, relative luminance).
+    pub fn readable(self) -> Color {
+        let linear = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        let [red, green, blue] = self.0.map(linear);
+        let luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+        if (luminance + 0.05).powi(2) > 1.05 * 0.05 { Color([0; 3]) } else { Color([255; 3]) }
+    }
+}
+
 impl fmt::Display for Color {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [r, g, b] = self.0;
@@ -103,6 +121,16 @@ impl JsonSchema for Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_on_it_can_be_read() {
+        let on = |color: &str| color.parse::<Color>().unwrap().readable().to_string();
+        for (color, text) in
+            [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#1d4ed8", "#ffffff"), ("#ffd400", "#000000")]
+        {
+            assert_eq!(on(color), text, "on {color}");
+        }
+    }
 
     #[test]
     fn every_way_of_writing_it_is_kept_as_hex() {

@@ -3,3 +3,4 @@
 pub(in crate::http) mod channels;
 pub(in crate::http) mod conversations;
 pub(in crate::http) mod inbox;
+pub(in crate::http) mod visitors;

@@ -52,6 +52,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(pages::routes().layered(present))
         .into_router()
         .merge(pages::assets())
+        .merge(chat::visitors::routes(&app))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), pages::refused))

@@ -298,16 +298,11 @@ pub async fn conversation_messages(
     Ok(list::raws(List::of::<ConversationMessages>(), rows)?)
 }
 
-/// The messages of a conversation at a point in the past, all of them.
-///
-/// # Errors
-/// When the database fails, or an event cannot be understood.
-pub async fn conversation_messages_as_of(
-    log: &Log,
-    tenant: Id,
-    conversation: Id,
-    as_of: AsOf,
-) -> Result<Vec<Box<RawValue>>, Error> {
+/// A message as the events of its stream make it: the row's id, the row, and the version and position of the last event that touched it.
+type Folded = (Id, Row, i64, i64);
+
+/// The messages of a conversation as its events up to a point make them, by when they were written.
+async fn folded(log: &Log, tenant: Id, conversation: Id, as_of: AsOf) -> Result<Vec<Folded>, Error> {
     let mut rows: BTreeMap<Id, (Option<Row>, i64, i64)> = BTreeMap::new();
     for event in as_of::events(log, tenant, Conversation::KIND, conversation, as_of).await? {
         for id in ConversationMessages::keys(&event).as_slice() {
@@ -319,6 +314,38 @@ pub async fn conversation_messages_as_of(
     let messages = rows.into_iter().filter_map(|(id, (row, version, position))| Some((id, row?, version, position)));
     let mut messages: Vec<_> = messages.collect();
     messages.sort_by_key(|(_, row, ..)| (row.written_at, row.written_position));
+    Ok(messages)
+}
+
+/// The messages of a conversation as the log has them up to a position, oldest first: for whoever takes part in it from outside.
+///
+/// # Errors
+/// When the database fails, or an event cannot be understood.
+pub async fn conversation_said(log: &Log, tenant: Id, conversation: Id, position: i64) -> Result<Vec<Row>, Error> {
+    let messages = folded(log, tenant, conversation, AsOf::Position(position)).await?;
+    Ok(messages.into_iter().map(|(_, row, ..)| row).collect())
+}
+
+/// The message that an event begins, if it begins one.
+///
+/// # Errors
+/// When the event cannot be understood.
+pub fn conversation_message(event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    let begins = ["conversation.message_received", "conversation.message_queued"].contains(&&*event.kind);
+    if begins { ConversationMessages::apply(Id::NIL, None, event) } else { Ok(None) }
+}
+
+/// The messages of a conversation at a point in the past, all of them.
+///
+/// # Errors
+/// When the database fails, or an event cannot be understood.
+pub async fn conversation_messages_as_of(
+    log: &Log,
+    tenant: Id,
+    conversation: Id,
+    as_of: AsOf,
+) -> Result<Vec<Box<RawValue>>, Error> {
+    let messages = folded(log, tenant, conversation, as_of).await?;
     let mut shown = Vec::with_capacity(messages.len());
     let mut others = as_of::Others::default();
     for (id, row, version, position) in messages {
@@ -327,55 +354,4 @@ pub async fn conversation_messages_as_of(
         shown.push(as_of::show(List::of::<ConversationMessages>(), log, tenant, id, folded, as_of, &mut others).await?);
     }
     Ok(shown)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::kernel::fold::tests::{SUBJECT, at, event, folded, id, recorded, refuses_strangers};
-
-    fn queued() -> Event {
-        event::<Conversation>("message_queued", json!({ "message_id": id(3), "body": "Hello", "quick_reply": id(4) }))
-    }
-
-    #[test]
-    fn a_message_of_ours_is_sent_delivered_and_read() {
-        refuses_strangers::<ConversationMessages, Conversation>(&queued());
-        let failed = Event::MessageFailed { message_id: id(3), error: "number unknown".into() };
-        let row = folded::<ConversationMessages, Conversation>([queued(), failed.clone()]).unwrap();
-        assert_eq!((row.delivery, row.delivery_error.as_deref()), (Some(Delivery::Failed), Some("number unknown")));
-        assert_eq!((row.author_kind, row.author_id), (Some(AuthorKind::User), Some(id(10))));
-        assert_eq!((row.conversation_id, row.quick_reply_id, row.written_at), (SUBJECT, Some(id(4)), at(0)));
-        let sent = Event::MessageSent { message_id: id(3), external_id: Some("w1".into()) };
-        let (delivered, read) =
-            (Event::MessageDelivered { message_id: id(3) }, Event::MessageRead { message_id: id(3) });
-        let row = folded::<ConversationMessages, Conversation>([queued(), failed, sent, delivered, read]).unwrap();
-        assert_eq!(
-            (row.delivery, row.delivery_error, row.external_id.as_deref()),
-            (Some(Delivery::Read), None, Some("w1"))
-        );
-        assert_eq!((row.sent_at, row.delivered_at, row.read_at), (Some(at(2)), Some(at(3)), Some(at(4))));
-    }
-
-    #[test]
-    fn the_other_side_writes_in_its_own_name() {
-        let received = json!({ "message_id": id(3), "body": "Good day", "external_id": "w0" });
-        let row = folded::<ConversationMessages, Conversation>([event::<Conversation>("message_received", received)]);
-        let row = row.unwrap();
-        assert_eq!((row.direction, row.author_kind, row.delivery), (Direction::Received, None, None));
-        assert_eq!(row.external_id.as_deref(), Some("w0"));
-    }
-
-    #[test]
-    fn events_touch_the_message_they_are_about() {
-        let keys = |event: &Event| ConversationMessages::keys(&recorded::<Conversation>(0, event));
-        assert!(matches!(keys(&queued()), Keys::One(_)));
-        assert_eq!(keys(&queued()), keys(&Event::MessageRead { message_id: id(3) }));
-        assert_eq!(keys(&Event::Closed), Keys::None);
-        let broken = Recorded { data: "{}".into(), ..recorded::<Conversation>(0, &queued()) };
-        assert_eq!(ConversationMessages::keys(&broken), Keys::One(SUBJECT));
-        assert!(ConversationMessages::apply(SUBJECT, None, &broken).is_err());
-    }
 }

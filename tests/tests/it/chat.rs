@@ -5,3 +5,4 @@ pub(crate) mod inbox;
 pub(crate) mod live;
 pub(crate) mod outbox;
 pub(crate) mod replies;
+pub(crate) mod visitors;

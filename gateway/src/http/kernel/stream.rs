@@ -48,11 +48,11 @@ use crate::{
 };
 
 /// How often a quiet stream says that it lives, and how far it has come.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(in crate::http) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long to wait after the log could not be read.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Events read at once.
-const PAGE: i64 = 500;
+pub(in crate::http) const PAGE: i64 = 500;
 
 /// Without it there is no inbox.
 const READ_CHATS: &str = "conversation.read";
@@ -240,7 +240,7 @@ async fn begin(
     Ok(sse(events))
 }
 
-fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+pub(in crate::http) fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let mut response = Sse::new(events).into_response();
     // Proxies that buffer would hold events back.
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));

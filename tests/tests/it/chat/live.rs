@@ -9,29 +9,34 @@ use serde_json::{Value, json};
 use crate::org::auth::user_with;
 
 /// A screen with the inbox.
-struct Screen {
+pub(crate) struct Screen {
     response: reqwest::Response,
     text: String,
 }
 
 /// A message of the stream.
 #[derive(Debug)]
-struct Message {
-    id: Option<i64>,
-    event: String,
-    data: Value,
+pub(crate) struct Message {
+    pub(crate) id: Option<i64>,
+    pub(crate) event: String,
+    pub(crate) data: Value,
 }
 
 impl Screen {
-    async fn open(client: &Client) -> Screen {
-        let response = client.request(Method::GET, "/v1/inbox/stream").send().await.unwrap();
+    pub(crate) async fn open(client: &Client) -> Screen {
+        Screen::of(client, "/v1/inbox/stream").await
+    }
+
+    /// One that shows another stream of events.
+    pub(crate) async fn of(client: &Client, path: &str) -> Screen {
+        let response = client.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Screen { response, text: String::new() }
     }
 
     /// The next message; `None` once the stream has ended.
-    async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

@@ -1,0 +1,229 @@
+//! Visitors of pages: they hold a token that their own browser made, for one conversation, and have no other right.
+
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+
+use axum::http::{HeaderMap, StatusCode, header};
+use domain::{Actor, ActorKind, Id, Time};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock, clock::DefaultClock};
+use jiff::SignedDuration;
+use jiff_sqlx::ToSqlx;
+use sqlx::FromRow;
+
+use crate::{app::App, auth::digest, problem::Problem};
+
+/// How long a token is good after it was last used.
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24 * 60);
+/// What tokens begin with, so that whoever finds one knows what it is.
+const PREFIX: &str = "dfv_";
+/// Characters of 32 bytes in base64.
+const LENGTH: usize = 43;
+/// How often it is written down that a token was used.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// A visitor who has written before.
+#[derive(Clone, Debug)]
+pub(crate) struct Visiting {
+    pub(crate) tenant: Id,
+    pub(crate) channel: Id,
+    pub(crate) visitor: Id,
+    pub(crate) sender: String,
+    pub(crate) conversation: Id,
+    digest: String,
+}
+
+#[derive(FromRow)]
+struct Row {
+    tenant_id: String,
+    channel_id: String,
+    visitor_id: String,
+    sender: String,
+    conversation_id: String,
+    digest: String,
+    expires_at: jiff_sqlx::Timestamp,
+}
+
+impl Visiting {
+    fn of(row: Row) -> Option<Visiting> {
+        Some(Visiting {
+            tenant: row.tenant_id.parse().ok()?,
+            channel: row.channel_id.parse().ok()?,
+            visitor: row.visitor_id.parse().ok()?,
+            sender: row.sender,
+            conversation: row.conversation_id.parse().ok()?,
+            digest: row.digest,
+        })
+    }
+
+    /// As whom he acts.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { kind: ActorKind::Visitor, id: self.visitor, on_behalf_of: None }
+    }
+}
+
+/// A token that a browser made; it may be known or not.
+#[derive(Clone)]
+pub(crate) struct Token {
+    digest: String,
+}
+
+impl Token {
+    /// Reads one; what is too short to be random is none.
+    pub(crate) fn read(text: &str) -> Result<Token, Problem> {
+        let sound = text.strip_prefix(PREFIX).is_some_and(|random| {
+            random.len() == LENGTH && random.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        });
+        if sound { Ok(Token { digest: digest(text) }) } else { Err(invalid()) }
+    }
+
+    /// The one that a request is sent with.
+    pub(crate) fn sent(headers: &HeaderMap) -> Result<Token, Problem> {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let text = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(invalid)?;
+        Token::read(text.trim())
+    }
+
+    /// Whoever holds it: the same every time it is sent, before anything of it is written down too.
+    pub(crate) fn holder(&self) -> Id {
+        Id::named(&["visitor", &self.digest])
+    }
+}
+
+fn invalid() -> Problem {
+    let detail =
+        "Send the visitor's token: Authorization: Bearer dfv_ and 32 random bytes in base64 without padding, for URLs.";
+    Problem::unauthorized("visitor_token_invalid", detail)
+}
+
+/// What is answered to a token that nobody has written with, or not any more.
+pub(crate) fn unknown() -> Problem {
+    Problem::missing("visitor_unknown", "Nothing was written with this token, or it was given up.")
+}
+
+/// How much visitors may write.
+pub(crate) struct Flood(Option<(DefaultKeyedRateLimiter<IpAddr>, DefaultKeyedRateLimiter<Id>)>);
+
+impl Flood {
+    /// So many messages a minute from an address, and by a visitor; 0 for any number.
+    pub(crate) fn new(per_minute: u32) -> Flood {
+        let limiters = NonZeroU32::new(per_minute).map(|limit| {
+            let quota = Quota::per_minute(limit);
+            (RateLimiter::keyed(quota), RateLimiter::keyed(quota))
+        });
+        Flood(limiters)
+    }
+
+    /// Counts a message.
+    pub(crate) fn take(&self, address: Option<IpAddr>, visitor: Id) -> Result<(), Problem> {
+        let Some((addresses, visitors)) = &self.0 else { return Ok(()) };
+        let of_address = address.map_or(Ok(()), |address| addresses.check_key(&address));
+        let refused = of_address.and_then(|()| visitors.check_key(&visitor)).err();
+        let Some(not_until) = refused else { return Ok(()) };
+        let seconds = not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+        let detail = format!("Too many messages at once. Try again in {seconds} s.");
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(seconds))
+    }
+
+    /// Forgets who has been quiet.
+    pub(crate) fn tidy(&self) {
+        if let Some((addresses, visitors)) = &self.0 {
+            addresses.retain_recent();
+            visitors.retain_recent();
+        }
+    }
+}
+
+impl App {
+    /// The tenant of a channel.
+    pub(crate) async fn tenant_of_channel(&self, channel: Id) -> Result<Option<Id>, Problem> {
+        let tenant: Option<String> = sqlx::query_scalar("select tenant_id from read_channels where id = $1")
+            .bind(channel.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(tenant.and_then(|tenant| tenant.parse().ok()))
+    }
+
+    /// The visitor with a token, in a channel.
+    pub(crate) async fn visiting(&self, channel: Id, token: &Token) -> Result<Option<Visiting>, Problem> {
+        let row: Option<Row> =
+            sqlx::query_as("select * from auth_visitor where digest = $1 and channel_id = $2 and expires_at > $3")
+                .bind(&token.digest)
+                .bind(channel.to_string())
+                .bind(self.now().to_sqlx())
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let noted = row.expires_at.to_jiff().duration_since(self.now());
+        let visiting = Visiting::of(row);
+        if noted < GOOD_FOR - NOTED_EVERY {
+            sqlx::query("update auth_visitor set expires_at = $2 where digest = $1")
+                .bind(&token.digest)
+                .bind(self.good_until().to_sqlx())
+                .execute(&self.pool)
+                .await?;
+        }
+        Ok(visiting)
+    }
+
+    fn good_until(&self) -> Time {
+        self.now().checked_add(GOOD_FOR).unwrap_or(Time::MAX)
+    }
+
+    /// Writes down that whoever holds a token takes part in a conversation.
+    pub(crate) async fn admit(
+        &self,
+        (tenant, channel): (Id, Id),
+        token: &Token,
+        sender: &str,
+        conversation: Id,
+    ) -> Result<(), Problem> {
+        sqlx::query(
+            "insert into auth_visitor (digest, tenant_id, channel_id, visitor_id, sender, conversation_id, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict (digest) do update set conversation_id = excluded.conversation_id, expires_at = excluded.expires_at
+             where auth_visitor.tenant_id = excluded.tenant_id and auth_visitor.channel_id = excluded.channel_id",
+        )
+        .bind(&token.digest)
+        .bind(tenant.to_string())
+        .bind(channel.to_string())
+        .bind(token.holder().to_string())
+        .bind(sender)
+        .bind(conversation.to_string())
+        .bind(self.now().to_sqlx())
+        .bind(self.good_until().to_sqlx())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives a visitor another token; the one until now is of no use then.
+    pub(crate) async fn renew(&self, visiting: &Visiting, token: &Token) -> Result<(), Problem> {
+        let renewed = sqlx::query("update auth_visitor set digest = $2, expires_at = $3 where digest = $1")
+            .bind(&visiting.digest)
+            .bind(&token.digest)
+            .bind(self.good_until().to_sqlx())
+            .execute(&self.pool)
+            .await;
+        match renewed {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(invalid()),
+            renewed => Ok(drop(renewed?)),
+        }
+    }
+
+    /// Gives a visitor's token up.
+    pub(crate) async fn forget_visitor(&self, visiting: &Visiting) -> Result<(), Problem> {
+        sqlx::query("delete from auth_visitor where digest = $1").bind(&visiting.digest).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Forgets tokens that are too old.
+    pub(crate) async fn forget_visitors(&self) -> Result<(), Problem> {
+        sqlx::query("delete from auth_visitor where expires_at < $1")
+            .bind(self.now().to_sqlx())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// How often it is looked whether somebody who listens is still let in.
+pub(crate) const LOOKED_AT_EVERY: Duration = Duration::from_secs(15);
