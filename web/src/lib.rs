@@ -13,7 +13,7 @@ pub mod pages;
 
 pub use self::{
     assets::{Asset, asset},
-    frame::{Collection, Person, Refusal, Theme, View},
+    frame::{Collection, Form, FormField, Input, Person, Refusal, Theme, View},
     texts::{Language, escaped},
 };
 
