@@ -3,6 +3,7 @@
 
 import { all, announce, ask, isGone, least, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
+import { badge, drawn, learn } from "./badges.js";
 import { choosing } from "./choose.js";
 import { concerns, follow } from "./live.js";
 import { times } from "./times.js";
@@ -111,6 +112,9 @@ function told(record, columns) {
   return values.map(plain).filter(Boolean).join(" · ");
 }
 
+/** The products of records. @param {any[]} data */
+const products = (data) => data.map(({ product_id: id }) => id).filter(Boolean);
+
 /** @param {any} record */
 function row(record) {
   const { name, about } = called(record, place.dataset);
@@ -121,6 +125,8 @@ function row(record) {
   const made = fill(template("row"), { id: record.id, called: name, about: line, states: badges, whose: whose(record), changed: record[changed ?? ""] });
   const then = asked().get("as_of");
   const link = made.querySelector("a");
+  const picture = drawn(kind === "product" ? record : badge(record.product_id));
+  if (picture) link?.before(picture);
   if (then && link) link.search = `?as_of=${encodeURIComponent(then)}`;
   return made;
 }
@@ -179,6 +185,7 @@ async function grouped(given, field) {
     groups.map(async (/** @type {{ value: any, count: number }} */ { value, count }) => {
       const of = value === null ? condition(field, "is_null", true) : condition(field, "eq", value);
       const { data } = await ask("GET", `/v1/${path}?limit=${OF_GROUP}&${query(given, [of])}`);
+      await learn(products(data));
       // What refers to somebody goes by a name.
       const name = data[0]?.[field.replace(/_id$/, "_name")] ?? value;
       const called = name === null ? "–" : typeof name === "boolean" ? text(name ? "text-yes" : "text-no") : label(String(name));
@@ -222,6 +229,7 @@ async function found() {
   }
   const data = await read(`/v1/${path}?limit=${PAGE}&${query(given)}`);
   if (!data) return;
+  await learn(products(data));
   records = data;
   filled();
 }
@@ -261,6 +269,7 @@ more.addEventListener("click", async () => {
   try {
     const data = next && (await read(next));
     if (!data) return;
+    await learn(products(data));
     records.push(...data);
     filled();
   } catch (error) {

@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     ("me.js", include_str!("../assets/me.js")),
     ("live.js", include_str!("../assets/live.js")),
     ("values.js", include_str!("../assets/values.js")),
+    ("badges.js", include_str!("../assets/badges.js")),
     ("choose.js", include_str!("../assets/choose.js")),
     ("records.js", include_str!("../assets/records.js")),
     ("jobs.js", include_str!("../assets/jobs.js")),

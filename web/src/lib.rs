@@ -4,6 +4,7 @@
 
 mod assets;
 mod frame;
+mod icons;
 mod parts;
 mod qr;
 mod texts;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::frame::View;
+use crate::{charts, frame::View, icons};
 
 /// Texts that come in families: of each name there is one, `kind-ticket` and so on.
 pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
@@ -405,6 +405,27 @@ pub(crate) fn submit(label: &str) -> Markup {
 /// Somebody's picture, beside the name: it says nothing that the name does not.
 pub(crate) fn face(id: &str, class: &str) -> Markup {
     html! { img.face.(class) src={ "/v1/users/" (id) "/picture" } alt="" width="40" height="40" loading="lazy"; }
+}
+
+/// The badge of a product: its icon upon its colour.
+pub(crate) fn badge(icon: &str, color: Option<&str>) -> Markup {
+    let color = color.unwrap_or("#6b7278");
+    html! {
+        svg.mark-of viewBox="0 0 24 24" width="18" height="18" aria-hidden="true" {
+            rect width="24" height="24" rx="5" fill=(color) {}
+            path d=(icons::lines(icon)) transform="translate(3.4 3.4) scale(.72)" fill="none" stroke=(charts::upon(color))
+                stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round" {}
+        }
+    }
+}
+
+/// The icons, for scripts: each a picture of its own.
+pub(crate) fn icons() -> Markup {
+    html! {
+        template #icons {
+            @for (name, _) in icons::all() { span data-icon=(name) { (badge(name, None)) } }
+        }
+    }
 }
 
 /// A moment, as the browser's own script writes it.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     charts::{self, Cell, Chart, Form, Look, Paint, Report, Table, Way},
     frame::{View, below, inside},
-    parts::{Field, OPS, RANGES, STATISTICS, WIDGETS, choice, hidden, needs_script, submit},
+    parts::{self, Field, OPS, RANGES, STATISTICS, WIDGETS, choice, hidden, needs_script, submit},
 };
 
 /// A dashboard in a list of them.
@@ -648,7 +648,9 @@ fn numbers(view: &View, report: &Report, before: Option<&Report>, way: &Way) -> 
 
 fn cell(cell: &Cell) -> Markup {
     html! {
-        @if let Some(color) = &cell.color {
+        @if let Some(icon) = &cell.icon {
+            (parts::badge(icon, cell.color.as_deref()))
+        } @else if let Some(color) = &cell.color {
             svg.swatch viewBox="0 0 10 10" width="10" height="10" aria-hidden="true" { circle cx="5" cy="5" r="5" fill=(color) {} }
         }
         @match &cell.link {

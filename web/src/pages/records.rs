@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::bulk::choosing;
 use crate::{
     frame::{Collection, View, below, inside},
-    parts::{EXPORTS, Field, LEVELS, choice, hidden, needs_script, words},
+    parts::{EXPORTS, Field, LEVELS, choice, hidden, icons, needs_script, words},
 };
 
 /// The page of all collections, by context.
@@ -80,6 +80,7 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             }
         }
         (words(view, &["state"]))
+        (icons())
         @let picks = view.may("bulk.run");
         template #group {
             section.group {
@@ -165,6 +166,7 @@ pub fn record(view: &View, collection: &Collection, id: &str, position: i64) -> 
         @if collection.shares { (part("sharing", &view.say("sharing"), &sharing(view, collection, id))) }
         (part("history", &view.say("history"), &history(view)))
         (words(view, &["state", "command", "field", "event"]))
+        (icons())
         template #fields {
             section.part aria-labelledby="details-title" {
                 h2 #details-title { (view.say("details")) }

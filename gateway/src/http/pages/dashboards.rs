@@ -18,6 +18,7 @@ use domain::{
     },
     kernel::filter::FieldKind,
 };
+use projections::insight::reports::Badge;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use web::{
@@ -322,12 +323,19 @@ fn drawn(data: ReportData, statistic: Option<String>, top: Option<u32>) -> Repor
         };
         Measure { name: measure.name.to_owned(), unit, spread }
     };
-    let dimension = |dimension: reports::DimensionData| Dimension {
-        name: dimension.name,
-        periods: dimension.periods,
-        several: dimension.several,
-        names: dimension.names,
-        colors: dimension.badges.into_iter().filter_map(|(id, badge)| Some((id, badge.color?))).collect(),
+    let dimension = |dimension: reports::DimensionData| {
+        let badges = &dimension.badges;
+        let of = |part: fn(&Badge) -> &Option<String>| {
+            badges.iter().filter_map(|(id, badge)| Some((id.clone(), part(badge).clone()?))).collect()
+        };
+        Dimension {
+            colors: of(|badge| &badge.color),
+            icons: of(|badge| &badge.icon),
+            name: dimension.name,
+            periods: dimension.periods,
+            several: dimension.several,
+            names: dimension.names,
+        }
     };
     let row = |row: reports::RowData| Row { key: row.key, values: row.values };
     Report {
