@@ -298,8 +298,8 @@ fn as_it_was(view: &View, then: Option<&str>, now: &str) -> Markup {
     html! {
         p.notice {
             @match then {
-                Some(then) => (view.say("as-it-was-on")) " " time datetime=(then) { (then) } ". ",
-                None => (view.say("as-was-known")) " ",
+                Some(then) => { (view.say("as-it-was-on")) " " time datetime=(then) { (then) } ". " }
+                None => { (view.say("as-was-known")) " " }
             }
             a href=(now) { (view.say("as-it-is")) }
         }

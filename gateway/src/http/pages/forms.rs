@@ -4,7 +4,7 @@ use domain::{
     Aggregate,
     kernel::{
         filter::FieldKind,
-        reference::{ANY, HELD, REFERENCE, SAME},
+        reference::{ANY, COLLEAGUE, HELD, REFERENCE, SAME},
         schema::{leaf, resolved},
     },
 };
@@ -52,7 +52,7 @@ fn input(own: &'static str, schema: &Value, definitions: &Map<String, Value>) ->
         [REFERENCE, HELD].into_iter().find_map(|mark| part[mark].as_str()).filter(|_| part["type"] != "object")
     });
     match target {
-        Some("colleague" | "user") => return Input::Record("user".to_owned()),
+        Some(COLLEAGUE) => return Input::Record("user".to_owned()),
         Some(SAME) => return Input::Record(own.to_owned()),
         Some(kind) if kind != ANY && domain::catalogue::has(kind) => return Input::Record(kind.to_owned()),
         _ => {}

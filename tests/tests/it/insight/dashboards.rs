@@ -1,6 +1,7 @@
 //! Dashboards: who sees what on them, what they show in one answer, pictures, pages, and what changes.
 
 use deskfold_tests::{Client, Server};
+use domain::insight::facts;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::{
         browser::{Browser, person},
         changes::Listener,
     },
-    world::{NOBODY, contact, encoded, grant, party, texts},
+    world::{NOBODY, contact, encoded, everything, grant, party, texts},
 };
 
 /// A widget that shows a report of tickets.
@@ -401,4 +402,81 @@ async fn a_page_shows_charts_and_each_number_leads_to_the_records_that_it_counts
         assert_eq!(none.get(&hidden).await.status, StatusCode::NOT_FOUND, "{hidden}");
     }
     assert_eq!(eva.get(&format!("/dashboards/{NOBODY}")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn every_record_behind_a_number_has_the_name_that_its_list_gives_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    everything(&server, admin, "Word").await;
+    server.settle().await;
+    for source in facts::counted() {
+        let mut found = 0;
+        for measure in source.measures {
+            let asked = json!({ "of": source.kind, "measures": [measure.name] });
+            let records =
+                admin.post("/v1/reports/records?from=2001-01-01&to=2100-01-01", asked).await.expect(StatusCode::OK);
+            for record in records["data"].as_array().unwrap() {
+                let name = record["name"].as_str().unwrap_or_default();
+                assert!(!name.is_empty() && record["id"] != name, "{}, {}: {record}", source.kind, measure.name);
+                found += 1;
+            }
+        }
+        assert!(found > 0, "{}", source.kind);
+    }
+    // Whoever sees a call but not who calls is not told who that is.
+    let calls = json!({ "of": "call", "measures": ["calls"] });
+    let path = "/v1/reports/records?from=2001-01-01&to=2100-01-01";
+    let names = async |client: &Client| {
+        let found = client.post(path, calls.clone()).await.expect(StatusCode::OK);
+        texts(&found, "name")
+    };
+    let told = names(admin).await;
+    let (_, caller) = user_with(&server, "ivo@example.com", &["report.read", "call.read", "contact.*:own"]).await;
+    let veiled = names(&caller).await;
+    assert_eq!(veiled.len(), told.len());
+    assert_ne!(veiled, told);
+    assert!(veiled.iter().all(|name| !name.contains("Word") || name.contains("+39")), "{veiled:?}");
+}
+
+#[tokio::test]
+async fn a_dashboard_of_a_past_day_leads_to_what_there_was_on_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (_, eva) = person(&server, "eva@example.com", &["*"]).await;
+    let first = opened(admin, "First", "2026-03-02T09:00:00Z", json!({})).await;
+    opened(admin, "Second", "2026-03-10T09:00:00Z", json!({})).await;
+    let later = admin.header("deskfold-occurred-at", "2026-03-12T09:00:00Z");
+    later.run(&format!("/v1/tickets/{first}/change_title"), json!({ "title": "Renamed" })).await;
+    later.run(&format!("/v1/tickets/{first}/close"), json!({})).await;
+    let counted = json!({ "id": "counted", "place": { "x": 0, "y": 8, "w": 6, "h": 4 },
+        "shows": { "kind": "bar", "collection": { "of": "ticket", "group": "status" } } });
+    let all = board(vec![chart("backlog", (0, 0), "number", &["backlog"], &[]), counted]);
+    let created = eva.post("/v1/dashboards", all).await.expect(StatusCode::CREATED);
+    let id = created["id"].as_str().unwrap();
+    server.settle().await;
+    let day = "2026-03-05";
+    let shown = page(&eva, &format!("/dashboards/{id}?as_of={day}")).await;
+    assert!(shown.contains("data-past") && shown.contains(&format!("datetime=\"{day}\"")), "{shown}");
+    assert!(!shown.contains("id=\"edit\""), "the past is not changed");
+    let ways = shown.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let ways: Vec<String> = ways.filter(|way| way.contains("/records?")).map(|way| way.replace("&amp;", "&")).collect();
+    for widget in ["backlog", "counted"] {
+        let way = ways.iter().find(|way| way.contains(&format!("/widgets/{widget}/"))).unwrap();
+        assert!(way.contains(&format!("as_of={day}")), "{way}");
+        let behind = page(&eva, way).await;
+        // It was there alone, and had its first name; the way to it goes to that day too.
+        assert!(behind.contains("First") && !behind.contains("Renamed") && !behind.contains("Second"), "{behind}");
+        assert!(behind.contains(&format!("href=\"/records/tickets/{first}?as_of=2026-03-0")), "{behind}");
+        assert!(behind.contains("href=\"/records/tickets?filter="), "{behind}");
+        assert!(behind.contains("as_of=2026-03-05"), "{behind}");
+    }
+    // Today the same numbers lead to what there is today.
+    let shown = page(&eva, &format!("/dashboards/{id}")).await;
+    let way = shown.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let way = way
+        .map(|way| way.replace("&amp;", "&"))
+        .find(|way| way.contains("/widgets/counted/") && way.contains("closed"));
+    let behind = page(&eva, &way.unwrap()).await;
+    assert!(behind.contains("Renamed") && !behind.contains("as_of="), "{behind}");
 }
