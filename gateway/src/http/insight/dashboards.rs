@@ -1,5 +1,6 @@
 //! Dashboards: all that their widgets show, in one answer.
 
+mod addresses;
 mod collections;
 mod followed;
 mod pictures;
@@ -35,7 +36,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::collections::{listed, pending};
-pub(in crate::http) use self::{collections::counted, followed::Followed, pictures::ImageOptions};
+pub(in crate::http) use self::{
+    addresses::{Address, Addresses, Signed, Wanted as WidgetWanted, Which as WhichAddress},
+    collections::counted,
+    followed::Followed,
+    pictures::ImageOptions,
+};
 use super::reports::{self, Over, Past, ReportData};
 use crate::http::{
     crm::feeds,
@@ -63,6 +69,7 @@ pub(in crate::http) fn routes() -> Routes {
         .get("/dashboards/{id}/data", data)
         .post("/dashboards/preview", preview)
         .merge(pictures::routes())
+        .merge(addresses::routes())
 }
 
 /// Over what the widgets of a dashboard go.

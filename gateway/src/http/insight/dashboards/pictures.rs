@@ -30,29 +30,29 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct ImageOptions {
     /// `light` by default.
-    theme: Option<Theme>,
+    pub(super) theme: Option<Theme>,
     /// How wide, in pixels: 160 to 2000, 640 by default.
-    width: Option<u32>,
+    pub(super) width: Option<u32>,
     /// How high, in pixels: 90 to 2000, 320 by default.
-    height: Option<u32>,
+    pub(super) height: Option<u32>,
     /// In which language: `en`, `cs`, `uk`, `ru` or `lt`; that of the one who asks by default.
-    language: Option<String>,
+    pub(super) language: Option<String>,
     /// As for the dashboard's data.
-    range: Option<String>,
+    pub(super) range: Option<String>,
     /// As for the dashboard's data.
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// As for the dashboard's data.
-    to: Option<String>,
+    pub(super) to: Option<String>,
     /// As for the dashboard's data.
-    tz: Option<String>,
+    pub(super) tz: Option<String>,
     /// As for the dashboard's data.
-    as_known_at: Option<String>,
+    pub(super) as_known_at: Option<String>,
     /// As for the dashboard's data.
-    known_at: Option<String>,
+    pub(super) known_at: Option<String>,
     /// As for the dashboard's data.
-    as_of: Option<String>,
+    pub(super) as_of: Option<String>,
     /// Wait until it reflects this position.
-    min_position: Option<i64>,
+    pub(super) min_position: Option<i64>,
 }
 
 /// In which colours.
@@ -92,7 +92,7 @@ fn unknown() -> Problem {
     Problem::missing("dashboard_widget_unknown", "The dashboard has no such widget.")
 }
 
-async fn draw(
+pub(super) async fn draw(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
