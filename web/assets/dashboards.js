@@ -1,6 +1,6 @@
 // Dashboards: what changes is shown at once, and whoever may edit one moves, resizes, adds and removes what is on it.
 
-import { ask, reach, show } from "./api.js";
+import { ask, reach, show, text } from "./api.js";
 import { configuring } from "./configure.js";
 import { refuse } from "./forms.js";
 import { listen } from "./live.js";
@@ -85,6 +85,28 @@ function follow(board) {
     if (there.length) renew(there);
   };
   listen(`/v1/dashboards/${board.dataset.id}/stream`, board.dataset.position, { changed }, tell, BURST);
+}
+
+/**
+ * Hands out the address of a picture, and shows it in the place of what asked for it.
+ * @param {HTMLElement} board
+ * @param {HTMLElement} button
+ */
+async function address(board, button) {
+  const widget = /** @type {HTMLElement} */ (button.closest(".widget")).dataset.widget;
+  try {
+    const language = document.documentElement.lang;
+    const made = await ask("POST", "/v1/me/address_widget", { widget: `${board.dataset.id}.${widget}`, language });
+    const shown = document.createElement("code");
+    shown.className = "secret";
+    shown.textContent = new URL(made.path, location.href).href;
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.textContent = text("text-address_made") ?? "";
+    button.replaceWith(shown, hint);
+  } catch (error) {
+    show(error);
+  }
 }
 
 /** @param {HTMLElement} board */
@@ -341,5 +363,8 @@ if (board instanceof HTMLElement && board.dataset.id) {
   reach(board.dataset.position);
   // What was stays as it was.
   if (!board.dataset.past) follow(board);
+  board.addEventListener("click", ({ target }) => {
+    if (target instanceof HTMLElement && "address" in target.dataset) address(board, target);
+  });
   if (board.dataset.edit) edit(board);
 }

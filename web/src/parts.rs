@@ -292,6 +292,7 @@ const SPOKEN: &[&str] = &[
     "takes_back",
     "taken_back",
     "see_it",
+    "address_made",
     "recognised",
     "lacks",
     "twice",

@@ -576,6 +576,7 @@ fn shown(view: &View, widget: &Widget) -> Markup {
                     details.numbers {
                         summary { (view.say("as-table")) }
                         (table(view, &report.table(language, way), &title))
+                        p.actions { button.link type="button" data-address { (view.say("address-make")) } }
                     }
                 }
                 Content::Table { report, way } => (table(view, &report.table(language, way), &title)),

@@ -480,3 +480,102 @@ async fn a_dashboard_of_a_past_day_leads_to_what_there_was_on_it() {
     let behind = page(&eva, &way.unwrap()).await;
     assert!(behind.contains("Renamed") && !behind.contains("as_of="), "{behind}");
 }
+
+#[tokio::test]
+async fn a_picture_is_seen_at_its_address_without_a_key_as_long_as_its_maker_sees_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (anna_id, anna) =
+        person(&server, "anna@example.com", &["report.read", "dashboard.*:own", "ticket.*:own"]).await;
+    let (_, boris) = person(&server, "boris@example.com", &["report.read", "dashboard.*:own"]).await;
+    let opens = async |title: &str, owner: Option<&str>| {
+        let id = opened(admin, title, "2026-03-02T09:00:00Z", json!({})).await;
+        if let Some(owner) = owner {
+            admin.run(&format!("/v1/tickets/{id}/assign"), json!({ "assignee": owner })).await;
+        }
+    };
+    opens("Hers", Some(&anna_id)).await;
+    opens("Another's", None).await;
+    server.settle().await;
+    let all = board(vec![chart("opened", (0, 0), "number", &["opened"], &[])]);
+    let id = &admin.create("/v1/dashboards", all).await;
+    let share = json!({ "grantee": anna_id, "level": "read" });
+    admin.run(&format!("/v1/dashboards/{id}/share"), share.clone()).await;
+    server.settle().await;
+    let wanted =
+        json!({ "widget": format!("{id}.opened"), "days": 2, "theme": "dark", "width": 400, "language": "cs" });
+    let made = anna.post("/v1/me/address_widget", wanted.clone()).await.expect(StatusCode::CREATED);
+    let path = made["path"].as_str().unwrap();
+    let nobody = Browser::new(&server);
+    let seen = async |path: &str| {
+        let reply = nobody.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+        assert_eq!(reply.header("content-type"), "image/svg+xml");
+        assert!(reply.header("content-security-policy").contains("sandbox"));
+        reply.text
+    };
+    let gone = async |path: &str| {
+        nobody.get(path).await.problem(404, "picture_unknown");
+    };
+    // It shows what she sees, not what there is, in the way that she asked for.
+    let drawn = seen(path).await;
+    assert!(drawn.contains(">1<") && drawn.contains("width=\"400\"") && drawn.contains("#1b1f22"), "{drawn}");
+    // It is alive: what she sees next is in it too.
+    opens("Hers too", Some(&anna_id)).await;
+    server.settle().await;
+    assert!(seen(path).await.contains(">2<"));
+    // Nothing in it can be changed, and no other address is made of it.
+    for (from, to) in [
+        ("width=400", "width=900"),
+        ("opened.svg", "closed.svg"),
+        ("theme=dark", "theme=light"),
+        (&anna_id[..], NOBODY),
+    ] {
+        gone(&path.replacen(from, to, 1)).await;
+    }
+    gone(path.split("&signature").next().unwrap()).await;
+    gone(&format!("/v1/pictures/{id}.opened.svg")).await;
+    let last = path.chars().last().unwrap();
+    gone(&format!("{}{}", &path[..path.len() - 1], if last == '0' { '1' } else { '0' })).await;
+    // Whoever does not see the dashboard makes none, no key does, and what makes no sense is pointed at.
+    boris.post("/v1/me/address_widget", wanted.clone()).await.problem(404, "dashboard_unknown");
+    admin.post("/v1/me/address_widget", wanted.clone()).await.problem(403, "session_needed");
+    let with = |name: &str, value: Value| {
+        let mut other = wanted.clone();
+        other[name] = value;
+        other
+    };
+    let refused = anna.post("/v1/me/address_widget", with("days", json!(367))).await;
+    assert_eq!(refused.problem(422, "picture_expiry_invalid")["errors"][0]["pointer"], "/days");
+    let refused = anna.post("/v1/me/address_widget", with("widget", json!(format!("{id}.nothing")))).await;
+    assert_eq!(refused.problem(404, "dashboard_widget_unknown")["errors"][0]["pointer"], "/widget");
+    let refused = anna.post("/v1/me/address_widget", with("width", json!(9))).await;
+    refused.problem(422, "parameter_invalid");
+    // One that is taken back is good no longer; another one still is.
+    let second =
+        anna.post("/v1/me/address_widget", json!({ "widget": "desk.opened" })).await.expect(StatusCode::CREATED);
+    assert_eq!(anna.read("/v1/me/widget_addresses").await["data"].as_array().unwrap().len(), 2);
+    let which = json!({ "address": second["id"] });
+    seen(second["path"].as_str().unwrap()).await;
+    boris.post("/v1/me/withdraw_address", which.clone()).await.problem(404, "picture_unknown");
+    assert_eq!(anna.post("/v1/me/withdraw_address", which).await.status, StatusCode::NO_CONTENT);
+    gone(second["path"].as_str().unwrap()).await;
+    seen(path).await;
+    let good = anna.read("/v1/me/widget_addresses").await;
+    assert_eq!((good["data"].as_array().unwrap().len(), &good["data"][0]["id"]), (1, &made["id"]));
+    assert!(good["data"][0]["path"].is_null(), "the address is told once");
+    // Whoever is shut out shows nothing to anybody, and whoever comes back does again.
+    admin.run(&format!("/v1/users/{anna_id}/deactivate"), json!({})).await;
+    gone(path).await;
+    admin.run(&format!("/v1/users/{anna_id}/activate"), json!({})).await;
+    seen(path).await;
+    // So does a dashboard that she does not see any more.
+    admin.run(&format!("/v1/dashboards/{id}/unshare"), json!({ "grantee": anna_id })).await;
+    gone(path).await;
+    admin.run(&format!("/v1/dashboards/{id}/share"), share).await;
+    seen(path).await;
+    // And then it is too old.
+    server.app.advance(std::time::Duration::from_secs(2 * 24 * 3600 + 1));
+    gone(path).await;
+    assert_eq!(anna.read("/v1/me/widget_addresses").await["data"], json!([]));
+}
