@@ -3,6 +3,8 @@
 mod browser;
 mod chromium;
 mod dashboards;
+mod explored;
+mod many;
 mod pages;
 mod records;
 mod search;

@@ -244,6 +244,10 @@ pub(super) const BOARD_IMAGE: Codes = &[
 ];
 pub(super) const REPORT_CELL: Codes = &[("report_cell_invalid", 422, "`cell` is no key of a number of this report.")];
 
+/// The codes that an address of a picture may meet.
+pub(super) const PICTURE_ADDRESS: Codes =
+    &[("picture_unknown", 404, "There is no such picture, or its address is good no longer.")];
+
 /// The codes that looking through a view may meet.
 pub(super) const VIEW: Codes = &[(
     "view_unfit",
