@@ -576,6 +576,7 @@ mod tests {
         "calendar",
         "matched_rule",
         "credential",
+        "address",
         "codes",
         "link",
         "picture",
