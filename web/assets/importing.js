@@ -48,6 +48,7 @@ export function rows(file) {
 export async function watch(id) {
   const place = found("job-of");
   const own = `/v1/imports/${id}`;
+  place.ariaBusy = "true";
   const read = async () => {
     const progress = await ask("GET", `${own}/progress?wait=1`);
     const { counts, dry_run: tried, status } = progress;

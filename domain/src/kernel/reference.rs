@@ -578,6 +578,7 @@ mod tests {
         "before",
         "matched_rule",
         "credential",
+        "address",
         "codes",
         "link",
         "picture",

@@ -124,7 +124,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(insight::views::routes())
         .merge(insight::search::routes())
         .layered(keyed);
-    let anybody = openapi::routes().merge(org::sign_in::routes().layered(present));
+    let anybody = openapi::routes().merge(org::sign_in::routes().merge(insight::dashboards::open()).layered(present));
     let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));
     api.under("/v1").merge(open.open())
 }

@@ -111,7 +111,7 @@ pub fn import(view: &View, id: &str, position: i64) -> String {
 fn job(view: &View) -> Markup {
     let (paths, titles) = collections(view);
     html! {
-        div #job-of data-collections=(paths) data-titles=(titles) aria-busy="true" {
+        div #job-of data-collections=(paths) data-titles=(titles) {
             p.notice #tried hidden { (view.say("import-only-tried")) }
             p #job-about {}
             (counted(view))

@@ -72,6 +72,11 @@ pub(in crate::http) fn routes() -> Routes {
         .merge(addresses::routes())
 }
 
+/// What is answered to anybody: pictures at addresses that somebody has handed out.
+pub(in crate::http) fn open() -> Routes {
+    addresses::open()
+}
+
 /// Over what the widgets of a dashboard go.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -408,6 +408,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         REPORT_CELL,
         BOARD,
         BOARD_IMAGE,
+        PICTURE_ADDRESS,
         EVENTS,
         EVENT,
         REHEARSAL,

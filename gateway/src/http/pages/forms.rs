@@ -90,7 +90,7 @@ mod tests {
             found.map(|known| (known.input.clone(), known.required))
         };
         assert_eq!(of("assign", "assignee"), Some((Input::Record("user".into()), true)));
-        assert_eq!(of("move_to_team", "team").map(|(input, _)| input), Some(Input::Record("team".into())));
+        assert_eq!(of("change_team", "team"), Some((Input::Record("team".into()), false)));
         assert_eq!(of("close", "anything"), None);
         assert!(forms.iter().all(|form| form.command != Ticket::CREATE));
         let moved = super::forms::<Record<deal::Spec>>();

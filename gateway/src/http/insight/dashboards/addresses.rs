@@ -36,14 +36,17 @@ const PURPOSE: &str = "pictures";
 const DAYS: u32 = 30;
 const MOST_DAYS: u32 = 366;
 
-/// `POST /me/address_widget`, `GET /me/widget_addresses` and `POST /me/withdraw_address`; and the pictures, which anybody may ask for.
+/// The pictures, which anybody may ask for: `GET /pictures/{image}`.
+pub(super) fn open() -> Routes {
+    Routes::new().get("/pictures/{image}", picture)
+}
+
+/// `POST /me/address_widget`, `GET /me/widget_addresses` and `POST /me/withdraw_address`.
 pub(super) fn routes() -> Routes {
-    let open = Routes::new().get("/pictures/{image}", picture).open();
     Routes::new()
         .post("/me/address_widget", hand_out)
         .get("/me/widget_addresses", mine)
         .post("/me/withdraw_address", withdraw)
-        .merge(open)
 }
 
 /// Of what an address is handed out.
