@@ -201,13 +201,13 @@ fn sales() -> Vec<Value> {
 fn rules() -> Vec<Value> {
     let failed =
         listed("rule_run", &["rule_name", "subject_kind", "error", "asked_at"], "-asked_at", is("status", "parked"));
-    let number = |filter: Value| json!({ "collection": { "of": "rule_run", "filter": filter } });
+    let of = |measures: &[&str], dimensions: &[&str]| report("rule_run", measures, dimensions);
     let rules = listed("rule", &["name", "trigger", "published_at"], "name", is("enabled", true));
     vec![
-        widget("executed", (0, 0, 4, 2), "number", number(is("status", "executed"))),
-        widget("pending", (4, 0, 4, 2), "number", number(is("status", "pending"))),
-        widget("failures", (8, 0, 4, 2), "number", number(is("status", "parked"))),
-        widget("runs_by_rule", (0, 2, 6, 4), "bar", top(10, counted("rule_run", "rule_id", is("status", "executed")))),
+        widget("executed", (0, 0, 4, 2), "number", of(&["executed"], &[])),
+        widget("skipped", (4, 0, 4, 2), "number", of(&["skipped"], &[])),
+        widget("failures", (8, 0, 4, 2), "number", of(&["parked"], &[])),
+        widget("runs_by_rule", (0, 2, 6, 4), "bar", top(10, of(&["executed"], &["rule_id"]))),
         widget("runs_by_status", (6, 2, 3, 4), "bar", counted("rule_run", "status", json!({}))),
         widget("runs_by_reason", (9, 2, 3, 4), "bar", counted("rule_run", "reason", is("status", "skipped"))),
         widget("failed", (0, 6, 6, 5), "list", failed),

@@ -282,7 +282,8 @@ impl Plot<'_> {
     /// The axis of numbers at the left with its lines, and the labels of time below: leaves the room between them.
     fn frame(&mut self) -> (Markup, Scale) {
         self.bottom -= SIZE * 1.8;
-        self.top += SIZE * 0.6;
+        // A currency stands above the uppermost line.
+        self.top += if matches!(self.chart.unit, Unit::Money(_)) { SIZE * 1.3 } else { SIZE * 0.6 };
         let scale = self.scale(self.bottom - self.top);
         let language = self.look.language;
         let ticks: Vec<(f64, String)> =
