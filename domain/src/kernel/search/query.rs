@@ -281,8 +281,12 @@ impl Wanted {
         }
     }
 
-    /// The same of names in which a word of it is mistyped; none where no word of it can be told from others if it is.
+    /// The same of names in which a word of it is mistyped; none where no word of it can be told from others if it is, and of what is meant to
+    /// the letter.
     pub fn tsquery_of_similar(&self) -> Option<String> {
+        if !matches!(self, Wanted::Word(..) | Wanted::Person(_)) {
+            return None;
+        }
         let mut is_looser = false;
         let each = self.words().iter().map(|word| {
             let slips = slips(word);

@@ -32,7 +32,9 @@ use crate::{
 };
 
 /// Most rows that are looked at closely, of whatever many match.
-const CANDIDATES: usize = 200;
+const CANDIDATES: usize = 300;
+/// So many rows are enough, of whatever many match: for few hits of each kind, and for many.
+const MANY: (usize, usize) = (60, CANDIDATES);
 /// Most records that are looked for one by one.
 const FEW: i64 = 2000;
 /// Enough records: what is looked for less exactly is not looked for then.
@@ -305,13 +307,13 @@ impl Finder<'_> {
 
     /// The rows that match, the newest of them, and whether there may be more.
     async fn newest(&self, db: &mut PgConnection, words: &str) -> Result<(Vec<Found>, bool), Error> {
-        let most = CANDIDATES + 1;
         if self.scope.is_few() {
             let mut found = self.rows(db, words, words).await?;
-            let more = found.len() >= most;
+            let more = found.len() > CANDIDATES;
             found.truncate(CANDIDATES);
             return Ok((found, more));
         }
+        let many = (self.asked.limit * 12).clamp(MANY.0, MANY.1);
         let narrowed = self.narrowed();
         let within = |words: &str, place: usize| {
             let (marks, all) = self.span(place);
@@ -321,17 +323,17 @@ impl Finder<'_> {
         // An index knows no order: whatever has all words of a phrase is looked at.
         let apart = words.replace(" <-> ", " & ");
         let mut dense = None;
-        let (mut place, mut cut) = (0, false);
-        let mut found = loop {
+        let mut place = 0;
+        let (mut found, cut) = loop {
             let (mut matching, all) = within(words, place);
             if all && self.is_most(db).await? {
                 matching = whole();
             }
             let found = self.rows(db, &matching, words).await?;
-            if found.len() >= most || all {
-                break found;
+            if found.len() >= many || all {
+                break (found, !all);
             }
-            let mut next = further(place, found.len());
+            let mut next = further(place, found.len(), many);
             if apart != words {
                 let dense = match dense {
                     Some(dense) => dense,
@@ -341,13 +343,12 @@ impl Finder<'_> {
                     next -= 1;
                 }
                 if records(&found) >= ENOUGH && self.looked_at(next, dense) > LOOKED {
-                    cut = true;
-                    break found;
+                    break (found, true);
                 }
             }
             place = next;
         };
-        let more = cut || found.len() >= most;
+        let more = cut || found.len() > CANDIDATES;
         found.truncate(CANDIDATES);
         Ok((found, more))
     }
@@ -550,13 +551,13 @@ impl Finder<'_> {
 
 /// Which size of spans comes next: that in which there are enough, if there are as many as in those of the size before. Where nothing was
 /// found, little is looked at in larger ones.
-fn further(place: usize, found: usize) -> usize {
+fn further(place: usize, found: usize, many: usize) -> usize {
     const RARE: u32 = 15;
     let bits = SPANS.get(place).copied().unwrap_or(u32::MAX);
     let wanted = match found {
         0 if bits >= RARE => u32::MAX,
         0 => RARE,
-        found => bits + (CANDIDATES / found + 1).ilog2(),
+        found => bits + (many / found + 1).ilog2(),
     };
     SPANS.iter().position(|bits| *bits >= wanted).unwrap_or(SPANS.len()).max(place + 1)
 }
