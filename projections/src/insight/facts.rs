@@ -224,7 +224,7 @@ mod tests {
         let events = [
             event::<Ticket>("opened", opened),
             event::<Ticket>("closed", json!({})),
-            event::<Ticket>("reopened", json!({ "reason": "manual" })),
+            event::<Ticket>("reopened", json!({ "cause": "request" })),
         ];
         let mut further = Further::default();
         let mut row = None;

@@ -39,8 +39,8 @@ const MANY: (usize, usize) = (60, CANDIDATES);
 const FEW: i64 = 2000;
 /// Enough records: what is looked for less exactly is not looked for then.
 const ENOUGH: usize = 5;
-/// Most rows that are looked at for a phrase, once enough records are found.
-const LOOKED: i64 = 4_000;
+/// Most rows that are looked at for a phrase, once it is found at all.
+const LOOKED: i64 = 2_000;
 /// Which size of spans tells how many rows have the words of a phrase.
 const DENSE: usize = 1;
 /// Most kinds that are looked for by their marks.
@@ -342,7 +342,7 @@ impl Finder<'_> {
                 while next > place + 1 && self.looked_at(next, dense) > LOOKED {
                     next -= 1;
                 }
-                if records(&found) >= ENOUGH && self.looked_at(next, dense) > LOOKED {
+                if !found.is_empty() && self.looked_at(next, dense) > LOOKED {
                     break (found, true);
                 }
             }
