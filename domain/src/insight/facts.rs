@@ -4,6 +4,7 @@
 //! Facts are only ever added. What held when follows from them: among those known at a moment, in the order in which they
 //! happened, each holds until the next.
 
+pub mod ahead;
 mod call;
 mod conversation;
 mod deal;
@@ -128,6 +129,8 @@ pub struct Measure {
     pub parts: bool,
     /// Of money that no moment tells: what this dimension came to when it counts.
     pub worth: Option<&'static str>,
+    /// Whether what it counts is worked out as soon as it is told: see [`ahead`].
+    pub ahead: bool,
 }
 
 /// How a measure follows from facts. Every item of it has an instant at which it counts.
@@ -231,7 +234,7 @@ impl How {
 
 impl Measure {
     const fn count(name: &'static str, how: How, about: &'static str) -> Measure {
-        Measure { name, about, unit: Unit::Count, how, parts: false, worth: None }
+        Measure { name, about, unit: Unit::Count, how, parts: false, worth: None, ahead: false }
     }
 
     const fn seconds(name: &'static str, how: How, about: &'static str) -> Measure {
@@ -259,6 +262,11 @@ impl Measure {
     const fn with_parts(self) -> Measure {
         Measure { parts: true, ..self }
     }
+
+    /// What the dashboards that are shipped ask for.
+    const fn ahead(self) -> Measure {
+        Measure { ahead: true, ..self }
+    }
 }
 
 /// A kind of record that says facts.
@@ -269,6 +277,8 @@ pub struct Source {
     pub dimensions: &'static [Dimension],
     /// What reports measure of it.
     pub measures: &'static [Measure],
+    /// The dimensions by which numbers are asked for again and again: what is counted has them beside it.
+    pub ahead: &'static [&'static str],
     tells: fn(&str, &[u8]) -> Result<Vec<Fact>, Undecodable>,
 }
 
@@ -281,6 +291,14 @@ impl Source {
     /// Its measure of this name.
     pub fn measure(&self, name: &str) -> Option<&'static Measure> {
         self.measures.iter().find(|known| known.name == name)
+    }
+
+    /// The moments from which its measures follow.
+    pub fn moments(&self) -> Vec<&'static str> {
+        let mut moments: Vec<_> = self.measures.iter().flat_map(|measure| measure.how.moments()).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        moments
     }
 
     /// What a stored event says.
@@ -307,9 +325,9 @@ pub const SOURCES: &[Source] = &[
     enquiry::SOURCE,
     offer::SOURCE,
     rule_run::SOURCE,
-    Source { kind: "product", dimensions: &[], measures: &[], tells: told::<Product> },
-    Source { kind: "contact", dimensions: &[], measures: &[], tells: told::<Contact> },
-    Source { kind: "company", dimensions: &[], measures: &[], tells: told::<Company> },
+    Source { kind: "product", dimensions: &[], measures: &[], ahead: &[], tells: told::<Product> },
+    Source { kind: "contact", dimensions: &[], measures: &[], ahead: &[], tells: told::<Contact> },
+    Source { kind: "company", dimensions: &[], measures: &[], ahead: &[], tells: told::<Company> },
 ];
 
 /// The kinds of records that say facts.

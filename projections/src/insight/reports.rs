@@ -3,6 +3,9 @@
 //!
 //! A statement has three steps. Items are what counts: each is of a record, at an instant, perhaps with a length or a score. To
 //! each the values of its dimensions are looked up, as they were at that instant or as they are now. Then they are grouped.
+//!
+//! What the dashboards that are shipped ask again and again is worked out as it is told (`domain/src/insight/facts/ahead.rs`): its items
+//! are found with their values, and no other facts are looked at. Both ways find the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +14,7 @@ use domain::{
     insight::{
         clock::Clock,
         definition::{By, Compiled, Values},
-        facts::{Dimension, How, MERGED, Measure, Unit},
+        facts::{self, Dimension, How, MERGED, Measure, Unit},
     },
     kernel::{
         filter::{FieldKind, Filter, Scalar},
@@ -20,7 +23,7 @@ use domain::{
     },
 };
 use serde_json::{Map, Number, Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::{
     Sight,
@@ -41,6 +44,8 @@ pub struct Asked<'a> {
     pub values: Values,
     /// The last position that is known.
     pub known: i64,
+    /// Whether that is as far as the tables go: what is worked out ahead may be asked then.
+    pub is_now: bool,
     /// Only what had happened by then, if an instant of the past is asked about.
     pub happened: Option<Time>,
     /// The stretches of work by which lengths are measured, if they are business time.
@@ -132,6 +137,8 @@ pub struct Item {
 struct Statement<'a> {
     asked: &'a Asked<'a>,
     sql: Sql,
+    /// Whether a row of `t` stands for `times` items.
+    is_summed: bool,
 }
 
 /// How many times there are in a second, or points in a score.
@@ -233,7 +240,8 @@ impl Asked<'_> {
             ),
             How::Last { of, undone } => format!(
                 "select record_id, at, at as seen, position, null::bigint as measured
-                 from (select distinct on (record_id) * from {} m order by record_id, at desc, position desc) last
+                 from (select distinct on (record_id) * from {} m where at >= $2
+                       order by record_id, at desc, position desc) last
                  where moment = '{of}'",
                 all(&[of, undone])
             ),
@@ -317,6 +325,61 @@ impl Asked<'_> {
                 self.within(kind, dimension, within)
             ),
         }
+    }
+
+    /// Whether the items of a measure are worked out ahead with all that is asked of them.
+    fn is_ahead(&self, measure: &Measure, fields: &BTreeMap<String, FieldKind>) -> bool {
+        let source = self.compiled.source;
+        let is_beside = |name: &String| {
+            let dimension = source.dimension(name);
+            let by = dimension.and_then(|dimension| dimension.via).map_or(name.as_str(), |(by, ..)| by);
+            source.ahead.contains(&by)
+        };
+        let is_elapsed = measure.unit != Unit::Seconds || self.calendar.is_none();
+        let is_now = self.is_now && self.happened.is_none() && self.values == Values::Then;
+        measure.ahead && is_now && is_elapsed && fields.keys().all(is_beside)
+    }
+
+    /// The items of a measure that are worked out ahead, with their values. `$2` to `$4` are as for others.
+    fn items_ahead(&self, kind: &str, measure: &Measure) -> String {
+        let of = format!("i.tenant_id = $1 and i.kind = '{kind}' and i.measure = '{}'", measure.name);
+        match measure.how {
+            How::Level { .. } => format!(
+                "select record_id, bound - interval '1 microsecond' as at, bound - interval '1 microsecond' as seen,
+                        0::bigint as position, null::bigint as measured, dims
+                 from (select i.*, ((select $4::text[]::timestamptz[]))[period + 1] as bound from read_fact_items i
+                       cross join lateral generate_series(
+                           greatest(1, width_bucket(i.at, (select $4::text[]::timestamptz[]))),
+                           width_bucket(i.until, (select $4::text[]::timestamptz[])) - 1) period
+                       where {of} and i.until >= ((select $4::text[]::timestamptz[]))[2] and i.at < $3) held"
+            ),
+            how => format!(
+                "select record_id, at, {} as seen, 0::bigint as position, measured, dims from read_fact_items i
+                 where {of} and i.until >= $2 and i.until < $3",
+                if matches!(how, How::Held { .. }) { "at - interval '1 microsecond'" } else { "at" }
+            ),
+        }
+    }
+
+    /// How many records of a level there are at the end of each period for each combination of values, worked out ahead. All those that
+    /// begin and end in the same periods are counted together, and only then told apart by period.
+    fn levels_ahead(&self, kind: &str, measure: &Measure, values: &[(String, String)]) -> String {
+        let columns: String = values.iter().map(|(name, value)| format!(", {value} as {name}")).collect();
+        let names: String = values.iter().map(|(name, _)| format!(", {name}")).collect();
+        format!(
+            "(select null::text as record_id, bound - interval '1 microsecond' as at, 0::bigint as position,
+                     null::bigint as measured, times{names}
+              from (select greatest(1, width_bucket(i.at, (select $4::text[]::timestamptz[]))) as begun,
+                           width_bucket(i.until, (select $4::text[]::timestamptz[])) as ended, count(*) as times{columns}
+                    from read_fact_items i
+                    where i.tenant_id = $1 and i.kind = '{kind}' and i.measure = '{}'
+                      and i.until >= ((select $4::text[]::timestamptz[]))[2] and i.at < $3
+                    group by 1, 2{names}) held
+              cross join lateral generate_series(begun, ended - 1) period
+              cross join lateral (select ((select $4::text[]::timestamptz[]))[period + 1] as bound) b
+              where bound > $2 and bound <= $3)",
+            measure.name
+        )
     }
 
     /// Of each record the first of the moments that end it after which nothing was taken back, and whether anything was before.
@@ -411,10 +474,24 @@ impl<'a> Statement<'a> {
             sql.push("::text[]::bigint[] as sums, ").bind(Bound::Texts(lengths));
             sql.push("::text[]::bigint[] as lengths), ");
         }
-        sql.push("item as (").push(&asked.items(kind, measure)).push(")");
+        let is_ahead = asked.is_ahead(measure, fields);
+        let beside = |name: &str| {
+            let place = source.ahead.iter().position(|known| *known == name);
+            place.filter(|_| is_ahead).map(|place| format!("(i.dims[{}]) collate \"C\"", place + 1))
+        };
+        let is_level = matches!(measure.how, How::Level { .. }) && matches!(asked.sight, Sight::Everything);
+        if is_ahead && is_level && fields.keys().all(|name| beside(name).is_some()) {
+            let typed = |(name, kind): (&String, &FieldKind)| Some((name.clone(), typed(beside(name)?, *kind)));
+            let values: Vec<(String, String)> = fields.iter().filter_map(typed).collect();
+            sql.push("t as ").push(&asked.levels_ahead(kind, measure, &values));
+            return Statement { asked, sql, is_summed: true };
+        }
+        let items = if is_ahead { asked.items_ahead(kind, measure) } else { asked.items(kind, measure) };
+        sql.push("item as (").push(&items).push(")");
         let dimensions: Vec<&Dimension> = fields.keys().filter_map(|name| source.dimension(name)).collect();
         let mut merged: BTreeSet<&str> = dimensions.iter().flat_map(|dimension| merging_kinds(dimension)).collect();
-        if !measure.parts {
+        let may_be_parts = !measure.parts && !is_ahead;
+        if may_be_parts {
             merged.insert(kind);
         }
         for kind in &merged {
@@ -469,24 +546,24 @@ impl<'a> Statement<'a> {
                 None => (source.kind, name.as_str(), "i.record_id".to_owned()),
                 Some((by, kind, over)) => {
                     let whose = format!("g{index}");
-                    joins.push_str(&asked.value_of(source.kind, &mut sql, by, "i.record_id", seen, &whose));
-                    (kind, over, format!("({whose}.value #>> '{{}}') collate \"C\""))
+                    let value = beside(by).unwrap_or_else(|| {
+                        joins.push_str(&asked.value_of(source.kind, &mut sql, by, "i.record_id", seen, &whose));
+                        format!("({whose}.value #>> '{{}}') collate \"C\"")
+                    });
+                    (kind, over, value)
                 }
             };
-            joins.push_str(&asked.value_of(of, &mut sql, over, &record, seen, &format!("f{index}")));
-            let mut value = format!("(f{index}.value #>> '{{}}') collate \"C\"");
+            let mut value = beside(name).unwrap_or_else(|| {
+                joins.push_str(&asked.value_of(of, &mut sql, over, &record, seen, &format!("f{index}")));
+                format!("(f{index}.value #>> '{{}}') collate \"C\"")
+            });
             for kind in merging_kinds(dimension) {
                 joins.push_str(&format!(
                     " left join gone_{kind} m{index}_{kind} on m{index}_{kind}.record_id = {value}"
                 ));
                 value = format!("coalesce(m{index}_{kind}.into_id, {value})");
             }
-            let value = match kind {
-                FieldKind::Integer => format!("({value})::bigint"),
-                FieldKind::Bool => format!("({value})::boolean"),
-                _ => value,
-            };
-            sql.push(&format!(", {value} as {name}"));
+            sql.push(&format!(", {} as {name}", typed(value, *kind)));
         }
         if !custom.is_empty() {
             sql.push(", jsonb_strip_nulls(jsonb_build_object(");
@@ -498,7 +575,7 @@ impl<'a> Statement<'a> {
             sql.push(")) as custom");
         }
         sql.push(" from item i").push(&joins).push(" where i.at >= $2 and i.at < $3");
-        if !measure.parts {
+        if may_be_parts {
             sql.push(&format!(" and not exists (select from gone_{kind} g where g.record_id = i.record_id)"));
         }
         if let Sight::Walled(_) = asked.sight {
@@ -507,7 +584,7 @@ impl<'a> Statement<'a> {
             sql.push(" and ").push(&asked.sight.sees(first, &format!("'{kind}'::text collate \"C\""), "i.record_id"));
         }
         sql.push(")");
-        Statement { asked, sql }
+        Statement { asked, sql, is_summed: false }
     }
 
     /// The items that match the filter, with the key of each dimension of `which` as `k0` and `k1`.
@@ -585,6 +662,15 @@ impl<'a> Statement<'a> {
     }
 }
 
+/// The text of a value as a value of its kind.
+fn typed(text: String, kind: FieldKind) -> String {
+    match kind {
+        FieldKind::Integer => format!("({text})::bigint"),
+        FieldKind::Bool => format!("({text})::boolean"),
+        _ => text,
+    }
+}
+
 fn of_custom(name: &str, key: &str) -> bool {
     name.strip_prefix("custom.").is_some_and(|path| path.split('.').next() == Some(key))
 }
@@ -632,7 +718,12 @@ const SPREAD: [&str; 6] = ["sum", "mean", "min", "median", "p90", "max"];
 ///
 /// # Errors
 /// When the database fails.
-pub async fn cells(pool: &PgPool, tenant: Id, asked: &Asked<'_>, measure: &Measure) -> Result<Vec<Cell>, sqlx::Error> {
+pub async fn cells(
+    db: &mut PgConnection,
+    tenant: Id,
+    asked: &Asked<'_>,
+    measure: &Measure,
+) -> Result<Vec<Cell>, sqlx::Error> {
     let by = &asked.compiled.by;
     let fields = fields(asked);
     let all: Vec<usize> = (0..by.len()).collect();
@@ -661,9 +752,9 @@ pub async fn cells(pool: &PgPool, tenant: Id, asked: &Asked<'_>, measure: &Measu
         let names = |set: &[usize]| set.iter().map(|index| format!("k{index}")).collect::<Vec<_>>().join(", ");
         let keys = names(&which);
         let grouping = if which.is_empty() { "0".to_owned() } else { format!("grouping({keys})") };
-        let begin = format!(
-            "select jsonb_build_array({keys})::text as keys, {grouping} as totalled, count(*)::bigint as count"
-        );
+        let count = if statement.is_summed { "coalesce(sum(times), 0)" } else { "count(*)" };
+        let begin =
+            format!("select jsonb_build_array({keys})::text as keys, {grouping} as totalled, {count}::bigint as count");
         let end: Vec<String> = sets.iter().map(|set| format!("({})", names(set))).collect();
         let end = format!(" group by grouping sets ({})", end.join(", "));
         match measure.unit {
@@ -713,7 +804,7 @@ pub async fn cells(pool: &PgPool, tenant: Id, asked: &Asked<'_>, measure: &Measu
         }
         let query = sqlx::query_as(AssertSqlSafe(statement.sql.text.as_str()));
         type Row = (String, i32, i64, Option<Vec<Option<String>>>, Option<Vec<i64>>);
-        let rows: Vec<Row> = Sql::supply(statement.sql.values.clone(), query).fetch_all(pool).await?;
+        let rows: Vec<Row> = Sql::supply(statement.sql.values.clone(), query).fetch_all(&mut *db).await?;
         for (keys, totalled, count, spread, bars) in rows {
             let keys: Vec<Value> = serde_json::from_str(&keys).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let mut key = vec![None; by.len()];
@@ -988,11 +1079,16 @@ pub async fn earliest(pool: &PgPool, tenant: Id, kind: &str) -> Result<Option<Ti
 /// # Errors
 /// When the database fails.
 pub async fn beginning(pool: &PgPool, tenant: Id, kind: &str, known: i64) -> Result<Option<Time>, sqlx::Error> {
+    // The first of each moment is one step in an index; the first of all would be all of them.
+    let moments: Vec<&str> = facts::source(kind).map(|source| source.moments()).unwrap_or_default();
     let first: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
-        "select min(at) from read_fact_moments where tenant_id = $1 and kind = $2 and position <= $3",
+        "select min(first) from unnest($3::text[]) m (moment) cross join lateral (
+             select at as first from read_fact_moments f
+             where f.tenant_id = $1 and f.kind = $2 and f.moment = m.moment collate \"C\" and f.position <= $4 order by at limit 1) f",
     )
     .bind(tenant.to_string())
     .bind(kind)
+    .bind(moments)
     .bind(known)
     .fetch_one(pool)
     .await?;

@@ -88,7 +88,7 @@ pub const KINDS: &[&str] = &[
 const STALE: i64 = 1 << 15;
 
 /// How coarsely marks tell when: by so many bits of the position.
-pub(crate) const SPANS: [u32; 5] = [12, 15, 18, 21, 24];
+pub(crate) const SPANS: [u32; 6] = [9, 12, 15, 18, 21, 24];
 
 /// The mark of a tenant's rows. Others may have the same, hardly ever: it only narrows down.
 pub(crate) fn tenant_mark(tenant: &str) -> String {
@@ -401,7 +401,7 @@ const WANTED_EMAIL: &str = "wanted_email";
 
 impl ReadModel for Search {
     const NAME: &'static str = "search";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = KINDS;
     type Row = Row;
 

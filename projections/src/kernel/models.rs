@@ -9,7 +9,7 @@ use std::{
 use eventstore::{Handle, Log, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -247,6 +247,16 @@ impl ReadModels {
 
     /// The position of the table that serves; `None` when none does that this code can read.
     async fn stored(&self, name: &str) -> Result<Option<i64>, Error> {
+        let mut connection = self.shared.pool.acquire().await?;
+        self.position_in(&mut connection, name).await
+    }
+
+    /// The position of the table that serves as one transaction sees it, whatever is written meanwhile; `None` when none does that this code
+    /// can read.
+    ///
+    /// # Errors
+    /// When there is no such read model or the database cannot be reached.
+    pub async fn position_in(&self, connection: &mut PgConnection, name: &str) -> Result<Option<i64>, Error> {
         let position = sqlx::query_scalar(
             "select coalesce(s.position, 0) from read_model m
              left join log_subscription s on s.name = m.name and s.version = m.generation
@@ -254,7 +264,7 @@ impl ReadModels {
         )
         .bind(name)
         .bind(model(name)?.version)
-        .fetch_optional(&self.shared.pool)
+        .fetch_optional(connection)
         .await?;
         Ok(position)
     }

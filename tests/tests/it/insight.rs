@@ -1,5 +1,6 @@
 //! Reports: what they count, and against what they are checked; dashboards; and views.
 
+pub(crate) mod ahead;
 pub(crate) mod analysts;
 pub(crate) mod dashboards;
 pub(crate) mod facts;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "call", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Call> };
+    Source { kind: "call", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Call> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

@@ -8,8 +8,13 @@ use crate::{
     kernel::filter::FieldKind,
 };
 
-pub(super) const SOURCE: Source =
-    Source { kind: "conversation", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Conversation> };
+pub(super) const SOURCE: Source = Source {
+    kind: "conversation",
+    dimensions: DIMENSIONS,
+    measures: MEASURES,
+    ahead: AHEAD,
+    tells: told::<Conversation>,
+};
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),
@@ -20,16 +25,20 @@ const DIMENSIONS: &[Dimension] = &[
     Dimension { kind: FieldKind::Set, ..Dimension::refers("label_ids", &["label"]) },
 ];
 
+/// By what the dashboards that are shipped divide.
+const AHEAD: &[&str] = &["assignee_id", "medium"];
+
 const MEASURES: &[Measure] = &[
-    Measure::count("started", How::Each(&["started"]), "Chats begun."),
+    Measure::count("started", How::Each(&["started"]), "Chats begun.").ahead(),
     Measure::count(
         "closed",
         How::Last { of: "closed", undone: "reopened" },
         "Chats closed and not reopened since, each at its last closing.",
-    ),
+    )
+    .ahead(),
     Measure::count("closings", How::Each(&["closed"]), "Every closing, those taken back too."),
     Measure::count("reopened", How::Each(&["reopened"]), "Every reopening."),
-    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user."),
+    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user.").ahead(),
     Measure::count("handed_over", How::Each(&["handed_over"]), "Chats handed over by a bot."),
     Measure::count("received", How::Each(&["received"]), "Messages received."),
     Measure::count("replied", How::Each(&["replied"]), "Messages written by us."),
@@ -38,12 +47,14 @@ const MEASURES: &[Measure] = &[
         "backlog",
         How::Level { dimension: "status", value: "open", within: None },
         "Chats open at the end of each period.",
-    ),
+    )
+    .ahead(),
     Measure::seconds(
         "first_reply",
         How::First { from: "started", to: &["sent"] },
         "From the beginning until the first message of ours has left, counted then.",
-    ),
+    )
+    .ahead(),
     Measure::seconds(
         "next_reply",
         How::Next { from: "received", to: "sent" },
@@ -59,7 +70,7 @@ const MEASURES: &[Measure] = &[
         How::Held { dimension: "assignee_id", within: Some(("status", "open")) },
         "Each stretch in which a user was responsible for an open chat, counted when it ends.",
     ),
-    Measure::points("rating", How::Each(&["rated"]), "How satisfied visitors are: 1 to 5."),
+    Measure::points("rating", How::Each(&["rated"]), "How satisfied visitors are: 1 to 5.").ahead(),
 ];
 
 impl Tells for Conversation {

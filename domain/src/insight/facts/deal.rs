@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "deal", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Deal> };
+    Source { kind: "deal", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Deal> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

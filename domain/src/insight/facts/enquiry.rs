@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "enquiry", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Enquiry> };
+    Source { kind: "enquiry", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Enquiry> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "lead", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Lead> };
+    Source { kind: "lead", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Lead> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "offer", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Offer> };
+    Source { kind: "offer", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Offer> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "order", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Order> };
+    Source { kind: "order", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Order> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

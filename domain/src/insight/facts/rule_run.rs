@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "rule_run", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<RuleRun> };
+    Source { kind: "rule_run", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<RuleRun> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::refers("rule_id", &["rule"]),

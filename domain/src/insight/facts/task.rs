@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "task", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Task> };
+    Source { kind: "task", dimensions: DIMENSIONS, measures: MEASURES, ahead: &[], tells: told::<Task> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),

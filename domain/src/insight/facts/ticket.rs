@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) const SOURCE: Source =
-    Source { kind: "ticket", dimensions: DIMENSIONS, measures: MEASURES, tells: told::<Ticket> };
+    Source { kind: "ticket", dimensions: DIMENSIONS, measures: MEASURES, ahead: AHEAD, tells: told::<Ticket> };
 
 const DIMENSIONS: &[Dimension] = &[
     Dimension::of("status", FieldKind::Word),
@@ -33,25 +33,30 @@ const DIMENSIONS: &[Dimension] = &[
     Dimension::of("tags", FieldKind::Tags),
 ];
 
+/// By what the dashboards that are shipped divide.
+const AHEAD: &[&str] = &["assignee_id", "team_id", "product_id", "priority"];
+
 /// What ends work on a ticket.
 const ENDS: &[&str] = &["resolved", "closed"];
 
 const MEASURES: &[Measure] = &[
-    Measure::count("opened", How::Each(&["opened"]), "Tickets opened."),
+    Measure::count("opened", How::Each(&["opened"]), "Tickets opened.").ahead(),
     Measure::count(
         "resolved",
         How::Last { of: "resolved", undone: "reopened" },
         "Tickets resolved and not reopened since, each at its last resolution.",
-    ),
+    )
+    .ahead(),
     Measure::count(
         "closed",
         How::Last { of: "closed", undone: "reopened" },
         "Tickets closed and not reopened since, each at its last closing.",
-    ),
+    )
+    .ahead(),
     Measure::count("resolutions", How::Each(&["resolved"]), "Every resolution, those taken back too."),
     Measure::count("closings", How::Each(&["closed"]), "Every closing, those taken back too."),
-    Measure::count("reopened", How::Each(&["reopened"]), "Every reopening."),
-    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user."),
+    Measure::count("reopened", How::Each(&["reopened"]), "Every reopening.").ahead(),
+    Measure::count("assigned", How::Each(&["assigned"]), "Every assignment to a user.").ahead(),
     Measure::count("received", How::Each(&["received"]), "Messages received.").with_parts(),
     Measure::count("replied", How::Each(&["replied"]), "Replies written.").with_parts(),
     Measure::count("sent", How::Each(&["sent"]), "Replies that have left.").with_parts(),
@@ -59,7 +64,8 @@ const MEASURES: &[Measure] = &[
         "backlog",
         How::Level { dimension: "status", value: "open", within: None },
         "Tickets open at the end of each period, neither resolved nor closed.",
-    ),
+    )
+    .ahead(),
     Measure::count(
         "one_touch",
         How::OneTouch { to: ENDS, undone: "reopened", touch: "replied" },
@@ -69,7 +75,8 @@ const MEASURES: &[Measure] = &[
         "first_reply",
         How::First { from: "opened", to: &["sent"] },
         "From opening until the first reply has left, counted then.",
-    ),
+    )
+    .ahead(),
     Measure::seconds(
         "next_reply",
         How::Next { from: "received", to: "sent" },
@@ -85,7 +92,8 @@ const MEASURES: &[Measure] = &[
         "resolution",
         How::Whole { from: "opened", to: ENDS, undone: "reopened" },
         "From opening until the ticket was resolved or closed for good, counted then.",
-    ),
+    )
+    .ahead(),
     Measure::seconds(
         "time_in_stage",
         How::Held { dimension: "stage", within: None },
@@ -95,7 +103,8 @@ const MEASURES: &[Measure] = &[
         "time_with_assignee",
         How::Held { dimension: "assignee_id", within: Some(("status", "open")) },
         "Each stretch in which a user was responsible for an open ticket, counted when it ends.",
-    ),
+    )
+    .ahead(),
     Measure::points("rating", How::Each(&["rated"]), "How satisfied requesters are: 1 to 5."),
 ];
 

@@ -4,7 +4,7 @@
 
 use super::{
     stems::stems,
-    words::{BEGINNING, END, STEM, WHOLE, numbers, quoted, words},
+    words::{BEGINNING, END, STEM, WHOLE, numbers, quoted, slips, words},
 };
 use crate::kernel::text::trimmed;
 
@@ -279,6 +279,23 @@ impl Wanted {
                 each.join(" & ")
             }
         }
+    }
+
+    /// The same of names in which a word of it is mistyped; none where no word of it can be told from others if it is, and of what is meant to
+    /// the letter.
+    pub fn tsquery_of_similar(&self) -> Option<String> {
+        if !matches!(self, Wanted::Word(..) | Wanted::Person(_)) {
+            return None;
+        }
+        let mut is_looser = false;
+        let each = self.words().iter().map(|word| {
+            let slips = slips(word);
+            is_looser |= !slips.is_empty();
+            let forms = if slips.is_empty() { any_form(word) } else { slips.iter().map(|slip| quoted(slip)).collect() };
+            format!("({})", forms.join(" | "))
+        });
+        let each: Vec<String> = each.collect();
+        is_looser.then(|| each.join(" & "))
     }
 
     /// The words that it consists of.

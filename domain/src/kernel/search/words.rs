@@ -17,6 +17,8 @@ const MOST: usize = 16_000;
 const GAP: usize = 16;
 /// Fewest and most letters of a beginning that is kept beside a word of a name.
 const BEGINNINGS: Range<usize> = 2..9;
+/// Fewest and most letters of a word of a name that is found with a slip in it.
+const SLIPS: Range<usize> = 4..25;
 /// Fewest digits of a phone number in a text.
 const PHONE: usize = 9;
 /// Fewest digits by which the end of a phone number is found: of an attribute, and in a text.
@@ -28,6 +30,8 @@ const DIGITS: usize = 15;
 pub(super) const STEM: char = '~';
 /// Marks the beginning of a word of a name.
 pub(super) const BEGINNING: char = '^';
+/// Marks a word of a name as it is, and without one of its letters.
+const SLIP: char = '?';
 /// Marks a whole phone number, and the end of one.
 pub(super) const WHOLE: char = '=';
 /// See [`WHOLE`].
@@ -92,6 +96,20 @@ const fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{670}')
 }
 
+/// A word as it is, and without each one of its letters. Two words of which one is the other with a slip (a letter more, less, or another
+/// one, two of them swapped) have one of these in common. Numbers are told apart by every digit, so they have none.
+pub(super) fn slips(word: &str) -> BTreeSet<String> {
+    let letters: Vec<char> = word.chars().collect();
+    if !SLIPS.contains(&letters.len()) || letters.iter().any(char::is_ascii_digit) {
+        return BTreeSet::new();
+    }
+    let without = |place: usize| {
+        let rest = letters.iter().enumerate().filter(|(at, _)| *at != place);
+        [SLIP].into_iter().chain(rest.map(|(_, letter)| *letter)).collect()
+    };
+    (0..=letters.len()).map(without).collect()
+}
+
 /// A run of digits that may be a phone number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
@@ -149,7 +167,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Adds a text. Of what a record is called, beginnings of words are kept too.
+    /// Adds a text. Of what a record is called, beginnings of words are kept too, and by what they are found if they are mistyped.
     pub fn text(&mut self, text: &str, weight: Weight) {
         for word in words(text) {
             self.next += 1;
@@ -161,6 +179,9 @@ impl Index {
                 for end in BEGINNINGS.filter(|end| *end <= letters.len()) {
                     self.mark(&format!("{BEGINNING}{}", letters[..end].iter().collect::<String>()));
                 }
+            }
+            if weight == Weight::A {
+                slips(&word.plain).iter().for_each(|slip| self.mark(slip));
             }
             for stem in stems(&word.plain).into_iter().filter(|stem| *stem != word.plain) {
                 self.lexemes.entry(format!("{STEM}{stem}")).or_default().insert((self.next, weight));
@@ -270,5 +291,21 @@ mod tests {
         let vector = index.tsvector();
         assert!(vector.contains("'faktury':1A") && vector.contains("'~faktur':1A"), "{vector}");
         assert!(vector.contains("'^fa'") && vector.contains("'^faktury'"), "{vector}");
+        assert!(vector.contains("'?faktury'") && vector.contains("'?faktry'"), "{vector}");
+    }
+
+    #[test]
+    fn two_words_with_a_slip_between_them_have_something_in_common_and_others_have_nothing() {
+        let alike = |one: &str, other: &str| !slips(one).is_disjoint(&slips(other));
+        for mistyped in ["novakova", "novakowa", "novakva", "novvakova", "novaokva", "ovakova", "novakov"] {
+            assert!(alike("novakova", mistyped) && alike(mistyped, "novakova"), "{mistyped}");
+        }
+        assert!(alike("рахунок", "рахунак") && alike("test", "text"));
+        for other in ["nowakowa", "nova", "kovarova", "novotna"] {
+            assert!(!alike("novakova", other), "{other}");
+        }
+        for other in ["2024", "2025", "ab", "rx7800"] {
+            assert_eq!(slips(other), BTreeSet::new(), "{other}");
+        }
     }
 }

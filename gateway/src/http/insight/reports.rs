@@ -32,6 +32,7 @@ use projections::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
 
 use super::called;
 use crate::http::kernel::{
@@ -273,6 +274,8 @@ pub(super) struct Prepared {
     pub(super) range: (Time, Time),
     clocks: Vec<Option<Clock>>,
     pub(super) known: i64,
+    /// Whether nobody asked for what was known before.
+    is_now: bool,
     happened: Option<Time>,
     calendar: Option<Vec<(Time, Time)>>,
     sight: Sight,
@@ -285,6 +288,7 @@ impl Prepared {
             compiled: &self.compiled,
             values: self.values,
             known,
+            is_now: false,
             happened: self.happened,
             calendar: self.calendar.as_deref(),
             range: self.range,
@@ -452,6 +456,7 @@ pub(super) async fn prepare(
     faults.done()?;
     request::reach(app, Facts::NAME, wanted.max(known)).await?;
     let reached = app.reads().models.position(Facts::NAME).await?;
+    let is_now = known.is_none();
     let known = known.map_or(reached, |known| known.min(reached));
     // Nothing of what came later had happened yet: the last period ends there.
     let after = happened.map(|then| then + jiff::SignedDuration::from_micros(1));
@@ -497,6 +502,7 @@ pub(super) async fn prepare(
         range: (from, to),
         clocks,
         known,
+        is_now,
         happened,
         calendar,
         sight,
@@ -616,8 +622,12 @@ async fn count(
     over: Over,
     faults: Faults,
 ) -> Result<Counting, Problem> {
-    let prepared = prepare(app, caller, headers, definition, over, faults).await?;
-    let (rows, totals) = figures(app, caller, &prepared, prepared.known).await?;
+    let mut prepared = prepare(app, caller, headers, definition, over, faults).await?;
+    let (rows, totals) = if prepared.is_now {
+        figures_now(app, caller, &mut prepared).await?
+    } else {
+        figures(app, caller, &prepared, prepared.known).await?
+    };
     let rows = rows.ordered(&prepared);
     let dimensions = dimensions(app, caller, &prepared, &rows).await?;
     let totals = totals.ordered(&prepared);
@@ -631,10 +641,31 @@ pub(super) async fn figures(
     prepared: &Prepared,
     known: i64,
 ) -> Result<(Rows, Rows), Problem> {
-    let asked = prepared.asked(known);
+    let mut db = app.reads().pool.acquire().await?;
+    all(&mut db, caller, prepared, &prepared.asked(known)).await
+}
+
+/// All numbers as they are known now. They are read at one moment, of which the position is told: asked as known at that position the
+/// same is answered.
+async fn figures_now(app: &App, caller: &Caller, prepared: &mut Prepared) -> Result<(Rows, Rows), Problem> {
+    let mut db = app.reads().pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let reached = app.reads().models.position_in(&mut db, Facts::NAME).await?;
+    prepared.known = reached.unwrap_or(prepared.known);
+    let asked = Asked { is_now: reached.is_some(), ..prepared.asked(prepared.known) };
+    let figures = all(&mut db, caller, prepared, &asked).await?;
+    db.rollback().await?;
+    Ok(figures)
+}
+
+async fn all(
+    db: &mut PgConnection,
+    caller: &Caller,
+    prepared: &Prepared,
+    asked: &Asked<'_>,
+) -> Result<(Rows, Rows), Problem> {
     let (mut rows, mut totals): (Rows, Rows) = Default::default();
     for measure in &prepared.compiled.measures {
-        for cell in reports::cells(&app.reads().pool, caller.tenant, &asked, measure).await? {
+        for cell in reports::cells(db, caller.tenant, asked, measure).await? {
             let whole = cell.key.iter().all(Option::is_some);
             let into = if whole && !cell.key.is_empty() { &mut rows } else { &mut totals };
             into.add(cell.key, measure, cell.figure);

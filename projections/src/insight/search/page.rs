@@ -19,7 +19,7 @@ use domain::{
 use jiff_sqlx::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::{SPANS, author_mark, kind_mark, span_mark, tenant_mark};
 use crate::{
@@ -33,10 +33,16 @@ use crate::{
 
 /// Most rows that are looked at closely, of whatever many match.
 const CANDIDATES: usize = 300;
+/// So many rows are enough, of whatever many match: for few hits of each kind, and for many.
+const MANY: (usize, usize) = (60, CANDIDATES);
 /// Most records that are looked for one by one.
 const FEW: i64 = 2000;
 /// Enough records: what is looked for less exactly is not looked for then.
 const ENOUGH: usize = 5;
+/// Most rows that are looked at for a phrase, once it is found at all.
+const LOOKED: i64 = 2_000;
+/// Which size of spans tells how many rows have the words of a phrase.
+const DENSE: usize = 1;
 /// Most kinds that are looked for by their marks.
 const FEW_KINDS: usize = 3;
 /// Most terms that are looked for apart from each other.
@@ -45,8 +51,6 @@ const APART: usize = 5;
 const FRAGMENT: usize = 180;
 /// Letters of a title that are shown at most.
 const TITLE: usize = 200;
-/// How similar a word of a name is to a mistyped one, at least.
-const SIMILAR: &str = "set pg_trgm.word_similarity_threshold = 0.45";
 
 /// What is asked.
 #[derive(Debug)]
@@ -303,32 +307,85 @@ impl Finder<'_> {
 
     /// The rows that match, the newest of them, and whether there may be more.
     async fn newest(&self, db: &mut PgConnection, words: &str) -> Result<(Vec<Found>, bool), Error> {
-        let most = CANDIDATES + 1;
-        let mut found = Vec::new();
         if self.scope.is_few() {
-            found = self.rows(db, words, words).await?;
-        } else {
-            let tenant = tenant_mark(&self.tenant.to_string());
-            let narrowed = self.narrowed();
-            for bits in SPANS.into_iter().map(Some).chain([None]) {
-                let (mark, all) = match bits {
-                    Some(bits) => {
-                        let last = self.position >> bits;
-                        let spans = [last, last - 1].into_iter().filter(|span| *span >= 0);
-                        let marks: Vec<String> = spans.map(|span| quoted(&span_mark(&tenant, bits, span))).collect();
-                        (format!("({})", marks.join(" | ")), last <= 1)
-                    }
-                    None => (quoted(&tenant), true),
+            let mut found = self.rows(db, words, words).await?;
+            let more = found.len() > CANDIDATES;
+            found.truncate(CANDIDATES);
+            return Ok((found, more));
+        }
+        let many = (self.asked.limit * 12).clamp(MANY.0, MANY.1);
+        let narrowed = self.narrowed();
+        let within = |words: &str, place: usize| {
+            let (marks, all) = self.span(place);
+            (format!("({words}) & {marks}{narrowed}"), all)
+        };
+        let whole = || format!("({words}){narrowed}");
+        // An index knows no order: whatever has all words of a phrase is looked at.
+        let apart = words.replace(" <-> ", " & ");
+        let mut dense = None;
+        let mut place = 0;
+        let (mut found, cut) = loop {
+            let (mut matching, all) = within(words, place);
+            if all && self.is_most(db).await? {
+                matching = whole();
+            }
+            let found = self.rows(db, &matching, words).await?;
+            if found.len() >= many || all {
+                break (found, !all);
+            }
+            let mut next = further(place, found.len(), many);
+            if apart != words {
+                let dense = match dense {
+                    Some(dense) => dense,
+                    None => *dense.insert(self.count(db, &within(&apart, DENSE).0).await?),
                 };
-                found = self.rows(db, &format!("({words}) & {mark}{narrowed}"), words).await?;
-                if found.len() >= most || all {
-                    break;
+                while next > place + 1 && self.looked_at(next, dense) > LOOKED {
+                    next -= 1;
+                }
+                if !found.is_empty() && self.looked_at(next, dense) > LOOKED {
+                    break (found, true);
                 }
             }
-        }
-        let more = found.len() >= most;
+            place = next;
+        };
+        let more = cut || found.len() > CANDIDATES;
         found.truncate(CANDIDATES);
         Ok((found, more))
+    }
+
+    /// The marks of the newest two spans of a size, and whether these are all there is; beyond the last size, all of the tenant.
+    fn span(&self, place: usize) -> (String, bool) {
+        let tenant = tenant_mark(&self.tenant.to_string());
+        let Some(bits) = SPANS.get(place) else { return (quoted(&tenant), true) };
+        let last = self.position >> bits;
+        let spans = [last, last - 1].into_iter().filter(|span| *span >= 0);
+        let marks: Vec<String> = spans.map(|span| quoted(&span_mark(&tenant, *bits, span))).collect();
+        (format!("({})", marks.join(" | ")), last <= 1)
+    }
+
+    /// Whether a good part of all rows is the tenant's, as far as the database has counted: its mark, which nearly all of them have, narrows
+    /// nothing down then, and takes long to read.
+    async fn is_most(&self, db: &mut PgConnection) -> Result<bool, Error> {
+        let mut rows = [0.0; 2];
+        for (rows, which) in rows.iter_mut().zip([format!("where tenant_id = '{}'", self.tenant), String::new()]) {
+            let planned = format!("explain (format json) select from read_search {which}");
+            let plan: serde_json::Value =
+                sqlx::query_scalar(AssertSqlSafe(planned)).persistent(false).fetch_one(&mut *db).await?;
+            *rows = plan[0]["Plan"]["Plan Rows"].as_f64().unwrap_or_default();
+        }
+        Ok(rows[0] * 4.0 >= rows[1])
+    }
+
+    /// How many rows are looked at in the newest spans of a size, if so many are in those of [`DENSE`].
+    fn looked_at(&self, place: usize, dense: i64) -> i64 {
+        let bits = |place: usize| SPANS.get(place).copied().unwrap_or_else(|| self.position.max(1).ilog2());
+        dense.saturating_mul(1 << bits(place).saturating_sub(bits(DENSE)))
+    }
+
+    /// How many rows match.
+    async fn count(&self, db: &mut PgConnection, matching: &str) -> Result<i64, Error> {
+        let counted = "select count(*) from read_search s where s.words @@ $1::text::tsquery";
+        Ok(sqlx::query_scalar(counted).bind(matching).fetch_one(db).await?)
     }
 
     /// The newest rows that match; `words` alone say how well.
@@ -419,30 +476,17 @@ impl Finder<'_> {
 
     /// Records that are called almost so.
     async fn similar(&self, db: &mut PgConnection) -> Result<Vec<Found>, Error> {
-        let there: bool = sqlx::query_scalar("select exists (select from pg_extension where extname = 'pg_trgm')")
-            .fetch_one(&mut *db)
-            .await?;
-        let words: Vec<&String> = self.asked.query.sought().flat_map(Wanted::words).collect();
-        if !there
-            || words.is_empty()
-            || words.iter().any(|word| word.chars().count() < 4)
-            || self.asked.writers.is_some()
-        {
+        let mut is_looser = false;
+        let each = self.asked.query.sought().map(|wanted| {
+            let similar = wanted.tsquery_of_similar();
+            is_looser |= similar.is_some();
+            similar.unwrap_or_else(|| self.tsquery([wanted], Way::Usual, ""))
+        });
+        let words = each.collect::<Vec<_>>().join(" & ");
+        if !is_looser || self.asked.writers.is_some() {
             return Ok(Vec::new());
         }
-        // Nothing else asks for it.
-        db.execute(SIMILAR).await?;
-        let mut sql = self.sql();
-        sql.push("select s.id, s.kind, s.record_id, s.part, rank, false as exact from (select s.*, word_similarity(");
-        sql.bind(words[0].as_str())
-            .push(", text_loose(s.title)) as rank from read_search s where s.tenant_id || '' = $1 and s.part is null");
-        for word in words {
-            sql.push(" and ").bind(word.as_str()).push(" <% text_loose(s.title)");
-        }
-        self.scope.condition(self.asked, &mut sql);
-        self.further(&mut sql);
-        sql.push(" order by rank desc, s.marked_position desc limit 50) s");
-        Ok(Sql::supply(sql.values, sqlx::query_as(AssertSqlSafe(sql.text.as_str()))).fetch_all(db).await?)
+        Ok(self.newest(db, &words).await?.0)
     }
 
     /// The records that meet the conditions, where nothing else is asked.
@@ -503,6 +547,19 @@ impl Finder<'_> {
         }
         Ok((found, more, false))
     }
+}
+
+/// Which size of spans comes next: that in which there are enough, if there are as many as in those of the size before. Where nothing was
+/// found, little is looked at in larger ones.
+fn further(place: usize, found: usize, many: usize) -> usize {
+    const RARE: u32 = 15;
+    let bits = SPANS.get(place).copied().unwrap_or(u32::MAX);
+    let wanted = match found {
+        0 if bits >= RARE => u32::MAX,
+        0 => RARE,
+        found => bits + (many / found + 1).ilog2(),
+    };
+    SPANS.iter().position(|bits| *bits >= wanted).unwrap_or(SPANS.len()).max(place + 1)
 }
 
 /// How many records these rows lead to.
