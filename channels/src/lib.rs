@@ -1,1 +1,3 @@
 //! What carries messages in and out: adapters, the outbox, files, visitors. Nothing here decides or folds.
+
+pub mod files;

@@ -330,6 +330,7 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "archive.export",
     "tenant.operate",
     "search.read",
+    "upload.create",
     crate::chat::conversation::REPLY_ANY,
 ];
 

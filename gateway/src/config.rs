@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use channels::files::{Fault, Files};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eventstore::{NatsMetrics, NatsOptions};
 
@@ -164,6 +165,26 @@ pub struct SignIn {
     pub secret_key: Option<SecretKey>,
 }
 
+/// Where files are kept that people send.
+#[derive(Clone, Debug, Args)]
+pub struct FilesPlace {
+    /// Where files are kept that people send: s3://bucket or s3://bucket/prefix, with the usual settings of AWS' tools
+    /// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and AWS_ALLOW_HTTP for another S3). By
+    /// default the folder files in the data directory.
+    #[arg(long, env = "DESKFOLD_FILES_URL")]
+    pub files_url: Option<String>,
+    /// Largest file that is taken in bytes, whatever tenants set.
+    #[arg(long, env = "DESKFOLD_FILE_LIMIT", default_value_t = 1 << 30)]
+    pub file_limit: u64,
+}
+
+impl FilesPlace {
+    /// That place.
+    pub(crate) fn open(&self, data_dir: &std::path::Path) -> Result<Files, Fault> {
+        Files::open(self.files_url.as_deref(), &data_dir.join("files"))
+    }
+}
+
 /// A key that never shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(pub(crate) [u8; 32]);
@@ -298,6 +319,9 @@ pub struct Serve {
     /// How people sign in.
     #[command(flatten)]
     pub sign_in: SignIn,
+    /// Where files are kept.
+    #[command(flatten)]
+    pub files: FilesPlace,
 }
 
 /// How log lines look.

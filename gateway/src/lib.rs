@@ -21,6 +21,7 @@ mod sign_in;
 mod start;
 mod storage;
 mod supervisor;
+mod uploads;
 
 pub use app::App;
 pub use bootstrap::{FirstAdmin, issue_key};

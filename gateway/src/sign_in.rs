@@ -21,7 +21,7 @@ pub(crate) use self::{
     link::{Handed, to_set_a_password},
 };
 use self::{password::Passwords, seal::Seal};
-use crate::config::Serve;
+use crate::{config::Serve, problem::Problem};
 
 /// What signing in shares in this process.
 pub(crate) struct SignIn {
@@ -49,6 +49,11 @@ impl SignIn {
             counted,
             http: LazyLock::new(provider::client),
         })
+    }
+
+    /// A key of its own for something else that needs one.
+    pub(crate) fn key_for(&self, purpose: &str) -> Result<[u8; 32], Problem> {
+        self.seal.derived(purpose)
     }
 
     fn count(&self, result: &str) {

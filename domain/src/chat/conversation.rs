@@ -13,8 +13,10 @@ use crate::{
         quick_reply::QuickReply,
     },
     crm::contact::{Contact, Identity},
-    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
-    kernel::{access::Relation, named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted},
+    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body, uploads},
+    kernel::{
+        access::Relation, files::Files, named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted,
+    },
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
 
@@ -814,6 +816,15 @@ impl Aggregate for Conversation {
                 created.into_iter().collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn files(&self, event: &Event) -> Files {
+        match event {
+            Event::MessageReceived { attachments, .. } | Event::MessageQueued { attachments, .. } => {
+                Files::taken(uploads(attachments))
+            }
+            _ => Files::default(),
         }
     }
 

@@ -104,6 +104,8 @@ pub enum SettingType {
     TimeZone,
     /// A list of names, each of 1 to 64 characters.
     Names,
+    /// A whole number, 1 to 10,000.
+    Number,
 }
 
 /// What a tenant can set.
@@ -131,6 +133,13 @@ pub const AUTOMATIC_ORDER_DISTRIBUTION: &str = "automatic_order_distribution";
 pub const PORTALS: &str = "portals";
 /// The ways in which customers and colleagues reach each other.
 pub const MEDIA: &str = "media";
+
+/// How large a file may be, in mebibytes.
+pub const UPLOAD_LARGEST: &str = "upload_max_mebibytes";
+/// What files may be.
+pub const UPLOAD_TYPES: &str = "upload_types";
+/// How long files are kept that nothing refers to, in days.
+pub const UPLOAD_RETENTION: &str = "upload_retention_days";
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
@@ -200,6 +209,29 @@ pub const SETTINGS: &[Setting] = &[
             ])
         },
     },
+    Setting {
+        key: UPLOAD_LARGEST,
+        setting_type: SettingType::Number,
+        description: "How large a file may be that somebody sends, in mebibytes; the server takes none that is larger than \
+                      its own limit.",
+        former: &[],
+        default: || json!(25),
+    },
+    Setting {
+        key: UPLOAD_TYPES,
+        setting_type: SettingType::Names,
+        description: "The media types that files may have, as their own bytes tell: image/png, image/*, \
+                      application/vnd.openxmlformats*; an empty list for all.",
+        former: &[],
+        default: || json!([]),
+    },
+    Setting {
+        key: UPLOAD_RETENTION,
+        setting_type: SettingType::Number,
+        description: "For how many days a file is kept that no record refers to, or no longer.",
+        former: &[],
+        default: || json!(30),
+    },
 ];
 
 impl std::fmt::Debug for Setting {
@@ -228,6 +260,7 @@ impl Setting {
                 };
                 names.len() <= MAX_NAMES && names.iter().all(sound)
             }),
+            SettingType::Number => value.as_u64().is_some_and(|number| (1..=10_000).contains(&number)),
         }
     }
 
@@ -239,6 +272,7 @@ impl Setting {
             SettingType::Language => "a language tag (BCP 47), such as \"de\" or \"pt-BR\"",
             SettingType::TimeZone => "a time zone from the IANA database, such as \"Europe/Rome\"",
             SettingType::Names => "a list of at most 200 names of 1 to 64 characters",
+            SettingType::Number => "a whole number, 1 to 10,000",
         }
     }
 }

@@ -30,6 +30,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod uploads;
 mod views;
 mod walls;
 
@@ -213,6 +214,7 @@ pub fn document() -> Value {
     imports::describe(&mut document);
     bulk::describe(&mut document);
     archive::describe(&mut document);
+    uploads::describe(&mut document);
     tickets::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);

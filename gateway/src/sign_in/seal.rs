@@ -4,7 +4,10 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use parking_lot::Mutex;
 use rand::TryRng;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::{
+    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -67,6 +70,15 @@ impl Seal {
             }
         }
         Ok(std::fs::read_to_string(&self.file)?.parse()?)
+    }
+
+    /// Another key for another purpose, from which this one cannot be told.
+    pub(super) fn derived(&self, purpose: &str) -> Result<[u8; 32], Problem> {
+        let key = self.key()?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key.0);
+        let mut derived = [0; 32];
+        derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+        Ok(derived)
     }
 
     /// Seals a secret that belongs to `owner`: what is sealed for one is of no use to another.
