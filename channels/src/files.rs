@@ -423,6 +423,56 @@ impl Files {
     }
 }
 
+/// A file whose digest is known before its bytes have come.
+pub struct Incoming {
+    files: Files,
+    part: Part,
+    digest: String,
+    writer: BufWriter,
+    sha: Sha256,
+    bytes: u64,
+}
+
+impl Files {
+    /// A file of this digest that comes piece by piece.
+    pub fn incoming(&self, tenant: Id, digest: &str) -> Incoming {
+        let part = Part { tenant, upload: Id::NIL, name: digest.to_owned() };
+        let writer = BufWriter::new(Arc::clone(&self.store), part.path());
+        Incoming { files: self.clone(), part, digest: digest.to_owned(), writer, sha: Sha256::new(), bytes: 0 }
+    }
+}
+
+impl Incoming {
+    /// Whether bytes of this file from there on are what comes next.
+    pub fn follows(&self, digest: &str, at: u64) -> bool {
+        self.digest == digest && self.bytes == at
+    }
+
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// When the place fails.
+    pub async fn push(&mut self, piece: Bytes) -> Result<(), Fault> {
+        self.sha.update(&piece);
+        self.bytes += piece.len() as u64;
+        Ok(self.writer.put(piece).await?)
+    }
+
+    /// Keeps it, if it has the digest that was said; whether it has.
+    ///
+    /// # Errors
+    /// When the place fails.
+    pub async fn keep(mut self) -> Result<bool, Fault> {
+        self.writer.shutdown().await?;
+        let is_sound = hex(&self.sha.finalize()) == self.digest;
+        if is_sound {
+            self.files.store.copy(&self.part.path(), &kept_at(self.part.tenant, &self.digest)).await?;
+        }
+        self.files.delete_parts(&[self.part]).await?;
+        Ok(is_sound)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,6 +50,9 @@ pub enum Command {
     /// A whole tenant as one file, out of this Deskfold and into another: write, check and take in archives.
     #[command(subcommand)]
     Archive(Archive),
+    /// Files that people sent: compare those there are with the log.
+    #[command(subcommand)]
+    Files(FilesCommand),
     /// Let somebody do everything again when nobody can.
     #[command(subcommand)]
     Admin(Admin),
@@ -173,9 +176,6 @@ pub struct FilesPlace {
     /// default the folder files in the data directory.
     #[arg(long, env = "DESKFOLD_FILES_URL")]
     pub files_url: Option<String>,
-    /// Largest file that is taken in bytes, whatever tenants set.
-    #[arg(long, env = "DESKFOLD_FILE_LIMIT", default_value_t = 1 << 30)]
-    pub file_limit: u64,
 }
 
 impl FilesPlace {
@@ -322,6 +322,9 @@ pub struct Serve {
     /// Where files are kept.
     #[command(flatten)]
     pub files: FilesPlace,
+    /// Largest file that is taken in bytes, whatever tenants set.
+    #[arg(long, env = "DESKFOLD_FILE_LIMIT", default_value_t = 1 << 30)]
+    pub file_limit: u64,
 }
 
 /// How log lines look.
@@ -563,6 +566,9 @@ pub enum Archive {
         /// Which database.
         #[command(flatten)]
         database: Database,
+        /// Where its files are.
+        #[command(flatten)]
+        files: FilesPlace,
         /// The tenant's id; needed only when there are several.
         #[arg(long)]
         tenant: Option<String>,
@@ -580,8 +586,28 @@ pub enum Archive {
         /// Which database.
         #[command(flatten)]
         database: Database,
+        /// Where its files go.
+        #[command(flatten)]
+        files: FilesPlace,
         /// The file.
         file: PathBuf,
+    },
+}
+
+/// What can be done with files that people sent.
+#[derive(Debug, Subcommand)]
+pub enum FilesCommand {
+    /// Compare the files that there are with those that the log knows; prints one JSON object, and fails where one is missing.
+    Verify {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Where they are.
+        #[command(flatten)]
+        files: FilesPlace,
+        /// Read every file, and compare its bytes with its digest.
+        #[arg(long)]
+        digests: bool,
     },
 }
 

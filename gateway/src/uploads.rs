@@ -128,7 +128,7 @@ impl Uploads {
         }
         registry.register(Box::new(received.clone()))?;
         registry.register(Box::new(swept.clone()))?;
-        Ok(Uploads { intake: Intake::new(files, commands.clone(), config.files.file_limit), reach, received, swept })
+        Ok(Uploads { intake: Intake::new(files, commands.clone(), config.file_limit), reach, received, swept })
     }
 
     /// Where they are kept.

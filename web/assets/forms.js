@@ -19,8 +19,9 @@ function said(form, submitter) {
     const typed = String(value);
     if (type === "lines") body[name] = typed.split("\n").map((line) => line.trim()).filter(Boolean);
     else if (type === "bool") body[name] = typed === "true";
+    else if (type === "number" && typed.trim()) body[name] = Number(typed);
     else if (typed.trim()) body[name] = typed;
-    else if (type === "null" || cleared.includes(name)) body[name] = null;
+    else if (type === "null" || type === "number" || cleared.includes(name)) body[name] = null;
   }
   return body;
 }

@@ -202,6 +202,7 @@ pub(crate) const KINDS: &[&str] = &[
     "relation",
     "import",
     "bulk",
+    "upload",
     "field",
     "team",
     "user",
@@ -254,8 +255,17 @@ const PROBLEMS: &[&str] = &[
     "search_too_long",
 ];
 /// The settings that pages know by name.
-const SETTINGS: &[&str] =
-    &["default_country", "language", "time_zone", "automatic_order_distribution", "portals", "media"];
+const SETTINGS: &[&str] = &[
+    "default_country",
+    "language",
+    "time_zone",
+    "automatic_order_distribution",
+    "portals",
+    "media",
+    "upload_max_mebibytes",
+    "upload_types",
+    "upload_retention_days",
+];
 /// The features that pages know by name.
 const FEATURES: &[&str] =
     &["tickets", "products", "chats", "orders", "leads", "properties", "deals", "calls", "tasks", "rules", "imports"];

@@ -36,6 +36,8 @@ pub fn settings(view: &View) -> String {
                     }
                     textarea id="value-{key}" name="value" data-type="lines" data-if="is_names" rows="6" spellcheck="false"
                         disabled[!may_set] aria-describedby="about-{key}" {}
+                    input id="value-{key}" name="value" data-type="number" data-if="is_number" inputmode="numeric"
+                        disabled[!may_set] autocomplete="off" aria-describedby="about-{key}";
                     input id="value-{key}" name="value" data-type="null" data-if="is_text" disabled[!may_set]
                         autocomplete="off" spellcheck="false" aria-describedby="about-{key}";
                     p.hint id="about-{key}" data-fill="about" {}
