@@ -29,6 +29,8 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+/// Bytes of what is too large that are read all the same.
+const READ_ON: usize = 16 << 20;
 /// Whole files.
 const KEPT: &str = "kept";
 /// What has come of files so far.
@@ -209,6 +211,11 @@ impl Files {
             received.bytes += piece.len() as u64;
             if received.bytes > most {
                 writer.abort().await?;
+                // Whoever is still sending reads no answer before he has sent: some of it is read and forgotten.
+                let mut read = 0;
+                while let (Some(Ok(piece)), true) = (body.next().await, read < READ_ON) {
+                    read += piece.len();
+                }
                 return Err(Fault::TooLarge(most));
             }
             writer.put(piece).await?;

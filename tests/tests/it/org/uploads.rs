@@ -369,7 +369,7 @@ async fn a_signed_address_needs_no_key_and_ends() {
         let forged: String = letters.into_iter().collect();
         anybody.get(&format!("/files/{forged}")).await.problem(404, "file_unknown");
     }
-    for nonsense in ["x", "", &"A".repeat(500)] {
+    for nonsense in ["x", &"A".repeat(500)] {
         assert_eq!(anybody.get(&format!("/files/{nonsense}")).await.status, StatusCode::NOT_FOUND);
     }
     client.get(&format!("{place}/link?expires_in=0")).await.problem(422, "parameter_invalid");
