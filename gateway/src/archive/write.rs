@@ -196,7 +196,13 @@ async fn rows(kept: &Kept, snapshot: &mut PgConnection, tenant: Id, tape: &mut T
 }
 
 /// A file, stretch by stretch. What no upload has may be about to be kept, or just given up: then it is not there, nor in the archive.
-async fn bytes_of(files: &Files, tenant: Id, digest: String, lines: &mut Lines, tape: &mut Tape) -> Result<(), Fault> {
+async fn bytes_of(
+    files: &Files,
+    tenant: Id,
+    (digest, is_wanted): (String, bool),
+    lines: &mut Lines,
+    tape: &mut Tape,
+) -> Result<(), Fault> {
     let mut pieces = match files.read(tenant, &digest, None).await {
         Err(files::Fault::Missing) if !is_wanted => return Ok(()),
         Err(files::Fault::Missing) => {

@@ -4,7 +4,7 @@ use domain::org::upload::Upload;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::org::uploads::{CREATE, Link, Linked, Shown, TUS_BYTES},
+    super::org::uploads::{CREATE, Link, Linked, Shown},
     Document,
     commands::id_of,
     operation::{Operation, in_path, in_query},
@@ -72,7 +72,9 @@ fn whole(document: &mut Document) {
 
 fn resumable(document: &mut Document) {
     let number = || json!({ "type": "integer", "minimum": 0 });
-    let version = || header("Tus-Resumable", "The version of the protocol.", true, json!({ "const": "1.0.0" }));
+    let version = || {
+        header("Tus-Resumable", "The version of the protocol.", true, json!({ "type": "string", "enum": ["1.0.0"] }))
+    };
     let tus = &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires"];
     let id = in_path("id", "The upload that it will be.", document.schemas.of::<domain::Id>(""));
     let codes = || Code::of(&[problems::PARAMETERS, problems::TUS]);
@@ -110,10 +112,11 @@ fn resumable(document: &mut Document) {
     about("upload_offset", "Tells how much has come of a file that comes in several requests. Once that is all of it, the upload is there.")
         .answer_as(200, "`Upload-Offset` bytes have come.", json!({}), tus)
         .at(document, "head", "/v1/uploads/resumable/{id}");
-    about("upload_go_on", "Takes in what follows of a file that comes in several requests. What has come stays when the connection breaks. With \
+    about("upload_go_on", "Takes in what follows of a file that comes in several requests, as `application/offset+octet-stream` or this. What has come stays when the connection breaks. With \
         the last byte the upload is there, and `Deskfold-Position` says since when.")
         .parameter(header("Upload-Offset", "How many bytes have come: these go on from there.", true, number()))
-        .body_as(&[TUS_BYTES], file(), true, Map::new())
+        // As tus calls it too; generators of clients know this one.
+        .body_as(&[BINARY], file(), true, Map::new())
         .answer_as(204, "`Upload-Offset` bytes have come.", json!({}), &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires", "Deskfold-Position"])
         .at(document, "patch", "/v1/uploads/resumable/{id}");
     about("upload_give_up", "Forgets what has come of a file that comes in several requests.")
@@ -123,6 +126,7 @@ fn resumable(document: &mut Document) {
 
 fn shown(document: &mut Document) {
     let id = id_of::<Upload>(document);
+    // Whatever the file is: generators of clients take the first for what it is, bytes.
     let bytes = || json!({ BINARY: { "schema": file() }, "*/*": { "schema": file() } });
     let headers = &["ETag", "Content-Disposition", "Accept-Ranges"];
     let range = || header("Range", "One stretch of bytes (RFC 9110).", false, json!({ "type": "string" }));

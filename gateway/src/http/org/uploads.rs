@@ -42,7 +42,7 @@ const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 /// What tus calls the bytes that follow.
-pub(in crate::http) const TUS_BYTES: &str = "application/offset+octet-stream";
+const TUS_BYTES: &str = "application/offset+octet-stream";
 /// How long a signed address lasts that nobody says more of, in seconds.
 const LASTS: u32 = 3600;
 /// How long one lasts at most, in seconds.
@@ -318,7 +318,7 @@ async fn go_on(
 ) -> Result<Response, Problem> {
     let headers = request.headers();
     must_speak_tus(headers)?;
-    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != TUS_BYTES) {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != TUS_BYTES && kind != "application/octet-stream") {
         let detail = format!("Send the bytes as Content-Type: {TUS_BYTES}.");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail));
     }
