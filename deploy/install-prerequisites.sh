@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
 # `tests` also what only its tests need: NATS' client, a generator of clients, pandas, SQLAlchemy and Apache Arrow for Python in target/python,
-# Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
+# a server that speaks S3 in target/s3, Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, and Chromium with its driver.
 # With the argument `superset` it installs Apache Superset alone, in target/superset.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
@@ -15,9 +15,11 @@ python_parquet=pyarrow==26.0.1
 python_databases=(sqlalchemy==2.1.9 'psycopg[binary]==3.3.9')
 # Of what Superset needs but does not say, or says too loosely, what works with it.
 bi_server=(apache-superset==6.1.0 psycopg2-binary==2.9.13 flask-caching==2.3.1 rich cachetools)
+s3_server='moto[s3,server]==5.2.5'
 node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
+s3_libraries=$target/s3
 tools=$target/tools
 node_libraries=$target/node
 provider_source=$(cd "$(dirname "$0")/.." && pwd)/tests/oidc
@@ -102,6 +104,14 @@ install_python_libraries() {
         "${pip[@]}" "${python_databases[@]}" </dev/null ||
             echo "${python_databases[*]} cannot be installed: the test of what analysts do with SQLAlchemy is skipped." >&2
     fi
+}
+
+# A server that speaks S3, for the test of files in a bucket; apart, since it needs other releases of much.
+install_s3_server() {
+    [ -d "$s3_libraries/moto" ] ||
+        python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action ignore \
+            --target "$s3_libraries" "$s3_server" </dev/null >/dev/null 2>&1 ||
+        echo "$s3_server cannot be installed: the test of files in a bucket is skipped." >&2
 }
 
 has_node() {
@@ -190,6 +200,7 @@ if $wants_node_libraries && ! has_node; then
 fi
 if [ ${#missing[@]} -eq 0 ]; then
     ! $wants_python_libraries || install_python_libraries
+    [ "${1:-}" != tests ] || install_s3_server
     ! $wants_node_libraries || install_node_libraries
     exit 0
 fi
@@ -241,4 +252,5 @@ if ! has_postgresql; then
     exit 1
 fi
 ! $wants_python_libraries || install_python_libraries
+[ "${1:-}" != tests ] || install_s3_server
 ! $wants_node_libraries || install_node_libraries

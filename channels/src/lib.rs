@@ -1,4 +1,5 @@
 //! What carries messages in and out: adapters, the outbox, files, visitors. Nothing here decides or folds.
 
+pub mod files;
 pub mod inbound;
 pub mod outbox;

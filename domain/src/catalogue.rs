@@ -332,6 +332,7 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "search.read",
     "channel.receive",
     "channel.rotate_credentials",
+    "upload.create",
     crate::chat::conversation::REPLY_ANY,
 ];
 

@@ -10,6 +10,7 @@ pub mod custom;
 pub mod email;
 pub mod envelope;
 pub mod external;
+pub mod files;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod given;

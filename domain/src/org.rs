@@ -11,6 +11,7 @@ pub mod settings;
 pub mod stage;
 pub mod team;
 pub mod tenant;
+pub mod upload;
 pub mod user;
 
 /// Shows the kinds of record of this context to a visitor.
@@ -22,4 +23,5 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<field::Field>();
     visitor.visit::<api_key::ApiKey>();
     visitor.visit::<session::Session>();
+    visitor.visit::<upload::Upload>();
 }

@@ -29,6 +29,7 @@ use crate::{
     sign_in::SignIn,
     start::Over,
     storage::Storage,
+    uploads::Uploads,
     visitors::Flood,
 };
 
@@ -58,6 +59,7 @@ pub struct Shared {
     pub(crate) known_keys: KnownKeys,
     pub(crate) sign_in: SignIn,
     pub(crate) storage: Storage,
+    pub(crate) uploads: Uploads,
     pub(crate) clock: Arc<Clock>,
     /// Commands being carried out whose id the client gave.
     pub(crate) in_flight: Mutex<HashSet<Uuid>>,
@@ -104,6 +106,7 @@ impl App {
             bulk::idle(&self.pool).await.map_err(|error| error.to_string())?;
             self.end_stale_sessions().await.map_err(|problem| problem.to_string())?;
             self.look_around().await.map_err(|problem| problem.to_string())?;
+            self.sweep_files().await.map_err(|problem| problem.to_string())?;
         }
         loop {
             let head = self.log.head().await.map_err(|error| error.to_string())?;

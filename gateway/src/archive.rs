@@ -25,6 +25,21 @@ const MANIFEST: &str = "manifest.json";
 /// The part of the archive that events stand in, as a table is called.
 const EVENTS: &str = "log_event";
 
+/// The part of the archive that the bytes of files stand in, as if they were rows of a table.
+const FILES: &str = "file";
+
+/// A stretch of a file, on its line; those of one file follow each other.
+#[derive(Serialize, Deserialize)]
+struct Stretch {
+    digest: String,
+    /// Where it begins.
+    at: u64,
+    /// What is in it, in Base64.
+    bytes: String,
+    /// Whether the file ends with it.
+    ends: bool,
+}
+
 /// Rows that no event brings back, of a table of this database.
 struct Kept {
     table: &'static str,
@@ -56,6 +71,7 @@ const KEPT: &[Kept] = &[
     kept("import_duplicate"),
     kept("bulk_job"),
     kept("bulk_item"),
+    kept("react_file"),
     kept("auth_key_use"),
     Kept { at_once: 8, ..kept("auth_picture") },
     // What the log says lasts is ended where it is taken in, as expired: there nobody has the cookie, and none could be made for it.
@@ -74,6 +90,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("log_stream", "follows from the events"),
     ("log_snapshot", "follows from the events"),
     ("log_subscription", "read models are made anew; how far reactors were is in the manifest"),
+    ("react_upload", "files that are still coming are sent anew"),
+    ("react_upload_part", "files that are still coming are sent anew"),
     ("auth_password", "secrets stay where they are: people set new passwords"),
     ("auth_second_factor", "secrets stay where they are: a second factor is switched off and set up anew"),
     ("auth_recovery_code", "secrets stay where they are"),
@@ -147,6 +165,9 @@ pub(crate) enum Fault {
     /// The database refuses, or cannot be reached.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
+    /// Files cannot be read or kept.
+    #[error("the files: {0}")]
+    Files(#[from] channels::files::Fault),
     /// Whoever was to take it has gone, or this process stops.
     #[error("the archive was given up")]
     GivenUp,

@@ -54,6 +54,11 @@ const READS: &[&str] = &[
 /// Who changes records may change many of them at once: each is decided about by itself.
 const BULK: &[&str] = &["bulk.run", "bulk.read:own", "bulk.pause:own", "bulk.cancel:own"];
 
+/// Files are seen with what refers to them, and one's own.
+const FILES: &[&str] = &["upload.read:own"];
+/// Who changes records sends files, and deletes his own again.
+const SENDS: &[&str] = &["upload.create", "upload.read:own", "upload.delete:own"];
+
 /// Views are everybody's to make: one's own, and what others share.
 const VIEWS: &[&str] = &["view.*:own"];
 
@@ -66,6 +71,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             READS,
             VIEWS,
             BULK,
+            SENDS,
             &[
                 "ticket.*",
                 "contact.*",
@@ -94,13 +100,14 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
-    ("viewer", &[READS, VIEWS]),
+    ("viewer", &[READS, VIEWS, FILES]),
     ("auditor", &[&["*.read", "*.read_any"]]),
-    ("analyst", &[READS, VIEWS, &["export.run", "report.*", "dashboard.*"]]),
+    ("analyst", &[READS, VIEWS, FILES, &["export.run", "report.*", "dashboard.*"]]),
     (
         "broker",
         &[
             BULK,
+            SENDS,
             &[
                 "activity.*:own",
                 "call.*:own",
@@ -356,6 +363,8 @@ mod tests {
         "role.read",
         "session.read",
         "tenant.read",
+        // With what refers to them.
+        "upload.read",
         "view.read",
     ];
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use channels::files::{Fault, Files};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eventstore::{NatsMetrics, NatsOptions};
 
@@ -49,6 +50,9 @@ pub enum Command {
     /// A whole tenant as one file, out of this Deskfold and into another: write, check and take in archives.
     #[command(subcommand)]
     Archive(Archive),
+    /// Files that people sent: compare those there are with the log.
+    #[command(subcommand)]
+    Files(FilesCommand),
     /// Let somebody do everything again when nobody can.
     #[command(subcommand)]
     Admin(Admin),
@@ -166,6 +170,23 @@ pub struct SignIn {
     /// the key of now.
     #[arg(long, env = "DESKFOLD_FORMER_SECRET_KEYS", hide_env_values = true, value_delimiter = ',')]
     pub former_secret_keys: Vec<SecretKey>,
+}
+
+/// Where files are kept that people send.
+#[derive(Clone, Debug, Args)]
+pub struct FilesPlace {
+    /// Where files are kept that people send: s3://bucket or s3://bucket/prefix, with the usual settings of AWS' tools
+    /// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and AWS_ALLOW_HTTP for another S3). By
+    /// default the folder files in the data directory.
+    #[arg(long, env = "DESKFOLD_FILES_URL")]
+    pub files_url: Option<String>,
+}
+
+impl FilesPlace {
+    /// That place.
+    pub(crate) fn open(&self, data_dir: &std::path::Path) -> Result<Files, Fault> {
+        Files::open(self.files_url.as_deref(), &data_dir.join("files"))
+    }
 }
 
 /// A key that never shows.
@@ -315,6 +336,12 @@ pub struct Serve {
     /// How people sign in.
     #[command(flatten)]
     pub sign_in: SignIn,
+    /// Where files are kept.
+    #[command(flatten)]
+    pub files: FilesPlace,
+    /// Largest file that is taken in bytes, whatever tenants set.
+    #[arg(long, env = "DESKFOLD_FILE_LIMIT", default_value_t = 1 << 30)]
+    pub file_limit: u64,
 }
 
 /// How log lines look.
@@ -556,6 +583,9 @@ pub enum Archive {
         /// Which database.
         #[command(flatten)]
         database: Database,
+        /// Where its files are.
+        #[command(flatten)]
+        files: FilesPlace,
         /// The tenant's id; needed only when there are several.
         #[arg(long)]
         tenant: Option<String>,
@@ -573,8 +603,28 @@ pub enum Archive {
         /// Which database.
         #[command(flatten)]
         database: Database,
+        /// Where its files go.
+        #[command(flatten)]
+        files: FilesPlace,
         /// The file.
         file: PathBuf,
+    },
+}
+
+/// What can be done with files that people sent.
+#[derive(Debug, Subcommand)]
+pub enum FilesCommand {
+    /// Compare the files that there are with those that the log knows; prints one JSON object, and fails where one is missing.
+    Verify {
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+        /// Where they are.
+        #[command(flatten)]
+        files: FilesPlace,
+        /// Read every file, and compare its bytes with its digest.
+        #[arg(long)]
+        digests: bool,
     },
 }
 

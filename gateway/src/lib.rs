@@ -23,6 +23,7 @@ mod sign_in;
 mod start;
 mod storage;
 mod supervisor;
+mod uploads;
 mod visitors;
 
 pub use app::App;

@@ -1,24 +1,14 @@
 //! Pictures of people: whatever is sent is decoded, cut to a small square and written anew, so that nothing of the file goes on.
 
-use std::io::Cursor;
-
+use channels::files::pictures;
 use domain::{Id, org::user::User};
-use image::{
-    DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, codecs::jpeg::JpegEncoder, imageops::FilterType,
-};
+use image::imageops::FilterType;
 use sqlx::Row;
 
 use crate::{app::App, problem::Problem};
 
 /// How wide and high a picture is kept, in pixels.
 const SIDE: u32 = 256;
-/// The most that a picture which is sent may measure, in pixels each way.
-const LARGEST: u32 = 12_000;
-/// The most memory that decoding one takes, in bytes.
-const MEMORY: u64 = 256 << 20;
-/// How good a photograph is kept, of 100.
-const QUALITY: u8 = 85;
-
 /// A picture as it is served.
 pub(crate) struct Picture {
     pub(crate) media_type: String,
@@ -27,28 +17,12 @@ pub(crate) struct Picture {
 
 /// A small square of whatever picture this is: a photograph as JPEG, what is transparent somewhere as PNG.
 fn square(file: &[u8]) -> Result<Picture, String> {
-    let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
-    limits.max_alloc = Some(MEMORY);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-    // A camera that was held upright says so beside the picture.
-    let orientation = decoder.orientation().map_err(|error| error.to_string())?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-    picture.apply_orientation(orientation);
+    let picture = pictures::decode(file)?;
     // Cut before it is made larger or smaller: a line of pixels would grow to a picture of gigabytes.
     let side = picture.width().min(picture.height());
     let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
     let picture = picture.crop_imm(left, top, side, side).resize_exact(SIDE, SIDE, FilterType::Lanczos3);
-    let mut bytes = Vec::new();
-    let (media_type, written) = if picture.color().has_alpha() {
-        let picture = DynamicImage::from(picture.into_rgba8());
-        ("image/png", picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png))
-    } else {
-        ("image/jpeg", picture.into_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY)))
-    };
-    written.map_err(|error| error.to_string())?;
+    let pictures::Picture { media_type, bytes, .. } = pictures::encode(picture)?;
     Ok(Picture { media_type: media_type.to_owned(), bytes })
 }
 
@@ -119,6 +93,10 @@ impl App {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use image::{DynamicImage, ImageFormat};
+
     use super::*;
 
     fn sent(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {

@@ -62,6 +62,11 @@ impl SignIn {
         self.seal.is_signed(purpose, text, signature)
     }
 
+    /// A key of its own for something else that needs one.
+    pub(crate) fn key_for(&self, purpose: &str) -> Result<[u8; 32], Problem> {
+        self.seal.derived(purpose)
+    }
+
     fn count(&self, result: &str) {
         self.counted.with_label_values(&[result]).inc();
     }

@@ -27,6 +27,7 @@ use crate::{
     reads::Reads,
     sign_in::SignIn,
     storage::Storage,
+    uploads::Uploads,
     visitors::Flood,
 };
 
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The first tenant cannot be created.
     #[error("creating the first tenant: {0}")]
     Bootstrap(String),
+    /// Files cannot be kept.
+    #[error("the place for files: {0}")]
+    Files(String),
     /// The address cannot be listened on, or a file not be written.
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
@@ -189,6 +193,7 @@ impl App {
             None
         };
         let nats = Over::nats(&config, &log, &registry).await?;
+        let uploads = Uploads::new(&config, &commands, reached_in(&read_models), &registry)?;
         let storage = Storage::new(&config, &registry)?;
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
@@ -228,6 +233,7 @@ impl App {
             known_keys: KnownKeys::default(),
             sign_in,
             storage,
+            uploads,
             clock,
             in_flight: Mutex::default(),
             imports: tokio::sync::Notify::new(),
@@ -250,6 +256,7 @@ impl App {
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
             app.spawn(bulk::run(app.clone()));
+            app.spawn(app.clone().keep_files_swept());
         }
         tracing::info!("at work: {}", app.works().join(", "));
         Ok((app, first))

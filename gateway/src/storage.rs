@@ -120,8 +120,13 @@ impl Storage {
             let places = [cluster.join("pg_wal"), cluster];
             directories.extend(places.into_iter().filter_map(|place| place.canonicalize().ok()));
         }
-        let free =
-            Opts::new("deskfold_storage_free_bytes", "Free space where the database keeps its files, as far as known.");
+        if config.files.files_url.is_none() {
+            directories.extend(config.database.data_dir.join("files").canonicalize().ok());
+        }
+        let free = Opts::new(
+            "deskfold_storage_free_bytes",
+            "Free space where the database and what people send are kept, as far as known.",
+        );
         let needed = Opts::new("deskfold_storage_min_free_bytes", "Free space below which writes are refused.");
         let full = "1 while writes are refused for want of space, else 0.";
         let storage = Storage {

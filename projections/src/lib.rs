@@ -75,6 +75,7 @@ fn every() -> Vec<Registered> {
         listed::<org::roles::Roles>(),
         listed::<org::api_keys::ApiKeys>(),
         listed::<org::sessions::Sessions>(),
+        listed::<org::uploads::Uploads>(),
         listed::<org::fields::Fields>(),
         listed::<data::imports::Imports>(),
         listed::<data::bulk::Bulks>(),

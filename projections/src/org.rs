@@ -7,4 +7,5 @@ pub mod roles;
 pub mod sessions;
 pub mod teams;
 pub mod tenants;
+pub mod uploads;
 pub mod users;

@@ -25,6 +25,8 @@ pub struct Server {
     pub app: App,
     /// Its database.
     pub database: Database,
+    /// Its data directory.
+    pub folder: tempfile::TempDir,
     address: SocketAddr,
 }
 
@@ -68,23 +70,33 @@ impl Server {
     /// Starts one with these arguments of `deskfold serve`.
     pub async fn with(arguments: &[&str]) -> Server {
         let database = database().await;
-        let (app, address, first) = start(arguments, &database).await;
+        let folder = data_directory();
+        let (app, address, first) = start(arguments, &database, &folder).await;
         let first = first.expect("an empty log gets its first admin");
         let admin = Client::new(address, &first.key);
-        Server { admin, tenant: first.tenant.to_string(), app, database, address }
+        Server { admin, tenant: first.tenant.to_string(), app, database, folder, address }
     }
 
     /// Starts one on a copy of the database that another has had, for whoever was its admin.
     pub async fn on(database: Database, tenant: &str, key: &str) -> Server {
-        let (app, address, first) = start(&[], &database).await;
+        Server::on_in(database, data_directory(), tenant, key).await
+    }
+
+    /// The same with this data directory.
+    pub async fn on_in(database: Database, folder: tempfile::TempDir, tenant: &str, key: &str) -> Server {
+        let (app, address, first) = start(&[], &database, &folder).await;
         assert!(first.is_none(), "there is a first tenant already");
-        Server { admin: Client::new(address, key), tenant: tenant.to_owned(), app, database, address }
+        Server { admin: Client::new(address, key), tenant: tenant.to_owned(), app, database, folder, address }
     }
 
     /// Another process's worth of Deskfold on the same database, with these arguments of `deskfold serve`, and its admin.
     pub async fn beside(&self, arguments: &[&str]) -> (App, Client) {
         let mut all = arguments.to_vec();
         all.extend(["--rate-limit", "0", "--secret-key", SECRET_KEY]);
+        let folder = self.folder.path().to_string_lossy();
+        if !all.contains(&"--data-dir") {
+            all.extend(["--data-dir", &folder]);
+        }
         let pool = sqlx::PgPool::connect(&self.database.url).await.expect("connect to the test's database");
         let (app, first) = App::start(config(&all), pool).await.expect("the server starts");
         assert!(first.is_none(), "there is a first tenant already");
@@ -115,7 +127,15 @@ impl Server {
     }
 }
 
-async fn start(arguments: &[&str], database: &Database) -> (App, SocketAddr, Option<FirstAdmin>) {
+fn data_directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+async fn start(
+    arguments: &[&str],
+    database: &Database,
+    folder: &tempfile::TempDir,
+) -> (App, SocketAddr, Option<FirstAdmin>) {
     // No test goes on longer because a rate is limited; the limit has a test of its own.
     let mut all = arguments.to_vec();
     if !all.contains(&"--rate-limit") {
@@ -124,6 +144,10 @@ async fn start(arguments: &[&str], database: &Database) -> (App, SocketAddr, Opt
     // Nor is a key made in a file.
     if !all.contains(&"--secret-key") {
         all.extend(["--secret-key", SECRET_KEY]);
+    }
+    let folder = folder.path().to_string_lossy();
+    if !all.contains(&"--data-dir") {
+        all.extend(["--data-dir", &folder]);
     }
     let (app, first) = App::start(config(&all), database.pool.clone()).await.expect("the server starts");
     let (address, _) = app.listen((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");

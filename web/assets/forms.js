@@ -21,7 +21,7 @@ function said(form, submitter) {
     else if (type === "bool") body[name] = typed === "true";
     else if (type === "number" && typed.trim()) body[name] = Number(typed);
     else if (typed.trim()) body[name] = typed;
-    else if (type === "null" || cleared.includes(name)) body[name] = null;
+    else if (type === "null" || type === "number" || cleared.includes(name)) body[name] = null;
   }
   return body;
 }

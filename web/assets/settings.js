@@ -11,9 +11,7 @@ function field(setting) {
   const { key, type, value } = setting;
   const label = text(`setting-${key}`) ?? key;
   const about = text(`about-${key}`) ?? setting.description;
-  const is_number = ["minutes", "days"].includes(type);
-  const is_text = !is_number && !["bool", "names"].includes(type);
-  const is = { is_bool: type === "bool", is_names: type === "names", is_number, is_text };
+  const is = { is_bool: type === "bool", is_names: type === "names", is_number: type === "number", is_text: !["bool", "names", "number"].includes(type) };
   const shown = fill(template("value"), { key, label, about, ...is });
   const control = shown.querySelector("[name=value]");
   if (control instanceof HTMLSelectElement) control.value = String(value);

@@ -211,6 +211,7 @@ pub(crate) const KINDS: &[&str] = &[
     "relation",
     "import",
     "bulk",
+    "upload",
     "field",
     "team",
     "user",
@@ -271,6 +272,9 @@ const SETTINGS: &[&str] = &[
     "portals",
     "media",
     "away_after_minutes",
+    "upload_max_mebibytes",
+    "upload_types",
+    "upload_retention_days",
 ];
 /// The features that pages know by name.
 const FEATURES: &[&str] =

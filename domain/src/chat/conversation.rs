@@ -17,9 +17,10 @@ use crate::{
         quick_reply::QuickReply,
     },
     crm::contact::{Contact, Identity},
-    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body},
+    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body, uploads},
     kernel::{
         access::Relation,
+        files::Files,
         named::Either,
         record::{Happened, Level},
         reference::REFERENCE_UNFIT,
@@ -977,6 +978,15 @@ impl Aggregate for Conversation {
                 created.into_iter().collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn files(&self, event: &Event) -> Files {
+        match event {
+            Event::MessageReceived { attachments, .. } | Event::MessageQueued { attachments, .. } => {
+                Files::taken(uploads(attachments))
+            }
+            _ => Files::default(),
         }
     }
 

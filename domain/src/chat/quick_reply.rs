@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Claim, Ctx, Id, Rejection, all,
-    desk::ticket::Attachment,
+    desk::ticket::{Attachment, uploads},
     kernel::{
         listing::Nothing,
         named::Never,
@@ -55,6 +55,7 @@ impl record::Spec for Spec {
     const ABOUT: &'static str = "A text that is often sent, behind a short word.";
     const OWN: &'static [&'static str] = &["edit", "read"];
     const PRIVATE: Option<&'static str> = Some("user");
+    const FILES: bool = true;
     type Fields = Fields;
     type Command = Never;
     type Event = Never;
@@ -64,6 +65,10 @@ impl record::Spec for Spec {
     fn check(fields: &Fields) -> Result<(), Rejection> {
         let empty = fields.text.trim().is_empty() && fields.attachments.is_empty();
         all([valid::name(&fields.name, "/name"), must(!empty, TEXT_INVALID, "/text")])
+    }
+
+    fn uploads(reply: &QuickReply) -> BTreeSet<Id> {
+        reply.fields.iter().flat_map(|fields| uploads(&fields.attachments)).collect()
     }
 
     /// An archived one gives its word back.

@@ -149,6 +149,7 @@ pub struct Media {
     pub kind: MediaKind,
     /// Its upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "upload"))]
     pub upload_id: Option<Id>,
     /// Its address elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -278,6 +279,7 @@ impl record::Spec for Spec {
     const PLURAL: &'static str = "properties";
     const ABOUT: &'static str = "A flat, house or plot that is for sale or to let.";
     const ORDER: &'static str = "-created_at";
+    const FILES: bool = true;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
@@ -327,6 +329,10 @@ impl record::Spec for Spec {
     }
 
     /// What is put away is advertised no longer.
+    fn uploads(property: &Property) -> BTreeSet<Id> {
+        property.state.media.iter().filter_map(|media| media.upload_id).collect()
+    }
+
     fn put_away(property: &Property) -> Vec<Event> {
         property.state.portals.keys().map(|portal| Event::Unpublished { portal: portal.clone() }).collect()
     }

@@ -17,6 +17,7 @@ use crate::{
     kernel::{
         access::Relation,
         custom::{self, Changes, Custom, CustomChanges},
+        files::{self, Files},
         merging,
         record::{self, TAG_INVALID, check_tag},
         reference::{REFERENCE_UNFIT, Subject},
@@ -29,6 +30,7 @@ use crate::{
         stage::{self, Means, Stage},
         team::Team,
         tenant::Tenant,
+        upload::{self, Upload},
         user::User,
     },
 };
@@ -64,6 +66,7 @@ impl TryFrom<u8> for Priority {
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
     /// Its upload.
+    #[schemars(extend("x-reference" = "upload"))]
     pub upload_id: Id,
     /// Its name for people.
     pub name: Personal<String>,
@@ -73,6 +76,11 @@ pub struct Attachment {
     /// Size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+}
+
+/// The uploads that files are.
+pub(crate) fn uploads(attachments: &[Attachment]) -> impl Iterator<Item = Id> {
+    attachments.iter().map(|attachment| attachment.upload_id)
 }
 
 /// What a link says about the other ticket.
@@ -891,6 +899,8 @@ pub struct Ticket {
     /// Those of them that a split moved away: they are still redacted here, where they were written.
     moved: BTreeSet<Id>,
     redacted: BTreeSet<Id>,
+    /// The files of those that have some and are not redacted.
+    files: BTreeMap<Id, BTreeSet<Id>>,
     #[serde(deserialize_with = "sorted::set")]
     external: BTreeSet<String>,
     #[serde(deserialize_with = "sorted::map")]
@@ -1154,6 +1164,17 @@ fn split_off(opened: &Opened, title: Personal<String>, from: Id, stage: Stage) -
 const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
 
 impl Ticket {
+    /// The files of these messages.
+    fn files_of<'a>(&self, messages: impl IntoIterator<Item = &'a Id>) -> BTreeSet<Id> {
+        messages.into_iter().filter_map(|message| self.files.get(message)).flatten().copied().collect()
+    }
+
+    fn keep(&mut self, message: Id, attachments: &[Attachment]) {
+        if !attachments.is_empty() {
+            self.files.insert(message, uploads(attachments).collect());
+        }
+    }
+
     /// Until when it is put aside, if it is.
     pub fn snoozed_until(&self) -> Option<Time> {
         self.snoozed_until
@@ -1463,23 +1484,29 @@ impl Aggregate for Ticket {
                 self.inherited = None;
             }
             TeamChanged { to, .. } => opened.team = *to,
-            MessageReceived { message_id, external_id, body, .. } => {
+            MessageReceived { message_id, external_id, body, attachments, .. } => {
                 self.messages.insert(*message_id);
+                self.keep(*message_id, attachments);
                 self.said.take(*message_id, body);
                 self.external.extend(external_id.clone());
             }
-            ReplyQueued { message_id, body, .. } => {
+            ReplyQueued { message_id, body, attachments, .. } => {
                 self.messages.insert(*message_id);
+                self.keep(*message_id, attachments);
                 self.said.take(*message_id, body);
                 self.replies.insert(*message_id, Delivery::Queued);
             }
             ReplySent { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Sent)),
             ReplyFailed { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Failed)),
-            NoteAdded { message_id, body, .. } => {
+            NoteAdded { message_id, body, attachments, .. } => {
                 self.messages.insert(*message_id);
+                self.keep(*message_id, attachments);
                 self.said.take(*message_id, body);
             }
-            MessageRedacted { message_id, .. } => drop(self.redacted.insert(*message_id)),
+            MessageRedacted { message_id, .. } => {
+                self.redacted.insert(*message_id);
+                self.files.remove(message_id);
+            }
             FollowerAdded { user } => drop(self.followers.insert(*user)),
             FollowerRemoved { user } => {
                 self.followers.remove(user);
@@ -1568,7 +1595,9 @@ impl Aggregate for Ticket {
                 needs.extend(merging::needs::<Ticket>(*into, ctx));
                 needs.extend(self.assignee.map(Need::of::<User>));
             }
-            Split { new_ticket, .. } => {
+            RedactMessage { message_id, .. } => needs.extend(files::needs(self.files_of([message_id]))),
+            Split { new_ticket, messages, .. } => {
+                needs.extend(files::needs(self.files_of(messages)));
                 needs.extend(team.map(Need::of::<Team>));
                 needs.push(Need::guarded::<Ticket>(new_ticket.unwrap_or_else(|| ctx.fresh("split"))));
             }
@@ -1592,14 +1621,31 @@ impl Aggregate for Ticket {
                 vec![echo(*ticket, Event::Linked { ticket: here, kind: kind.seen_from_the_other() })]
             }
             Event::Unlinked { ticket, kind } => self.unlink_echoes(*ticket, *kind, ctx),
-            Event::Split { new_ticket, title, .. } => {
+            Event::Split { new_ticket, title, messages } => {
+                let to = Subject::new(Self::KIND, *new_ticket);
+                let kept = self.files_of(messages).into_iter().filter(|id| ctx.fact::<Upload>(*id).is_kept());
+                let carried = kept.map(|id| Echo::to::<Upload>(id, &upload::Event::Carried { to: to.clone() }));
                 let new = self.opened.as_ref().map(|opened| {
                     let stage = self.open_stage(opened, ctx);
                     Event::Opened(split_off(opened, title.clone(), here, stage))
                 });
-                new.map(|new| echo(*new_ticket, new)).into_iter().collect()
+                new.map(|new| echo(*new_ticket, new)).into_iter().chain(carried).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn files(&self, event: &Event) -> Files {
+        match event {
+            Event::MessageReceived { attachments, .. }
+            | Event::ReplyQueued { attachments, .. }
+            | Event::NoteAdded { attachments, .. } => Files::taken(uploads(attachments)),
+            Event::MessageRedacted { message_id, .. } => {
+                let others = self.files.iter().filter(|(message, _)| *message != message_id);
+                let still: BTreeSet<Id> = others.flat_map(|(_, files)| files).copied().collect();
+                Files::let_go(self.files_of([message_id]).difference(&still).copied())
+            }
+            _ => Files::default(),
         }
     }
 

@@ -27,9 +27,12 @@ pub const TELLING: &[&str] = &[
     "amended",
     "answered",
     "assigned",
+    "attached",
+    "carried",
     "contact_linked",
     "contact_unlinked",
     "created",
+    "detached",
     "drafted",
     "granted",
     "issued",
@@ -63,7 +66,9 @@ pub fn tells(kind: &str, event: &str) -> bool {
 pub const EVERYBODY: Id = Id::NIL;
 /// Kinds whose records are about those of other kinds. Others are at most about what they became a part of.
 pub const FOLLOWING: &[&str] =
-    &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run"];
+    &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run", "upload"];
+/// Of how many records of one kind it is remembered that another is about them, where they are told one by one: the last ones.
+const MOST_ABOUT: usize = 200;
 /// How many steps there may be from a remark to the record that it is about in the end.
 pub const STEPS: usize = 3;
 
@@ -97,6 +102,10 @@ pub enum Relation {
     Unshared(Id),
     /// By this attribute it is about these records, and no others.
     About(&'static str, Vec<Subject>),
+    /// It is about this record too.
+    AlsoAbout(Subject),
+    /// It is about this record no longer.
+    NoLongerAbout(Subject),
 }
 
 /// Who stands in what relation to a record.
@@ -172,6 +181,24 @@ impl Access {
             Relation::Unshared(grantee) => drop(self.shared.remove(&grantee)),
             Relation::About(attribute, subjects) if subjects.is_empty() => drop(self.about.remove(attribute)),
             Relation::About(attribute, subjects) => drop(self.about.insert(attribute.to_owned(), subjects)),
+            Relation::AlsoAbout(subject) => {
+                let known = self.about.entry(subject.kind.clone()).or_default();
+                if !known.contains(&subject) {
+                    known.push(subject);
+                }
+                // A file that is sent to everybody is seen through what it is sent from.
+                if known.len() > MOST_ABOUT {
+                    known.remove(0);
+                }
+            }
+            Relation::NoLongerAbout(subject) => {
+                if let Some(known) = self.about.get_mut(&subject.kind) {
+                    known.retain(|other| *other != subject);
+                    if known.is_empty() {
+                        self.about.remove(&subject.kind);
+                    }
+                }
+            }
         }
     }
 

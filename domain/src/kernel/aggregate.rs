@@ -18,6 +18,7 @@ use crate::{
     kernel::{
         access::{Access, Relation},
         custom::Custom,
+        files::Files,
         named::{Named, Undecodable, Variant},
     },
     org::authority::{Authority, DENIED},
@@ -157,6 +158,11 @@ pub trait Aggregate: Default + Clone + PartialEq + Serialize + DeserializeOwned 
     /// What an event means in other streams: appended with it, all or nothing. `self` is the state before it.
     fn echoes(&self, _event: &Self::Event, _ctx: &Ctx<'_>) -> Vec<Echo> {
         Vec::new()
+    }
+
+    /// What an event says of uploads: that the record refers to them from now on, or no longer. `self` is the state before it.
+    fn files(&self, _event: &Self::Event) -> Files {
+        Files::default()
     }
 
     /// The counter that numbers this event. Its first field must then be `number: u64` with the value 0, which

@@ -8,6 +8,7 @@ use crate::{
     Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Via,
     kernel::{
         aggregate::{AnyState, Deprecated, Stored},
+        files,
         named::{Named, Undecodable},
     },
 };
@@ -161,7 +162,11 @@ impl<A: Aggregate> Happened for Event<A> {
         ask(state, |state: &A| Told {
             event: Echo { subject: state.subject(&self.0, ctx), ..Echo::to::<A>(ctx.id, &self.0) },
             claims: state.claims(&self.0, ctx),
-            echoes: state.echoes(&self.0, ctx),
+            echoes: {
+                let mut echoes = state.echoes(&self.0, ctx);
+                echoes.extend(files::echoes(A::KIND, state.files(&self.0), ctx));
+                echoes
+            },
         })
     }
 

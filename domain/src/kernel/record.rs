@@ -15,6 +15,7 @@ use crate::{
     kernel::{
         access::{EVERYBODY, Relation},
         custom::{self, Changes, Custom, CustomChanges},
+        files::{self, Files},
         listing::Listing,
         merging,
         named::{self, Either, Named},
@@ -76,6 +77,14 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     const OWN: &'static [&'static str] = &[];
     /// As [`Aggregate::ATTRIBUTED`].
     const ATTRIBUTED: bool = false;
+
+    /// Whether its records refer to uploads: [`Spec::uploads`].
+    const FILES: bool = false;
+
+    /// The uploads that a record refers to.
+    fn uploads(_record: &Record<Self>) -> BTreeSet<Id> {
+        BTreeSet::new()
+    }
 
     /// As [`Aggregate::OPEN`].
     const OPEN: Option<&'static str> = None;
@@ -1007,6 +1016,9 @@ impl<S: Spec> Aggregate for Record<S> {
     fn needs(&self, command: &Command<S>, ctx: &Ctx<'_>) -> Vec<Need> {
         let mut needs = S::needs(self, command, ctx);
         needs.extend(S::merged_into(self).into_iter().flat_map(|into| merging::needs::<Self>(into, ctx)));
+        if S::FILES && matches!(command, Either::Own(_) | Either::Common(Common::Edit(_))) {
+            needs.extend(files::needs(S::uploads(self)));
+        }
         let Either::Common(command) = command else { return needs };
         let phone = match command {
             Common::Create(new) => S::phone(&new.fields).is_some(),
@@ -1030,6 +1042,15 @@ impl<S: Spec> Aggregate for Record<S> {
             Either::Common(_) => Vec::new(),
             Either::Own(event) => S::echoes(self, event, ctx),
         }
+    }
+
+    fn files(&self, event: &Event<S>) -> Files {
+        if !S::FILES {
+            return Files::default();
+        }
+        let mut after = self.clone();
+        after.evolve(event);
+        Files::changed(&S::uploads(self), &S::uploads(&after))
     }
 
     fn subject(&self, event: &Event<S>, ctx: &Ctx<'_>) -> Option<Id> {

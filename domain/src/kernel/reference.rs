@@ -21,7 +21,7 @@ use crate::{
         schema::resolved,
     },
     must,
-    org::{field::Field, role::Role, user::User},
+    org::{field::Field, role::Role, upload::Upload, user::User},
 };
 
 /// Most subjects of one comment, activity or task.
@@ -232,7 +232,9 @@ impl Reference {
     fn needs(&self, facts: &Facts) -> Vec<Need> {
         let chain =
             |kind: &&'static Kind| self.chain(kind, facts).into_iter().map(|id| kind.need(id)).collect::<Vec<_>>();
-        let named = self.kinds.iter().flat_map(chain);
+        // What refers to a file is written beside it, and keeps it: it may not be deleted meanwhile.
+        let kept = |need: Need| Need { guarded: need.guarded || need.kind == Upload::KIND, ..need };
+        let named = self.kinds.iter().flat_map(chain).map(kept);
         if self.fitness != Fitness::Works {
             // One that is archived just now breaks no rule.
             return named.collect();

@@ -104,8 +104,8 @@ pub enum SettingType {
     TimeZone,
     /// A list of names, each of 1 to 64 characters.
     Names,
-    /// Whole minutes, 1 to 1440.
-    Minutes,
+    /// A whole number, 1 to 10,000.
+    Number,
 }
 
 /// What a tenant can set.
@@ -136,6 +136,12 @@ pub const MEDIA: &str = "media";
 
 /// After how many minutes without a touch whoever has the inbox open is away.
 pub const AWAY_AFTER: &str = "away_after_minutes";
+/// How large a file may be, in mebibytes.
+pub const UPLOAD_LARGEST: &str = "upload_max_mebibytes";
+/// What files may be.
+pub const UPLOAD_TYPES: &str = "upload_types";
+/// How long files are kept that nothing refers to, in days.
+pub const UPLOAD_RETENTION: &str = "upload_retention_days";
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
@@ -207,10 +213,33 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: AWAY_AFTER,
-        setting_type: SettingType::Minutes,
+        setting_type: SettingType::Number,
         description: "After how many minutes without a touch a colleague who has the inbox open is away.",
         former: &[],
         default: || json!(10),
+    },
+    Setting {
+        key: UPLOAD_LARGEST,
+        setting_type: SettingType::Number,
+        description: "How large a file may be that somebody sends, in mebibytes; the server takes none that is larger than \
+                      its own limit.",
+        former: &[],
+        default: || json!(25),
+    },
+    Setting {
+        key: UPLOAD_TYPES,
+        setting_type: SettingType::Names,
+        description: "The media types that files may have, as their own bytes tell: image/png, image/*, \
+                      application/vnd.openxmlformats*; an empty list for all.",
+        former: &[],
+        default: || json!([]),
+    },
+    Setting {
+        key: UPLOAD_RETENTION,
+        setting_type: SettingType::Number,
+        description: "For how many days a file is kept that no record refers to, or no longer.",
+        former: &[],
+        default: || json!(30),
     },
 ];
 
@@ -240,7 +269,7 @@ impl Setting {
                 };
                 names.len() <= MAX_NAMES && names.iter().all(sound)
             }),
-            SettingType::Minutes => value.as_u64().is_some_and(|minutes| (1..=1440).contains(&minutes)),
+            SettingType::Number => value.as_u64().is_some_and(|number| (1..=10_000).contains(&number)),
         }
     }
 
@@ -252,7 +281,7 @@ impl Setting {
             SettingType::Language => "a language tag (BCP 47), such as \"de\" or \"pt-BR\"",
             SettingType::TimeZone => "a time zone from the IANA database, such as \"Europe/Rome\"",
             SettingType::Names => "a list of at most 200 names of 1 to 64 characters",
-            SettingType::Minutes => "whole minutes, 1 to 1440",
+            SettingType::Number => "a whole number, 1 to 10,000",
         }
     }
 }

@@ -432,6 +432,21 @@ impl Tenant {
     pub fn media(&self) -> Vec<String> {
         self.names(settings::MEDIA)
     }
+
+    /// How large a file may be, in bytes.
+    pub fn largest_upload(&self) -> u64 {
+        self.setting(settings::UPLOAD_LARGEST).as_u64().unwrap_or_default() << 20
+    }
+
+    /// What files may be, as media types that may end with an asterisk; whatever they are where there is none.
+    pub fn upload_types(&self) -> Vec<String> {
+        self.names(settings::UPLOAD_TYPES)
+    }
+
+    /// For how many days a file is kept that nothing refers to.
+    pub fn upload_retention_days(&self) -> i64 {
+        self.setting(settings::UPLOAD_RETENTION).as_i64().unwrap_or(30)
+    }
 }
 
 impl Aggregate for Tenant {

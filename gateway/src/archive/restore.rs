@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, fs::File, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use channels::files::{Files, Incoming};
 use domain::{Id, Metadata, Via};
 use eventstore::{Filler, Refill};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{EVENTS, Fault, KEPT, Kept, Manifest, Part, event_of, read, schema};
+use super::{EVENTS, FILES, Fault, KEPT, Kept, Manifest, Part, Stretch, event_of, read, schema};
 use crate::{auth::SYSTEM, bootstrap::FIRST_TENANT};
 
 /// Positions that were other tenants' are events of nobody: a kind of record that there is not, in a tenant that nobody has.
@@ -25,7 +27,7 @@ pub(crate) struct Restored {
 ///
 /// # Errors
 /// When it is damaged, does not fit, or the log is not empty; then nothing has been changed.
-pub(crate) async fn restore(pool: &PgPool, file: File) -> Result<Restored, Fault> {
+pub(crate) async fn restore(pool: &PgPool, files: &Files, file: File) -> Result<Restored, Fault> {
     let (verified, file) = blocking(move || Ok((read::verify(&file), file))).await?;
     let (manifest, sha256) = verified?;
     if manifest.schema > schema() {
@@ -37,13 +39,13 @@ pub(crate) async fn restore(pool: &PgPool, file: File) -> Result<Restored, Fault
     // A server that starts meanwhile waits, and then finds a tenant.
     let mut turn = pool.acquire().await?.detach();
     sqlx::query("select pg_advisory_lock($1)").bind(FIRST_TENANT).execute(&mut turn).await?;
-    let done = fill(pool, file, &manifest).await;
+    let done = fill(pool, files, file, &manifest).await;
     // Closing the connection releases the lock.
     let _ = turn.close().await;
     done.map(|()| Restored { manifest, sha256 })
 }
 
-async fn fill(pool: &PgPool, file: File, manifest: &Manifest) -> Result<(), Fault> {
+async fn fill(pool: &PgPool, files: &Files, file: File, manifest: &Manifest) -> Result<(), Fault> {
     let empty = |error: eventstore::Error| match error {
         eventstore::Error::Invalid(why) => Fault::Unfit(format!(
             "{why}, and an archive goes into an empty one, where its positions are still free: name a database, or a data \
@@ -60,6 +62,7 @@ async fn fill(pool: &PgPool, file: File, manifest: &Manifest) -> Result<(), Faul
         read::parts(&file, &of, |part, text| sender.blocking_send((part, text)).map_err(|_| Fault::GivenUp))
     }));
     let (mut events, mut parts) = (0, 0);
+    let mut incoming: Option<Incoming> = None;
     while let Some((part, text)) = receiver.recv().await {
         let lines: Vec<&str> = text.lines().collect();
         if lines.len() as u64 != part.lines {
@@ -69,6 +72,10 @@ async fn fill(pool: &PgPool, file: File, manifest: &Manifest) -> Result<(), Faul
             events += part.lines;
             let page = lines.into_iter().map(|line| event_of(line, &tenant)).collect::<Result<_, _>>()?;
             refill.push(page).await.map_err(misplaced)?;
+        } else if part.table == FILES {
+            for line in lines {
+                stretch(files, manifest.tenant, line, &mut incoming).await?;
+            }
         } else {
             let kept = KEPT.iter().find(|kept| kept.table == part.table).ok_or_else(|| {
                 Fault::Unfit(format!("it has rows of {}, which this Deskfold does not know", part.table))
@@ -78,6 +85,9 @@ async fn fill(pool: &PgPool, file: File, manifest: &Manifest) -> Result<(), Faul
         parts += 1;
     }
     reading.await.map_err(|error| Fault::Damaged(error.to_string()))??;
+    if incoming.is_some() {
+        return Err(Fault::Damaged("a file in it does not end".into()));
+    }
     if (events, parts) != (manifest.events, manifest.parts.len()) {
         return Err(Fault::Damaged("it has not as many events as its manifest says".into()));
     }
@@ -91,6 +101,25 @@ async fn fill(pool: &PgPool, file: File, manifest: &Manifest) -> Result<(), Faul
     }
     refill.finish(manifest.position).await.map_err(misplaced)?;
     Ok(refill.commit().await?)
+}
+
+/// Takes in a stretch of a file; with the last one the file is kept.
+async fn stretch(files: &Files, tenant: Id, line: &str, incoming: &mut Option<Incoming>) -> Result<(), Fault> {
+    let damaged = |why: &dyn std::fmt::Display| Fault::Damaged(format!("a file in it cannot be read: {why}"));
+    let Stretch { digest, at, bytes, ends } = serde_json::from_str(line).map_err(|error| damaged(&error))?;
+    let bytes = STANDARD.decode(bytes).map_err(|error| damaged(&error))?;
+    let mut file = match incoming.take() {
+        None if at == 0 => files.incoming(tenant, &digest),
+        Some(file) if file.follows(&digest, at) => file,
+        _ => return Err(damaged(&"its stretches do not follow each other")),
+    };
+    file.push(bytes.into()).await?;
+    if !ends {
+        *incoming = Some(file);
+    } else if !file.keep().await? {
+        return Err(damaged(&format!("{digest} is not what it says")));
+    }
+    Ok(())
 }
 
 fn misplaced(error: eventstore::Error) -> Fault {

@@ -2,21 +2,27 @@
 
 use std::{io::Write, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use channels::files::{self, Files};
 use domain::{Id, Time};
 use eventstore::{Log, Presence, Query};
 use flate2::{Compression, write::GzEncoder};
-use futures::{Stream, stream};
+use futures::{Stream, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{EVENTS, FORMAT, Fault, KEPT, Kept, LEFT_OUT, MANIFEST, Manifest, Part, Reactor, line_of, schema};
+use super::{
+    EVENTS, FILES, FORMAT, Fault, KEPT, Kept, LEFT_OUT, MANIFEST, Manifest, Part, Reactor, Stretch, line_of, schema,
+};
 use crate::auth::hex;
 
 /// A part ends with the line that brings it here.
 const PART: usize = 4 << 20;
+/// Bytes of a file that stand on one line.
+const STRETCH: usize = 1 << 20;
 /// Events read at once.
 const PAGE: i64 = 1000;
 /// How long whoever takes the archive may take nothing.
@@ -25,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An archive that is about to be written, of the moment at which it was begun.
 pub(crate) struct Archive {
     log: Log,
+    files: Files,
     snapshot: PgConnection,
     tenant: Id,
     made_at: Time,
@@ -36,13 +43,13 @@ impl Archive {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub(crate) async fn begin(log: &Log, tenant: Id, made_at: Time) -> Result<Archive, Fault> {
+    pub(crate) async fn begin(log: &Log, files: &Files, tenant: Id, made_at: Time) -> Result<Archive, Fault> {
         // A connection of its own, which ends with the snapshot.
         let mut snapshot = log.pool().acquire().await?.detach();
         snapshot.execute("begin isolation level repeatable read read only").await?;
         let head = sqlx::query_scalar("select coalesce((select position from log_head), 0)");
         let position = head.fetch_one(&mut snapshot).await?;
-        Ok(Archive { log: log.clone(), snapshot, tenant, made_at, position })
+        Ok(Archive { log: log.clone(), files: files.clone(), snapshot, tenant, made_at, position })
     }
 
     /// The newest position of the log.
@@ -85,7 +92,7 @@ impl Archive {
     }
 
     async fn write(self, tape: &mut Tape) -> Result<(), Fault> {
-        let Archive { log, mut snapshot, tenant, made_at, position } = self;
+        let Archive { log, files, mut snapshot, tenant, made_at, position } = self;
         let presence = tape.presence.clone();
         for kept in KEPT {
             rows(kept, &mut snapshot, tenant, tape).await?;
@@ -95,8 +102,22 @@ impl Archive {
         )
         .fetch_all(&mut snapshot)
         .await?;
+        let digests: Vec<(String, bool)> = sqlx::query_as(
+            "select f.digest, exists (
+                 select from read_uploads u where u.tenant_id = f.tenant_id and u.status = 'kept'
+                 and f.digest in (u.digest, u.thumbnail_digest))
+             from react_file f where f.tenant_id = $1 order by f.digest",
+        )
+        .bind(tenant.to_string())
+        .fetch_all(&mut snapshot)
+        .await?;
         // Nothing of it is needed any more, and what comes may take long.
         let _ = snapshot.close().await;
+        let mut lines = Lines::of(FILES);
+        for (digest, is_wanted) in digests {
+            bytes_of(&files, tenant, (digest, is_wanted), &mut lines, tape).await?;
+        }
+        lines.end(tape).await?;
         let mut lines = Lines::of(EVENTS);
         let (mut after, mut events, mut first) = (0, 0, None);
         while after < position {
@@ -132,7 +153,11 @@ impl Archive {
                 .into_iter()
                 .map(|(name, version, position)| Reactor { name, version, position })
                 .collect(),
-            kept: [EVENTS].into_iter().chain(KEPT.iter().map(|kept| kept.table)).map(ToOwned::to_owned).collect(),
+            kept: [EVENTS, FILES]
+                .into_iter()
+                .chain(KEPT.iter().map(|kept| kept.table))
+                .map(ToOwned::to_owned)
+                .collect(),
             left_out: LEFT_OUT.iter().map(|(table, why)| ((*table).to_owned(), (*why).to_owned())).collect(),
             parts: std::mem::take(&mut tape.parts),
         };
@@ -168,6 +193,42 @@ async fn rows(kept: &Kept, snapshot: &mut PgConnection, tenant: Id, tape: &mut T
     }
     snapshot.execute("close kept").await?;
     lines.end(tape).await
+}
+
+/// A file, stretch by stretch. What no upload has may be about to be kept, or just given up: then it is not there, nor in the archive.
+async fn bytes_of(
+    files: &Files,
+    tenant: Id,
+    (digest, is_wanted): (String, bool),
+    lines: &mut Lines,
+    tape: &mut Tape,
+) -> Result<(), Fault> {
+    let mut pieces = match files.read(tenant, &digest, None).await {
+        Err(files::Fault::Missing) if !is_wanted => return Ok(()),
+        Err(files::Fault::Missing) => {
+            return Err(Fault::Unfit(format!(
+                "the file {digest} is not where files are kept: is --data-dir or --files-url that of the server?"
+            )));
+        }
+        read => read?,
+    };
+    let (mut at, mut rest, mut ends) = (0, Vec::new(), false);
+    while !ends {
+        match pieces.try_next().await? {
+            Some(piece) => rest.extend_from_slice(&piece),
+            None => ends = true,
+        }
+        while rest.len() > STRETCH || (ends && !rest.is_empty()) {
+            let left = rest.split_off(rest.len().min(STRETCH));
+            let is_last = ends && left.is_empty();
+            let stretch = Stretch { digest: digest.clone(), at, bytes: STANDARD.encode(&rest), ends: is_last };
+            at += rest.len() as u64;
+            rest = left;
+            let line = serde_json::to_string(&stretch).map_err(|error| Fault::Damaged(error.to_string()))?;
+            lines.push(line, tape).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Lines of one kind on their way into parts.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use channels::files::Files;
 use domain::Time;
 use futures::StreamExt;
 use serde_json::json;
@@ -21,9 +22,10 @@ use crate::{
 
 pub(super) async fn run(command: config::Archive) -> Result<(), Failure> {
     match command {
-        config::Archive::Export { database, tenant, file } => {
+        config::Archive::Export { database, files, tenant, file } => {
+            let files = files.open(&database.data_dir)?;
             let bench = Bench::open(&database).await?;
-            let written = export(&bench, tenant.as_deref(), &file).await;
+            let written = export(&bench, &files, tenant.as_deref(), &file).await;
             bench.close().await;
             written
         }
@@ -31,13 +33,14 @@ pub(super) async fn run(command: config::Archive) -> Result<(), Failure> {
             let (manifest, sha256) = verified(&file).await?;
             tell(&manifest, &sha256)
         }
-        config::Archive::Import { database, file } => {
+        config::Archive::Import { database, files, file } => {
             let file = open(&file)?;
+            let files = files.open(&database.data_dir)?;
             let connected = Connected::to(&database).await?;
             let pool = connected.pool(4).await?;
             let done = async {
                 eventstore::MIGRATOR.run(&pool).await?;
-                Ok::<_, Failure>(restore(&pool, file).await?)
+                Ok::<_, Failure>(restore(&pool, &files, file).await?)
             };
             let done = done.await;
             pool.close().await;
@@ -64,7 +67,7 @@ async fn verified(file: &Path) -> Result<(Manifest, String), Failure> {
 }
 
 /// Writes the file under another name first: what has the name is whole.
-async fn export(bench: &Bench, tenant: Option<&str>, file: &Path) -> Result<(), Failure> {
+async fn export(bench: &Bench, files: &Files, tenant: Option<&str>, file: &Path) -> Result<(), Failure> {
     let tenant = bench.tenant(tenant).await?;
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
@@ -75,7 +78,7 @@ async fn export(bench: &Bench, tenant: Option<&str>, file: &Path) -> Result<(), 
         fs::remove_file(&part).map_err(cannot)?;
     }
     let mut into = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(cannot)?;
-    let archive = Archive::begin(&bench.log, tenant, Time::now()).await?;
+    let archive = Archive::begin(&bench.log, files, tenant, Time::now()).await?;
     let mut bytes = std::pin::pin!(archive.file(CancellationToken::new(), Box::new(())));
     while let Some(bytes) = bytes.next().await {
         into.write_all(&bytes?).map_err(cannot)?;

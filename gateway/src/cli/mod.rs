@@ -2,6 +2,7 @@
 
 mod analyst;
 mod archive;
+mod files;
 mod health;
 mod import;
 mod key;
@@ -55,6 +56,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
             log_to_stderr(LogFormat::Text);
             archive::run(archive).await
         }
+        Command::Files(command) => files::run(command).await,
         Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Health(health) => health::run(health).await,

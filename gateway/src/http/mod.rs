@@ -88,7 +88,7 @@ fn watched() -> Routes {
 }
 
 /// Everything that is answered; `keyed` guards what needs a key or a session, `present` what needs the database alone.
-fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Router<App>) -> Router<App>) -> Routes {
+fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router<App>) -> Router<App>) -> Routes {
     let api = Routes::new()
         .merge(kernel::commands::routes())
         .merge(kernel::lists::routes())
@@ -104,6 +104,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(org::hosts::routes())
         .merge(org::providers::routes())
         .merge(org::pictures::routes())
+        .merge(org::uploads::routes())
         .merge(org::plan::routes())
         .merge(desk::tickets::routes())
         .merge(chat::channels::routes())
@@ -124,8 +125,9 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(insight::views::routes())
         .merge(insight::search::routes())
         .layered(keyed);
-    let anybody = openapi::routes().merge(org::sign_in::routes().merge(insight::dashboards::open()).layered(present));
-    let open = watched().merge(openapi::pages()).merge(anybody.under("/v1"));
+    let anybody = openapi::routes().merge(org::sign_in::routes().merge(insight::dashboards::open()).layered(&present));
+    let files = org::uploads::signed_routes().layered(&present);
+    let open = watched().merge(openapi::pages()).merge(anybody.under("/v1")).merge(files);
     api.under("/v1").merge(open.open())
 }
 
@@ -215,7 +217,11 @@ async fn observed(State(app): State<App>, request: Request, next: Next) -> Respo
     let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let id = given.filter(|id| id.len() <= 128).map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
-    let long = route.starts_with("/v1/imports") || route.starts_with("/v1/bulk") || route == "/v1/rules/backtest";
+    let long = route.starts_with("/v1/uploads")
+        || route.starts_with("/files/")
+        || route.starts_with("/v1/imports")
+        || route.starts_with("/v1/bulk")
+        || route == "/v1/rules/backtest";
     let mut response = TRACE
         .scope(id.clone(), async {
             if long {

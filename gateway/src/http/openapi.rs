@@ -31,6 +31,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod uploads;
 mod views;
 mod walls;
 
@@ -214,6 +215,7 @@ pub fn document() -> Value {
     imports::describe(&mut document);
     bulk::describe(&mut document);
     archive::describe(&mut document);
+    uploads::describe(&mut document);
     tickets::describe(&mut document);
     channels::describe(&mut document);
     conversations::describe(&mut document);

@@ -11,3 +11,4 @@ pub(in crate::http) mod providers;
 pub(in crate::http) mod settings;
 pub(in crate::http) mod sign_in;
 pub(in crate::http) mod tenants;
+pub(in crate::http) mod uploads;

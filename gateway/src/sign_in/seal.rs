@@ -78,6 +78,15 @@ impl Seal {
         Ok(std::fs::read_to_string(&self.file)?.parse()?)
     }
 
+    /// Another key for another purpose, from which this one cannot be told.
+    pub(super) fn derived(&self, purpose: &str) -> Result<[u8; 32], Problem> {
+        let key = self.key()?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key.0);
+        let mut derived = [0; 32];
+        derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+        Ok(derived)
+    }
+
     /// Seals a secret that belongs to `owner`: what is sealed for one is of no use to another.
     pub(crate) fn close(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, Problem> {
         let key = self.key()?;

@@ -15,4 +15,5 @@ pub(crate) mod second_factor;
 pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod tenancy;
+pub(crate) mod uploads;
 pub(crate) mod walls;

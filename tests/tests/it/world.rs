@@ -6,6 +6,8 @@ use deskfold_tests::{Client, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::org::pictures::PIXEL;
+
 /// A well-formed id that no record has.
 pub(crate) const NOBODY: &str = "01K9Z3T8W0QX6V5N4M3K2J1H0G";
 
@@ -245,6 +247,7 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
         json!({ "kind": "ticket", "command": "tag", "body": { "tag": word }, "ids": all["tickets"], "dry_run": true });
     let bulk = client.post("/v1/bulk", tag).await.expect(StatusCode::ACCEPTED)["id"].clone();
     all.insert("bulk", vec![bulk.as_str().unwrap().to_owned()]);
+    all.insert("uploads", vec![sent(client, &format!("door {word}.png"), PIXEL.to_vec()).await]);
     sold(client, word, &mut all).await;
     said(client, word, &mut all).await;
     to_do(server, client, word, &mut all).await;
@@ -253,6 +256,13 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
         all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
     }
     all
+}
+
+/// A file that is sent in one request; its upload.
+pub(crate) async fn sent(client: &Client, name: &str, bytes: Vec<u8>) -> String {
+    let request = client.request(Method::POST, "/v1/uploads").query(&[("name", name)]).body(bytes);
+    let sent = client.send(request).await.expect(StatusCode::CREATED);
+    sent["id"].as_str().unwrap().to_owned()
 }
 
 /// What is sold and to whom: leads, properties, enquiries, offers, deals and orders.

@@ -134,6 +134,21 @@ fn a_remark_is_seen_with_what_it_is_about() {
 }
 
 #[test]
+fn what_is_told_one_by_one_adds_up_and_the_last_ones_are_remembered() {
+    let ticket = |number: u128| Subject::new("ticket", Id::from_bits(number));
+    let told = |relations: Vec<Relation>| begun(EVA, relations);
+    let access =
+        told(vec![Relation::AlsoAbout(ticket(1)), Relation::AlsoAbout(ticket(2)), Relation::AlsoAbout(ticket(1))]);
+    assert_eq!(access.subjects(), BTreeSet::from([&ticket(1), &ticket(2)]));
+    let access = told(vec![Relation::AlsoAbout(ticket(1)), Relation::NoLongerAbout(ticket(1))]);
+    assert!(access.about.is_empty());
+    let all = (0..500).map(|number| Relation::AlsoAbout(ticket(number))).collect();
+    let access = told(all);
+    assert_eq!(access.subjects().len(), MOST_ABOUT);
+    assert!(access.subjects().contains(&ticket(499)) && !access.subjects().contains(&ticket(0)));
+}
+
+#[test]
 fn a_reason_tells_the_teams_that_it_depends_on() {
     let authority = Authority::of(&BTreeSet::from(["*:team".to_owned()]));
     let teams = Teams::with(BTreeMap::from([(TEAM, BTreeSet::from([ANNA, BORIS])), (EVA, BTreeSet::from([BORIS]))]));
@@ -172,6 +187,7 @@ fn every_kind_has_relations_or_is_open() {
                     Relation::About(attribute, subjects) => {
                         *attribute != "merged_into" || subjects.iter().any(|subject| subject.kind != A::KIND)
                     }
+                    Relation::AlsoAbout(_) => true,
                     _ => false,
                 });
                 assert!(!follows || FOLLOWING.contains(&A::KIND), "{} follows others", A::KIND);

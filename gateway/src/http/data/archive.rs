@@ -31,7 +31,7 @@ async fn archive(
     caller.must("archive.export")?;
     let turn = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| busy())?;
     let (tenant, now) = (caller.tenant, app.now());
-    let archive = app.log.presence().guard(Archive::begin(&app.log, tenant, now)).await??;
+    let archive = app.log.presence().guard(Archive::begin(&app.log, app.uploads.files(), tenant, now)).await??;
     let position = archive.position();
     tracing::info!(%tenant, position, actor = %caller.actor.id, "an archive of the tenant is taken");
     let day = now.to_string().chars().take("2026-01-01".len()).collect::<String>();
@@ -46,6 +46,7 @@ impl From<Fault> for Problem {
         match fault {
             Fault::Log(error) => error.into(),
             Fault::Database(error) => error.into(),
+            Fault::Files(fault) => fault.into(),
             Fault::GivenUp => Problem::unavailable("timeout", "The download was given up."),
             fault => Problem::broken(&fault),
         }

@@ -65,12 +65,17 @@ impl FromRequestParts<App> for Write {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Write, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let Params(Options { dry_run }) = Params::from_request_parts(parts, app).await?;
-        let (method, path, headers) = (parts.method.clone(), parts.uri.path().to_owned(), parts.headers.clone());
-        Ok(Write { caller, dry_run, method, path, headers })
+        Ok(Write::of(parts, caller, dry_run))
     }
 }
 
 impl Write {
+    /// One whose parameters have been read.
+    pub(in crate::http) fn of(parts: &Parts, caller: Caller, dry_run: bool) -> Write {
+        let (method, path, headers) = (parts.method.clone(), parts.uri.path().to_owned(), parts.headers.clone());
+        Write { caller, dry_run, method, path, headers }
+    }
+
     /// The same for a copy of a record at this version, to which its `If-Match` belongs.
     pub(in crate::http) fn of_copy(&self, version: i64) -> Result<Write, Problem> {
         if let Some(Tag::Version(expected)) = self.if_match()?

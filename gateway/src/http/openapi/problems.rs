@@ -292,6 +292,45 @@ pub(super) const UPSERT_ENTITLEMENT: Codes = &[
 pub(super) const TENANT: Codes =
     &[("header_unfit", 400, "`Deskfold-On-Behalf-Of` is sent with what nobody can do for others.")];
 
+/// The codes that a file may meet on its way in.
+pub(super) const FILE: Codes = &[
+    ("upload_too_large", 413, "The file is larger than the tenant or this server takes."),
+    ("upload_empty", 422, "A file has at least one byte."),
+    ("upload_type_refused", 422, "The setting `upload_types` has no such type of file."),
+    (
+        "picture_unreadable",
+        422,
+        "The file says that it is a picture and cannot be read as one, or unfolds to more than 12,000 pixels each way.",
+    ),
+    ("files_unavailable", 503, "The place where files are kept cannot be reached now."),
+];
+
+/// The codes that a file in several requests may meet.
+pub(super) const TUS: Codes = &[
+    ("body_unreadable", 400, "The body broke off."),
+    ("tus_header_invalid", 400, "A header of tus is missing or makes no sense; the detail says which."),
+    ("upload_unknown", 404, "There is no such upload."),
+    ("upload_offset_mismatch", 409, "Another number of bytes has come; `HEAD` tells how many."),
+    ("tus_version_unsupported", 412, "`Tus-Resumable` is not `1.0.0`."),
+    ("media_type_unsupported", 415, "The bytes are not sent as `application/offset+octet-stream`."),
+];
+
+/// The codes that reading a file may meet.
+pub(super) const FILE_READ: Codes = &[
+    ("thumbnail_missing", 404, "There is no small picture of this file."),
+    ("upload_deleted", 410, "The file was deleted."),
+    ("range_unsatisfiable", 416, "The file has no such stretch."),
+    ("files_unavailable", 503, "The place where files are kept cannot be reached now."),
+];
+
+/// The codes that a signed address may meet.
+pub(super) const FILE_SIGNED: Codes = &[
+    ("file_unknown", 404, "There is no such file, or its address has expired."),
+    ("thumbnail_missing", 404, "There is no small picture of this file."),
+    ("range_unsatisfiable", 416, "The file has no such stretch."),
+    ("files_unavailable", 503, "The place where files are kept cannot be reached now."),
+];
+
 /// The codes that an upload may meet.
 pub(super) const UPLOAD: Codes = &[
     ("body_unreadable", 400, "The form could not be received."),
@@ -417,6 +456,10 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         UPSERT_ENTITLEMENT,
         TENANT,
         UPLOAD,
+        FILE,
+        TUS,
+        FILE_READ,
+        FILE_SIGNED,
         BULK,
         RESUME,
         VISITOR,

@@ -22,7 +22,7 @@ use crate::{
         browser::{Browser, PASSWORD, person},
         pictures::{self, PIXEL},
     },
-    world::{condition, contact, everything, filtered, pages, ticket},
+    world::{condition, contact, everything, filtered, pages, sent, ticket},
 };
 
 /// What nobody of the tenant could have written.
@@ -87,8 +87,10 @@ impl Files {
     }
 }
 
-async fn imported(into: &Database, file: &str) -> Value {
-    serde_json::from_str(&output(&["archive", "import", "--database-url", &into.url, file]).await).unwrap()
+async fn imported(into: &Database, folder: &TempDir, file: &str) -> Value {
+    let folder = folder.path().to_str().unwrap();
+    let import = ["archive", "import", "--database-url", &into.url, "--data-dir", folder, file];
+    serde_json::from_str(&output(&import).await).unwrap()
 }
 
 async fn head(database: &Database) -> i64 {
@@ -154,6 +156,7 @@ async fn rows(database: &Database, tenant: &str) -> Vec<(String, Vec<String>)> {
         ("bulk_item", "tenant_id"),
         ("react_pending_run", "tenant_id"),
         ("auth_picture", "tenant_id"),
+        ("react_file", "tenant_id"),
     ] {
         let rows = format!("select t::text from {table} t where {owner} = $1 order by 1");
         let rows = query_scalar(sqlx::AssertSqlSafe(rows)).bind(tenant).fetch_all(&database.pool).await.unwrap();
@@ -172,6 +175,8 @@ async fn a_tenant_goes_on_in_another_deskfold_as_if_it_had_always_been_there() {
     ticket(&other, NEIGHBOUR).await;
     let all = everything(&source, client, "Mine").await;
     everything(&source, &other, NEIGHBOUR).await;
+    let much = (0..700_000u32).flat_map(u32::to_be_bytes).collect::<Vec<u8>>();
+    let large = sent(client, "large.bin", much.clone()).await;
     let early = head(&source.database).await;
     let instant: String = query_scalar("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
         .fetch_one(&source.database.pool)
@@ -215,7 +220,7 @@ async fn a_tenant_goes_on_in_another_deskfold_as_if_it_had_always_been_there() {
     // The command line writes the same of a desk that runs, and checks what it wrote.
     let files = Files::new();
     let file = files.path("mine.tar.gz");
-    let url = ["--database-url", source.database.url.as_str()];
+    let url = ["--database-url", source.database.url.as_str(), "--data-dir", source.folder.path().to_str().unwrap()];
     let ambiguous = failure(&[&["archive", "export"], &url[..], &[&file]].concat()).await;
     assert!(ambiguous.contains("--tenant"), "{ambiguous}");
     let export = [&["archive", "export", "--tenant", &source.tenant], &url[..], &[&file]].concat();
@@ -224,8 +229,8 @@ async fn a_tenant_goes_on_in_another_deskfold_as_if_it_had_always_been_there() {
     assert_eq!(serde_json::from_str::<Value>(&output(&["archive", "verify", &file]).await).unwrap(), told);
     assert!(fs::read_dir(files.0.path()).unwrap().count() == 1, "nothing half done is left");
 
-    let target = database().await;
-    let import = imported(&target, &files.put("downloaded.tar.gz", &archive)).await;
+    let (target, folder) = (database().await, tempfile::tempdir().unwrap());
+    let import = imported(&target, &folder, &files.put("downloaded.tar.gz", &archive)).await;
     assert_eq!((&import["tenant"], &import["events"]), (&told["tenant"], &told["events"]));
     assert_eq!(rows(&target, &source.tenant).await, stored, "each row is what it was");
     let strangers: i64 = query_scalar("select count(*) from log_event where tenant_id <> all ($1)")
@@ -237,10 +242,22 @@ async fn a_tenant_goes_on_in_another_deskfold_as_if_it_had_always_been_there() {
     let log: Value = serde_json::from_str(&output(&["log", "verify", "--database-url", &target.url]).await).unwrap();
     assert_eq!(log["position"], position, "positions have no hole");
 
-    let server = Server::on(target, &source.tenant, &client.key).await;
+    let server = Server::on_in(target, folder, &source.tenant, &client.key).await;
     server.settle().await;
     let here = &server.admin;
     same(&before, &seen(here, position, &moments).await);
+    // Files came along, large ones in stretches, and others' did not.
+    for (upload, bytes) in [(&all["uploads"][0], None), (&large, Some(&much))] {
+        let path = format!("/v1/uploads/{upload}/content");
+        let of =
+            async |client: &Client| client.request(Method::GET, &path).send().await.unwrap().bytes().await.unwrap();
+        let (there, here) = (of(client).await, of(here).await);
+        assert!(!there.is_empty() && there == here && bytes.is_none_or(|bytes| here == bytes[..]));
+    }
+    let verified = ["files", "verify", "--digests", "--database-url", &server.database.url];
+    let verified = [&verified[..], &["--data-dir", server.folder.path().to_str().unwrap()]].concat();
+    let verified: Value = serde_json::from_str(&output(&verified).await).unwrap();
+    assert_eq!((&verified["missing"], &verified["superfluous"]), (&json!([]), &json!([])), "{verified}");
     let parked: i64 = query_scalar("select count(*) from log_parked").fetch_one(&server.database.pool).await.unwrap();
     assert_eq!(parked, 0, "what was elsewhere troubles nobody");
     let open = here.read(&filtered("/v1/sessions", &condition("ended_at", "is_null", true))).await;

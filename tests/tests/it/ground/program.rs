@@ -24,6 +24,8 @@ pub(crate) fn deskfold(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // What says nothing of a data directory leaves nothing among the sources.
+    command.env("DESKFOLD_DATA_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/desk"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
@@ -69,12 +71,18 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) async fn start(home: &Path, arguments: &[&str]) -> Running {
+        Running::start_in(home, arguments, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) async fn start_in(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         let data_dir = home.join("data");
         let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir.to_str().unwrap()];
         all.extend(arguments);
         let printed = home.join("printed");
         let stdout = fs::File::create(&printed).unwrap();
-        let mut child = deskfold(&all).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            deskfold(&all).envs(variables.iter().copied()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let (said, mut log) = mpsc::unbounded_channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {

@@ -203,6 +203,7 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
                 ("archive", json!({})),
             ],
         ),
+        ("uploads", vec![("delete", json!({ "reason": "x" }))]),
         ("comments", vec![("", json!({ "text": "Other" })), ("delete", json!({}))]),
         ("activities", vec![("correct", json!({ "text": "Other" })), ("withdraw", json!({}))]),
         ("relations", vec![("remove", json!({}))]),

@@ -11,7 +11,7 @@ use domain::{
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::world::{NOBODY, contact, grant, party, shipped_role, subject, user};
+use crate::world::{NOBODY, contact, grant, party, sent, shipped_role, subject, user};
 
 /// One record of every kind that others name, made by `client`; a letter tells several such worlds apart.
 pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static str, String> {
@@ -33,6 +33,7 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
         all.insert(kind, client.create(&format!("/v1/{plural}"), json!({ "name": name(kind) })).await);
     }
     all.insert("user", user(client, &name("Anna")).await);
+    all.insert("upload", sent(client, &name("prices"), name("Prices").into()).await);
     let role = json!({ "name": name("night"), "permissions": ["ticket.read"] });
     all.insert("role", client.create("/v1/roles", role).await);
     let enquiry = json!({ "name": name("Flat"), "contact": all["contact"] });
