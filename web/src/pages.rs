@@ -1,5 +1,6 @@
 //! The pages, one by one.
 
+mod chat;
 mod dashboards;
 mod link;
 mod me;
@@ -13,6 +14,7 @@ mod sign_in;
 mod start;
 
 pub use self::{
+    chat::chat,
     dashboards::{
         Behind, Content, Counted, Counts, Dashboard, Dashboards, Happened, Listed, Records, Widget, behind, dashboard,
         dashboards, picture, shipped,
@@ -234,6 +236,7 @@ mod tests {
             ("list", list(&view, &DEALS, 7)),
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
             ("record", record(&view, &DEALS, TYPED, 7)),
+            ("chat", chat(&view, TYPED, TYPED)),
         ]
     }
 

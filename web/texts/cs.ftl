@@ -606,3 +606,6 @@ measure-parked = Vzdané
 measure-match_rate = Podíl splněných
 measure-time_to_execution = Doba do provedení
 kind-dashboard = Přehledy
+
+# The chat as a page.
+chat-needs-scripts = Chat potřebuje skripty a tento prohlížeč žádné nespouští.

@@ -604,3 +604,6 @@ measure-parked = Given up
 measure-match_rate = Share matched
 measure-time_to_execution = Time to execution
 kind-dashboard = Dashboards
+
+# The chat as a page.
+chat-needs-scripts = The chat needs scripts, and this browser runs none.

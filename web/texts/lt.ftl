@@ -606,3 +606,6 @@ measure-parked = Atidėta
 measure-match_rate = Tenkintų dalis
 measure-time_to_execution = Laikas iki įvykdymo
 kind-dashboard = Suvestinės
+
+# The chat as a page.
+chat-needs-scripts = Pokalbiui reikia scenarijų, o ši naršyklė jų nevykdo.

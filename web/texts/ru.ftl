@@ -605,3 +605,6 @@ measure-parked = Отложенные
 measure-match_rate = Доля сработавших
 measure-time_to_execution = Время до выполнения правила
 kind-dashboard = Панели
+
+# The chat as a page.
+chat-needs-scripts = Чату нужны скрипты, а этот браузер их не выполняет.

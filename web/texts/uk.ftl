@@ -605,3 +605,6 @@ measure-parked = Відкладені
 measure-match_rate = Частка спрацювань
 measure-time_to_execution = Час до виконання правила
 kind-dashboard = Панелі
+
+# The chat as a page.
+chat-needs-scripts = Чату потрібні скрипти, а цей браузер їх не виконує.
