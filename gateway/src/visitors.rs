@@ -3,7 +3,7 @@
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::{Actor, ActorKind, Id, Time};
+use domain::{Actor, ActorKind, Id, Time, chat::channel::PUBLIC_SCOPE};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock, clock::DefaultClock};
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
@@ -135,11 +135,8 @@ impl Flood {
 impl App {
     /// The tenant of a channel.
     pub(crate) async fn tenant_of_channel(&self, channel: Id) -> Result<Option<Id>, Problem> {
-        let tenant: Option<String> = sqlx::query_scalar("select tenant_id from read_channels where id = $1")
-            .bind(channel.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(tenant.and_then(|tenant| tenant.parse().ok()))
+        let owner = self.log.claim_owner("", PUBLIC_SCOPE, &channel.to_string()).await?;
+        Ok(owner.and_then(|owner| owner.tenant.parse().ok()))
     }
 
     /// The visitor with a token, in a channel.

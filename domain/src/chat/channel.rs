@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActorKind, Aggregate, Ctx, Decision, Id, Need, Rejection, Time, all,
+    ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
     kernel::{color::Color, custom, reference::REFERENCE_UNFIT, sorted, valid},
     must,
     org::{authority::DENIED, user::User},
@@ -457,6 +457,8 @@ pub const UNKNOWN: Rejection = Rejection::missing("channel_unknown", "There is n
 /// It is closed.
 pub const DISABLED: Rejection =
     Rejection::conflict("channel_disabled", "The channel is disabled: nothing comes in or leaves.");
+/// The scope in which channels are found by their ids alone, whatever tenant they are of.
+pub const PUBLIC_SCOPE: &str = "channel";
 const EXISTS: Rejection = Rejection::conflict("channel_exists", "A channel with this id exists already.");
 /// It is none of the kinds that can.
 pub const UNABLE: Rejection = Rejection::invalid("channel_unable", "Channels of this kind cannot do this.");
@@ -751,6 +753,14 @@ impl Aggregate for Channel {
             Event::SettingsChanged(settings) => self.settings = settings.clone(),
             Event::Enabled => self.enabled = true,
             Event::Disabled => self.enabled = false,
+        }
+    }
+
+    /// Pages name a channel without saying whose it is.
+    fn claims(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Claim> {
+        match event {
+            Event::Connected(_) => vec![Claim::take(PUBLIC_SCOPE, ctx.id.to_string(), EXISTS).globally()],
+            _ => vec![],
         }
     }
 

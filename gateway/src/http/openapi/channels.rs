@@ -70,6 +70,6 @@ pub(super) fn describe(document: &mut Document) {
         )
         .answer(200, "It went on. `events` is empty when the message was taken in before.", refer("Accepted"), WRITTEN)
         .problems("Channel", Code::refusals::<Channel>())
-        .problems("Conversation", Code::refusals::<Conversation>())
+        .problems("TakenIn", Code::refusals::<Conversation>())
         .at(document, "post", "/v1/channels/{id}/messages");
 }

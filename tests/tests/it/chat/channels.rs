@@ -232,7 +232,7 @@ async fn messages_come_in_by_one_door_once_and_stand_where_they_belong() {
     let whatsapp = connect(client, "whatsapp", "WhatsApp").await;
     let by_number = client.post(&at(&whatsapp, "messages"), number).await.expect(StatusCode::CREATED);
     let spelt =
-        json!({ "external_id": "n2", "identity": { "kind": "whatsapp", "value": "0039065550101" }, "body": "B" });
+        json!({ "external_id": "n2", "identity": { "kind": "whatsapp", "value": "+39 (06) 5550101" }, "body": "B" });
     assert_eq!(client.post(&at(&whatsapp, "messages"), spelt).await.expect(StatusCode::OK)["id"], by_number["id"]);
     server.settle().await;
     let messages = client.read(&format!("/v1/conversations/{chat}/messages")).await;
@@ -242,7 +242,7 @@ async fn messages_come_in_by_one_door_once_and_stand_where_they_belong() {
     assert_ne!(client.read(&format!("/v1/conversations/{chat}")).await["last_message"], "First");
 
     // A closed one reopens within the channel's time, and a new one begins after it; what was taken in stays taken in.
-    let close = || client.run(&format!("/v1/conversations/{chat}/close"), json!({}));
+    let close = async || client.run(&format!("/v1/conversations/{chat}/close"), json!({})).await;
     client.run(&at(&site, "change_settings"), json!({ "reopen_after_s": 3600 })).await;
     close().await;
     assert_eq!(brings(client, &site, "m10", "maria", "Again").await["id"], *chat);
@@ -335,6 +335,7 @@ async fn seats_are_counted() {
     let anna = user(client, "Carlo").await;
     let site = connect(client, "live_chat", "Chat").await;
     client.run(&at(&site, "add_operators"), json!({ "users": [anna] })).await;
+    server.settle().await;
     let seats = client.read("/v1/tenants/me/seats").await;
     assert_eq!(seats, json!({ "seats": 5, "taken": 3, "free": 2 }));
     assert_eq!(each(&client.read("/v1/users").await, "name").len(), 3);
