@@ -3,7 +3,7 @@
 (() => {
   /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, state?: string, isLocal?: boolean }} Message */
   /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean }} Config */
-  /** @typedef {{ token: string, email?: string, quiet?: boolean, pending: Message[] }} Kept */
+  /** @typedef {{ token: string, user?: string, email?: string, quiet?: boolean, pending: Message[] }} Kept */
   /** @typedef {{ message: Message, item: HTMLLIElement, day: HTMLElement, who: HTMLElement, foot: HTMLElement }} Entry */
   /** @typedef {{ ok: boolean, status: number, body: any, after: number }} Answer */
 
@@ -152,7 +152,7 @@
   const random = (length) => crypto.getRandomValues(new Uint8Array(length));
   /** Begins to remember something, if there is nothing yet. */
   const begun = () => {
-    if (!kept()) store({ token: newToken(), quiet: isQuiet(), pending: [] });
+    if (!kept()) store({ token: newToken(), user: told.user || undefined, quiet: isQuiet(), pending: [] });
   };
   const newToken = () => `dfv_${btoa(String.fromCharCode(...random(32))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
   /** `crypto.randomUUID` is only there on pages that came by HTTPS. */
@@ -1184,7 +1184,9 @@
     if (isStarted) return;
     isStarted = true;
     tell({ kind: "hello" });
-    if (!kept()) return;
+    // What somebody else said who was signed in to the site is not for whoever looks now.
+    if (kept()?.user && mine?.user !== told.user) store(null);
+    if (!mine) return;
     showPresence();
     showTools();
     if (wasOpen() && !phone.matches) open(false);
