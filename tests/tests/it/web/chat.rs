@@ -437,7 +437,8 @@ async fn the_chat_opens_hides_and_speaks_as_the_channel_and_the_page_say() {
     anna.run(&format!("/v1/channels/{channel}/change_settings"), settings).await;
     server.settle().await;
     window.goto(&shop).await;
-    window.run("return new Promise((done) => setTimeout(done, 500))").await;
+    let refused = async { while !window.complaints().await.iter().any(|line| line.contains("403")) {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("the chat asks, and is refused");
     assert_eq!(window.run("return document.querySelector('deskfold-chat')").await, Value::Null);
     window.close().await;
 }
