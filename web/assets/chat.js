@@ -120,7 +120,10 @@
     mine = now;
     try {
       if (now) localStorage.setItem(KEY, JSON.stringify(now));
-      else localStorage.removeItem(KEY);
+      else {
+        localStorage.removeItem(KEY);
+        sessionStorage.removeItem(KEY);
+      }
     } catch {
       isKeeping = false;
     }
@@ -331,6 +334,7 @@
     .row button:hover { background: var(--theirs); }
     .row .send { background: var(--color); color: var(--on); border: 1px solid var(--edged); }
     .row .send:hover { background: var(--color); filter: brightness(1.08); }
+    [dir="rtl"] :is(p, h2, label, legend) { unicode-bidi: plaintext; text-align: right; }
     :dir(rtl) > .send svg { transform: scaleX(-1); }
     .left { padding: 0 24px 8px; font-size: 13px; color: var(--soft); text-align: end; }
     .faces { display: grid; grid-template-columns: repeat(8, 1fr); gap: 2px; padding: 8px 10px; border-block-start: 1px solid var(--line); }
@@ -701,7 +705,7 @@
         outbox.shift();
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
         take({ ...message, id: answer.body.message, state: undefined });
-        calm("busy");
+        calm(warned);
         if (!following) tell({ kind: "begun" });
         lead();
         [wait, isRenewed] = [1, false];
@@ -735,7 +739,7 @@
   }
   /** @param {string} name */
   function calm(name) {
-    if (warned === name) set(notice, (warned = ""));
+    if (warned && warned === name) set(notice, (warned = ""));
   }
 
   // Hearing: one tab listens, and tells the others.
