@@ -1225,7 +1225,7 @@
     if ((await ask_config())?.ok) appear();
   };
   addEventListener("popstate", moved);
-  /** @type {any} */ (window).navigation?.addEventListener("navigatesuccess", moved);
+  /** @type {any} */ (window).navigation?.addEventListener("currententrychange", moved);
 
   begin();
 })();
