@@ -22,7 +22,7 @@ pub(crate) use self::{
     link::{Handed, to_set_a_password},
     seal::Seal,
 };
-use crate::config::Serve;
+use crate::{config::Serve, problem::Problem};
 
 /// What signing in shares in this process.
 pub(crate) struct SignIn {
@@ -50,6 +50,16 @@ impl SignIn {
             counted,
             http: LazyLock::new(provider::client),
         })
+    }
+
+    /// Signs a text that comes back without anybody being signed in.
+    pub(crate) fn sign(&self, purpose: &str, text: &str) -> Result<String, Problem> {
+        self.seal.sign(purpose, text)
+    }
+
+    /// Whether a text was signed so.
+    pub(crate) fn is_signed(&self, purpose: &str, text: &str, signature: &str) -> Result<bool, Problem> {
+        self.seal.is_signed(purpose, text, signature)
     }
 
     fn count(&self, result: &str) {

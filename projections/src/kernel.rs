@@ -16,6 +16,7 @@ pub(crate) mod fold;
 pub(crate) mod list;
 pub(crate) mod model;
 pub(crate) mod models;
+pub(crate) mod names;
 pub(crate) mod rebuild;
 pub(crate) mod record;
 pub mod redirects;

@@ -31,6 +31,7 @@ pub use kernel::list::{
 };
 pub use kernel::model::{AnyRow, Model, models, register};
 pub use kernel::models::{Options, ReadModels, Status, compare, names, rebuild, status};
+pub use kernel::names::naming;
 pub use kernel::rebuild::{Checksum, Comparison, Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::sight::{Sight, Stands};

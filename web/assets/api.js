@@ -47,8 +47,9 @@ export async function ask(method, path, body) {
   const headers = { accept: "application/json" };
   const position = sessionStorage.getItem(POSITION);
   if (method === "GET" && position) headers["deskfold-min-position"] = position;
-  const file = body instanceof Blob ? body : undefined;
-  if (body !== undefined) headers["content-type"] = file ? "application/octet-stream" : "application/json";
+  const file = body instanceof Blob || body instanceof FormData ? body : undefined;
+  // A form of several parts says by itself what it is.
+  if (body !== undefined && !(body instanceof FormData)) headers["content-type"] = file ? "application/octet-stream" : "application/json";
   const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
   /** @type {Response} */
   let response;

@@ -1,6 +1,7 @@
 // Dashboards: what changes is shown at once, and whoever may edit one moves, resizes, adds and removes what is on it.
 
-import { ask, reach, show } from "./api.js";
+import { ask, reach, show, text } from "./api.js";
+import { configuring } from "./configure.js";
 import { refuse } from "./forms.js";
 import { listen } from "./live.js";
 import { amounts, times } from "./times.js";
@@ -59,9 +60,12 @@ async function renew(widgets) {
     const details = now.querySelector("details");
     if (opened && details) details.open = true;
     const controls = before.querySelector(".controls");
+    const focused = controls?.contains(document.activeElement) ? document.activeElement : null;
     if (controls) now.prepend(controls);
     now.className = before.className;
     before.replaceWith(document.adoptNode(now));
+    // Whoever goes on with a widget stays on its control.
+    if (focused instanceof HTMLElement) focused.focus();
     times(now);
     amounts(now);
   }
@@ -81,6 +85,28 @@ function follow(board) {
     if (there.length) renew(there);
   };
   listen(`/v1/dashboards/${board.dataset.id}/stream`, board.dataset.position, { changed }, tell, BURST);
+}
+
+/**
+ * Hands out the address of a picture, and shows it in the place of what asked for it.
+ * @param {HTMLElement} board
+ * @param {HTMLElement} button
+ */
+async function address(board, button) {
+  const widget = /** @type {HTMLElement} */ (button.closest(".widget")).dataset.widget;
+  try {
+    const language = document.documentElement.lang;
+    const made = await ask("POST", "/v1/me/address_widget", { widget: `${board.dataset.id}.${widget}`, language });
+    const shown = document.createElement("code");
+    shown.className = "secret";
+    shown.textContent = new URL(made.path, location.href).href;
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.textContent = text("text-address_made") ?? "";
+    button.replaceWith(shown, hint);
+  } catch (error) {
+    show(error);
+  }
 }
 
 /** @param {HTMLElement} board */
@@ -199,94 +225,108 @@ function edit(board) {
       if (await run("remove_widget", { widget: widget.id })) section.remove();
       return;
     }
+    if (does === "configure") {
+      take(widget);
+      return;
+    }
     const step = steps[does];
     if (step) await move(widget.id, step(widget.place));
   });
 
   board.addEventListener("pointerdown", (event) => {
-    const grip = event.target instanceof Element ? event.target.closest(".grip") : null;
+    const grip = event.target instanceof Element ? event.target.closest("[data-grip]") : null;
     const section = grip?.closest(".widget");
-    if (!grip || !(section instanceof HTMLElement)) return;
+    if (!(grip instanceof HTMLElement) || !(section instanceof HTMLElement)) return;
     const widget = widgets().find((known) => known.section === section);
     if (!widget) return;
     event.preventDefault();
+    grip.setPointerCapture(event.pointerId);
     section.classList.add("dragged");
-    const [x, y] = [event.clientX, event.clientY];
+    const sizes = grip.dataset.grip === "size";
+    const [x, y, wide, high] = [event.clientX, event.clientY, section.offsetWidth, section.offsetHeight];
     const column = board.clientWidth / COLUMNS;
-    const row = section.offsetHeight / widget.place.h;
-    /** @param {PointerEvent} end */
-    const drop = (end) => {
+    const row = high / widget.place.h;
+    // It goes with the pointer, and settles on the grid when it is let go.
+    const drag = (/** @type {PointerEvent} */ { clientX, clientY }) => {
+      const [along, down] = [clientX - x, clientY - y];
+      if (sizes) Object.assign(section.style, { width: `${Math.max(column, wide + along)}px`, height: `${Math.max(row, high + down)}px` });
+      else section.style.translate = `${along}px ${down}px`;
+    };
+    const drop = (/** @type {PointerEvent} */ end) => {
       section.classList.remove("dragged");
-      removeEventListener("pointerup", drop);
-      removeEventListener("pointercancel", drop);
+      Object.assign(section.style, { width: "", height: "", translate: "" });
+      grip.removeEventListener("pointermove", drag);
+      grip.removeEventListener("pointerup", drop);
+      grip.removeEventListener("pointercancel", drop);
       if (end.type === "pointercancel") return;
       const along = Math.round((end.clientX - x) / column);
       const down = Math.round((end.clientY - y) / row);
-      if (along || down) move(widget.id, { ...widget.place, x: widget.place.x + along, y: widget.place.y + down });
+      if (!along && !down) return;
+      const { place } = widget;
+      move(widget.id, sizes ? { ...place, w: place.w + along, h: place.h + down } : { ...place, x: place.x + along, y: place.y + down });
     };
-    addEventListener("pointerup", drop);
-    addEventListener("pointercancel", drop);
+    grip.addEventListener("pointermove", drag);
+    grip.addEventListener("pointerup", drop);
+    grip.addEventListener("pointercancel", drop);
   });
 
-  // Forms.
-  const chosen = (/** @type {string} */ name) => String(new FormData(add).get(name) ?? "").trim();
-  function fits() {
-    const kind = chosen("kind");
-    for (const part of /** @type {NodeListOf<HTMLElement>} */ (add.querySelectorAll("[data-for]"))) {
-      part.hidden = !(part.dataset.for ?? "").split(" ").includes(kind);
-    }
-    for (const select of add.querySelectorAll("select")) {
-      const options = [...select.options].filter((option) => option.dataset.of);
-      for (const option of options) option.disabled = option.hidden = option.dataset.of !== chosen("of");
-      if (select.selectedOptions[0]?.disabled) select.value = [...select.options].find((option) => !option.disabled)?.value ?? "";
-    }
-  }
-  add.addEventListener("change", fits);
-  fits();
+  // The same with keys: arrows move what has the grip, and with Shift they resize it.
+  board.addEventListener("keydown", (event) => {
+    const grip = event.target instanceof Element ? event.target.closest(".grip") : null;
+    const widget = grip && widgets().find((known) => known.section === grip.closest(".widget"));
+    const names = event.shiftKey
+      ? { ArrowLeft: "narrower", ArrowRight: "wider", ArrowUp: "shorter", ArrowDown: "taller" }
+      : { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" };
+    const step = steps[/** @type {Record<string, string>} */ (names)[event.key] ?? ""];
+    if (!widget || !step) return;
+    event.preventDefault();
+    move(widget.id, step(widget.place));
+  });
 
-  function shows() {
-    const kind = chosen("kind");
-    /** @type {Record<string, unknown>} */
-    const shown = { kind };
-    if (chosen("title")) shown.title = chosen("title");
-    if (kind === "text") shown.text = chosen("text");
-    else if (kind === "feed") shown.record = { kind: chosen("feed"), id: chosen("record") };
-    else if (kind === "list") {
-      const columns = chosen("columns").split(/[\s,]+/).filter(Boolean);
-      shown.collection = { of: chosen("list"), columns, sort: chosen("sort") || undefined, filter: JSON.parse(chosen("filter") || "{}") };
-    } else if (kind !== "pending_work") {
-      if (chosen("report")) shown.report = chosen("report");
-      else {
-        const dimensions = kind === "number" ? [] : ["by", "and"].map(chosen).filter(Boolean);
-        shown.definition = { of: chosen("of"), measures: [chosen("measure")], dimensions };
-      }
-    }
-    return shown;
+  // The form of a widget.
+  const configure = configuring(add);
+  const panel = /** @type {HTMLDetailsElement} */ (add.closest("details"));
+  /** The widget that is changed; none where a new one is added. @type {string | null} */
+  let changed = null;
+
+  /** @param {Widget | null} widget */
+  function take(widget) {
+    changed = widget?.id ?? null;
+    configure.take(widget ? JSON.parse(widget.section.dataset.shows ?? "{}") : null);
+    panel.open = Boolean(widget);
+    if (!widget) return;
+    panel.scrollIntoView({ block: "start" });
+    /** @type {HTMLElement} */ (add.elements.namedItem("kind")).focus();
   }
 
   add.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fault = add.querySelector(".fault");
     if (fault) fault.textContent = "";
-    const low = Math.max(0, ...widgets().map(({ place }) => place.y + place.h));
-    const small = chosen("kind") === "number";
-    const place = { x: 0, y: Math.min(low, ROWS - 4), w: small ? 3 : 6, h: small ? 2 : 4 };
-    /** @type {Record<string, unknown>} */
+    /** @type {Record<string, any>} */
     let shown;
     try {
-      shown = shows();
+      shown = configure.shows();
     } catch (error) {
       if (fault) fault.textContent = String(error);
       return;
     }
+    if (changed) {
+      if (await run("configure_widget", { widget: changed, shows: shown }, add)) location.reload();
+      return;
+    }
+    const low = Math.max(0, ...widgets().map(({ place }) => place.y + place.h));
+    const small = shown.kind === "number";
+    const place = { x: 0, y: Math.min(low, ROWS - 4), w: small ? 3 : 6, h: small ? 2 : 4 };
     let home = page;
     if (!home) {
       home = "overview";
       if (!(await run("add_page", { page: home, name: document.querySelector("h1")?.textContent ?? home }, add))) return;
     }
-    const id = `${chosen("kind")}-${crypto.randomUUID().slice(0, 8)}`;
+    const id = `${shown.kind}-${crypto.randomUUID().slice(0, 8)}`;
     if (await run("add_widget", { page: home, widget: { id, place, shows: shown } }, add)) location.reload();
   });
+  document.getElementById("add-leave")?.addEventListener("click", () => take(null));
 
   const pages = () =>
     [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".tabs [data-page]"))].map((tab) => tab.dataset.page ?? "");
@@ -321,6 +361,10 @@ function edit(board) {
 
 if (board instanceof HTMLElement && board.dataset.id) {
   reach(board.dataset.position);
-  follow(board);
+  // What was stays as it was.
+  if (!board.dataset.past) follow(board);
+  board.addEventListener("click", ({ target }) => {
+    if (target instanceof HTMLElement && "address" in target.dataset) address(board, target);
+  });
   if (board.dataset.edit) edit(board);
 }

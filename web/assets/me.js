@@ -67,6 +67,15 @@ function codes(form, codes) {
   heading.focus();
 }
 
+const addresses = document.getElementById("addresses");
+
+async function addressed() {
+  if (!addresses) return;
+  const { data } = await ask("GET", "/v1/me/widget_addresses");
+  replace(addresses, data.map((/** @type {any} */ one) => fill(template("address"), one)));
+  times(addresses);
+}
+
 document.addEventListener("answered", (event) => {
   const { answer, then } = /** @type {CustomEvent} */ (event).detail;
   const form = /** @type {HTMLFormElement} */ (event.target);
@@ -75,7 +84,9 @@ document.addEventListener("answered", (event) => {
     reveal("issued", answer.key);
     form.reset();
   }
+  if (then === "addresses") addressed().catch(show);
   if (then === "key" || then === "list") listed().catch(show);
 });
 
 listed().catch(show);
+addressed().catch(show);

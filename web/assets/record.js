@@ -1,6 +1,7 @@
 // A record: what it says, who may see and change it, with whom it is shared, and what happened to it; as it is, at any time, or as it was.
 
 import { all, announce, ask, isGone, reach, show, text, word } from "./api.js";
+import { badges, drawn } from "./badges.js";
 import { fill, replace, template } from "./fill.js";
 import { concerns, follow } from "./live.js";
 import { amounts, times } from "./times.js";
@@ -30,6 +31,7 @@ let next = null;
 function written(root) {
   times(root);
   amounts(root);
+  badges(root).catch(show);
 }
 
 /** What everybody who can be named is called, and whom it can be shared with. */
@@ -52,6 +54,8 @@ async function read() {
   const { name } = called(record, place.dataset);
   /** @type {HTMLElement} */ (document.querySelector("h1")).textContent = name;
   document.title = `${name} · Deskfold`;
+  const picture = kind === "product" ? drawn(record) : null;
+  if (picture) document.querySelector("h1")?.prepend(picture);
   const { list, unfilled } = details(record, known);
   const part = fill(template("fields"), { unfilled: unfilled.join(", ").toLocaleLowerCase() });
   part.querySelector(".fields-of")?.replaceWith(list);

@@ -3,6 +3,8 @@
 
 import { all, announce, ask, isGone, least, reach, show, text, word } from "./api.js";
 import { fill, replace, template } from "./fill.js";
+import { badge, drawn, learn } from "./badges.js";
+import { choosing } from "./choose.js";
 import { concerns, follow } from "./live.js";
 import { times } from "./times.js";
 import { called, label, listed, whose } from "./values.js";
@@ -17,6 +19,9 @@ const chosen = /** @type {HTMLAnchorElement | null} */ (document.getElementById(
 const downloads = /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("#exports a"));
 const { path, kind, position, searched, states, holders, changed } = place.dataset;
 
+const narrowed = /** @type {HTMLElement} */ (document.getElementById("narrowed"));
+const then = /** @type {HTMLElement} */ (document.getElementById("then"));
+
 /** Records on a page. */
 const PAGE = 50;
 /** Records of a group that are shown. */
@@ -24,6 +29,16 @@ const OF_GROUP = 20;
 
 /** @type {any[]} */
 let records = [];
+const choice = choosing({
+  path: path ?? "",
+  kind: kind ?? "",
+  filter: () => {
+    const parts = conditions(asked());
+    return parts.length ? { all: parts } : {};
+  },
+  records: () => records,
+  past: () => asked().has("as_of"),
+});
 /** @type {string | null} */
 let next = null;
 /** How often was asked: an answer that comes late is of no use. */
@@ -56,6 +71,8 @@ function conditions(given) {
   const any = (fields, op, value) => ({ any: fields.map((field) => condition(field, op, value)) });
   const { filter } = view(given) ?? {};
   const parts = filter && Object.keys(filter).length ? [filter] : [];
+  const narrowed = given.get("filter");
+  if (narrowed && Object.keys(JSON.parse(narrowed)).length) parts.push(JSON.parse(narrowed));
   if (given.get("name")) parts.push(any(listed(searched), "contains", given.get("name")));
   if (given.get("mine")) parts.push(any(listed(holders), "eq", "@me"));
   return parts;
@@ -78,6 +95,8 @@ function query(given, further = []) {
   if (parts.length) asks.set("filter", JSON.stringify({ all: parts }));
   const order = sort(given);
   if (order) asks.set("sort", order);
+  const then = given.get("as_of");
+  if (then) asks.set("as_of", then);
   return asks;
 }
 
@@ -93,6 +112,9 @@ function told(record, columns) {
   return values.map(plain).filter(Boolean).join(" · ");
 }
 
+/** The products of records. @param {any[]} data */
+const products = (data) => data.map(({ product_id: id }) => id).filter(Boolean);
+
 /** @param {any} record */
 function row(record) {
   const { name, about } = called(record, place.dataset);
@@ -100,17 +122,24 @@ function row(record) {
   const shown = listed(states).map((state) => record[state]).filter(Boolean);
   const badges = [...new Set(shown)].map((state) => ({ state: label(word("state", state)) }));
   const line = columns.length ? told(record, columns) : about;
-  return fill(template("row"), { id: record.id, called: name, about: line, states: badges, whose: whose(record), changed: record[changed ?? ""] });
+  const made = fill(template("row"), { id: record.id, called: name, about: line, states: badges, whose: whose(record), changed: record[changed ?? ""] });
+  const then = asked().get("as_of");
+  const link = made.querySelector("a");
+  const picture = drawn(kind === "product" ? record : badge(record.product_id));
+  if (picture) link?.before(picture);
+  if (then && link) link.search = `?as_of=${encodeURIComponent(then)}`;
+  return made;
 }
 
 function filled() {
   const given = asked();
   // Whoever stands on a record stays there.
   const at = document.activeElement instanceof HTMLAnchorElement && place.contains(document.activeElement) ? document.activeElement.href : null;
-  const narrowed = ["name", "mine", "view"].some((name) => given.has(name));
+  const narrowed = ["name", "mine", "view", "filter", "as_of"].some((name) => given.has(name));
   replace(place, records.map(row), narrowed ? "unfound" : "empty");
   times(place);
   more.hidden = !next;
+  choice.drawn();
   if (at) [...place.querySelectorAll("a")].find((link) => link.href === at)?.focus();
 }
 
@@ -156,6 +185,7 @@ async function grouped(given, field) {
     groups.map(async (/** @type {{ value: any, count: number }} */ { value, count }) => {
       const of = value === null ? condition(field, "is_null", true) : condition(field, "eq", value);
       const { data } = await ask("GET", `/v1/${path}?limit=${OF_GROUP}&${query(given, [of])}`);
+      await learn(products(data));
       // What refers to somebody goes by a name.
       const name = data[0]?.[field.replace(/_id$/, "_name")] ?? value;
       const called = name === null ? "–" : typeof name === "boolean" ? text(name ? "text-yes" : "text-no") : label(String(name));
@@ -168,6 +198,7 @@ async function grouped(given, field) {
   if (own !== turn) return;
   board.replaceChildren(...parts);
   times(board);
+  choice.drawn();
 }
 
 /**
@@ -186,6 +217,8 @@ async function found() {
   const given = asked();
   history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
   offer();
+  framed(given);
+  choice.asked();
   const field = group(given);
   place.hidden = Boolean(field);
   board.hidden = !field;
@@ -196,11 +229,32 @@ async function found() {
   }
   const data = await read(`/v1/${path}?limit=${PAGE}&${query(given)}`);
   if (!data) return;
+  await learn(products(data));
   records = data;
   filled();
 }
 
+/**
+ * Says that these are not all of them, and of what day they are.
+ * @param {URLSearchParams} given
+ */
+function framed(given) {
+  narrowed.hidden = !given.has("filter");
+  then.hidden = !given.has("as_of");
+  const day = /** @type {HTMLTimeElement} */ (then.querySelector("time"));
+  day.dateTime = day.textContent = given.get("as_of") ?? "";
+  times(then);
+}
+
+/** Takes away what a field of the search says. @param {string} name */
+function leave(name) {
+  /** @type {HTMLInputElement} */ (search.elements.namedItem(name)).value = "";
+  again();
+}
+
 const again = () => found().catch(show);
+document.getElementById("widen")?.addEventListener("click", () => leave("filter"));
+document.getElementById("now")?.addEventListener("click", () => leave("as_of"));
 
 /** @type {number | undefined} */
 let typing;
@@ -215,6 +269,7 @@ more.addEventListener("click", async () => {
   try {
     const data = next && (await read(next));
     if (!data) return;
+    await learn(products(data));
     records.push(...data);
     filled();
   } catch (error) {
@@ -231,6 +286,8 @@ async function heard(changes) {
   const latest = own.at(-1);
   if (!latest) return;
   reach(String(latest.position));
+  // What was stays as it was.
+  if (asked().has("as_of")) return;
   if (group(asked()) || records.length <= PAGE) return found();
   const again = records.filter(({ id }) => own.some((change) => concerns(change, kind, id)));
   for (const { id } of again) {

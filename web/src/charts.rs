@@ -12,7 +12,7 @@ pub use self::{
 };
 pub(crate) use self::{
     format::length,
-    svg::{drawn, tile},
+    svg::{drawn, tile, upon},
     told::{Cell, Table, capital, dimension, value},
 };
 
@@ -57,6 +57,8 @@ pub struct Label {
     pub short: String,
     /// The colour that the record has itself: a product's.
     pub color: Option<String>,
+    /// The name of its icon.
+    pub icon: Option<String>,
 }
 
 /// Numbers that belong together.
@@ -66,6 +68,8 @@ pub struct Series {
     pub name: String,
     /// The colour that the record has itself: a product's.
     pub color: Option<String>,
+    /// The name of its icon.
+    pub icon: Option<String>,
     /// A number for each label.
     pub points: Vec<Point>,
 }

@@ -92,6 +92,53 @@ pub struct Collection {
     pub commands: Vec<&'static str>,
     /// Whether a record can be shared.
     pub shares: bool,
+    /// What the commands for a record take.
+    pub forms: Vec<Form>,
+    /// Whether records are brought in from files.
+    pub imports: bool,
+}
+
+/// What a command takes, as a form has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// The command.
+    pub command: String,
+    /// What it takes.
+    pub fields: Vec<FormField>,
+}
+
+/// Something that a command takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormField {
+    /// Its name in the API.
+    pub name: String,
+    /// How it is filled in.
+    pub input: Input,
+    /// Whether the command needs it.
+    pub required: bool,
+}
+
+/// How something is filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// As a text.
+    Text,
+    /// As texts, one on each line.
+    Lines,
+    /// As a whole number.
+    Number,
+    /// As yes or no.
+    Switch,
+    /// As one of these words.
+    Choice(Vec<String>),
+    /// As a moment.
+    Moment,
+    /// As a day.
+    Day,
+    /// By choosing a record of this kind.
+    Record(String),
+    /// As JSON, since it has parts.
+    Json,
 }
 
 impl Person {
@@ -185,6 +232,7 @@ fn places(view: &View) -> Vec<Place> {
     let reads = view.person.as_ref().is_some_and(|person| !person.collections.is_empty());
     add("/records", reads, view.say("records-title"), view.say("records-lead"));
     add("/dashboards", view.may("report.read"), view.say("dashboards-title"), view.say("dashboards-lead"));
+    add("/imports", view.may("import.run"), view.say("imports-title"), view.say("imports-lead"));
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
     add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
     add("/settings", view.may("tenant.read"), view.say("settings-title"), view.say("settings-lead"));

@@ -4,6 +4,7 @@
 
 mod assets;
 mod frame;
+mod icons;
 mod parts;
 mod qr;
 mod texts;
@@ -13,7 +14,7 @@ pub mod pages;
 
 pub use self::{
     assets::{Asset, asset, asset_named},
-    frame::{Collection, Person, Refusal, Theme, View},
+    frame::{Collection, Form, FormField, Input, Person, Refusal, Theme, View},
     texts::{Language, escaped},
 };
 

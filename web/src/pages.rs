@@ -1,7 +1,9 @@
 //! The pages, one by one.
 
+mod bulk;
 mod chat;
 mod dashboards;
+mod imports;
 mod link;
 mod me;
 mod people;
@@ -14,11 +16,13 @@ mod sign_in;
 mod start;
 
 pub use self::{
+    bulk::bulk,
     chat::chat,
     dashboards::{
         Behind, Content, Counted, Counts, Dashboard, Dashboards, Happened, Listed, Records, Widget, behind, dashboard,
         dashboards, picture, shipped,
     },
+    imports::{import, imports},
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
@@ -39,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Collection, Language, Person, Refusal, Theme, View, asset,
+        Collection, Form as CommandForm, FormField, Input, Language, Person, Refusal, Theme, View, asset,
         charts::{Dimension, Form, Measure, Report, Row, Unit, Way},
     };
 
@@ -60,6 +64,26 @@ mod tests {
         references: vec![("contact_id", "contact".into())],
         commands: vec!["edit"],
         shares: true,
+        forms: vec![CommandForm {
+            command: "edit".into(),
+            fields: [
+                Input::Text,
+                Input::Lines,
+                Input::Number,
+                Input::Switch,
+                Input::Choice(vec!["won".into()]),
+                Input::Moment,
+                Input::Day,
+                Input::Record("user".into()),
+                Input::Record("deal".into()),
+                Input::Json,
+            ]
+            .into_iter()
+            .enumerate()
+            .map(|(number, input)| FormField { name: format!("field_{number}"), input, required: number == 0 })
+            .collect(),
+        }],
+        imports: true,
     });
 
     fn view(language: Language) -> View {
@@ -72,6 +96,9 @@ mod tests {
             "tenant.change_setting",
             "api_key.read",
             "api_key.issue",
+            "bulk.run",
+            "deal.edit",
+            "import.run",
         ];
         let permissions = [&every[..], &more, &rest].concat();
         let person = Person {
@@ -124,6 +151,7 @@ mod tests {
             range: Some(typed()),
             zone: Some(typed()),
             content,
+            shows: Some(typed()),
         };
         Dashboard {
             id: typed(),
@@ -134,12 +162,19 @@ mod tests {
             range: typed(),
             from: Some(typed()),
             to: None,
+            as_of: Some(typed()),
+            past: true,
             zone: typed(),
             position: 7,
             may_edit: true,
             may_create: true,
             reports: vec![(typed(), typed())],
-            counted: vec![Counted { kind: "ticket", measures: vec!["opened"], dimensions: vec!["product_id", "week"] }],
+            counted: vec![Counted {
+                kind: "ticket",
+                measures: vec!["opened"],
+                dimensions: vec!["product_id", "week"],
+                fields: vec![("status", "word")],
+            }],
             widgets: (0..).zip(contents).map(widget).collect(),
         }
     }
@@ -230,13 +265,18 @@ mod tests {
                 let records =
                     vec![Counts { path: value.clone(), name: typed(), at: value.clone(), seconds: Some(9.0), value }];
                 let board = (typed(), typed());
-                behind(&view, &Behind { board, records, next: Some(typed()), measure: typed(), ..Behind::default() })
+                let further = Some(typed());
+                let told = Behind { board, records, next: further.clone(), measure: typed(), ..Behind::default() };
+                behind(&view, &Behind { list: further.clone(), then: further, ..told })
             }),
             ("records", records(&view)),
             ("list", list(&view, &DEALS, 7)),
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
             ("record", record(&view, &DEALS, TYPED, 7)),
             ("chat", chat(&view, TYPED, TYPED)),
+            ("bulk", bulk(&view, TYPED, 7)),
+            ("imports", imports(&view, "deal")),
+            ("import", import(&view, TYPED, 7)),
         ]
     }
 

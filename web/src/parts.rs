@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::frame::View;
+use crate::{charts, frame::View, icons};
 
 /// Texts that come in families: of each name there is one, `kind-ticket` and so on.
 pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
@@ -23,6 +23,9 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
     ("feature", FEATURES),
     ("text", SPOKEN),
     ("export", EXPORTS),
+    ("outcome", OUTCOMES),
+    ("row", &["create", "update", "unchanged", "reject", "applied", "rejected"]),
+    ("job", &["running", "paused", "completed", "failed", "cancelled"]),
 ];
 
 /// Texts that come in families and are written by the server alone.
@@ -34,13 +37,30 @@ pub(crate) const DRAWN: &[(&str, &[&str])] = &[
     ("weekday-short", WEEKDAYS),
     ("priority", &["0", "1", "2", "3"]),
     ("division", &["hour", "day", "week", "month", "quarter", "year", "weekday", "hour_of_day"]),
-    ("statistic", &["median", "mean", "p90", "min", "max", "sum", "count"]),
+    ("statistic", STATISTICS),
     ("measure", MEASURES),
     ("range", RANGES),
     ("widget", WIDGETS),
     ("shipped", &["desk", "products", "chats", "sales", "rules", "team"]),
     ("dashboards", &["mine", "others", "shipped"]),
-    ("place", &["left", "right", "up", "down", "wider", "narrower", "taller", "shorter", "remove"]),
+    (
+        "place",
+        &[
+            "move",
+            "size",
+            "configure",
+            "left",
+            "right",
+            "up",
+            "down",
+            "wider",
+            "narrower",
+            "taller",
+            "shorter",
+            "remove",
+        ],
+    ),
+    ("op", OPS),
     // Said by a name that is put together from values.
     ("date", &["short", "full", "month"]),
 ];
@@ -65,24 +85,6 @@ pub(crate) const RANGES: &[&str] = &[
 /// How widgets show what they do.
 pub(crate) const WIDGETS: &[&str] =
     &["number", "line", "bar", "stacked_bar", "heat_map", "table", "list", "pending_work", "feed", "text"];
-/// The kinds of record that one chooses from for lists and feeds.
-pub(crate) const KINDS_COUNTED: &[&str] = &[
-    "ticket",
-    "conversation",
-    "task",
-    "contact",
-    "company",
-    "order",
-    "call",
-    "lead",
-    "deal",
-    "enquiry",
-    "property",
-    "product",
-    "entitlement",
-    "project",
-    "rule",
-];
 /// What reports measure.
 #[cfg(test)]
 const MEASURES: &[&str] = &[
@@ -172,6 +174,12 @@ pub(crate) const LEVELS: &[&str] = &["read", "write"];
 pub(crate) const STATUSES: &[&str] = &["invited", "active", "deactivated"];
 /// As what a list is downloaded.
 pub(crate) const EXPORTS: &[&str] = &["csv", "jsonl", "parquet"];
+/// How a field is compared, as far as one chooses it; what is compared otherwise is written as JSON.
+pub(crate) const OPS: &[&str] = &["eq", "ne", "contains", "in", "gte", "lte", "is_null"];
+/// Which number of lengths and scores is drawn.
+pub(crate) const STATISTICS: &[&str] = &["median", "mean", "p90", "min", "max", "sum", "count"];
+/// What becomes of a record that is one of many.
+pub(crate) const OUTCOMES: &[&str] = &["applied", "unchanged", "refused"];
 /// How often a plan is paid.
 const PERIODS: &[&str] = &["month", "year"];
 /// The kinds of record that roles speak of. One that is not here goes by its own name.
@@ -287,6 +295,15 @@ const SPOKEN: &[&str] = &[
     "seek_nothing",
     "seek_similar",
     "seek_all",
+    "chosen",
+    "chosen_none",
+    "takes_back",
+    "taken_back",
+    "see_it",
+    "address_made",
+    "recognised",
+    "lacks",
+    "twice",
 ];
 
 /// The texts that scripts look up, kept in the page: a script has none of its own.
@@ -397,6 +414,27 @@ pub(crate) fn submit(label: &str) -> Markup {
 /// Somebody's picture, beside the name: it says nothing that the name does not.
 pub(crate) fn face(id: &str, class: &str) -> Markup {
     html! { img.face.(class) src={ "/v1/users/" (id) "/picture" } alt="" width="40" height="40" loading="lazy"; }
+}
+
+/// The badge of a product: its icon upon its colour.
+pub(crate) fn badge(icon: &str, color: Option<&str>) -> Markup {
+    let color = color.unwrap_or("#6b7278");
+    html! {
+        svg.mark-of viewBox="0 0 24 24" width="18" height="18" aria-hidden="true" {
+            rect width="24" height="24" rx="5" fill=(color) {}
+            path d=(icons::lines(icon)) transform="translate(3.4 3.4) scale(.72)" fill="none" stroke=(charts::upon(color))
+                stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round" {}
+        }
+    }
+}
+
+/// The icons, for scripts: each a picture of its own.
+pub(crate) fn icons() -> Markup {
+    html! {
+        template #icons {
+            @for (name, _) in icons::all() { span data-icon=(name) { (badge(name, None)) } }
+        }
+    }
 }
 
 /// A moment, as the browser's own script writes it.

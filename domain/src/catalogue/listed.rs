@@ -198,6 +198,8 @@ pub const PROJECT: Name = name("project_name", "project_id", &["project"]);
 /// Who asks in a ticket.
 pub const REQUESTER: Name =
     Name { by: Some("requester_kind"), ..name("requester_name", "requester_id", &["contact", "user"]) };
+/// The rule that runs.
+pub const RULE: Name = name("rule_name", "rule_id", &["rule"]);
 /// A team.
 pub const TEAM: Name = name("team_name", "team_id", &["team"]);
 /// A colleague.
@@ -210,6 +212,7 @@ const NAMES: &[(&str, &[Name])] = &[
     ("conversation", &[CONTACT, ASSIGNEE, LABELS, CHANNEL]),
     ("offer", &[ENQUIRY, CONTACT]),
     ("order", &[CUSTOMER, COMPANY]),
+    ("rule_run", &[RULE]),
     ("task", &[ASSIGNEE, PROJECT]),
     ("ticket", &[REQUESTER, COMPANY, TEAM, ASSIGNEE, PRODUCT]),
 ];

@@ -222,6 +222,7 @@ const LASTING: &[&str] = &[
     "tenant.renamed",
     "tenant.retention_set",
     "tenant.setting_changed",
+    "user.address_withdrawn",
     "user.email_change_requested",
     "user.email_confirmed",
     "user.hand_over_begun",

@@ -200,7 +200,7 @@ fn sales() -> Vec<Value> {
 
 fn rules() -> Vec<Value> {
     let failed =
-        listed("rule_run", &["rule_id", "subject_kind", "error", "asked_at"], "-asked_at", is("status", "parked"));
+        listed("rule_run", &["rule_name", "subject_kind", "error", "asked_at"], "-asked_at", is("status", "parked"));
     let number = |filter: Value| json!({ "collection": { "of": "rule_run", "filter": filter } });
     let rules = listed("rule", &["name", "trigger", "published_at"], "name", is("enabled", true));
     vec![

@@ -43,13 +43,13 @@ pub const HELD: &str = "x-held-reference";
 pub const PATCH: &str = "x-patch";
 
 /// A colleague who is given something to do, and must be able to do it.
-pub(crate) const COLLEAGUE: &str = "colleague";
+pub const COLLEAGUE: &str = "colleague";
 /// A user or a team.
 pub(crate) const USER_OR_TEAM: &str = "user_or_team";
 /// A record whose kind stands beside its id.
-pub(crate) const ANY: &str = "any";
+pub const ANY: &str = "any";
 /// Another record of the same kind, archived or not.
-pub(crate) const SAME: &str = "same";
+pub const SAME: &str = "same";
 /// What an id may name besides a kind of record.
 pub const TARGETS: [&str; 4] = [COLLEAGUE, USER_OR_TEAM, ANY, SAME];
 

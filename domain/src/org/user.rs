@@ -256,6 +256,20 @@ pub enum Command {
         /// Under which id it is kept; null for none.
         picture: Option<Id>,
     },
+    /// Records that the user has handed out an address at which anybody sees a picture of a widget, as the user sees it.
+    AddressWidget {
+        /// The id of the address.
+        address: Id,
+        /// The dashboard and the widget, with a dot between.
+        widget: String,
+        /// Until when it is good.
+        expires_at: Time,
+    },
+    /// Takes such an address back: nothing is to be seen at it any more.
+    WithdrawAddress {
+        /// The id of the address.
+        address: Id,
+    },
 }
 
 /// What has happened to a user.
@@ -385,6 +399,20 @@ pub enum Event {
         /// The provider.
         issuer: String,
     },
+    /// Has handed out an address at which anybody sees a picture of a widget, as the user sees it.
+    WidgetAddressed {
+        /// The id of the address.
+        address: Id,
+        /// The dashboard and the widget, with a dot between.
+        widget: String,
+        /// Until when it is good.
+        expires_at: Time,
+    },
+    /// Has taken such an address back.
+    AddressWithdrawn {
+        /// The id of the address.
+        address: Id,
+    },
     /// Has another picture.
     PictureChanged {
         /// Before; null for none.
@@ -442,6 +470,8 @@ pub struct User {
     pub identities: BTreeMap<String, Personal<String>>,
     /// Under which id the picture is kept.
     pub picture: Option<Id>,
+    /// The addresses of pictures of widgets that were handed out and not taken back: of which widget, and until when each is good.
+    pub addresses: BTreeMap<Id, (String, Time)>,
     /// The links that are of use, and until when.
     links: BTreeMap<LinkPurpose, (Id, Time)>,
     /// The link that was followed last to confirm an address.
@@ -463,6 +493,13 @@ const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
 /// The refusal of a link that is of no use.
 pub const LINK_INVALID: Rejection =
     Rejection::conflict("user_link_invalid", "The link is unknown, used, replaced by a later one, or too old.");
+/// Most addresses of pictures that are good at the same time.
+const MAX_ADDRESSES: usize = 1000;
+const TOO_MANY_ADDRESSES: Rejection =
+    Rejection::conflict("picture_addresses_many", "Too many addresses of pictures are good: take some back first.");
+/// The refusal of a picture's address that would expire at once, or too late.
+pub const ADDRESS_EXPIRY_INVALID: Rejection =
+    Rejection::invalid("picture_expiry_invalid", "An address of a picture is good for 1 to 366 days.");
 const LINK_EXPIRY_INVALID: Rejection = Rejection::invalid("user_link_expiry_invalid", "A link expires in the future.");
 const EMAIL_NOT_REQUESTED: Rejection =
     Rejection::conflict("user_email_not_requested", "No other address is wanted that could be confirmed.");
@@ -533,8 +570,9 @@ impl User {
 
     /// Whether a command leaves rights, name and standing of the user alone.
     fn touches_nothing(command: &Command) -> bool {
-        use Command::{ChangePicture, FinishHandOver, Invite, SetPresence};
-        matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. } | ChangePicture { .. })
+        use Command::{AddressWidget, ChangePicture, FinishHandOver, Invite, SetPresence, WithdrawAddress};
+        let own = matches!(command, ChangePicture { .. } | AddressWidget { .. } | WithdrawAddress { .. });
+        own || matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. })
     }
 
     /// Whether a change of presence follows: a pause makes only those away who were there, and whoever has thrown the switch by
@@ -728,6 +766,8 @@ impl Aggregate for User {
         "use_recovery_code",
         "link_identity",
         "change_picture",
+        "address_widget",
+        "withdraw_address",
     ];
     const AHEAD: &'static [&'static str] = &["assign_calendar", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
@@ -743,6 +783,8 @@ impl Aggregate for User {
         "recovery_code_used",
         "identity_linked",
         "identity_unlinked",
+        "widget_addressed",
+        "address_withdrawn",
     ];
     type Command = Command;
     type Event = Event;
@@ -815,6 +857,19 @@ impl Aggregate for User {
             ChangePicture { picture: to } if to != self.picture => {
                 vec![Event::PictureChanged { from: self.picture, to }]
             }
+            AddressWidget { address, widget, expires_at } if !self.addresses.contains_key(&address) => {
+                let live = self.addresses.values().filter(|(_, until)| *until > ctx.now).count();
+                if live >= MAX_ADDRESSES {
+                    return Err(TOO_MANY_ADDRESSES);
+                }
+                if expires_at <= ctx.now {
+                    return Err(ADDRESS_EXPIRY_INVALID.at("/expires_at"));
+                }
+                vec![Event::WidgetAddressed { address, widget, expires_at }]
+            }
+            WithdrawAddress { address } if self.addresses.contains_key(&address) => {
+                vec![Event::AddressWithdrawn { address }]
+            }
             SetCapacity { kind, .. } if kind.trim().is_empty() || kind.chars().count() > 64 => {
                 return Err(CAPACITY_INVALID.at("/kind"));
             }
@@ -850,6 +905,7 @@ impl Aggregate for User {
                 Command::SetCapacity { kind: kind.clone(), max: self.capacity.get(kind).copied() }
             }
             Event::PictureChanged { from, .. } => Command::ChangePicture { picture: *from },
+            Event::WidgetAddressed { address, .. } => Command::WithdrawAddress { address: *address },
             _ => return None,
         }])
     }
@@ -903,6 +959,10 @@ impl Aggregate for User {
             }
             Event::IdentityUnlinked { issuer } => drop(self.identities.remove(issuer)),
             Event::PictureChanged { to, .. } => self.picture = *to,
+            Event::WidgetAddressed { address, widget, expires_at } => {
+                self.addresses.insert(*address, (widget.clone(), *expires_at));
+            }
+            Event::AddressWithdrawn { address } => drop(self.addresses.remove(address)),
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
             Event::PresenceChanged { to, source, .. } => {
@@ -977,6 +1037,7 @@ impl Aggregate for User {
         refusals.extend([UNKNOWN, EXISTS, EMAIL_TAKEN, DEACTIVATED, ROLE_UNFIT, CAPACITY_INVALID, FIELD_INVALID]);
         refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN, LINK_INVALID, LINK_EXPIRY_INVALID, EMAIL_NOT_REQUESTED]);
         refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS, SEATS_TAKEN]);
+        refusals.extend([TOO_MANY_ADDRESSES, ADDRESS_EXPIRY_INVALID]);
         refusals
     }
 
@@ -1028,6 +1089,12 @@ impl Aggregate for User {
             Command::LinkIdentity { issuer: "https://id.example.com".into(), subject: "anna".into() },
             Command::UnlinkIdentity { issuer: "https://id.example.com".into() },
             Command::ChangePicture { picture: Some(other) },
+            Command::AddressWidget {
+                address: other,
+                widget: "desk.opened".into(),
+                expires_at: "2030-01-01T00:00:00Z".parse().unwrap_or_default(),
+            },
+            Command::WithdrawAddress { address: other },
             Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
         ]
     }
@@ -1454,5 +1521,18 @@ mod tests {
         let before = [change(None, Some(first))];
         leads_to(before.clone(), &Command::ChangePicture { picture: Some(second) }, change(Some(first), Some(second)));
         leads_to(before, &Command::ChangePicture { picture: None }, change(Some(first), None));
+    }
+
+    #[test]
+    fn addresses_of_pictures_are_handed_out_for_a_while_and_taken_back() {
+        let address = Id::from_bits(0x41);
+        let widget = || "desk.opened".to_owned();
+        let addressed = || Event::WidgetAddressed { address, widget: widget(), expires_at: at(60) };
+        let command = |expires_at| Command::AddressWidget { address, widget: widget(), expires_at };
+        leads_to([], &command(at(60)), addressed());
+        anna([]).when(command(at(0))).rejected(ADDRESS_EXPIRY_INVALID.at("/expires_at"));
+        leads_to([addressed()], &Command::WithdrawAddress { address }, Event::AddressWithdrawn { address });
+        anna([addressed(), Event::AddressWithdrawn { address }]).when(Command::WithdrawAddress { address }).nothing();
+        anna([addressed(), gone()]).when(command(at(60))).rejected(DEACTIVATED);
     }
 }

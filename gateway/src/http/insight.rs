@@ -1,5 +1,6 @@
 //! What reports say, the dashboards that show it, what views show, and what is found.
 
+pub(in crate::http) mod called;
 pub(in crate::http) mod changes;
 pub(in crate::http) mod dashboards;
 pub(in crate::http) mod reports;

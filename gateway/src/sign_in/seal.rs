@@ -4,7 +4,10 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use parking_lot::Mutex;
 use rand::TryRng;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::{
+    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -87,6 +90,26 @@ impl Seal {
         Ok([&name(&key)[..], &nonce, &sealed].concat())
     }
 
+    /// Signs a text for a purpose: what is signed for one is of no use for another.
+    pub(super) fn sign(&self, purpose: &str, text: &str) -> Result<String, Problem> {
+        Ok(hex(hmac::sign(&self.signing(purpose)?, text.as_bytes()).as_ref()))
+    }
+
+    /// Whether a text was signed so, for this purpose, with this key. It takes as long whatever is wrong with it.
+    pub(super) fn is_signed(&self, purpose: &str, text: &str, signature: &str) -> Result<bool, Problem> {
+        let byte = |place: usize| u8::from_str_radix(signature.get(place..place + 2)?, 16).ok();
+        let tag: Option<Vec<u8>> = (0..signature.len()).step_by(2).map(byte).collect();
+        let Some(tag) = tag else { return Ok(false) };
+        Ok(hmac::verify(&self.signing(purpose)?, text.as_bytes(), &tag).is_ok())
+    }
+
+    /// A key of this purpose alone, which tells nothing of the one that it follows from.
+    fn signing(&self, purpose: &str) -> Result<hmac::Key, Problem> {
+        let whole = hmac::Key::new(hmac::HMAC_SHA256, &self.key()?.0);
+        let own = hmac::sign(&whole, format!("deskfold {purpose}").as_bytes());
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref()))
+    }
+
     /// Opens what was sealed for `owner`.
     pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Problem> {
         let key = self.key()?;
@@ -144,6 +167,12 @@ mod tests {
         assert_eq!(moved.open("anna", &sealed).unwrap(), b"secret");
         let anew = moved.close("anna", b"secret").unwrap();
         assert_eq!(seal(&folder, Some("a")).open("anna", &anew).unwrap(), b"secret");
+        let signed = ours.sign("pictures", "desk.opened").unwrap();
+        let is_signed = |by: &Seal, purpose: &str, text: &str| by.is_signed(purpose, text, &signed).unwrap();
+        assert!(is_signed(&ours, "pictures", "desk.opened"));
+        assert!(!is_signed(&ours, "pictures", "desk.closed") && !is_signed(&ours, "files", "desk.opened"));
+        assert!(!is_signed(&seal(&folder, Some("a")), "pictures", "desk.opened"));
+        assert!(!ours.is_signed("pictures", "desk.opened", "no hex").unwrap());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -100,6 +100,11 @@ pub(crate) fn listing(kind: &str) -> Option<(&'static str, &'static str)> {
     lists().get(kind).and_then(|(list, view)| Some((view.as_str(), list.title()?)))
 }
 
+/// The kinds whose lists say what a record is called, each with the view of its list and the column that says it.
+pub(crate) fn titles() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    lists().iter().filter_map(|(kind, (list, view))| Some((*kind, view.as_str(), list.title()?)))
+}
+
 /// The read models that list the records of some kind.
 pub(crate) fn listings() -> impl Iterator<Item = &'static Model> {
     lists().values().map(|(list, _)| list.model)

@@ -139,7 +139,9 @@ impl ReadModel for Users {
             | Event::IdentityLinked { .. }
             | Event::IdentityUnlinked { .. }
             // Asked for by the user's id, whatever it is.
-            | Event::PictureChanged { .. } => {}
+            | Event::PictureChanged { .. }
+            | Event::WidgetAddressed { .. }
+            | Event::AddressWithdrawn { .. } => {}
         }
         Ok(Some(row))
     }

@@ -2,6 +2,7 @@
 
 use domain::{
     Aggregate, Id, Time,
+    catalogue::listed,
     kernel::{filter::Check, reference::Subject},
     work::{
         automation::{Candidate, Dispatch, TriggerRef, Unknown},
@@ -124,6 +125,8 @@ pub struct View {
     /// The run itself.
     #[serde(flatten)]
     pub row: Row,
+    /// Name of the rule.
+    pub rule_name: Option<String>,
 }
 
 impl Row {
@@ -254,13 +257,15 @@ impl Listed for RuleRuns {
         Column::time("asked_at"),
         Column::time("executed_at").nullable(),
         Column::time("updated_at"),
+        Column::called(&listed::RULE),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("trigger_position")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.rule_id, t.rule_version, t.status, t.reason, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.rule_id, rule.name as rule_name, t.rule_version, t.status, t.reason, \
         t.stopped_by, t.trigger_type, t.trigger_position, t.trigger_event_id, t.subject_kind, r.subject_id, \
         r.contact_id, t.trace, t.due_at, t.prepared_at, t.candidates, t.chosen, t.actions, t.unknown, t.produced, \
         t.attempts, t.error, t.cancelled_by, t.recheck, t.asked_at, t.executed_at, t.updated_at";
+    const JOINS: &'static str = "left join read_rules rule on rule.tenant_id = t.tenant_id and rule.id = t.rule_id";
 }
 
 #[cfg(test)]

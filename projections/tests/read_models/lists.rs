@@ -801,6 +801,25 @@ async fn the_table_of_every_described_kind_is_the_one_that_its_description_makes
     }
 }
 
+/// With `DESKFOLD_GOLDEN=write` in the environment the migration is written: when there is a new kind whose records have names.
+#[test]
+fn the_function_that_names_records_knows_every_kind_that_has_a_name() {
+    let folder = crate::harness::root().join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let naming = projections::naming();
+    let texts = files.iter().rev().map(|file| std::fs::read_to_string(file).unwrap());
+    let newest = texts.filter(|text| text.contains("function read_name(")).next().unwrap();
+    if !newest.contains(&naming) {
+        let writes = std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write");
+        assert!(writes, "read_name does not know what it should: run this test with DESKFOLD_GOLDEN=write");
+        let last = files.last().and_then(|file| file.file_name()?.to_str()?.get(..14)?.parse::<u64>().ok()).unwrap();
+        let head = "-- What a record of any kind is called now, for whoever refers to records of several kinds: every kind that has names.\n";
+        std::fs::write(folder.join(format!("{}_read_names.sql", last + 1)), format!("{head}{naming}")).unwrap();
+    }
+    assert!(naming.contains("when 'ticket' then (select r.title from read_ticket_list r where"), "{naming}");
+}
+
 /// What refers to a record tells its name, unless records of its kind have none.
 #[test]
 fn every_kind_has_a_name_or_a_title_or_is_known_to_have_none() {

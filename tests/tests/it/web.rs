@@ -4,6 +4,8 @@ mod browser;
 mod chat;
 mod chromium;
 mod dashboards;
+mod explored;
+mod many;
 mod pages;
 mod records;
 mod search;

@@ -10,7 +10,7 @@ use super::{
     scale::Scale,
     told::Figures,
 };
-use crate::Language;
+use crate::{Language, icons};
 
 /// Where colours come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,8 @@ fn legend(chart: &Chart, look: &Look) -> (Markup, f64) {
                 @if chart.form == Form::Line {
                     line x1=(n(x)) x2=(n(x + 16.0)) y1=(n(y - 4.0)) y2=(n(y - 4.0)) stroke=(color) stroke-width="2.5"
                         stroke-dasharray=(DASHES[number % DASHES.len()]) {}
+                } @else if let Some(icon) = chart.series.get(number).and_then(|series| series.icon.as_deref()) {
+                    (drawn_icon(icon, (x, y - 11.0), 14.0, &color))
                 } @else {
                     rect x=(n(x)) y=(n(y - 10.0)) width="12" height="12" rx="2" fill=(color) stroke=(look.paint.ink(Ink::Edge)) {}
                 }
@@ -215,6 +217,24 @@ fn legend(chart: &Chart, look: &Look) -> (Markup, f64) {
 fn color(chart: &Chart, paint: Paint, number: usize) -> String {
     let own = chart.series.get(number).and_then(|series| series.color.clone());
     own.unwrap_or_else(|| paint.series(number))
+}
+
+/// An icon of this size, its upper left corner here: a plate in its colour with the lines upon it.
+fn drawn_icon(icon: &str, (x, y): (f64, f64), size: f64, color: &str) -> Markup {
+    let scale = size / 24.0;
+    html! {
+        rect x=(n(x)) y=(n(y)) width=(n(size)) height=(n(size)) rx="3" fill=(color) {}
+        path d=(icons::lines(icon)) transform={ "translate(" (n(x + size * 0.14)) " " (n(y + size * 0.14)) ") scale(" (format!("{:.3}", scale * 0.72)) ")" }
+            fill="none" stroke=(upon(color)) stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round" {}
+    }
+}
+
+/// What is seen upon a colour: black or white.
+pub(crate) fn upon(color: &str) -> &'static str {
+    let part = |from: usize| color.get(from..from + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).map(f64::from);
+    let light = (part(1), part(3), part(5));
+    let (Some(red), Some(green), Some(blue)) = light else { return "#ffffff" };
+    if 0.299 * red + 0.587 * green + 0.114 * blue > 150.0 { "#1b1e20" } else { "#ffffff" }
 }
 
 /// A mark with its tooltip, and the way to the records that it counts.
@@ -407,7 +427,9 @@ impl Plot<'_> {
     fn along(mut self) -> Markup {
         let language = self.look.language;
         let names = self.chart.labels.iter().map(|label| breadth(&label.text)).fold(0.0, f64::max) + 10.0;
-        self.left = names.min(self.look.width * 0.38);
+        // Icons stand between the names and the bars.
+        let icons = if self.chart.labels.iter().any(|label| label.icon.is_some()) { 20.0 } else { 0.0 };
+        self.left = names.min(self.look.width * 0.38) + icons;
         let stacks = self.chart.form == Form::StackedBar;
         let totals = self.stacked();
         let told = |value: f64| figure(language, &self.chart.unit, value);
@@ -425,8 +447,11 @@ impl Plot<'_> {
             @for (place, label) in self.chart.labels.iter().enumerate() {
                 @let middle = self.top + slot * (place as f64 + 0.5);
                 @if slot >= SIZE * 0.9 {
-                    text x=(n(self.left - 8.0)) y=(n(middle + 4.0)) text-anchor="end" fill=(self.ink(Ink::Text)) {
-                        title { (label.text) } (cut(&label.text, self.left - 10.0))
+                    text x=(n(self.left - icons - 8.0)) y=(n(middle + 4.0)) text-anchor="end" fill=(self.ink(Ink::Text)) {
+                        title { (label.text) } (cut(&label.text, self.left - icons - 10.0))
+                    }
+                    @if let Some(icon) = &label.icon {
+                        (drawn_icon(icon, (self.left - 21.0, middle - 7.0), 14.0, &self.bar_color(label, 0)))
                     }
                 }
                 @for (number, from, to, point, value) in self.parts(place) {
@@ -538,12 +563,12 @@ mod tests {
 
     fn chart(form: Form, over_time: bool, unit: Unit, series: &[&[Option<f64>]]) -> Chart {
         let count = series.iter().map(|points| points.len()).max().unwrap_or_default();
-        let label = |place| Label { text: format!("Label {place}"), short: format!("L{place}"), color: None };
+        let label = |place| Label { text: format!("Label {place}"), short: format!("L{place}"), ..Label::default() };
         let point = |value: &Option<f64>| Point { value: *value, link: Some("/there?a=1&b=2".into()) };
         let named = |(number, points): (usize, &&[Option<f64>])| Series {
             name: format!("Series {number}"),
-            color: None,
             points: points.iter().map(point).collect(),
+            ..Series::default()
         };
         Chart {
             form,
@@ -632,6 +657,14 @@ mod tests {
         // The colour of a product is the colour of its bar.
         long.labels[1].color = Some("#00a09d".into());
         assert!(drawn(&long, 343.0).contains("fill=\"#00a09d\""));
+        // And its icon stands beside its name, and in a legend.
+        let lines = icons::lines("printer");
+        assert!(!drawn(&long, 343.0).contains(lines));
+        long.labels[1].icon = Some("printer".into());
+        assert!(drawn(&long, 343.0).contains(lines));
+        let mut stacks = chart(Form::StackedBar, true, Unit::Count, &[&[Some(1.0)], &[Some(2.0)]]);
+        stacks.series[0].icon = Some("printer".into());
+        assert!(drawn(&stacks, 343.0).contains(lines));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Dimension {
     pub names: BTreeMap<String, String>,
     /// The colours that records have.
     pub colors: BTreeMap<String, String>,
+    /// The names of the icons that records have.
+    pub icons: BTreeMap<String, String>,
 }
 
 /// A measure of a report.
@@ -89,6 +91,7 @@ pub(crate) struct Cell {
     pub(crate) text: String,
     pub(crate) link: Option<String>,
     pub(crate) color: Option<String>,
+    pub(crate) icon: Option<String>,
 }
 
 /// A column of a table.
@@ -158,11 +161,11 @@ impl Dimension {
     fn label(&self, language: Language, key: &Value) -> Label {
         if self.periods.is_some() {
             let (text, short) = period(language, &self.name, key);
-            return Label { text, short, color: None };
+            return Label { text, short, ..Label::default() };
         }
         let id = key.as_str().unwrap_or_default();
         let text = self.names.get(id).cloned().unwrap_or_else(|| value(language, &self.name, key));
-        Label { short: text.clone(), text, color: self.colors.get(id).cloned() }
+        Label { short: text.clone(), text, color: self.colors.get(id).cloned(), icon: self.icons.get(id).cloned() }
     }
 
     fn is_cyclic(&self) -> bool {
@@ -284,7 +287,7 @@ impl Report {
             let text = if text.is_empty() { usual() } else { text };
             let link = now.filter(|_| self.is_counted()).and_then(|_| way.to(&measure.name, &Map::new()));
             let name = self.label(language, measure);
-            Figures { name, value: Cell { text, link, color: None }, before }
+            Figures { name, value: Cell { text, link, ..Cell::default() }, before }
         };
         self.measures.iter().map(of).collect()
     }
@@ -367,9 +370,9 @@ impl Report {
                 let (values, others) =
                     apart.keys().map_or_else(|| self.values(apart, measure, most), |keys| (keys, Vec::new()));
                 for value in &values {
-                    let Label { text, color, .. } = apart.label(language, value);
+                    let Label { text, color, icon, .. } = apart.label(language, value);
                     let points = keys.iter().map(|key| point(measure, &[(&along.name, key), (&apart.name, value)]));
-                    series.push(Series { name: text, color, points: points.collect() });
+                    series.push(Series { name: text, color, icon, points: points.collect() });
                 }
                 if !others.is_empty() && adds && !apart.several && form == Form::StackedBar {
                     let sum = |key: &Value| -> f64 {
@@ -381,7 +384,7 @@ impl Report {
                     let name = language.count("others", others.len() as u32);
                     // The last colour is grey.
                     series.truncate(MAX_SERIES - 1);
-                    series.push(Series { name, color: Some("#8a8a8a".into()), points });
+                    series.push(Series { name, color: Some("#8a8a8a".into()), icon: None, points });
                 } else if !others.is_empty() {
                     note = Some(language.count("and-more", others.len() as u32));
                 }
@@ -395,11 +398,11 @@ impl Report {
                         let sum = others.filter_map(|point| point.value).sum();
                         points.push(Point { value: Some(sum), link: None });
                     }
-                    series.push(Series { name, color: None, points });
+                    series.push(Series { name, points, ..Series::default() });
                 }
                 if !rest.is_empty() && adds && !along.several {
                     let text = language.count("others", rest.len() as u32);
-                    labels.push(Label { short: text.clone(), text, color: Some("#8a8a8a".into()) });
+                    labels.push(Label { short: text.clone(), text, color: Some("#8a8a8a".into()), icon: None });
                     note = None;
                 }
             }
@@ -414,10 +417,10 @@ impl Report {
         let cell = |row: Option<&Row>, measure: &Measure, key: Map<String, Value>| {
             let text = row.map(|row| self.words(language, row, measure)).unwrap_or_default();
             let link = if text.is_empty() { None } else { way.to(&measure.name, &key) };
-            Cell { text, link, color: None }
+            Cell { text, link, ..Cell::default() }
         };
         let numbers = |name: String| Column { name, numbers: true };
-        let named = |label: Label| Cell { text: label.text, link: None, color: label.color };
+        let named = |label: Label| Cell { text: label.text, link: None, color: label.color, icon: label.icon };
         let most = self.top.unwrap_or(MAX_ROWS);
         let (Some(first), Some(measure)) = (self.dimensions.first(), self.measures.first()) else {
             let columns = self.measures.iter().map(|measure| numbers(self.label(language, measure)));

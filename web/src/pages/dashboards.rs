@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     charts::{self, Cell, Chart, Form, Look, Paint, Report, Table, Way},
     frame::{View, below, inside},
-    parts::{Field, KINDS_COUNTED, RANGES, WIDGETS, choice, hidden, needs_script, submit},
+    parts::{self, Field, OPS, RANGES, STATISTICS, WIDGETS, choice, hidden, needs_script, submit},
 };
 
 /// A dashboard in a list of them.
@@ -52,6 +52,10 @@ pub struct Dashboard {
     pub from: Option<String>,
     /// The days that were asked for.
     pub to: Option<String>,
+    /// The day of the past that was asked for.
+    pub as_of: Option<String>,
+    /// Whether it is shown as it was.
+    pub past: bool,
     /// In which time zone.
     pub zone: String,
     /// Up to which position it knows the log.
@@ -77,6 +81,8 @@ pub struct Counted {
     pub measures: Vec<&'static str>,
     /// Dimensions, periods among them.
     pub dimensions: Vec<&'static str>,
+    /// The fields by which its records are filtered, each with the kind of its values: `text`, `integer`, `time`, ...
+    pub fields: Vec<(&'static str, &'static str)>,
 }
 
 /// A widget as somebody looks at it.
@@ -94,6 +100,8 @@ pub struct Widget {
     pub zone: Option<String>,
     /// What is in it.
     pub content: Content,
+    /// All that it says of itself, as JSON, for whoever may change it.
+    pub shows: Option<String>,
 }
 
 /// What a widget shows.
@@ -193,6 +201,10 @@ pub struct Behind {
     pub records: Vec<Counts>,
     /// Where there are more.
     pub next: Option<String>,
+    /// Where they are shown as a list.
+    pub list: Option<String>,
+    /// The moment of the past at which they are looked at.
+    pub then: Option<String>,
 }
 
 /// The page of all dashboards.
@@ -268,16 +280,30 @@ pub fn dashboard(view: &View, board: &Dashboard) -> String {
             }
         }
         (asked(view, board))
+        @if board.past { (as_it_was(view, board.as_of.as_deref(), &format!("/dashboards/{}?page={}", board.id, board.page))) }
         p.fault role="alert" #fault {}
         @if board.may_edit || board.may_create { (tools(view, board)) }
         div.board #board data-id=(board.id) data-page=(board.page) data-position=(board.position) data-edit=[editing]
-            data-shipped=[board.shipped.then_some("true")] {
+            data-past=[board.past.then_some("true")] data-shipped=[board.shipped.then_some("true")] {
             @for widget in &board.widgets { (shown(view, widget)) }
         }
         @if board.widgets.is_empty() { p.lead { (view.say("page-empty")) } }
         @if board.may_edit { (controls(view)) }
     };
     below(view, &above, &called(view, board), &["dashboards.css", "dashboards.js"], &content)
+}
+
+/// Says of what moment a page is, and leads to what is now.
+fn as_it_was(view: &View, then: Option<&str>, now: &str) -> Markup {
+    html! {
+        p.notice {
+            @match then {
+                Some(then) => { (view.say("as-it-was-on")) " " time datetime=(then) { (then) } ". " }
+                None => { (view.say("as-was-known")) " " }
+            }
+            a href=(now) { (view.say("as-it-is")) }
+        }
+    }
 }
 
 /// Over what it goes, and in which time zone.
@@ -309,6 +335,7 @@ fn asked(view: &View, board: &Dashboard) -> Markup {
             }
             (day("from", view.say("range-from"), &board.from))
             (day("to", view.say("range-to"), &board.to))
+            (day("as_of", view.say("as-of"), &board.as_of))
             div.field {
                 label for="over-tz" { (view.say("time-zone")) }
                 input #over-tz name="tz" value=(board.zone) autocomplete="off" spellcheck="false";
@@ -367,30 +394,43 @@ fn tools(view: &View, board: &Dashboard) -> Markup {
     }
 }
 
-/// The form of a new widget.
+/// The form of a widget: of a new one, or of one that is there.
 fn adding(view: &View, board: &Dashboard) -> Markup {
     let kinds: Vec<(&str, String)> = WIDGETS.iter().map(|name| (*name, view.say_of("widget", name))).collect();
-    let counted: Vec<(&str, String)> = board.counted.iter().map(|of| (of.kind, view.say_of("kind", of.kind))).collect();
-    let lists: Vec<(&str, String)> = KINDS_COUNTED.iter().map(|kind| (*kind, view.say_of("kind", kind))).collect();
-    let dimensions = |name: &str, label: String| {
+    let named = |of: &&Counted| (of.kind, view.say_of("kind", of.kind));
+    let measured: Vec<(&str, String)> =
+        board.counted.iter().filter(|of| !of.measures.is_empty()).map(|of| named(&of)).collect();
+    let listed: Vec<(&str, String)> =
+        board.counted.iter().filter(|of| !of.fields.is_empty()).map(|of| named(&of)).collect();
+    let mut ranges = vec![("", view.say("widget-range-board"))];
+    ranges.extend(RANGES.iter().map(|name| (*name, view.say_of("range", name))));
+    let mut statistics = vec![("", "–".to_owned())];
+    statistics.extend(STATISTICS.iter().map(|name| (*name, view.say_of("statistic", name))));
+    let field = |name: &str| charts::capital(&charts::dimension(view.language, name));
+    let of_kinds = |name: &str, label: String, values: fn(&Counted) -> Vec<(&'static str, &'static str)>, of: &str| {
         let id = format!("add-{name}");
         html! {
             div.field {
                 label for=(id) { (label) }
-                select id=(id) name=(name) autocomplete="off" {
+                select id=(id) name=(name) data-follows=(of) autocomplete="off" {
                     option value="" { "–" }
                     @for of in &board.counted {
-                        @for dimension in &of.dimensions {
-                            option value=(dimension) data-of=(of.kind) { (charts::dimension(view.language, dimension)) }
+                        @for (value, kind) in values(of) {
+                            option value=(value) data-of=(of.kind) data-kind=[(!kind.is_empty()).then_some(kind)] { (field(value)) }
                         }
                     }
                 }
             }
         }
     };
+    let dimensions = |of: &Counted| of.dimensions.iter().map(|name| (*name, "")).collect::<Vec<_>>();
+    let groups = |of: &Counted| {
+        let fit = |kind: &str| ["word", "id", "bool", "text"].contains(&kind);
+        of.fields.iter().copied().filter(|(_, kind)| fit(kind)).collect::<Vec<_>>()
+    };
     html! {
-        details.panel {
-            summary { (view.say("widget-add")) }
+        details.panel #adding {
+            summary data-new=(view.say("widget-add")) data-old=(view.say("widget-change")) { (view.say("widget-add")) }
             form #add {
                 div.fields {
                     (choice("add", "kind", &view.say("widget-kind"), &kinds, "line"))
@@ -402,13 +442,16 @@ fn adding(view: &View, board: &Dashboard) -> Markup {
                         label for="add-report" { (view.say("widget-report")) }
                         select #add-report name="report" autocomplete="off" {
                             option value="" { (view.say("widget-own")) }
+                            option value="@records" { (view.say("widget-records")) }
                             @for (id, name) in &board.reports { option value=(id) { (name) } }
                         }
                     }
-                    (choice("add", "of", &view.say("widget-of"), &counted, "ticket"))
+                }
+                div.fields data-for="number line bar stacked_bar heat_map table" data-source="own" {
+                    (choice("add", "of", &view.say("widget-of"), &measured, "ticket"))
                     div.field {
                         label for="add-measure" { (view.say("widget-measure")) }
-                        select #add-measure name="measure" autocomplete="off" {
+                        select #add-measure name="measure" data-follows="of" autocomplete="off" {
                             @for of in &board.counted {
                                 @for measure in &of.measures {
                                     option value=(measure) data-of=(of.kind) { (view.say_of("measure", measure)) }
@@ -416,25 +459,65 @@ fn adding(view: &View, board: &Dashboard) -> Markup {
                             }
                         }
                     }
-                    (dimensions("by", view.say("widget-by")))
-                    (dimensions("and", view.say("widget-and")))
+                    (of_kinds("by", view.say("widget-by"), dimensions, "of"))
+                    (of_kinds("and", view.say("widget-and"), dimensions, "of"))
+                }
+                div.fields data-for="list number bar table" data-source="records" hidden {
+                    (choice("add", "list", &view.say("widget-of"), &listed, "ticket"))
+                }
+                div.fields data-for="number bar table" data-source="records" hidden {
+                    (of_kinds("group", view.say("widget-by"), groups, "list"))
                 }
                 div.fields data-for="list" hidden {
-                    (choice("add", "list", &view.say("widget-of"), &lists, "ticket"))
                     (Field { form: "add", name: "columns", label: view.say("widget-columns"), value: "title, status, assignee_name",
                         ..Field::default() }.show())
-                    (Field { form: "add", name: "filter", label: view.say("widget-filter"), ..Field::default() }.show())
                     (Field { form: "add", name: "sort", label: view.say("order"), ..Field::default() }.show())
+                }
+                div.fields data-for="number line bar stacked_bar heat_map table" {
+                    (choice("add", "range", &view.say("range"), &ranges, ""))
+                    (choice("add", "statistic", &view.say("widget-statistic"), &statistics, ""))
+                    (Field { form: "add", name: "top", label: view.say("widget-top"), kind: "number", ..Field::default() }.show())
+                }
+                fieldset.conditions data-for="number line bar stacked_bar heat_map table list" data-source="own records" {
+                    legend { (view.say("widget-only")) }
+                    div #conditions {}
+                    p.actions { button.secondary type="button" #condition-add { (view.say("condition-add")) } }
+                    details #conditions-json {
+                        summary { (view.say("widget-filter")) }
+                        div.field {
+                            label for="add-filter" { (view.say("widget-filter")) }
+                            textarea #add-filter name="filter" rows="3" spellcheck="false" {}
+                        }
+                    }
+                    template #condition {
+                        div.condition {
+                            select data-part="field" aria-label=(view.say("condition-field")) autocomplete="off" {
+                                @for of in &board.counted {
+                                    @for (name, kind) in &of.fields { option value=(name) data-of=(of.kind) data-kind=(kind) { (field(name)) } }
+                                }
+                            }
+                            select data-part="op" aria-label=(view.say("condition-op")) autocomplete="off" {
+                                @for op in OPS { option value=(op) { (view.say_of("op", op)) } }
+                            }
+                            input id="condition-value-{number}" data-part="value" type="text" autocomplete="off" spellcheck="false";
+                            label for="condition-value-{number}" { span.unseen { (view.say("condition-value")) } }
+                            button.quiet type="button" data-part="remove" aria-label=(view.say_of("place", "remove")) { "×" }
+                        }
+                    }
                 }
                 div.field data-for="text" hidden {
                     label for="add-text" { (view.say_of("widget", "text")) }
                     textarea #add-text name="text" rows="5" {}
                 }
                 div.fields data-for="feed" hidden {
-                    (choice("add", "feed", &view.say("widget-of"), &lists, "ticket"))
+                    (choice("add", "feed", &view.say("widget-of"), &listed, "ticket"))
                     (Field { form: "add", name: "record", label: view.say("widget-record"), ..Field::default() }.show())
                 }
-                (submit(&view.say("add")))
+                p.fault role="alert" {}
+                p.actions {
+                    button type="submit" data-new=(view.say("add")) data-old=(view.say("save")) { (view.say("add")) }
+                    button.secondary type="button" #add-leave hidden { (view.say("widget-leave")) }
+                }
             }
         }
     }
@@ -449,10 +532,12 @@ fn controls(view: &View) -> Markup {
     html! {
         template #controls {
             div.controls role="toolbar" aria-label=(view.say("widget-place")) {
-                span.grip aria-hidden="true" { "⠿" }
+                button.quiet.grip type="button" data-grip="move" aria-label=(view.say_of("place", "move")) title=(view.say_of("place", "move")) { "⠿" }
+                (button("configure", "✎"))
                 (button("left", "←")) (button("right", "→")) (button("up", "↑")) (button("down", "↓"))
                 (button("wider", "⇥")) (button("narrower", "⇤")) (button("taller", "⤓")) (button("shorter", "⤒"))
                 (button("remove", "×"))
+                span.corner data-grip="size" aria-hidden="true" title=(view.say_of("place", "size")) {}
             }
         }
     }
@@ -479,7 +564,7 @@ fn shown(view: &View, widget: &Widget) -> Markup {
     let id = format!("widget-{}", widget.id);
     html! {
         article.widget.{ "x" (x) }.{ "y" (y) }.{ "w" (w) }.{ "h" (h) } id=(id) data-widget=(widget.id) data-place={ (x) " " (y) " " (w) " " (h) }
-            aria-labelledby={ (id) "-title" } {
+            data-shows=[widget.shows.as_deref()] aria-labelledby={ (id) "-title" } {
             h2 id={ (id) "-title" } { (title) }
             @if !own.is_empty() { p.hint { (own.join(" · ")) } }
             @match &widget.content {
@@ -491,6 +576,7 @@ fn shown(view: &View, widget: &Widget) -> Markup {
                     details.numbers {
                         summary { (view.say("as-table")) }
                         (table(view, &report.table(language, way), &title))
+                        p.actions { button.link type="button" data-address { (view.say("address-make")) } }
                     }
                 }
                 Content::Table { report, way } => (table(view, &report.table(language, way), &title)),
@@ -563,7 +649,9 @@ fn numbers(view: &View, report: &Report, before: Option<&Report>, way: &Way) -> 
 
 fn cell(cell: &Cell) -> Markup {
     html! {
-        @if let Some(color) = &cell.color {
+        @if let Some(icon) = &cell.icon {
+            (parts::badge(icon, cell.color.as_deref()))
+        } @else if let Some(color) = &cell.color {
             svg.swatch viewBox="0 0 10 10" width="10" height="10" aria-hidden="true" { circle cx="5" cy="5" r="5" fill=(color) {} }
         }
         @match &cell.link {
@@ -706,6 +794,9 @@ pub fn behind(view: &View, told: &Behind) -> String {
     let title = told.report.called(view.language, &told.measure);
     let content = html! {
         @if !about.is_empty() { p.lead { (about.join(" · ")) } }
+        @if let Some(then) = &told.then {
+            p.notice { (view.say("as-it-was-on")) " " time datetime=(then) { (then) } ". " }
+        }
         @if told.records.is_empty() { p { (view.say("list-empty")) } }
         ul.records {
             @for Counts { path, name, at, seconds, value } in &told.records {
@@ -717,7 +808,12 @@ pub fn behind(view: &View, told: &Behind) -> String {
                 }
             }
         }
-        @if let Some(next) = &told.next { p.actions { a.button.secondary href=(next) { (view.say("more")) } } }
+        @if told.next.is_some() || told.list.is_some() {
+            p.actions {
+                @if let Some(next) = &told.next { a.button.secondary href=(next) { (view.say("more")) } }
+                @if let Some(list) = &told.list { a.button.secondary href=(list) { (view.say("as-list")) } }
+            }
+        }
     };
     below(view, &above, &title, &[], &content)
 }

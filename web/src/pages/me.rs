@@ -63,6 +63,7 @@ pub fn me(view: &View, me: &Me) -> String {
         (password(view, me))
         (second_factor(view, me))
         (sessions(view, me))
+        @if view.may("report.read") { (addresses(view)) }
         (keys(view, person))
         (codes(view))
     };
@@ -229,6 +230,25 @@ fn second_factor(view: &View, me: &Me) -> Markup {
         }
     };
     part("factor", &view.say("factor"), &content)
+}
+
+/// The addresses at which anybody sees pictures of widgets: each may be taken back.
+fn addresses(view: &View) -> Markup {
+    let content = html! {
+        p { (view.say("addresses-lead")) }
+        ul.rows #addresses aria-busy="true" {}
+        template #address {
+            li {
+                div { b data-fill="widget" {} p.hint { (view.say("address-until")) " " time data-fill="expires_at" {} } }
+                form method="post" action="/v1/me/withdraw_address" data-api data-then="addresses" {
+                    input type="hidden" name="address" value="{id}";
+                    p.fault role="alert" {}
+                    button.secondary type="submit" aria-label={ (view.say("address-withdraw")) ": {widget}" } { (view.say("address-withdraw")) }
+                }
+            }
+        }
+    };
+    part("addresses", &view.say("addresses-title"), &content)
 }
 
 fn sessions(view: &View, me: &Me) -> Markup {

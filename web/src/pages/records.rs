@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::bulk::choosing;
 use crate::{
     frame::{Collection, View, below, inside},
-    parts::{EXPORTS, Field, LEVELS, choice, needs_script, words},
+    parts::{EXPORTS, Field, LEVELS, choice, hidden, icons, needs_script, words},
 };
 
 /// The page of all collections, by context.
@@ -46,6 +47,8 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
                 (Field { form: "search", name: "name", label: view.say("find"), kind: "search", ..Field::default() }.show())
             }
             (choice("search", "sort", &view.say("order"), &orders, ""))
+            (Field { form: "search", name: "as_of", label: view.say("as-of"), kind: "date", ..Field::default() }.show())
+            (hidden("filter", ""))
             @if groups.len() > 1 { (choice("search", "group", &view.say("group"), &groups, "")) }
             @if !collection.holders.is_empty() {
                 div.check {
@@ -56,6 +59,9 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
         }
         p.fault role="alert" #fault {}
         p.hint #noted hidden {}
+        p.notice #narrowed hidden { (view.say("list-narrowed")) " " button.link type="button" #widen { (view.say("list-widen")) } }
+        p.notice #then hidden { (view.say("as-it-was-on")) " " time {} ". " button.link type="button" #now { (view.say("as-it-is")) } }
+        (choosing(view, collection))
         ul.records #records aria-busy="true" data-path=(collection.path) data-kind=(collection.kind) data-position=(position)
             data-title=[collection.title] data-told=(collection.told.join(" ")) data-searched=(collection.searched.join(" "))
             data-states=(collection.states.join(" ")) data-holders=(collection.holders.join(" "))
@@ -63,6 +69,9 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
         div.board #board hidden tabindex="0" role="group" aria-label=(view.say("group")) {}
         p.actions { button.secondary type="button" #more hidden { (view.say("more")) } }
         @if view.may("view.create") { (saving(view)) }
+        @if collection.imports && view.may("import.run") {
+            p.actions { a.button.secondary href={ "/imports?record=" (collection.kind) } { (view.say("import-a-file")) } }
+        }
         @if view.may("export.run") {
             p.actions #exports {
                 @for format in EXPORTS {
@@ -71,6 +80,8 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
             }
         }
         (words(view, &["state"]))
+        (icons())
+        @let picks = view.may("bulk.run");
         template #group {
             section.group {
                 h2 { span data-fill="called" {} " " span.badge data-fill="count" {} }
@@ -80,6 +91,12 @@ pub fn list(view: &View, collection: &Collection, position: i64) -> String {
         }
         template #row {
             li {
+                @if picks {
+                    span.pick {
+                        input id="pick-{id}" type="checkbox" value="{id}" data-pick autocomplete="off";
+                        label for="pick-{id}" { span.unseen data-fill="called" {} }
+                    }
+                }
                 div {
                     a href={ "/records/" (collection.path) "/{id}" } data-fill="called" {}
                     p.hint data-if="about" data-fill="about" {}
@@ -131,6 +148,11 @@ pub fn record(view: &View, collection: &Collection, id: &str, position: i64) -> 
     let content = html! {
         (needs_script(view))
         p.fault role="alert" #fault {}
+        @let elsewhere = ["bulk", "import"].contains(&collection.kind);
+        @if elsewhere {
+            @let place = if collection.kind == "bulk" { "bulk" } else { "imports" };
+            p.actions { a.button.secondary href={ "/" (place) "/" (id) } { (view.say("job-open")) } }
+        }
         p.notice #then hidden {
             (view.say("as-it-was")) " " time data-exact {} ". "
             a href={ "/records/" (collection.path) "/" (id) } { (view.say("as-it-is")) }
@@ -144,6 +166,7 @@ pub fn record(view: &View, collection: &Collection, id: &str, position: i64) -> 
         @if collection.shares { (part("sharing", &view.say("sharing"), &sharing(view, collection, id))) }
         (part("history", &view.say("history"), &history(view)))
         (words(view, &["state", "command", "field", "event"]))
+        (icons())
         template #fields {
             section.part aria-labelledby="details-title" {
                 h2 #details-title { (view.say("details")) }
@@ -220,6 +243,10 @@ fn sharing(view: &View, collection: &Collection, id: &str) -> Markup {
 /// What happened to it, the latest first.
 fn history(view: &View) -> Markup {
     html! {
+        form.line method="get" {
+            (Field { form: "moment", name: "as_of", label: view.say("as-of"), kind: "date", required: true, ..Field::default() }.show())
+            button.secondary type="submit" { (view.say("show")) }
+        }
         ol.events #events aria-busy="true" {}
         p.actions { button.secondary type="button" #more hidden { (view.say("more")) } }
         template #event {

@@ -674,3 +674,5 @@ event-widget_removed = prvek odstraněn
 event-withdrawn = staženo
 event-woken = probuzeno
 event-won = vyhráno
+event-widget_addressed = adresa obrázku předána
+event-address_withdrawn = adresa obrázku vzata zpět

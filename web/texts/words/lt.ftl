@@ -674,3 +674,5 @@ event-widget_removed = pašalintas valdiklis
 event-withdrawn = atsiimta
 event-woken = pažadinta
 event-won = laimėta
+event-widget_addressed = išduotas paveikslo adresas
+event-address_withdrawn = paveikslo adresas atšauktas

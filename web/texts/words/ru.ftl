@@ -674,3 +674,5 @@ event-widget_removed = виджет убран
 event-withdrawn = отозвано
 event-woken = возвращено в работу
 event-won = выиграно
+event-widget_addressed = выдан адрес картинки
+event-address_withdrawn = адрес картинки отозван

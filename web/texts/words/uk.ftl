@@ -674,3 +674,5 @@ event-widget_removed = віджет прибрано
 event-withdrawn = відкликано
 event-woken = повернуто до роботи
 event-won = виграно
+event-widget_addressed = видано адресу зображення
+event-address_withdrawn = адресу зображення відкликано

@@ -1,25 +1,27 @@
-//! Dashboards: all that their widgets show in one answer, pictures of them, and what changes.
+//! Dashboards: all that their widgets show, in one answer.
 
-use std::collections::BTreeMap;
+mod addresses;
+mod collections;
+mod followed;
+mod pictures;
 
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use domain::{
-    Aggregate, Id, Time, catalogue,
+    Aggregate, Id, Time,
     insight::{
         clock::{Clock, Division},
         dashboard::{self, Dashboard, Fields},
         definition::Definition,
-        report::Report,
         shipped::Shipped,
         widget::{Collection, Kind, Page, Place, Shows, Statistic, Widget},
         window::Window,
     },
-    kernel::{record::Spec, reference::Subject},
+    kernel::record::Spec,
     org::tenant::Tenant,
 };
 use futures::{StreamExt, future::BoxFuture, stream};
@@ -27,26 +29,27 @@ use jiff::tz::TimeZone;
 use projections::{
     ReadModel,
     crm::feed::Entry,
-    insight::{
-        facts::Facts,
-        reports::{self as facts, Badge},
-    },
+    insight::{facts::Facts, reports as facts},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use web::{Language, charts::Look, charts::Paint};
 
-use super::reports::{self, DimensionData, Links, MeasureData, Over, Past, ReportData, RowData, UnitName, column};
+use self::collections::{listed, pending};
+pub(in crate::http) use self::{
+    addresses::{Address, Addresses, Signed, Wanted as WidgetWanted, Which as WhichAddress},
+    collections::counted,
+    followed::Followed,
+    pictures::ImageOptions,
+};
+use super::reports::{self, Over, Past, ReportData};
 use crate::http::{
     crm::feeds,
     kernel::{
         commands::id_of,
-        lists,
         request::{self, Body, Faults, Given, Nothing, POSITION, Params},
         routes::Routes,
     },
-    pages::dashboards as drawing,
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
@@ -65,8 +68,8 @@ pub(in crate::http) fn routes() -> Routes {
         .get("/dashboards/shipped", shipped)
         .get("/dashboards/{id}/data", data)
         .post("/dashboards/preview", preview)
-        .get("/dashboards/{id}/widgets/{image}", image)
-        .get("/widgets/{image}", picture)
+        .merge(pictures::routes())
+        .merge(addresses::routes())
 }
 
 /// Over what the widgets of a dashboard go.
@@ -95,47 +98,6 @@ pub(in crate::http) struct BoardOptions {
     pub(in crate::http) as_of: Option<String>,
     /// Wait until it reflects this position.
     pub(in crate::http) min_position: Option<i64>,
-}
-
-/// How a picture of a widget looks.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::http) struct ImageOptions {
-    /// `light` by default.
-    theme: Option<Theme>,
-    /// How wide, in pixels: 160 to 2000, 640 by default.
-    width: Option<u32>,
-    /// How high, in pixels: 90 to 2000, 320 by default.
-    height: Option<u32>,
-    /// In which language: `en`, `cs`, `uk`, `ru` or `lt`; that of the one who asks by default.
-    language: Option<String>,
-    /// As for the dashboard's data.
-    range: Option<String>,
-    /// As for the dashboard's data.
-    from: Option<String>,
-    /// As for the dashboard's data.
-    to: Option<String>,
-    /// As for the dashboard's data.
-    tz: Option<String>,
-    /// As for the dashboard's data.
-    as_known_at: Option<String>,
-    /// As for the dashboard's data.
-    known_at: Option<String>,
-    /// As for the dashboard's data.
-    as_of: Option<String>,
-    /// Wait until it reflects this position.
-    min_position: Option<i64>,
-}
-
-/// In which colours.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::http) enum Theme {
-    /// Dark on light.
-    #[default]
-    Light,
-    /// Light on dark.
-    Dark,
 }
 
 /// What a dashboard shows.
@@ -497,143 +459,6 @@ async fn charted(
     Ok(Told::Report(data, before))
 }
 
-/// Records of a kind, in their list.
-async fn listed(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    past: &Past,
-    collection: &Collection,
-) -> Result<ListData, Problem> {
-    let list = reports::list_of(&collection.of).ok_or_else(|| {
-        Problem::invalid("widget_kind_unknown", format!("There is no list of records called {}.", collection.of))
-    })?;
-    let (as_of, known_at) = past.of_lists();
-    let asked = lists::Plain {
-        as_of,
-        known_at,
-        filter: Value::Object(collection.filter.clone()),
-        sort: collection.sort.clone(),
-        limit: Some(collection.limit.unwrap_or(LISTED)),
-        ..lists::Plain::default()
-    };
-    let page = lists::plain(list, app, caller, headers, asked).await?;
-    let plural = catalogue::kind(&collection.of).map_or("", |kind| kind.plural);
-    let row = |row: &Map<String, Value>| {
-        let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let values = collection.columns.iter().map(|name| (name.clone(), column(row, name)));
-        let link = format!("/v1/{plural}/{id}");
-        ListedRow { id, kind: collection.of.clone(), link, values: values.collect() }
-    };
-    Ok(ListData {
-        of: collection.of.clone(),
-        columns: collection.columns.clone(),
-        rows: page.rows.iter().map(row).collect(),
-        more: page.next.is_some(),
-    })
-}
-
-/// The kind of records that a field of a list names, as far as its name says it.
-fn named_by(field: &str) -> Option<&'static str> {
-    let base = field.strip_suffix("_ids").or_else(|| field.strip_suffix("_id"))?;
-    let people = ["assignee", "owner", "author"];
-    let kind = if people.contains(&base) { "user" } else { base };
-    catalogue::kind(kind).map(|kind| kind.name)
-}
-
-/// How many records of a kind there are, as a report would say it.
-pub(in crate::http) async fn counted(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    past: &Past,
-    collection: &Collection,
-) -> Result<ReportData, Problem> {
-    let list = reports::list_of(&collection.of).ok_or_else(|| {
-        Problem::invalid("widget_kind_unknown", format!("There is no list of records called {}.", collection.of))
-    })?;
-    let (as_of, known_at) = past.of_lists();
-    let asked = lists::Plain {
-        as_of,
-        known_at,
-        filter: Value::Object(collection.filter.clone()),
-        limit: Some(1),
-        counted: true,
-        group: collection.group.clone(),
-        ..lists::Plain::default()
-    };
-    let page = lists::plain(list, app, caller, headers, asked).await?;
-    let values = |count: i64| Map::from_iter([(RECORDS.to_owned(), count.into())]);
-    let mut dimensions = Vec::new();
-    let mut rows = Vec::new();
-    if let Some(group) = &collection.group {
-        let kinds: Vec<&str> = named_by(group).into_iter().collect();
-        let texts = page.groups.iter().filter_map(|group| group.value.as_str());
-        let ids = texts.filter(|_| !kinds.is_empty()).map(ToOwned::to_owned).collect();
-        let sight = app.sight(caller).await?;
-        let names = facts::names(&app.reads().pool, caller.tenant, &sight, &kinds, ids).await?;
-        let badges: BTreeMap<String, Badge> =
-            facts::badges(&app.reads().pool, caller.tenant, &kinds, names.keys()).await?;
-        let key = |value: Value| Map::from_iter([(group.clone(), value)]);
-        rows = page
-            .groups
-            .into_iter()
-            .map(|group| RowData { key: key(group.value), values: values(group.count) })
-            .collect();
-        dimensions.push(DimensionData { name: group.clone(), names, badges, ..DimensionData::default() });
-    }
-    let about = if past.is_named() { "Records there were then." } else { "Records there are now." };
-    let measure = MeasureData { name: RECORDS, unit: UnitName::Count, about, business_time: None, histogram: None };
-    Ok(ReportData {
-        of: collection.of.clone(),
-        range: None,
-        as_of: None,
-        time_zone: String::new(),
-        dimensions,
-        measures: vec![measure],
-        columns: Vec::new(),
-        rows,
-        totals: vec![RowData { key: Map::new(), values: values(page.total.unwrap_or_default()) }],
-        links: Links { records: None },
-        next: None,
-        position: page.position,
-    })
-}
-
-/// Open tickets and tasks that are the caller's, those that wait longest first.
-async fn pending(app: &App, caller: &Caller, headers: &HeaderMap, past: &Past) -> Result<ListData, Problem> {
-    let me = caller.actor.principal().to_string();
-    let mine = |open: Value| json!({ "all": [open, { "field": "assignee_id", "op": "eq", "value": me }] });
-    let asked = [
-        ("task", "due_at", "due_at", mine(json!({ "field": "open", "op": "eq", "value": true }))),
-        ("ticket", "opened_at", "opened_at", mine(json!({ "field": "status", "op": "eq", "value": "open" }))),
-    ];
-    let columns: Vec<String> = ["title", "status", "since"].map(ToOwned::to_owned).into();
-    let (mut rows, mut more) = (Vec::new(), false);
-    for (kind, since, sort, filter) in asked {
-        if !caller.may(&format!("{kind}.read")) {
-            continue;
-        }
-        let Value::Object(filter) = filter else { continue };
-        let collection = Collection {
-            of: kind.to_owned(),
-            filter,
-            columns: vec!["title".to_owned(), "status".to_owned(), since.to_owned()],
-            sort: Some(sort.to_owned()),
-            group: None,
-            limit: Some(LISTED),
-        };
-        let list = listed(app, caller, headers, past, &collection).await?;
-        more |= list.more;
-        rows.extend(list.rows.into_iter().map(|mut row| {
-            let at = row.values.remove(since).unwrap_or_default();
-            row.values.insert("since".to_owned(), at);
-            row
-        }));
-    }
-    Ok(ListData { of: "task".to_owned(), columns, rows, more })
-}
-
 /// A widget with what it shows, or why it shows nothing.
 fn look<'a>(
     app: &'a App,
@@ -755,140 +580,4 @@ async fn shipped(caller: Caller, Params(Nothing {}): Params<Nothing>) -> Result<
     caller.must("report.read")?;
     let data = Shipped::ALL.iter().map(|shipped| ShippedBoard { id: shipped.id(), fields: shipped.fields() });
     Ok(Json(ShippedBoards { data: data.collect() }))
-}
-
-async fn image(
-    State(app): State<App>,
-    caller: Caller,
-    Path((id, image)): Path<(String, String)>,
-    options: Given<ImageOptions>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    draw(&app, &caller, &headers, (&id, &image), options).await
-}
-
-/// The same under one name: the dashboard's and the widget's with a dot between.
-async fn picture(
-    State(app): State<App>,
-    caller: Caller,
-    Path(image): Path<String>,
-    options: Given<ImageOptions>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (id, image) = image.split_once('.').ok_or_else(unknown)?;
-    draw(&app, &caller, &headers, (id, image), options).await
-}
-
-fn unknown() -> Problem {
-    Problem::missing("dashboard_widget_unknown", "The dashboard has no such widget.")
-}
-
-async fn draw(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    (id, image): (&str, &str),
-    options: Given<ImageOptions>,
-) -> Result<Response, Problem> {
-    let Given { asked, mut faults } = options;
-    let board = Board::find(app, caller, id).await?;
-    let name = image.strip_suffix(".svg").ok_or_else(unknown)?;
-    let (page, widget) = dashboard::find(&board.fields.pages, name).ok_or_else(unknown)?;
-    let sized = |place: &str, given: Option<u32>, usual: u32, least: u32| match given.unwrap_or(usual) {
-        size if (least..=2000).contains(&size) => Ok(f64::from(size)),
-        _ => Err(request::parameter_invalid(place, format!("A picture is {least} to 2000 pixels wide and high."))),
-    };
-    let width = faults.check(sized("/width", asked.width, 640, 160))?.unwrap_or(640.0);
-    let height = faults.check(sized("/height", asked.height, 320, 90))?.unwrap_or(320.0);
-    if asked.language.as_ref().is_some_and(|tag| Language::ALL.iter().all(|known| known.tag() != tag)) {
-        let tags = Language::ALL.map(Language::tag).join(", ");
-        faults.check::<()>(Err(request::parameter_invalid("/language", format!("There are {tags}."))))?;
-    }
-    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let language = Language::chosen(&[asked.language.as_deref()], accepted);
-    let over = BoardOptions {
-        page: Some(page.id.clone()),
-        widgets: Some(widget.id.clone()),
-        range: asked.range,
-        from: asked.from,
-        to: asked.to,
-        tz: asked.tz,
-        as_known_at: asked.as_known_at,
-        known_at: asked.known_at,
-        as_of: asked.as_of,
-        min_position: asked.min_position,
-    };
-    let data = answer(app, caller, headers, &board, &over, faults).await?;
-    let position = data.position;
-    let told = data.widgets.into_iter().next().ok_or_else(unknown)?;
-    if let Some(problem) = told.problem {
-        return Err(Problem::invalid("widget_unavailable", problem.detail));
-    }
-    let paint = match asked.theme.unwrap_or_default() {
-        Theme::Light => Paint::Light,
-        Theme::Dark => Paint::Dark,
-    };
-    let shown = drawing::shown(told, None);
-    let unfit = || {
-        let detail = "Only charts and numbers are drawn as pictures.";
-        Problem::invalid("widget_shape_invalid", detail)
-    };
-    let drawn = web::pages::picture(&shown, &Look { language, paint, width, height }).ok_or_else(unfit)?;
-    let answer = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
-        (POSITION, position.into()),
-    ];
-    Ok((answer, drawn).into_response())
-}
-
-/// What a widget follows in the log.
-pub(in crate::http) struct Followed {
-    pub(in crate::http) id: String,
-    kinds: Vec<String>,
-    records: Vec<Subject>,
-}
-
-impl Followed {
-    /// What each widget of a dashboard follows.
-    pub(in crate::http) async fn of(app: &App, caller: &Caller, board: &Board) -> Result<Vec<Followed>, Problem> {
-        let mut all = Vec::new();
-        for (_, widget) in board.widgets() {
-            let shows = &widget.shows;
-            let (mut kinds, mut records) = (Vec::new(), Vec::new());
-            let mut counts = |definition: &Definition| {
-                kinds.push(definition.of.clone());
-                if let Some(source) = domain::insight::facts::source(&definition.of) {
-                    // Whatever is called otherwise now is drawn under its new name.
-                    let named = definition.dimensions.iter().filter_map(|name| source.dimension(name));
-                    kinds.extend(named.flat_map(|dimension| dimension.refers).map(|kind| (*kind).to_owned()));
-                }
-            };
-            shows.definition.iter().for_each(&mut counts);
-            if let Some(id) = shows.report {
-                records.push(Subject::new(Report::KIND, id));
-                if let Ok((_, definition)) = reports::saved(app, caller, &id.to_string()).await {
-                    counts(&definition);
-                }
-            }
-            kinds.extend(shows.collection.iter().map(|collection| collection.of.clone()));
-            if shows.kind == Kind::PendingWork {
-                kinds.extend(["ticket", "task"].map(ToOwned::to_owned));
-            }
-            records.extend(shows.record.clone());
-            all.push(Followed { id: widget.id.clone(), kinds, records });
-        }
-        Ok(all)
-    }
-
-    /// Whether it may show something else after an event: of this kind, of this record, with this content.
-    pub(in crate::http) fn minds(&self, kind: &str, id: Id, data: &[u8]) -> bool {
-        // Whatever names a record may stand in its feed.
-        let names = |record: &Subject| {
-            let text = record.id.to_string();
-            data.windows(text.len()).any(|part| part == text.as_bytes())
-        };
-        self.kinds.iter().any(|known| known == kind)
-            || self.records.iter().any(|record| (record.kind == kind && record.id == id) || names(record))
-    }
 }

@@ -16,7 +16,7 @@ use domain::{
         facts::{How, Measure, Unit},
         report::Report,
     },
-    kernel::filter::Lookup,
+    kernel::{filter::Lookup, listing::NAMELESS},
     org::{field::Field, tenant::Tenant},
 };
 use futures::{TryStreamExt, stream};
@@ -33,6 +33,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::called;
 use crate::http::kernel::{
     commands::id_of,
     csv::{self, Dialect, Separator},
@@ -250,7 +251,7 @@ pub(in crate::http) struct ReportRecords {
 pub(in crate::http) struct Counted {
     /// The record.
     pub(in crate::http) id: Id,
-    /// What it is called now.
+    /// What it is called now, or was at the moment of `as_of`; what has no name of its own goes by what its list tells of it.
     pub(in crate::http) name: Option<String>,
     /// When it counts.
     pub(in crate::http) at: Time,
@@ -1009,6 +1010,7 @@ pub(in crate::http) async fn records_of(
     let limit = faults.check(page_size(limit))?.unwrap_or_default();
     let after = faults.check(after.as_deref().map(cursor).transpose())?.flatten();
     let (name, cell) = number_of(definition, measure, cell, &mut faults)?;
+    let then = as_of.clone();
     let over = Over { from, to, tz, past: Past { as_of, known_at, as_known_at }, min_position };
     let prepared = prepare(app, caller, headers, definition, over, faults).await?;
     let measure = prepared.measure(&name)?;
@@ -1018,6 +1020,13 @@ pub(in crate::http) async fn records_of(
     let more = items.len() as i64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or_default());
     let next = items.last().filter(|_| more).map(|last| cursor_of(last.at, last.id, last.position));
+    let (kind, as_of) = (prepared.compiled.source.kind, then.as_deref());
+    // What has no name of its own is called as its list tells it; and what is asked of the past, as it was called then.
+    if as_of.is_some() || NAMELESS.contains(&kind) {
+        let ids = items.iter().map(|item| item.id).collect();
+        let names = called::names(app, caller, headers, kind, ids, as_of).await?;
+        items.iter_mut().for_each(|item| item.name = names.get(&item.id).cloned());
+    }
     let counted = |item: reports::Item| prepared.counted(item);
     Ok(ReportRecords { data: items.into_iter().map(counted).collect(), next, position: prepared.known })
 }

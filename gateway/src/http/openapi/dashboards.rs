@@ -6,12 +6,16 @@ use domain::{
         dashboard::{Dashboard, Fields},
         shipped::Shipped,
     },
+    org::user::User,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        insight::dashboards::{BoardData, BoardOptions, ImageOptions, ShippedBoards},
+        insight::dashboards::{
+            Address, Addresses, BoardData, BoardOptions, ImageOptions, ShippedBoards, Signed, WhichAddress,
+            WidgetWanted,
+        },
         kernel::stream::{ChangedWidgets, Since},
     },
     Document,
@@ -89,9 +93,55 @@ pub(super) fn describe(document: &mut Document) {
         .parameter(in_path("image", image, json!({ "type": "string" })))
         .query(image_options)
         .shared(&shared)
-        .answer_as(200, "The picture.", svg, &["Deskfold-Position"])
+        .answer_as(200, "The picture.", svg.clone(), &["Deskfold-Position"])
         .problems("DashboardImage", drawn())
         .at(document, "get", "/v1/widgets/{image}");
+
+    let wanted = document.schemas.of::<WidgetWanted>("");
+    let address = document.schemas.of::<Address>("");
+    let about = "Hands out an address at which anybody sees the picture of a widget, as one sees it oneself at that moment: for mails and \
+        wikis. Nothing is seen there once it is too old or taken back, or whoever has handed it out is deactivated or sees the dashboard no \
+        longer. Only whoever is signed in does this.";
+    let like = json!({ "widget": "desk.opened_and_closed", "days": 90, "range": "last_7_days" });
+    let own = || Code::of(&[problems::PARAMETERS, problems::BODY, problems::SESSION]);
+    Operation::new("my_widget_address", Dashboard::PLURAL, about)
+        .body(wanted, true, Map::from_iter([("example1".to_owned(), json!({ "value": like }))]))
+        .answer(201, "The address.", address, &[])
+        .problems("AddressWidget", [own(), drawn(), Code::refusals::<User>()].concat())
+        .at(document, "post", "/v1/me/address_widget");
+    let addresses = document.schemas.of::<Addresses>("");
+    Operation::new(
+        "my_widget_addresses",
+        Dashboard::PLURAL,
+        "Lists the addresses that one has handed out and that are still good.",
+    )
+    .answer(200, "The addresses.", addresses, &[])
+    .problems("WidgetAddresses", Code::of(&[problems::PARAMETERS, problems::SESSION]))
+    .at(document, "get", "/v1/me/widget_addresses");
+    let which = document.schemas.of::<WhichAddress>("");
+    let like = json!({ "address": "01K9Z3T8W0QX6V5N4M3K2J1H0G" });
+    Operation::new(
+        "my_widget_address_withdraw",
+        Dashboard::PLURAL,
+        "Takes an address back: nothing is seen there any more.",
+    )
+    .body(which, true, Map::from_iter([("example1".to_owned(), json!({ "value": like }))]))
+    .answer_as(204, "Done.", json!({}), &[])
+    .problems("WithdrawAddress", [own(), Code::of(&[problems::PICTURE_ADDRESS]), Code::refusals::<User>()].concat())
+    .at(document, "post", "/v1/me/withdraw_address");
+    let signed = document.schemas.properties::<Signed>("");
+    let image = "The dashboard and the widget with dots between: `desk.opened.svg`.";
+    Operation::new(
+        "widget_at_address",
+        Dashboard::PLURAL,
+        "The picture at an address that somebody has handed out. It needs no key.",
+    )
+    .open()
+    .parameter(in_path("image", image, json!({ "type": "string" })))
+    .query(signed)
+    .answer_as(200, "The picture.", svg, &["Deskfold-Position"])
+    .problems("WidgetAtAddress", Code::of(&[problems::PARAMETERS, problems::PICTURE_ADDRESS]))
+    .at(document, "get", "/v1/pictures/{image}");
 
     let changed = document.schemas.of::<ChangedWidgets>("");
     let example = "id: 42\nevent: changed\ndata: {\"widgets\":[\"opened\"],\"position\":42}\n\n";

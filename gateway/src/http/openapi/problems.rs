@@ -244,6 +244,10 @@ pub(super) const BOARD_IMAGE: Codes = &[
 ];
 pub(super) const REPORT_CELL: Codes = &[("report_cell_invalid", 422, "`cell` is no key of a number of this report.")];
 
+/// The codes that an address of a picture may meet.
+pub(super) const PICTURE_ADDRESS: Codes =
+    &[("picture_unknown", 404, "There is no such picture, or its address is good no longer.")];
+
 /// The codes that looking through a view may meet.
 pub(super) const VIEW: Codes = &[(
     "view_unfit",
@@ -313,6 +317,15 @@ pub(super) const BULK: Codes = &[
 
 /// The codes that taking up an import again may meet.
 pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
+
+/// The codes of what visitors of pages ask, beside those of messages and conversations.
+const VISITOR: Codes = &[
+    ("visitor_token_invalid", 401, "The visitor's token is no token, or another visitor's."),
+    ("origin_not_allowed", 403, "Pages of this origin may not speak to the channel."),
+    ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
+    ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
+    ("receipts_invalid", 422, "Too many messages are named at once."),
+];
 
 /// The codes of what only Deskfold itself does.
 const OWN: Codes = &[("done_before", 409, "This has been done before.")];
@@ -405,6 +418,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         UPLOAD,
         BULK,
         RESUME,
+        VISITOR,
         OWN,
         NOWHERE,
     ]);

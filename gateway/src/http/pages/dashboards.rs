@@ -1,5 +1,7 @@
 //! The pages of dashboards: all that somebody sees, one of them, and the records behind each number.
 
+use std::collections::BTreeSet;
+
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
@@ -14,7 +16,9 @@ use domain::{
         shipped::Shipped,
         widget::{Collection, KIND_UNKNOWN, Kind},
     },
+    kernel::filter::FieldKind,
 };
+use projections::insight::reports::Badge;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use web::{
@@ -28,6 +32,7 @@ use crate::{
     auth::Caller,
     http::{
         insight::{
+            called::called,
             dashboards::{self, Board, BoardOptions, Frame, ListData, WidgetData},
             reports::{self, Past, RecordOptions, ReportData, UnitName, column},
         },
@@ -92,6 +97,7 @@ fn said(mut options: BoardOptions) -> BoardOptions {
     options.to = filled(options.to);
     options.tz = filled(options.tz);
     options.range = filled(options.range);
+    options.as_of = filled(options.as_of);
     options
 }
 
@@ -130,6 +136,11 @@ async fn one(
         true => rows(&app, &caller, &headers, "report").await?.iter().filter_map(named).collect(),
         false => Vec::new(),
     };
+    let past = Past {
+        as_of: options.as_of.clone(),
+        known_at: options.known_at.clone(),
+        as_known_at: options.as_known_at.clone(),
+    };
     let base = format!("/dashboards/{id}");
     let shown = pages::Dashboard {
         name: told.name,
@@ -139,13 +150,23 @@ async fn one(
         range: told.range.to_string(),
         from: options.from,
         to: options.to,
+        as_of: options.as_of,
+        past: past.is_named(),
         zone: told.time_zone,
         position: told.position,
-        may_edit,
+        may_edit: may_edit && !past.is_named(),
         may_create: caller.may("dashboard.create"),
         reports,
         counted: if may_edit { counted(&caller) } else { Vec::new() },
-        widgets: told.widgets.into_iter().map(|widget| self::shown(widget, Some(&base))).collect(),
+        widgets: told
+            .widgets
+            .into_iter()
+            .map(|widget| {
+                let known = dashboard::find(&board.fields.pages, &widget.id).filter(|_| may_edit);
+                let shows = known.and_then(|(_, known)| serde_json::to_string(&known.shows).ok());
+                pages::Widget { shows, ..self::shown(widget, Some((&base, &past))) }
+            })
+            .collect(),
         id,
     };
     Ok(page(pages::dashboard(&view, &shown)))
@@ -159,24 +180,67 @@ fn counted(caller: &Caller) -> Vec<pages::Counted> {
         kind: source.kind,
         measures: source.measures.iter().map(|measure| measure.name).collect(),
         dimensions: source.dimensions.iter().map(|dimension| dimension.name).chain(periods.clone()).collect(),
+        fields: fields(source.kind),
     };
-    read.map(of).collect()
+    let measured: Vec<_> = read.map(of).collect();
+    // What nothing measures is listed, and counted as it is.
+    let others = super::records::collections(caller).filter(|other| measured.iter().all(|of| of.kind != other.kind));
+    let others: Vec<_> = others
+        .map(|other| pages::Counted { kind: other.kind, fields: fields(other.kind), ..Default::default() })
+        .collect();
+    measured.into_iter().chain(others).collect()
 }
 
-/// A widget as pages show it; `base` is the address of its dashboard, if the records behind its numbers may be led to.
-pub(in crate::http) fn shown(widget: WidgetData, base: Option<&str>) -> pages::Widget {
+/// By what the records of a kind are filtered, with the kind of each value.
+fn fields(kind: &str) -> Vec<(&'static str, &'static str)> {
+    let columns = reports::list_of(kind).map(|list| list.columns).unwrap_or_default();
+    let word = |kind: FieldKind| match kind {
+        FieldKind::Text => "text",
+        FieldKind::Word => "word",
+        FieldKind::Email => "email",
+        FieldKind::Phone => "phone",
+        FieldKind::Integer => "integer",
+        FieldKind::Decimal => "decimal",
+        FieldKind::Bool => "bool",
+        FieldKind::Time => "time",
+        FieldKind::Date => "date",
+        FieldKind::Id => "id",
+        FieldKind::Set => "set",
+        FieldKind::Tags => "tags",
+    };
+    columns.iter().map(|column| (column.name, word(column.kind))).collect()
+}
+
+/// A widget as pages show it; `base` is the address of its dashboard and the moment at which one looks at it, if the records behind
+/// its numbers may be led to.
+pub(in crate::http) fn shown(widget: WidgetData, base: Option<(&str, &Past)>) -> pages::Widget {
     let WidgetData { id, kind, title, place, range, time_zone, statistic, top, .. } = widget;
     let statistic =
         statistic.and_then(|statistic| serde_json::to_value(statistic).ok()?.as_str().map(ToOwned::to_owned));
     let report = |data: ReportData| drawn(data, statistic.clone(), top);
     let way = |data: &ReportData| {
-        let Some(base) = base else { return Way::default() };
-        let over = data.range.map(|range| {
-            let zone = escaped(&data.time_zone);
-            let then = data.as_of.map(|then| format!("&as_of={then}")).unwrap_or_default();
-            format!("?from={}&to={}&tz={zone}&as_known_at={}{then}", range.from, range.to, data.position)
-        });
-        Way(format!("{base}/widgets/{id}/records{}", over.unwrap_or_default()))
+        let Some((base, past)) = base else { return Way::default() };
+        let over = match &data.range {
+            Some(range) => {
+                let zone = escaped(&data.time_zone);
+                let then = past.as_of.as_ref().map(|then| format!("&as_of={}", escaped(then))).unwrap_or_default();
+                let position = data.position;
+                // A position says by itself what was known.
+                let known = if past.as_of.as_ref().is_some_and(|then| then.parse::<i64>().is_ok()) {
+                    String::new()
+                } else {
+                    format!("&as_known_at={position}")
+                };
+                format!("?from={}&to={}&tz={zone}{known}{then}", range.from, range.to)
+            }
+            None => {
+                let said = [("as_of", &past.as_of), ("known_at", &past.known_at), ("as_known_at", &past.as_known_at)];
+                let said = said.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+                let said: Vec<_> = said.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+                if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) }
+            }
+        };
+        Way(format!("{base}/widgets/{id}/records{over}"))
     };
     let content = match (widget.problem, widget.report, widget.list, widget.feed, widget.text) {
         (Some(problem), ..) => pages::Content::Fault(problem.code, problem.detail),
@@ -199,7 +263,8 @@ pub(in crate::http) fn shown(widget: WidgetData, base: Option<&str>) -> pages::W
             }
         }
         (_, _, Some(list), ..) => {
-            let records = records(list, base.is_some());
+            let then = base.and_then(|(_, past)| past.of_lists().0);
+            let records = records(list, base.is_some(), then.as_deref());
             if kind == Kind::PendingWork { pages::Content::Pending(records) } else { pages::Content::List(records) }
         }
         (_, _, _, Some(entries), _) => {
@@ -220,18 +285,27 @@ pub(in crate::http) fn shown(widget: WidgetData, base: Option<&str>) -> pages::W
         range: range.map(|range| range.to_string()),
         zone: time_zone,
         content,
+        shows: None,
     }
 }
 
-/// The page of a record.
-fn page_of(kind: &str, id: &str) -> Option<String> {
-    catalogue::kind(kind).map(|kind| format!("/records/{}/{id}", kind.plural))
+/// The page of a record, as it is or as it was then.
+fn page_of(kind: &str, id: &str, then: Option<&str>) -> Option<String> {
+    let then = then.map(|then| format!("?as_of={}", escaped(then))).unwrap_or_default();
+    catalogue::kind(kind).map(|kind| format!("/records/{}/{id}{then}", kind.plural))
 }
 
-fn records(list: ListData, leads: bool) -> pages::Records {
+/// The page of a list that shows these records alone, as they are or as they were then.
+fn list_of(kind: &str, filter: &Value, then: Option<&str>) -> Option<String> {
+    let then = then.map(|then| format!("&as_of={}", escaped(then))).unwrap_or_default();
+    let plural = catalogue::kind(kind).map(|kind| kind.plural)?;
+    Some(format!("/records/{plural}?filter={}{then}", escaped(&filter.to_string())))
+}
+
+fn records(list: ListData, leads: bool, then: Option<&str>) -> pages::Records {
     let row = |row: dashboards::ListedRow| {
         let values = list.columns.iter().map(|name| row.values.get(name).cloned().unwrap_or_default()).collect();
-        (page_of(&row.kind, &row.id).filter(|_| leads), values)
+        (page_of(&row.kind, &row.id, then).filter(|_| leads), values)
     };
     let rows = list.rows.into_iter().map(row).collect();
     pages::Records { kind: list.of, rows, more: list.more, columns: list.columns }
@@ -249,12 +323,19 @@ fn drawn(data: ReportData, statistic: Option<String>, top: Option<u32>) -> Repor
         };
         Measure { name: measure.name.to_owned(), unit, spread }
     };
-    let dimension = |dimension: reports::DimensionData| Dimension {
-        name: dimension.name,
-        periods: dimension.periods,
-        several: dimension.several,
-        names: dimension.names,
-        colors: dimension.badges.into_iter().filter_map(|(id, badge)| Some((id, badge.color?))).collect(),
+    let dimension = |dimension: reports::DimensionData| {
+        let badges = &dimension.badges;
+        let of = |part: fn(&Badge) -> &Option<String>| {
+            badges.iter().filter_map(|(id, badge)| Some((id.clone(), part(badge).clone()?))).collect()
+        };
+        Dimension {
+            colors: of(|badge| &badge.color),
+            icons: of(|badge| &badge.icon),
+            name: dimension.name,
+            periods: dimension.periods,
+            several: dimension.several,
+            names: dimension.names,
+        }
     };
     let row = |row: reports::RowData| Row { key: row.key, values: row.values };
     Report {
@@ -278,6 +359,7 @@ struct Number {
     to: Option<String>,
     tz: Option<String>,
     as_known_at: Option<String>,
+    known_at: Option<String>,
     as_of: Option<String>,
     after: Option<String>,
 }
@@ -285,7 +367,7 @@ struct Number {
 impl Number {
     /// The same, one page further.
     fn further(&self, path: &str, after: String) -> String {
-        let Number { measure, cell, from, to, tz, as_known_at, as_of, .. } = self;
+        let Number { measure, cell, from, to, tz, as_known_at, known_at, as_of, .. } = self;
         let named = [
             ("measure", measure),
             ("cell", cell),
@@ -293,6 +375,7 @@ impl Number {
             ("to", to),
             ("tz", tz),
             ("as_known_at", as_known_at),
+            ("known_at", known_at),
             ("as_of", as_of),
         ];
         let asked =
@@ -344,6 +427,7 @@ async fn told(
         to: asked.to.clone(),
         tz: asked.tz.clone(),
         as_known_at: asked.as_known_at.clone(),
+        known_at: asked.known_at.clone(),
         as_of: asked.as_of.clone(),
         ..BoardOptions::default()
     };
@@ -366,7 +450,12 @@ async fn told(
     };
     let given = Given { asked: record_options, faults: Faults::default() };
     let found = reports::records_of(app, caller, headers, &question.definition, given).await?;
-    let kind = question.definition.of;
+    let (kind, then) = (question.definition.of, asked.as_of.as_deref());
+    // A list takes as many as stand in an address.
+    let ids: BTreeSet<_> = found.data.iter().map(|item| item.id).collect();
+    let whole = found.next.is_none() && asked.after.is_none() && !ids.is_empty();
+    let list = || list_of(&kind, &json!({ "field": "id", "op": "in", "value": ids }), then);
+    let list = if whole { list() } else { None };
     let unit =
         facts::source(&kind).and_then(|source| source.measure(asked.measure.as_deref()?)).map(|known| known.unit);
     let records = found.data.into_iter().map(|item| {
@@ -374,7 +463,7 @@ async fn told(
         let money = item.money.map(|money| format!("{} {}", money.amount, money.currency));
         let number = item.value.as_ref().filter(|_| !length).map(ToString::to_string);
         pages::Counts {
-            path: page_of(&kind, &item.id.to_string()),
+            path: page_of(&kind, &item.id.to_string(), then),
             name: item.name.unwrap_or_else(|| item.id.to_string()),
             at: Some(item.at.to_string()),
             seconds: item.value.filter(|_| length).and_then(|seconds| seconds.as_f64()),
@@ -388,6 +477,8 @@ async fn told(
         key,
         records: records.collect(),
         next: found.next.map(|after| asked.further(&path, after)),
+        list,
+        then: asked.as_of,
     })
 }
 
@@ -410,28 +501,38 @@ async fn collected(
     if !collection.filter.is_empty() {
         all.push(Value::Object(collection.filter.clone()));
     }
+    let past =
+        Past { as_of: asked.as_of.clone(), known_at: asked.known_at.clone(), as_known_at: asked.as_known_at.clone() };
+    let (as_of, known_at) = past.of_lists();
+    let filter = match all.len() {
+        0 => json!({}),
+        _ => json!({ "all": all }),
+    };
     let plain = lists::Plain {
-        filter: json!({ "all": all }),
+        filter: filter.clone(),
         sort: collection.sort.clone(),
         limit: Some(PAGE),
         after: asked.after.clone(),
+        as_of: as_of.clone(),
+        known_at: known_at.clone(),
         ..lists::Plain::default()
     };
     let found = lists::plain(list, app, caller, headers, plain).await?;
-    let numbers = dashboards::counted(app, caller, headers, &Past::default(), collection).await?;
+    let numbers = dashboards::counted(app, caller, headers, &past, collection).await?;
+    let then = as_of.as_deref();
     let record = |row: &Map<String, Value>| {
         let text = |name: &str| column(row, name).as_str().map(ToOwned::to_owned);
         let id = text("id").unwrap_or_default();
-        let names = list.title().into_iter().chain(["holder_name", "contact_name", "subject_kind"]);
-        let name = names.filter_map(text).next().unwrap_or_else(|| id.clone());
         pages::Counts {
-            path: page_of(&collection.of, &id),
-            name,
+            path: page_of(&collection.of, &id, then),
+            name: called(list, row).unwrap_or_else(|| id.clone()),
             at: text("updated_at"),
             seconds: None,
-            value: text("product_name"),
+            value: None,
         }
     };
+    // What was known at a moment is no address of a list.
+    let way = if known_at.is_none() { list_of(&collection.of, &filter, then) } else { None };
     Ok(pages::Behind {
         board,
         measure: dashboards::RECORDS.to_owned(),
@@ -439,6 +540,8 @@ async fn collected(
         key,
         records: found.rows.iter().map(record).collect(),
         next: found.next.map(|after| asked.further(path, after)),
+        list: way,
+        then: as_of,
     })
 }
 

@@ -18,11 +18,12 @@ use domain::{
 use projections::{Column, List, Refers};
 use web::{Collection, View, pages};
 
-use super::{Insider, nothing, page};
+use super::{Insider, forms, nothing, page};
 use crate::{
     app::App,
     auth::Caller,
     http::{kernel::routes::Routes, openapi::tags},
+    import,
     problem::Problem,
 };
 
@@ -41,6 +42,11 @@ pub(super) fn routes() -> Routes {
 /// The collections that somebody may read.
 pub(super) fn collections(caller: &Caller) -> impl Iterator<Item = &'static Collection> {
     COLLECTIONS.iter().filter(|collection| caller.may(&format!("{}.read", collection.kind)))
+}
+
+/// The fields that tell a record of this kind from others, the best first.
+pub(in crate::http) fn told(kind: &str) -> &'static [&'static str] {
+    COLLECTIONS.iter().find(|collection| collection.kind == kind).map_or(&[], |collection| &collection.told)
 }
 
 async fn list(
@@ -87,7 +93,8 @@ static COLLECTIONS: LazyLock<Vec<Collection>> = LazyLock::new(|| {
         fn visit<A: Aggregate>(&mut self) {
             let (place, context) = tags::context_of::<A>();
             let collection = catalogue::kind(A::KIND).and_then(collection);
-            self.0.extend(collection.map(|collection| (place, Collection { context, ..collection })));
+            let forms = || forms::forms::<A>();
+            self.0.extend(collection.map(|collection| (place, Collection { context, forms: forms(), ..collection })));
         }
     }
     let mut found = Found(Vec::new());
@@ -124,6 +131,8 @@ fn collection(kind: &'static Kind) -> Option<Collection> {
         references: references.collect(),
         commands: kind.commands.iter().map(String::as_str).filter(|command| *command != kind.create).collect(),
         shares: kind.commands.contains("share"),
+        forms: Vec::new(),
+        imports: import::kinds().contains(&kind.name),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Dashboards: who sees what on them, what they show in one answer, pictures, pages, and what changes.
 
 use deskfold_tests::{Client, Server};
+use domain::insight::facts;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::{
         browser::{Browser, person},
         changes::Listener,
     },
-    world::{NOBODY, contact, encoded, grant, party, texts},
+    world::{NOBODY, contact, encoded, everything, grant, party, texts},
 };
 
 /// A widget that shows a report of tickets.
@@ -401,4 +402,180 @@ async fn a_page_shows_charts_and_each_number_leads_to_the_records_that_it_counts
         assert_eq!(none.get(&hidden).await.status, StatusCode::NOT_FOUND, "{hidden}");
     }
     assert_eq!(eva.get(&format!("/dashboards/{NOBODY}")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn every_record_behind_a_number_has_the_name_that_its_list_gives_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    everything(&server, admin, "Word").await;
+    server.settle().await;
+    for source in facts::counted() {
+        let mut found = 0;
+        for measure in source.measures {
+            let asked = json!({ "of": source.kind, "measures": [measure.name] });
+            let records =
+                admin.post("/v1/reports/records?from=2001-01-01&to=2100-01-01", asked).await.expect(StatusCode::OK);
+            for record in records["data"].as_array().unwrap() {
+                let name = record["name"].as_str().unwrap_or_default();
+                assert!(!name.is_empty() && record["id"] != name, "{}, {}: {record}", source.kind, measure.name);
+                found += 1;
+            }
+        }
+        assert!(found > 0, "{}", source.kind);
+    }
+    // Whoever sees a call but not who calls is not told who that is.
+    let calls = json!({ "of": "call", "measures": ["calls"] });
+    let path = "/v1/reports/records?from=2001-01-01&to=2100-01-01";
+    let names = async |client: &Client| {
+        let found = client.post(path, calls.clone()).await.expect(StatusCode::OK);
+        texts(&found, "name")
+    };
+    let told = names(admin).await;
+    let (_, caller) = user_with(&server, "ivo@example.com", &["report.read", "call.read", "contact.*:own"]).await;
+    let veiled = names(&caller).await;
+    assert_eq!(veiled.len(), told.len());
+    assert_ne!(veiled, told);
+    assert!(veiled.iter().all(|name| !name.contains("Word") || name.contains("+39")), "{veiled:?}");
+}
+
+#[tokio::test]
+async fn a_dashboard_of_a_past_day_leads_to_what_there_was_on_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (_, eva) = person(&server, "eva@example.com", &["*"]).await;
+    let first = opened(admin, "First", "2026-03-02T09:00:00Z", json!({})).await;
+    opened(admin, "Second", "2026-03-10T09:00:00Z", json!({})).await;
+    let later = admin.header("deskfold-occurred-at", "2026-03-12T09:00:00Z");
+    later.run(&format!("/v1/tickets/{first}/change_title"), json!({ "title": "Renamed" })).await;
+    later.run(&format!("/v1/tickets/{first}/close"), json!({})).await;
+    let counted = json!({ "id": "counted", "place": { "x": 0, "y": 8, "w": 6, "h": 4 },
+        "shows": { "kind": "bar", "collection": { "of": "ticket", "group": "status" } } });
+    let all = board(vec![chart("backlog", (0, 0), "number", &["backlog"], &[]), counted]);
+    let created = eva.post("/v1/dashboards", all).await.expect(StatusCode::CREATED);
+    let id = created["id"].as_str().unwrap();
+    server.settle().await;
+    let day = "2026-03-05";
+    let shown = page(&eva, &format!("/dashboards/{id}?as_of={day}")).await;
+    assert!(shown.contains("data-past") && shown.contains(&format!("datetime=\"{day}\"")), "{shown}");
+    assert!(!shown.contains("id=\"edit\""), "the past is not changed");
+    let ways = shown.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let ways: Vec<String> = ways.filter(|way| way.contains("/records?")).map(|way| way.replace("&amp;", "&")).collect();
+    for widget in ["backlog", "counted"] {
+        let way = ways.iter().find(|way| way.contains(&format!("/widgets/{widget}/"))).unwrap();
+        assert!(way.contains(&format!("as_of={day}")), "{way}");
+        let behind = page(&eva, way).await;
+        // It was there alone, and had its first name; the way to it goes to that day too.
+        assert!(behind.contains("First") && !behind.contains("Renamed") && !behind.contains("Second"), "{behind}");
+        assert!(behind.contains(&format!("href=\"/records/tickets/{first}?as_of=2026-03-0")), "{behind}");
+        assert!(behind.contains("href=\"/records/tickets?filter="), "{behind}");
+        assert!(behind.contains("as_of=2026-03-05"), "{behind}");
+    }
+    // Today the same numbers lead to what there is today.
+    let shown = page(&eva, &format!("/dashboards/{id}")).await;
+    let way = shown.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let way = way
+        .map(|way| way.replace("&amp;", "&"))
+        .find(|way| way.contains("/widgets/counted/") && way.contains("closed"));
+    let behind = page(&eva, &way.unwrap()).await;
+    assert!(behind.contains("Renamed") && !behind.contains("as_of="), "{behind}");
+}
+
+#[tokio::test]
+async fn a_picture_is_seen_at_its_address_without_a_key_as_long_as_its_maker_sees_it() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (anna_id, anna) =
+        person(&server, "anna@example.com", &["report.read", "dashboard.*:own", "ticket.*:own"]).await;
+    let (_, boris) = person(&server, "boris@example.com", &["report.read", "dashboard.*:own"]).await;
+    let opens = async |title: &str, owner: Option<&str>| {
+        let id = opened(admin, title, "2026-03-02T09:00:00Z", json!({})).await;
+        if let Some(owner) = owner {
+            admin.run(&format!("/v1/tickets/{id}/assign"), json!({ "assignee": owner })).await;
+        }
+    };
+    opens("Hers", Some(&anna_id)).await;
+    opens("Another's", None).await;
+    server.settle().await;
+    let all = board(vec![chart("opened", (0, 0), "number", &["opened"], &[])]);
+    let id = &admin.create("/v1/dashboards", all).await;
+    let share = json!({ "grantee": anna_id, "level": "read" });
+    admin.run(&format!("/v1/dashboards/{id}/share"), share.clone()).await;
+    server.settle().await;
+    let wanted =
+        json!({ "widget": format!("{id}.opened"), "days": 2, "theme": "dark", "width": 400, "language": "cs" });
+    let made = anna.post("/v1/me/address_widget", wanted.clone()).await.expect(StatusCode::CREATED);
+    let path = made["path"].as_str().unwrap();
+    let nobody = Browser::new(&server);
+    let seen = async |path: &str| {
+        let reply = nobody.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+        assert_eq!(reply.header("content-type"), "image/svg+xml");
+        assert!(reply.header("content-security-policy").contains("sandbox"));
+        reply.text
+    };
+    let gone = async |path: &str| {
+        nobody.get(path).await.problem(404, "picture_unknown");
+    };
+    // It shows what she sees, not what there is, in the way that she asked for.
+    let drawn = seen(path).await;
+    assert!(drawn.contains(">1<") && drawn.contains("width=\"400\"") && drawn.contains("#1b1f22"), "{drawn}");
+    // It is alive: what she sees next is in it too.
+    opens("Hers too", Some(&anna_id)).await;
+    server.settle().await;
+    assert!(seen(path).await.contains(">2<"));
+    // Nothing in it can be changed, and no other address is made of it.
+    for (from, to) in [
+        ("width=400", "width=900"),
+        ("opened.svg", "closed.svg"),
+        ("theme=dark", "theme=light"),
+        (&anna_id[..], NOBODY),
+    ] {
+        gone(&path.replacen(from, to, 1)).await;
+    }
+    gone(path.split("&signature").next().unwrap()).await;
+    gone(&format!("/v1/pictures/{id}.opened.svg")).await;
+    let last = path.chars().last().unwrap();
+    gone(&format!("{}{}", &path[..path.len() - 1], if last == '0' { '1' } else { '0' })).await;
+    // Whoever does not see the dashboard makes none, no key does, and what makes no sense is pointed at.
+    boris.post("/v1/me/address_widget", wanted.clone()).await.problem(404, "dashboard_unknown");
+    admin.post("/v1/me/address_widget", wanted.clone()).await.problem(403, "session_needed");
+    let with = |name: &str, value: Value| {
+        let mut other = wanted.clone();
+        other[name] = value;
+        other
+    };
+    let refused = anna.post("/v1/me/address_widget", with("days", json!(367))).await;
+    assert_eq!(refused.problem(422, "picture_expiry_invalid")["errors"][0]["pointer"], "/days");
+    let refused = anna.post("/v1/me/address_widget", with("widget", json!(format!("{id}.nothing")))).await;
+    assert_eq!(refused.problem(404, "dashboard_widget_unknown")["errors"][0]["pointer"], "/widget");
+    let refused = anna.post("/v1/me/address_widget", with("width", json!(9))).await;
+    refused.problem(422, "parameter_invalid");
+    // One that is taken back is good no longer; another one still is.
+    let second =
+        anna.post("/v1/me/address_widget", json!({ "widget": "desk.opened" })).await.expect(StatusCode::CREATED);
+    assert_eq!(anna.read("/v1/me/widget_addresses").await["data"].as_array().unwrap().len(), 2);
+    let which = json!({ "address": second["id"] });
+    seen(second["path"].as_str().unwrap()).await;
+    boris.post("/v1/me/withdraw_address", which.clone()).await.problem(404, "picture_unknown");
+    assert_eq!(anna.post("/v1/me/withdraw_address", which).await.status, StatusCode::NO_CONTENT);
+    gone(second["path"].as_str().unwrap()).await;
+    seen(path).await;
+    let good = anna.read("/v1/me/widget_addresses").await;
+    assert_eq!((good["data"].as_array().unwrap().len(), &good["data"][0]["id"]), (1, &made["id"]));
+    assert!(good["data"][0]["path"].is_null(), "the address is told once");
+    // Whoever is shut out shows nothing to anybody, and whoever comes back does again.
+    admin.run(&format!("/v1/users/{anna_id}/deactivate"), json!({})).await;
+    gone(path).await;
+    admin.run(&format!("/v1/users/{anna_id}/activate"), json!({})).await;
+    seen(path).await;
+    // So does a dashboard that she does not see any more.
+    admin.run(&format!("/v1/dashboards/{id}/unshare"), json!({ "grantee": anna_id })).await;
+    gone(path).await;
+    admin.run(&format!("/v1/dashboards/{id}/share"), share).await;
+    seen(path).await;
+    // And then it is too old.
+    server.app.advance(std::time::Duration::from_secs(2 * 24 * 3600 + 1));
+    gone(path).await;
+    assert_eq!(anna.read("/v1/me/widget_addresses").await["data"], json!([]));
 }
