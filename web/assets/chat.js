@@ -866,7 +866,7 @@
       if (status === "open") rating = null;
       showStatus();
     } else if (name === "handed_over") note(say("person"));
-    else if (name === "signal") showTyping(data.signal === "typing" ? data.name || say("desk") : null);
+    else if (name === "signal") showTyping(data.signal === "typing" ? data.name || "" : null);
     else if (name === "presence") {
       config.operators_present = data.operators_present;
       showPresence();
@@ -882,7 +882,7 @@
     typing.hidden = name === null;
     if (name === null) return;
     const atEnd = isAtEnd();
-    typing.replaceChildren(el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), say("typing", { name }));
+    typing.replaceChildren(el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), name ? say("typing", { name }) : say("somebody"));
     if (atEnd) scroll();
     types = setTimeout(() => showTyping(null), SEES_TYPING);
   }
