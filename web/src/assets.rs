@@ -45,6 +45,7 @@ const FILES: &[(&str, &str)] = &[
     ("people.js", include_str!("../assets/people.js")),
     ("roles.js", include_str!("../assets/roles.js")),
     ("settings.js", include_str!("../assets/settings.js")),
+    ("chat.js", include_str!("../assets/chat.js")),
 ];
 
 /// Where they are served.
@@ -115,6 +116,35 @@ mod tests {
             }
         }
         assert!(imports > 5, "imports are looked at: {imports}");
+    }
+
+    #[test]
+    fn the_chat_is_small_speaks_every_language_and_keeps_out_of_the_way_of_policies() {
+        let text = &asset_named("chat.js").unwrap().text;
+        let mut small = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut small, text.as_bytes()).unwrap();
+        let size = small.finish().unwrap().len();
+        assert!(size < 30_000, "the chat takes {size} bytes of every page that has it");
+        for forbidden in ["cookie", "style=", "setAttribute(\"style\"", "insertAdjacentHTML", "new Function", "<style"]
+        {
+            assert!(!text.contains(forbidden), "the chat has {forbidden}");
+        }
+        let texts = text.split("const TEXTS = {").nth(1).unwrap().split("\n  };").next().unwrap();
+        let names = |tag: &str| -> Vec<&str> {
+            let own = texts.split(&format!("\n    {tag}: {{")).nth(1).expect(tag).split("\n    },").next().unwrap();
+            let names = own.split(": \"").filter_map(|part| part.rsplit([' ', '\n']).next());
+            let count = own.matches(": \"").count();
+            names.take(count).collect()
+        };
+        let english = names("en");
+        assert!(english.len() > 40, "{english:?}");
+        for language in crate::Language::ALL {
+            assert_eq!(names(language.tag()), english, "{language:?}");
+        }
+        let rest = text.replace(texts, "");
+        for name in &english {
+            assert!(rest.contains(&format!("\"{name}\"")), "nothing says {name}");
+        }
     }
 
     #[test]

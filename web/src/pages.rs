@@ -1,6 +1,7 @@
 //! The pages, one by one.
 
 mod bulk;
+mod chat;
 mod dashboards;
 mod imports;
 mod link;
@@ -16,6 +17,7 @@ mod start;
 
 pub use self::{
     bulk::bulk,
+    chat::chat,
     dashboards::{
         Behind, Content, Counted, Counts, Dashboard, Dashboards, Happened, Listed, Records, Widget, behind, dashboard,
         dashboards, picture, shipped,
@@ -271,6 +273,7 @@ mod tests {
             ("list", list(&view, &DEALS, 7)),
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
             ("record", record(&view, &DEALS, TYPED, 7)),
+            ("chat", chat(&view, TYPED, TYPED)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),

@@ -724,3 +724,6 @@ address-withdraw = Vzít zpět
 addresses-title = Obrázky, které vidí ostatní
 addresses-lead = Na těchto adresách vidí kdokoli graf tak jako vy, bez přihlášení.
 text-address_made = Kdo má tuto adresu, vidí graf jako vy, 30 dní. Na své stránce ji můžete vzít zpět.
+
+# The chat as a page.
+chat-needs-scripts = Chat potřebuje skripty a tento prohlížeč žádné nespouští.

@@ -722,3 +722,6 @@ address-withdraw = Take back
 addresses-title = Pictures that others see
 addresses-lead = At these addresses anybody sees a chart as you see it, without signing in.
 text-address_made = Whoever has this address sees the chart as you do, for 30 days. You can take it back on your own page.
+
+# The chat as a page.
+chat-needs-scripts = The chat needs scripts, and this browser runs none.

@@ -724,3 +724,6 @@ address-withdraw = Atšaukti
 addresses-title = Paveikslai, kuriuos mato kiti
 addresses-lead = Šiais adresais bet kas mato diagramą taip, kaip jūs, neprisijungęs.
 text-address_made = Kas turi šį adresą, mato diagramą kaip jūs, 30 dienų. Ją atšaukti galite savo puslapyje.
+
+# The chat as a page.
+chat-needs-scripts = Pokalbiui reikia scenarijų, o ši naršyklė jų nevykdo.

@@ -134,6 +134,11 @@ pub(super) fn missing(headers: &HeaderMap, browser: &Browser) -> Response {
     nothing(&view_of(headers, browser, "/".to_owned(), None))
 }
 
+/// The chat of a channel as a page, for whoever has a link to it.
+pub(super) fn chat(headers: &HeaderMap, browser: &Browser, channel: &str, name: &str) -> Response {
+    page(pages::chat(&view_of(headers, browser, "/".to_owned(), None), channel, name))
+}
+
 /// The same for whoever is known.
 fn nothing(view: &View) -> Response {
     page_as(StatusCode::NOT_FOUND, pages::missing(view))

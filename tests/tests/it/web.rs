@@ -1,6 +1,7 @@
 //! The pages that people see.
 
 mod browser;
+mod chat;
 mod chromium;
 mod dashboards;
 mod explored;

@@ -38,9 +38,12 @@ use tokio::sync::{broadcast, watch};
 use crate::{
     app::App,
     channel_secrets,
-    http::kernel::{
-        request::{self, Body, Nothing, Params},
-        stream::{HEARTBEAT, PAGE, sse},
+    http::{
+        kernel::{
+            request::{self, Body, Nothing, Params},
+            stream::{HEARTBEAT, PAGE, sse},
+        },
+        pages,
     },
     live::{Sent, Shown, Signal},
     problem::Problem,
@@ -69,6 +72,7 @@ pub(in crate::http) fn routes(app: &App) -> Router<App> {
         .route("/chat/{channel}/renew", post(renew).options(preflight))
         .route("/chat/{channel}/forget", post(forget).options(preflight))
         .route_layer(middleware::from_fn_with_state(app.clone(), allowed))
+        .route("/chat/{channel}", get(page))
         .route("/chat.js", get(script))
 }
 
@@ -751,6 +755,11 @@ impl Listener {
         let name = (!user.profile.name.0.is_empty()).then(|| user.profile.name.0.clone());
         Event::default().event("signal").json_data(json!({ "signal": signal, "name": name })).ok()
     }
+}
+
+/// The chat as a page of its own: where a link in a mail leads.
+async fn page(chat: Chat, browser: Browser, headers: HeaderMap) -> Response {
+    pages::chat(&headers, &browser, &chat.id.to_string(), &chat.channel.name)
 }
 
 /// The script that pages of others load.

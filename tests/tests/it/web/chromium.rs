@@ -186,7 +186,7 @@ impl Window {
         self.client.execute(script, vec![]).await.unwrap()
     }
 
-    async fn own(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {
+    pub(super) async fn own(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {
         self.client.issue_cmd(Own { path, body }).await
     }
 
