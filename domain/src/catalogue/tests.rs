@@ -279,6 +279,7 @@ const LASTING: &[&str] = &[
     "conversation.bot_answer_given",
     "conversation.bot_step_shown",
     "conversation.handed_over",
+    "conversation.message_uncertain",
     "conversation.message_delivered",
     "conversation.message_failed",
     "conversation.message_queued",

@@ -622,6 +622,8 @@ impl Channel {
     }
 
     fn insert(&mut self, id: Id, rule: DisplayRule, before: Option<Id>) {
+        // Told once more it is the same.
+        self.display_rules.retain(|(known, _)| *known != id);
         let place = before.and_then(|before| self.place(before)).unwrap_or(self.display_rules.len());
         self.display_rules.insert(place, (id, rule));
     }
