@@ -226,7 +226,7 @@ mod tests {
     fn what_a_list_joins_is_found_and_replaced() {
         let mut found: Vec<_> = joined(List::of::<Conversations>()).map(|model| model.name).collect();
         found.sort_unstable();
-        assert_eq!(found, ["contacts", "labels", "users"]);
+        assert_eq!(found, ["channels", "contacts", "labels", "users"]);
         let statement = instead("left join read_users u on true".into(), &json!({ "users": [] }), "$3");
         let then = "(select * from json_populate_recordset(null::read_users, $3::text::json->'users'))";
         assert_eq!(statement, format!("left join {then} u on true"));
