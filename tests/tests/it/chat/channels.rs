@@ -110,12 +110,12 @@ async fn a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on() {
 
     // From the first event on it does nothing once more.
     server.settle().await;
-    let before = client.read("/v1/events?categories=channel&limit=100").await["data"].clone();
+    let before = client.read("/v1/events?category=channel&limit=100").await["data"].clone();
     let reset = "update log_subscription set position = 0, epoch = epoch + 1, leased_until = null where name = 'react_channels'";
     sqlx::query(reset).execute(&server.database.pool).await.unwrap();
     client.create("/v1/contacts", json!({ "name": "Maria" })).await;
     server.settle().await;
-    let after = client.read("/v1/events?categories=channel&limit=100").await["data"].clone();
+    let after = client.read("/v1/events?category=channel&limit=100").await["data"].clone();
     assert_eq!(before, after);
     assert_eq!(client.read(&format!("/v1/channels/{id}")).await["enabled"], false);
 }
