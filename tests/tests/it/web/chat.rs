@@ -66,7 +66,7 @@ impl Shop {
             "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\"><title>A shop</title>
             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
             <meta name=\"color-scheme\" content=\"{scheme}\"></head>
-            <body><main><h1>A shop of somebody else</h1><p><a href=\"/bread\">Bread</a> and <button>buns</button></p></main>
+            <body><main><h1>A shop of somebody else</h1><p>Bread and buns</p></main>
             <script src=\"{desk}/chat.js\" data-channel=\"{channel}\" data-name=\"Maria\" {identity} async></script></body></html>"
         );
         ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html))
@@ -80,7 +80,11 @@ impl Window {
     /// Waits until this is true of the chat.
     async fn holds(&self, what: &str) {
         let holds = async {
-            while self.run(&format!("{INSIDE} return Boolean(root && ({what}))")).await != json!(true) {
+            while self
+                .run(&format!("{INSIDE} try {{ return Boolean(root && ({what})) }} catch {{ return false }}"))
+                .await
+                != json!(true)
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
