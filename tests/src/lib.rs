@@ -103,6 +103,18 @@ impl Kept {
     }
 }
 
+/// Waits until something is so that nobody announces: another's server is up, bytes have come over a connection. False when it
+/// is not after half a minute.
+pub async fn until(holds: impl AsyncFn() -> bool) -> bool {
+    for _ in 0..600 {
+        if holds().await {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    false
+}
+
 /// The repository's root, where fixtures and documents are found.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()

@@ -55,6 +55,8 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "report",
     "dashboard",
     "view",
+    "channel",
+    "upload",
 ];
 
 /// Whether records of this kind have a feed.

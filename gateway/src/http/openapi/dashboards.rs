@@ -104,7 +104,7 @@ pub(super) fn describe(document: &mut Document) {
         longer. Only whoever is signed in does this.";
     let like = json!({ "widget": "desk.opened_and_closed", "days": 90, "range": "last_7_days" });
     let own = || Code::of(&[problems::PARAMETERS, problems::BODY, problems::SESSION]);
-    Operation::new("my_widget_address", Dashboard::PLURAL, about)
+    Operation::new("my_widget_address", "sign_in", about)
         .body(wanted, true, Map::from_iter([("example1".to_owned(), json!({ "value": like }))]))
         .answer(201, "The address.", address, &[])
         .problems("AddressWidget", [own(), drawn(), Code::refusals::<User>()].concat())
@@ -112,7 +112,7 @@ pub(super) fn describe(document: &mut Document) {
     let addresses = document.schemas.of::<Addresses>("");
     Operation::new(
         "my_widget_addresses",
-        Dashboard::PLURAL,
+        "sign_in",
         "Lists the addresses that one has handed out and that are still good.",
     )
     .answer(200, "The addresses.", addresses, &[])
@@ -120,15 +120,11 @@ pub(super) fn describe(document: &mut Document) {
     .at(document, "get", "/v1/me/widget_addresses");
     let which = document.schemas.of::<WhichAddress>("");
     let like = json!({ "address": "01K9Z3T8W0QX6V5N4M3K2J1H0G" });
-    Operation::new(
-        "my_widget_address_withdraw",
-        Dashboard::PLURAL,
-        "Takes an address back: nothing is seen there any more.",
-    )
-    .body(which, true, Map::from_iter([("example1".to_owned(), json!({ "value": like }))]))
-    .answer_as(204, "Done.", json!({}), &[])
-    .problems("WithdrawAddress", [own(), Code::of(&[problems::PICTURE_ADDRESS]), Code::refusals::<User>()].concat())
-    .at(document, "post", "/v1/me/withdraw_address");
+    Operation::new("my_widget_address_withdraw", "sign_in", "Takes an address back: nothing is seen there any more.")
+        .body(which, true, Map::from_iter([("example1".to_owned(), json!({ "value": like }))]))
+        .answer_as(204, "Done.", json!({}), &[])
+        .problems("WithdrawAddress", [own(), Code::of(&[problems::PICTURE_ADDRESS]), Code::refusals::<User>()].concat())
+        .at(document, "post", "/v1/me/withdraw_address");
     let signed = document.schemas.properties::<Signed>("");
     let image = "The dashboard and the widget with dots between: `desk.opened.svg`.";
     Operation::new(

@@ -117,7 +117,7 @@ fn resumable(document: &mut Document) {
         .parameter(header("Upload-Offset", "How many bytes have come: these go on from there.", true, number()))
         // As tus calls it too; generators of clients know this one.
         .body_as(&[BINARY], file(), true, Map::new())
-        .answer_as(204, "`Upload-Offset` bytes have come.", json!({}), &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires", "Deskfold-Position"])
+        .answer_as(204, "`Upload-Offset` bytes have come.", json!({}), &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires"])
         .at(document, "patch", "/v1/uploads/resumable/{id}");
     about("upload_give_up", "Forgets what has come of a file that comes in several requests.")
         .answer_as(204, "Done.", json!({}), &["Tus-Resumable"])

@@ -74,7 +74,8 @@ async fn a_ticket_is_opened_with_all_that_is_known_of_it() {
     }
     let reply = client.get(&format!("/v1/tickets/{id}")).await;
     assert_eq!(reply.header("etag"), "\"2\"");
-    assert_eq!(reply.header("deskfold-position"), opened["position"].to_string());
+    let position: i64 = reply.header("deskfold-position").parse().unwrap();
+    assert!(position >= opened["position"].as_i64().unwrap(), "{position}");
 
     let bare = ticket(client, "Just a title").await;
     server.settle().await;

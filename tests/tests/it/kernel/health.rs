@@ -101,7 +101,10 @@ async fn a_process_that_works_says_so() {
     assert_eq!(anybody.read("/healthz").await, json!({ "status": "ok" }));
     let head = server.admin.read("/v1/events").await["position"].clone();
     let ready = anybody.read("/readyz").await;
-    assert_eq!(ready, json!({ "ready": true, "database": true, "position": head, "building": [] }));
+    let storage = &ready["storage"];
+    assert!(storage["state"] == "ok" && storage["free_bytes"].as_i64() > storage["min_free_bytes"].as_i64(), "{ready}");
+    let whole = json!({ "ready": true, "database": true, "position": head, "building": [], "storage": storage });
+    assert_eq!(ready, whole);
 }
 
 #[tokio::test]

@@ -421,8 +421,11 @@ async fn null_clears_an_optional_attribute_of_any_kind_and_is_refused_for_one_th
         for (method, operation) in item.as_object().unwrap() {
             let name = template.rsplit('/').next().unwrap();
             let merge_patch = ["change_profile", "change_details", "amend"].contains(&name) || method == "patch";
-            // A comment's text is all that there is to edit of it; one's own profile has a test among the pages.
-            if !merge_patch || template == "/v1/comments/{id}" || !template.contains("{id}") {
+            // A comment's text is all that there is to edit of it; what follows of a file has no attributes; one's own profile has a test among the pages.
+            if !merge_patch
+                || ["/v1/comments/{id}", "/v1/uploads/resumable/{id}"].contains(&template.as_str())
+                || !template.contains("{id}")
+            {
                 continue;
             }
             let own = operation["tags"][0].as_str().unwrap();

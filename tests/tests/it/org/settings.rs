@@ -405,6 +405,13 @@ const READERS: &[(&str, &str)] = &[
     ("setting.portals", "settings::portals_media_and_channels_are_those_of_the_settings"),
     ("setting.media", "settings::portals_media_and_channels_are_those_of_the_settings"),
     ("setting.away_after_minutes", "live::presence_follows_open_screens_and_pauses_but_not_against_ones_own_word"),
+    ("setting.upload_max_mebibytes", "uploads::tenants_say_how_large_files_may_be_and_what"),
+    ("setting.upload_types", "uploads::tenants_say_how_large_files_may_be_and_what"),
+    ("setting.upload_retention_days", "uploads::what_nothing_refers_to_is_deleted_when_its_days_are_over"),
+    ("team.enable_channel", "channels::a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on"),
+    ("team.disable_channel", "channels::a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on"),
+    ("user.grant_channel_access", "channels::operators_see_what_is_said_take_it_and_lose_sight_of_it"),
+    ("user.revoke_channel_access", "channels::operators_see_what_is_said_take_it_and_lose_sight_of_it"),
     ("tenant.rename", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("tenant.change_setting", "settings::only_known_settings_with_fitting_values_are_taken"),
     (

@@ -155,7 +155,11 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                 let of = secrets.of_collection(&collection).iter();
                 of.map(|id| path.replace("{id}", id).replace("{image}", "opened.svg")).collect()
             } else {
-                vec![path.replace("{file}", "docs.js").replace("{image}", "desk.opened.svg")]
+                vec![
+                    path.replace("{file}", "docs.js")
+                        .replace("{image}", "desk.opened.svg")
+                        .replace("{signed}", "nothing"),
+                ]
             };
             for path in filled {
                 assert!(!path.contains('{'), "{path} is not filled");

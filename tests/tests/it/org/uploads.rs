@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use deskfold_tests::{Client, Reply, Server, root};
+use deskfold_tests::{Client, Reply, Server, root, until};
 use image::{DynamicImage, ImageFormat};
 use reqwest::{Body, Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -419,14 +419,9 @@ async fn a_large_file_comes_in_several_requests() {
     let broken = client.request(Method::PATCH, &path).header("upload-offset", 300_000);
     let broken = broken.header("content-type", "application/offset+octet-stream").body(Body::wrap_stream(pieces));
     assert!(broken.send().await.is_err());
-    let mut offset = 300_000;
-    for _ in 0..100 {
-        offset = come(&client, &path).await.header("upload-offset").parse().unwrap();
-        if offset > 300_000 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let come_so_far = async || come(&client, &path).await.header("upload-offset").parse::<usize>().unwrap();
+    assert!(until(async || come_so_far().await > 300_000).await, "what had come stays");
+    let offset = come_so_far().await;
     assert_eq!(offset, 400_000, "what had come");
     // From elsewhere it does not go on, nor too far, nor for anybody else.
     go_on(&client, &path, 5, "x").await.problem(409, "upload_offset_mismatch");
@@ -507,7 +502,7 @@ async fn what_nothing_refers_to_is_deleted_when_its_days_are_over() {
     assert_eq!(client.get(&place(&used)).await.text, "Used");
     assert_eq!(other.get(&place(&theirs)).await.text, "Unused");
     client.get(&place(&unused)).await.problem(410, "upload_deleted");
-    let events = client.read(&format!("/v1/uploads/{}/events", unused["id"].as_str().unwrap())).await;
+    let events = client.read(&format!("/v1/uploads/{}/history", unused["id"].as_str().unwrap())).await;
     assert_eq!(events["data"][1]["data"]["cause"], "unused", "{events}");
     // The same file comes again as another upload.
     let again = kept(client, "again.txt", "", "Unused").await;
@@ -531,12 +526,20 @@ async fn whatever_a_killed_process_leaves_is_whole_or_swept() {
     let path = begin(&client, whole.len()).await;
     let reply = go_on(&client, &path, 0, whole[..500_000].to_owned()).await;
     assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text);
-    // It is killed while more comes, in two ways at once.
+    // It is killed while more comes, in two ways at once: each stops half-way and says so.
+    let (halfway, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let slow = |text: String| {
-        futures::stream::unfold(text, async |mut text| {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let piece: String = text.drain(..text.len().min(10_000)).collect();
-            (!piece.is_empty()).then_some((Ok::<_, std::io::Error>(piece), text))
+        let halfway = halfway.clone();
+        futures::stream::unfold((text, 0), move |(mut text, pieces)| {
+            let halfway = halfway.clone();
+            async move {
+                if pieces == 40 {
+                    halfway.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                }
+                let piece: String = text.drain(..text.len().min(10_000)).collect();
+                Some((Ok::<_, std::io::Error>(piece), (text, pieces + 1)))
+            }
         })
     };
     let going_on = client
@@ -547,7 +550,8 @@ async fn whatever_a_killed_process_leaves_is_whole_or_swept() {
         .send();
     let at_once = client.request(Method::POST, "/v1/uploads").body(Body::wrap_stream(slow(whole.clone()))).send();
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        arrived.recv().await.unwrap();
+        arrived.recv().await.unwrap();
         running.signal("KILL");
     };
     let (going_on, at_once, ()) = futures::join!(going_on, at_once, kill);
@@ -616,16 +620,10 @@ async fn files_are_kept_in_a_bucket_as_in_a_folder() {
     server.args(["-m", "moto.server", "-p", &address.port().to_string()]).env("PYTHONPATH", &libraries);
     let _bucket = Bucket(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let http = Client::new(address, "");
-    let mut made = false;
-    for _ in 0..200 {
-        made =
-            http.request(Method::PUT, "/deskfold-files").send().await.is_ok_and(|answer| answer.status().is_success());
-        if made {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(made, "the bucket is made");
+    let made = async || {
+        http.request(Method::PUT, "/deskfold-files").send().await.is_ok_and(|answer| answer.status().is_success())
+    };
+    assert!(until(made).await, "the bucket is made");
     let endpoint = format!("http://{address}");
     let variables = [
         ("AWS_ACCESS_KEY_ID", "test"),

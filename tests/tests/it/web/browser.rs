@@ -355,11 +355,23 @@ async fn places(server: &Server) -> Vec<(String, bool)> {
     let property =
         admin.create("/v1/properties", json!({ "name": "Flat in Via Garibaldi", "kind": "apartment" })).await;
     let link = link(admin, &user, "password").await;
+    let channel = admin.create("/v1/channels", json!({ "kind": "live_chat", "name": "Shop" })).await;
+    let tried =
+        json!({ "kind": "property", "ids": [property], "command": "tag", "body": { "tag": "sold" }, "dry_run": true });
+    let bulk = admin.post("/v1/bulk", tried).await.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
+    let mapping = "record = \"contact\"\nsource = \"crm\"\nkey = \"{Id}\"\n[fields]\nname = \"{Name}\"";
+    let fields = [("kind", "records"), ("mapping", mapping)];
+    let begun = crate::data::records::upload(admin, "/v1/imports", &fields, "rows.csv", b"Id,Name\n1,Maria\n").await;
+    let import = begun.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
     let pages = gateway::pages().into_iter().filter(|route| route.method == "GET");
     let filled = pages.map(|route| {
         let secret = link.rsplit('/').next().unwrap();
         let path = route.path.replace("/dashboards/{id}", "/dashboards/desk").replace("{widget}", "opened");
+        let path = path
+            .replace("/bulk/{id}", &format!("/bulk/{bulk}"))
+            .replace("/imports/{id}", &format!("/imports/{import}"));
         let path = path.replace("{secret}", secret).replace("{collection}", "properties").replace("{id}", &property);
+        let path = path.replace("{channel}", &channel);
         assert!(!path.contains('{'), "what stands for the parameter of {path}?");
         (path, route.keyed)
     });

@@ -79,16 +79,8 @@ const INSIDE: &str = "const root = document.querySelector('deskfold-chat')?.shad
 impl Window {
     /// Waits until this is true of the chat.
     async fn holds(&self, what: &str) {
-        let holds = async {
-            while self
-                .run(&format!("{INSIDE} try {{ return Boolean(root && ({what})) }} catch {{ return false }}"))
-                .await
-                != json!(true)
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        if tokio::time::timeout(PATIENCE, holds).await.is_err() {
+        let true_now = format!("{INSIDE} try {{ return Boolean(root && ({what})) }} catch {{ return false }}");
+        if !self.becomes(&true_now).await {
             let shown = self.run(&format!("{INSIDE} return root?.querySelector('.all').innerText")).await;
             panic!("not so: {what}\n{shown}\n{:?}", self.complaints().await);
         }

@@ -186,6 +186,17 @@ impl Window {
         self.client.execute(script, vec![]).await.unwrap()
     }
 
+    /// Whether a function of this body becomes true before patience ends.
+    pub(super) async fn becomes(&self, body: &str) -> bool {
+        let script = format!(
+            "const done = arguments[0]; const until = Date.now() + {}; const holds = () => {{ {body} }};
+             const look = () => {{ if (holds()) done(true); else if (Date.now() > until) done(false); else setTimeout(look, 20); }};
+             look();",
+            PATIENCE.as_millis()
+        );
+        self.client.execute_async(&script, vec![]).await.is_ok_and(|held| held == json!(true))
+    }
+
     pub(super) async fn own(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {
         self.client.issue_cmd(Own { path, body }).await
     }
