@@ -185,6 +185,9 @@ pub struct FilesPlace {
 impl FilesPlace {
     /// That place.
     pub(crate) fn open(&self, data_dir: &std::path::Path) -> Result<Files, Fault> {
+        if self.files_url.is_some() {
+            crate::install_crypto_provider();
+        }
         Files::open(self.files_url.as_deref(), &data_dir.join("files"))
     }
 }

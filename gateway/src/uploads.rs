@@ -110,9 +110,6 @@ impl Uploads {
         reach: Reach,
         registry: &Registry,
     ) -> Result<Uploads, crate::StartError> {
-        if config.files.files_url.is_some() {
-            crate::install_crypto_provider();
-        }
         let files = config
             .files
             .open(&config.database.data_dir)

@@ -39,8 +39,11 @@ impl Document {
     }
 
     fn hold(&self, method: &Method, path: &str, reply: &Reply) -> Result<(), String> {
-        let name = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
-        let Some((place, operation)) = self.operation(&name, path) else {
+        let name = method.as_str().to_lowercase();
+        // What is not described for itself is answered as it would be with a body.
+        let found =
+            self.operation(&name, path).or_else(|| self.operation("get", path).filter(|_| *method == Method::HEAD));
+        let Some((place, operation)) = found else {
             // Pages and what they load are no part of the API.
             if !path.starts_with("/v1/") {
                 return Ok(());

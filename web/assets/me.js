@@ -67,7 +67,7 @@ function codes(form, codes) {
   heading.focus();
 }
 
-const addresses = document.getElementById("addresses");
+const addresses = document.getElementById("handed-out");
 
 async function addressed() {
   if (!addresses) return;

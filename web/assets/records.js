@@ -127,7 +127,8 @@ function row(record) {
   const link = made.querySelector("a");
   const picture = drawn(kind === "product" ? record : badge(record.product_id));
   if (picture) link?.before(picture);
-  if (then && link) link.search = `?as_of=${encodeURIComponent(then)}`;
+  // Not by its parts: as long as it is in no document, there is nothing that its address is relative to.
+  if (then && link) link.setAttribute("href", `${link.getAttribute("href")}?as_of=${encodeURIComponent(then)}`);
   return made;
 }
 

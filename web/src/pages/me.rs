@@ -236,7 +236,7 @@ fn second_factor(view: &View, me: &Me) -> Markup {
 fn addresses(view: &View) -> Markup {
     let content = html! {
         p { (view.say("addresses-lead")) }
-        ul.rows #addresses aria-busy="true" {}
+        ul.rows #handed-out aria-busy="true" {}
         template #address {
             li {
                 div { b data-fill="widget" {} p.hint { (view.say("address-until")) " " time data-fill="expires_at" {} } }

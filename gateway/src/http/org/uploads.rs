@@ -336,14 +336,22 @@ async fn go_on(
     if announced(headers).is_some_and(|bytes| bytes > rest) {
         return Err(too_large(file.length));
     }
-    let part = part(file.tenant, file.upload);
-    let received = app.receive_part(&part, request.into_body(), rest).await?;
-    if received.bytes > 0 {
-        if !app.uploads.intake.add(&file, &part, received.bytes).await? {
+    // It goes on when the connection breaks: what has come is written down by then, and nobody waits for the answer.
+    let taken = tokio::spawn({
+        let (app, file, body) = (app.clone(), file.clone(), request.into_body());
+        async move {
+            let part = part(file.tenant, file.upload);
+            let received = app.receive_part(&part, body, rest).await?;
+            let fits = received.bytes == 0 || app.uploads.intake.add(&file, &part, received.bytes).await?;
+            Ok::<_, Problem>(fits.then_some(received.bytes))
+        }
+    });
+    match taken.await.map_err(|error| Problem::broken(&error))?? {
+        Some(bytes) => file.received += bytes,
+        None => {
             let now = resumable(&app, &caller, &id).await?;
             return Err(elsewhere(now.received));
         }
-        file.received += received.bytes;
     }
     let (file, accepted) = finish(&app, file).await?;
     let mut response = with_tus(StatusCode::NO_CONTENT.into_response(), Some(&file));

@@ -223,7 +223,8 @@ async fn what_the_server_answers_is_what_the_document_says() {
 
     for (method, path, operation) in operations(&api.document) {
         let needs = parameters(&api.document, operation).filter(|parameter| parameter["required"] == true).count();
-        if method != "get" || needs > 0 || path.ends_with("/stream") {
+        // What one has handed out oneself no key asks for.
+        if method != "get" || needs > 0 || path.ends_with("/stream") || path == "/v1/me/widget_addresses" {
             continue;
         }
         let json = operation["responses"]["200"]["content"]["application/json"].is_object();

@@ -166,7 +166,7 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
                 ("rename", json!({ "name": "Other" })),
                 ("change_appearance", json!({ "greeting": "Hello", "color": "#123456", "display": "hide" })),
                 ("add_display_rule", json!({ "rule": { "path_regex": "^/a", "countries": ["DE"] } })),
-                ("add_operators", json!({ "users": [all["users"][0]] })),
+                ("add_operators", json!({ "users": [all["users"][1]] })),
                 ("change_settings", json!({ "allowed_origins": ["https://a.example"], "reopen_after_s": 60 })),
                 ("disable", json!({})),
             ],

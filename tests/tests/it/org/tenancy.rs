@@ -175,7 +175,11 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
 }
 
 async fn attempt(client: &Client, attempt: &Attempt) -> Reply {
-    let mut request = client.request(attempt.method.clone(), &attempt.path);
+    // Of tus alone; nothing else looks at it.
+    let mut request = client.request(attempt.method.clone(), &attempt.path).header("tus-resumable", "1.0.0");
+    if attempt.path.contains("/resumable/") && attempt.method == Method::PATCH {
+        request = request.header("content-type", "application/octet-stream").header("upload-offset", "0");
+    }
     if let Some(body) = &attempt.body {
         request = request.json(body);
     }
@@ -212,7 +216,8 @@ async fn no_route_shows_or_touches_anything_of_another_tenant() {
                 attempt(&stranger, &nobody).await.problem(403, "tenant_foreign");
             } else {
                 assert_eq!(reply.status, StatusCode::NOT_FOUND, "{what}: {}", reply.text);
-                assert!(code.ends_with("_unknown"), "{what}: {code}");
+                // An answer to HEAD says nothing more.
+                assert!(asked.method == Method::HEAD || code.ends_with("_unknown"), "{what}: {code}");
             }
             refused += 1;
         } else {
