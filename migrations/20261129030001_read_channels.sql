@@ -25,7 +25,7 @@ create table read_channels_v1 (
     primary key (tenant_id, id)
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
-create index on read_channels_v1 (tenant_id, name, id);
+create index on read_channels_v1 (tenant_id, name collate "und-x-icu", id);
 create index on read_channels_v1 using gin (operator_ids);
 
 create view read_channels as select * from read_channels_v1;

@@ -514,7 +514,7 @@ fn is_origin(origin: &str) -> bool {
 }
 
 fn check_display(display: Display, delay: Option<u32>, at: &str) -> Result<(), Rejection> {
-    must(delay.is_none() || display == Display::AutoOpen, DELAY_INVALID, &format!("{at}/delay_s"))
+    must(delay.is_none() || display == Display::AutoOpen, DELAY_INVALID, format!("{at}/delay_s"))
 }
 
 impl Settings {

@@ -1080,7 +1080,7 @@ pub async fn earliest(pool: &PgPool, tenant: Id, kind: &str) -> Result<Option<Ti
 /// When the database fails.
 pub async fn beginning(pool: &PgPool, tenant: Id, kind: &str, known: i64) -> Result<Option<Time>, sqlx::Error> {
     // The first of each moment is one step in an index; the first of all would be all of them.
-    let moments: Vec<&str> = facts::source(kind).map(|source| source.moments()).unwrap_or_default();
+    let moments: Vec<&str> = facts::source(kind).map(facts::Source::moments).unwrap_or_default();
     let first: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
         "select min(first) from unnest($3::text[]) m (moment) cross join lateral (
              select at as first from read_fact_moments f

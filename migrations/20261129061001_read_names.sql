@@ -3,6 +3,7 @@ create or replace function read_name(tenant text, kind text, id text) returns te
 language sql stable parallel safe as $$
     select case $2
         when 'api_key' then (select r.name from read_api_keys r where r.tenant_id = $1 and r.id = $3)
+        when 'channel' then (select r.name from read_channels r where r.tenant_id = $1 and r.id = $3)
         when 'company' then (select r.name from read_companies r where r.tenant_id = $1 and r.id = $3)
         when 'contact' then (select r.name from read_contacts r where r.tenant_id = $1 and r.id = $3)
         when 'conversation' then (
@@ -28,6 +29,7 @@ language sql stable parallel safe as $$
         when 'team' then (select r.name from read_teams r where r.tenant_id = $1 and r.id = $3)
         when 'tenant' then (select r.name from read_tenants r where r.tenant_id = $1 and r.id = $3)
         when 'ticket' then (select r.title from read_ticket_list r where r.tenant_id = $1 and r.id = $3)
+        when 'upload' then (select r.name from read_uploads r where r.tenant_id = $1 and r.id = $3)
         when 'user' then (select r.name from read_users r where r.tenant_id = $1 and r.id = $3)
         when 'view' then (select r.name from read_views r where r.tenant_id = $1 and r.id = $3)
     end
