@@ -202,7 +202,8 @@ impl App {
             .await;
         match renewed {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(invalid()),
-            renewed => Ok(drop(renewed?)),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
         }
     }
 

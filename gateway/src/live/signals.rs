@@ -75,12 +75,15 @@ struct Heard {
     signals: Vec<Sent>,
 }
 
+/// Whose screens a signal is for, in which conversation, and whose it is.
+type Place = (Id, Id, Id);
+
 /// The signals of all screens.
 pub(crate) struct Signals {
     here: broadcast::Sender<Arc<Sent>>,
     there: mpsc::Sender<Arc<Sent>>,
     /// What is shown at this moment, for screens that are opened now.
-    shown: Mutex<HashMap<(Id, Id, Id), (Arc<Sent>, Instant)>>,
+    shown: Mutex<HashMap<Place, (Arc<Sent>, Instant)>>,
 }
 
 impl Signals {

@@ -808,8 +808,8 @@ fn the_function_that_names_records_knows_every_kind_that_has_a_name() {
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let naming = projections::naming();
-    let texts = files.iter().rev().map(|file| std::fs::read_to_string(file).unwrap());
-    let newest = texts.filter(|text| text.contains("function read_name(")).next().unwrap();
+    let mut texts = files.iter().rev().map(|file| std::fs::read_to_string(file).unwrap());
+    let newest = texts.find(|text| text.contains("function read_name(")).unwrap();
     if !newest.contains(&naming) {
         let writes = std::env::var("DESKFOLD_GOLDEN").is_ok_and(|value| value == "write");
         assert!(writes, "read_name does not know what it should: run this test with DESKFOLD_GOLDEN=write");
