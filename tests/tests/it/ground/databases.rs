@@ -539,15 +539,17 @@ async fn a_full_disk_is_told_by_postgresql_itself_and_forgotten_when_there_is_ro
     let server = Server::start().await;
     let client = &server.admin;
     let before = ticket(client, "Before").await;
-    // As PostgreSQL fails when it cannot extend a file.
+    // As PostgreSQL fails when it cannot extend a file. Whoever reads meanwhile waits, in the order in which readers lock.
     let full = "
+        lock table log_event in access exclusive mode;
         create function no_room() returns trigger language plpgsql as
             $$ begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$;
         create trigger no_room before insert on log_event for each row execute function no_room()";
     sqlx::raw_sql(full).execute(&server.database.pool).await.unwrap();
     client.post("/v1/tickets", json!({ "title": "x" })).await.problem(507, "storage_full");
     // From now on nobody tries for a while.
-    sqlx::raw_sql("drop trigger no_room on log_event").execute(&server.database.pool).await.unwrap();
+    let room = "lock table log_event in access exclusive mode; drop trigger no_room on log_event";
+    sqlx::raw_sql(room).execute(&server.database.pool).await.unwrap();
     client.post("/v1/tickets", json!({ "title": "x" })).await.problem(507, "storage_full");
     client.read(&format!("/v1/tickets/{before}/history")).await;
     let ready = client.read("/readyz").await;
