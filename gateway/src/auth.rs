@@ -65,6 +65,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [half(byte >> 4), half(byte & 15)]).collect()
 }
 
+/// What digits in hex say, two for each byte.
+pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok()).collect()
+}
+
 /// What keys were used when, written down now and then.
 #[derive(Default)]
 pub(crate) struct Uses(Mutex<HashMap<(Id, Id), i64>>);

@@ -18,7 +18,7 @@ use jiff_sqlx::{Timestamp, ToSqlx};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::{app::App, auth::SYSTEM, problem::Problem};
+use crate::{app::App, auth::SYSTEM, config::Role, problem::Problem};
 
 /// How often lines are kept alive and those of others looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -113,9 +113,12 @@ impl App {
         }
     }
 
-    /// Keeps lines alive, and says who is away and who has left.
+    /// Keeps lines alive, and says who is away and who has left, where that is this process's work.
     pub(crate) async fn look_around(&self) -> Result<(), Problem> {
         self.keep_attending(&self.attendance.present()).await?;
+        if !self.config.roles.contains(&Role::React) {
+            return Ok(());
+        }
         let now = self.now();
         let lines: Vec<(String, String, Timestamp, Timestamp)> = sqlx::query_as(
             "select tenant_id, user_id, max(listens_until), max(active_at) from react_attendance group by 1, 2",

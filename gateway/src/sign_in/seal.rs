@@ -11,7 +11,7 @@ use ring::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    auth::hex,
+    auth::{hex, unhex},
     config::{SecretKey, Serve},
     problem::Problem,
 };
@@ -106,17 +106,12 @@ impl Seal {
 
     /// Whether a text was signed so, for this purpose, with this key. It takes as long whatever is wrong with it.
     pub(super) fn is_signed(&self, purpose: &str, text: &str, signature: &str) -> Result<bool, Problem> {
-        let byte = |place: usize| u8::from_str_radix(signature.get(place..place + 2)?, 16).ok();
-        let tag: Option<Vec<u8>> = (0..signature.len()).step_by(2).map(byte).collect();
-        let Some(tag) = tag else { return Ok(false) };
+        let Some(tag) = unhex(signature) else { return Ok(false) };
         Ok(hmac::verify(&self.signing(purpose)?, text.as_bytes(), &tag).is_ok())
     }
 
-    /// A key of this purpose alone, which tells nothing of the one that it follows from.
     fn signing(&self, purpose: &str) -> Result<hmac::Key, Problem> {
-        let whole = hmac::Key::new(hmac::HMAC_SHA256, &self.key()?.0);
-        let own = hmac::sign(&whole, format!("deskfold {purpose}").as_bytes());
-        Ok(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref()))
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, &self.derived(purpose)?))
     }
 
     /// Opens what was sealed for `owner`.

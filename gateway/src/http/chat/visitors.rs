@@ -37,6 +37,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::{
     app::App,
+    auth::unhex,
     channel_secrets,
     http::{
         kernel::{
@@ -77,6 +78,7 @@ pub(in crate::http) fn routes(app: &App) -> Router<App> {
 }
 
 /// A chat on pages that visitors can reach.
+#[derive(Clone)]
 struct Chat {
     tenant: Id,
     id: Id,
@@ -87,6 +89,9 @@ impl FromRequestParts<App> for Chat {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Chat, Problem> {
+        if let Some(chat) = parts.extensions.get::<Chat>() {
+            return Ok(chat.clone());
+        }
         let missing = || Problem::from(channel::UNKNOWN);
         let Path(named) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| missing())?;
         let id: Id = named.parse().map_err(|_| missing())?;
@@ -96,7 +101,9 @@ impl FromRequestParts<App> for Chat {
             return Err(missing());
         }
         channel.must_converse()?;
-        Ok(Chat { tenant, id, channel })
+        let chat = Chat { tenant, id, channel };
+        parts.extensions.insert(chat.clone());
+        Ok(chat)
     }
 }
 
@@ -355,13 +362,6 @@ async fn must_be_said_by_the_site(app: &App, chat: &Chat, user: &Identified) -> 
     let hash = unhex(&user.hash).ok_or_else(refused)?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     hmac::verify(&key, user.id.as_bytes(), &hash).map_err(|_| refused())
-}
-
-/// What digits in hex say.
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    let byte = |pair: &[u32]| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok();
-    digits.chunks(2).map(byte).collect()
 }
 
 /// Who wrote a message, as a visitor sees it.

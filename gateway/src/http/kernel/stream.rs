@@ -180,13 +180,8 @@ async fn inbox(
 ) -> Result<Response, Problem> {
     caller.must(READ_CHATS)?;
     let Given { asked: Since { after }, faults } = query;
-    // Whoever listens in another's name is not there for him.
-    let attending = match caller.actor.on_behalf_of {
-        None => Some(app.attend(caller.tenant, caller.actor.id).await?),
-        Some(_) => None,
-    };
     let (shown, signals) = app.signals.listen(caller.tenant);
-    let told = Told::Inbox(Box::new(Screen { shown: shown.into(), signals, _attending: attending }));
+    let told = Told::Inbox(Box::new(Screen { shown: shown.into(), signals, attending: None }));
     begin(app, caller, browser, headers, (told, after), faults).await
 }
 
@@ -196,7 +191,7 @@ async fn begin(
     caller: Caller,
     browser: Browser,
     headers: HeaderMap,
-    (told, after): (Told, Option<i64>),
+    (mut told, after): (Told, Option<i64>),
     mut faults: Faults,
 ) -> Result<Response, Problem> {
     let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
@@ -215,6 +210,12 @@ async fn begin(
         None => app.log.head().await?,
     };
     faults.done()?;
+    if let Told::Inbox(screen) = &mut told
+        // Whoever listens in another's name is not there for him.
+        && caller.actor.on_behalf_of.is_none()
+    {
+        screen.attending = Some(app.attend(caller.tenant, caller.actor.id).await?);
+    }
     let mut follower = Follower {
         tenant: caller.tenant.to_string(),
         caller,
@@ -264,7 +265,8 @@ struct Screen {
     /// Signals to be shown before others.
     shown: VecDeque<Arc<Sent>>,
     signals: broadcast::Receiver<Arc<Sent>>,
-    _attending: Option<Attending>,
+    /// Kept as long as it is open.
+    attending: Option<Attending>,
 }
 
 impl Screen {
@@ -433,12 +435,9 @@ impl Follower {
 
     /// What is told of an event; `None` when it is none of the client's business.
     async fn tell(&self, event: &Recorded, last: bool) -> Result<Option<Event>, Problem> {
-        if let Told::Inbox(_) = self.told {
-            return self.tell_inbox(event).await;
-        }
         let sse = Event::default().id(event.position.to_string());
         let told = match self.told {
-            Told::Inbox(_) => return Ok(None),
+            Told::Inbox(_) => return self.tell_inbox(event).await,
             Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
             Told::Events { .. } => sse.event(&*event.kind).json_data(shown(event)?),
             Told::Changes | Told::Widgets { .. } => {
