@@ -1,6 +1,7 @@
 //! The write side: commands in, decided over by the domain, events into the log; and what answers events with commands.
 
 mod acting;
+mod bots;
 mod cache;
 mod directory;
 mod dispatch;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::{
     Commands,
     acting::{Clock, Reach, ReactMetrics, Shared},
+    bots::Bots,
     rules::Rules,
     timers::Timers,
 };
@@ -34,8 +35,9 @@ impl Reactors {
         let shared = Arc::new(Shared { clock, reach, metrics, nudge: Notify::new() });
         let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
+        let bots = spawn(log, Bots::new(commands.clone()));
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules]), timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules, bots]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

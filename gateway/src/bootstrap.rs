@@ -21,6 +21,7 @@ use crate::{StartError, auth, config::Serve};
 const READS: &[&str] = &[
     "activity.read",
     "call.read",
+    "chatbot.read",
     "comment.read",
     "company.read",
     "contact.read",

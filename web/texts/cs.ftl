@@ -216,6 +216,7 @@ actor-user = kolega
 actor-customer = zákazník
 actor-visitor = návštěvník
 actor-rule = pravidlo
+actor-bot = chatbot
 actor-integration = program
 actor-system = Deskfold
 
@@ -328,6 +329,7 @@ kind-ticket = Požadavky
 kind-conversation = Konverzace
 kind-label = Štítky
 kind-quick_reply = Rychlé odpovědi
+kind-chatbot = Chatboti
 kind-contact = Kontakty
 kind-company = Firmy
 kind-lead = Zájemci

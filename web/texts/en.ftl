@@ -215,6 +215,7 @@ actor-user = a colleague
 actor-customer = a customer
 actor-visitor = a visitor
 actor-rule = a rule
+actor-bot = a chatbot
 actor-integration = a program
 actor-system = Deskfold
 
@@ -327,6 +328,7 @@ kind-ticket = Tickets
 kind-conversation = Conversations
 kind-label = Labels
 kind-quick_reply = Quick replies
+kind-chatbot = Chatbots
 kind-contact = Contacts
 kind-company = Companies
 kind-lead = Leads

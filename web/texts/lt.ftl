@@ -216,6 +216,7 @@ actor-user = kolega
 actor-customer = klientas
 actor-visitor = lankytojas
 actor-rule = taisyklė
+actor-bot = pokalbių robotas
 actor-integration = programa
 actor-system = Deskfold
 
@@ -328,6 +329,7 @@ kind-ticket = Užklausos
 kind-conversation = Pokalbiai
 kind-label = Etiketės
 kind-quick_reply = Greiti atsakymai
+kind-chatbot = Pokalbių robotai
 kind-contact = Kontaktai
 kind-company = Įmonės
 kind-lead = Potencialūs klientai

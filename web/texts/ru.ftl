@@ -216,6 +216,7 @@ actor-user = коллега
 actor-customer = клиент
 actor-visitor = посетитель
 actor-rule = правило
+actor-bot = чат-бот
 actor-integration = программа
 actor-system = Deskfold
 
@@ -328,6 +329,7 @@ kind-ticket = Обращения
 kind-conversation = Разговоры
 kind-label = Метки
 kind-quick_reply = Быстрые ответы
+kind-chatbot = Чат-боты
 kind-contact = Контакты
 kind-company = Компании
 kind-lead = Лиды

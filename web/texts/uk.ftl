@@ -216,6 +216,7 @@ actor-user = колега
 actor-customer = клієнт
 actor-visitor = відвідувач
 actor-rule = правило
+actor-bot = чатбот
 actor-integration = програма
 actor-system = Deskfold
 
@@ -328,6 +329,7 @@ kind-ticket = Звернення
 kind-conversation = Розмови
 kind-label = Мітки
 kind-quick_reply = Швидкі відповіді
+kind-chatbot = Чатботи
 kind-contact = Контакти
 kind-company = Компанії
 kind-lead = Ліди

@@ -31,8 +31,8 @@ pub const FEATURES: &[Feature] = &[
     },
     Feature {
         name: "chats",
-        description: "Conversations with their labels and quick replies.",
-        kinds: &["conversation", "label", "quick_reply"],
+        description: "Conversations with their labels, quick replies and chatbots.",
+        kinds: &["chatbot", "conversation", "label", "quick_reply"],
     },
     Feature { name: "orders", description: "Orders that come in from shops.", kinds: &["order"] },
     Feature { name: "leads", description: "People who may become customers.", kinds: &["lead"] },

@@ -4,6 +4,7 @@
 
 mod archive;
 mod bulk;
+mod chatbots;
 mod commands;
 mod conversations;
 mod dashboards;
@@ -214,6 +215,7 @@ pub fn document() -> Value {
     bulk::describe(&mut document);
     archive::describe(&mut document);
     tickets::describe(&mut document);
+    chatbots::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);
     walls::mine(&mut document);

@@ -358,6 +358,12 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "name": text("Today"), "pages": [page, later] });
         all.entry("dashboards").or_default().push(client.create("/v1/dashboards", body).await);
     }
+    for name in ["Reception", "Night"] {
+        let body = json!({ "name": text(name), "description": text("Asks") });
+        all.entry("chatbots").or_default().push(client.create("/v1/chatbots", body).await);
+    }
+    let hello = json!({ "steps": [{ "id": "hello", "type": "message", "text": text("Good day") }] });
+    client.run(&format!("/v1/chatbots/{}/publish", all["chatbots"][0]), hello).await;
     for (medium, contact, name) in
         [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
     {

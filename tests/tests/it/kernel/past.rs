@@ -167,8 +167,18 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
                 ("receive_message", json!({ "body": "Still here" })),
                 ("mark_read", json!({})),
                 ("label", json!({ "label": all["labels"][0] })),
+                ("start_bot", json!({ "chatbot": all["chatbots"][0] })),
+                ("convert_to_ticket", json!({ "title": "Wants a price" })),
                 ("claim", json!({})),
                 ("close", json!({})),
+            ],
+        ),
+        (
+            "chatbots",
+            vec![
+                ("", json!({ "description": null })),
+                ("publish", json!({ "steps": [{ "id": "bye", "type": "message", "text": "Good bye" }] })),
+                ("archive", json!({})),
             ],
         ),
         ("labels", vec![("rename", json!({ "name": "Gold" })), ("unpin", json!({}))]),

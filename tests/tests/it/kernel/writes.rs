@@ -17,6 +17,7 @@ use crate::world::{NOBODY, contact, encoded, everything, pages};
 const READS: &[&str] = &[
     "/search",
     "/export",
+    "/v1/chatbots/rehearse",
     "/v1/rules/dry_run",
     "/v1/rules/backtest",
     "/v1/reports/run",
