@@ -14,6 +14,7 @@ mod rules;
 mod runs;
 mod scene;
 mod snapshots;
+mod team_forms;
 mod timers;
 mod walls;
 

@@ -11,6 +11,7 @@ use crate::{
     acting::{Clock, Reach, ReactMetrics, Shared},
     bots::Bots,
     rules::Rules,
+    team_forms::TeamForms,
     timers::Timers,
 };
 
@@ -36,8 +37,9 @@ impl Reactors {
         let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
         let bots = spawn(log, Bots::new(commands.clone()));
+        let team_forms = spawn(log, TeamForms::new(commands.clone()));
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules, bots]), timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules, bots, team_forms]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

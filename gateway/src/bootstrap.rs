@@ -31,6 +31,8 @@ const READS: &[&str] = &[
     "enquiry.read",
     "entitlement.read",
     "field.read",
+    "form.read",
+    "form_submission.read",
     "label.read",
     "lead.read",
     "offer.read",
@@ -68,6 +70,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             BULK,
             &[
                 "ticket.*",
+                "form_submission.*",
                 "contact.*",
                 "company.*",
                 "entitlement.*",

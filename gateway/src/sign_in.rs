@@ -55,3 +55,15 @@ impl SignIn {
         self.counted.with_label_values(&[result]).inc();
     }
 }
+
+impl crate::app::App {
+    /// A mark over a text that nobody else can make: that it was said here, for `owner`.
+    pub(crate) fn signed(&self, owner: &str, text: &str) -> Result<String, crate::problem::Problem> {
+        self.sign_in.seal.sign(owner, text)
+    }
+
+    /// Whether a mark is that of a text.
+    pub(crate) fn is_signed(&self, owner: &str, text: &str, mark: &str) -> Result<bool, crate::problem::Problem> {
+        self.sign_in.seal.is_signed(owner, text, mark)
+    }
+}

@@ -34,6 +34,7 @@ const FILES: &[(&str, &str)] = &[
     ("records.js", include_str!("../assets/records.js")),
     ("record.js", include_str!("../assets/record.js")),
     ("dashboards.js", include_str!("../assets/dashboards.js")),
+    ("form.js", include_str!("../assets/form.js")),
     ("people.js", include_str!("../assets/people.js")),
     ("roles.js", include_str!("../assets/roles.js")),
     ("settings.js", include_str!("../assets/settings.js")),

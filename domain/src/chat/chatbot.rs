@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(version_of(&gone.state, None), Err(UNPUBLISHED));
         assert_eq!(version_of(&gone.state, Some(1)).map(|(version, _)| version), Ok(1));
         gone.when(publish(script::example())).rejected(Chatbot::put_away());
-        bot([]).when(Either::Common(Common::Archive { reason: None })).then([Either::Common(Happened::Archived {
-            reason: None,
-        })]);
+        bot([])
+            .when(Either::Common(Common::Archive { reason: None }))
+            .then([Either::Common(Happened::Archived { reason: None })]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use bot::{Run, Told, Wanted};
 pub use bot::origin;
+use bot::{Run, Told, Wanted};
 
 use crate::{
     ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
@@ -272,7 +272,7 @@ pub enum Command {
     ConvertToTicket {
         /// The ticket's id; made for you when absent.
         #[serde(default)]
-        ticket: Option<Id>,
+        new_ticket: Option<Id>,
         /// Its title; what the other side wrote first by default.
         #[serde(default)]
         title: Option<Personal<String>>,
@@ -716,9 +716,10 @@ impl Aggregate for Conversation {
         use Command::*;
         let started = match (&self.started, &command) {
             (_, Start(_)) | (None, _) => None,
-            (Some(_), SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. } | StartBot { .. })
-                if self.status == Status::Closed =>
-            {
+            (
+                Some(_),
+                SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. } | StartBot { .. },
+            ) if self.status == Status::Closed => {
                 return Err(CLOSED);
             }
             (started, _) => started.as_ref(),
@@ -800,7 +801,7 @@ impl Aggregate for Conversation {
                 let body = body.unwrap_or_else(|| "".into());
                 return self.let_bot_reply(message_id.map(|message| (message, &body)), contact, ctx);
             }
-            (ConvertToTicket { ticket, title, team, priority }, _) => {
+            (ConvertToTicket { new_ticket: ticket, title, team, priority }, _) => {
                 return self.convert(Wanted { ticket, title, team, priority, step: None }, ctx);
             }
             (HandOver { reason }, _) if !self.handed_over => vec![Event::HandedOver { reason }],
@@ -926,7 +927,7 @@ impl Aggregate for Conversation {
             }
             Command::StartBot { chatbot, .. } => vec![Need::of::<Chatbot>(*chatbot)],
             Command::LetBotReply { contact, .. } => self.bot_needs(*contact, ctx),
-            Command::ConvertToTicket { ticket, team, .. } => {
+            Command::ConvertToTicket { new_ticket: ticket, team, .. } => {
                 bot::ticket_needs(bot::ticket_id(*ticket, None, ctx), self.contact, *team, ctx)
             }
             Command::SendMessage { quick_reply, .. } => {
@@ -973,8 +974,7 @@ impl Aggregate for Conversation {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states =
-            [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS, BOT_TOO_LATE, NOTHING_SAID];
+        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS, BOT_TOO_LATE, NOTHING_SAID];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
@@ -1040,7 +1040,7 @@ impl Aggregate for Conversation {
             StartBot { chatbot: id(5), version: None },
             LetBotReply { message_id: Some(inbound), body: Some("Good day".into()), contact: None },
             ConvertToTicket {
-                ticket: Some(id(6)),
+                new_ticket: Some(id(6)),
                 title: Some("Wants a price".into()),
                 team: None,
                 priority: Priority::LOW,

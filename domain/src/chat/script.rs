@@ -124,8 +124,7 @@ const DEAD_END: Rejection = Rejection::invalid(
     "chatbot_dead_end",
     "Some visitor answers this and hears nothing more: end with a message, a ticket or an operator.",
 );
-const MISPLACED: Rejection =
-    Rejection::invalid("chatbot_member_misplaced", "A step of this type has no such member.");
+const MISPLACED: Rejection = Rejection::invalid("chatbot_member_misplaced", "A step of this type has no such member.");
 const TOO_MANY_WAYS: Rejection =
     Rejection::invalid("chatbot_too_many_ways", "There are too many ways through this script to look at each.");
 
@@ -226,9 +225,8 @@ fn check_ways(script: &Script) -> Result<(), Rejection> {
         let mut next = BTreeSet::new();
         let mut shown = false;
         for (answers, last) in ways {
-            let holds = conditions(step).all(|(question, chosen)| {
-                answers.get(question).is_some_and(|answer| chosen.contains(answer))
-            });
+            let holds = conditions(step)
+                .all(|(question, chosen)| answers.get(question).is_some_and(|answer| chosen.contains(answer)));
             if !holds {
                 next.insert((forgotten(answers, &asked_until, index), last));
                 continue;
@@ -397,15 +395,15 @@ pub fn example() -> Script {
                 answers: ["A price", "A repair", "A person"].map(ToOwned::to_owned).to_vec(),
                 ..step("topic", Does::Question, "What is it about?")
             },
-            Step { only_if: if_chosen(&["A person"]), ..step("person", Does::ForwardToOperator, "One moment, please.") },
+            Step {
+                only_if: if_chosen(&["A person"]),
+                ..step("person", Does::ForwardToOperator, "One moment, please.")
+            },
             Step {
                 again: Some("That is no e-mail address. Which is yours?".into()),
                 ..step("email", Does::Email, "At which e-mail address do we reach you?")
             },
-            Step {
-                only_if: if_chosen(&["A repair"]),
-                ..step("phone", Does::Phone, "And under which number?")
-            },
+            Step { only_if: if_chosen(&["A repair"]), ..step("phone", Does::Phone, "And under which number?") },
             step("story", Does::FreeInputMulti, "What has happened?"),
             Step { title: Some("From the chat".into()), ..step("ticket", Does::CreateTicket, "We have noted it.") },
             step("bye", Does::Message, "You will hear from us."),
@@ -418,7 +416,16 @@ mod tests {
     use super::*;
 
     fn step(id: &str, does: Does) -> Step {
-        Step { id: id.into(), does, text: id.into(), answers: vec![], only_if: vec![], again: None, title: None, team: None }
+        Step {
+            id: id.into(),
+            does,
+            text: id.into(),
+            answers: vec![],
+            only_if: vec![],
+            again: None,
+            title: None,
+            team: None,
+        }
     }
 
     fn question(id: &str, answers: &[&str]) -> Step {
@@ -458,9 +465,20 @@ mod tests {
         let asks = || question("q", &["a", "b"]);
         assert_eq!(refused(vec![]), at("/steps", "script_empty"));
         assert_eq!(refused(vec![asks(), only_if(bye(), &[("x", "a")])]), at("/steps/1/only_if/0/step", "step_unknown"));
-        assert_eq!(refused(vec![only_if(bye(), &[("q", "a")]), asks(), step("end", Does::Message)]), at("/steps/0/only_if/0/step", "step_unknown"), "later");
-        assert_eq!(refused(vec![only_if(asks(), &[("q", "a")]), bye()]), at("/steps/0/only_if/0/step", "step_unknown"), "itself");
-        assert_eq!(refused(vec![asks(), only_if(bye(), &[("q", "c")])]), at("/steps/1/only_if/0/answer", "answer_unknown"));
+        assert_eq!(
+            refused(vec![only_if(bye(), &[("q", "a")]), asks(), step("end", Does::Message)]),
+            at("/steps/0/only_if/0/step", "step_unknown"),
+            "later"
+        );
+        assert_eq!(
+            refused(vec![only_if(asks(), &[("q", "a")]), bye()]),
+            at("/steps/0/only_if/0/step", "step_unknown"),
+            "itself"
+        );
+        assert_eq!(
+            refused(vec![asks(), only_if(bye(), &[("q", "c")])]),
+            at("/steps/1/only_if/0/answer", "answer_unknown")
+        );
         let free = step("f", Does::FreeInputSingle);
         assert_eq!(refused(vec![free, only_if(bye(), &[("f", "a")])]), at("/steps/1/only_if/0/step", "step_unknown"));
         assert_eq!(refused(vec![bye(), bye()]), at("/steps/1/id", "step_invalid"));
@@ -503,10 +521,17 @@ mod tests {
         assert_eq!((says(&turn), turn.stands), (vec!["hello", "topic"], Stands::Waits));
         assert_eq!(turn.says[1].answers.len(), 3);
         let person = next(&script, &answers(&[("topic", "A person")]), Some("topic"));
-        assert_eq!((says(&person), person.stands, person.waits_for), (vec!["person"], Stands::Forwarded, None));
+        assert_eq!(
+            (says(&person), person.stands, person.waits_for.as_deref()),
+            (vec!["person"], Stands::Forwarded, None)
+        );
         let given = [("topic", "A price"), ("email", "m@example.com")];
         let price = next(&script, &answers(&given), Some("email"));
-        assert_eq!((says(&price), price.waits_for.as_deref()), (vec!["story"], Some("story")), "the phone is not asked");
+        assert_eq!(
+            (says(&price), price.waits_for.as_deref()),
+            (vec!["story"], Some("story")),
+            "the phone is not asked"
+        );
         let given = [("topic", "A repair"), ("email", "m@example.com")];
         assert_eq!(says(&next(&script, &answers(&given), Some("email"))), ["phone"]);
         let all = [("topic", "A price"), ("email", "m@example.com"), ("story", "It broke")];

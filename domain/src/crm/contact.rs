@@ -880,8 +880,7 @@ impl record::Spec for Spec {
     fn claims(contact: &Contact, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = contact.clone();
         Aggregate::evolve(&mut after, event);
-        let mut claims =
-            Claim::moved(IDENTITY_SCOPE, &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
+        let mut claims = Claim::moved(IDENTITY_SCOPE, &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
         for claim in &mut claims {
             claim.taken = claim.taken.clone().at(after.place_of(&claim.key));
         }

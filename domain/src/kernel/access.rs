@@ -63,7 +63,7 @@ pub fn tells(kind: &str, event: &str) -> bool {
 pub const EVERYBODY: Id = Id::NIL;
 /// Kinds whose records are about those of other kinds. Others are at most about what they became a part of.
 pub const FOLLOWING: &[&str] =
-    &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run"];
+    &["activity", "call", "comment", "entitlement", "form_submission", "offer", "order", "relation", "rule_run"];
 /// How many steps there may be from a remark to the record that it is about in the end.
 pub const STEPS: usize = 3;
 

@@ -1,6 +1,7 @@
 //! The pages that people see: who looks is found out here, what they look like is `web`'s.
 
 pub(in crate::http) mod dashboards;
+mod forms;
 mod records;
 mod refused;
 mod search;
@@ -63,7 +64,7 @@ pub(super) fn routes() -> Routes {
         .get("/settings", async |insider: Insider| insider.looks_at("tenant.read", pages::settings))
         .get("/plan", plan)
         .get("/search", search::search);
-    inside.merge(dashboards::routes()).merge(records::routes()).merge(outside.open())
+    inside.merge(dashboards::routes()).merge(records::routes()).merge(outside.open()).merge(forms::routes())
 }
 
 /// What pages load.

@@ -4,7 +4,10 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use parking_lot::Mutex;
 use rand::TryRng;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::{
+    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -81,6 +84,28 @@ impl Seal {
         Ok([&name(&key)[..], &nonce, &sealed].concat())
     }
 
+    /// A mark over a text that nobody else can make: that it was said here, for `owner`.
+    pub(super) fn sign(&self, owner: &str, text: &str) -> Result<String, Problem> {
+        Ok(hex(hmac::sign(&self.signing()?, said(owner, text).as_bytes()).as_ref()))
+    }
+
+    /// Whether a mark is that of a text.
+    pub(super) fn is_signed(&self, owner: &str, text: &str, mark: &str) -> Result<bool, Problem> {
+        let bytes: Option<Vec<u8>> = mark
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        let Some(bytes) = bytes else { return Ok(false) };
+        Ok(hmac::verify(&self.signing()?, said(owner, text).as_bytes(), &bytes).is_ok())
+    }
+
+    /// A key of its own, so that no mark tells anything of what is sealed.
+    fn signing(&self) -> Result<hmac::Key, Problem> {
+        let digest = Sha256::new().chain_update("deskfold signing key").chain_update(self.key()?.0).finalize();
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, &digest))
+    }
+
     /// Opens what was sealed for `owner`.
     pub(super) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Problem> {
         let key = self.key()?;
@@ -100,6 +125,10 @@ impl Seal {
         opened.truncate(length);
         Ok(opened)
     }
+}
+
+fn said(owner: &str, text: &str) -> String {
+    format!("{owner}\n{text}")
 }
 
 fn cipher(key: &SecretKey) -> Result<LessSafeKey, Problem> {
@@ -131,6 +160,12 @@ mod tests {
         assert_eq!(std::fs::metadata(folder.join("secret.key")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(ours.open("boris", &sealed).is_err() && ours.open("anna", &sealed[..9]).is_err());
         assert!(seal(&folder, Some("a")).open("anna", &sealed).is_err());
+        let mark = ours.sign("form", "1.2").unwrap();
+        assert!(ours.is_signed("form", "1.2", &mark).unwrap());
+        for (owner, text, mark) in [("form", "1.3", &*mark), ("other", "1.2", &mark), ("form", "1.2", &mark[2..])] {
+            assert!(!ours.is_signed(owner, text, mark).unwrap());
+        }
+        assert!(!ours.is_signed("form", "1.2", "no mark").unwrap());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

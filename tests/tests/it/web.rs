@@ -3,6 +3,7 @@
 mod browser;
 mod chromium;
 mod dashboards;
+mod forms;
 mod pages;
 mod records;
 mod search;

@@ -439,7 +439,30 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         });
         all.entry("views").or_default().push(client.create("/v1/views", body).await);
     }
+    for (title, slug) in [("Ask", "ask"), ("Complain", "complain")] {
+        let body = json!({
+            "title": text(title), "slug": format!("{slug}-{}", word.to_lowercase()), "text": text("We answer"),
+            "team": all["teams"][1],
+        });
+        let form = client.create("/v1/forms", body).await;
+        let email = json!({
+            "key": "email", "input_type": "email", "label": text("E-mail"), "maps_to": "contact.email", "required": true,
+        });
+        client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": email })).await;
+        client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
+        all.entry("forms").or_default().push(form);
+    }
+    let me = client.read("/v1/me").await;
+    let page = format!("/forms/{}/ask-{}", me["tenant"].as_str().unwrap(), word.to_lowercase());
+    for name in ["eva", "olga"] {
+        let sent = client.request(Method::POST, &page).header("accept", "application/json");
+        let sent = sent.header("content-type", "application/x-www-form-urlencoded");
+        let sent = sent.body(format!("email={name}%40{}.example", word.to_lowercase())).send().await.unwrap();
+        assert_eq!(sent.status(), StatusCode::OK);
+    }
     server.settle().await;
+    let kept = client.read("/v1/form_submissions?sort=received_at").await;
+    all.insert("form_submissions", texts(&kept, "id"));
     let runs = client.read(&format!("/v1/rules/{}/runs?sort=trigger_position", all["rules"][2])).await;
     all.insert("rule_runs", texts(&runs, "id"));
     assert_eq!(texts(&runs, "status"), ["pending", "skipped"]);

@@ -77,9 +77,12 @@ async fn a_bot_asks_and_makes_a_ticket_of_what_it_hears() {
     // The ticket: whom it is from, what was said, and a way back.
     let seen = shown(client, &chat).await;
     assert_eq!((&seen["bot_finished"], &seen["handed_over"]), (&json!(true), &json!(false)));
-    assert_eq!(seen["bot_answers"], json!({
-        "topic": "A price", "email": "maria@example.com", "story": "It is broken.\nSince Monday.",
-    }));
+    assert_eq!(
+        seen["bot_answers"],
+        json!({
+            "topic": "A price", "email": "maria@example.com", "story": "It is broken.\nSince Monday.",
+        })
+    );
     let ticket = seen["ticket_ids"][0].as_str().unwrap().to_owned();
     let ticket = client.read(&format!("/v1/tickets/{ticket}")).await;
     assert_eq!((&ticket["title"], &ticket["channel"]), (&json!("From the chat"), &json!("live_chat")));
@@ -216,7 +219,8 @@ async fn a_script_that_leads_nowhere_is_refused_and_a_sound_one_can_be_rehearsed
     let bot = bot(client, script()).await;
     let path = format!("/v1/chatbots/{bot}/publish");
     let mut wrong = script();
-    wrong["steps"][2]["only_if"] = json!([{ "step": "story", "answer": "x" }, { "step": "topic", "answer": "Nothing" }]);
+    wrong["steps"][2]["only_if"] =
+        json!([{ "step": "story", "answer": "x" }, { "step": "topic", "answer": "Nothing" }]);
     let refused = client.post(&path, wrong.clone()).await.problem(422, "chatbot_step_unknown");
     let places: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
     assert_eq!(places, ["/steps/2/only_if/0/step", "/steps/2/only_if/1/answer"]);

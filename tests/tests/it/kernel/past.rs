@@ -174,6 +174,28 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
             ],
         ),
         (
+            "forms",
+            vec![
+                ("", json!({ "title": "Ask anything" })),
+                (
+                    "add_field",
+                    json!({ "field": { "key": "story", "input_type": "textarea", "label": "Story" }, "before": "email" }),
+                ),
+                (
+                    "change_field",
+                    json!({ "field": { "key": "story", "input_type": "textarea", "label": "All of it" } }),
+                ),
+                ("move_field", json!({ "key": "story" })),
+                ("bind_site", json!({ "origin": "https://www.example.com" })),
+                ("publish", json!({})),
+                ("unpublish", json!({})),
+                ("unbind_site", json!({ "origin": "https://www.example.com" })),
+                ("remove_field", json!({ "key": "story" })),
+                ("archive", json!({})),
+            ],
+        ),
+        ("form_submissions", vec![("accept", json!({}))]),
+        (
             "chatbots",
             vec![
                 ("", json!({ "description": null })),

@@ -6,10 +6,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::chromium::{Chromium, Size, Window};
-use crate::org::{
-    browser::{PASSWORD, link, person},
-    provider::Provider,
-    second_factor::code,
+use crate::{
+    desk::forms::form,
+    org::{
+        browser::{PASSWORD, link, person},
+        provider::Provider,
+        second_factor::code,
+    },
+    world::Customer,
 };
 
 /// Signs somebody in through the page.
@@ -355,11 +359,14 @@ async fn places(server: &Server) -> Vec<(String, bool)> {
     let property =
         admin.create("/v1/properties", json!({ "name": "Flat in Via Garibaldi", "kind": "apartment" })).await;
     let link = link(admin, &user, "password").await;
+    let hosting = Customer::new(admin).await;
+    form(admin, &hosting.product).await;
     let pages = gateway::pages().into_iter().filter(|route| route.method == "GET");
     let filled = pages.map(|route| {
         let secret = link.rsplit('/').next().unwrap();
         let path = route.path.replace("/dashboards/{id}", "/dashboards/desk").replace("{widget}", "opened");
         let path = path.replace("{secret}", secret).replace("{collection}", "properties").replace("{id}", &property);
+        let path = path.replace("{tenant}", &server.tenant).replace("{slug}", "ask");
         assert!(!path.contains('{'), "what stands for the parameter of {path}?");
         (path, route.keyed)
     });
