@@ -209,7 +209,7 @@ mod tests {
             autocomplete: "off",
             animation: Some(typed()),
         };
-        let asked = Form {
+        let asked = super::Form {
             tenant: typed(),
             action: "/forms/x/y".into(),
             title: typed(),
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn a_script_for_other_sites_holds_what_people_type_as_data() {
         let view = view(Language::Lithuanian);
-        let asked = Form { title: TYPED.into(), tenant: TYPED.into(), ..Form::default() };
+        let asked = super::Form { title: TYPED.into(), tenant: TYPED.into(), ..super::Form::default() };
         let script = form_script(&view, &asked, "https://desk.example", Some(TYPED));
         assert!(!script.contains("<script>") && !script.contains("\"FORM\""), "{script}");
         assert!(script.contains("\\u003cscript>") && !script.contains("innerHTML"));

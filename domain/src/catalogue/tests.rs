@@ -11,7 +11,8 @@ use crate::{
         access::Access,
         aggregate::{AnyState, Fold, fold},
         given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
-        named::{Named, Variant},
+        named::{Either, Named, Variant},
+        record::Spec as _,
         undo,
     },
 };
@@ -178,7 +179,7 @@ impl World {
                 state = after::<crate::chat::chatbot::Chatbot>(state, published);
             }
             if kind == crate::desk::form::Form::KIND {
-                let (about, _) = <crate::desk::form::Spec as Spec>::examples();
+                let (about, _) = crate::desk::form::Spec::examples();
                 let page = crate::desk::form::Page { about, fields: vec![crate::desk::form::example()] };
                 let published = Either::Own(crate::desk::form::Event::Published { version: 1, page });
                 state = after::<crate::desk::form::Form>(state, published);
@@ -286,6 +287,7 @@ const LASTING: &[&str] = &[
     "form_submission.accepted",
     "form_submission.received",
     "form_submission.rejected",
+    "chatbot.version_published",
     "conversation.bot_answer_given",
     "conversation.bot_answer_refused",
     "conversation.bot_finished",

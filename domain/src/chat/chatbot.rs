@@ -9,7 +9,6 @@ use crate::{
     Country, Ctx, Decision, Rejection, Time,
     chat::script::{self, Script},
     kernel::{
-        named::Either,
         record::{self, Record, Row},
         valid,
     },
@@ -148,11 +147,6 @@ impl record::Spec for Spec {
         chatbot.state.insert(*version, script.clone());
     }
 
-    fn undo(chatbot: &Chatbot, _: &Event) -> Option<Vec<record::Command<Self>>> {
-        let before = chatbot.state.values().next_back()?;
-        Some(vec![Either::Own(Command::Publish(before.clone()))])
-    }
-
     fn refusals() -> Vec<Rejection> {
         let mut refusals = valid::refusals();
         refusals.extend(script::refusals());
@@ -176,6 +170,7 @@ mod tests {
     use super::*;
     use crate::kernel::{
         given::{Given, created, given},
+        named::Either,
         record::{Common, Happened},
     };
 

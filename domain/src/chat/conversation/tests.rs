@@ -480,7 +480,7 @@ mod bots {
         assert_eq!((born[0].event_type.as_str(), born[0].id), ("contact.created", contact));
         assert_eq!(born[0].claims[0].key, "email:maria@example.com");
         let opened = told("converted_to_ticket");
-        let data: serde_json::Value = serde_json::from_slice(&opened[0].data).unwrap();
+        let data: Value = serde_json::from_slice(&opened[0].data).unwrap();
         assert_eq!(
             (opened[0].event_type.as_str(), &data["requester"]["id"]),
             ("ticket.opened", &serde_json::json!(contact))
