@@ -1,1 +1,4 @@
 //! What carries messages in and out: adapters, the outbox, files, visitors. Nothing here decides or folds.
+
+pub mod inbound;
+pub mod outbox;

@@ -3,14 +3,18 @@
 //! It follows from the log alone. What a run has prepared counts as work at once, so that two runs that are prepared one
 //! after the other do not find the same colleague idle.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use domain::{
     Aggregate, Id, Metadata,
+    chat::channel::{self, Channel},
     kernel::named::Undecodable,
     org::{role::Role, team::Team, tenant::Tenant, user::User},
     work::{
-        automation::{Compiled, Person, Preparation},
+        automation::{Compiled, Person, Preparation, Scene},
         rule_run::{self, RuleRun},
         task::{self, Task},
     },
@@ -20,7 +24,8 @@ use eventstore::{Direction, Log, Query, Recorded};
 use crate::Refused;
 
 /// The kinds of record whose events it folds.
-pub(crate) const CATEGORIES: [&str; 6] = [User::KIND, Role::KIND, Team::KIND, Task::KIND, RuleRun::KIND, Tenant::KIND];
+pub(crate) const CATEGORIES: [&str; 7] =
+    [User::KIND, Role::KIND, Team::KIND, Task::KIND, RuleRun::KIND, Tenant::KIND, Channel::KIND];
 /// Events read at once.
 const PAGE: i64 = 4096;
 
@@ -35,6 +40,8 @@ pub(crate) struct Directory {
     users: BTreeMap<Id, User>,
     roles: HashMap<Id, Role>,
     teams: HashMap<Id, Team>,
+    /// Who answers in each channel.
+    operators: HashMap<Id, BTreeSet<Id>>,
     /// Open tasks, and those that runs are going to create, with who is to do them.
     tasks: HashMap<Id, Id>,
     /// Runs that are prepared and not over.
@@ -60,6 +67,7 @@ impl Directory {
             users: BTreeMap::new(),
             roles: HashMap::new(),
             teams: HashMap::new(),
+            operators: HashMap::new(),
             tasks: HashMap::new(),
             expected: HashMap::new(),
             created: HashSet::new(),
@@ -116,6 +124,16 @@ impl Directory {
                 self.teams.entry(id).or_default().evolve(&Team::decode(&event.kind, &event.data)?);
                 self.places.clear();
             }
+            Channel::KIND => match Channel::decode(&event.kind, &event.data)? {
+                channel::Event::Connected(_) => drop(self.operators.entry(id).or_default()),
+                channel::Event::OperatorAdded { user } => {
+                    self.operators.entry(id).or_default().insert(user);
+                }
+                channel::Event::OperatorRemoved { user } => {
+                    self.operators.entry(id).or_default().remove(&user);
+                }
+                _ => {}
+            },
             Task::KIND => match Task::decode(&event.kind, &event.data)? {
                 task::Event::Created(_) => drop(self.created.insert(id)),
                 task::Event::Assigned { to, .. } => self.give(id, to),
@@ -224,9 +242,18 @@ impl Directory {
         self.last.get(&rule).copied()
     }
 
-    /// The colleagues among whom a rule chooses: nobody, when it is about orders and these are not to be distributed.
-    pub(crate) fn people_for(&mut self, rule: &Compiled) -> &[Person] {
-        if rule.is_about_orders() && !self.settings.distributes_orders() { &[] } else { self.people() }
+    /// The colleagues among whom a rule chooses: nobody, when it is about orders and these are not to be distributed; the operators
+    /// of its channel, when it gives somebody a conversation.
+    pub(crate) fn people_for(&mut self, rule: &Compiled, scene: &Scene) -> Cow<'_, [Person]> {
+        if rule.is_about_orders() && !self.settings.distributes_orders() {
+            return Cow::Borrowed(&[]);
+        }
+        let operators = rule.channel(scene).and_then(|channel| self.operators.get(&channel).cloned());
+        let people = self.people();
+        match operators {
+            Some(operators) => people.iter().filter(|person| operators.contains(&person.id)).cloned().collect(),
+            None => Cow::Borrowed(people),
+        }
     }
 
     /// The colleagues who can be given work: active ones with a role that exists.
@@ -267,8 +294,9 @@ impl Directory {
 
 /// The types of events that say anything: most runs are skipped, and that says nothing.
 fn types() -> Vec<String> {
-    let kinds =
-        [User::KIND, Role::KIND, Team::KIND, Task::KIND, Tenant::KIND].into_iter().filter_map(domain::catalogue::kind);
+    let kinds = [User::KIND, Role::KIND, Team::KIND, Task::KIND, Tenant::KIND, Channel::KIND]
+        .into_iter()
+        .filter_map(domain::catalogue::kind);
     let all = kinds.flat_map(|kind| kind.events.keys().map(move |event| format!("{}.{event}", kind.name)));
     let runs = ["prepared", "executed", "parked", "cancelled"].map(|event| format!("{}.{event}", RuleRun::KIND));
     all.chain(runs).collect()

@@ -3,6 +3,7 @@
 mod acting;
 mod bots;
 mod cache;
+mod channel_policies;
 mod directory;
 mod dispatch;
 mod hand_over;

@@ -255,7 +255,7 @@ impl Commands {
                 directory.catch_up(self.log(), position).await?;
                 let at = due_at.unwrap_or(trigger.occurred_at);
                 let last = directory.last(rule.rule);
-                let preparation = rule.prepare(&trigger, &scene, directory.people_for(&rule), last, at);
+                let preparation = rule.prepare(&trigger, &scene, &directory.people_for(&rule, &scene), last, at);
                 Some(scene::followed(&mut world.at(&tenant, position), preparation).await?)
             }
         };
@@ -529,7 +529,8 @@ impl Rehearsal {
         let preparation = match &mut self.directory {
             Some(directory) => {
                 let last = directory.last(self.rule.rule);
-                let preparation = self.rule.prepare(&trigger, &scene, directory.people_for(&self.rule), last, at);
+                let preparation =
+                    self.rule.prepare(&trigger, &scene, &directory.people_for(&self.rule, &scene), last, at);
                 let preparation = scene::followed(&mut self.world.at(&self.tenant, position), preparation).await?;
                 let run = RuleRun::id_for(self.rule.rule, self.rule.version, &trigger.event_id);
                 directory.expect(run, self.rule.rule, &preparation);

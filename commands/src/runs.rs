@@ -282,8 +282,13 @@ impl Runs {
                 continue;
             }
             let last = directory.last(run.asked.rule);
-            let preparation =
-                sight.rule.prepare(&sight.trigger, &sight.scene, directory.people_for(&sight.rule), last, at);
+            let preparation = sight.rule.prepare(
+                &sight.trigger,
+                &sight.scene,
+                &directory.people_for(&sight.rule, &sight.scene),
+                last,
+                at,
+            );
             let followed = scene::followed(&mut Now { commands: &self.commands, tenant }, preparation.clone()).await;
             let preparation = match followed {
                 // Whoever is asked to do it will say what is wrong.

@@ -9,19 +9,21 @@ use std::{
 use domain::{
     ActorKind, Aggregate, Ctx, Id, Need,
     catalogue::{self, Kind},
+    chat::channel::Channel,
     kernel::{
         access::{Access, Reach, Reason, Teams, Verdict, Viewer, Wanted},
         aggregate::AnyState,
         any::AnyCommand,
+        named::Undecodable,
         reference::{Mentions, Subject},
     },
     org::{authority::DENIED, team::Team},
 };
-use eventstore::Query;
+use eventstore::{Query, Recorded};
 
 use crate::{Commands, Envelope, Refused, cache::Known, dispatch::World};
 
-/// Events of teams that are read at once.
+/// Events of teams and channels that are read at once.
 const PAGE: i64 = 1000;
 
 /// What a record is to somebody who may not see it, or to nobody.
@@ -29,8 +31,32 @@ fn unknown() -> Arc<Access> {
     Arc::default()
 }
 
+/// Takes in that somebody joined or left a team or channel.
+fn move_in_or_out(teams: &mut Teams, id: Id, event: &Recorded) -> Result<(), Undecodable> {
+    use domain::{
+        chat::channel::Event::{OperatorAdded, OperatorRemoved},
+        org::team::Event::{MemberAdded, MemberRemoved},
+    };
+    if event.category() == Channel::KIND {
+        let operators = teams.operators.entry(id).or_default();
+        match Channel::decode(&event.kind, &event.data)? {
+            OperatorAdded { user } => drop(operators.insert(user)),
+            OperatorRemoved { user } => drop(operators.remove(&user)),
+            _ => {}
+        }
+        return Ok(());
+    }
+    let members = teams.members.entry(id).or_default();
+    match Team::decode(&event.kind, &event.data)? {
+        MemberAdded { user } => drop(members.insert(user)),
+        MemberRemoved { user } => drop(members.remove(&user)),
+        _ => {}
+    }
+    Ok(())
+}
+
 impl Commands {
-    /// Who is in which team, as the log has it.
+    /// Who is in which team and answers in which channel, as the log has it.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -45,24 +71,19 @@ impl Commands {
             tenant: Some(tenant.to_string()),
             after: Some(position),
             limit: PAGE,
-            categories: vec![Team::KIND.to_owned()],
-            types: ["team.member_added", "team.member_removed"].map(ToOwned::to_owned).to_vec(),
+            categories: [Team::KIND, Channel::KIND].map(ToOwned::to_owned).to_vec(),
+            types: ["team.member_added", "team.member_removed", "channel.operator_added", "channel.operator_removed"]
+                .map(ToOwned::to_owned)
+                .to_vec(),
             ..Query::default()
         };
         let (mut last, mut teams) = (position.max(head), teams);
         loop {
             let page = self.log().read_all(&query).await?;
             for event in &page {
-                use domain::org::team::Event::{MemberAdded, MemberRemoved};
                 let Ok(id) = event.key().parse() else { continue };
-                let told = Team::decode(&event.kind, &event.data)
+                move_in_or_out(Arc::make_mut(&mut teams), id, event)
                     .map_err(|error| Refused::Broken(format!("{} does not decode: {error}", event.stream)))?;
-                let members = Arc::make_mut(&mut teams).0.entry(id).or_default();
-                match told {
-                    MemberAdded { user } => drop(members.insert(user)),
-                    MemberRemoved { user } => drop(members.remove(&user)),
-                    _ => {}
-                }
                 last = last.max(event.position);
             }
             query.after = page.last().map(|event| event.position);
@@ -277,13 +298,15 @@ impl World<'_> {
             let needs = match viewer.judge(record, reach, wanted, &known) {
                 Verdict::No => return Ok(None),
                 Verdict::Yes(reason) => {
-                    let relied = reason.teams(&viewer);
-                    let missing: Vec<Id> =
-                        relied.into_iter().filter(|team| !self.facts.has(Team::KIND, *team)).collect();
+                    let relied = reason.groups(&viewer).into_iter().map(|group| match group.kind.as_str() {
+                        Channel::KIND => Need::guarded::<Channel>(group.id),
+                        _ => Need::guarded::<Team>(group.id),
+                    });
+                    let missing: Vec<Need> = relied.filter(|need| !self.facts.has(need.kind, need.id)).collect();
                     if missing.is_empty() {
                         return Ok(Some(reason));
                     }
-                    missing.into_iter().map(Need::guarded::<Team>).collect()
+                    missing
                 }
                 Verdict::Needs(subjects) => {
                     let need = |subject: Subject| catalogue::kind(&subject.kind).map(|kind| kind.need(subject.id));
@@ -291,12 +314,14 @@ impl World<'_> {
                     needs.map(|need| Need { guarded: true, ..need }).collect::<Vec<_>>()
                 }
             };
-            let loaded: Vec<Id> = needs.iter().filter(|need| need.kind == Team::KIND).map(|need| need.id).collect();
+            let loaded: Vec<_> = needs.iter().map(|need| (need.kind, need.id)).collect();
             self.load(needs).await?;
-            // Who is in a team is what its own stream says, which is guarded.
-            for team in loaded {
-                if let Some(state) = self.facts.state::<Team>(Team::KIND, team) {
-                    Arc::make_mut(&mut teams).0.insert(team, state.members.clone());
+            // Who is in a team or channel is what its own stream says, which is guarded.
+            for (kind, id) in loaded {
+                if let Some(state) = self.facts.state::<Team>(kind, id) {
+                    Arc::make_mut(&mut teams).members.insert(id, state.members.clone());
+                } else if let Some(state) = self.facts.state::<Channel>(kind, id) {
+                    Arc::make_mut(&mut teams).operators.insert(id, state.operators.clone());
                 }
             }
         }

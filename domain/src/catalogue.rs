@@ -330,6 +330,8 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "archive.export",
     "tenant.operate",
     "search.read",
+    "channel.receive",
+    "channel.rotate_credentials",
     crate::chat::conversation::REPLY_ANY,
 ];
 
@@ -343,6 +345,8 @@ pub const UNSCOPED: &[&str] = &[
     "export.run",
     "archive.export",
     "tenant.operate",
+    "channel.receive",
+    "channel.rotate_credentials",
     crate::chat::conversation::REPLY_ANY,
 ];
 

@@ -1,5 +1,6 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
+pub mod channel;
 pub mod chatbot;
 pub mod conversation;
 pub mod label;
@@ -8,6 +9,7 @@ pub mod script;
 
 /// Shows the kinds of record of this context to a visitor.
 pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
+    visitor.visit::<channel::Channel>();
     visitor.visit::<chatbot::Chatbot>();
     visitor.visit::<conversation::Conversation>();
     visitor.visit::<label::Label>();

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 
+use channels::outbox::Outbox;
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Log, RelayStatus};
@@ -44,6 +45,8 @@ pub struct Shared {
     pub(crate) reads: Reads,
     /// What answers events with commands, in a process that does.
     pub(crate) reactors: Option<Reactors>,
+    /// What sends messages, in a process that does.
+    pub(crate) outbox: Option<Outbox>,
     pub(crate) nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: Requests,
@@ -83,7 +86,7 @@ impl Deref for App {
 
 impl App {
     /// Waits until everything that follows from the log has been done: imports and bulks have run, read models have folded it all,
-    /// rules have answered, what is due has been fired, and nothing more has come of that.
+    /// rules have answered, what is due has been fired and sent, and nothing more has come of that.
     ///
     /// # Errors
     /// When a read model or a reactor does not get there.
@@ -99,6 +102,9 @@ impl App {
             self.commands.settle().await;
             let Some(reactors) = &self.reactors else { return Ok(()) };
             reactors.settle(head).await.map_err(|error| error.to_string())?;
+            if let Some(outbox) = &self.outbox {
+                outbox.settle(head).await.map_err(|error| error.to_string())?;
+            }
             if self.log.head().await.map_err(|error| error.to_string())? == head {
                 return Ok(());
             }
@@ -110,6 +116,9 @@ impl App {
         self.clock.advance(by);
         if let Some(reactors) = &self.reactors {
             reactors.nudge();
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.nudge();
         }
     }
 

@@ -49,6 +49,7 @@ const KEPT: &[Kept] = &[
     kept("log_command"),
     Kept { only: "subscription like 'react\\_%'", ..kept("log_parked") },
     kept("react_pending_run"),
+    kept("react_channel_assignment"),
     kept("import_job"),
     Kept { at_once: 1, ..kept("import_upload") },
     kept("import_rejection"),
@@ -78,6 +79,11 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("auth_recovery_code", "secrets stay where they are"),
     ("auth_token", "links that were handed out lead to the server that they name"),
     ("auth_provider_secret", "secrets stay where they are: the OpenID client's is set anew"),
+    ("auth_channel_secret", "secrets stay where they are: the credentials of channels are set anew"),
+    (
+        "react_outbox",
+        "what is under way leaves from where it is: elsewhere what waits is found in the log, and leaves once somebody sends it",
+    ),
     ("auth_throttle", "who failed to sign in of late is of this server"),
     ("auth_analyst", "logins of this database"),
 ];

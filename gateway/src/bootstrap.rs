@@ -21,6 +21,7 @@ use crate::{StartError, auth, config::Serve};
 const READS: &[&str] = &[
     "activity.read",
     "call.read",
+    "channel.read",
     "chatbot.read",
     "comment.read",
     "company.read",
@@ -83,6 +84,8 @@ const ROLES: &[(&str, &[&[&str]])] = &[
                 "order.*",
                 "call.*",
                 "conversation.*",
+                "channel.join",
+                "channel.leave",
                 "label.*",
                 "quick_reply.*",
                 "comment.*",

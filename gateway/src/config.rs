@@ -158,10 +158,14 @@ pub struct SignIn {
     /// How long another link is good for: for a forgotten password, or to confirm an address.
     #[arg(long, env = "DESKFOLD_LINK_LIFETIME", default_value = "24h", value_parser = duration)]
     pub link_lifetime: Duration,
-    /// Under what secrets are sealed that must be read again (of second factors, of OpenID clients): 64 hexadecimal digits,
+    /// Under what secrets are sealed that must be read again (of second factors, OpenID clients and channels): 64 hexadecimal digits,
     /// the same for all processes. By default a key is made in the data directory, in secret.key.
     #[arg(long, env = "DESKFOLD_SECRET_KEY", hide_env_values = true)]
     pub secret_key: Option<SecretKey>,
+    /// Under what secrets were sealed before, separated by commas: they still open what was, while everything is sealed anew by
+    /// the key of now.
+    #[arg(long, env = "DESKFOLD_FORMER_SECRET_KEYS", hide_env_values = true, value_delimiter = ',')]
+    pub former_secret_keys: Vec<SecretKey>,
 }
 
 /// A key that never shows.
@@ -292,6 +296,13 @@ pub struct Serve {
     /// directories separated by commas. The private cluster's place is known.
     #[arg(long, env = "DESKFOLD_STORAGE_DIR", value_delimiter = ',')]
     pub storage_dir: Vec<PathBuf>,
+    /// Let messages go to programs at addresses of private networks and of this machine: right where everybody who may connect a
+    /// channel may reach those anyway.
+    #[arg(long, env = "DESKFOLD_PRIVATE_ADDRESSES")]
+    pub private_addresses: bool,
+    /// How long a program that a message goes to may take to answer, such as 15s.
+    #[arg(long, env = "DESKFOLD_SEND_TIMEOUT", default_value = "15s", value_parser = duration)]
+    pub send_timeout: Duration,
     /// How log lines look.
     #[arg(long, env = "DESKFOLD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,

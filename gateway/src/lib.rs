@@ -5,6 +5,7 @@ mod archive;
 mod auth;
 mod bootstrap;
 mod bulk;
+mod channel_secrets;
 pub mod cli;
 pub mod config;
 pub mod database;

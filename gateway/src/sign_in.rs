@@ -15,18 +15,19 @@ use std::sync::{Arc, LazyLock};
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
+use self::password::Passwords;
 pub(crate) use self::{
     browser::{Browser, Cookie},
     flow::{Outcome, STEP_SECONDS},
     link::{Handed, to_set_a_password},
+    seal::Seal,
 };
-use self::{password::Passwords, seal::Seal};
 use crate::config::Serve;
 
 /// What signing in shares in this process.
 pub(crate) struct SignIn {
     passwords: Arc<Passwords>,
-    seal: Seal,
+    pub(crate) seal: Arc<Seal>,
     counted: IntCounterVec,
     /// Made for the first tenant that has a provider: it reads all of the system's certificates.
     http: LazyLock<reqwest::Client>,
@@ -45,7 +46,7 @@ impl SignIn {
         }
         Ok(SignIn {
             passwords: Arc::new(Passwords::new()),
-            seal: Seal::new(config),
+            seal: Arc::new(Seal::new(config)),
             counted,
             http: LazyLock::new(provider::client),
         })

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
+use channels::outbox::{self, Outbox};
 use commands::{Commands, Reactors};
 use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle};
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use crate::{
     app::{App, Shared},
     auth::{Clock, KnownKeys, Uses},
     bootstrap::{self, FirstAdmin},
-    bulk,
+    bulk, channel_secrets,
     config::{Role, Serve},
     former_roles, http, import,
     limits::Limits,
@@ -189,6 +190,16 @@ impl App {
         let storage = Storage::new(&config, &registry)?;
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
+        let outbox = config.roles.contains(&Role::React).then(|| {
+            crate::install_crypto_provider();
+            let options = outbox::Options {
+                clock: told_by(&clock),
+                secrets: channel_secrets::opened(&pool, &sign_in.seal),
+                private_addresses: config.private_addresses,
+                patience: config.send_timeout,
+            };
+            Outbox::start(&commands, options)
+        });
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
@@ -206,6 +217,7 @@ impl App {
             read_models,
             reads,
             reactors,
+            outbox,
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -242,7 +254,7 @@ impl App {
             match role {
                 Role::Api => works.push("HTTP".into()),
                 Role::Project => works.push(format!("{} read models", projections::names().len())),
-                Role::React => works.push("rules, timers, imports and bulks".into()),
+                Role::React => works.push("rules, timers, imports, bulks and the outbox".into()),
                 Role::Relay if self.config.nats.nats_url.is_some() => works.push("the relay to NATS".into()),
                 Role::Relay => {}
             }
@@ -306,6 +318,9 @@ impl App {
         }
         if let Some(reactors) = &self.reactors {
             reactors.stop().await;
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.stop().await;
         }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();

@@ -1,5 +1,6 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
+pub mod channels;
 pub mod conversation_messages;
 pub mod conversations;
 pub mod labels;

@@ -79,6 +79,7 @@ fn every() -> Vec<Registered> {
         listed::<crm::offers::Offers>(),
         listed::<sales::orders::Orders>(),
         listed::<sales::calls::Calls>(),
+        listed::<chat::channels::Channels>(),
         listed::<chat::conversations::Conversations>(),
         listed::<chat::conversation_messages::ConversationMessages>(),
         listed::<chat::labels::Labels>(),

@@ -177,6 +177,7 @@ const PERIODS: &[&str] = &["month", "year"];
 /// The kinds of record that roles speak of. One that is not here goes by its own name.
 pub(crate) const KINDS: &[&str] = &[
     "ticket",
+    "channel",
     "conversation",
     "label",
     "quick_reply",

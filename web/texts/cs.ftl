@@ -330,6 +330,7 @@ problem-provider_missing = Žádný poskytovatel přihlášení tu není.
 problem-identity_unknown = Poskytovatel přihlášení vás zná, ale nikdo tu nemá vaši adresu. Požádejte správce o pozvání.
 
 kind-ticket = Požadavky
+kind-channel = Kanály
 kind-conversation = Konverzace
 kind-label = Štítky
 kind-quick_reply = Rychlé odpovědi

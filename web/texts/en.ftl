@@ -329,6 +329,7 @@ problem-provider_missing = There is no sign-in provider here.
 problem-identity_unknown = The sign-in provider knows you, but nobody here has your address. Ask your administrator to invite you.
 
 kind-ticket = Tickets
+kind-channel = Channels
 kind-conversation = Conversations
 kind-label = Labels
 kind-quick_reply = Quick replies

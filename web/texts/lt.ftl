@@ -330,6 +330,7 @@ problem-provider_missing = Prisijungimo tiekėjo čia nėra.
 problem-identity_unknown = Prisijungimo tiekėjas jus pažįsta, bet čia niekas neturi jūsų adreso. Paprašykite administratoriaus jus pakviesti.
 
 kind-ticket = Užklausos
+kind-channel = Kanalai
 kind-conversation = Pokalbiai
 kind-label = Etiketės
 kind-quick_reply = Greiti atsakymai

@@ -330,6 +330,7 @@ problem-provider_missing = Поставщика входа здесь нет.
 problem-identity_unknown = Поставщик входа вас знает, но здесь ни у кого нет вашего адреса. Попросите администратора пригласить вас.
 
 kind-ticket = Обращения
+kind-channel = Каналы
 kind-conversation = Разговоры
 kind-label = Метки
 kind-quick_reply = Быстрые ответы

@@ -330,6 +330,7 @@ problem-provider_missing = Постачальника входу тут нема
 problem-identity_unknown = Постачальник входу вас знає, але тут ні в кого немає вашої адреси. Попросіть адміністратора запросити вас.
 
 kind-ticket = Звернення
+kind-channel = Канали
 kind-conversation = Розмови
 kind-label = Мітки
 kind-quick_reply = Швидкі відповіді

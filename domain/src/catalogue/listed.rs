@@ -44,7 +44,7 @@ const LISTED: &[Listed] = &[
             (Text, &["identity.value", "visitor.name", "last_message"]),
             (Word, &["medium", "identity.kind", "visitor.country", "status"]),
             (Integer, &["unread_count", "message_count", "rating", "reopened_count"]),
-            (Bool, &["unanswered", "unread", "handed_over", "bot_finished"]),
+            (Bool, &["unanswered", "unread", "handed_over", "bot_finished", "uncertain"]),
             (Time, &["last_received_at", "last_sent_at", "active_at", "started_at", "closed_at", "updated_at"]),
             (Id, &["channel_id", "chatbot_id", "contact_id", "assignee_id", "id"]),
             (Set, &["label_ids", "read_by_ids", "ticket_ids"]),
@@ -174,6 +174,8 @@ const fn name(field: &'static str, column: &'static str, kinds: &'static [&'stat
 
 /// Who is responsible for a ticket, a conversation or a task.
 pub const ASSIGNEE: Name = name("assignee_name", "assignee_id", &["user"]);
+/// The channel of a conversation.
+pub const CHANNEL: Name = name("channel_name", "channel_id", &["channel"]);
 /// A company.
 pub const COMPANY: Name = name("company_name", "company_id", &["company"]);
 /// A contact.
@@ -205,7 +207,7 @@ pub const USER: Name = name("user_name", "user_id", &["user"]);
 const NAMES: &[(&str, &[Name])] = &[
     ("call", &[CONTACT, USER]),
     ("contact", &[OWNER]),
-    ("conversation", &[CONTACT, ASSIGNEE, LABELS]),
+    ("conversation", &[CONTACT, ASSIGNEE, LABELS, CHANNEL]),
     ("offer", &[ENQUIRY, CONTACT]),
     ("order", &[CUSTOMER, COMPANY]),
     ("task", &[ASSIGNEE, PROJECT]),

@@ -258,6 +258,7 @@ const LASTING: &[&str] = &[
     "api_key.revoked",
     "session.ended",
     "session.started",
+    "channel.credentials_rotated",
     "contact.consent_changed",
     "contact.erasure_requested",
     "contact.note_deleted",

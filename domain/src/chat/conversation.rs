@@ -2,7 +2,10 @@
 
 mod bot;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -12,15 +15,23 @@ pub use bot::origin;
 use bot::{Run, Told, Wanted};
 
 use crate::{
-    ActorKind, Aggregate, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
     chat::{
+        channel::{Capabilities, Channel},
         chatbot::{self, Chatbot},
         label::{self, Label},
         quick_reply::QuickReply,
     },
     crm::contact::{Contact, Identity},
     desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, Priority, ReopenCause, SCORE_INVALID, Ticket, check_body},
-    kernel::{access::Relation, named::Either, record::Happened, reference::REFERENCE_UNFIT, said::Said, sorted},
+    kernel::{
+        access::Relation,
+        named::Either,
+        record::{Happened, Level},
+        reference::REFERENCE_UNFIT,
+        said::Said,
+        sorted,
+    },
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
 
@@ -52,6 +63,7 @@ pub struct New {
     pub medium: String,
     /// Through which of the channels of that sort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "channel", "x-refusal" = "conversation_channel_unfit"))]
     pub channel: Option<Id>,
     /// The address of the other side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,6 +188,13 @@ pub enum Command {
         message_id: Id,
         /// Why.
         error: String,
+    },
+    /// Records that it may have left or not: nobody can tell, and only a person sends it once more.
+    MarkMessageUncertain {
+        /// Which message.
+        message_id: Id,
+        /// What happened.
+        reason: String,
     },
     /// Records how far a user has read.
     MarkRead {
@@ -368,6 +387,13 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// It may have left or not.
+    MessageUncertain {
+        /// The message.
+        message_id: Id,
+        /// What happened.
+        reason: String,
+    },
     /// A user has read so far.
     ReadMarkerMoved {
         /// The user.
@@ -512,6 +538,7 @@ pub enum Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Delivery {
     Queued,
+    Uncertain,
     Sent,
     Failed,
     Delivered,
@@ -583,6 +610,35 @@ const BOT_TOO_LATE: Rejection =
     Rejection::conflict("conversation_bot_too_late", "Somebody is responsible: a chatbot has nothing to say here.");
 const NOTHING_SAID: Rejection =
     Rejection::conflict("conversation_nothing_said", "Nothing was said yet that a ticket could tell.");
+const CHANNEL_UNFIT: Rejection = Rejection::invalid(
+    "conversation_channel_unfit",
+    "There is no such channel, it is disabled, or conversations by this medium are not held in it.",
+);
+const CHANNEL_DISABLED: Rejection =
+    Rejection::conflict("conversation_channel_disabled", "The channel is disabled: nothing comes in or leaves.");
+const NOT_OPERATOR: Rejection = Rejection::invalid(
+    "conversation_not_an_operator",
+    "Only an operator of the channel takes its conversations or is given them.",
+);
+/// A message that another conversation has.
+pub const TAKEN_IN: Rejection = Rejection::conflict(
+    "conversation_message_taken_in",
+    "A message with this id in the channel was taken in by another conversation.",
+);
+const UNCERTAIN: Rejection = Rejection::conflict(
+    "conversation_message_uncertain",
+    "The message may have left already: only a person sends it once more.",
+);
+const UNSENDABLE: Rejection =
+    Rejection::invalid("conversation_message_unsendable", "The channel does not take such a message.");
+
+/// The set-wide names of what came in through channels.
+pub const TAKEN_IN_SCOPE: &str = "channel.message";
+
+/// The name of what came in through a channel under an id of its provider's: no two conversations have it.
+pub fn taken_in_key(channel: Id, external_id: &str) -> String {
+    format!("{channel}/{external_id}")
+}
 
 /// The permission to reply where another colleague is responsible, or nobody.
 pub const REPLY_ANY: &str = "conversation.reply_any";
@@ -591,6 +647,41 @@ pub const REPLY_ANY: &str = "conversation.reply_any";
 pub const LINKED: &str = "chat_link";
 
 impl Conversation {
+    /// The channel that it is held in, if any.
+    pub fn channel(&self) -> Option<Id> {
+        self.started.as_ref()?.channel
+    }
+
+    /// The address of the other side.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.started.as_ref()?.identity.as_ref()
+    }
+
+    /// What it began with.
+    pub fn started(&self) -> Option<&New> {
+        self.started.as_deref()
+    }
+
+    /// Whether a message of ours waits to be sent.
+    pub fn is_queued(&self, message_id: Id) -> bool {
+        self.outgoing.get(&message_id).is_some_and(|(delivery, _)| *delivery == Delivery::Queued)
+    }
+
+    /// That channel, where Deskfold keeps it: conversations of before there were channels name what it knows nothing of.
+    fn channel_of(&self, ctx: &Ctx<'_>) -> Option<Arc<Channel>> {
+        self.channel().map(|channel| ctx.fact::<Channel>(channel)).filter(|channel| channel.exists())
+    }
+
+    fn must_be_open(&self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let closed = self.channel_of(ctx).is_some_and(|channel| !channel.enabled);
+        if closed { Err(CHANNEL_DISABLED) } else { Ok(()) }
+    }
+
+    /// Who has no access to the channel is not given what is said in it.
+    fn may_have(&self, user: Id, ctx: &Ctx<'_>) -> bool {
+        self.channel_of(ctx).is_none_or(|channel| channel.operators.contains(&user))
+    }
+
     /// The label that a command means; what it leads to when it was renamed.
     fn label_meant(&self, label: Option<Id>, name: Option<&str>, ctx: &Ctx<'_>) -> Result<Id, Rejection> {
         let named = match (label, name) {
@@ -611,7 +702,7 @@ impl Conversation {
         let unlinked = self.contact.map(|contact| Event::ContactUnlinked { contact });
         // Nobody is responsible yet: whoever links is.
         let linker = (ctx.actor.kind == ActorKind::User && self.assignee.is_none()).then(|| ctx.actor.principal());
-        let linker = linker.filter(|user| ctx.fact::<User>(*user).is_active());
+        let linker = linker.filter(|user| ctx.fact::<User>(*user).is_active() && self.may_have(*user, ctx));
         let taken = linker.map(|to| Event::Assigned { from: None, to, method: AssignMethod::Claimed, rule_run: None });
         let quiet = taken.as_ref().and_then(|_| self.bot_gives_way());
         let linked = Event::ContactLinked { contact, matched_by };
@@ -647,9 +738,16 @@ impl Conversation {
         ctx: &Ctx<'_>,
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
+        self.must_be_open(ctx)?;
+        if let Some(can) = self.channel_of(ctx).and_then(|channel| channel.can()) {
+            can_carry(&can, &body, &attachments)?;
+        }
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
-        if before.is_some_and(|delivery| delivery != Delivery::Failed) {
+        if before == Some(Delivery::Uncertain) && ctx.actor.kind != ActorKind::User {
+            return Err(UNCERTAIN.at("/message_id"));
+        }
+        if before.is_some_and(|delivery| !matches!(delivery, Delivery::Failed | Delivery::Uncertain)) {
             self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
             return Ok(vec![]);
         }
@@ -692,6 +790,35 @@ impl Conversation {
     }
 }
 
+/// Refuses what a channel does not take.
+fn can_carry(can: &Capabilities, body: &str, attachments: &[Attachment]) -> Result<(), Rejection> {
+    let length = body.chars().count();
+    if length > can.max_text {
+        let detail =
+            format!("A message in this channel has at most {} characters; this one has {length}.", can.max_text);
+        return Err(UNSENDABLE.because(detail).at("/body"));
+    }
+    if !can.files && !attachments.is_empty() {
+        return Err(UNSENDABLE.because("This channel takes no files.").at("/attachments"));
+    }
+    for file in attachments {
+        if file.size.is_some_and(|size| size > can.max_file_bytes) {
+            let detail = format!(
+                "{} is larger than the {} bytes that this channel takes.",
+                file.name.as_str(),
+                can.max_file_bytes
+            );
+            return Err(UNSENDABLE.because(detail).at("/attachments"));
+        }
+        let fits = |kind: &String| can.file_types.is_empty() || can.file_types.contains(&kind.as_str());
+        if !file.media_type.as_ref().is_none_or(fits) {
+            let detail = format!("This channel takes no files of this type ({}).", can.file_types.join(", "));
+            return Err(UNSENDABLE.because(detail).at("/attachments"));
+        }
+    }
+    Ok(())
+}
+
 /// A conversation as rules see it.
 #[derive(Serialize, JsonSchema)]
 struct Document {
@@ -708,7 +835,7 @@ impl Aggregate for Conversation {
     const PLURAL: &'static str = "conversations";
     const CREATE: &'static str = "start";
     const OWN: &'static [&'static str] = &["mark_read"];
-    const INTERNAL: &'static [&'static str] = &["let_bot_reply"];
+    const INTERNAL: &'static [&'static str] = &["let_bot_reply", "mark_message_uncertain"];
     type Command = Command;
     type Event = Event;
 
@@ -729,6 +856,7 @@ impl Aggregate for Conversation {
             (_, None) => return Err(UNKNOWN),
             (ReceiveMessage { message_id, external_id, body, attachments }, _) => {
                 check_body(&body, &attachments)?;
+                self.must_be_open(ctx)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
                 let external = external_id.as_ref().is_some_and(|id| self.external.contains(id));
                 if !external {
@@ -759,6 +887,9 @@ impl Aggregate for Conversation {
             (MarkMessageFailed { message_id, error }, _) => {
                 return self.moved_on(message_id, Delivery::Failed, Event::MessageFailed { message_id, error });
             }
+            (MarkMessageUncertain { message_id, reason }, _) => {
+                return self.moved_on(message_id, Delivery::Uncertain, Event::MessageUncertain { message_id, reason });
+            }
             (MarkRead { user, up_to }, _) => {
                 let user = user.unwrap_or_else(|| ctx.actor.principal());
                 ctx.must_own(Some(user), "conversation.mark_read")?;
@@ -770,12 +901,14 @@ impl Aggregate for Conversation {
                     Some(assignee) if assignee == user => return Ok(vec![]),
                     Some(_) => return Err(TAKEN),
                     None if !ctx.fact::<User>(user).is_active() => return Err(NOT_A_USER),
+                    None if !self.may_have(user, ctx) => return Err(NOT_OPERATOR),
                     None => {}
                 }
                 let assigned = Event::Assigned { from: None, to: user, method: AssignMethod::Claimed, rule_run: None };
                 [Event::Claimed { user }, assigned].into_iter().chain(self.bot_gives_way()).collect()
             }
             (Assign { assignee, .. }, _) if self.assignee == Some(assignee) => vec![],
+            (Assign { assignee, .. }, _) if !self.may_have(assignee, ctx) => return Err(NOT_OPERATOR.at("/assignee")),
             (Assign { assignee, method, rule_run }, _) => {
                 let assigned = Event::Assigned { from: self.assignee, to: assignee, method, rule_run };
                 [assigned].into_iter().chain(self.bot_gives_way()).collect()
@@ -817,7 +950,11 @@ impl Aggregate for Conversation {
 
     fn relates(event: &Event) -> Vec<Relation> {
         match event {
-            Event::Started(new) => vec![Relation::Requester(new.contact)],
+            // Operators of the channel are to it what members are to a team with which it is shared.
+            Event::Started(New { contact, channel, .. }) => {
+                let channel = channel.map(|channel| Relation::Shared(channel, Level::Write));
+                [Relation::Requester(*contact)].into_iter().chain(channel).collect()
+            }
             Event::ContactLinked { contact, .. } => vec![Relation::Requester(Some(*contact))],
             Event::ContactUnlinked { .. } => vec![Relation::Requester(None)],
             Event::Assigned { to, .. } => vec![Relation::Assignee(Some(*to))],
@@ -875,6 +1012,7 @@ impl Aggregate for Conversation {
             Event::MessageDelivered { message_id } => self.deliver(*message_id, Delivery::Delivered),
             Event::MessageRead { message_id } => self.deliver(*message_id, Delivery::Read),
             Event::MessageFailed { message_id, .. } => self.deliver(*message_id, Delivery::Failed),
+            Event::MessageUncertain { message_id, .. } => self.deliver(*message_id, Delivery::Uncertain),
             Event::ReadMarkerMoved { user, up_to } => drop(self.read.insert(*user, *up_to)),
             Event::Claimed { .. } => {}
             Event::Assigned { to, .. } => self.assignee = Some(*to),
@@ -920,29 +1058,45 @@ impl Aggregate for Conversation {
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         let me = || Need::of::<User>(ctx.actor.principal());
+        // Who is let go at the same moment is given nothing more.
+        let channel = || self.channel().map(Need::guarded::<Channel>);
         match command {
             Command::Start(new) => {
+                let channel = new.channel.map(Need::guarded::<Channel>);
                 let bot = new.chatbot.map(Need::of::<Chatbot>);
-                [Need::of::<Tenant>(ctx.tenant)].into_iter().chain(bot).collect()
+                [Need::of::<Tenant>(ctx.tenant)].into_iter().chain(channel).chain(bot).collect()
             }
             Command::StartBot { chatbot, .. } => vec![Need::of::<Chatbot>(*chatbot)],
             Command::LetBotReply { contact, .. } => self.bot_needs(*contact, ctx),
             Command::ConvertToTicket { new_ticket: ticket, team, .. } => {
                 bot::ticket_needs(bot::ticket_id(*ticket, None, ctx), self.contact, *team, ctx)
             }
+            Command::ReceiveMessage { .. } => self.channel().map(Need::of::<Channel>).into_iter().collect(),
+            Command::Assign { .. } => channel().into_iter().collect(),
             Command::SendMessage { quick_reply, .. } => {
                 let responsible = self.assignee.map(Need::of::<User>);
-                quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).collect()
+                let channel = self.channel().map(Need::of::<Channel>);
+                quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).chain(channel).collect()
             }
-            Command::Claim => vec![me()],
+            Command::Claim => [me()].into_iter().chain(channel()).collect(),
             // The contact gets another owner together with the link, so it must not change meanwhile.
-            Command::LinkContact { contact, .. } => vec![Need::guarded::<Contact>(*contact), me()],
+            Command::LinkContact { contact, .. } => {
+                [Need::guarded::<Contact>(*contact), me()].into_iter().chain(channel()).collect()
+            }
             Command::Label { label, name, .. } => {
                 let named = name.as_ref().map(|name| Label::id_for(ctx.tenant, name));
                 label.iter().copied().chain(named).map(Need::guarded::<Label>).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What came in through a channel came in once, whichever conversation took it.
+    fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
+        let Event::MessageReceived { external_id: Some(external), .. } = event else { return vec![] };
+        let taken = TAKEN_IN.at("/external_id");
+        let claim = |channel| Claim::take(TAKEN_IN_SCOPE, taken_in_key(channel, external), taken);
+        self.channel().map(claim).into_iter().collect()
     }
 
     fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
@@ -977,6 +1131,8 @@ impl Aggregate for Conversation {
         let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS, BOT_TOO_LATE, NOTHING_SAID];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
+        let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE];
+        let fields = fields.into_iter().chain(channel);
         let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
         states.into_iter().chain(fields).chain(shared).chain(others).collect()
     }
@@ -1025,6 +1181,7 @@ impl Aggregate for Conversation {
             MarkMessageSent { message_id: outbound, external_id: Some("wamid.1".into()) },
             MarkMessageDelivered { message_id: outbound },
             MarkMessageRead { message_id: outbound },
+            MarkMessageUncertain { message_id: outbound, reason: "Interrupted while it was being sent".into() },
             MarkMessageFailed { message_id: outbound, error: "number unknown".into() },
             MarkRead { user: Some(id(0xA)), up_to: Some(inbound) },
             Claim,
@@ -1066,6 +1223,11 @@ impl Conversation {
             return if started.medium == new.medium && same { Ok(vec![]) } else { Err(EXISTS) };
         }
         settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).media(), &new.medium, MEDIUM_INVALID, "/medium")?;
+        let channel = new.channel.map(|channel| ctx.fact::<Channel>(channel));
+        let kind = channel.and_then(|channel| channel.kind);
+        if kind.is_some_and(|kind| !kind.fits(&new.medium)) {
+            return Err(CHANNEL_UNFIT.at("/channel"));
+        }
         new.chatbot_version = match new.chatbot {
             Some(chatbot) => Some(bot::bot_version(chatbot, new.chatbot_version, ctx)?),
             None => None,

@@ -166,7 +166,7 @@ impl Identity {
     }
 
     /// The same with what its number means, if it has one: for what a channel says of somebody. Name [`phone::need`] first.
-    pub(crate) fn read(self, ctx: &Ctx<'_>) -> Identity {
+    pub fn read(self, ctx: &Ctx<'_>) -> Identity {
         self.clone().dialled(ctx).unwrap_or(Identity { e164: None, ..self })
     }
 

@@ -91,7 +91,7 @@ pub enum Relation {
     Requester(Option<Id>),
     /// This team handles it, or none.
     Team(Option<Id>),
-    /// It is shared with this user or team.
+    /// It is shared with this user or team, or with all who answer in this channel.
     Shared(Id, Level),
     /// It is no longer.
     Unshared(Id),
@@ -114,7 +114,7 @@ pub struct Access {
     pub requester: Option<Id>,
     /// The team that handles it.
     pub team: Option<Id>,
-    /// The users and teams with whom it is shared, and how far.
+    /// The users, teams and channels with whom it is shared, and how far.
     pub shared: BTreeMap<Id, Level>,
     /// The records that it is about, by attribute: who sees one of them sees it. One that everybody sees counts only where
     /// all of them are such.
@@ -265,13 +265,15 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The teams that it depends on who is in them.
-    pub fn teams(&self, viewer: &Viewer<'_>) -> Vec<Id> {
+    /// The teams and channels that it depends on who is in them.
+    pub fn groups(&self, viewer: &Viewer<'_>) -> Vec<Subject> {
+        let team = |id: Id| Subject::new("team", id);
         match self {
-            Reason::Share { with, .. } if viewer.is_in(*with) => vec![*with],
-            Reason::Team { team } => vec![*team],
-            Reason::Colleague { user, .. } => viewer.common(*user),
-            Reason::About { reason, .. } => reason.teams(viewer),
+            Reason::Share { with, .. } if viewer.answers_in(*with) => vec![Subject::new("channel", *with)],
+            Reason::Share { with, .. } if viewer.is_in(*with) => vec![team(*with)],
+            Reason::Team { team: id } => vec![team(*id)],
+            Reason::Colleague { user, .. } => viewer.common(*user).into_iter().map(team).collect(),
+            Reason::About { reason, .. } => reason.groups(viewer),
             _ => Vec::new(),
         }
     }
@@ -309,19 +311,39 @@ pub enum Verdict {
     Needs(BTreeSet<Subject>),
 }
 
-/// Who is in which team.
+/// Who is in which team, and who answers in which channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Teams(pub BTreeMap<Id, BTreeSet<Id>>);
+pub struct Teams {
+    /// The members of each team.
+    pub members: BTreeMap<Id, BTreeSet<Id>>,
+    /// The operators of each channel: what is shared with it is theirs to see. That makes them nobody's colleagues.
+    pub operators: BTreeMap<Id, BTreeSet<Id>>,
+}
+
+/// Those groups that somebody is in.
+fn groups_of(groups: &BTreeMap<Id, BTreeSet<Id>>, user: Id) -> impl Iterator<Item = Id> {
+    groups.iter().filter(move |(_, inside)| inside.contains(&user)).map(|(group, _)| *group)
+}
 
 impl Teams {
+    /// Teams with these members, and no channels.
+    pub fn with(members: BTreeMap<Id, BTreeSet<Id>>) -> Teams {
+        Teams { members, operators: BTreeMap::new() }
+    }
+
     /// The teams that a user is in.
     pub fn of(&self, user: Id) -> BTreeSet<Id> {
-        self.0.iter().filter(|(_, members)| members.contains(&user)).map(|(team, _)| *team).collect()
+        groups_of(&self.members, user).collect()
+    }
+
+    /// The channels that a user answers in.
+    pub fn channels_of(&self, user: Id) -> BTreeSet<Id> {
+        groups_of(&self.operators, user).collect()
     }
 
     /// Everybody who is in a team with a user, the user aside.
     pub fn colleagues(&self, user: Id) -> BTreeSet<Id> {
-        let own = self.0.values().filter(|members| members.contains(&user));
+        let own = self.members.values().filter(|members| members.contains(&user));
         own.flatten().copied().filter(|member| *member != user).collect()
     }
 }
@@ -333,7 +355,7 @@ pub struct Viewer<'a> {
     pub user: Id,
     /// What the roles permit, and how far.
     pub authority: &'a Authority,
-    /// Who is in which team.
+    /// Who is in which team, and who answers in which channel.
     pub teams: &'a Teams,
 }
 
@@ -346,15 +368,21 @@ fn is_open(kind: &str) -> bool {
 }
 
 impl Viewer<'_> {
-    /// Whether this is a team that the viewer is in.
-    pub fn is_in(&self, team: Id) -> bool {
-        self.teams.0.get(&team).is_some_and(|members| members.contains(&self.user))
+    /// Whether this is a channel that the viewer answers in.
+    pub fn answers_in(&self, channel: Id) -> bool {
+        self.teams.operators.get(&channel).is_some_and(|operators| operators.contains(&self.user))
+    }
+
+    /// Whether this is a team that the viewer is in, or a channel that he answers in.
+    pub fn is_in(&self, group: Id) -> bool {
+        let member = self.teams.members.get(&group).is_some_and(|members| members.contains(&self.user));
+        member || self.answers_in(group)
     }
 
     /// The teams that the viewer is in with a colleague.
     pub fn common(&self, colleague: Id) -> Vec<Id> {
         let both = |members: &BTreeSet<Id>| members.contains(&self.user) && members.contains(&colleague);
-        self.teams.0.iter().filter(|(_, members)| both(members)).map(|(team, _)| *team).collect()
+        self.teams.members.iter().filter(|(_, members)| both(members)).map(|(team, _)| *team).collect()
     }
 
     /// By what relation to the record itself the viewer may, with a permission that reaches so far.

@@ -560,8 +560,8 @@ mod tests {
         },
     };
 
-    /// Ids by which a record knows its own parts, and those of what Deskfold keeps no record of yet: channels, calendars,
-    /// display rules and uploads.
+    /// Ids by which a record knows its own parts, and those of what Deskfold keeps no record of yet: calendars, chatbots
+    /// and uploads.
     const NO_RECORD: &[&str] = &[
         "message_id",
         "note_id",
@@ -572,8 +572,10 @@ mod tests {
         "new_ticket",
         "order",
         "upload_id",
-        "channel",
         "calendar",
+        "chatbot",
+        "display_rule",
+        "before",
         "matched_rule",
         "credential",
         "codes",

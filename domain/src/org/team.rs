@@ -236,7 +236,7 @@ impl Aggregate for Team {
     const PLURAL: &'static str = "teams";
     const CREATE: &'static str = "create";
     const OPEN: Option<&'static str> = Some("work is shared out among teams");
-    const AHEAD: &'static [&'static str] = &["assign_calendar", "disable_channel", "enable_channel"];
+    const AHEAD: &'static [&'static str] = &["assign_calendar"];
     type Command = Command;
     type Event = Event;
 

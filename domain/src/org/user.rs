@@ -167,14 +167,16 @@ pub enum Command {
         #[serde(default)]
         source: PresenceSource,
     },
-    /// Lets the colleague answer in a channel.
+    /// Lets the colleague answer in a channel, which then has one more operator.
     GrantChannelAccess {
         /// Which channel.
+        #[schemars(extend("x-held-reference" = "channel"))]
         channel: Id,
     },
-    /// Takes a channel away.
+    /// Takes a channel away, of which the colleague then is no operator.
     RevokeChannelAccess {
         /// Which channel.
+        #[schemars(extend("x-held-reference" = "channel"))]
         channel: Id,
     },
     /// Says by which calendar the colleague works.
@@ -713,8 +715,7 @@ impl Aggregate for User {
         "link_identity",
         "change_picture",
     ];
-    const AHEAD: &'static [&'static str] =
-        &["assign_calendar", "grant_channel_access", "revoke_channel_access", "set_capacity"];
+    const AHEAD: &'static [&'static str] = &["assign_calendar", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
     const CONFIDENTIAL: &'static [&'static str] = &[
         "password_set",

@@ -422,6 +422,16 @@ impl Compiled {
         self.trigger.split_once('.').is_some_and(|(kind, _)| kind == Order::KIND)
     }
 
+    /// The channel whose operators alone may be given what it assigns: that of the conversation, where it assigns one.
+    pub fn channel(&self, scene: &Scene) -> Option<Id> {
+        let assigns = |action: &Action| match action {
+            Action::Command(template) => template.kind == "conversation" && template.command == "assign",
+            Action::CreateTask(_) => false,
+        };
+        let told = || scene.get("conversation.channel_id")?.as_str()?.parse().ok();
+        self.definition.actions.iter().any(assigns).then(told).flatten()
+    }
+
     /// Whether an event of this type, which concerns the record of a pending run, calls that run off. `pending` is the type
     /// of the event that triggered it.
     pub fn is_cancelled_by(&self, pending: &str, event_type: &str) -> bool {

@@ -1,4 +1,5 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
+pub(in crate::http) mod channels;
 pub(in crate::http) mod chatbots;
 pub(in crate::http) mod conversations;

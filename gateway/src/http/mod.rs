@@ -105,6 +105,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl FnOnce(Ro
         .merge(org::pictures::routes())
         .merge(org::plan::routes())
         .merge(desk::tickets::routes())
+        .merge(chat::channels::routes())
         .merge(chat::chatbots::routes())
         .merge(chat::conversations::routes())
         .merge(work::rules::routes())

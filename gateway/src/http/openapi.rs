@@ -4,6 +4,7 @@
 
 mod archive;
 mod bulk;
+mod channels;
 mod chatbots;
 mod commands;
 mod conversations;
@@ -215,6 +216,7 @@ pub fn document() -> Value {
     bulk::describe(&mut document);
     archive::describe(&mut document);
     tickets::describe(&mut document);
+    channels::describe(&mut document);
     chatbots::describe(&mut document);
     conversations::describe(&mut document);
     feeds::describe(&mut document);

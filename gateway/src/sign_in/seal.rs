@@ -17,8 +17,10 @@ use crate::{
 };
 
 /// Seals and opens. Without a key in the configuration one is made in the data directory when it is first needed.
-pub(super) struct Seal {
+pub(crate) struct Seal {
     key: Mutex<Option<SecretKey>>,
+    /// By which things were sealed before: they still open what was.
+    former: Vec<SecretKey>,
     file: PathBuf,
 }
 
@@ -34,9 +36,13 @@ fn name(key: &SecretKey) -> [u8; NAME] {
 }
 
 impl Seal {
-    pub(super) fn new(config: &Serve) -> Seal {
+    pub(crate) fn new(config: &Serve) -> Seal {
         let file = config.database.data_dir.join("secret.key");
-        Seal { key: Mutex::new(config.sign_in.secret_key.clone()), file }
+        Seal {
+            key: Mutex::new(config.sign_in.secret_key.clone()),
+            former: config.sign_in.former_secret_keys.clone(),
+            file,
+        }
     }
 
     fn key(&self) -> Result<SecretKey, Problem> {
@@ -73,7 +79,7 @@ impl Seal {
     }
 
     /// Seals a secret that belongs to `owner`: what is sealed for one is of no use to another.
-    pub(super) fn close(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn close(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, Problem> {
         let key = self.key()?;
         let mut nonce = [0u8; NONCE_LEN];
         rand::rngs::SysRng.try_fill_bytes(&mut nonce).map_err(|error| Problem::broken(&error))?;
@@ -107,15 +113,16 @@ impl Seal {
     }
 
     /// Opens what was sealed for `owner`.
-    pub(super) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Problem> {
         let key = self.key()?;
         let damaged = || Problem::broken(&"what is sealed is damaged, or belongs to somebody else");
         let (by, rest) = sealed.split_at_checked(NAME).ok_or_else(damaged)?;
-        if *by != name(&key)[..] {
+        let all = [&key].into_iter().chain(&self.former);
+        let Some(key) = all.into_iter().find(|key| *by == name(key)[..]).cloned() else {
             return Err(Problem::broken(
-                &"it was sealed with another secret key: give all processes the same --secret-key, the one it was sealed with",
+                &"it was sealed with another secret key: give all processes the same --secret-key, the one it was sealed with, or name that one in --former-secret-keys",
             ));
-        }
+        };
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
         let mut opened = rest.to_vec();
         let length = cipher(&key)?
@@ -144,7 +151,7 @@ mod tests {
 
     fn seal(folder: &std::path::Path, key: Option<&str>) -> Seal {
         let key = key.map(|digit| digit.repeat(64).parse().unwrap());
-        Seal { key: Mutex::new(key), file: folder.join("secret.key") }
+        Seal { key: Mutex::new(key), former: Vec::new(), file: folder.join("secret.key") }
     }
 
     #[test]
@@ -160,6 +167,12 @@ mod tests {
         assert_eq!(std::fs::metadata(folder.join("secret.key")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(ours.open("boris", &sealed).is_err() && ours.open("anna", &sealed[..9]).is_err());
         assert!(seal(&folder, Some("a")).open("anna", &sealed).is_err());
+        // Another key is put in its place: what was sealed before still opens, and anew it is sealed by the new one.
+        let former = vec![std::fs::read_to_string(folder.join("secret.key")).unwrap().parse().unwrap()];
+        let moved = Seal { former, ..seal(&folder, Some("a")) };
+        assert_eq!(moved.open("anna", &sealed).unwrap(), b"secret");
+        let anew = moved.close("anna", b"secret").unwrap();
+        assert_eq!(seal(&folder, Some("a")).open("anna", &anew).unwrap(), b"secret");
         let mark = ours.sign("form", "1.2").unwrap();
         assert!(ours.is_signed("form", "1.2", &mark).unwrap());
         for (owner, text, mark) in [("form", "1.3", &*mark), ("other", "1.2", &mark), ("form", "1.2", &mark[2..])] {

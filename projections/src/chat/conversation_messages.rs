@@ -46,6 +46,8 @@ pub enum Direction {
 pub enum Delivery {
     /// Waits to be sent.
     Queued,
+    /// May have left or not: only a person sends it once more.
+    Uncertain,
     /// Has left.
     Sent,
     /// Could not be sent, or has left and was not delivered.
@@ -83,6 +85,8 @@ pub struct Row {
     pub external_id: Option<String>,
     /// When it was written.
     pub written_at: Time,
+    /// When it reached us: messages from outside may come late, and in another order than they were written in.
+    pub received_at: Option<Time>,
     /// The position of the event by which it was written: what was written at the same time stays in this order.
     pub written_position: i64,
     /// When it left.
@@ -144,6 +148,7 @@ impl Row {
             delivery_error: None,
             external_id: None,
             written_at: event.occurred_at,
+            received_at: (direction == Direction::Received).then_some(event.recorded_at),
             written_position: event.position,
             sent_at: None,
             delivered_at: None,
@@ -154,7 +159,7 @@ impl Row {
 
 impl ReadModel for ConversationMessages {
     const NAME: &'static str = "conversation_messages";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const OWN: bool = false;
     type Row = Row;
@@ -203,6 +208,9 @@ impl ReadModel for ConversationMessages {
             (Some(row), Event::MessageRead { .. }) => {
                 Some(Row { delivery: Some(Delivery::Read), delivery_error: None, read_at: at, ..row })
             }
+            (Some(row), Event::MessageUncertain { reason, .. }) => {
+                Some(Row { delivery: Some(Delivery::Uncertain), delivery_error: Some(reason), ..row })
+            }
             (Some(row), Event::MessageFailed { error, .. }) => {
                 Some(Row { delivery: Some(Delivery::Failed), delivery_error: Some(error), ..row })
             }
@@ -229,6 +237,7 @@ impl Listed for ConversationMessages {
         Column::word("delivery").nullable(),
         Column::word("external_id").nullable(),
         Column::time("written_at"),
+        Column::time("received_at").nullable(),
         Column::integer("written_position"),
         Column::time("sent_at").nullable(),
         Column::time("delivered_at").nullable(),
@@ -244,8 +253,8 @@ impl Listed for ConversationMessages {
         case t.direction when 'received' then contact.id end as contact_id, \
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
             else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
-        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.written_position, t.sent_at, \
-        t.delivered_at, t.read_at";
+        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, \
+        t.written_position, t.sent_at, t.delivered_at, t.read_at";
     const JOINS: &'static str = "\
         left join read_conversations conversation \
             on conversation.tenant_id = t.tenant_id and conversation.id = t.conversation_id \

@@ -81,6 +81,10 @@ pub struct Row {
     pub active_at: Time,
     /// The last messages, oldest first.
     pub recent_messages: Vec<Recent>,
+    /// Whether it is unknown of any message of ours whether it has left.
+    pub uncertain: bool,
+    /// Those messages.
+    pub uncertain_message_ids: BTreeSet<Id>,
     /// The chatbot that talks in it, or did.
     pub chatbot_id: Option<Id>,
     /// The version of its script.
@@ -132,6 +136,8 @@ pub struct View {
     /// The conversation itself.
     #[serde(flatten)]
     pub row: Row,
+    /// Name of the channel.
+    pub channel_name: Option<String>,
     /// Name of the contact.
     pub contact_name: Option<String>,
     /// Name of whoever is responsible.
@@ -165,6 +171,8 @@ impl Row {
             last_sent_at: None,
             active_at: at,
             recent_messages: Vec::new(),
+            uncertain: false,
+            uncertain_message_ids: BTreeSet::new(),
             chatbot_id: new.chatbot,
             chatbot_version: new.chatbot_version,
             bot_step: None,
@@ -183,8 +191,11 @@ impl Row {
 
     fn written(&mut self, message_id: Id, body: &str, received: bool, at: Time) {
         self.message_count += 1;
+        // What arrives late, behind what was written after it, is not the last word.
+        if self.last_message.is_none() || at >= self.active_at {
+            self.last_message = Some(Personal(body.chars().take(PREVIEW).collect()));
+        }
         raise(&mut self.active_at, at);
-        self.last_message = Some(Personal(body.chars().take(PREVIEW).collect()));
         self.unanswered = received;
         if received {
             self.last_received_at = self.last_received_at.max(Some(at));
@@ -209,6 +220,16 @@ impl Row {
         self.unanswered = last.map_or(self.last_received_at.is_some(), |last| last.received);
     }
 
+    /// It is unknown whether one of our messages has left, or known after all.
+    fn doubted(&mut self, message_id: Id, doubted: bool) {
+        if doubted {
+            self.uncertain_message_ids.insert(message_id);
+        } else {
+            self.uncertain_message_ids.remove(&message_id);
+        }
+        self.uncertain = !self.uncertain_message_ids.is_empty();
+    }
+
     /// A user has read so far. Whoever reads what is not among the last messages has not read the last ones.
     fn read(&mut self, user: Id, up_to: Id) {
         let Some(place) = self.recent_messages.iter().position(|recent| recent.message_id == up_to) else { return };
@@ -225,7 +246,7 @@ impl Row {
 
 impl ReadModel for Conversations {
     const NAME: &'static str = "conversations";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const TALLY: Option<&'static str> = Some("conversations_by_label");
     type Row = Row;
@@ -240,7 +261,10 @@ impl ReadModel for Conversations {
         raise(&mut row.updated_at, at);
         match happened {
             Event::MessageReceived { message_id, body, .. } => row.written(message_id, &body, true, at),
-            Event::MessageQueued { message_id, again: true, .. } => row.failed(message_id, false),
+            Event::MessageQueued { message_id, again: true, .. } => {
+                row.failed(message_id, false);
+                row.doubted(message_id, false);
+            }
             Event::MessageQueued { message_id, body, .. } => row.written(message_id, &body, false, at),
             Event::ReadMarkerMoved { user, up_to } => row.read(user, up_to),
             Event::Assigned { to, .. } => row.assignee_id = Some(to),
@@ -281,10 +305,17 @@ impl ReadModel for Conversations {
                 row.rating = Some(score);
                 row.rating_text = text;
             }
-            Event::MessageFailed { message_id, .. } => row.failed(message_id, true),
+            Event::MessageUncertain { message_id, .. } => row.doubted(message_id, true),
+            Event::MessageFailed { message_id, .. } => {
+                row.failed(message_id, true);
+                row.doubted(message_id, false);
+            }
             Event::MessageSent { message_id, .. }
             | Event::MessageDelivered { message_id }
-            | Event::MessageRead { message_id } => row.failed(message_id, false),
+            | Event::MessageRead { message_id } => {
+                row.failed(message_id, false);
+                row.doubted(message_id, false);
+            }
             Event::Started(_) | Event::Claimed { .. } | Event::BotAnswerRefused { .. } => {}
         }
         Ok(Some(row))
@@ -320,6 +351,7 @@ impl Listed for Conversations {
         Column::time("last_received_at").nullable(),
         Column::time("last_sent_at").nullable(),
         Column::time("active_at"),
+        Column::bool("uncertain"),
         Column::id("chatbot_id").nullable(),
         Column::bool("handed_over"),
         Column::bool("bot_finished"),
@@ -332,10 +364,11 @@ impl Listed for Conversations {
         Column::called(&listed::CONTACT),
         Column::called(&listed::ASSIGNEE),
         Column::called(&listed::LABELS),
+        Column::called(&listed::CHANNEL),
         Column::id("id"),
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("active_at")];
-    const SELECT: &'static str = "t.id, t.version, t.position, t.medium, t.channel_id, t.identity, t.visitor, \
+    const SELECT: &'static str = "t.id, t.version, t.position, t.medium, t.channel_id, channel.name as channel_name, t.identity, t.visitor, \
         t.matched_rule_id, r.contact_id, contact.name as contact_name, t.matched_by, t.status, t.assignee_id, \
         assignee.name as assignee_name, t.label_ids, \
         array(select json_build_object('id', l.id, 'name', l.name, 'color', l.color) from read_labels l \
@@ -343,10 +376,11 @@ impl Listed for Conversations {
         array(select l.name from read_labels l where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) \
             order by l.name collate \"und-x-icu\", l.id) as label_names, \
         t.unanswered, t.unread, t.unread_count, t.read_by_ids, t.message_count, t.last_message, t.last_received_at, \
-        t.last_sent_at, t.active_at, t.recent_messages, t.chatbot_id, t.chatbot_version, t.bot_step, t.bot_answers, t.handed_over, \
+        t.last_sent_at, t.active_at, t.recent_messages, t.uncertain, t.uncertain_message_ids, t.chatbot_id, t.chatbot_version, t.bot_step, t.bot_answers, t.handed_over, \
         t.bot_finished, t.ticket_ids, t.rating, t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
+        left join read_channels channel on channel.tenant_id = t.tenant_id and channel.id = t.channel_id \
         left join read_users assignee on assignee.tenant_id = t.tenant_id and assignee.id = t.assignee_id";
 }
 
@@ -406,6 +440,15 @@ mod tests {
         assert_eq!((again.unanswered, again.message_count), (false, 2), "sent once more");
         let many = (10..100).flat_map(|message| [queued(message), failed(message)]);
         assert!(row([received(1)].into_iter().chain(many)).unanswered, "the question is no longer among the last ones");
+    }
+
+    #[test]
+    fn what_may_have_left_or_not_is_told_until_it_is_known() {
+        let uncertain = Event::MessageUncertain { message_id: id(2), reason: "interrupted".into() };
+        let doubted = row([received(1), queued(2), uncertain.clone()]);
+        assert_eq!((doubted.uncertain, doubted.uncertain_message_ids), (true, [id(2)].into()));
+        assert!(!doubted.unanswered, "it may be an answer");
+        assert!(!row([received(1), queued(2), uncertain, Event::MessageDelivered { message_id: id(2) }]).uncertain);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Row {
     pub requester_id: Option<Id>,
     /// The team that handles it.
     pub team_id: Option<Id>,
-    /// The users and teams with whom it is shared, and how far; the id 0 stands for everybody.
+    /// The users, teams and channels with whom it is shared, and how far; the id 0 stands for everybody.
     pub shared: BTreeMap<Id, Level>,
     /// The records that it is about, by attribute.
     pub about: BTreeMap<String, Vec<Subject>>,
@@ -133,7 +133,7 @@ fn record_of(event: &Recorded) -> Option<Subject> {
 
 impl ReadModel for RecordAccess {
     const NAME: &'static str = "record_access";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[];
     const FURTHER: &'static [&'static str] = &[PRINCIPALS, ABOUT];
     const OWN: bool = false;

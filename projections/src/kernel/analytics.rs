@@ -155,6 +155,8 @@ with caller as (
 ), own (principal) as (
     select unnest(array['holds:' || c.user_id, 'shared:' || c.user_id, '{everybody}']) from caller c
     union select 'shared:' || id from mine
+    union select 'shared:' || h.id from caller c join read_channels h on h.tenant_id = c.tenant_id
+        where h.operator_ids @> array[c.user_id]
 ), team (principal) as (
     select principal from own
     union select 'holds:' || id from mine
@@ -188,7 +190,7 @@ create view {SCHEMA}.me with (security_barrier) as select * from {SCHEMA}.caller
             ("off", "Kinds of features that the tenant has switched off."),
             (
                 "own",
-                "By what relations a record is the user's own: `holds:` or `shared:` and the id of a user or team, 0 for everybody.",
+                "By what relations a record is the user's own: `holds:` or `shared:` and the id of a user, team or channel, 0 for everybody.",
             ),
             ("team", "The same for a team of the user's."),
         ],

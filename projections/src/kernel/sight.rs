@@ -74,7 +74,7 @@ impl Sight {
         };
         let teams = viewer.teams.of(viewer.user);
         let mut own = vec![held_by(viewer.user), shared_with(viewer.user), shared_with(EVERYBODY)];
-        own.extend(teams.iter().copied().map(shared_with));
+        own.extend(teams.iter().copied().chain(viewer.teams.channels_of(viewer.user)).map(shared_with));
         let further = teams.iter().copied().chain(viewer.teams.colleagues(viewer.user)).map(held_by);
         let team = own.iter().cloned().chain(further).collect();
         let kinds = catalogue::kinds().filter_map(reach).collect();

@@ -146,7 +146,7 @@ async fn lists_and_feeds_show_exactly_what_the_pure_function_says() {
             let inside = office.users.iter().copied().filter(|_| random.random_bool(0.5)).collect();
             members.insert(team, inside);
         }
-        let teams = Teams(members);
+        let teams = Teams::with(members);
         for number in 0..120 {
             office.begin(random, number).await;
             if number % 2 == 0 {

@@ -1,5 +1,7 @@
-//! The inbox: conversations, their labels and quick replies.
+//! The inbox: channels, conversations, their labels and quick replies.
 
 pub(crate) mod bots;
+pub(crate) mod channels;
 pub(crate) mod inbox;
+pub(crate) mod outbox;
 pub(crate) mod replies;

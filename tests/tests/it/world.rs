@@ -364,6 +364,10 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
     }
     let hello = json!({ "steps": [{ "id": "hello", "type": "message", "text": text("Good day") }] });
     client.run(&format!("/v1/chatbots/{}/publish", all["chatbots"][0]), hello).await;
+    for (kind, name) in [("live_chat", "Chat"), ("api", "Shop")] {
+        let body = json!({ "kind": kind, "name": text(name) });
+        all.entry("channels").or_default().push(client.create("/v1/channels", body).await);
+    }
     for (medium, contact, name) in
         [("live_chat", json!(null), "Maria"), ("telegram", json!(ada), "Ada"), ("whatsapp", json!(null), "Olga")]
     {

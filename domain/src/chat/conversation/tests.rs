@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    chat::quick_reply,
+    chat::{
+        channel::{self, Kind},
+        quick_reply,
+    },
     crm::contact,
     kernel::{
         aggregate::{AnyState, Facts},
@@ -132,15 +135,16 @@ fn a_message_of_ours_goes_its_way_and_never_back() {
 fn reports_lead_to_the_same_end_in_whatever_order_they_come() {
     let report = |to: Delivery| match to {
         Delivery::Queued => unreachable!(),
+        Delivery::Uncertain => Command::MarkMessageUncertain { message_id: OUTBOUND, reason: "x".into() },
         Delivery::Sent => Command::MarkMessageSent { message_id: OUTBOUND, external_id: None },
         Delivery::Failed => Command::MarkMessageFailed { message_id: OUTBOUND, error: "x".into() },
         Delivery::Delivered => Command::MarkMessageDelivered { message_id: OUTBOUND },
         Delivery::Read => Command::MarkMessageRead { message_id: OUTBOUND },
     };
-    let all = [Delivery::Sent, Delivery::Failed, Delivery::Delivered, Delivery::Read];
+    let all = [Delivery::Uncertain, Delivery::Sent, Delivery::Failed, Delivery::Delivered, Delivery::Read];
     // Up to four reports, any of them several times.
-    for number in 0..4_usize.pow(4) {
-        let reports: Vec<Delivery> = (0..4).map(|place| all[number / 4_usize.pow(place) % 4]).collect();
+    for number in 0..5_usize.pow(4) {
+        let reports: Vec<Delivery> = (0..4).map(|place| all[number / 5_usize.pow(place) % 5]).collect();
         for length in 1..=4 {
             let mut before = vec![queued(None)];
             for to in &reports[..length] {
@@ -151,6 +155,106 @@ fn reports_lead_to_the_same_end_in_whatever_order_they_come() {
             assert_eq!(Some(&end), reports[..length].iter().max(), "{:?}", &reports[..length]);
         }
     }
+}
+
+fn channel_id() -> Id {
+    new().channel.unwrap()
+}
+
+fn open_channel(kind: Kind, operators: &[Id]) -> Vec<channel::Event> {
+    let connected = channel::Event::Connected(channel::New { kind, name: "Channel".into(), team: None });
+    let operators = operators.iter().map(|user| channel::Event::OperatorAdded { user: *user });
+    [connected].into_iter().chain(operators).collect()
+}
+
+#[test]
+fn only_operators_of_its_channel_take_it_and_are_given_it() {
+    let within = |operators: &[Id]| {
+        let chat = chat([]).alive("user", ANNA).alive("contact", MARIA);
+        chat.with::<Channel>(channel_id(), open_channel(Kind::Whatsapp, operators))
+    };
+    let give = |assignee| Command::Assign { assignee, method: AssignMethod::Manual, rule_run: None };
+    within(&[]).when(Command::Claim).rejected(NOT_OPERATOR);
+    within(&[BORIS]).when(give(ANNA)).rejected(NOT_OPERATOR);
+    within(&[ANNA]).when(Command::Claim).then([Event::Claimed { user: ANNA }, assigned(ANNA, AssignMethod::Claimed)]);
+    within(&[BORIS]).when(give(BORIS)).then([assigned(BORIS, AssignMethod::Manual)]);
+    // Whoever says whom it is with takes it only if he may have it.
+    within(&[BORIS]).when(link()).then([linked()]);
+    within(&[ANNA]).when(link()).then([assigned(ANNA, AssignMethod::Claimed), linked()]);
+    // What names a channel that Deskfold does not keep is as it was.
+    chat([]).when(give(BORIS)).then([assigned(BORIS, AssignMethod::Manual)]);
+    let relations = Conversation::relates(&Event::Started(new()));
+    assert!(relations.contains(&Relation::Shared(channel_id(), Level::Write)));
+}
+
+#[test]
+fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
+    let start = |kind| given::<Conversation>([]).with::<Channel>(channel_id(), open_channel(kind, &[]));
+    start(Kind::Whatsapp).when(Command::Start(new())).then([Event::Started(new())]);
+    start(Kind::Api).when(Command::Start(new())).then([Event::Started(new())]);
+    start(Kind::Telegram).when(Command::Start(new())).rejected(CHANNEL_UNFIT);
+    start(Kind::Form).when(Command::Start(new())).rejected(CHANNEL_UNFIT);
+    let closed = open_channel(Kind::Whatsapp, &[]).into_iter().chain([channel::Event::Disabled]);
+    let closed = || chat([]).with::<Channel>(channel_id(), closed.clone());
+    let receive =
+        Command::ReceiveMessage { message_id: None, external_id: None, body: "x".into(), attachments: vec![] };
+    let send = |attachments, body: &str| Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: body.into(),
+        attachments,
+        quick_reply: None,
+    };
+    closed().when(receive).rejected(CHANNEL_DISABLED);
+    closed().when(send(vec![], "x")).rejected(CHANNEL_DISABLED);
+    // Nothing is said that the channel cannot carry.
+    let open = || chat([]).with::<Channel>(channel_id(), open_channel(Kind::Whatsapp, &[]));
+    let file = |media_type: &str, size| Attachment {
+        upload_id: MARIA,
+        name: "a".into(),
+        media_type: Some(media_type.into()),
+        size: Some(size),
+    };
+    open().when(send(vec![], &"x".repeat(4097))).rejected(UNSENDABLE);
+    open().when(send(vec![file("application/zip", 1)], "x")).rejected(UNSENDABLE);
+    open().when(send(vec![file("image/png", 17 << 20)], "x")).rejected(UNSENDABLE);
+    assert_eq!(open().when(send(vec![file("image/png", 1 << 20)], "x")).events().len(), 1);
+}
+
+#[test]
+fn what_came_in_through_a_channel_is_no_other_conversation_s() {
+    let claims = chat([]).claims(&received());
+    assert_eq!(claims, [format!("+{TAKEN_IN_SCOPE} {}/wamid.0", channel_id())]);
+    let Event::MessageReceived { message_id, body, attachments, .. } = received() else { unreachable!() };
+    let unnamed = Event::MessageReceived { message_id, external_id: None, body, attachments };
+    assert!(chat([]).claims(&unnamed).is_empty());
+    let elsewhere = given::<Conversation>([Event::Started(New { channel: None, ..new() })]);
+    assert!(elsewhere.claims(&received()).is_empty());
+}
+
+#[test]
+fn what_may_have_left_is_sent_once_more_by_a_person_alone() {
+    let doubt = || Command::MarkMessageUncertain { message_id: OUTBOUND, reason: "interrupted".into() };
+    let uncertain = || Event::MessageUncertain { message_id: OUTBOUND, reason: "interrupted".into() };
+    let sent = || Event::MessageSent { message_id: OUTBOUND, external_id: None };
+    let again = || Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply: None,
+    };
+    chat([queued(None)]).when(doubt()).then([uncertain()]);
+    chat([queued(None), uncertain()]).when(doubt()).nothing();
+    chat([queued(None), sent()]).when(doubt()).nothing();
+    chat([queued(None), uncertain()]).when(again()).then([queue(None, true)]);
+    let mut program = chat([queued(None), uncertain()]);
+    program.actor = crate::Actor { kind: ActorKind::Integration, ..program.actor };
+    program.when(again()).rejected(UNCERTAIN);
+    // Somebody knows after all.
+    let mark_sent = || Command::MarkMessageSent { message_id: OUTBOUND, external_id: None };
+    chat([queued(None), uncertain()]).when(mark_sent()).then([sent()]);
+    assert!(chat([queued(None)]).state.is_queued(OUTBOUND));
+    assert!(!chat([queued(None), uncertain()]).state.is_queued(OUTBOUND));
+    assert!(chat([queued(None), uncertain(), queue(None, true)]).state.is_queued(OUTBOUND));
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Tells for Conversation {
             | Event::MessageDelivered { .. }
             | Event::MessageRead { .. }
             | Event::MessageFailed { .. }
+            | Event::MessageUncertain { .. }
             | Event::ReadMarkerMoved { .. }
             | Event::Claimed { .. }
             | Event::BotStepShown { .. }

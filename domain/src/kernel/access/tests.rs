@@ -25,7 +25,7 @@ fn begun(by: Id, relations: impl IntoIterator<Item = Relation>) -> Access {
 /// Whether Anna may, who is in a team with Boris.
 fn verdict(patterns: &[&str], permission: &str, wanted: Wanted, access: &Access) -> Verdict {
     let authority = Authority::of(&patterns.iter().map(|pattern| (*pattern).to_owned()).collect());
-    let teams = Teams(BTreeMap::from([(TEAM, BTreeSet::from([ANNA, BORIS]))]));
+    let teams = Teams::with(BTreeMap::from([(TEAM, BTreeSet::from([ANNA, BORIS]))]));
     let viewer = Viewer { user: ANNA, authority: &authority, teams: &teams };
     let access = Arc::new(access.clone());
     viewer.judge(&deal(), authority.reach(permission), wanted, &|_| Some(Arc::clone(&access)))
@@ -136,17 +136,17 @@ fn a_remark_is_seen_with_what_it_is_about() {
 #[test]
 fn a_reason_tells_the_teams_that_it_depends_on() {
     let authority = Authority::of(&BTreeSet::from(["*:team".to_owned()]));
-    let teams = Teams(BTreeMap::from([(TEAM, BTreeSet::from([ANNA, BORIS])), (EVA, BTreeSet::from([BORIS]))]));
+    let teams = Teams::with(BTreeMap::from([(TEAM, BTreeSet::from([ANNA, BORIS])), (EVA, BTreeSet::from([BORIS]))]));
     let viewer = Viewer { user: ANNA, authority: &authority, teams: &teams };
     assert_eq!((teams.of(ANNA), teams.colleagues(ANNA)), (BTreeSet::from([TEAM]), BTreeSet::from([BORIS])));
     let own = Reason::Own { relation: Holds::Owner };
-    assert!(own.teams(&viewer).is_empty());
+    assert!(own.groups(&viewer).is_empty());
     let level = Level::Read;
-    assert_eq!(Reason::Share { with: TEAM, level }.teams(&viewer), [TEAM]);
-    assert!(Reason::Share { with: ANNA, level }.teams(&viewer).is_empty());
+    assert_eq!(Reason::Share { with: TEAM, level }.groups(&viewer), [Subject::new("team", TEAM)]);
+    assert!(Reason::Share { with: ANNA, level }.groups(&viewer).is_empty());
     let colleague = Reason::Colleague { user: BORIS, relation: Holds::Owner };
     let about = Reason::About { subject: deal(), reason: Box::new(colleague) };
-    assert_eq!(about.teams(&viewer), [TEAM]);
+    assert_eq!(about.groups(&viewer), [Subject::new("team", TEAM)]);
     assert_eq!(about.to_string(), format!("about deal {SUBJECT}, owned by colleague {BORIS}"));
 }
 
@@ -188,4 +188,24 @@ fn every_kind_has_relations_or_is_open() {
         }
     }
     visit_all(&mut Kinds);
+}
+
+#[test]
+fn what_is_shared_with_a_channel_is_its_operators_to_see_and_no_colleague_s() {
+    let channel = BORIS;
+    let authority = Authority::of(&BTreeSet::from(["*:team".to_owned()]));
+    let operators = BTreeMap::from([(channel, BTreeSet::from([ANNA, EVA]))]);
+    let teams = Teams { operators, ..Teams::default() };
+    let viewer = Viewer { user: ANNA, authority: &authority, teams: &teams };
+    let known = |access: Access| move |_: &Subject| Some(Arc::new(access.clone()));
+    let shared = begun(EVA, [Relation::Shared(channel, Level::Write)]);
+    let Verdict::Yes(reason) = viewer.judge(&deal(), Some(Reach::Own), Wanted::Change, &known(shared.clone())) else {
+        panic!("an operator takes what is said in the channel");
+    };
+    assert_eq!(reason.groups(&viewer), [Subject::new("channel", channel)]);
+    // What the other operator owns is still nobody's but hers.
+    assert_eq!(viewer.sees(&deal(), &known(begun(EVA, [Relation::Owner(Some(EVA))]))), Verdict::No);
+    let nobody = Teams::default();
+    let viewer = Viewer { teams: &nobody, ..viewer };
+    assert_eq!(viewer.sees(&deal(), &known(shared)), Verdict::No);
 }

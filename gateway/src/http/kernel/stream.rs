@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAGE: i64 = 500;
 
 /// Kinds of records that say what somebody may and sees.
-const DECIDING: &[&str] = &["user", "role", "team", "tenant", "session", "api_key"];
+const DECIDING: &[&str] = &["user", "role", "team", "channel", "tenant", "session", "api_key"];
 
 /// `GET /events/stream`, `GET /changes/stream` and `GET /dashboards/{id}/stream`.
 pub(in crate::http) fn routes() -> Routes {
@@ -103,6 +103,7 @@ pub(in crate::http) struct ChangedAccess {
 struct Rights {
     patterns: BTreeSet<String>,
     teams: BTreeSet<Id>,
+    channels: BTreeSet<Id>,
     colleagues: BTreeSet<Id>,
 }
 
@@ -416,7 +417,7 @@ impl Follower {
     async fn rights(&self) -> Result<Rights, Problem> {
         let teams = self.app.commands.teams(self.caller.tenant).await?;
         let (me, patterns) = (self.caller.actor.principal(), self.caller.authority.patterns());
-        Ok(Rights { patterns, teams: teams.of(me), colleagues: teams.colleagues(me) })
+        Ok(Rights { patterns, teams: teams.of(me), channels: teams.channels_of(me), colleagues: teams.colleagues(me) })
     }
 
     /// Who the client is and what he may now.

@@ -14,6 +14,7 @@ use axum::{
 use domain::{
     Aggregate, Authority, Id, catalogue,
     catalogue::Kind,
+    chat::channel::Channel,
     kernel::{
         access::{Access, Holds, Reach, Reason, Teams, Verdict, Viewer, Wanted, tells},
         record::Level,
@@ -139,7 +140,7 @@ pub(in crate::http) struct Explained {
     by: By,
     /// The relation to it, one's own or a colleague's.
     relation: Option<Holds>,
-    /// The colleague, the team, or whom it is shared with.
+    /// The colleague, the team, or whom it is shared with: the channel, where it is its operators'.
     with: Option<Id>,
     /// How far it is shared.
     level: Option<Level>,
@@ -218,30 +219,34 @@ impl<'a> Then<'a> {
     async fn of(app: &'a App, tenant: Id, moment: Option<AsOf>) -> Result<Then<'a>, Problem> {
         let (users, roles, records) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut then = Then { app, tenant, moment, users, roles, teams: Teams::default(), records };
-        let mut teams: BTreeMap<Id, Team> = BTreeMap::new();
+        let mut groups = (BTreeMap::new(), BTreeMap::new());
         let mut query = Query {
             tenant: Some(tenant.to_string()),
             limit: PAGE,
-            categories: [User::KIND, Role::KIND, Team::KIND].map(ToOwned::to_owned).to_vec(),
+            categories: [User::KIND, Role::KIND, Team::KIND, Channel::KIND].map(ToOwned::to_owned).to_vec(),
             ..Query::default()
         };
         loop {
             let page = app.log.read_all(&query).await?;
             for event in page.iter().filter(|event| moment.is_none_or(|moment| moment.includes(event))) {
-                then.take_in(&mut teams, event).map_err(|error| Problem::broken(&error))?;
+                then.take_in(&mut groups, event).map_err(|error| Problem::broken(&error))?;
             }
             query.after = page.last().map(|event| event.position);
             if (page.len() as i64) < PAGE {
                 break;
             }
         }
-        then.teams = Teams(teams.into_iter().map(|(id, team)| (id, team.members)).collect());
+        let (teams, channels) = groups;
+        then.teams = Teams {
+            members: teams.into_iter().map(|(id, team)| (id, team.members)).collect(),
+            operators: channels.into_iter().map(|(id, channel)| (id, channel.operators)).collect(),
+        };
         Ok(then)
     }
 
     fn take_in(
         &mut self,
-        teams: &mut BTreeMap<Id, Team>,
+        (teams, channels): &mut (BTreeMap<Id, Team>, BTreeMap<Id, Channel>),
         event: &Recorded,
     ) -> Result<(), domain::kernel::named::Undecodable> {
         let Ok(id) = event.key().parse() else { return Ok(()) };
@@ -250,6 +255,7 @@ impl<'a> Then<'a> {
             Role::KIND => {
                 Arc::make_mut(self.roles.entry(id).or_default()).evolve(&Role::decode(&event.kind, &event.data)?);
             }
+            Channel::KIND => channels.entry(id).or_default().evolve(&Channel::decode(&event.kind, &event.data)?),
             _ => teams.entry(id).or_default().evolve(&Team::decode(&event.kind, &event.data)?),
         }
         Ok(())

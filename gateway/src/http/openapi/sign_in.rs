@@ -345,6 +345,13 @@ fn administration(document: &mut Document) {
         .answer(200, "The plan.", shown, &[])
         .problems("Plain", Code::of(&[problems::PARAMETERS]))
         .at(document, "get", "/v1/plan");
+    let seats = document.schemas.of::<plan::Seats>("");
+    Operation::new("seats_show", "tenants", "Tells how many seats the tenant has, and how many are taken.")
+        .permission("tenant.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "The seats.", seats, &[])
+        .problems("Plain", Code::of(&[problems::PARAMETERS]))
+        .at(document, "get", "/v1/tenants/me/seats");
     let schema = document.schemas.of::<plan::New>("");
     Operation::new(
         "plan_set",

@@ -19,9 +19,9 @@ use crate::http::kernel::{
 };
 use crate::{app::App, auth::Caller, problem::Problem};
 
-/// `GET` and `PUT /plan`.
+/// `GET` and `PUT /plan`, and `GET /tenants/me/seats`.
 pub(in crate::http) fn routes() -> Routes {
-    Routes::new().get("/plan", shown).put("/plan", set)
+    Routes::new().get("/plan", shown).put("/plan", set).get("/tenants/me/seats", seats)
 }
 
 /// The plan of the caller's tenant.
@@ -41,6 +41,29 @@ async fn shown(
 ) -> Result<Json<Shown>, Problem> {
     caller.must("tenant.read")?;
     Ok(Json(app.plan(caller.tenant).await?))
+}
+
+/// The seats of the caller's tenant.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct Seats {
+    /// How many there are; null when nothing is limited.
+    seats: Option<u32>,
+    /// How many people are invited or active: each has one, whatever else they become, such as an operator of a channel.
+    taken: u32,
+    /// How many more people may be invited; null when nothing is limited.
+    free: Option<u32>,
+}
+
+async fn seats(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Seats>, Problem> {
+    caller.must("tenant.read")?;
+    let Shown { plan, seats_taken } = app.plan(caller.tenant).await?;
+    let taken = u32::try_from(seats_taken).unwrap_or(u32::MAX);
+    let seats = plan.and_then(|plan| plan.seats);
+    Ok(Json(Seats { seats, taken, free: seats.map(|seats| seats.saturating_sub(taken)) }))
 }
 
 impl App {

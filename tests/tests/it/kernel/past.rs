@@ -161,6 +161,17 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
         ),
         ("calls", vec![("answer", json!({ "user": all["users"][1] })), ("end", json!({ "duration_s": 9 }))]),
         (
+            "channels",
+            vec![
+                ("rename", json!({ "name": "Other" })),
+                ("change_appearance", json!({ "greeting": "Hello", "color": "#123456", "display": "hide" })),
+                ("add_display_rule", json!({ "rule": { "path_regex": "^/a", "countries": ["DE"] } })),
+                ("add_operators", json!({ "users": all["users"] })),
+                ("change_settings", json!({ "allowed_origins": ["https://a.example"], "reopen_after_s": 60 })),
+                ("disable", json!({})),
+            ],
+        ),
+        (
             "conversations",
             vec![
                 ("send_message", json!({ "body": "Hello" })),

@@ -47,6 +47,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("form", client.create("/v1/forms", form).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
+    let site = json!({ "kind": "live_chat", "name": name("Chat on our site") });
+    all.insert("channel", client.create("/v1/channels", site).await);
     let chat = client.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
     client.run(&format!("/v1/conversations/{chat}/receive_message"), json!({ "body": "Good day" })).await;
     all.insert("conversation", chat);

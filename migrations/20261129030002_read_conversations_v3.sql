@@ -1,4 +1,4 @@
--- The inbox, third version: the chatbot that talks, and the tickets that chats have become.
+-- The inbox, third version: see projections/src/chat/conversations.rs. What may have left or not is told.
 create table read_conversations_v3 (
     tenant_id text collate "C" not null,
     id text collate "C" not null,
@@ -24,13 +24,11 @@ create table read_conversations_v3 (
     last_sent_at timestamptz,
     active_at timestamptz not null,
     recent_messages jsonb not null,
-    chatbot_id text collate "C",
-    chatbot_version integer,
+    uncertain boolean not null,
+    uncertain_message_ids text[] not null,
     bot_step text collate "C",
     bot_answers jsonb not null,
     handed_over boolean not null,
-    bot_finished boolean not null,
-    ticket_ids text[] not null,
     rating integer,
     rating_text text collate "C",
     reopened_count integer not null,
@@ -50,9 +48,10 @@ create index on read_conversations_v3 (tenant_id, status, unanswered, active_at 
 create index on read_conversations_v3 (tenant_id, medium, active_at desc, id);
 create index on read_conversations_v3 (tenant_id, channel_id, active_at desc, id) where channel_id is not null;
 create index on read_conversations_v3 (tenant_id, contact_id, active_at desc, id) where contact_id is not null;
+-- What somebody must decide about.
+create index on read_conversations_v3 (tenant_id, active_at desc, id) where uncertain;
 -- Elements of sets.
 create index on read_conversations_v3 using gin (label_ids);
-create index on read_conversations_v3 using gin (ticket_ids);
 
 -- Conversations by label; kept in step with the inbox.
 create table read_conversations_by_label_v3 (
@@ -93,13 +92,11 @@ comment on column read_conversations_v3.last_received_at is 'When the other side
 comment on column read_conversations_v3.last_sent_at is 'When one of us last wrote.';
 comment on column read_conversations_v3.active_at is 'When the last message was written; when it started, as long as there is none.';
 comment on column read_conversations_v3.recent_messages is 'The last messages, oldest first.';
-comment on column read_conversations_v3.chatbot_id is 'The chatbot that talks in it, or did.';
-comment on column read_conversations_v3.chatbot_version is 'The version of its script.';
+comment on column read_conversations_v3.uncertain is 'Whether it is unknown of any message of ours whether it has left.';
+comment on column read_conversations_v3.uncertain_message_ids is 'Those messages.';
 comment on column read_conversations_v3.bot_step is 'What a chatbot said last: the step of its script.';
 comment on column read_conversations_v3.bot_answers is 'What the visitor answered, by step.';
 comment on column read_conversations_v3.handed_over is 'Whether people have taken over from a chatbot.';
-comment on column read_conversations_v3.bot_finished is 'Whether the chatbot has said everything.';
-comment on column read_conversations_v3.ticket_ids is 'The tickets that it has become.';
 comment on column read_conversations_v3.rating is 'How satisfied the other side is: 1 (bad) to 5 (good).';
 comment on column read_conversations_v3.rating_text is 'The rating in their words.';
 comment on column read_conversations_v3.reopened_count is 'How often it was reopened.';

@@ -1,0 +1,173 @@
+//! The one door for what comes in: whatever a channel brings, a message is taken in once, by the conversation it belongs to.
+
+use commands::{Accepted, Commands, Envelope, Refused};
+use domain::{
+    Aggregate, Facts, Id, Personal, Time,
+    chat::{
+        channel::{self, Channel},
+        conversation::{self, Conversation, TAKEN_IN_SCOPE, Visitor, taken_in_key},
+    },
+    crm::contact::Identity,
+    desk::ticket::Attachment,
+    kernel::aggregate::AnyState,
+    org::tenant::Tenant,
+};
+use eventstore::Direction;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A message that somebody outside wrote.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "InboundMessage")]
+pub struct Inbound {
+    /// The id that it has where it comes from: the same one is taken in once, for ever.
+    #[schemars(length(min = 1, max = 300))]
+    pub external_id: String,
+    /// Who wrote it, by a name that is the channel's own: a chat's id there, a visitor's. Whoever has one need have no identity.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 300))]
+    pub sender: Option<String>,
+    /// Who wrote it, by an address.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+    /// What is known of whoever wrote it.
+    #[serde(default)]
+    pub visitor: Option<Visitor>,
+    /// Its text.
+    pub body: Personal<String>,
+    /// Files.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// When it was written, where that is known: messages that come late stand where they belong.
+    #[serde(default)]
+    pub written_at: Option<Time>,
+}
+
+/// Takes a message in under an envelope whose record is yet to be found. What was taken in before is answered with the
+/// conversation that has it, and changes nothing.
+///
+/// # Errors
+/// As [`Commands::dispatch`].
+pub async fn take_in(
+    commands: &Commands,
+    envelope: &Envelope,
+    channel: Id,
+    message: Inbound,
+) -> Result<Accepted, Refused> {
+    let tenant = envelope.tenant;
+    let known = commands.find::<Channel>(tenant, channel).await?.ok_or(channel::UNKNOWN)?;
+    known.must_converse()?;
+    let medium = known.kind.map(|kind| kind.medium().to_owned()).unwrap_or_default();
+    // What a client asks once more under its own key is answered as the first time.
+    if !envelope.remember
+        && let Some(before) = taken_before(commands, tenant, channel, &message.external_id).await?
+    {
+        return told(commands, tenant, before).await;
+    }
+    let Inbound { external_id, sender, identity, visitor, body, attachments, written_at } = message;
+    let identity = match identity {
+        Some(identity) => Some(read(commands, envelope, identity).await?),
+        None => None,
+    };
+    let who = match (&sender, &identity) {
+        (Some(sender), _) => format!("sender:{sender}"),
+        (None, Some(identity)) => identity.key(),
+        (None, None) => return Err(channel::SENDER_MISSING.at("/sender").into()),
+    };
+    let id = conversation_of(commands, tenant, (channel, &known), &who, envelope.now).await?;
+    let message_id = Some(Id::named(&["message", &channel.to_string(), &external_id]));
+    let started =
+        conversation::New { medium, channel: Some(channel), identity, visitor, matched_rule: None, contact: None };
+    let receive =
+        conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
+    let envelope = Envelope {
+        id,
+        from_outside: true,
+        // Nobody writes tomorrow.
+        occurred_at: written_at.map(|at| at.min(envelope.now)).or(envelope.occurred_at),
+        ..envelope.clone()
+    };
+    let there = commands.find::<Conversation>(tenant, id).await?.is_some();
+    let start = (!there).then_some(conversation::Command::Start(started));
+    let taken = commands.dispatch_all::<Conversation>(&envelope, start.into_iter().chain([receive]).collect()).await;
+    match taken {
+        Err(Refused::Rejected(refusal)) if refusal.code == conversation::TAKEN_IN.code => {
+            match taken_before(commands, tenant, channel, &external_id).await? {
+                Some(before) => told(commands, tenant, before).await,
+                None => Err(refusal.into()),
+            }
+        }
+        taken => taken,
+    }
+}
+
+/// The conversation that took a message in.
+async fn taken_before(commands: &Commands, tenant: Id, channel: Id, external_id: &str) -> Result<Option<Id>, Refused> {
+    let key = taken_in_key(channel, external_id);
+    let owner = commands.log().claim_owner(&tenant.to_string(), TAKEN_IN_SCOPE, &key).await?;
+    Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+}
+
+/// That nothing has happened to a conversation.
+async fn told(commands: &Commands, tenant: Id, id: Id) -> Result<Accepted, Refused> {
+    let (_, version) = commands.load_current::<Conversation>(tenant, id).await?;
+    let position = commands.log().head().await?;
+    Ok(Accepted { id, version, position, events: vec![], redirected: vec![], repeated: false })
+}
+
+/// An address with what its number means to the tenant.
+async fn read(commands: &Commands, envelope: &Envelope, identity: Identity) -> Result<Identity, Refused> {
+    let (tenant, _) = commands.load::<Tenant>(envelope.tenant, envelope.tenant).await?;
+    let mut facts = Facts::told(true);
+    facts.insert(Tenant::KIND, envelope.tenant, AnyState::new((*tenant).clone()));
+    Ok(identity.read(&envelope.ctx(envelope.now, "", &facts)))
+}
+
+/// The conversation with somebody in a channel. The first one's id follows from channel and address, so that two messages at
+/// once begin one; after one that is over for good comes the next.
+async fn conversation_of(
+    commands: &Commands,
+    tenant: Id,
+    (channel, known): (Id, &Channel),
+    who: &str,
+    now: Time,
+) -> Result<Id, Refused> {
+    let id = |turn: u64| Id::named(&["conversation", &channel.to_string(), who, &turn.to_string()]);
+    let is_there = async |turn: u64| commands.find::<Conversation>(tenant, id(turn)).await;
+    if is_there(0).await?.is_none() {
+        return Ok(id(0));
+    }
+    // They are without gaps: the last one lies between one that is there and one that is not.
+    let (mut there, mut missing) = (0, 1);
+    while is_there(missing).await?.is_some() {
+        (there, missing) = (missing, missing * 2);
+    }
+    while missing - there > 1 {
+        let middle = there + (missing - there) / 2;
+        if is_there(middle).await?.is_some() { there = middle } else { missing = middle }
+    }
+    let (last, _) = commands.load_current::<Conversation>(tenant, id(there)).await?;
+    let over = last.status == conversation::Status::Closed
+        && match closed_at(commands, tenant, id(there)).await? {
+            Some(closed) => !known.settings.reopens(closed, now),
+            None => false,
+        };
+    Ok(id(if over { there + 1 } else { there }))
+}
+
+/// When a conversation was last closed.
+async fn closed_at(commands: &Commands, tenant: Id, id: Id) -> Result<Option<Time>, Refused> {
+    let (tenant, stream) = (tenant.to_string(), Conversation::stream(id));
+    let mut from = i64::MAX;
+    loop {
+        let page = commands.log().read_stream(&tenant, &stream, from, Direction::Backward, 100).await?;
+        if let Some(closed) = page.iter().find(|event| &*event.kind == "conversation.closed") {
+            return Ok(Some(closed.occurred_at));
+        }
+        match page.last() {
+            Some(last) if last.version > 0 => from = last.version - 1,
+            _ => return Ok(None),
+        }
+    }
+}

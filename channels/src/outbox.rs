@@ -1,0 +1,205 @@
+//! What leaves: from the event that says so until it is known what became of it. Table: `react_outbox`.
+//!
+//! A reactor puts a row there for each message that is queued. One process at a time sends: it writes down that it tries
+//! before it does, so that whoever comes after a crash knows of what it is not known whether it has left. Where a message that
+//! is sent twice arrives once, it is then sent again; of any other a person decides. Nothing that the log says has left, failed
+//! or is uncertain is ever sent, so that handling all events anew sends nothing.
+
+mod address;
+mod api;
+mod message;
+mod send;
+
+use std::{sync::Arc, time::Duration};
+
+use commands::{Clock, Commands, Refused};
+use domain::{
+    Aggregate, Id,
+    chat::{
+        channel::Channel,
+        conversation::{self, Conversation},
+    },
+};
+use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
+use futures::future::BoxFuture;
+use jiff_sqlx::ToSqlx;
+use sqlx::PgConnection;
+use tokio::{sync::Notify, task::JoinHandle};
+
+pub use self::api::{SECRET_PREFIX, is_secret, signature};
+use self::send::Sender;
+
+/// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.
+pub type Secrets = Arc<dyn Fn(Id, Id, Id) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
+
+/// What the outbox is told from outside.
+pub struct Options {
+    /// What time it is.
+    pub clock: Clock,
+    /// Opens credentials.
+    pub secrets: Secrets,
+    /// Whether programs at addresses of private networks may be called.
+    pub private_addresses: bool,
+    /// How long a program may take to answer.
+    pub patience: Duration,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has left; the id that it has there.
+    Sent {
+        /// That id, if it was told.
+        external_id: Option<String>,
+    },
+    /// It has not, and may later.
+    Later {
+        /// Why not.
+        reason: String,
+        /// Not before so long.
+        after: Option<Duration>,
+    },
+    /// It never will.
+    Failed {
+        /// Why not.
+        reason: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// The outbox of this process.
+pub struct Outbox {
+    reactor: parking::Held<Handle>,
+    sender: Arc<Sender>,
+    task: parking::Held<JoinHandle<()>>,
+}
+
+/// What is taken once, when everything stops.
+mod parking {
+    use std::sync::{Mutex, PoisonError};
+
+    pub(super) struct Held<T>(Mutex<Option<T>>);
+
+    impl<T> Held<T> {
+        pub(super) fn new(held: T) -> Held<T> {
+            Held(Mutex::new(Some(held)))
+        }
+
+        pub(super) fn take(&self) -> Option<T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        }
+
+        pub(super) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+        }
+    }
+}
+
+impl Outbox {
+    /// Starts it.
+    pub fn start(commands: &Commands, options: Options) -> Outbox {
+        let log = commands.log();
+        let durable = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
+        let filler = Filler { commands: commands.clone(), clock: Arc::clone(&options.clock) };
+        let reactor = Subscription::spawn(log, filler, durable, log.metrics().clone());
+        let sender = Arc::new(Sender::new(commands.clone(), options, Notify::new()));
+        let task = tokio::spawn(Arc::clone(&sender).run(reactor.position()));
+        Outbox { reactor: parking::Held::new(reactor), sender, task: parking::Held::new(task) }
+    }
+
+    /// The clock was moved: what is due now is sent now.
+    pub fn nudge(&self) {
+        self.sender.nudge();
+    }
+
+    /// Waits until everything up to a position that is due now has been tried, by whatever process. Without limit: put a
+    /// timeout around it.
+    ///
+    /// # Errors
+    /// When it has stopped, or the database fails.
+    pub async fn settle(&self, position: i64) -> Result<(), eventstore::Error> {
+        let stopped = || eventstore::Error::Invalid("the outbox has stopped".into());
+        let mut reached = self.reactor.with(Handle::position).ok_or_else(stopped)?;
+        reached.wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
+        Ok(self.sender.idle().await?)
+    }
+
+    /// Finishes what is under way and gives up the leases.
+    pub async fn stop(&self) {
+        self.sender.stop();
+        if let Some(task) = self.task.take() {
+            // A task that panicked has been reported.
+            let _ = task.await;
+        }
+        if let Some(reactor) = self.reactor.take() {
+            reactor.stop().await;
+        }
+    }
+}
+
+/// Puts into the outbox what is queued.
+struct Filler {
+    commands: Commands,
+    clock: Clock,
+}
+
+impl Handler for Filler {
+    fn name(&self) -> &str {
+        "react_outbox"
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn categories(&self) -> &[&str] {
+        &[Conversation::KIND]
+    }
+
+    fn concerns(&self, event: &Recorded) -> bool {
+        &*event.kind == "conversation.message_queued"
+    }
+
+    async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
+        for event in batch.iter().filter(|event| self.concerns(event)) {
+            let (Ok(tenant), Ok(id)) = (event.tenant.parse::<Id>(), event.key().parse::<Id>()) else { continue };
+            let Ok(conversation::Event::MessageQueued { message_id, .. }) =
+                Conversation::decode(&event.kind, &event.data)
+            else {
+                continue;
+            };
+            let known = self.commands.load_current::<Conversation>(tenant, id).await;
+            let (known, _) = known.map_err(|refused| unavailable(&refused))?;
+            let Some(channel) = known.channel().filter(|_| known.is_queued(message_id)) else { continue };
+            let carried = self.commands.find::<Channel>(tenant, channel).await;
+            let carried = carried.map_err(|refused| unavailable(&refused))?;
+            // In other channels a program sends, and says so.
+            if !carried.and_then(|channel| channel.can()).is_some_and(|can| can.sends) {
+                continue;
+            }
+            sqlx::query(
+                "insert into react_outbox (tenant_id, position, sort, lane, item, channel_id, due_at)
+                 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+            )
+            .bind(&*event.tenant)
+            .bind(event.position)
+            .bind(message::SORT)
+            .bind(id.to_string())
+            .bind(message_id.to_string())
+            .bind(channel.to_string())
+            .bind((self.clock)().to_sqlx())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The log is out of reach: the batch is handled again.
+fn unavailable(refused: &Refused) -> Failure {
+    Failure::Store(sqlx::Error::Protocol(refused.to_string()))
+}

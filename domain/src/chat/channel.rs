@@ -1,0 +1,847 @@
+//! A way in which people outside reach the desk, and by which it reaches them: a chat on a site, a messenger, a program.
+
+use std::collections::BTreeSet;
+
+use regex::RegexBuilder;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ActorKind, Aggregate, Ctx, Decision, Id, Need, Rejection, Time, all,
+    kernel::{color::Color, custom, reference::REFERENCE_UNFIT, sorted, valid},
+    must,
+    org::{authority::DENIED, user::User},
+};
+
+/// Of what sort a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "KindOfChannel")]
+pub enum Kind {
+    /// Chat with visitors of a site.
+    LiveChat,
+    /// A form on a site.
+    Form,
+    /// Mail.
+    Email,
+    /// Telegram.
+    Telegram,
+    /// WhatsApp.
+    Whatsapp,
+    /// Instagram.
+    Instagram,
+    /// Messenger.
+    Messenger,
+    /// A site of one's own, which shows what is published and takes enquiries in.
+    Website,
+    /// A program of one's own.
+    Api,
+}
+
+/// What channels of a kind can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CapabilitiesOfChannel")]
+pub struct Capabilities {
+    /// Of which kind.
+    pub kind: Kind,
+    /// Whether conversations are held in it.
+    pub converses: bool,
+    /// Whether Deskfold itself sends what is said in it; elsewhere a program does, and says so.
+    pub sends: bool,
+    /// Whether a message that is sent twice arrives once: after a crash it is then sent again without asking anybody.
+    pub dedupes: bool,
+    /// Most characters of a message.
+    pub max_text: usize,
+    /// Whether messages carry files.
+    pub files: bool,
+    /// Most bytes of a file.
+    pub max_file_bytes: u64,
+    /// The types of files it takes: all of them when there is none here.
+    pub file_types: &'static [&'static str],
+    /// Whether a message can be answered with an emoji alone.
+    pub reactions: bool,
+    /// Whether it tells that a message was read.
+    pub read_receipts: bool,
+    /// For so many hours after the other side last wrote one may write freely.
+    pub reply_window_hours: Option<u32>,
+    /// Whether it is a button on pages: with an appearance and display rules.
+    pub widget: bool,
+    /// Whether pages of other sites speak to it: only those of the allowed origins.
+    pub origins: bool,
+    /// Whether a program is told by calling its URL.
+    pub url: bool,
+}
+
+const MB: u64 = 1024 * 1024;
+const PICTURES_AND_MEDIA: &[&str] =
+    &["image/jpeg", "image/png", "image/webp", "video/mp4", "audio/aac", "audio/mpeg", "audio/ogg", "application/pdf"];
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 9] = [
+        Kind::LiveChat,
+        Kind::Form,
+        Kind::Email,
+        Kind::Telegram,
+        Kind::Whatsapp,
+        Kind::Instagram,
+        Kind::Messenger,
+        Kind::Website,
+        Kind::Api,
+    ];
+
+    /// What it is called in lists and in the medium of a conversation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::LiveChat => "live_chat",
+            Kind::Form => "form",
+            Kind::Email => "email",
+            Kind::Telegram => "telegram",
+            Kind::Whatsapp => "whatsapp",
+            Kind::Instagram => "instagram",
+            Kind::Messenger => "messenger",
+            Kind::Website => "website",
+            Kind::Api => "api",
+        }
+    }
+
+    /// What channels of this kind can: the one table that says so.
+    pub fn can(self) -> Capabilities {
+        let messenger = Capabilities {
+            kind: self,
+            converses: true,
+            sends: false,
+            dedupes: false,
+            max_text: 4096,
+            files: true,
+            max_file_bytes: 16 * MB,
+            file_types: &[],
+            reactions: true,
+            read_receipts: true,
+            reply_window_hours: None,
+            widget: false,
+            origins: false,
+            url: false,
+        };
+        let form = Capabilities {
+            converses: false,
+            max_text: 20_000,
+            max_file_bytes: 20 * MB,
+            reactions: false,
+            read_receipts: false,
+            origins: true,
+            ..messenger
+        };
+        match self {
+            Kind::LiveChat => Capabilities {
+                sends: true,
+                // What is committed is there, once.
+                dedupes: true,
+                max_text: 20_000,
+                max_file_bytes: 20 * MB,
+                widget: true,
+                origins: true,
+                ..messenger
+            },
+            Kind::Form | Kind::Website => form,
+            Kind::Email => Capabilities {
+                max_text: 200_000,
+                max_file_bytes: 25 * MB,
+                reactions: false,
+                read_receipts: false,
+                ..messenger
+            },
+            Kind::Telegram => Capabilities { max_file_bytes: 50 * MB, read_receipts: false, ..messenger },
+            Kind::Whatsapp => {
+                Capabilities { file_types: PICTURES_AND_MEDIA, reply_window_hours: Some(24), ..messenger }
+            }
+            Kind::Instagram => Capabilities {
+                max_text: 1000,
+                max_file_bytes: 8 * MB,
+                file_types: PICTURES_AND_MEDIA,
+                reply_window_hours: Some(24),
+                ..messenger
+            },
+            Kind::Messenger => {
+                Capabilities { max_text: 2000, max_file_bytes: 25 * MB, reply_window_hours: Some(24), ..messenger }
+            }
+            Kind::Api => {
+                Capabilities { sends: true, max_text: 200_000, max_file_bytes: 100 * MB, url: true, ..messenger }
+            }
+        }
+    }
+
+    /// By what medium the conversations in it are.
+    pub fn medium(self) -> &'static str {
+        match self {
+            Kind::Messenger => "facebook",
+            other => other.name(),
+        }
+    }
+
+    /// Whether a conversation by this medium can be held in it: in that of a program whichever it says.
+    pub fn fits(self, medium: &str) -> bool {
+        self.can().converses && (self == Kind::Api || self.medium() == medium)
+    }
+}
+
+/// How a chat appears on a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "DisplayOfChannel")]
+pub enum Display {
+    /// A button.
+    #[default]
+    Show,
+    /// A button with the greeting beside it.
+    ShowWithNotification,
+    /// It opens by itself.
+    AutoOpen,
+    /// Not at all.
+    Hide,
+}
+
+/// What a chat looks like on pages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AppearanceOfChannel")]
+pub struct Appearance {
+    /// The text beside the button.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// The colour of the button; null for the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<Color>,
+    /// How it appears.
+    #[serde(default)]
+    pub display: Display,
+    /// After how many seconds it opens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub delay_s: Option<u32>,
+}
+
+/// What holds on some pages, for visitors from some countries, in place of the appearance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DisplayRule {
+    /// A regular expression for the path of the page; every page without one. It takes time in proportion to the path: there are no
+    /// look-arounds and no back-references.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_regex: Option<String>,
+    /// The countries of the visitors, ISO 3166-1 alpha-2; all when there is none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub countries: BTreeSet<String>,
+    /// How the chat appears.
+    #[serde(default)]
+    pub display: Display,
+    /// After how many seconds it opens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub delay_s: Option<u32>,
+    /// The chatbot that speaks first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chatbot: Option<Id>,
+    /// Whether it speaks only when no operator is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_if_no_operator: bool,
+}
+
+/// What else is set about a channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SettingsOfChannel")]
+pub struct Settings {
+    /// The origins of pages that may speak to it, such as `https://www.example.com`; all when there is none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_origins: BTreeSet<String>,
+    /// For so many seconds after it was closed a conversation reopens when the other side writes; after that a new one begins.
+    /// Without it, it always reopens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 315_360_000))]
+    pub reopen_after_s: Option<u32>,
+    /// Most messages that leave in a minute; as many as there are without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub max_per_minute: Option<u32>,
+    /// The URL of the program that messages go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Whether that program heeds `webhook-id`, so that a message that is sent twice arrives once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dedupes: bool,
+}
+
+/// A new channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewChannel")]
+pub struct New {
+    /// Of what sort.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The team that answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "team"))]
+    pub team: Option<Id>,
+}
+
+/// What may be asked of a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Connects it. The user who does is its first operator.
+    Connect(New),
+    /// Gives it another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Says what it looks like on pages.
+    ChangeAppearance(Appearance),
+    /// Adds a rule for some pages and visitors: of several that fit, the first one counts.
+    AddDisplayRule {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        display_rule: Option<Id>,
+        /// What it says.
+        rule: DisplayRule,
+        /// The rule before which it stands; the last place without it.
+        #[serde(default)]
+        before: Option<Id>,
+    },
+    /// Changes a rule.
+    ChangeDisplayRule {
+        /// Which one.
+        display_rule: Id,
+        /// What it says.
+        rule: DisplayRule,
+    },
+    /// Removes a rule.
+    RemoveDisplayRule {
+        /// Which one.
+        display_rule: Id,
+    },
+    /// Moves a rule to another place.
+    MoveDisplayRule {
+        /// Which one.
+        display_rule: Id,
+        /// The rule before which it then stands; the last place without it.
+        #[serde(default)]
+        before: Option<Id>,
+    },
+    /// Takes users in who answer: they see its conversations, take them and are given them.
+    AddOperators {
+        /// The users.
+        #[schemars(extend("x-reference" = "user"), length(min = 1, max = 200))]
+        users: BTreeSet<Id>,
+    },
+    /// Lets an operator go, who then sees its conversations no longer; those that were the operator's are nobody's.
+    RemoveOperator {
+        /// The user.
+        #[schemars(extend("x-held-reference" = "user"))]
+        user: Id,
+    },
+    /// Joins it oneself.
+    Join,
+    /// Leaves it oneself.
+    Leave,
+    /// Records that it has other credentials, which are sealed under this id.
+    RotateCredentials {
+        /// The id.
+        credential: Id,
+    },
+    /// Says what else is set about it.
+    ChangeSettings(Settings),
+    /// Opens it.
+    Enable,
+    /// Closes it: nothing comes in or leaves.
+    Disable,
+}
+
+/// What has happened to a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was connected.
+    Connected(New),
+    /// It has another name.
+    Renamed {
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+    },
+    /// It looks otherwise on pages.
+    AppearanceChanged(Appearance),
+    /// It has one more display rule.
+    DisplayRuleAdded {
+        /// Its id.
+        display_rule: Id,
+        /// What it says.
+        rule: DisplayRule,
+        /// The rule before which it stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Id>,
+    },
+    /// A display rule says something else.
+    DisplayRuleChanged {
+        /// Which one.
+        display_rule: Id,
+        /// What it says.
+        rule: DisplayRule,
+    },
+    /// A display rule is gone.
+    DisplayRuleRemoved {
+        /// Which one.
+        display_rule: Id,
+    },
+    /// A display rule has another place.
+    DisplayRuleMoved {
+        /// Which one.
+        display_rule: Id,
+        /// The rule before which it stands; it is the last one without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Id>,
+    },
+    /// A user answers.
+    OperatorAdded {
+        /// The user.
+        user: Id,
+    },
+    /// A user answers no longer.
+    OperatorRemoved {
+        /// The user.
+        user: Id,
+    },
+    /// It has other credentials, which stand sealed elsewhere.
+    CredentialsRotated {
+        /// Under which id.
+        credential: Id,
+    },
+    /// Something else is set about it.
+    SettingsChanged(Settings),
+    /// It was opened.
+    Enabled,
+    /// It was closed.
+    Disabled,
+}
+
+/// A channel.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Of what sort; absent before it is connected.
+    pub kind: Option<Kind>,
+    /// Its name.
+    pub name: String,
+    /// The team that answers it.
+    pub team: Option<Id>,
+    /// Whether it is open.
+    pub enabled: bool,
+    /// What it looks like.
+    pub appearance: Appearance,
+    /// Its display rules, in order.
+    pub display_rules: Vec<(Id, DisplayRule)>,
+    /// The users who answer.
+    #[serde(deserialize_with = "sorted::set")]
+    pub operators: BTreeSet<Id>,
+    /// What else is set.
+    pub settings: Settings,
+    /// Under which id its credentials are sealed.
+    pub credential: Option<Id>,
+}
+
+/// There is no such channel.
+pub const UNKNOWN: Rejection = Rejection::missing("channel_unknown", "There is no such channel.");
+/// It is closed.
+pub const DISABLED: Rejection =
+    Rejection::conflict("channel_disabled", "The channel is disabled: nothing comes in or leaves.");
+const EXISTS: Rejection = Rejection::conflict("channel_exists", "A channel with this id exists already.");
+/// It is none of the kinds that can.
+pub const UNABLE: Rejection = Rejection::invalid("channel_unable", "Channels of this kind cannot do this.");
+const GREETING_INVALID: Rejection =
+    Rejection::invalid("channel_greeting_invalid", "A greeting has 1 to 500 characters.");
+const DELAY_INVALID: Rejection = Rejection::invalid(
+    "channel_delay_invalid",
+    "A timer goes with opening by itself (auto_open), and with nothing else.",
+);
+const PATH_INVALID: Rejection = Rejection::invalid(
+    "channel_path_invalid",
+    "A path is a regular expression of at most 500 characters, without look-arounds and back-references.",
+);
+const CHATBOT_MISSING: Rejection =
+    Rejection::invalid("channel_chatbot_missing", "Only a chatbot can speak when no operator is there.");
+const RULES_FULL: Rejection = Rejection::conflict("channel_rules_full", "A channel has at most 100 display rules.");
+const RULE_UNKNOWN: Rejection =
+    Rejection::invalid("channel_display_rule_unknown", "The channel has no such display rule.");
+const RULE_EXISTS: Rejection = Rejection::conflict(
+    "channel_display_rule_exists",
+    "The channel has another display rule with this id already, or had one.",
+);
+const ORIGIN_INVALID: Rejection = Rejection::invalid(
+    "channel_origin_invalid",
+    "An origin is https:// or http:// and a host, with a port where it is not the usual one, and nothing else.",
+);
+const NOT_A_USER: Rejection = Rejection::invalid("channel_not_a_user", "Only a user who is there joins or leaves.");
+
+/// A message of nobody's.
+pub const SENDER_MISSING: Rejection =
+    Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
+/// Credentials that cannot be any.
+pub const SECRET_INVALID: Rejection = Rejection::invalid(
+    "channel_secret_invalid",
+    "A secret has 1 to 4,000 characters; that of a program is whsec_ and 24 to 64 bytes in base64.",
+);
+
+/// Most display rules of a channel.
+const MOST_RULES: usize = 100;
+
+/// Whether a path matches, in time in proportion to it.
+fn compiled(path: &str) -> Option<regex::Regex> {
+    let sound = path.chars().count() <= 500;
+    sound.then(|| RegexBuilder::new(path).size_limit(1 << 20).build().ok()).flatten()
+}
+
+fn is_origin(origin: &str) -> bool {
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+        !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
+    }) && custom::is_url(origin)
+}
+
+fn check_display(display: Display, delay: Option<u32>, at: &str) -> Result<(), Rejection> {
+    must(delay.is_none() || display == Display::AutoOpen, DELAY_INVALID, &format!("{at}/delay_s"))
+}
+
+impl Settings {
+    /// Whether a conversation that was closed then reopens now, when the other side writes.
+    pub fn reopens(&self, closed: Time, now: Time) -> bool {
+        self.reopen_after_s.is_none_or(|seconds| now.duration_since(closed).as_secs() <= i64::from(seconds))
+    }
+}
+
+impl DisplayRule {
+    /// Whether it holds on this path for a visitor from this country.
+    pub fn holds(&self, path: &str, country: Option<&str>) -> bool {
+        let country_fits = self.countries.is_empty() || country.is_some_and(|country| self.countries.contains(country));
+        let path_fits = self.path_regex.as_ref().is_none_or(|regex| compiled(regex).is_some_and(|r| r.is_match(path)));
+        country_fits && path_fits
+    }
+
+    /// The same with the codes of its countries in capitals.
+    fn read(mut self) -> DisplayRule {
+        self.countries = self.countries.iter().map(|country| country.trim().to_ascii_uppercase()).collect();
+        self
+    }
+
+    fn check(&self) -> Result<(), Rejection> {
+        let sound = self.path_regex.as_ref().is_none_or(|path| compiled(path).is_some());
+        let mut checks = vec![
+            must(sound, PATH_INVALID, "/rule/path_regex"),
+            check_display(self.display, self.delay_s, "/rule"),
+            must(!self.only_if_no_operator || self.chatbot.is_some(), CHATBOT_MISSING, "/rule/only_if_no_operator"),
+        ];
+        checks.extend(
+            self.countries.iter().map(|country| {
+                must(country.parse::<crate::Country>().is_ok(), valid::COUNTRY_INVALID, "/rule/countries")
+            }),
+        );
+        all(checks)
+    }
+}
+
+impl Channel {
+    /// The id of a team's channel of a kind, which Deskfold makes for it.
+    pub fn of_team(team: Id, kind: Kind) -> Id {
+        Id::named(&["channel", &team.to_string(), kind.name()])
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// What it can, once it is there.
+    pub fn can(&self) -> Option<Capabilities> {
+        let can = self.kind?.can();
+        Some(Capabilities { dedupes: can.dedupes || self.settings.dedupes, ..can })
+    }
+
+    /// The display rule that holds on a page for a visitor: the first one that fits.
+    pub fn rule_for(&self, path: &str, country: Option<&str>) -> Option<&(Id, DisplayRule)> {
+        self.display_rules.iter().find(|(_, rule)| rule.holds(path, country))
+    }
+
+    /// Refuses what no conversation is held in, and what is closed.
+    pub fn must_converse(&self) -> Result<(), Rejection> {
+        let Some(kind) = self.kind else { return Err(UNKNOWN) };
+        if !kind.can().converses {
+            return Err(UNABLE.because("No conversations are held in channels of this kind."));
+        }
+        if self.enabled { Ok(()) } else { Err(DISABLED) }
+    }
+
+    fn place(&self, rule: Id) -> Option<usize> {
+        self.display_rules.iter().position(|(id, _)| *id == rule)
+    }
+
+    fn must_have(&self, rule: Id, at: &str) -> Result<usize, Rejection> {
+        self.place(rule).ok_or_else(|| RULE_UNKNOWN.at(at))
+    }
+
+    /// The rule that stands after the one at a place.
+    fn after(&self, place: usize) -> Option<Id> {
+        self.display_rules.get(place + 1).map(|(id, _)| *id)
+    }
+
+    fn must(&self, can: fn(&Capabilities) -> bool, at: &str) -> Result<(), Rejection> {
+        must(self.kind.is_some_and(|kind| can(&kind.can())), UNABLE, at)
+    }
+
+    fn oneself(ctx: &Ctx<'_>) -> Result<Id, Rejection> {
+        let user = ctx.actor.principal();
+        let is_user = ctx.actor.kind == ActorKind::User && ctx.fact::<User>(user).is_active();
+        if is_user { Ok(user) } else { Err(NOT_A_USER) }
+    }
+
+    fn check_settings(&self, settings: &Settings) -> Result<(), Rejection> {
+        let url = settings.url.as_deref();
+        all([
+            if settings.allowed_origins.is_empty() { Ok(()) } else { self.must(|can| can.origins, "/allowed_origins") },
+            must(settings.allowed_origins.iter().all(|origin| is_origin(origin)), ORIGIN_INVALID, "/allowed_origins"),
+            if url.is_none() { Ok(()) } else { self.must(|can| can.url, "/url") },
+            if settings.dedupes { self.must(|can| can.url, "/dedupes") } else { Ok(()) },
+            must(url.is_none_or(custom::is_url), valid::URL_INVALID, "/url"),
+            if settings.reopen_after_s.is_some() { self.must(|can| can.converses, "/reopen_after_s") } else { Ok(()) },
+            if settings.max_per_minute.is_some() { self.must(|can| can.converses, "/max_per_minute") } else { Ok(()) },
+        ])
+    }
+
+    fn insert(&mut self, id: Id, rule: DisplayRule, before: Option<Id>) {
+        let place = before.and_then(|before| self.place(before)).unwrap_or(self.display_rules.len());
+        self.display_rules.insert(place, (id, rule));
+    }
+}
+
+impl Aggregate for Channel {
+    const KIND: &'static str = "channel";
+    const PLURAL: &'static str = "channels";
+    const CREATE: &'static str = "connect";
+    const INTERNAL: &'static [&'static str] = &["rotate_credentials"];
+    const OPEN: Option<&'static str> =
+        Some("work is shared out among channels; what is said in them is its operators' to see");
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: Command, ctx: &Ctx<'_>) -> Decision<Event> {
+        use Command::*;
+        let Some(kind) = self.kind else {
+            let Connect(new) = command else { return Err(UNKNOWN) };
+            valid::name(&new.name, "/name")?;
+            let first = Self::oneself(ctx).ok().map(|user| Event::OperatorAdded { user });
+            return Ok([Event::Connected(new)].into_iter().chain(first).collect());
+        };
+        Ok(match command {
+            Connect(new) if new.kind == kind && new.team == self.team => vec![],
+            Connect(_) => return Err(EXISTS),
+            Rename { name: to } => {
+                valid::name(&to, "/name")?;
+                if self.name == to { vec![] } else { vec![Event::Renamed { from: self.name.clone(), to }] }
+            }
+            ChangeAppearance(appearance) => {
+                self.must(|can| can.widget, "")?;
+                let length = appearance.greeting.as_ref().map(|text| text.trim().chars().count());
+                all([
+                    must(length.is_none_or(|length| (1..=500).contains(&length)), GREETING_INVALID, "/greeting"),
+                    check_display(appearance.display, appearance.delay_s, ""),
+                ])?;
+                if self.appearance == appearance { vec![] } else { vec![Event::AppearanceChanged(appearance)] }
+            }
+            AddDisplayRule { display_rule, rule, before } => {
+                self.must(|can| can.widget, "")?;
+                let rule = rule.read();
+                rule.check()?;
+                let id = display_rule.unwrap_or_else(|| ctx.fresh("display_rule"));
+                match self.place(id).map(|place| &self.display_rules[place].1) {
+                    Some(known) if *known == rule => return Ok(vec![]),
+                    Some(_) => return Err(RULE_EXISTS.at("/display_rule")),
+                    None => {}
+                }
+                before.map_or(Ok(0), |before| self.must_have(before, "/before"))?;
+                if self.display_rules.len() >= MOST_RULES {
+                    return Err(RULES_FULL);
+                }
+                vec![Event::DisplayRuleAdded { display_rule: id, rule, before }]
+            }
+            ChangeDisplayRule { display_rule, rule } => {
+                let rule = rule.read();
+                rule.check()?;
+                let place = self.must_have(display_rule, "/display_rule")?;
+                let same = self.display_rules[place].1 == rule;
+                if same { vec![] } else { vec![Event::DisplayRuleChanged { display_rule, rule }] }
+            }
+            RemoveDisplayRule { display_rule } => {
+                self.place(display_rule).map(|_| Event::DisplayRuleRemoved { display_rule }).into_iter().collect()
+            }
+            MoveDisplayRule { display_rule, before } => {
+                let place = self.must_have(display_rule, "/display_rule")?;
+                before.map_or(Ok(0), |before| self.must_have(before, "/before"))?;
+                let there = self.after(place) == before || before == Some(display_rule);
+                if there { vec![] } else { vec![Event::DisplayRuleMoved { display_rule, before }] }
+            }
+            AddOperators { users } => {
+                let new: Vec<Id> = users.difference(&self.operators).copied().collect();
+                // An operator sees what others write in the channel.
+                if ctx.authority.is_scoped() && !new.is_empty() {
+                    let detail = "Whoever answers in a channel sees more for it: who does not see everything of what he sees takes nobody in.";
+                    return Err(DENIED.because(detail));
+                }
+                new.into_iter().map(|user| Event::OperatorAdded { user }).collect()
+            }
+            RemoveOperator { user } if self.operators.contains(&user) => vec![Event::OperatorRemoved { user }],
+            Join => {
+                let user = Self::oneself(ctx)?;
+                if self.operators.contains(&user) { vec![] } else { vec![Event::OperatorAdded { user }] }
+            }
+            Leave => {
+                let user = ctx.actor.principal();
+                if self.operators.contains(&user) { vec![Event::OperatorRemoved { user }] } else { vec![] }
+            }
+            RotateCredentials { credential } if self.credential != Some(credential) => {
+                vec![Event::CredentialsRotated { credential }]
+            }
+            ChangeSettings(settings) => {
+                self.check_settings(&settings)?;
+                if self.settings == settings { vec![] } else { vec![Event::SettingsChanged(settings)] }
+            }
+            Enable if !self.enabled => vec![Event::Enabled],
+            Disable if self.enabled => vec![Event::Disabled],
+            _ => vec![],
+        })
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Connected(new) => {
+                self.kind = Some(new.kind);
+                self.name.clone_from(&new.name);
+                self.team = new.team;
+                self.enabled = true;
+            }
+            Event::Renamed { to, .. } => self.name.clone_from(to),
+            Event::AppearanceChanged(appearance) => self.appearance = appearance.clone(),
+            Event::DisplayRuleAdded { display_rule, rule, before } => self.insert(*display_rule, rule.clone(), *before),
+            Event::DisplayRuleChanged { display_rule, rule } => {
+                if let Some(place) = self.place(*display_rule) {
+                    self.display_rules[place].1 = rule.clone();
+                }
+            }
+            Event::DisplayRuleRemoved { display_rule } => self.display_rules.retain(|(id, _)| id != display_rule),
+            Event::DisplayRuleMoved { display_rule, before } => {
+                if let Some(place) = self.place(*display_rule) {
+                    let (id, rule) = self.display_rules.remove(place);
+                    self.insert(id, rule, *before);
+                }
+            }
+            Event::OperatorAdded { user } => drop(self.operators.insert(*user)),
+            Event::OperatorRemoved { user } => drop(self.operators.remove(user)),
+            Event::CredentialsRotated { credential } => self.credential = Some(*credential),
+            Event::SettingsChanged(settings) => self.settings = settings.clone(),
+            Event::Enabled => self.enabled = true,
+            Event::Disabled => self.enabled = false,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.exists() && self.enabled
+    }
+
+    fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
+        match command {
+            Command::Connect(_) | Command::Join => vec![Need::of::<User>(ctx.actor.principal())],
+            _ => vec![],
+        }
+    }
+
+    fn undo(&self, event: &Event) -> Option<Vec<Command>> {
+        let rule = |id: &Id| self.place(*id).map(|place| (place, self.display_rules[place].1.clone()));
+        Some(vec![match event {
+            Event::Connected(_) | Event::Enabled => Command::Disable,
+            Event::Disabled => Command::Enable,
+            Event::Renamed { from, .. } => Command::Rename { name: from.clone() },
+            Event::AppearanceChanged(_) => Command::ChangeAppearance(self.appearance.clone()),
+            Event::DisplayRuleAdded { display_rule, .. } => Command::RemoveDisplayRule { display_rule: *display_rule },
+            Event::DisplayRuleChanged { display_rule, .. } => {
+                Command::ChangeDisplayRule { display_rule: *display_rule, rule: rule(display_rule)?.1 }
+            }
+            Event::DisplayRuleRemoved { display_rule } => {
+                let (place, rule) = rule(display_rule)?;
+                Command::AddDisplayRule { display_rule: Some(*display_rule), rule, before: self.after(place) }
+            }
+            Event::DisplayRuleMoved { display_rule, .. } => {
+                let (place, _) = rule(display_rule)?;
+                Command::MoveDisplayRule { display_rule: *display_rule, before: self.after(place) }
+            }
+            Event::OperatorAdded { user } => Command::RemoveOperator { user: *user },
+            Event::OperatorRemoved { user } => Command::AddOperators { users: [*user].into() },
+            Event::SettingsChanged(_) => Command::ChangeSettings(self.settings.clone()),
+            Event::CredentialsRotated { .. } => return None,
+        }])
+    }
+
+    fn refusals() -> Vec<Rejection> {
+        let states =
+            [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
+        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
+        let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
+        states.into_iter().chain(fields).chain(shared).collect()
+    }
+
+    fn examples() -> Vec<Command> {
+        let id = |last: u128| Id::from_bits(0x019A_9C4D_0000_0000_0000_0000_0000_0000 + last);
+        let rule = |path: &str| DisplayRule {
+            path_regex: Some(path.into()),
+            countries: ["IT".into()].into(),
+            display: Display::AutoOpen,
+            delay_s: Some(10),
+            chatbot: Some(id(0xB)),
+            only_if_no_operator: true,
+        };
+        let appearance = Appearance {
+            greeting: Some("How can we help?".into()),
+            color: "#00a09d".parse().ok(),
+            display: Display::ShowWithNotification,
+            delay_s: None,
+        };
+        let settings = Settings {
+            allowed_origins: ["https://www.example.com".into()].into(),
+            reopen_after_s: Some(604_800),
+            max_per_minute: Some(60),
+            url: None,
+            dedupes: false,
+        };
+        vec![
+            Command::Connect(New { kind: Kind::LiveChat, name: "Chat on our site".into(), team: None }),
+            Command::Rename { name: "Chat".into() },
+            Command::ChangeAppearance(appearance),
+            Command::AddDisplayRule { display_rule: Some(id(0x10)), rule: rule("^/prices"), before: None },
+            Command::AddDisplayRule { display_rule: Some(id(0x11)), rule: rule("^/help"), before: Some(id(0x10)) },
+            Command::ChangeDisplayRule { display_rule: id(0x10), rule: rule("^/(prices|offers)") },
+            Command::MoveDisplayRule { display_rule: id(0x10), before: Some(id(0x11)) },
+            Command::RemoveDisplayRule { display_rule: id(0x11) },
+            Command::AddOperators { users: [id(0xC)].into() },
+            Command::RemoveOperator { user: id(0xC) },
+            Command::Join,
+            Command::Leave,
+            Command::RotateCredentials { credential: id(0xD) },
+            Command::ChangeSettings(settings),
+            Command::Disable,
+            Command::Enable,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

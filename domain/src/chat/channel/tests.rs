@@ -1,0 +1,200 @@
+//! What a channel does, told by examples.
+
+use super::*;
+use crate::{
+    kernel::given::{ANNA, BORIS, Given, given},
+    org::user,
+};
+
+const FIRST: Id = Id::from_bits(0x10);
+const SECOND: Id = Id::from_bits(0x11);
+const THIRD: Id = Id::from_bits(0x12);
+
+fn new(kind: Kind) -> New {
+    New { kind, name: "Chat".into(), team: None }
+}
+
+fn channel(kind: Kind, events: impl IntoIterator<Item = Event>) -> Given<Channel> {
+    given([Event::Connected(new(kind))].into_iter().chain(events))
+}
+
+fn chat(events: impl IntoIterator<Item = Event>) -> Given<Channel> {
+    channel(Kind::LiveChat, events)
+}
+
+fn rule(path: &str) -> DisplayRule {
+    DisplayRule { path_regex: Some(path.into()), ..DisplayRule::default() }
+}
+
+fn added(display_rule: Id, path: &str, before: Option<Id>) -> Event {
+    Event::DisplayRuleAdded { display_rule, rule: rule(path), before }
+}
+
+fn active() -> [user::Event; 2] {
+    let user::Command::Invite(profile) = User::examples().remove(0) else { unreachable!() };
+    [user::Event::Invited(profile), user::Event::Activated]
+}
+
+#[test]
+fn whoever_connects_it_is_its_first_operator() {
+    let connect = || Command::Connect(new(Kind::LiveChat));
+    let connected = || Event::Connected(new(Kind::LiveChat));
+    let by_anna = given::<Channel>([]).with::<User>(ANNA, active());
+    by_anna.when(connect()).then([connected(), Event::OperatorAdded { user: ANNA }]);
+    given::<Channel>([]).when(connect()).then([connected()]);
+    chat([]).when(connect()).nothing();
+    chat([]).when(Command::Connect(new(Kind::Api))).rejected(EXISTS);
+    given::<Channel>([]).when(Command::Enable).rejected(UNKNOWN);
+    given::<Channel>([])
+        .when(Command::Connect(New { name: " ".into(), ..new(Kind::Api) }))
+        .rejected(valid::NAME_INVALID);
+    let renamed = || Event::Renamed { from: "Chat".into(), to: "Help".into() };
+    chat([]).when(Command::Rename { name: "Help".into() }).then([renamed()]);
+    chat([renamed()]).when(Command::Rename { name: "Help".into() }).nothing();
+}
+
+#[test]
+fn a_timer_goes_with_opening_by_itself_alone() {
+    let looks = |display, delay_s| Appearance { greeting: Some("Hello".into()), color: None, display, delay_s };
+    let change = |display, delay_s| Command::ChangeAppearance(looks(display, delay_s));
+    for display in [Display::Show, Display::ShowWithNotification, Display::Hide] {
+        chat([]).when(change(display, Some(1))).rejected(DELAY_INVALID);
+        let changed = || Event::AppearanceChanged(looks(display, None));
+        chat([]).when(change(display, None)).then([changed()]);
+        chat([changed()]).when(change(display, None)).nothing();
+    }
+    let opens = Event::AppearanceChanged(looks(Display::AutoOpen, Some(9)));
+    chat([]).when(change(Display::AutoOpen, Some(9))).then([opens]);
+    let blank = Appearance { greeting: Some(" ".into()), ..Appearance::default() };
+    chat([]).when(Command::ChangeAppearance(blank)).rejected(GREETING_INVALID);
+    channel(Kind::Email, []).when(change(Display::Show, None)).rejected(UNABLE);
+}
+
+#[test]
+fn colours_are_kept_as_hex_and_null_is_the_usual_one() {
+    let read = |text: &str| serde_json::from_str::<Appearance>(text);
+    let hex = read(r##"{ "color": "hsl(178.9, 100%, 31.4%)" }"##).unwrap().color.map(|color| color.to_string());
+    assert_eq!(hex.as_deref(), Some("#00a09d"));
+    assert_eq!(read(r#"{ "color": null }"#).unwrap().color, None);
+    assert!(read(r#"{ "color": "teal" }"#).is_err());
+}
+
+#[test]
+fn rules_have_an_order_and_the_first_that_fits_counts() {
+    let add = |display_rule: Id, path: &str, before| Command::AddDisplayRule {
+        display_rule: Some(display_rule),
+        rule: rule(path),
+        before,
+    };
+    chat([]).when(add(FIRST, "^/a", None)).then([added(FIRST, "^/a", None)]);
+    chat([added(FIRST, "^/a", None)]).when(add(FIRST, "^/a", None)).nothing();
+    chat([added(FIRST, "^/a", None)]).when(add(FIRST, "^/b", None)).rejected(RULE_EXISTS);
+    chat([]).when(add(FIRST, "^/a", Some(SECOND))).rejected(RULE_UNKNOWN);
+    let three = || chat([added(FIRST, "^/a", None), added(SECOND, "^/ab", Some(FIRST)), added(THIRD, "^/c", None)]);
+    let order = |given: &Given<Channel>| given.state.display_rules.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(order(&three()), [SECOND, FIRST, THIRD]);
+    let found = |path: &str| three().state.rule_for(path, None).map(|(id, _)| *id);
+    assert_eq!((found("/abc"), found("/a"), found("/x")), (Some(SECOND), Some(FIRST), None));
+    let to = |display_rule, before| Command::MoveDisplayRule { display_rule, before };
+    three().when(to(SECOND, Some(FIRST))).nothing();
+    three().when(to(THIRD, None)).nothing();
+    let moved = Event::DisplayRuleMoved { display_rule: THIRD, before: Some(SECOND) };
+    three().when(to(THIRD, Some(SECOND))).then([moved.clone()]);
+    let mut state = three().state;
+    state.evolve(&moved);
+    assert_eq!(state.display_rules.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [THIRD, SECOND, FIRST]);
+    let changed = Event::DisplayRuleChanged { display_rule: FIRST, rule: rule("^/z") };
+    let change = |display_rule| Command::ChangeDisplayRule { display_rule, rule: rule("^/z") };
+    three().when(change(FIRST)).then([changed]);
+    chat([]).when(change(FIRST)).rejected(RULE_UNKNOWN);
+    let removed = Event::DisplayRuleRemoved { display_rule: FIRST };
+    three().when(Command::RemoveDisplayRule { display_rule: FIRST }).then([removed]);
+    chat([]).when(Command::RemoveDisplayRule { display_rule: FIRST }).nothing();
+}
+
+#[test]
+fn a_rule_asks_for_paths_in_linear_time_and_for_countries() {
+    let check =
+        |rule: DisplayRule| chat([]).when(Command::AddDisplayRule { display_rule: Some(FIRST), rule, before: None });
+    for path in ["(", "(?=a)", r"(a)\1", &"a".repeat(501), "(a{1000}){1000}"] {
+        check(rule(path)).rejected(PATH_INVALID);
+    }
+    let nowhere = DisplayRule { countries: ["ZZZ".into()].into(), ..DisplayRule::default() };
+    check(nowhere).rejected(valid::COUNTRY_INVALID);
+    let timed = DisplayRule { delay_s: Some(3), ..DisplayRule::default() };
+    check(timed).rejected(DELAY_INVALID);
+    check(DisplayRule { only_if_no_operator: true, ..DisplayRule::default() }).rejected(CHATBOT_MISSING);
+    let countries = |of: &str| DisplayRule { countries: [of.into()].into(), ..rule("^/prices") };
+    let event = Event::DisplayRuleAdded { display_rule: FIRST, rule: countries("IT"), before: None };
+    check(countries(" it")).then([event]);
+    let italian = countries("IT");
+    assert!(italian.holds("/prices/1", Some("IT")));
+    assert!(
+        !italian.holds("/prices", Some("DE")) && !italian.holds("/prices", None) && !italian.holds("/", Some("IT"))
+    );
+    // What takes others forever takes no time.
+    assert!(!rule("^(a+)+$").holds(&format!("{}!", "a".repeat(50_000)), None));
+}
+
+#[test]
+fn operators_come_and_go() {
+    let added = |user| Event::OperatorAdded { user };
+    let add = || Command::AddOperators { users: [ANNA, BORIS].into() };
+    chat([]).when(add()).then([added(ANNA), added(BORIS)]);
+    chat([added(ANNA)]).when(add()).then([added(BORIS)]);
+    chat([added(ANNA), added(BORIS)]).when(add()).nothing();
+    chat([]).may(&["channel.*", "conversation.*:own"]).when(add()).rejected(DENIED);
+    let removed = || Event::OperatorRemoved { user: ANNA };
+    chat([added(ANNA)]).when(Command::RemoveOperator { user: ANNA }).then([removed()]);
+    chat([]).when(Command::RemoveOperator { user: ANNA }).nothing();
+    chat([]).with::<User>(ANNA, active()).when(Command::Join).then([added(ANNA)]);
+    chat([added(ANNA)]).with::<User>(ANNA, active()).when(Command::Join).nothing();
+    chat([]).when(Command::Join).rejected(NOT_A_USER);
+    chat([added(ANNA)]).when(Command::Leave).then([removed()]);
+    chat([]).when(Command::Leave).nothing();
+}
+
+#[test]
+fn a_kind_is_asked_only_for_what_it_can() {
+    let change = |kind, settings: Settings| channel(kind, []).when(Command::ChangeSettings(settings));
+    let url = || Settings { url: Some("https://shop.example/hook".into()), dedupes: true, ..Settings::default() };
+    change(Kind::LiveChat, url()).rejected(UNABLE);
+    change(Kind::Api, url()).then([Event::SettingsChanged(url())]);
+    change(Kind::Api, Settings { url: Some("shop".into()), ..Settings::default() }).rejected(valid::URL_INVALID);
+    let origins = |origin: &str| Settings { allowed_origins: [origin.to_owned()].into(), ..Settings::default() };
+    change(Kind::Email, origins("https://a.example")).rejected(UNABLE);
+    change(Kind::LiveChat, origins("https://a.example:8443"))
+        .then([Event::SettingsChanged(origins("https://a.example:8443"))]);
+    for origin in ["a.example", "https://a.example/", "https://A.example", "ftp://a.example", "https://", "*"] {
+        change(Kind::LiveChat, origins(origin)).rejected(ORIGIN_INVALID);
+    }
+    change(Kind::Form, Settings { reopen_after_s: Some(1), ..Settings::default() }).rejected(UNABLE);
+    for kind in Kind::ALL {
+        let can = kind.can();
+        assert_eq!((can.kind, serde_json::to_value(kind).unwrap().as_str()), (kind, Some(kind.name())));
+        assert_eq!(can.converses, kind.fits(kind.medium()));
+        assert!(!can.sends || can.converses);
+    }
+    assert!(Kind::Api.fits("telegram") && !Kind::Telegram.fits("whatsapp") && !Kind::Form.fits("form"));
+    assert!(!channel(Kind::Api, []).state.can().unwrap().dedupes);
+    assert!(channel(Kind::Api, [Event::SettingsChanged(url())]).state.can().unwrap().dedupes);
+}
+
+#[test]
+fn it_is_opened_closed_and_gets_other_credentials() {
+    chat([]).when(Command::Enable).nothing();
+    chat([]).when(Command::Disable).then([Event::Disabled]);
+    chat([Event::Disabled]).when(Command::Disable).nothing();
+    chat([Event::Disabled]).when(Command::Enable).then([Event::Enabled]);
+    assert_eq!(chat([Event::Disabled]).state.must_converse(), Err(DISABLED));
+    assert_eq!(chat([]).state.must_converse(), Ok(()));
+    assert!(channel(Kind::Form, []).state.must_converse().is_err());
+    let rotated = || Event::CredentialsRotated { credential: FIRST };
+    chat([]).when(Command::RotateCredentials { credential: FIRST }).then([rotated()]);
+    chat([rotated()]).when(Command::RotateCredentials { credential: FIRST }).nothing();
+    let closed = crate::kernel::given::at(0);
+    let within = Settings { reopen_after_s: Some(60), ..Settings::default() };
+    assert!(within.reopens(closed, crate::kernel::given::at(60)));
+    assert!(!within.reopens(closed, crate::kernel::given::at(61)));
+    assert!(Settings::default().reopens(closed, crate::kernel::given::at(1_000_000)));
+}
