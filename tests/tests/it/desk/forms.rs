@@ -48,6 +48,22 @@ pub(crate) async fn address(client: &Client, slug: &str) -> String {
     format!("/forms/{}/{slug}", me["tenant"].as_str().unwrap())
 }
 
+/// Publishes a form that asks for an address, and has something sent from nowhere that is known: it is kept.
+pub(crate) async fn kept(client: &Client, form: &str, slug: &str) -> String {
+    let email = json!({ "key": "email", "input_type": "email", "label": "E-mail", "maps_to": "contact.email" });
+    client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": email })).await;
+    client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
+    let sent = client.request(Method::POST, &address(client, slug).await).header("accept", "application/json");
+    let sent = sent.header("content-type", "application/x-www-form-urlencoded").body("email=eva%40example.com");
+    assert_eq!(sent.send().await.unwrap().status(), StatusCode::OK);
+    loop {
+        let found = client.read(&filtered("/v1/form_submissions", &condition("form_id", "eq", form))).await;
+        if let Some(id) = found["data"][0]["id"].as_str() {
+            return id.to_owned();
+        }
+    }
+}
+
 /// Somebody outside, with a browser that follows nowhere by itself.
 struct Outside {
     client: Client,
