@@ -86,12 +86,9 @@ fn collection(name: &str) -> Option<&'static str> {
         "deal" => "deals",
         "order" => "orders",
         "conversation" => "conversations",
-<<<<<<< HEAD
         "channel" => "channels",
-=======
         "chatbot" => "chatbots",
         "form" => "forms",
->>>>>>> cf91832 (Lists, merges and references of bots and forms in the tests that count them)
         "project" => "projects",
         "label" => "labels",
         "quick_reply" => "quick_replies",
