@@ -4,7 +4,7 @@ create table read_forms_v1 (
     id text collate "C" not null,
     version bigint not null,
     position bigint not null,
-    title text collate "C" not null,
+    name text collate "C" not null,
     slug text collate "C" not null,
     team_id text collate "C",
     text text collate "C",
@@ -28,8 +28,8 @@ create table read_forms_v1 (
     primary key (tenant_id, id)
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
-create index on read_forms_v1 (tenant_id, title collate "und-x-icu", id);
-create index on read_forms_v1 (tenant_id, owner_id, title collate "und-x-icu", id) where owner_id is not null;
+create index on read_forms_v1 (tenant_id, name collate "und-x-icu", id);
+create index on read_forms_v1 (tenant_id, owner_id, name collate "und-x-icu", id) where owner_id is not null;
 create index on read_forms_v1 (tenant_id, team_id) where team_id is not null;
 create index on read_forms_v1 using gin (tags);
 create index on read_forms_v1 using gin (custom jsonb_path_ops);
@@ -49,6 +49,7 @@ comment on column read_forms_v1.custom is 'Custom fields.';
 comment on column read_forms_v1.form_fields is 'Its fields, in their order, as they would be published.';
 comment on column read_forms_v1.form_version is 'The number of the latest version; 0 before there is one.';
 comment on column read_forms_v1.language is 'The language of its page, BCP 47; that of whoever looks by default.';
+comment on column read_forms_v1.name is 'Its name, which stands above it.';
 comment on column read_forms_v1.owner_id is 'The user who owns it.';
 comment on column read_forms_v1.published is 'Whether its page is there.';
 comment on column read_forms_v1.published_at is 'When that was published.';
@@ -59,7 +60,6 @@ comment on column read_forms_v1.tags is 'Tags.';
 comment on column read_forms_v1.team_id is 'The team that its tickets are for.';
 comment on column read_forms_v1.text is 'What is said before the fields.';
 comment on column read_forms_v1.thanks is 'What is said once it was sent.';
-comment on column read_forms_v1.title is 'What stands above it.';
 comment on column read_forms_v1.updated_at is 'When anything last happened to it.';
 comment on column read_forms_v1.website is 'The web site that it belongs to: the page leads there.';
 select read_model_describe('read_forms', 'read_forms_v1');

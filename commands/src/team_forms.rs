@@ -98,7 +98,7 @@ impl TeamForms {
         let owner = (metadata.actor.kind == ActorKind::User).then(|| metadata.actor.principal());
         for (turn, slug) in [own, unique].into_iter().enumerate().filter(|(_, slug)| !slug.is_empty()) {
             let fields = Fields {
-                title: name.clone(),
+                name: name.clone(),
                 slug,
                 team: Some(id),
                 text: None,

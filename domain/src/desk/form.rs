@@ -32,8 +32,8 @@ pub struct Spec;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
-    /// What stands above it.
-    pub title: String,
+    /// Its name, which stands above it.
+    pub name: String,
     /// The last part of its address: small letters, digits and hyphens; no other form of the tenant has it.
     #[schemars(extend("format" = "word"))]
     pub slug: String,
@@ -663,7 +663,11 @@ impl Form {
 fn take(fields: &mut Vec<Field>, event: &Event) {
     let limited = |place: u32, len: usize| (place as usize).min(len);
     match event {
-        Event::FieldAdded { field, place } => fields.insert(limited(*place, fields.len()), field.clone()),
+        Event::FieldAdded { field, place } => {
+            if fields.iter().all(|known| known.key != field.key) {
+                fields.insert(limited(*place, fields.len()), field.clone());
+            }
+        }
         Event::FieldChanged { to, .. } => {
             if let Some(field) = fields.iter_mut().find(|field| field.key == to.key) {
                 field.clone_from(to);
@@ -688,7 +692,6 @@ impl record::Spec for Spec {
     const KIND: &'static str = "form";
     const PLURAL: &'static str = "forms";
     const ABOUT: &'static str = "A form on a web site that becomes tickets.";
-    const ORDER: &'static str = "title";
     const UNIQUE: &'static [&'static str] = &["slug"];
     type Fields = Fields;
     type Command = Command;
@@ -713,7 +716,7 @@ impl record::Spec for Spec {
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([
-            valid::name(&fields.title, "/title"),
+            valid::name(&fields.name, "/name"),
             check_slug(&fields.slug),
             must(fields.language.as_deref().is_none_or(valid::is_locale), valid::LOCALE_INVALID, "/language"),
             valid::website(fields.website.as_deref()),
@@ -847,7 +850,7 @@ impl record::Spec for Spec {
 
     fn examples() -> (Fields, Vec<Command>) {
         let fields = Fields {
-            title: "Contact us".into(),
+            name: "Contact us".into(),
             slug: "contact".into(),
             team: None,
             text: Some("We answer within a day.".into()),

@@ -276,7 +276,7 @@ fn new_ticket(page: &Page, taken: &Values, making: Making, id: Id, ctx: &Ctx<'_>
     let tenant = ctx.fact::<Tenant>(ctx.tenant);
     let priority = of("ticket.priority").and_then(|level| Priority::try_from(level.parse::<u8>().ok()?).ok());
     ticket::New {
-        title: Personal(of("ticket.title").unwrap_or_else(|| page.about.title.clone())),
+        title: Personal(of("ticket.title").unwrap_or_else(|| page.about.name.clone())),
         description: story(page, taken, entitlement.is_some()),
         requester: contact.map(|id| Party { kind: PartyKind::Contact, id }),
         company: None,

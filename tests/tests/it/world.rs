@@ -445,7 +445,7 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
     }
     for (title, slug) in [("Ask", "ask"), ("Complain", "complain")] {
         let body = json!({
-            "title": text(title), "slug": format!("{slug}-{}", word.to_lowercase()), "text": text("We answer"),
+            "name": text(title), "slug": format!("{slug}-{}", word.to_lowercase()), "text": text("We answer"),
             "team": all["teams"][1],
         });
         let form = client.create("/v1/forms", body).await;

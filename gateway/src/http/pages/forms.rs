@@ -196,7 +196,7 @@ fn shown(app: &App, found: &Found, (version, page): (u32, &Page), device: Device
     Ok(pages::Form {
         tenant: found.name.clone(),
         action: found.path(),
-        title: page.about.title.clone(),
+        title: page.about.name.clone(),
         text: page.about.text.clone(),
         button: page.about.button.clone(),
         website: page.about.website.clone(),

@@ -368,7 +368,7 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
         client.create(&format!("/v1/{collection}"), json!({ "name": "Theirs", "custom": custom })).await;
     }
     let slug = format!("for-{}", contact.to_lowercase());
-    let form = client.create("/v1/forms", json!({ "title": "Theirs", "slug": slug, "custom": custom })).await;
+    let form = client.create("/v1/forms", json!({ "name": "Theirs", "slug": slug, "custom": custom })).await;
     let sent = crate::desk::forms::kept(client, &form, &slug).await;
     client.run(&format!("/v1/form_submissions/{sent}/accept"), json!({ "contact": contact })).await;
     let item = json!({ "name": "Chair", "quantity": "1", "price": euros("10") });

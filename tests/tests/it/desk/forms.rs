@@ -11,7 +11,7 @@ pub(crate) async fn form(client: &Client, product: &str) -> String {
     let form = client
         .create(
             "/v1/forms",
-            json!({ "title": "Ask us", "slug": "ask", "text": "We answer within a day.", "website": "https://www.example.com" }),
+            json!({ "name": "Ask us", "slug": "ask", "text": "We answer within a day.", "website": "https://www.example.com" }),
         )
         .await;
     let topics = json!([{ "value": "price", "label": "A price" }, { "value": "repair", "label": "A repair" }]);
@@ -297,7 +297,7 @@ async fn a_form_is_built_published_and_taken_away() {
     let refused = client.post(&path("publish"), json!({})).await.problem(409, "form_files_unavailable");
     assert_eq!(refused["errors"][0]["pointer"], "/form_fields/8/input_type");
     client.run(&path("remove_field"), json!({ "key": "file" })).await;
-    let other = json!({ "title": "Another", "slug": "ask" });
+    let other = json!({ "name": "Another", "slug": "ask" });
     client.post("/v1/forms", other).await.problem(409, "form_slug_taken");
 
     // The help centre comes first where it is published, and leads to the form.
@@ -364,7 +364,7 @@ async fn a_team_that_takes_forms_gets_one_to_begin_with_once() {
     server.settle().await;
     assert_eq!(client.read("/v1/forms?count=exact").await["count"], 1);
     // A slug that is taken is no obstacle.
-    client.create("/v1/forms", json!({ "title": "Other", "slug": "sales" })).await;
+    client.create("/v1/forms", json!({ "name": "Other", "slug": "sales" })).await;
     let sales = client.create("/v1/teams", json!({ "name": "Sales" })).await;
     client.run(&format!("/v1/teams/{sales}/enable_channel"), json!({ "kind": "form" })).await;
     server.settle().await;

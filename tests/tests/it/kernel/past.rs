@@ -187,7 +187,7 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
         (
             "forms",
             vec![
-                ("", json!({ "title": "Ask anything" })),
+                ("", json!({ "name": "Ask anything" })),
                 (
                     "add_field",
                     json!({ "field": { "key": "story", "input_type": "textarea", "label": "Story" }, "before": "email" }),

@@ -43,7 +43,7 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("chatbot", client.create("/v1/chatbots", json!({ "name": name("Reception") })).await);
     let hello = json!({ "steps": [{ "id": "hello", "type": "message", "text": "Good day" }] });
     client.run(&format!("/v1/chatbots/{}/publish", all["chatbot"]), hello).await;
-    let form = json!({ "title": name("Ask"), "slug": format!("ask-{}", letter.to_lowercase()) });
+    let form = json!({ "name": name("Ask"), "slug": format!("ask-{}", letter.to_lowercase()) });
     all.insert("form", client.create("/v1/forms", form).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
