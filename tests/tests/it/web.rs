@@ -5,6 +5,7 @@ mod chat;
 mod chromium;
 mod dashboards;
 mod explored;
+mod forms;
 mod many;
 mod pages;
 mod records;
