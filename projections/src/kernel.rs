@@ -25,5 +25,6 @@ pub mod sight;
 pub(crate) mod sql;
 pub(crate) mod then;
 pub(crate) mod times;
+pub(crate) mod time_order;
 pub(crate) mod told;
 pub(crate) mod totals;

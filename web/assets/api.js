@@ -101,7 +101,7 @@ export async function all(path) {
  * @returns {string | undefined}
  */
 export function text(name) {
-  for (const texts of ["texts", "words"]) {
+  for (const texts of ["texts", "words", "page-texts"]) {
     const place = document.getElementById(texts);
     const found = place instanceof HTMLTemplateElement && place.content.querySelector(`[data-text="${CSS.escape(name)}"]`);
     if (found) return found.textContent ?? undefined;

@@ -4,6 +4,7 @@ mod bulk;
 mod chat;
 mod dashboards;
 mod imports;
+mod inbox;
 mod link;
 mod me;
 mod people;
@@ -23,6 +24,7 @@ pub use self::{
         dashboards, picture, shipped,
     },
     imports::{import, imports},
+    inbox::inbox,
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
@@ -97,6 +99,7 @@ mod tests {
             "api_key.read",
             "api_key.issue",
             "bulk.run",
+            "conversation.read",
             "deal.edit",
             "import.run",
         ];
@@ -274,6 +277,7 @@ mod tests {
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
             ("record", record(&view, &DEALS, TYPED, 7)),
             ("chat", chat(&view, TYPED, TYPED)),
+            ("inbox", inbox(&view)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),
@@ -338,7 +342,7 @@ mod tests {
         person.collections.clear();
         let pages =
             [start(&view), people(&view), roles(&view), settings(&view), records(&view), plan(&view, None, 1)].concat();
-        let ways = ["/people\"", "/roles\"", "/settings\"", "/plan\"", "/records\"", "/records/"];
+        let ways = ["/inbox\"", "/people\"", "/roles\"", "/settings\"", "/plan\"", "/records\"", "/records/"];
         for offered in ways.into_iter().chain(["/v1/users\"", "/grant_role", "/change_permissions"]) {
             assert!(!pages.contains(offered), "{offered}");
         }
