@@ -326,7 +326,12 @@ function choices(name, options) {
   if (document.activeElement === select) return;
   const value = of(name);
   if (value && !options.some(([id]) => id === value)) options.push([value, names.get(value) ?? "…", 0]);
-  select.replaceChildren(...options.map(([id, label, count]) => new Option(`${label} (${count})`, id, false, id === value)));
+  const worded = options.map(([id, label, count]) => /** @type {[string, string]} */ ([id, `${label} (${count})`]));
+  // Whoever is about to choose has the same list before him.
+  if (worded.length === select.options.length && worded.every(([id], place) => select.options[place]?.value === id)) {
+    worded.forEach(([, words], place) => (/** @type {HTMLOptionElement} */ (select.options[place]).text = words));
+    select.value = value;
+  } else select.replaceChildren(...worded.map(([id, words]) => new Option(words, id, false, id === value)));
 }
 
 /** Those that narrow the list behind a switch are counted upon it. */

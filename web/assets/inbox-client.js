@@ -206,7 +206,7 @@ function notes(contact) {
   const list = make("ul", { class: "notes" });
   for (const note of contact.notes.toReversed()) {
     const by = contact.note_author_names?.[note.author_id] ?? "";
-    list.append(make("li", {}, make("p", { dir: "auto" }, note.body), make("p", { class: "foot" }, by, " ", make("time", { datetime: note.written_at ?? note.at ?? note.created_at }))));
+    list.append(make("li", {}, make("p", { dir: "auto" }, note.text), make("p", { class: "foot" }, by, " ", make("time", { datetime: note.written_at ?? note.at ?? note.created_at }))));
   }
   times(list);
   content("notes").querySelector("ul")?.remove();
@@ -222,7 +222,7 @@ function noting(contact) {
     const body = words.value.trim();
     if (!body) return;
     const mine = turn;
-    const done = await attempt(() => ask("POST", `/v1/contacts/${contact}/add_note`, { note_id: newId(), body }));
+    const done = await attempt(() => ask("POST", `/v1/contacts/${contact}/add_note`, { note_id: newId(), text: body }));
     if (!done || mine !== turn) return;
     words.value = "";
     const now = await attempt(() => ask("GET", `/v1/contacts/${contact}`));

@@ -1,6 +1,6 @@
 // The chat that is open: what was said, how far it has come, who may answer, and who else is here.
 
-import { ask, reach, show, text as textOf } from "./api.js";
+import { ask, isGone, reach, show, text as textOf } from "./api.js";
 import { times } from "./times.js";
 import { at, attempt, called, command, dropping, field, filtered, glyph, later, make, may, me, nameOf, newId, say, through } from "./inbox-parts.js";
 import { suggesting } from "./suggest.js";
@@ -95,7 +95,7 @@ function row(said) {
   const name = said.author_name ?? (own ? "" : chat && called(chat));
   const author = make("span", { class: "author", dir: "auto" }, name ?? "");
   const body = said.body && make("p", { class: "body", dir: "auto" }, ...linked(said.body));
-  const files = said.attachments?.length && make("div", { class: "files" }, ...said.attachments.map(file));
+  const files = said.attachments?.length > 0 && make("div", { class: "files" }, ...said.attachments.map(file));
   const foot = make("p", { class: "foot" }, author, " ", make("time", { datetime: said.written_at }), " ", ...delivery(said));
   const made = make("li", { class: `said ${own ? "ours" : "theirs"}`, "data-id": said.message_id }, body, files, foot);
   times(made);
@@ -207,7 +207,9 @@ const renew = later(30, async () => {
     const found = await ask("GET", `/v1/conversations/${id}`);
     if (id === wanted) take(found, false);
   } catch (error) {
-    if (id === wanted) show(error);
+    if (id !== wanted) return;
+    if (isGone(error)) gone(id);
+    else show(error);
   }
 });
 export { renew };

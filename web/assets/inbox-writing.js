@@ -64,8 +64,8 @@ export async function changed(chat, isNew) {
   reply = undefined;
   can = undefined;
   words.value = (chat && sessionStorage.getItem(DRAFTS + chat.id)) ?? "";
-  kept();
   if (!chat) return;
+  kept();
   kinds ??= may("channel.read") ? ask("GET", "/v1/channel_kinds").then((told) => told.data, () => []) : Promise.resolve([]);
   const known = await kinds;
   if (chat.id !== opened()?.id) return;

@@ -5,6 +5,7 @@ mod chat;
 mod chromium;
 mod dashboards;
 mod explored;
+mod inbox;
 mod many;
 mod pages;
 mod records;

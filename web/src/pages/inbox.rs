@@ -61,7 +61,10 @@ const GLYPHS: &[(&str, &str)] = &[
     ("smile", "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM8.500 14.500a4.500 4.500 0 0 0 7 0M9 9.500h.01M15 9.500h.01"),
     ("tag", "M3 3h8l10 10-8 8L3 11zM7.500 7.500h.01"),
     ("ticket", "M3 6h18v4a2 2 0 0 0 0 4v4H3v-4a2 2 0 0 0 0-4z"),
-    ("unlink", "M9 15l-2 2a3.500 3.500 0 0 1-5-5l3-3M15 9l2-2a3.500 3.500 0 0 1 5 5l-3 3M8 3v3M3 8h3M16 21v-3M21 16h-3"),
+    (
+        "unlink",
+        "M9 15l-2 2a3.500 3.500 0 0 1-5-5l3-3M15 9l2-2a3.500 3.500 0 0 1 5 5l-3 3M8 3v3M3 8h3M16 21v-3M21 16h-3",
+    ),
 ];
 
 /// What the keys of the page do, by the texts that say it.
@@ -80,8 +83,13 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// The same that hold while one writes.
-const WRITING_KEYS: &[(&str, &str)] =
-    &[("Enter", "send"), ("Shift Enter", "key-line"), ("/", "key-shortcut"), ("/ticket", "ticket-make"), ("Esc", "key-leave")];
+const WRITING_KEYS: &[(&str, &str)] = &[
+    ("Enter", "send"),
+    ("Shift Enter", "key-line"),
+    ("/", "key-shortcut"),
+    ("/ticket", "ticket-make"),
+    ("Esc", "key-leave"),
+];
 
 /// The page of the inbox.
 pub fn inbox(view: &View) -> String {
@@ -94,7 +102,7 @@ pub fn inbox(view: &View) -> String {
             (chats(view))
             (thread(view))
             aside.client #client aria-label=(say(view, "client")) tabindex="-1" hidden {
-                button.quiet.icon.back #to-thread type="button" aria-label=(say(view, "back-thread")) { (glyph("back")) }
+                button.quiet.icon.returns #to-thread type="button" aria-label=(say(view, "back-thread")) { (glyph("back")) }
                 div #client-parts {}
             }
         }
@@ -145,7 +153,7 @@ fn chats(view: &View) -> Markup {
     html! {
         section.chats #chats-part aria-label=(say(view, "chats")) {
             form.find #find role="search" aria-label=(say(view, "find")) {
-                label.unseen for="find-text" { (say(view, "find")) }
+                label for="find-text" { span.unseen { (say(view, "find")) } }
                 input #find-text type="search" maxlength="200" autocomplete="off" placeholder=(say(view, "find-hint"));
                 (switch("labels-switch", "tag", &say(view, "by-label"), "labels-filter"))
                 (switch("filters-switch", "filter", &say(view, "filters"), "filters"))
@@ -188,7 +196,7 @@ fn thread(view: &View) -> Markup {
             div.nothing #nothing { (glyph("person")) p { (say(view, "choose")) } (pictured("keys-open", "keys", &say(view, "keys"))) }
             div.open #open hidden {
                 header.head {
-                    button.quiet.icon.back #to-chats type="button" aria-label=(say(view, "back-chats")) { (glyph("back")) }
+                    button.quiet.icon.returns #to-chats type="button" aria-label=(say(view, "back-chats")) { (glyph("back")) }
                     div.whom {
                         h2 #whom dir="auto" {}
                         p #about {}
@@ -230,12 +238,12 @@ fn writing(view: &View) -> Markup {
     html! {
         form.writing #writing hidden {
             div.options.offers #offers role="listbox" aria-label=(say(view, "replies")) hidden {}
-            label.unseen for="words" { (say(view, "message")) }
+            label for="words" { span.unseen { (say(view, "message")) } }
             textarea #words rows="1" dir="auto" placeholder=(say(view, "write")) aria-autocomplete="list" aria-controls="offers"
                 aria-describedby="words-keys" {}
             p.unseen #words-keys { (say(view, "write-keys")) }
             div.tools {
-                label.unseen for="files" { (say(view, "files")) }
+                label for="files" { span.unseen { (say(view, "files")) } }
                 input.unseen #files type="file" multiple tabindex="-1";
                 (pictured("pick", "clip", &say(view, "files")))
                 div.drops {
@@ -243,7 +251,7 @@ fn writing(view: &View) -> Markup {
                         aria-controls="replies" { (glyph("rocket")) }
                     div.drop.up.replies #replies hidden {
                         div.seek-reply {
-                            label.unseen for="replies-find" { (say(view, "replies-find")) }
+                            label for="replies-find" { span.unseen { (say(view, "replies-find")) } }
                             input #replies-find type="search" autocomplete="off" placeholder=(say(view, "replies-find"));
                             (pictured("reply-new", "plus", &say(view, "reply-new")))
                         }

@@ -16,7 +16,9 @@ use projections::desk::{
     ticket_list::TicketList,
     ticket_thread::{Kind, TicketThread},
 };
-use projections::{AsOf, Interval, List, ReadModel, TimeOrder, TicketsOfProduct, desk::product_holders::ProductHolders};
+use projections::{
+    AsOf, Interval, List, ReadModel, TicketsOfProduct, TimeOrder, desk::product_holders::ProductHolders,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
