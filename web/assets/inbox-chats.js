@@ -86,7 +86,7 @@ function row(chat) {
   const way = make(
     "a",
     { href: address(chat.id), "aria-current": chat.id === current ? "true" : undefined },
-    make("span", { class: "row-top" }, make("strong", { dir: "auto" }, called(chat)), make("time", { datetime: chat.active_at })),
+    make("span", { class: "row-top" }, make("strong", {}, make("bdi", {}, called(chat))), make("time", { datetime: chat.active_at })),
     make("span", { class: "row-words" }, make("span", { class: "words", dir: "auto" }, chat.last_message ?? ""), count, waits),
     marks,
   );
@@ -347,6 +347,8 @@ function pressed() {
     const number = parts.filter((name) => of(name)).length;
     mark.hidden = !number;
     mark.textContent = String(number || "");
+    const name = at(id).title;
+    at(id).ariaLabel = number ? `${name}: ${number}` : name;
   }
   for (const name of ["who", "channel", "linked"]) {
     const select = /** @type {HTMLSelectElement} */ (document.getElementById(`filter-${name}`));

@@ -131,14 +131,16 @@ function byHand(chat) {
   });
   const fault = make("p", { class: "fault", role: "alert" });
   const form = make("form", {}, ...inputs, fault, make("p", { class: "actions" }, make("button", { type: "submit" }, say("hand-save"))));
-  // Made once, however often it is sent.
-  const id = newId();
+  // Made once, however often the same is sent.
+  let key = crypto.randomUUID();
+  form.addEventListener("input", () => (key = crypto.randomUUID()));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const body = Object.fromEntries(inputs.map((one) => one.querySelector("input")).map((input) => [input?.name, input?.value.trim()]).filter(([, value]) => value));
     fault.textContent = "";
+    let made;
     try {
-      await ask("POST", "/v1/contacts", { id, ...body });
+      made = await ask("POST", "/v1/contacts", body, key);
     } catch (error) {
       if (!(error instanceof Error && "problem" in error)) throw error;
       const problem = /** @type {import("./api.js").Problem} */ (error.problem);
@@ -146,7 +148,7 @@ function byHand(chat) {
       fault.textContent = told.map((one) => text(`problem-${one.code}`) ?? one.detail).join(" ");
       return;
     }
-    does("link_contact", { contact: id, matched_by: "manual" });
+    does("link_contact", { contact: made.id, matched_by: "manual" });
   });
   return make("details", {}, make("summary", {}, say("hand")), form);
 }
@@ -269,11 +271,11 @@ async function orders(contact) {
 
 /** How many lines the form has had: ids of its fields. */
 let lines = 0;
-/** The order that is being filled in: placed once, however often it is sent. */
-let order = "";
+/** Under this key the order that is being filled in is placed once, however often it is sent. */
+let key = "";
 
 function ordering() {
-  order = newId();
+  key = crypto.randomUUID();
   at("order-items").replaceChildren();
   field("order-comment").value = "";
   another();
@@ -317,15 +319,18 @@ function reckon() {
 export function begin() {
   const place = dialog("order-asked");
   at("order-more").addEventListener("click", another);
-  place.addEventListener("input", reckon);
+  place.addEventListener("input", () => {
+    key = crypto.randomUUID();
+    reckon();
+  });
   place.querySelector("form")?.addEventListener("submit", (event) => {
     event.preventDefault();
     const chat = opened();
     if (!chat?.contact_id) return;
     const comment = field("order-comment").value.trim();
-    const body = { id: order, source: "chat", customer: chat.contact_id, conversation: chat.id, items: items(), ...(comment ? { comment } : {}) };
+    const body = { source: "chat", customer: chat.contact_id, conversation: chat.id, items: items(), ...(comment ? { comment } : {}) };
     attemptIn(place, async () => {
-      await ask("POST", "/v1/orders", body);
+      await ask("POST", "/v1/orders", body, key);
       announce("saved");
       if (opened()?.contact_id === chat.contact_id) await orders(chat.contact_id);
     }).catch(show);

@@ -94,7 +94,7 @@ function row(said) {
   const own = said.direction === "sent";
   const name = said.author_name ?? (own ? "" : chat && called(chat));
   const author = make("span", { class: "author", dir: "auto" }, name ?? "");
-  const body = said.body && make("p", { class: "body", dir: "auto" }, ...linked(said.body));
+  const body = said.body && make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto" }, ...linked(said.body)));
   const files = said.attachments?.length > 0 && make("div", { class: "files" }, ...said.attachments.map(file));
   const foot = make("p", { class: "foot" }, author, " ", make("time", { datetime: said.written_at }), " ", ...delivery(said));
   const made = make("li", { class: `said ${own ? "ours" : "theirs"}`, "data-id": said.message_id }, body, files, foot);

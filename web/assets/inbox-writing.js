@@ -182,9 +182,9 @@ async function asked(one) {
   field("reply-text").value = one?.text ?? words.value;
   field("reply-label").value = one?.label_name ?? "";
   place.dataset.id = one?.id ?? "";
+  open(place);
   const labels = may("label.read") ? await attempt(() => all("/v1/labels?limit=200")) : [];
   at("reply-labels").replaceChildren(...(labels ?? []).map((label) => make("option", { value: label.name })));
-  open(place);
 }
 
 /** The label of this name; made where there is none. @param {string} name */

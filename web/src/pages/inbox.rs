@@ -198,7 +198,7 @@ fn thread(view: &View) -> Markup {
                 header.head {
                     button.quiet.icon.returns #to-chats type="button" aria-label=(say(view, "back-chats")) { (glyph("back")) }
                     div.whom {
-                        h2 #whom dir="auto" {}
+                        h2 { bdi #whom {} }
                         p #about {}
                     }
                     div.acts {
@@ -218,9 +218,9 @@ fn thread(view: &View) -> Markup {
                     }
                 }
                 p.lost #lost role="status" hidden { (say(view, "lost")) }
-                div.messages #scroll tabindex="0" role="region" aria-label=(say(view, "messages")) {
+                div.messages #scroll tabindex="0" role="log" aria-live="polite" aria-relevant="additions" aria-label=(say(view, "messages")) {
                     p.older #older hidden { button.secondary type="button" { (say(view, "older")) } }
-                    ol #messages role="log" aria-live="polite" aria-relevant="additions" {}
+                    ol #messages {}
                 }
                 p.typing #typing role="status" {}
                 div.cannot #cannot hidden {

@@ -254,6 +254,7 @@ async fn an_agent_takes_answers_labels_orders_hands_over_and_closes() {
     anna.tells("#client-who", "Nobody has said yet who this is").await;
     anna.types("#link-text", "ross").await;
     anna.tells("#link-options", "Maria Rossi").await;
+    anna.key(&char::from(Key::Escape).to_string()).await;
     anna.hits("#client-who summary").await;
     anna.find("#hand-name").await.clear().await.unwrap();
     anna.types("#hand-name", "Mary Smith").await;
@@ -588,7 +589,7 @@ async fn threads_are_read_from_either_end() {
 async fn every_state_of_the_inbox_is_for_everybody() {
     let server = Server::start().await;
     let admin = &server.admin;
-    let (anna_id, _) = person(&server, "anna@example.com", &["*"]).await;
+    let (anna_id, _) = person(&server, "anna@example.com", AGENT).await;
     admin.run(&format!("/v1/users/{anna_id}/change_profile"), json!({ "name": "Anna Bianchi" })).await;
     let Some(chromium) = Chromium::start().await else { return };
     for size in [Size::Wide, Size::Phone] {
@@ -632,7 +633,7 @@ async fn every_state_of_the_inbox_is_for_everybody() {
         anna.run("document.documentElement.dir = 'rtl'").await;
         fitting(&anna, "rtl", size).await;
         anna.run("document.documentElement.dir = 'ltr'").await;
-        for (state, what) in [("closed", "This chat is closed"), ("all&unanswered=true", "Take the chat")] {
+        for (state, what) in [("closed", "This chat is closed"), ("all&who=nobody", "Take the chat")] {
             anna.goto(&format!("/inbox?state={state}")).await;
             anna.hits("#chats li:last-child a").await;
             anna.tells("#cannot", what).await;
