@@ -45,7 +45,7 @@ export function changed(chat, isNew) {
 
 /** @param {string} id @param {string} title */
 function part(id, title) {
-  return make("section", { class: "client-part", id: `client-${id}`, "aria-labelledby": `client-${id}-title` }, make("h3", { id: `client-${id}-title` }, title), make("div", { class: "content" }));
+  return make("section", { class: "client-part", id: `client-${id}`, "aria-labelledby": `client-${id}-title` }, make("h2", { id: `client-${id}-title` }, title), make("div", { class: "content" }));
 }
 
 /** @param {string} id @returns {HTMLElement} */
