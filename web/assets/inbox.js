@@ -2,6 +2,7 @@
 
 import { ask, reach } from "./api.js";
 import { listen } from "./live.js";
+import { times } from "./times.js";
 import { at, dialog, field, open, root } from "./inbox-parts.js";
 import * as chats from "./inbox-chats.js";
 import * as client from "./inbox-client.js";
@@ -139,6 +140,10 @@ for (const does of ["pointerdown", "keydown"]) {
     ask("POST", "/v1/inbox/touch").catch(() => undefined);
   });
 }
+
+/* What says how long ago it was stays true. */
+
+setInterval(() => document.visibilityState === "visible" && times(root), 60000);
 
 thread.begin((chat, isNew) => {
   writing.changed(chat, isNew);

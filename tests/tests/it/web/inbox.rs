@@ -504,6 +504,51 @@ async fn the_list_is_narrowed_by_all_that_matters_says_how_many_there_are_and_is
     assert_eq!(anna.complaints().await, Vec::<String>::new());
 }
 
+/// How many chats the large desk has besides the one that was written in.
+const MANY: i32 = 100_000;
+
+#[tokio::test]
+async fn of_a_hundred_thousand_chats_only_what_is_seen_is_loaded() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (anna_id, _) = person(&server, "anna@example.com", AGENT).await;
+    let shop = Shop::open(admin, "telegram", "Bakery", &[&anna_id]).await;
+    let chat = shop.hears("@mary", "Mary", "Do you have rye?").await;
+    server.settle().await;
+    // The same again and again, each a minute older, as the read model has it: one in ten is open.
+    let copies = "insert into read_conversations
+        select (jsonb_populate_record(t, jsonb_build_object('id', lpad(n::text, 26, '0'), 'active_at', t.active_at - n * interval '1 minute',
+            'visitor', jsonb_build_object('name', 'Visitor ' || n), 'status', case n % 10 when 0 then 'open' else 'closed' end,
+            'unread', n % 10 = 0 and n % 3 = 0, 'last_message', 'Message ' || n, 'recent_messages', (select jsonb_agg(m) from generate_series(1, 20) k, jsonb_array_elements(t.recent_messages) m)))).*
+        from read_conversations t cross join generate_series(1, $2) n where t.id = $1";
+    sqlx::query(copies).bind(&chat).bind(MANY).execute(&server.database.pool).await.unwrap();
+    sqlx::query("analyze").execute(&server.database.pool).await.unwrap();
+    let Some(chromium) = Chromium::start().await else { return };
+    let anna = chromium.window(&server, Size::Wide).await;
+    signs_in(&anna, "anna@example.com").await;
+    anna.goto("/inbox?state=all").await;
+    anna.sees("document.querySelector('[data-state=all] .count').textContent === '100001'").await;
+    anna.sees("document.querySelector('[data-state=open] .count').textContent === '10001'").await;
+    anna.sees("document.querySelectorAll('#chats li').length === 40").await;
+    anna.run("document.querySelector('#list').scrollTop = 1e6").await;
+    anna.sees("document.querySelectorAll('#chats li').length === 80").await;
+    // How long each request of the page took, for whoever asks.
+    let taken = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/')).map((one) => \
+        `${Math.round(one.duration)} ms ${decodeURIComponent(one.name).slice(0, 160)}`).join('\\n')";
+    eprintln!("{}", anna.run(taken).await.as_str().unwrap());
+
+    // What happens goes to its place, without reading the list anew.
+    anna.run("performance.clearResourceTimings()").await;
+    shop.hears("@mary", "Mary", "Hello?").await;
+    anna.tells("#chats li:first-child", "Hello?").await;
+    anna.sees("document.querySelectorAll('#chats li').length === 80").await;
+    let pages = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('limit=40')).length";
+    assert_eq!(anna.run(pages).await, json!(0));
+    anna.types("#find-text", "@Visitor 77777").await;
+    anna.lists(&["Visitor 77777"]).await;
+    eprintln!("{}", anna.run(taken).await.as_str().unwrap());
+}
+
 #[tokio::test]
 async fn it_is_used_by_keyboard_and_shows_only_what_one_may_see_and_do() {
     let server = Server::start().await;
