@@ -179,16 +179,22 @@ export function nameOf(id) {
 }
 
 /**
- * Calls this once, so long after it was last asked for.
+ * Calls this once, so long after it was last asked for; where it is asked for again and again, after five times as long.
  * @param {number} pause in milliseconds
  * @param {() => void} does
  */
 export function later(pause, does) {
   /** @type {number | undefined} */
   let waiting;
+  let first = 0;
+  const now = () => {
+    first = 0;
+    does();
+  };
   return () => {
     clearTimeout(waiting);
-    waiting = setTimeout(does, pause);
+    first ||= Date.now();
+    waiting = setTimeout(now, Math.max(0, Math.min(pause, first + 5 * pause - Date.now())));
   };
 }
 

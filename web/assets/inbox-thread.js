@@ -180,6 +180,7 @@ export async function display(id) {
     if (id !== wanted) return;
     wanted = undefined;
     at("nothing").hidden = false;
+    changed(undefined, true);
     show(error);
   }
 }

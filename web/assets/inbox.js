@@ -146,6 +146,12 @@ for (const does of ["pointerdown", "keydown"]) {
 setInterval(() => document.visibilityState === "visible" && times(root), 60000);
 
 thread.begin((chat, isNew) => {
+  // None is open, or not any more.
+  if (!chat && !thread.openedId()) {
+    pane("chats");
+    chats.mark(undefined);
+    history.replaceState({}, "", chats.address(undefined));
+  }
   writing.changed(chat, isNew);
   client.changed(chat, isNew);
 });
