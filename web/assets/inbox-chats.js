@@ -2,7 +2,7 @@
 
 import { all, ask, show } from "./api.js";
 import { times } from "./times.js";
-import { at, called, field, filtered, glyph, later, make, may, me, say, tag, through } from "./inbox-parts.js";
+import { at, called, field, filtered, glyph, later, make, may, me, mention, say, tag, through } from "./inbox-parts.js";
 
 /** @typedef {import("./inbox-parts.js").Values} Values */
 
@@ -265,7 +265,7 @@ async function count(seeks) {
     badge(sums.sums.unread_count);
     await offered({ who, channels, media, labels, linked: linked.total, all: total(who) });
   } catch (error) {
-    show(error);
+    mention(error);
   }
 }
 

@@ -79,7 +79,15 @@ export async function attempt(does) {
 }
 
 /**
- * The same in a dialog: it closes once that is done, and says what is wrong as long as it is not.
+ * Shows what is wrong with what nobody has asked for: that the connection is lost is said elsewhere.
+ * @param {unknown} error
+ */
+export function mention(error) {
+  if (!(error instanceof Refused && error.problem.code === "unreachable")) show(error);
+}
+
+/**
+ * Does something in a dialog: it closes once that is done, and says what is wrong as long as it is not.
  * @param {HTMLDialogElement} place
  * @param {() => Promise<unknown>} does
  */

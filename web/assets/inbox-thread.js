@@ -2,7 +2,7 @@
 
 import { ask, isGone, reach, show, text as textOf } from "./api.js";
 import { times } from "./times.js";
-import { at, attempt, called, command, dropping, field, filtered, glyph, later, make, may, me, nameOf, newId, say, through } from "./inbox-parts.js";
+import { at, attempt, called, command, dropping, field, filtered, glyph, later, make, may, me, mention, nameOf, newId, say, through } from "./inbox-parts.js";
 import { suggesting } from "./suggest.js";
 
 /** @typedef {import("./inbox-parts.js").Values} Values */
@@ -35,6 +35,8 @@ let others = new Map();
 let mine = false;
 /** Whether somebody else was made responsible while one looked. */
 let given = false;
+/** Whether one could answer when it was last shown. */
+let could = false;
 /** @type {(chat: Values | undefined, isNew: boolean) => void} */
 let changed = () => {};
 
@@ -210,7 +212,7 @@ const renew = later(30, async () => {
   } catch (error) {
     if (id !== wanted) return;
     if (isGone(error)) gone(id);
-    else show(error);
+    else mention(error);
   }
 });
 export { renew };
@@ -257,7 +259,8 @@ function answerable() {
   at("writing").hidden = !can;
   at("cannot").hidden = can;
   // Who may answer may send again.
-  for (const { said, place } of messages.values()) if (DOUBTED.includes(said.delivery)) put(said, place);
+  if (can !== could) for (const { said, place } of messages.values()) if (DOUBTED.includes(said.delivery)) put(said, place);
+  could = can;
   if (can) return;
   const name = chat.assignee_name ?? "…";
   /** @type {[string, string, boolean]} */
@@ -314,7 +317,7 @@ const read = later(400, async () => {
   const id = wanted;
   if (!id || !chat?.unread_count || document.visibilityState !== "visible" || !may("conversation.mark_read")) return;
   const last = [...messages.values()].findLast(({ said }) => !said.local);
-  if (last) await attempt(() => command(id, "mark_read", { up_to: last.said.message_id }));
+  if (last) await command(id, "mark_read", { up_to: last.said.message_id }).catch(mention);
 });
 export { read };
 

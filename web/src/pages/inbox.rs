@@ -281,7 +281,7 @@ fn dialogs(view: &View) -> Markup {
                 ul.rows #files-list {}
                 (field("files-words", say(view, "files-words"), html! { textarea #files-words rows="2" dir="auto" {} }))
                 p.fault role="alert" {}
-                p.actions { button type="submit" { (say(view, "send")) } (leave) }
+                p.actions { button type="submit" autofocus { (say(view, "send")) } (leave) }
             }
         }
         dialog #reply-asked aria-labelledby="reply-title" {

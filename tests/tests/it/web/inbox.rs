@@ -4,6 +4,10 @@ use deskfold_tests::{Client, Server};
 use fantoccini::{Locator, key::Key};
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{
     browser::signs_in,
@@ -41,7 +45,8 @@ impl Window {
 
     /// Waits until a part of the page says this.
     async fn tells(&self, css: &str, text: &str) {
-        self.sees(&format!("document.querySelector({}).innerText.includes({})", json!(css), json!(text))).await;
+        let place = format!("document.querySelector({})", json!(css));
+        self.sees(&format!("{place}.checkVisibility() && {place}.innerText.includes({})", json!(text))).await;
     }
 
     /// Clicks what is shown.
@@ -70,6 +75,42 @@ impl Window {
     async fn lists(&self, names: &[&str]) {
         let shown = "[...document.querySelectorAll('#chats strong')].map((name) => name.textContent)";
         self.sees(&format!("JSON.stringify({shown}) === {}", json!(json!(names).to_string()))).await;
+    }
+}
+
+/// The wire between browsers and the server, which can be cut.
+struct Wire {
+    base: String,
+    whole: watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(server: &Server) -> Wire {
+        let desk = server.admin.base.strip_prefix("http://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (whole, is_whole) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (desk, mut is_whole) = (desk.clone(), is_whole.clone());
+                tokio::spawn(async move {
+                    if !*is_whole.borrow_and_update() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(desk).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_whole.changed() => {}
+                    }
+                });
+            }
+        });
+        Wire { base, whole }
+    }
+
+    /// Breaks every connection and lets none through, or lets them through again.
+    fn is_whole(&self, whole: bool) {
+        self.whole.send(whole).unwrap();
     }
 }
 
@@ -355,17 +396,20 @@ async fn a_reload_a_lost_connection_and_a_second_tab_lose_and_double_nothing() {
     admin.run(&at(&chat, "assign"), json!({ "assignee": anna_id })).await;
     server.settle().await;
     let Some(chromium) = Chromium::start().await else { return };
-    let anna = chromium.window(&server, Size::Wide).await;
+    let wire = Wire::to(&server).await;
+    let mut anna = chromium.window(&server, Size::Wide).await;
+    anna.base = wire.base.clone();
     signs_in(&anna, "anna@example.com").await;
     anna.goto(&format!("/inbox?chat={chat}")).await;
     anna.has_said(&["one"]).await;
+    anna.sees("document.querySelector('#lost').hidden").await;
 
-    anna.is_offline(true).await;
+    wire.is_whole(false);
     anna.tells("#lost", "The connection is lost").await;
     shop.hears("@mary", "Mary", "two").await;
     anna.types("#words", &format!("mine{}", char::from(Key::Enter))).await;
     anna.tells("#messages li:last-child .delivery", "Not sent").await;
-    anna.is_offline(false).await;
+    wire.is_whole(true);
     anna.sees("document.querySelector('#lost').hidden").await;
     anna.has_said(&["one", "two", "mine"]).await;
     anna.hits("#messages li:last-child .foot button").await;
@@ -638,7 +682,9 @@ async fn every_state_of_the_inbox_is_for_everybody() {
     admin.run(&format!("/v1/users/{anna_id}/change_profile"), json!({ "name": "Anna Bianchi" })).await;
     let Some(chromium) = Chromium::start().await else { return };
     for size in [Size::Wide, Size::Phone] {
-        let anna = chromium.window(&server, size).await;
+        let wire = Wire::to(&server).await;
+        let mut anna = chromium.window(&server, size).await;
+        anna.base = wire.base.clone();
         signs_in(&anna, "anna@example.com").await;
         anna.goto("/inbox").await;
         if matches!(size, Size::Wide) {
@@ -703,10 +749,10 @@ async fn every_state_of_the_inbox_is_for_everybody() {
             anna.tells("#cannot", what).await;
             fitting(&anna, if state == "closed" { "closed" } else { "untaken" }, size).await;
         }
-        anna.is_offline(true).await;
+        wire.is_whole(false);
         anna.tells("#lost", "The connection is lost").await;
         fitting(&anna, "lost", size).await;
-        anna.is_offline(false).await;
+        wire.is_whole(true);
         anna.goto("/inbox").await;
         if matches!(size, Size::Wide) {
             anna.find("body").await.send_keys("?").await.unwrap();
@@ -795,6 +841,6 @@ async fn fitting(window: &Window, name: &str, size: Size) {
     window.run("document.documentElement.dataset.theme = 'light'").await;
     assert!(!window.overflows().await, "{name} is wider than the window: {size:?}");
     let complaints: Vec<String> = window.complaints().await;
-    let own: Vec<&String> = complaints.iter().filter(|line| !line.contains("ERR_INTERNET_DISCONNECTED")).collect();
+    let own: Vec<&String> = complaints.iter().filter(|line| !line.contains("net::ERR_")).collect();
     assert!(own.is_empty(), "{name}: {own:#?}");
 }
