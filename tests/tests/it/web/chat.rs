@@ -117,7 +117,7 @@ impl Window {
         self.run("return { here: { ...localStorage }, tab: { ...sessionStorage }, cookies: document.cookie }").await
     }
 
-    pub(super) async fn is_offline(&self, offline: bool) {
+    async fn is_offline(&self, offline: bool) {
         let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
         for (cmd, params) in [("Network.enable", json!({})), ("Network.emulateNetworkConditions", conditions)] {
             self.own("goog/cdp/execute", json!({ "cmd": cmd, "params": params })).await.unwrap();
