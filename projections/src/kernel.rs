@@ -24,6 +24,7 @@ pub(crate) mod registry;
 pub mod sight;
 pub(crate) mod sql;
 pub(crate) mod then;
+pub(crate) mod time_order;
 pub(crate) mod times;
 pub(crate) mod told;
 pub(crate) mod totals;

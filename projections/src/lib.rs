@@ -35,6 +35,7 @@ pub use kernel::names::naming;
 pub use kernel::rebuild::{Checksum, Comparison, Difference, Progress};
 pub use kernel::redirects::{Redirects, Refers};
 pub use kernel::sight::{Sight, Stands};
+pub use kernel::time_order::TimeOrder;
 pub use kernel::told::{Told, veil, veil_custom};
 pub use kernel::totals::{Group, MAX_GROUPS, Totalled, groups, sum};
 

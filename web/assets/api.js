@@ -39,15 +39,17 @@ export const least = () => sessionStorage.getItem(POSITION);
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
+ * @param {string} [key] what is asked under the same key is done once
  * @returns {Promise<any>}
  * @throws {Refused}
  */
-export async function ask(method, path, body) {
+export async function ask(method, path, body, key) {
   /** @type {Record<string, string>} */
   const headers = { accept: "application/json" };
   const position = sessionStorage.getItem(POSITION);
   if (method === "GET" && position) headers["deskfold-min-position"] = position;
   const file = body instanceof Blob || body instanceof FormData ? body : undefined;
+  if (key) headers["idempotency-key"] = key;
   // A form of several parts says by itself what it is.
   if (body !== undefined && !(body instanceof FormData)) headers["content-type"] = file ? "application/octet-stream" : "application/json";
   const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
@@ -69,7 +71,7 @@ export async function ask(method, path, body) {
   if (!response.ok) {
     if (said?.code === "position_ahead") {
       sessionStorage.removeItem(POSITION);
-      return ask(method, path, body);
+      return ask(method, path, body, key);
     }
     if (["session_ended", "key_missing"].includes(said?.code)) {
       location.assign(`/sign_in?next=${encodeURIComponent(location.pathname + location.search)}`);
@@ -101,7 +103,7 @@ export async function all(path) {
  * @returns {string | undefined}
  */
 export function text(name) {
-  for (const texts of ["texts", "words"]) {
+  for (const texts of ["texts", "words", "page-texts"]) {
     const place = document.getElementById(texts);
     const found = place instanceof HTMLTemplateElement && place.content.querySelector(`[data-text="${CSS.escape(name)}"]`);
     if (found) return found.textContent ?? undefined;

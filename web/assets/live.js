@@ -4,6 +4,9 @@
 
 /** How long a burst of changes may take to be one: in milliseconds. */
 const BURST = 150;
+/** How long one waits before one listens again where the server refused, in milliseconds: at first, and at most. */
+const AGAIN = 2000;
+const LONGEST = 30000;
 
 /**
  * Whether a change is about a record, or of any of its kind where no id is said.
@@ -20,23 +23,41 @@ export const concerns = (change, kind, id) => change.kind === "*" || (change.kin
  * @param {Record<string, (data: any) => void>} hear by the name of a message, what takes it in
  * @param {() => void} tell called once after each burst of messages
  * @param {number} [burst] how long one may take: in milliseconds
+ * @param {(lost: boolean) => void} [connected] called when the connection is lost, and when it is there again; whoever asks to know
+ *   listens in the background too
  */
-export function listen(path, position, hear, tell, burst = BURST) {
+export function listen(path, position, hear, tell, burst = BURST, connected) {
   let last = position;
   /** @type {EventSource | undefined} */
   let source;
   /** @type {number | undefined} */
   let waiting;
+  let pause = AGAIN;
+  const isSeen = () => Boolean(connected) || document.visibilityState === "visible";
   const told = () => {
     waiting = undefined;
     tell();
   };
   const begin = () => {
     if (source && source.readyState !== EventSource.CLOSED) return;
-    source = new EventSource(last ? `${path}?after=${encodeURIComponent(last)}` : path);
+    const mine = new EventSource(last ? `${path}?after=${encodeURIComponent(last)}` : path);
+    source = mine;
+    mine.addEventListener("open", () => {
+      pause = AGAIN;
+      connected?.(false);
+    });
+    mine.addEventListener("error", () => {
+      if (source !== mine) return;
+      connected?.(true);
+      // A connection that breaks is made again by the browser; one that was refused is not.
+      if (mine.readyState !== EventSource.CLOSED) return;
+      setTimeout(() => isSeen() && begin(), pause);
+      pause = Math.min(pause * 2, LONGEST);
+    });
     for (const [name, take] of Object.entries(hear)) {
       source.addEventListener(name, ({ data, lastEventId }) => {
-        last = lastEventId;
+        // What is stored nowhere has no position.
+        if (lastEventId) last = lastEventId;
         take(JSON.parse(data));
         waiting ??= setTimeout(told, burst);
       });
@@ -47,10 +68,10 @@ export function listen(path, position, hear, tell, burst = BURST) {
     source = undefined;
   };
   // Nobody looks at a page in the background: it hears the rest when somebody comes back to it.
-  document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? begin() : leave()));
+  document.addEventListener("visibilitychange", () => (isSeen() ? begin() : leave()));
   addEventListener("pagehide", leave);
   addEventListener("pageshow", begin);
-  if (document.visibilityState === "visible") begin();
+  if (isSeen()) begin();
 }
 
 /**

@@ -21,6 +21,7 @@ pub struct Asset {
 const FILES: &[(&str, &str)] = &[
     ("style.css", include_str!("../assets/style.css")),
     ("dashboards.css", include_str!("../assets/dashboards.css")),
+    ("inbox.css", include_str!("../assets/inbox.css")),
     ("icon.svg", include_str!("../assets/icon.svg")),
     ("api.js", include_str!("../assets/api.js")),
     ("fill.js", include_str!("../assets/fill.js")),
@@ -46,6 +47,14 @@ const FILES: &[(&str, &str)] = &[
     ("people.js", include_str!("../assets/people.js")),
     ("roles.js", include_str!("../assets/roles.js")),
     ("settings.js", include_str!("../assets/settings.js")),
+    ("suggest.js", include_str!("../assets/suggest.js")),
+    ("inbox-parts.js", include_str!("../assets/inbox-parts.js")),
+    ("inbox-chats.js", include_str!("../assets/inbox-chats.js")),
+    ("inbox-thread.js", include_str!("../assets/inbox-thread.js")),
+    ("inbox-writing.js", include_str!("../assets/inbox-writing.js")),
+    ("inbox-client.js", include_str!("../assets/inbox-client.js")),
+    ("inbox.js", include_str!("../assets/inbox.js")),
+    ("unread.js", include_str!("../assets/unread.js")),
     ("chat.js", include_str!("../assets/chat.js")),
 ];
 

@@ -230,6 +230,7 @@ fn places(view: &View) -> Vec<Place> {
         }
     };
     let reads = view.person.as_ref().is_some_and(|person| !person.collections.is_empty());
+    add("/inbox", view.may("conversation.read"), view.say("inbox-title"), view.say("inbox-lead"));
     add("/records", reads, view.say("records-title"), view.say("records-lead"));
     add("/dashboards", view.may("report.read"), view.say("dashboards-title"), view.say("dashboards-lead"));
     add("/imports", view.may("import.run"), view.say("imports-title"), view.say("imports-lead"));
@@ -278,6 +279,7 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
                         }
                     }
                 }
+                div.signs { (signs(view)) }
                 @if here != "/search" { (seek(view)) }
                 form.leave method="post" action="/v1/me/sign_out" data-api {
                     (hidden("next", "/sign_in"))
@@ -298,8 +300,20 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
             (content)
         }
     };
-    let scripts = [&["search.js"], scripts].concat();
+    let unread: &[&str] = if view.may("conversation.read") && here != "/inbox" { &["unread.js"] } else { &[] };
+    let scripts = [&["search.js"], unread, scripts].concat();
     document(view, title, "inside", &scripts, &html! { (header) (body) })
+}
+
+/// What asks for attention from every page, one sign beside the other; each is hidden as long as there is nothing.
+fn signs(view: &View) -> Markup {
+    html! {
+        @if view.may("conversation.read") {
+            a.sign #unread href="/inbox?unread=true" hidden {
+                span.unseen { (view.say("inbox-unread-messages")) ": " } span.number {}
+            }
+        }
+    }
 }
 
 /// A page on the way in: one thing to do, in the middle.

@@ -5,6 +5,7 @@ mod chat;
 mod dashboards;
 mod hosted_form;
 mod imports;
+mod inbox;
 mod link;
 mod me;
 mod people;
@@ -28,6 +29,7 @@ pub use self::{
         form_missing, form_script, form_thanks,
     },
     imports::{import, imports},
+    inbox::inbox,
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     people::people,
@@ -102,6 +104,7 @@ mod tests {
             "api_key.read",
             "api_key.issue",
             "bulk.run",
+            "conversation.read",
             "deal.edit",
             "import.run",
         ];
@@ -315,6 +318,7 @@ mod tests {
             ("nameless", list(&view, &Collection { title: None, holders: vec![], ..DEALS.clone() }, 7)),
             ("record", record(&view, &DEALS, TYPED, 7)),
             ("chat", chat(&view, TYPED, TYPED)),
+            ("inbox", inbox(&view)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),
@@ -388,7 +392,7 @@ mod tests {
         person.collections.clear();
         let pages =
             [start(&view), people(&view), roles(&view), settings(&view), records(&view), plan(&view, None, 1)].concat();
-        let ways = ["/people\"", "/roles\"", "/settings\"", "/plan\"", "/records\"", "/records/"];
+        let ways = ["/inbox\"", "/people\"", "/roles\"", "/settings\"", "/plan\"", "/records\"", "/records/"];
         for offered in ways.into_iter().chain(["/v1/users\"", "/grant_role", "/change_permissions"]) {
             assert!(!pages.contains(offered), "{offered}");
         }

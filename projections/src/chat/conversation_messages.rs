@@ -23,6 +23,7 @@ use crate::{
         list,
         model::AnyRow,
         redirects,
+        time_order::TimeOrder,
     },
 };
 
@@ -263,8 +264,8 @@ impl Listed for ConversationMessages {
             and contact.id = read_survivor(t.tenant_id, 'contact', conversation.contact_id, r.past)";
 }
 
-/// The messages of a conversation, oldest first. `after` is the `written_at` and `written_position` of the last message of
-/// the page before.
+/// The messages of a conversation in this order. `after` is the `written_at` and `written_position` of the last message of the
+/// page before.
 ///
 /// # Errors
 /// When the database fails.
@@ -272,18 +273,19 @@ pub async fn conversation_messages(
     pool: &PgPool,
     tenant: Id,
     conversation: Id,
-    after: Option<(Time, i64)>,
+    (order, after): (TimeOrder, Option<(Time, i64)>),
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, Error> {
     use jiff_sqlx::ToSqlx;
+    let (beyond, sorted) = order.sql();
     let statement = format!(
         "with page as materialized (
              select t.* from read_conversation_messages t
              where t.tenant_id = $1 and t.conversation_id = $2
-               and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
-             order by t.written_at, t.written_position limit $5
+               and ($3::timestamptz is null or (t.written_at, t.written_position) {beyond} ($3, $4))
+             order by t.written_at {sorted}, t.written_position {sorted} limit $5
          )
-         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
+         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at {sorted}, t.written_position {sorted}",
         ConversationMessages::SELECT,
         redirects::shown(List::of::<ConversationMessages>(), "page", None)
     );

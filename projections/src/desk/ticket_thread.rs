@@ -22,6 +22,7 @@ use crate::{
         list,
         model::AnyRow,
         redirects,
+        time_order::TimeOrder,
     },
 };
 
@@ -269,7 +270,7 @@ impl Listed for TicketThread {
 /// Most entries of a thread that are read at once.
 pub const MAX_ENTRIES: i64 = 1000;
 
-/// The thread of a ticket, oldest first: what was written in it or moved to it, and in the tickets that were merged into
+/// The thread of a ticket in this order: what was written in it or moved to it, and in the tickets that were merged into
 /// it. `after` is the `written_at` and `written_position` of the last entry of the page before.
 ///
 /// # Errors
@@ -278,10 +279,11 @@ pub async fn thread(
     pool: &PgPool,
     tenant: Id,
     ticket: Id,
-    after: Option<(Time, i64)>,
+    (order, after): (TimeOrder, Option<(Time, i64)>),
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, Error> {
     use jiff_sqlx::ToSqlx;
+    let (beyond, sorted) = order.sql();
     let statement = format!(
         "with recursive part (id) as (
              select $2::text collate \"C\"
@@ -291,12 +293,12 @@ pub async fn thread(
              select entry.* from part cross join lateral (
                  select t.* from read_ticket_thread t
                  where t.tenant_id = $1 and t.ticket_id = part.id
-                   and ($3::timestamptz is null or (t.written_at, t.written_position) > ($3, $4))
-                 order by t.written_at, t.written_position limit $5
+                   and ($3::timestamptz is null or (t.written_at, t.written_position) {beyond} ($3, $4))
+                 order by t.written_at {sorted}, t.written_position {sorted} limit $5
              ) entry
-             order by entry.written_at, entry.written_position limit $5
+             order by entry.written_at {sorted}, entry.written_position {sorted} limit $5
          )
-         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at, t.written_position",
+         select (select row_to_json(v) from (select {}) v)::text from {} order by t.written_at {sorted}, t.written_position {sorted}",
         TicketThread::SELECT,
         redirects::shown(List::of::<TicketThread>(), "page", None)
     );

@@ -40,7 +40,7 @@ async fn messages(
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
     app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     app.must_show(&caller, Conversation::KIND, id).await?;
-    let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
+    let ThreadPart { from, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
     let list = List::of::<ConversationMessages>();
     request::can_be_read(list, &app).await?;
     if let Some(moment) = past {
@@ -49,12 +49,13 @@ async fn messages(
         }
         let position = app.log.head().await?;
         let mut data = projections::conversation_messages_as_of(&app.log, caller.tenant, id, moment).await?;
+        from.0.arrange(&mut data);
         veiled(list, &app, &caller, wanted, &mut data).await?;
         return Ok(respond(data, None, position));
     }
     request::reach(&app, ConversationMessages::NAME, wanted).await?;
     let position = app.reads().models.position(ConversationMessages::NAME).await?;
-    let mut data = projections::conversation_messages(&app.reads().pool, caller.tenant, id, after, limit + 1).await?;
+    let mut data = projections::conversation_messages(&app.reads().pool, caller.tenant, id, from, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |_| true)
 }

@@ -16,7 +16,9 @@ use projections::desk::{
     ticket_list::TicketList,
     ticket_thread::{Kind, TicketThread},
 };
-use projections::{AsOf, Interval, List, ReadModel, TicketsOfProduct, desk::product_holders::ProductHolders};
+use projections::{
+    AsOf, Interval, List, ReadModel, TicketsOfProduct, TimeOrder, desk::product_holders::ProductHolders,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -45,6 +47,8 @@ pub(in crate::http) fn routes() -> Routes {
 pub(in crate::http) struct ThreadOptions {
     /// The page after this cursor.
     after: Option<String>,
+    /// Whether the newest come first, and each page has older ones.
+    newest: bool,
     /// Entries on a page: 1 to 1000, 100 by default.
     limit: Option<i64>,
     /// An instant or a day: what had happened by then; or a position of the log. The thread is then answered whole.
@@ -57,8 +61,8 @@ pub(in crate::http) struct ThreadOptions {
 
 /// A part of a thread.
 pub(in crate::http) struct ThreadPart {
-    /// After which entry it begins.
-    pub(in crate::http) after: Option<(Time, i64)>,
+    /// In which order, and after which entry it begins.
+    pub(in crate::http) from: (TimeOrder, Option<(Time, i64)>),
     /// How many entries it has at most.
     pub(in crate::http) limit: i64,
     /// As of when, if not now.
@@ -74,13 +78,14 @@ pub(in crate::http) async fn part(
     headers: &HeaderMap,
     options: Given<ThreadOptions>,
 ) -> Result<ThreadPart, Problem> {
-    let Given { asked: ThreadOptions { after, limit, as_of, known_at, min_position }, mut faults } = options;
+    let Given { asked: ThreadOptions { after, newest, limit, as_of, known_at, min_position }, mut faults } = options;
     let after = faults.check(after.as_deref().map(cursor).transpose())?.flatten();
     let limit = faults.check(page_size(limit))?.unwrap_or_default();
     let past = faults.check(past(app, caller, as_of.as_deref(), known_at.as_deref()).await)?.flatten();
     let wanted = faults.check(request::min_position(app, headers, min_position).await)?.flatten();
     faults.done()?;
-    Ok(ThreadPart { after, limit, past, wanted })
+    let order = if newest { TimeOrder::Newest } else { TimeOrder::Oldest };
+    Ok(ThreadPart { from: (order, after), limit, past, wanted })
 }
 
 /// A page of entries.
@@ -104,7 +109,7 @@ async fn thread(
     let missing = || Problem::missing("ticket_unknown", "There is no such ticket.");
     app.commands.find::<Ticket>(caller.tenant, id).await?.ok_or_else(missing)?;
     app.must_show(&caller, Ticket::KIND, id).await?;
-    let ThreadPart { after, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
+    let ThreadPart { from, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
     let list = List::of::<TicketThread>();
     request::can_be_read(list, &app).await?;
     if let Some(moment) = past {
@@ -113,6 +118,7 @@ async fn thread(
         }
         let position = app.log.head().await?;
         let mut data = projections::thread_as_of(&app.log, caller.tenant, id, moment).await?;
+        from.0.arrange(&mut data);
         data.retain(|entry| !caller.is_outside() || !is_note(entry));
         veiled(list, &app, &caller, wanted, &mut data).await?;
         return Ok(respond(data, None, position));
@@ -120,7 +126,7 @@ async fn thread(
     request::reach(&app, TicketThread::NAME, wanted).await?;
     request::reach(&app, TicketList::NAME, wanted).await?;
     let position = app.reads().models.position(TicketThread::NAME).await?;
-    let mut data = projections::thread(&app.reads().pool, caller.tenant, id, after, limit + 1).await?;
+    let mut data = projections::thread(&app.reads().pool, caller.tenant, id, from, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
     page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
 }

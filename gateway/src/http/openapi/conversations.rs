@@ -24,8 +24,8 @@ pub(super) fn describe(document: &mut Document) {
     let entry = refer("ConversationMessage");
     let page = document.schemas.add("ConversationThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
-    let description = "Reads the messages of a conversation, both ways and oldest first, with how far those of ours have \
-        come; now or as it was.";
+    let description = "Reads the messages of a conversation, both ways and oldest first unless `newest` says otherwise, with how far \
+        those of ours have come; now or as it was.";
     Operation::new("conversation_messages", Conversation::PLURAL, description)
         .permission("conversation.read")
         .parameter(id_of::<Conversation>(document))

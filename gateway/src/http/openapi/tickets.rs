@@ -20,7 +20,7 @@ pub(super) fn describe(document: &mut Document) {
     let entry = refer("TicketMessage");
     let page = document.schemas.add("TicketThreadPage", page_of(&entry));
     let options = document.schemas.properties::<ThreadOptions>("");
-    let description = "Reads the thread of a ticket: messages and notes, oldest first, those of tickets merged into it \
+    let description = "Reads the thread of a ticket: messages and notes, oldest first unless `newest` says otherwise, those of tickets merged into it \
         included; now or as it was.";
     Operation::new("ticket_thread", "tickets", description)
         .permission("ticket.read")

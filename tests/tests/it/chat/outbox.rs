@@ -28,7 +28,7 @@ const KEY: &[u8] = b"a key that is long enough for it";
 
 /// What a program answers to a call.
 #[derive(Clone)]
-enum Says {
+pub(crate) enum Says {
     /// This.
     Status(u16, &'static [(&'static str, &'static str)], &'static str),
     /// Nothing, until the caller is gone.
@@ -37,7 +37,7 @@ enum Says {
 
 /// A call as it came.
 #[derive(Clone, Debug)]
-struct Call {
+pub(crate) struct Call {
     headers: HeaderMap,
     body: Bytes,
 }
@@ -62,14 +62,14 @@ impl Call {
 
 /// A program of the tenant's own, which says what it is told to and then 204.
 #[derive(Clone, Default)]
-struct Program {
+pub(crate) struct Program {
     calls: Arc<Mutex<Vec<Call>>>,
     says: Arc<Mutex<VecDeque<Says>>>,
     called: Arc<Notify>,
 }
 
 impl Program {
-    async fn start() -> (Program, SocketAddr) {
+    pub(crate) async fn start() -> (Program, SocketAddr) {
         let program = Program::default();
         let router = Router::new().route("/hook", post(Program::answer)).with_state(program.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +98,7 @@ impl Program {
         }
     }
 
-    fn says(&self, all: impl IntoIterator<Item = Says>) {
+    pub(crate) fn says(&self, all: impl IntoIterator<Item = Says>) {
         self.says.lock().extend(all);
     }
 
@@ -106,7 +106,7 @@ impl Program {
         self.calls.lock().clone()
     }
 
-    fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         self.calls().iter().map(Call::text).collect()
     }
 }
@@ -116,7 +116,7 @@ fn status(status: u16) -> Says {
 }
 
 /// A channel that goes to this program.
-async fn channel(client: &Client, address: SocketAddr, more: Value) -> String {
+pub(crate) async fn channel(client: &Client, address: SocketAddr, more: Value) -> String {
     let channel = connect(client, "api", "Shop").await;
     let mut settings = json!({ "url": format!("http://{address}/hook") });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

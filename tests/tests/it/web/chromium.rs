@@ -47,7 +47,7 @@ pub(super) enum Size {
 /// A window with cookies of its own.
 pub(super) struct Window {
     pub(super) client: Client,
-    base: String,
+    pub(super) base: String,
 }
 
 /// A command of Chromium's own.
