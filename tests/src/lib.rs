@@ -28,7 +28,7 @@ use sqlx::{
 use tokio::sync::OnceCell;
 
 pub use nats::{NatsServer, nats_server};
-pub use server::{Client, Reply, Server, config};
+pub use server::{Client, Reply, SECRET_KEY, Server, config};
 
 /// Migrated once and cloned for every test.
 const TEMPLATE: &str = "deskfold_template";

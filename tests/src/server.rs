@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::{Database, database, document};
 
 /// Under what tests' servers seal secrets.
-const SECRET_KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+/// The key that what is sealed in tests is sealed with.
+pub const SECRET_KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
 
 /// A running server.
 pub struct Server {

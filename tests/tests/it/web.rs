@@ -7,6 +7,7 @@ mod dashboards;
 mod explored;
 mod forms;
 mod inbox;
+mod live;
 mod many;
 mod pages;
 mod records;

@@ -50,14 +50,15 @@ enum Victim {
 const VICTIMS: [Victim; 4] = [Victim::First, Victim::Second, Victim::Postgres, Victim::Nats];
 
 /// A `deskfold serve` that comes back on the same address.
-struct Node {
+pub(crate) struct Node {
     port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl Node {
-    async fn start(home: &Path, name: &str, url: &str, nats: &NatsServer) -> Node {
+    /// Starts one on a database, with more arguments than every one has.
+    pub(crate) async fn start(home: &Path, name: &str, url: &str, more: &[&str]) -> Node {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = home.join(name);
         let texts = [
@@ -65,15 +66,15 @@ impl Node {
             ["--database-url", url],
             ["--data-dir", directory.to_str().unwrap()],
             ["--rate-limit", "0"],
-            ["--nats-url", &nats.url()],
         ];
-        let mut node = Node { port, arguments: texts.concat().into_iter().map(str::to_owned).collect(), child: None };
+        let arguments = texts.concat().into_iter().chain(more.iter().copied());
+        let mut node = Node { port, arguments: arguments.map(str::to_owned).collect(), child: None };
         node.run().await;
         node
     }
 
     /// Runs it, and waits until it can work.
-    async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut arguments = vec!["serve"];
         arguments.extend(self.arguments.iter().map(String::as_str));
         let log = fs::File::create(format!("{}.log", self.arguments[5])).unwrap();
@@ -98,11 +99,12 @@ impl Node {
         fs::read_to_string(format!("{}.log", self.arguments[5])).unwrap_or_default()
     }
 
-    fn client(&self, key: &str) -> Client {
+    pub(crate) fn client(&self, key: &str) -> Client {
         Client::new(([127, 0, 0, 1], self.port).into(), key)
     }
 
-    fn kill(&mut self) {
+    /// Kills it without warning.
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
@@ -321,8 +323,8 @@ async fn round(seed: u64) {
     let mut cluster = postgres(home.path()).await;
     let mut nats = NatsServer::start();
     let url = cluster.url("deskfold");
-    let mut first = Node::start(home.path(), "first", &url, &nats).await;
-    let mut second = Node::start(home.path(), "second", &url, &nats).await;
+    let mut first = Node::start(home.path(), "first", &url, &["--nats-url", &nats.url()]).await;
+    let mut second = Node::start(home.path(), "second", &url, &["--nats-url", &nats.url()]).await;
     let key = fs::read_to_string(home.path().join("first/admin.key")).unwrap().trim().to_owned();
     let nodes = vec![first.client(&key), second.client(&key)];
     let rule = json!({

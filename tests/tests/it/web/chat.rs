@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody else's site, with a policy that lets no page do more than the chat is said to need.
 #[derive(Clone)]
-struct Shop {
+pub(super) struct Shop {
     desk: String,
     channel: String,
 }
@@ -45,8 +45,8 @@ impl Default for Page {
 
 impl Shop {
     /// Opens it; where it is.
-    async fn open(server: &Server, channel: &str) -> String {
-        let shop = Shop { desk: server.admin.base.clone(), channel: channel.to_owned() };
+    pub(super) async fn open(desk: &str, channel: &str) -> String {
+        let shop = Shop { desk: desk.to_owned(), channel: channel.to_owned() };
         let router = Router::new().fallback(get(Shop::page)).with_state(shop);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
@@ -78,7 +78,7 @@ const INSIDE: &str = "const root = document.querySelector('deskfold-chat')?.shad
 
 impl Window {
     /// Waits until this is true of the chat.
-    async fn holds(&self, what: &str) {
+    pub(super) async fn holds(&self, what: &str) {
         let true_now = format!("{INSIDE} try {{ return Boolean(root && ({what})) }} catch {{ return false }}");
         if !self.becomes(&true_now).await {
             let shown = self.run(&format!("{INSIDE} return root?.querySelector('.all').innerText")).await;
@@ -93,16 +93,16 @@ impl Window {
         host.shadow_root().await.unwrap().find(Locator::Css(css)).await.unwrap()
     }
 
-    async fn press(&self, css: &str) {
+    pub(super) async fn press(&self, css: &str) {
         self.part(css).await.click().await.unwrap();
     }
 
-    async fn writes(&self, text: &str) {
+    pub(super) async fn writes(&self, text: &str) {
         self.part(".text").await.send_keys(&format!("{text}{}", char::from(Key::Enter))).await.unwrap();
     }
 
     /// Waits until the messages are these, in this order and each once.
-    async fn reads(&self, messages: &[&str]) {
+    pub(super) async fn reads(&self, messages: &[&str]) {
         let bodies = "[...root.querySelectorAll('li:not(.greeting) .body')].map((body) => body.textContent)";
         self.holds(&format!("JSON.stringify({bodies}) === {}", json!(json!(messages).to_string()))).await;
     }
@@ -144,7 +144,7 @@ async fn is_present(anna: &Client, user: &str, presence: &str) {
 async fn a_visitor_of_another_site_is_answered_and_nothing_is_lost_or_doubled() {
     let server = Server::start().await;
     let (channel, user, anna) = bakery(&server).await;
-    let shop = Shop::open(&server, &channel).await;
+    let shop = Shop::open(&server.admin.base, &channel).await;
     looks(&anna, &channel, json!({ "greeting": "Ask us about bread.", "display": "show_with_notification" })).await;
     let settings = json!({ "allowed_origins": [shop] });
     anna.run(&format!("/v1/channels/{channel}/change_settings"), settings).await;
@@ -284,7 +284,7 @@ async fn a_visitor_of_another_site_is_answered_and_nothing_is_lost_or_doubled() 
 async fn everybody_can_use_the_chat_on_every_screen_in_every_light() {
     let server = Server::start().await;
     let (channel, user, anna) = bakery(&server).await;
-    let shop = Shop::open(&server, &channel).await;
+    let shop = Shop::open(&server.admin.base, &channel).await;
     let Some(chromium) = Chromium::start().await else { return };
     let mut chats: Vec<String> = Vec::new();
     for size in [Size::Wide, Size::Phone] {
@@ -384,7 +384,7 @@ async fn everybody_can_use_the_chat_on_every_screen_in_every_light() {
 async fn the_chat_opens_hides_and_speaks_as_the_channel_and_the_page_say() {
     let server = Server::start().await;
     let (channel, user, anna) = bakery(&server).await;
-    let shop = Shop::open(&server, &channel).await;
+    let shop = Shop::open(&server.admin.base, &channel).await;
     is_present(&anna, &user, "online").await;
     let rule = |path: &str, display: &str| json!({ "rule": { "path_regex": path, "display": display } });
     for (path, display) in [("^/hidden", "hide"), ("^/opens", "auto_open")] {

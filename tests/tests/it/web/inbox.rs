@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What an agent may: all that the role has which a new tenant starts with, as far as chats need it.
-const AGENT: &[&str] = &[
+pub(super) const AGENT: &[&str] = &[
     "conversation.*",
     "contact.*",
     "label.*",
@@ -36,7 +36,7 @@ const AGENT: &[&str] = &[
 
 impl Window {
     /// Waits until this is true of the page.
-    async fn sees(&self, what: &str) {
+    pub(super) async fn sees(&self, what: &str) {
         if !self.becomes(&format!("try {{ return Boolean({what}) }} catch {{ return false }}")).await {
             self.picture("inbox-wrong").await;
             panic!("not so: {what}\n{}\n{:?}", self.text("body").await, self.complaints().await);
@@ -44,35 +44,35 @@ impl Window {
     }
 
     /// Waits until a part of the page says this.
-    async fn tells(&self, css: &str, text: &str) {
+    pub(super) async fn tells(&self, css: &str, text: &str) {
         let place = format!("document.querySelector({})", json!(css));
         self.sees(&format!("{place}.checkVisibility() && {place}.innerText.includes({})", json!(text))).await;
     }
 
     /// Clicks what is shown.
-    async fn hits(&self, css: &str) {
+    pub(super) async fn hits(&self, css: &str) {
         self.sees(&format!("document.querySelector({})?.checkVisibility()", json!(css))).await;
         self.click(css).await;
     }
 
-    async fn types(&self, css: &str, text: &str) {
+    pub(super) async fn types(&self, css: &str, text: &str) {
         self.sees(&format!("document.querySelector({})?.checkVisibility()", json!(css))).await;
         self.find(css).await.send_keys(text).await.unwrap();
     }
 
     /// Presses a key wherever the focus is.
-    async fn key(&self, key: &str) {
+    pub(super) async fn key(&self, key: &str) {
         self.client.active_element().await.unwrap().send_keys(key).await.unwrap();
     }
 
     /// Waits until the messages are these, in this order and each once.
-    async fn has_said(&self, messages: &[&str]) {
+    pub(super) async fn has_said(&self, messages: &[&str]) {
         let bodies = "[...document.querySelectorAll('#messages .body')].map((body) => body.textContent)";
         self.sees(&format!("JSON.stringify({bodies}) === {}", json!(json!(messages).to_string()))).await;
     }
 
     /// Waits until the list has these chats, in this order.
-    async fn lists(&self, names: &[&str]) {
+    pub(super) async fn lists(&self, names: &[&str]) {
         let shown = "[...document.querySelectorAll('#chats strong')].map((name) => name.textContent)";
         self.sees(&format!("JSON.stringify({shown}) === {}", json!(json!(names).to_string()))).await;
     }
