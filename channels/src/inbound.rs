@@ -4,13 +4,17 @@ use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Personal, Time,
     chat::{
-        channel::{self, Channel},
+        channel::{self, Channel, DisplayRule},
+        chatbot::{self, Chatbot},
         conversation::{self, Conversation, TAKEN_IN_SCOPE, Visitor, taken_in_key},
     },
     crm::contact::Identity,
     desk::ticket::Attachment,
     kernel::aggregate::AnyState,
-    org::tenant::Tenant,
+    org::{
+        tenant::Tenant,
+        user::{Presence, User},
+    },
 };
 use eventstore::Direction;
 use schemars::JsonSchema;
@@ -79,8 +83,22 @@ pub async fn take_in(
     let message_id = Some(message_id(channel, &external_id));
     let page = visitor.as_ref().and_then(|visitor| visitor.path.as_deref());
     let country = visitor.as_ref().and_then(|visitor| visitor.country.as_deref());
-    let matched_rule = page.and_then(|page| known.rule_for(page, country)).map(|(rule, _)| *rule);
-    let started = conversation::New { medium, channel: Some(channel), identity, visitor, matched_rule, contact: None };
+    let rule = page.and_then(|page| known.rule_for(page, country));
+    let there = commands.find::<Conversation>(tenant, id).await?.is_some();
+    let chatbot = match rule {
+        Some((_, rule)) if !there => speaking(commands, tenant, &known, rule).await?,
+        _ => None,
+    };
+    let started = conversation::New {
+        medium,
+        channel: Some(channel),
+        identity,
+        visitor,
+        matched_rule: rule.map(|(rule, _)| *rule),
+        contact: None,
+        chatbot,
+        chatbot_version: None,
+    };
     let receive =
         conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
     let envelope = Envelope {
@@ -90,7 +108,6 @@ pub async fn take_in(
         occurred_at: written_at.map(|at| at.min(envelope.now)).or(envelope.occurred_at),
         ..envelope.clone()
     };
-    let there = commands.find::<Conversation>(tenant, id).await?.is_some();
     let start = (!there).then_some(conversation::Command::Start(started));
     let taken = commands.dispatch_all::<Conversation>(&envelope, start.into_iter().chain([receive]).collect()).await;
     match taken {
@@ -102,6 +119,38 @@ pub async fn take_in(
         }
         taken => taken,
     }
+}
+
+/// Whether any of a channel's operators is there to answer.
+///
+/// # Errors
+/// As [`Commands::load`].
+pub async fn is_attended(commands: &Commands, tenant: Id, channel: &Channel) -> Result<bool, Refused> {
+    for operator in &channel.operators {
+        let (user, _) = commands.load::<User>(tenant, *operator).await?;
+        if user.is_active() && user.presence == Presence::Online {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The chatbot that a display rule brings forward, if it has anything to say.
+///
+/// # Errors
+/// As [`Commands::load`].
+pub async fn speaking(
+    commands: &Commands,
+    tenant: Id,
+    channel: &Channel,
+    rule: &DisplayRule,
+) -> Result<Option<Id>, Refused> {
+    let Some(chatbot) = rule.chatbot else { return Ok(None) };
+    if rule.only_if_no_operator && is_attended(commands, tenant, channel).await? {
+        return Ok(None);
+    }
+    let (script, _) = commands.load::<Chatbot>(tenant, chatbot).await?;
+    Ok(Some(chatbot).filter(|_| chatbot::version_of(&script, None).is_ok()))
 }
 
 /// The id that a message gets, which follows from what its channel calls it.

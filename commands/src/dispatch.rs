@@ -657,6 +657,10 @@ impl Commands {
         if let Some(feature) = echoes.iter().find_map(|echo| tenant.missing_feature(echo.kind)) {
             return Err(feature.disabled().into());
         }
+        for echo in &mut echoes {
+            let stream = format!("{}-{}", echo.kind, echo.id);
+            claims.extend(std::mem::take(&mut echo.claims).into_iter().map(|claim| (claim, stream.clone())));
+        }
         // Where nothing happens, nothing was taken for anything.
         if drafts.is_empty() && echoes.is_empty() {
             redirected.clear();

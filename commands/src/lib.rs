@@ -1,6 +1,7 @@
 //! The write side: commands in, decided over by the domain, events into the log; and what answers events with commands.
 
 mod acting;
+mod bots;
 mod cache;
 mod channel_policies;
 mod directory;
@@ -14,6 +15,7 @@ mod rules;
 mod runs;
 mod scene;
 mod snapshots;
+mod team_forms;
 mod timers;
 mod walls;
 

@@ -9,8 +9,10 @@ use tokio::sync::Notify;
 use crate::{
     Commands,
     acting::{Clock, Reach, ReactMetrics, Shared},
+    bots::Bots,
     channel_policies::ChannelPolicies,
     rules::Rules,
+    team_forms::TeamForms,
     timers::Timers,
 };
 
@@ -36,8 +38,10 @@ impl Reactors {
         let rules = spawn(log, Rules::new(commands.clone(), Arc::clone(&shared)));
         let channels = spawn(log, ChannelPolicies::new(commands.clone(), Arc::clone(&shared.clock)));
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
+        let bots = spawn(log, Bots::new(commands.clone()));
+        let team_forms = spawn(log, TeamForms::new(commands.clone()));
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules, channels]), timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules, channels, bots, team_forms]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

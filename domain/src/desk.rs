@@ -1,6 +1,8 @@
 //! The help desk: tickets, products, and who owns which.
 
 pub mod entitlement;
+pub mod form;
+pub mod form_submission;
 pub mod product;
 pub mod product_category;
 pub mod ticket;
@@ -11,4 +13,6 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<product_category::ProductCategory>();
     visitor.visit::<entitlement::Entitlement>();
     visitor.visit::<ticket::Ticket>();
+    visitor.visit::<form::Form>();
+    visitor.visit::<form_submission::FormSubmission>();
 }

@@ -71,6 +71,7 @@ fn every() -> Vec<Registered> {
         listed::<crm::contacts::Contacts>(),
         listed::<desk::product_categories::ProductCategories>(),
         listed::<desk::product_holders::ProductHolders>(),
+        listed::<desk::form_submissions::FormSubmissions>(),
         listed::<org::users::Users>(),
         listed::<org::teams::Teams>(),
         listed::<org::roles::Roles>(),

@@ -43,6 +43,7 @@ const FILES: &[(&str, &str)] = &[
     ("record.js", include_str!("../assets/record.js")),
     ("configure.js", include_str!("../assets/configure.js")),
     ("dashboards.js", include_str!("../assets/dashboards.js")),
+    ("form.js", include_str!("../assets/form.js")),
     ("people.js", include_str!("../assets/people.js")),
     ("roles.js", include_str!("../assets/roles.js")),
     ("settings.js", include_str!("../assets/settings.js")),

@@ -327,7 +327,23 @@ pub(crate) fn outside(view: &View, title: &str, content: &Markup) -> String {
     document(view, title, "outside", &[], &body)
 }
 
+/// A page for people outside, of a tenant whose customers need not know what it works with.
+pub(crate) fn visited(view: &View, tenant: &str, title: &str, scripts: &[&str], content: &Markup) -> String {
+    let body = html! {
+        main #content tabindex="-1" {
+            @if !tenant.is_empty() { p.brand { (tenant) } }
+            div.card { h1 { (title) } (content) }
+        }
+    };
+    let owner = if tenant.is_empty() { "Deskfold" } else { tenant };
+    document_of(view, owner, title, "visited", scripts, &body)
+}
+
 fn document(view: &View, title: &str, kind: &str, scripts: &[&str], body: &Markup) -> String {
+    document_of(view, "Deskfold", title, kind, scripts, body)
+}
+
+fn document_of(view: &View, owner: &str, title: &str, kind: &str, scripts: &[&str], body: &Markup) -> String {
     let zone = view.person.as_ref().and_then(|person| person.time_zone.as_deref());
     let locale = view.person.as_ref().and_then(|person| person.locale.as_deref());
     let page = html! {
@@ -337,7 +353,7 @@ fn document(view: &View, title: &str, kind: &str, scripts: &[&str], body: &Marku
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · Deskfold" }
+                title { (title) " · " (owner) }
                 link rel="icon" href=(path_of("icon.svg")) type="image/svg+xml";
                 link rel="stylesheet" href=(path_of("style.css"));
                 @for sheet in scripts.iter().filter(|file| file.ends_with(".css")) {

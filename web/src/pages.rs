@@ -3,6 +3,7 @@
 mod bulk;
 mod chat;
 mod dashboards;
+mod hosted_form;
 mod imports;
 mod inbox;
 mod link;
@@ -22,6 +23,10 @@ pub use self::{
     dashboards::{
         Behind, Content, Counted, Counts, Dashboard, Dashboards, Happened, Listed, Records, Widget, behind, dashboard,
         dashboards, picture, shipped,
+    },
+    hosted_form::{
+        HostedCondition, HostedField, HostedForm, HostedInput, TOKEN, TRAP, form, form_flooded, form_help_first,
+        form_missing, form_script, form_thanks,
     },
     imports::{import, imports},
     inbox::inbox,
@@ -230,7 +235,43 @@ mod tests {
         };
         let group = FoundGroup { kind: "deal".into(), count: "300+".into(), hits: vec![hit] };
         let found = Found { groups: vec![group], similar: true };
+        let asks = |input, key: &str| HostedField {
+            key: key.into(),
+            input,
+            label: typed(),
+            label_position: "left",
+            help: Some(typed()),
+            placeholder: Some(typed()),
+            default: Some(typed()),
+            required: true,
+            options: vec![(typed(), typed())],
+            conditions: vec![HostedCondition { field: "one".into(), values: vec![typed()] }],
+            autocomplete: "off",
+            animation: Some(typed()),
+        };
+        let asked = HostedForm {
+            tenant: typed(),
+            action: "/forms/x/y".into(),
+            title: typed(),
+            text: Some(typed()),
+            button: Some(typed()),
+            website: Some(typed()),
+            token: typed(),
+            fields: vec![
+                asks(HostedInput::Text, "one"),
+                asks(HostedInput::Select, "two"),
+                asks(HostedInput::Textarea, "three"),
+                asks(HostedInput::Checkbox, "four"),
+            ],
+            values: [("one".to_owned(), typed())].into(),
+            faults: [("one".to_owned(), "form_value_missing".to_owned())].into(),
+        };
         vec![
+            ("form", form(&view, &asked)),
+            ("form_thanks", form_thanks(&view, TYPED, Some(TYPED), Some(TYPED))),
+            ("form_help_first", form_help_first(&view, &asked, "/forms/x/y")),
+            ("form_missing", form_missing(&view)),
+            ("form_flooded", form_flooded(&view, TYPED)),
             ("search", search(&searched, TYPED, true, Some(&found))),
             ("unsearched", search(&searched, "", false, None)),
             ("sign_in", sign_in(&view, &ways, TYPED)),
@@ -292,6 +333,15 @@ mod tests {
             // Nobody gets out of an attribute.
             assert!(!page.contains("</script>\"&"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_script_for_other_sites_holds_what_people_type_as_data() {
+        let view = view(Language::Lithuanian);
+        let asked = HostedForm { title: TYPED.into(), tenant: TYPED.into(), ..HostedForm::default() };
+        let script = form_script(&view, &asked, "https://desk.example", Some(TYPED));
+        assert!(!script.contains("<script>") && !script.contains("\"FORM\""), "{script}");
+        assert!(script.contains("\\u003cscript>") && !script.contains("innerHTML"));
     }
 
     #[test]

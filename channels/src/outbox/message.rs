@@ -93,6 +93,8 @@ impl Messages {
             visitor: None,
             matched_rule: None,
             contact: None,
+            chatbot: None,
+            chatbot_version: None,
         });
         let told = json!({
             "type": "conversation.message_queued",

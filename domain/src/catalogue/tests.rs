@@ -11,7 +11,8 @@ use crate::{
         access::Access,
         aggregate::{AnyState, Fold, fold},
         given::{ANNA, SUBJECT, TENANT, at, golden_path, stored},
-        named::{Named, Variant},
+        named::{Either, Named, Variant},
+        record::Spec as _,
         undo,
     },
 };
@@ -171,6 +172,18 @@ impl World {
                 let mut events = events.iter().map(|(kind, data)| (kind.as_str(), data.as_slice(), &b""[..]));
                 state = fold::<crate::org::user::User>(Some(state), &mut events).unwrap();
             }
+            if kind == crate::chat::chatbot::Chatbot::KIND {
+                // One that has something to say, and a form that can be filled in.
+                let script = crate::chat::script::example();
+                let published = Either::Own(crate::chat::chatbot::Event::VersionPublished { version: 1, script });
+                state = after::<crate::chat::chatbot::Chatbot>(state, published);
+            }
+            if kind == crate::desk::form::Form::KIND {
+                let (about, _) = crate::desk::form::Spec::examples();
+                let page = crate::desk::form::Page { about, fields: vec![crate::desk::form::example()] };
+                let published = Either::Own(crate::desk::form::Event::Published { version: 1, page });
+                state = after::<crate::desk::form::Form>(state, published);
+            }
             self.born = before.born;
             self.born.insert(kind, state);
         }
@@ -276,8 +289,18 @@ const LASTING: &[&str] = &[
     "ticket.reply_queued",
     "ticket.reply_sent",
     "ticket.split",
+    "form.published",
+    "form.unpublished",
+    "form_submission.accepted",
+    "form_submission.received",
+    "form_submission.rejected",
+    "chatbot.version_published",
     "conversation.bot_answer_given",
+    "conversation.bot_answer_refused",
+    "conversation.bot_finished",
+    "conversation.bot_started",
     "conversation.bot_step_shown",
+    "conversation.converted_to_ticket",
     "conversation.handed_over",
     "conversation.message_uncertain",
     "conversation.message_delivered",
@@ -339,6 +362,12 @@ const LEAVES_A_TRACE: &[&str] = &[
     "task.due_changed",
     "ticket.woken",
 ];
+
+/// A state after one more event.
+fn after<A: Aggregate>(state: AnyState, event: A::Event) -> AnyState {
+    let (kind, data) = A::encode(&event);
+    fold::<A>(Some(state), &mut std::iter::once((kind.as_str(), data.as_slice(), &b""[..]))).unwrap()
+}
 
 impl World {
     /// Takes the last events of a record back, and looks whether it is as it was before them.

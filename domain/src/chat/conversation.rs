@@ -1,5 +1,7 @@
 //! A chat with somebody outside, from the first word to the rating.
 
+mod bot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -9,15 +11,21 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use bot::origin;
+use bot::{Run, Told, Wanted};
+
 use crate::{
     ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
     chat::{
         channel::{Capabilities, Channel},
+        chatbot::{self, Chatbot},
         label::{self, Label},
         quick_reply::QuickReply,
     },
     crm::contact::{Contact, Identity},
-    desk::ticket::{AssignMethod, Attachment, BODY_EMPTY, ReopenCause, SCORE_INVALID, check_body, uploads},
+    desk::ticket::{
+        AssignMethod, Attachment, BODY_EMPTY, Priority, ReopenCause, SCORE_INVALID, Ticket, check_body, uploads,
+    },
     kernel::{
         access::Relation,
         files::Files,
@@ -73,6 +81,24 @@ pub struct New {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-reference" = "contact"))]
     pub contact: Option<Id>,
+    /// The chatbot that talks first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "chatbot"))]
+    pub chatbot: Option<Id>,
+    /// The version of its script on which the chat finishes; the latest by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chatbot_version: Option<u32>,
+}
+
+/// The part of a conversation that a ticket tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// The first of its messages.
+    pub from: Id,
+    /// The last.
+    pub to: Id,
+    /// How many there are.
+    pub messages: u32,
 }
 
 /// Who put a label on a conversation.
@@ -242,6 +268,44 @@ pub enum Command {
         /// The answer.
         answer: Personal<String>,
     },
+    /// Has a chatbot talk, from the beginning of its script. People who are responsible go before it.
+    StartBot {
+        /// The chatbot.
+        #[schemars(extend("x-reference" = "chatbot"))]
+        chatbot: Id,
+        /// The version of its script; the latest by default.
+        #[serde(default)]
+        version: Option<u32>,
+    },
+    /// Has the chatbot say what follows from its script: when it begins, and from a message of the visitor.
+    LetBotReply {
+        /// The message; none when it begins.
+        #[serde(default)]
+        message_id: Option<Id>,
+        /// What it says.
+        #[serde(default)]
+        body: Option<Personal<String>>,
+        /// The contact who is known by an address that the visitor gave.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "contact"))]
+        contact: Option<Id>,
+    },
+    /// Makes a ticket of it: what was said so far is the description, and whom the chat is with asks. Each leads to the other.
+    ConvertToTicket {
+        /// The ticket's id; made for you when absent.
+        #[serde(default)]
+        new_ticket: Option<Id>,
+        /// Its title; what the other side wrote first by default.
+        #[serde(default)]
+        title: Option<Personal<String>>,
+        /// The team that handles it.
+        #[serde(default)]
+        #[schemars(extend("x-reference" = "team", "x-refusal" = "team_unfit"))]
+        team: Option<Id>,
+        /// 0 (low) to 3 (urgent).
+        #[serde(default)]
+        priority: Priority,
+    },
     /// Hands it from the chatbot to people.
     HandOver {
         /// Why.
@@ -401,6 +465,41 @@ pub enum Event {
         /// The answer.
         answer: Personal<String>,
     },
+    /// A chatbot talks from here on.
+    BotStarted {
+        /// The chatbot.
+        chatbot: Id,
+        /// The version of its script.
+        version: u32,
+    },
+    /// What the visitor wrote was no answer that the chatbot could take.
+    BotAnswerRefused {
+        /// The step of its script.
+        step: String,
+        /// The message.
+        message_id: Id,
+        /// What was wrong with it.
+        code: String,
+    },
+    /// The chatbot has said everything.
+    BotFinished,
+    /// It has become a ticket.
+    ConvertedToTicket {
+        /// The ticket.
+        ticket: Id,
+        /// Its title.
+        title: Personal<String>,
+        /// The team that handles it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        team: Option<Id>,
+        /// How urgent.
+        priority: Priority,
+        /// The part that its description tells.
+        source: Source,
+        /// The step of the chatbot's script that made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
+    },
     /// People have taken over from the chatbot.
     HandedOver {
         /// Why.
@@ -480,6 +579,12 @@ pub struct Conversation {
     answers: BTreeMap<String, Personal<String>>,
     handed_over: bool,
     rating: Option<(u8, Option<Personal<String>>)>,
+    /// The chatbot of ours that talks.
+    run: Option<Run>,
+    /// The last messages, for the ticket that it may become.
+    told: Vec<Told>,
+    /// The tickets that it has become, and how many messages there were then.
+    tickets: BTreeMap<Id, usize>,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is no such conversation.");
@@ -504,6 +609,10 @@ const MESSAGE_EXISTS: Rejection =
 const STEP_INVALID: Rejection =
     Rejection::invalid("conversation_step_invalid", "A step of a script has 1 to 200 characters.");
 
+const BOT_TOO_LATE: Rejection =
+    Rejection::conflict("conversation_bot_too_late", "Somebody is responsible: a chatbot has nothing to say here.");
+const NOTHING_SAID: Rejection =
+    Rejection::conflict("conversation_nothing_said", "Nothing was said yet that a ticket could tell.");
 const CHANNEL_UNFIT: Rejection = Rejection::invalid(
     "conversation_channel_unfit",
     "There is no such channel, it is disabled, or conversations by this medium are not held in it.",
@@ -603,7 +712,9 @@ impl Conversation {
         let linker = (ctx.actor.kind == ActorKind::User && self.assignee.is_none()).then(|| ctx.actor.principal());
         let linker = linker.filter(|user| ctx.fact::<User>(*user).is_active() && self.may_have(*user, ctx));
         let taken = linker.map(|to| Event::Assigned { from: None, to, method: AssignMethod::Claimed, rule_run: None });
-        Ok([unlinked, taken, Some(Event::ContactLinked { contact, matched_by })].into_iter().flatten().collect())
+        let quiet = taken.as_ref().and_then(|_| self.bot_gives_way());
+        let linked = Event::ContactLinked { contact, matched_by };
+        Ok([unlinked, taken, quiet, Some(linked)].into_iter().flatten().collect())
     }
 
     /// A colleague replies only where he is responsible. Programs, rules and bots are nobody's colleagues.
@@ -731,8 +842,8 @@ impl Aggregate for Conversation {
     const KIND: &'static str = "conversation";
     const PLURAL: &'static str = "conversations";
     const CREATE: &'static str = "start";
-    const INTERNAL: &'static [&'static str] = &["mark_message_uncertain"];
     const OWN: &'static [&'static str] = &["mark_read"];
+    const INTERNAL: &'static [&'static str] = &["let_bot_reply", "mark_message_uncertain"];
     type Command = Command;
     type Event = Event;
 
@@ -740,9 +851,10 @@ impl Aggregate for Conversation {
         use Command::*;
         let started = match (&self.started, &command) {
             (_, Start(_)) | (None, _) => None,
-            (Some(_), SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. })
-                if self.status == Status::Closed =>
-            {
+            (
+                Some(_),
+                SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. } | StartBot { .. },
+            ) if self.status == Status::Closed => {
                 return Err(CLOSED);
             }
             (started, _) => started.as_ref(),
@@ -801,12 +913,13 @@ impl Aggregate for Conversation {
                     None => {}
                 }
                 let assigned = Event::Assigned { from: None, to: user, method: AssignMethod::Claimed, rule_run: None };
-                vec![Event::Claimed { user }, assigned]
+                [Event::Claimed { user }, assigned].into_iter().chain(self.bot_gives_way()).collect()
             }
             (Assign { assignee, .. }, _) if self.assignee == Some(assignee) => vec![],
             (Assign { assignee, .. }, _) if !self.may_have(assignee, ctx) => return Err(NOT_OPERATOR.at("/assignee")),
             (Assign { assignee, method, rule_run }, _) => {
-                vec![Event::Assigned { from: self.assignee, to: assignee, method, rule_run }]
+                let assigned = Event::Assigned { from: self.assignee, to: assignee, method, rule_run };
+                [assigned].into_iter().chain(self.bot_gives_way()).collect()
             }
             (Unassign, _) => self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect(),
             (LinkContact { contact, matched_by }, _) => return self.link_contact(contact, matched_by, ctx),
@@ -823,6 +936,14 @@ impl Aggregate for Conversation {
             (ShowBotStep { step }, _) if self.bot.as_ref() != Some(&step) => vec![Event::BotStepShown { step }],
             (AnswerBot { step, answer }, _) if self.answers.get(&step) != Some(&answer) => {
                 vec![Event::BotAnswerGiven { step, answer }]
+            }
+            (StartBot { chatbot, version }, _) => return self.start_bot(chatbot, version, ctx),
+            (LetBotReply { message_id, body, contact }, _) => {
+                let body = body.unwrap_or_else(|| "".into());
+                return self.let_bot_reply(message_id.map(|message| (message, &body)), contact, ctx);
+            }
+            (ConvertToTicket { new_ticket: ticket, title, team, priority }, _) => {
+                return self.convert(Wanted { ticket, title, team, priority, step: None }, ctx);
             }
             (HandOver { reason }, _) if !self.handed_over => vec![Event::HandedOver { reason }],
             (Close, _) if self.status == Status::Open => vec![Event::Closed],
@@ -879,13 +1000,18 @@ impl Aggregate for Conversation {
                 self.status = Status::Open;
                 self.contact = new.contact;
                 self.started = Some(Box::new(new.clone()));
+                self.run = new.chatbot.zip(new.chatbot_version).map(|(chatbot, version)| Run::begins(chatbot, version));
             }
             Event::MessageReceived { message_id, external_id, body, .. } => {
+                bot::remember(&mut self.told, *message_id, true, body);
                 self.messages.insert(*message_id, place);
                 self.said.take(*message_id, body);
                 self.external.extend(external_id.clone());
             }
             Event::MessageQueued { message_id, label, body, .. } => {
+                if !self.messages.contains_key(message_id) {
+                    bot::remember(&mut self.told, *message_id, false, body);
+                }
                 self.said.take(*message_id, body);
                 self.messages.entry(*message_id).or_insert(place);
                 self.outgoing.insert(*message_id, (Delivery::Queued, *label));
@@ -903,7 +1029,19 @@ impl Aggregate for Conversation {
             Event::ContactUnlinked { .. } => self.contact = None,
             Event::Labelled { label, .. } => drop(self.labels.insert(*label)),
             Event::Unlabelled { label } => drop(self.labels.remove(label)),
-            Event::BotStepShown { step } => self.bot = Some(step.clone()),
+            Event::BotStarted { chatbot, version } => {
+                self.run = Some(Run::begins(*chatbot, *version));
+                self.bot = None;
+                self.answers.clear();
+                self.handed_over = false;
+            }
+            Event::BotAnswerRefused { .. } => self.bot_asked(place),
+            Event::BotFinished => self.bot_is_over(),
+            Event::ConvertedToTicket { ticket, .. } => drop(self.tickets.insert(*ticket, place)),
+            Event::BotStepShown { step } => {
+                self.bot = Some(step.clone());
+                self.bot_asked(place);
+            }
             Event::BotAnswerGiven { step, answer } => drop(self.answers.insert(step.clone(), answer.clone())),
             Event::HandedOver { .. } => self.handed_over = true,
             Event::Closed => self.status = Status::Closed,
@@ -933,7 +1071,13 @@ impl Aggregate for Conversation {
         match command {
             Command::Start(new) => {
                 let channel = new.channel.map(Need::guarded::<Channel>);
-                [Need::of::<Tenant>(ctx.tenant)].into_iter().chain(channel).collect()
+                let bot = new.chatbot.map(Need::of::<Chatbot>);
+                [Need::of::<Tenant>(ctx.tenant)].into_iter().chain(channel).chain(bot).collect()
+            }
+            Command::StartBot { chatbot, .. } => vec![Need::of::<Chatbot>(*chatbot)],
+            Command::LetBotReply { contact, .. } => self.bot_needs(*contact, ctx),
+            Command::ConvertToTicket { new_ticket: ticket, team, .. } => {
+                bot::ticket_needs(bot::ticket_id(*ticket, None, ctx), self.contact, *team, ctx)
             }
             Command::ReceiveMessage { .. } => self.channel().map(Need::of::<Channel>).into_iter().collect(),
             Command::Assign { .. } => channel().into_iter().collect(),
@@ -969,8 +1113,10 @@ impl Aggregate for Conversation {
                 let from = ctx.fact::<Contact>(*contact).owner;
                 let to = self.assignee.filter(|to| from != Some(*to));
                 let owned = to.map(|to| Happened::OwnerChanged { from, to: Some(to), reason: Some(LINKED.into()) });
-                owned.map(|owned| Echo::to::<Contact>(*contact, &Either::Common(owned))).into_iter().collect()
+                let owned = owned.map(|owned| Echo::to::<Contact>(*contact, &Either::Common(owned)));
+                self.contact_of(*contact, ctx).into_iter().chain(owned).collect()
             }
+            Event::ConvertedToTicket { .. } => self.ticket_of(event, ctx).unwrap_or_default(),
             Event::Labelled { label, name: Some(name), .. } if *label == Label::id_for(ctx.tenant, name) => {
                 let created = label::New { name: name.trim().to_owned(), color: None, preset: false };
                 let known = ctx.fact::<Label>(*label).is_live();
@@ -999,12 +1145,20 @@ impl Aggregate for Conversation {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS];
+        let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS, BOT_TOO_LATE, NOTHING_SAID];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE];
         let fields = fields.into_iter().chain(channel);
-        states.into_iter().chain(fields).chain(shared).collect()
+        let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
+        states.into_iter().chain(fields).chain(shared).chain(others).collect()
+    }
+
+    fn requires(command: &Command) -> Vec<(String, String)> {
+        match command {
+            Command::ConvertToTicket { .. } => vec![(String::new(), "ticket.open".to_owned())],
+            _ => Vec::new(),
+        }
     }
 
     fn examples() -> Vec<Command> {
@@ -1026,6 +1180,8 @@ impl Aggregate for Conversation {
                 visitor: Some(visitor),
                 matched_rule: Some(id(2)),
                 contact: None,
+                chatbot: None,
+                chatbot_version: None,
             }),
             ReceiveMessage {
                 message_id: Some(inbound),
@@ -1055,6 +1211,14 @@ impl Aggregate for Conversation {
             ShowBotStep { step: step() },
             AnswerBot { step: step(), answer: "A price".into() },
             HandOver { reason: Some("Asked for a person".into()) },
+            StartBot { chatbot: id(5), version: None },
+            LetBotReply { message_id: Some(inbound), body: Some("Good day".into()), contact: None },
+            ConvertToTicket {
+                new_ticket: Some(id(6)),
+                title: Some("Wants a price".into()),
+                team: None,
+                priority: Priority::LOW,
+            },
             Close,
             Reopen,
             Rate { score: 5, text: Some("Quick!".into()) },
@@ -1065,6 +1229,9 @@ impl Aggregate for Conversation {
 impl Conversation {
     fn start(&self, mut new: New, ctx: &Ctx<'_>) -> Decision<Event> {
         new.identity = new.identity.map(|identity| identity.read(ctx));
+        if let (Some(started), None) = (&self.started, new.chatbot_version) {
+            new.chatbot_version = started.chatbot_version.filter(|_| started.chatbot == new.chatbot);
+        }
         if let Some(started) = &self.started {
             let same = match (&started.identity, &new.identity) {
                 (Some(started), Some(new)) => started.kind == new.kind && started.is_same(new),
@@ -1078,7 +1245,28 @@ impl Conversation {
         if kind.is_some_and(|kind| !kind.fits(&new.medium)) {
             return Err(CHANNEL_UNFIT.at("/channel"));
         }
+        new.chatbot_version = match new.chatbot {
+            Some(chatbot) => Some(bot::bot_version(chatbot, new.chatbot_version, ctx)?),
+            None => None,
+        };
         Ok(vec![Event::Started(new)])
+    }
+
+    /// Whoever takes it has the word.
+    fn bot_gives_way(&self) -> Option<Event> {
+        self.chatbot().map(|_| Event::HandedOver { reason: Some("claimed".to_owned()) })
+    }
+
+    fn bot_asked(&mut self, place: usize) {
+        if let Some(run) = &mut self.run {
+            run.asked_at = place;
+        }
+    }
+
+    fn bot_is_over(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.over = true;
+        }
     }
 
     fn deliver(&mut self, message_id: Id, to: Delivery) {

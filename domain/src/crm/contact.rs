@@ -90,6 +90,36 @@ pub struct Fields {
     pub description: Option<Personal<String>>,
 }
 
+/// A contact as somebody outside says who he is.
+pub fn described(
+    name: Personal<String>,
+    email: Option<Personal<String>>,
+    phone: Option<Personal<String>>,
+    source: Option<String>,
+) -> record::New<Fields> {
+    let name = Personal(name.0.trim().chars().take(200).collect());
+    let fields = Fields {
+        name,
+        kind: Kind::default(),
+        source,
+        email,
+        phone,
+        phone_e164: None,
+        phone_extension: None,
+        address: None,
+        city: None,
+        country: None,
+        locale: None,
+        time_zone: None,
+        description: None,
+    };
+    let (custom, tags) = (BTreeMap::new(), BTreeSet::new());
+    record::New { fields, custom, owner: None, stage: None, tags, copied_from: None }
+}
+
+/// The scope in which contacts claim their addresses: who is found by one.
+pub const IDENTITY_SCOPE: &str = "contact.identity";
+
 /// Where a contact may be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -850,8 +880,7 @@ impl record::Spec for Spec {
     fn claims(contact: &Contact, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
         let mut after = contact.clone();
         Aggregate::evolve(&mut after, event);
-        let mut claims =
-            Claim::moved("contact.identity", &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
+        let mut claims = Claim::moved(IDENTITY_SCOPE, &contact.address_keys(), &after.address_keys(), &IDENTITY_TAKEN);
         for claim in &mut claims {
             claim.taken = claim.taken.clone().at(after.place_of(&claim.key));
         }

@@ -65,8 +65,18 @@ pub fn tells(kind: &str, event: &str) -> bool {
 /// With whom a record is shared that is everybody's to see, of a kind whose records may be one user's alone.
 pub const EVERYBODY: Id = Id::NIL;
 /// Kinds whose records are about those of other kinds. Others are at most about what they became a part of.
-pub const FOLLOWING: &[&str] =
-    &["activity", "call", "comment", "entitlement", "offer", "order", "relation", "rule_run", "upload"];
+pub const FOLLOWING: &[&str] = &[
+    "activity",
+    "call",
+    "comment",
+    "entitlement",
+    "form_submission",
+    "offer",
+    "order",
+    "relation",
+    "rule_run",
+    "upload",
+];
 /// Of how many records of one kind it is remembered that another is about them, where they are told one by one: the last ones.
 const MOST_ABOUT: usize = 200;
 /// How many steps there may be from a remark to the record that it is about in the end.

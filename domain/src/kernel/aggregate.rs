@@ -466,6 +466,14 @@ impl Facts {
         Facts { from_outside, ..Facts::default() }
     }
 
+    /// The same with a record that comes into being with what is being decided.
+    #[must_use]
+    pub fn with<A: Aggregate>(&self, id: Id, state: A) -> Facts {
+        let mut facts = Facts { states: self.states.clone(), from_outside: self.from_outside };
+        facts.insert(A::KIND, id, AnyState::new(state));
+        facts
+    }
+
     /// Adds a loaded state.
     pub fn insert(&mut self, kind: &'static str, id: Id, state: AnyState) {
         self.states.insert((kind, id), state);
@@ -550,6 +558,8 @@ pub struct Echo {
     pub counter: Option<&'static str>,
     /// Whose personal data it holds.
     pub subject: Option<Id>,
+    /// The set-wide names that the other record takes or gives back with it.
+    pub claims: Vec<Claim>,
     /// Folds it onto the other record's state.
     pub fold: Fold,
 }
@@ -558,6 +568,25 @@ impl Echo {
     /// `event` in the stream of the record `id` of kind `A`.
     pub fn to<A: Aggregate>(id: Id, event: &A::Event) -> Echo {
         let (event_type, data) = A::encode(event);
-        Echo { kind: A::KIND, id, event_type, data, counter: A::counter(event), subject: None, fold: fold::<A> }
+        let (counter, claims) = (A::counter(event), Vec::new());
+        Echo { kind: A::KIND, id, event_type, data, counter, subject: None, claims, fold: fold::<A> }
+    }
+
+    /// What a command that brings the record `id` of kind `A` into being means as part of another decision: the state after
+    /// it, and all that is appended for it. Its [`Aggregate::needs`] must be among the facts.
+    ///
+    /// # Errors
+    /// When the other record refuses.
+    pub fn of_new<A: Aggregate>(id: Id, command: A::Command, ctx: &Ctx<'_>) -> Result<(A, Vec<Echo>), Rejection> {
+        let ctx = Ctx { id, ..*ctx };
+        let mut state = A::default();
+        let mut echoes = Vec::new();
+        for event in state.decide(command, &ctx)? {
+            let (subject, claims) = (state.subject(&event, &ctx), state.claims(&event, &ctx));
+            echoes.push(Echo { subject, claims, ..Echo::to::<A>(id, &event) });
+            echoes.extend(state.echoes(&event, &ctx));
+            state.evolve(&event);
+        }
+        Ok((state, echoes))
     }
 }

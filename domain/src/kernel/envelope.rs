@@ -17,6 +17,8 @@ pub enum ActorKind {
     Visitor,
     /// An automation rule.
     Rule,
+    /// A chatbot.
+    Bot,
     /// Another program, by its API key.
     Integration,
     /// Deskfold itself.
@@ -28,7 +30,7 @@ pub enum ActorKind {
 pub struct Actor {
     /// Its sort.
     pub kind: ActorKind,
-    /// The user, contact, rule or key.
+    /// The user, contact, rule, chatbot or key.
     pub id: Id,
     /// For whom it was done, when one acts for another: both stay on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]

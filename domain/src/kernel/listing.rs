@@ -245,6 +245,7 @@ pub const NAMELESS: &[&str] = &[
     "conversation",
     "entitlement",
     "field",
+    "form_submission",
     "import",
     "offer",
     "order",

@@ -23,7 +23,11 @@ pub struct Feature {
 /// Every feature. All are on until they are switched off. What is in none of them cannot be switched off: people, teams,
 /// rights, contacts and companies, custom fields, comments, activities and relations.
 pub const FEATURES: &[Feature] = &[
-    Feature { name: "tickets", description: "Requests for help, as tickets of teams.", kinds: &["ticket"] },
+    Feature {
+        name: "tickets",
+        description: "Requests for help, as tickets of teams, and the forms on web sites that become some.",
+        kinds: &["ticket", "form", "form_submission"],
+    },
     Feature {
         name: "products",
         description: "The catalogue, and who owns which product.",
@@ -31,8 +35,8 @@ pub const FEATURES: &[Feature] = &[
     },
     Feature {
         name: "chats",
-        description: "Conversations with their labels and quick replies.",
-        kinds: &["conversation", "label", "quick_reply"],
+        description: "Conversations with their labels, quick replies and chatbots.",
+        kinds: &["chatbot", "conversation", "label", "quick_reply"],
     },
     Feature { name: "orders", description: "Orders that come in from shops.", kinds: &["order"] },
     Feature { name: "leads", description: "People who may become customers.", kinds: &["lead"] },

@@ -204,6 +204,11 @@ const ALIAS_INVALID: Rejection = Rejection::invalid(
 const USER_UNFIT: Rejection = Rejection::invalid("team_user_unfit", "There is no such user, or it is deactivated.");
 
 impl Team {
+    /// Whether its help centre comes before its forms.
+    pub fn help_centre_published(&self) -> bool {
+        self.help_centre
+    }
+
     fn name_key(&self) -> BTreeSet<String> {
         self.name.iter().map(|name| name.trim().to_lowercase()).collect()
     }
@@ -231,7 +236,7 @@ impl Aggregate for Team {
     const PLURAL: &'static str = "teams";
     const CREATE: &'static str = "create";
     const OPEN: Option<&'static str> = Some("work is shared out among teams");
-    const AHEAD: &'static [&'static str] = &["assign_calendar", "publish_help_centre", "unpublish_help_centre"];
+    const AHEAD: &'static [&'static str] = &["assign_calendar"];
     type Command = Command;
     type Event = Event;
 

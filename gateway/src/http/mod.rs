@@ -108,6 +108,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router
         .merge(org::plan::routes())
         .merge(desk::tickets::routes())
         .merge(chat::channels::routes())
+        .merge(chat::chatbots::routes())
         .merge(chat::conversations::routes())
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())

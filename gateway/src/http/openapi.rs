@@ -5,6 +5,7 @@
 mod archive;
 mod bulk;
 mod channels;
+mod chatbots;
 mod commands;
 mod conversations;
 mod dashboards;
@@ -218,6 +219,7 @@ pub fn document() -> Value {
     uploads::describe(&mut document);
     tickets::describe(&mut document);
     channels::describe(&mut document);
+    chatbots::describe(&mut document);
     conversations::describe(&mut document);
     conversations::inbox(&mut document);
     feeds::describe(&mut document);

@@ -2,6 +2,7 @@
 
 pub(in crate::http) mod dashboards;
 mod forms;
+mod hosted_forms;
 mod jobs;
 pub(in crate::http) mod records;
 mod refused;
@@ -66,7 +67,12 @@ pub(super) fn routes() -> Routes {
         .get("/settings", async |insider: Insider| insider.looks_at("tenant.read", pages::settings))
         .get("/plan", plan)
         .get("/search", search::search);
-    inside.merge(dashboards::routes()).merge(records::routes()).merge(jobs::routes()).merge(outside.open())
+    inside
+        .merge(dashboards::routes())
+        .merge(records::routes())
+        .merge(jobs::routes())
+        .merge(outside.open())
+        .merge(hosted_forms::routes())
 }
 
 /// What pages load.

@@ -85,12 +85,20 @@ pub struct Row {
     pub uncertain: bool,
     /// Those messages.
     pub uncertain_message_ids: BTreeSet<Id>,
+    /// The chatbot that talks in it, or did.
+    pub chatbot_id: Option<Id>,
+    /// The version of its script.
+    pub chatbot_version: Option<u32>,
     /// What a chatbot said last: the step of its script.
     pub bot_step: Option<String>,
     /// What the visitor answered, by step.
     pub bot_answers: BTreeMap<String, Personal<String>>,
     /// Whether people have taken over from a chatbot.
     pub handed_over: bool,
+    /// Whether the chatbot has said everything.
+    pub bot_finished: bool,
+    /// The tickets that it has become.
+    pub ticket_ids: BTreeSet<Id>,
     /// How satisfied the other side is: 1 (bad) to 5 (good).
     pub rating: Option<u8>,
     /// The rating in their words.
@@ -165,9 +173,13 @@ impl Row {
             recent_messages: Vec::new(),
             uncertain: false,
             uncertain_message_ids: BTreeSet::new(),
+            chatbot_id: new.chatbot,
+            chatbot_version: new.chatbot_version,
             bot_step: None,
             bot_answers: BTreeMap::new(),
             handed_over: false,
+            bot_finished: false,
+            ticket_ids: BTreeSet::new(),
             rating: None,
             rating_text: None,
             reopened_count: 0,
@@ -234,7 +246,7 @@ impl Row {
 
 impl ReadModel for Conversations {
     const NAME: &'static str = "conversations";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const TALLY: Option<&'static str> = Some("conversations_by_label");
     type Row = Row;
@@ -267,6 +279,16 @@ impl ReadModel for Conversations {
             }
             Event::Labelled { label, .. } => drop(row.label_ids.insert(label)),
             Event::Unlabelled { label } => drop(row.label_ids.remove(&label)),
+            Event::BotStarted { chatbot, version } => {
+                row.chatbot_id = Some(chatbot);
+                row.chatbot_version = Some(version);
+                row.bot_step = None;
+                row.bot_answers.clear();
+                row.handed_over = false;
+                row.bot_finished = false;
+            }
+            Event::BotFinished => row.bot_finished = true,
+            Event::ConvertedToTicket { ticket, .. } => drop(row.ticket_ids.insert(ticket)),
             Event::BotStepShown { step } => row.bot_step = Some(step),
             Event::BotAnswerGiven { step, answer } => drop(row.bot_answers.insert(step, answer)),
             Event::HandedOver { .. } => row.handed_over = true,
@@ -294,7 +316,7 @@ impl ReadModel for Conversations {
                 row.failed(message_id, false);
                 row.doubted(message_id, false);
             }
-            Event::Started(_) | Event::Claimed { .. } => {}
+            Event::Started(_) | Event::Claimed { .. } | Event::BotAnswerRefused { .. } => {}
         }
         Ok(Some(row))
     }
@@ -330,7 +352,10 @@ impl Listed for Conversations {
         Column::time("last_sent_at").nullable(),
         Column::time("active_at"),
         Column::bool("uncertain"),
+        Column::id("chatbot_id").nullable(),
         Column::bool("handed_over"),
+        Column::bool("bot_finished"),
+        Column::set("ticket_ids"),
         Column::integer("rating").nullable(),
         Column::integer("reopened_count"),
         Column::time("started_at"),
@@ -351,8 +376,8 @@ impl Listed for Conversations {
         array(select l.name from read_labels l where l.tenant_id = t.tenant_id and l.id = any (t.label_ids) \
             order by l.name collate \"und-x-icu\", l.id) as label_names, \
         t.unanswered, t.unread, t.unread_count, t.read_by_ids, t.message_count, t.last_message, t.last_received_at, \
-        t.last_sent_at, t.active_at, t.recent_messages, t.uncertain, t.uncertain_message_ids, t.bot_step, t.bot_answers, t.handed_over, t.rating, \
-        t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
+        t.last_sent_at, t.active_at, t.recent_messages, t.uncertain, t.uncertain_message_ids, t.chatbot_id, t.chatbot_version, t.bot_step, t.bot_answers, t.handed_over, \
+        t.bot_finished, t.ticket_ids, t.rating, t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_channels channel on channel.tenant_id = t.tenant_id and channel.id = t.channel_id \

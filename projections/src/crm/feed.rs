@@ -176,7 +176,7 @@ fn written(kind: &str) -> &'static [(&'static str, &'static str)] {
 fn is_noise(kind: &str, event: &str, data: &Value) -> bool {
     match (kind, event) {
         ("conversation", "read_marker_moved" | "message_sent" | "message_delivered" | "message_read")
-        | ("conversation", "bot_step_shown" | "claimed")
+        | ("conversation", "bot_step_shown" | "bot_answer_refused" | "bot_finished" | "bot_started" | "claimed")
         | ("ticket", "reply_sent")
         | ("contact", "offer_received" | "absorbed" | "released" | "forwarded")
         | ("company", "absorbed" | "released")

@@ -19,6 +19,8 @@ pub enum AuthorKind {
     Visitor,
     /// An automation rule.
     Rule,
+    /// A chatbot.
+    Chatbot,
     /// Another program.
     Integration,
     /// Deskfold itself.
@@ -36,6 +38,7 @@ pub(crate) fn author(event: &Recorded) -> (Option<AuthorKind>, Option<Id>) {
         ActorKind::Customer => AuthorKind::Contact,
         ActorKind::Visitor => AuthorKind::Visitor,
         ActorKind::Rule => AuthorKind::Rule,
+        ActorKind::Bot => AuthorKind::Chatbot,
         ActorKind::Integration => AuthorKind::Integration,
         ActorKind::System => AuthorKind::System,
     };

@@ -1,5 +1,6 @@
 //! The inbox: channels, conversations, their labels and quick replies.
 
+pub(crate) mod bots;
 pub(crate) mod channels;
 pub(crate) mod inbox;
 pub(crate) mod live;

@@ -1,5 +1,6 @@
 //! The help desk: tickets, products, and who owns which.
 
+pub(crate) mod forms;
 pub(crate) mod products;
 pub(crate) mod stages;
 pub(crate) mod story;

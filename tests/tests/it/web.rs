@@ -5,7 +5,11 @@ mod chat;
 mod chromium;
 mod dashboards;
 mod explored;
+<<<<<<< HEAD
 mod inbox;
+=======
+mod forms;
+>>>>>>> origin/live
 mod many;
 mod pages;
 mod records;

@@ -368,6 +368,12 @@ async fn said(client: &Client, word: &str, all: &mut BTreeMap<&'static str, Vec<
         let body = json!({ "name": text("Today"), "pages": [page, later] });
         all.entry("dashboards").or_default().push(client.create("/v1/dashboards", body).await);
     }
+    for name in ["Reception", "Night"] {
+        let body = json!({ "name": text(name), "description": text("Asks") });
+        all.entry("chatbots").or_default().push(client.create("/v1/chatbots", body).await);
+    }
+    let hello = json!({ "steps": [{ "id": "hello", "type": "message", "text": text("Good day") }] });
+    client.run(&format!("/v1/chatbots/{}/publish", all["chatbots"][0]), hello).await;
     for (kind, name) in [("live_chat", "Chat"), ("api", "Shop")] {
         let body = json!({ "kind": kind, "name": text(name) });
         all.entry("channels").or_default().push(client.create("/v1/channels", body).await);
@@ -447,7 +453,30 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         });
         all.entry("views").or_default().push(client.create("/v1/views", body).await);
     }
+    for (title, slug) in [("Ask", "ask"), ("Complain", "complain")] {
+        let body = json!({
+            "name": text(title), "slug": format!("{slug}-{}", word.to_lowercase()), "text": text("We answer"),
+            "team": all["teams"][1],
+        });
+        let form = client.create("/v1/forms", body).await;
+        let email = json!({
+            "key": "email", "input_type": "email", "label": text("E-mail"), "maps_to": "contact.email", "required": true,
+        });
+        client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": email })).await;
+        client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
+        all.entry("forms").or_default().push(form);
+    }
+    let me = client.read("/v1/me").await;
+    let page = format!("/forms/{}/ask-{}", me["tenant"].as_str().unwrap(), word.to_lowercase());
+    for name in ["eva", "olga"] {
+        let sent = client.request(Method::POST, &page).header("accept", "application/json");
+        let sent = sent.header("content-type", "application/x-www-form-urlencoded");
+        let sent = sent.body(format!("email={name}%40{}.example", word.to_lowercase())).send().await.unwrap();
+        assert_eq!(sent.status(), StatusCode::OK);
+    }
     server.settle().await;
+    let kept = client.read("/v1/form_submissions?sort=received_at").await;
+    all.insert("form_submissions", texts(&kept, "id"));
     let runs = client.read(&format!("/v1/rules/{}/runs?sort=trigger_position", all["rules"][2])).await;
     all.insert("rule_runs", texts(&runs, "id"));
     assert_eq!(texts(&runs, "status"), ["pending", "skipped"]);

@@ -453,3 +453,163 @@ fn it_ends_is_rated_and_goes_on() {
     chat([rated()]).when(rate(5)).nothing();
     chat([]).when(rate(6)).rejected(SCORE_INVALID);
 }
+
+mod bots {
+    use super::*;
+    use crate::{
+        ActorKind,
+        chat::{
+            chatbot::{self, Chatbot},
+            script,
+        },
+        kernel::named::{Either, Named as _},
+        org::field::Field,
+    };
+
+    const RECEPTION: Id = Id::from_bits(0xB07);
+
+    /// A chat in which the example's script is followed, and in which this has happened.
+    fn talk(events: impl IntoIterator<Item = Event>) -> Given<Conversation> {
+        let started = New { chatbot: Some(RECEPTION), chatbot_version: Some(1), contact: None, ..new() };
+        let published = chatbot::Event::VersionPublished { version: 1, script: script::example() };
+        let reception = created::<chatbot::Spec>().into_iter().chain([Either::Own(published)]);
+        let mut talk = given::<Conversation>([Event::Started(started)].into_iter().chain(events))
+            .with::<Chatbot>(RECEPTION, reception)
+            .with::<Field>(Field::id_for(TENANT, "ticket"), [])
+            .with::<Field>(Field::id_for(TENANT, "contact"), []);
+        talk.actor.kind = ActorKind::Bot;
+        talk
+    }
+
+    fn shown(step: &str) -> Event {
+        Event::BotStepShown { step: step.into() }
+    }
+
+    fn hears(words: &str) -> [Event; 1] {
+        let received =
+            Event::MessageReceived { message_id: INBOUND, external_id: None, body: words.into(), attachments: vec![] };
+        [received]
+    }
+
+    fn answers(step: &str, answer: &str) -> Event {
+        Event::BotAnswerGiven { step: step.into(), answer: answer.into() }
+    }
+
+    fn reply(words: &str) -> Command {
+        Command::LetBotReply { message_id: Some(INBOUND), body: Some(words.into()), contact: None }
+    }
+
+    fn begin() -> Command {
+        Command::LetBotReply { message_id: None, body: None, contact: None }
+    }
+
+    /// What happens besides what is said.
+    fn besides(events: Vec<Event>) -> Vec<Event> {
+        events.into_iter().filter(|event| !matches!(event, Event::MessageQueued { .. })).collect()
+    }
+
+    #[test]
+    fn it_begins_once_and_waits() {
+        let events = talk([]).when(begin()).events();
+        assert_eq!(besides(events.clone()), [shown("hello"), shown("topic")]);
+        let said: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::MessageQueued { body, .. } => Some(body.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, ["Good day!", "What is it about?\n1. A price\n2. A repair\n3. A person"]);
+        talk(events).when(begin()).nothing();
+        // What was written before it had asked is no answer.
+        talk(hears("A price").into_iter().chain([shown("topic")])).when(reply("A price")).nothing();
+        chat(hears("A price")).when(reply("A price")).nothing();
+    }
+
+    #[test]
+    fn an_answer_leads_on_and_none_is_asked_again() {
+        let asked = |words: &str| talk([shown("topic")].into_iter().chain(hears(words)));
+        let events = asked("2").when(reply("2")).events();
+        assert_eq!(besides(events), [answers("topic", "A repair"), shown("email")]);
+        let refused = Event::BotAnswerRefused {
+            step: "topic".into(),
+            message_id: INBOUND,
+            code: "chatbot_answer_not_offered".into(),
+        };
+        let events = asked("Hm").when(reply("Hm")).events();
+        assert_eq!(besides(events.clone()), [refused]);
+        // Asked about the same message again, it has nothing to add.
+        talk([shown("topic")].into_iter().chain(hears("Hm")).chain(events)).when(reply("Hm")).nothing();
+        let events = asked("a person").when(reply("a person")).events();
+        let over = Event::HandedOver { reason: None };
+        assert_eq!(besides(events.clone()), [answers("topic", "A person"), shown("person"), over]);
+        talk([shown("topic")].into_iter().chain(hears("a person")).chain(events)).when(reply("x")).nothing();
+    }
+
+    #[test]
+    fn it_falls_silent_where_people_are() {
+        let events = [shown("topic")].into_iter().chain(hears("2")).collect::<Vec<_>>();
+        let quiet = Event::HandedOver { reason: Some("claimed".into()) };
+        let assign = Command::Assign { assignee: ANNA, method: AssignMethod::Manual, rule_run: None };
+        talk(events.clone()).when(assign).then([assigned(ANNA, AssignMethod::Manual), quiet.clone()]);
+        talk(events.clone().into_iter().chain([quiet])).when(reply("2")).nothing();
+        talk(events.into_iter().chain([Event::Closed])).when(reply("2")).nothing();
+        let start = || Command::StartBot { chatbot: RECEPTION, version: None };
+        talk([]).when(start()).nothing();
+        talk([assigned(ANNA, AssignMethod::Manual), Event::BotFinished]).when(start()).rejected(BOT_TOO_LATE);
+        let begun = Event::BotStarted { chatbot: RECEPTION, version: 1 };
+        talk([Event::BotFinished]).when(start()).then([begun]);
+    }
+
+    #[test]
+    fn what_was_said_becomes_a_ticket_of_somebody_who_becomes_a_contact() {
+        let before = [answers("topic", "A price"), answers("email", "maria@example.com"), shown("story")];
+        let before: Vec<_> = before.into_iter().chain(hears("It broke")).collect();
+        let events = talk(before.clone()).when(reply("It broke")).events();
+        let besides = besides(events.clone());
+        assert_eq!(besides[..2], [answers("story", "It broke"), shown("ticket")]);
+        let Event::ContactLinked { contact, .. } = besides[2] else { panic!("{besides:?}") };
+        let Event::ConvertedToTicket { ticket, title, source, .. } = &besides[3] else { panic!("{besides:?}") };
+        assert_eq!((title.as_str(), source.from), ("From the chat", INBOUND));
+        assert_eq!(besides[4..], [shown("bye"), Event::BotFinished]);
+        let at = |name: &str| events.iter().position(|event| event.encode().0 == name).unwrap();
+        let told = |name: &str| {
+            let so_far = before.iter().chain(&events[..at(name)]).cloned();
+            let mut there =
+                talk(so_far).with::<Contact>(contact, []).with::<Ticket>(*ticket, []).with::<Tenant>(TENANT, []);
+            there.actor.kind = ActorKind::Bot;
+            there.tells(&events[at(name)])
+        };
+        let born = told("contact_linked");
+        assert_eq!((born[0].event_type.as_str(), born[0].id), ("contact.created", contact));
+        assert_eq!(born[0].claims[0].key, "email:maria@example.com");
+        let opened = told("converted_to_ticket");
+        let data: Value = serde_json::from_slice(&opened[0].data).unwrap();
+        assert_eq!(
+            (opened[0].event_type.as_str(), &data["requester"]["id"]),
+            ("ticket.opened", &serde_json::json!(contact))
+        );
+        assert!(data["description"].as_str().unwrap().starts_with("Maria: It broke"), "{data}");
+        assert_eq!(data["origin"], format!("conversations/{SUBJECT}"));
+    }
+
+    #[test]
+    fn anybody_who_may_makes_a_ticket_of_a_chat_once_for_what_was_said() {
+        let convert =
+            |new_ticket| Command::ConvertToTicket { new_ticket, title: None, team: None, priority: Priority::LOW };
+        chat([]).when(convert(None)).rejected(NOTHING_SAID);
+        let source = Source { from: INBOUND, to: INBOUND, messages: 1 };
+        let made = Event::ConvertedToTicket {
+            ticket: MARIA,
+            title: "Good day".into(),
+            team: None,
+            priority: Priority::LOW,
+            source,
+            step: None,
+        };
+        chat([received()]).when(convert(Some(MARIA))).then([made.clone()]);
+        chat([received(), made.clone()]).when(convert(None)).nothing();
+        let events = chat([received(), made, queued(None)]).when(convert(None)).events();
+        assert!(matches!(events[..], [Event::ConvertedToTicket { source: Source { messages: 2, .. }, .. }]));
+    }
+}

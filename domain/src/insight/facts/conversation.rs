@@ -104,6 +104,10 @@ impl Tells for Conversation {
             | Event::ReadMarkerMoved { .. }
             | Event::Claimed { .. }
             | Event::BotStepShown { .. }
+            | Event::BotStarted { .. }
+            | Event::BotAnswerRefused { .. }
+            | Event::BotFinished
+            | Event::ConvertedToTicket { .. }
             | Event::BotAnswerGiven { .. } => Vec::new(),
         }
     }

@@ -22,7 +22,7 @@ use domain::{
     },
     crm::contact::{Identity, IdentityKind},
     kernel::color::Color,
-    org::user::{Presence, User},
+    org::user::User,
 };
 use eventstore::{Query, Recorded};
 use projections::{
@@ -110,18 +110,8 @@ impl FromRequestParts<App> for Chat {
 impl Chat {
     /// Whether anybody of those who answer is there.
     async fn is_attended(&self, app: &App) -> Result<bool, Problem> {
-        attended(app, self.tenant, &self.channel).await
+        Ok(inbound::is_attended(&app.commands, self.tenant, &self.channel).await?)
     }
-}
-
-async fn attended(app: &App, tenant: Id, channel: &Channel) -> Result<bool, Problem> {
-    for operator in &channel.operators {
-        let (user, _) = app.commands.load::<User>(tenant, *operator).await?;
-        if user.is_active() && user.presence == Presence::Online {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Lets pages of the channel's origins in, and no others; whoever names no origin is no page.
@@ -202,8 +192,10 @@ async fn config(
     let (channel, looks) = (&chat.channel, &chat.channel.appearance);
     let rule = channel.rule_for(path.as_deref().unwrap_or("/"), country(&app, &headers).as_deref());
     let (display, delay_s) = rule.map_or((looks.display, looks.delay_s), |(_, rule)| (rule.display, rule.delay_s));
-    let bot = rule.filter(|(_, rule)| rule.chatbot.is_some());
-    let chatbot = bot.is_some_and(|(_, rule)| !rule.only_if_no_operator || !operators_present);
+    let chatbot = match rule {
+        Some((_, rule)) => inbound::speaking(&app.commands, chat.tenant, channel, rule).await?.is_some(),
+        None => false,
+    };
     let color = looks.color.unwrap_or(USUAL);
     let can = channel.can();
     Ok(Json(Config {
@@ -713,7 +705,7 @@ impl Listener {
         }
         if self.attended.is_none() {
             let (channel, _) = self.app.commands.load::<Channel>(self.visiting.tenant, self.visiting.channel).await?;
-            let attended = attended(&self.app, self.visiting.tenant, &channel).await?;
+            let attended = inbound::is_attended(&self.app.commands, self.visiting.tenant, &channel).await?;
             self.attended = Some(attended);
             if told != Some(attended) {
                 let said = Event::default().event("presence").json_data(json!({ "operators_present": attended }));

@@ -268,6 +268,10 @@ pub(super) const EVENT: Codes = &[("event_unknown", 404, "There is no event at t
 pub(super) const REHEARSAL: Codes =
     &[("rule_event_unfit", 422, "The event is of another type than the draft's trigger.")];
 
+/// The codes that rehearsing a script may meet, besides the refusals of chatbots.
+pub(super) const CHATBOT_REHEARSAL: Codes =
+    &[("chatbot_rehearsal_unclear", 422, "Either a script is sent, or the id of a chatbot.")];
+
 /// The codes that following the log may meet.
 pub(super) const STREAM: Codes =
     &[("last_event_id_invalid", 400, "`Last-Event-ID` is the position of the last event you have seen.")];
@@ -451,6 +455,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         EVENTS,
         EVENT,
         REHEARSAL,
+        CHATBOT_REHEARSAL,
         STREAM,
         EXTERNAL,
         UPSERT_ENTITLEMENT,

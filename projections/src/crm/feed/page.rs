@@ -418,6 +418,7 @@ fn actor_record(actor: &Actor) -> Option<Subject> {
         ActorKind::User => "user",
         ActorKind::Customer => "contact",
         ActorKind::Rule => "rule",
+        ActorKind::Bot => "chatbot",
         ActorKind::Integration => "api_key",
         ActorKind::Visitor | ActorKind::System => return None,
     };

@@ -219,6 +219,7 @@ fn particular(kind: &str, event: &str, data: &Value, about: &About<'_>, names: N
         ("conversation", "bot_answer_given") => {
             format!("{} {}", value_of(&data["step"], names), value_of(&data["answer"], names))
         }
+        ("conversation", "converted_to_ticket") => said("Made a ticket", &data["title"]),
         ("property", "media_added") => said(&format!("{} added", capital(&spoken(&data["kind"]))), &data["caption"]),
         ("property", "media_removed") => with("Picture or film removed", name.as_deref()),
         ("property", "published_to_portal") => format!("Published on {}", value_of(&data["portal"], names)),

@@ -364,7 +364,13 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     let report = json!({ "name": "Theirs", "definition": { "measures": ["opened"] }, "custom": custom });
     client.create("/v1/reports", report).await;
     client.create("/v1/views", json!({ "name": "Theirs", "collection": "tickets", "custom": custom })).await;
-    client.create("/v1/dashboards", json!({ "name": "Theirs", "custom": custom })).await;
+    for collection in ["dashboards", "chatbots"] {
+        client.create(&format!("/v1/{collection}"), json!({ "name": "Theirs", "custom": custom })).await;
+    }
+    let slug = format!("for-{}", contact.to_lowercase());
+    let form = client.create("/v1/forms", json!({ "name": "Theirs", "slug": slug, "custom": custom })).await;
+    let sent = crate::desk::forms::kept(client, &form, &slug).await;
+    client.run(&format!("/v1/form_submissions/{sent}/accept"), json!({ "contact": contact })).await;
     let item = json!({ "name": "Chair", "quantity": "1", "price": euros("10") });
     let order = json!({ "source": "shop", "customer": contact, "company": company, "items": [item] });
     client.create("/v1/orders", order).await;

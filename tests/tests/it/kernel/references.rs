@@ -41,6 +41,11 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     let me = client.read("/v1/me").await["user"].clone();
     let reply = json!({ "name": name("hello"), "text": "Good day", "user": me });
     all.insert("quick_reply", client.create("/v1/quick_replies", reply).await);
+    all.insert("chatbot", client.create("/v1/chatbots", json!({ "name": name("Reception") })).await);
+    let hello = json!({ "steps": [{ "id": "hello", "type": "message", "text": "Good day" }] });
+    client.run(&format!("/v1/chatbots/{}/publish", all["chatbot"]), hello).await;
+    let form = json!({ "name": name("Ask"), "slug": format!("ask-{}", letter.to_lowercase()) });
+    all.insert("form", client.create("/v1/forms", form).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
     let site = json!({ "kind": "live_chat", "name": name("Chat on our site") });

@@ -17,6 +17,7 @@ use crate::world::{NOBODY, contact, encoded, everything, pages};
 const READS: &[&str] = &[
     "/search",
     "/export",
+    "/v1/chatbots/rehearse",
     "/v1/rules/dry_run",
     "/v1/rules/backtest",
     "/v1/reports/run",
@@ -91,6 +92,8 @@ fn collection(name: &str) -> Option<&'static str> {
         "order" => "orders",
         "conversation" => "conversations",
         "channel" => "channels",
+        "chatbot" => "chatbots",
+        "form" => "forms",
         "project" => "projects",
         "label" => "labels",
         "quick_reply" => "quick_replies",

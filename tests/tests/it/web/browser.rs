@@ -6,10 +6,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::chromium::{Chromium, Size, Window};
-use crate::org::{
-    browser::{PASSWORD, link, person},
-    provider::Provider,
-    second_factor::code,
+use crate::{
+    desk::forms::form,
+    org::{
+        browser::{PASSWORD, link, person},
+        provider::Provider,
+        second_factor::code,
+    },
+    world::Customer,
 };
 
 /// Signs somebody in through the page.
@@ -363,6 +367,8 @@ async fn places(server: &Server) -> Vec<(String, bool)> {
     let fields = [("kind", "records"), ("mapping", mapping)];
     let begun = crate::data::records::upload(admin, "/v1/imports", &fields, "rows.csv", b"Id,Name\n1,Maria\n").await;
     let import = begun.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
+    let hosting = Customer::new(admin).await;
+    form(admin, &hosting.product).await;
     let pages = gateway::pages().into_iter().filter(|route| route.method == "GET");
     let filled = pages.map(|route| {
         let secret = link.rsplit('/').next().unwrap();
@@ -372,6 +378,7 @@ async fn places(server: &Server) -> Vec<(String, bool)> {
             .replace("/imports/{id}", &format!("/imports/{import}"));
         let path = path.replace("{secret}", secret).replace("{collection}", "properties").replace("{id}", &property);
         let path = path.replace("{channel}", &channel);
+        let path = path.replace("{tenant}", &server.tenant).replace("{slug}", "ask");
         assert!(!path.contains('{'), "what stands for the parameter of {path}?");
         (path, route.keyed)
     });
