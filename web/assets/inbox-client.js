@@ -16,6 +16,7 @@ const place = at("client-parts");
 let turn = 0;
 /** What the parts show: those of the same are left as they are. */
 let shownFor = "";
+let shownParts = "";
 
 /**
  * Another chat is open, or something has happened to it.
@@ -39,6 +40,10 @@ export function changed(chat, isNew) {
     facts(chat);
     labelling(chat);
   }
+  // What is the same stays where it is: somebody may be about to press it.
+  const shown = JSON.stringify([for_, chat.labels, chat.ticket_ids]);
+  if (!isNew && shown === shownParts) return;
+  shownParts = shown;
   labels(chat);
   tickets(chat).catch(show);
 }

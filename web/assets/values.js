@@ -16,6 +16,8 @@ import { text, word } from "./api.js";
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 const TIME = /^\d{4}-\d\d-\d\d(T[\d:.]+Z)?$/;
 const ADDRESS = /^https?:\/\/\S+$/;
+/** Where something came from, told as a collection and an id. */
+const PLACE = /^([a-z_]+)\/([0-9A-HJKMNP-TV-Z]{26})$/;
 /** Those whom a record names as its people. */
 const PEOPLE = ["assignee", "owner", "user", "author"];
 /** Fields that say how far a record has come. */
@@ -173,6 +175,12 @@ function shown(value, field, record, known) {
     if (ID.test(value)) return reference(kindOf(field, record, known), value, known);
     if (TIME.test(value)) return element("time", { datetime: value }, value);
     if (STATES.includes(field)) return label(word("state", value));
+    const [, path, id] = PLACE.exec(value) ?? [];
+    if (path && id && [...known.collections.values()].includes(path)) {
+      // A chat is read where it goes on.
+      const way = path === "conversations" ? `/inbox?state=all&chat=${id}` : `/records/${path}/${id}`;
+      return element("a", { href: way }, value);
+    }
     if (ADDRESS.test(value)) return element("a", { href: value, rel: "noopener noreferrer" }, value);
     return element("span", { class: "text" }, value);
   }

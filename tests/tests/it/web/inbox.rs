@@ -358,6 +358,45 @@ async fn an_agent_takes_answers_labels_orders_hands_over_and_closes() {
 }
 
 #[tokio::test]
+async fn a_slash_makes_a_ticket_of_what_was_said_and_each_leads_to_the_other() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (anna_id, _) = person(&server, "anna@example.com", AGENT).await;
+    let shop = Shop::open(admin, "telegram", "Bakery", &[&anna_id]).await;
+    let chat = shop.hears("@mary", "Mary", "The oven is cold").await;
+    let maria = admin.create("/v1/contacts", json!({ "name": "Maria Rossi" })).await;
+    admin.run(&at(&chat, "assign"), json!({ "assignee": anna_id })).await;
+    admin.run(&at(&chat, "link_contact"), json!({ "contact": maria })).await;
+    server.settle().await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let anna = chromium.window(&server, Size::Wide).await;
+    signs_in(&anna, "anna@example.com").await;
+    anna.goto(&format!("/inbox?chat={chat}")).await;
+    anna.has_said(&["The oven is cold"]).await;
+    anna.types("#words", "/ti").await;
+    anna.tells("#offers", "Make a ticket of it").await;
+    anna.types("#words", &format!("cket Cold oven{}", char::from(Key::Enter))).await;
+    anna.tells("#client-tickets a", "Cold oven").await;
+    anna.sees("document.querySelector('#words').value === ''").await;
+    server.settle().await;
+    let tickets = admin.read("/v1/tickets").await;
+    let ticket = &tickets["data"][0];
+    assert_eq!((&ticket["title"], &ticket["requester_id"]), (&json!("Cold oven"), &json!(maria)), "{ticket}");
+    let told = admin.read(&format!("/v1/tickets/{}", ticket["id"].as_str().unwrap())).await;
+    assert!(told.to_string().contains("The oven is cold"), "{told}");
+    let shown = admin.read(&format!("/v1/conversations/{chat}")).await;
+    assert_eq!(shown["ticket_ids"], json!([ticket["id"]]));
+    anna.has_said(&["The oven is cold"]).await;
+
+    // Once more, by the button: nothing was said since.
+    anna.hits("#client-tickets button").await;
+    anna.tells("#fault", "Nothing was said since the last ticket").await;
+    anna.hits("#client-tickets a").await;
+    anna.tells("h1", "Cold oven").await;
+    anna.sees(&format!("document.querySelector('a[href$=\"/conversations/{chat}\"], a[href*=\"chat={chat}\"]')")).await;
+}
+
+#[tokio::test]
 async fn what_may_have_left_or_not_is_sent_once_more_only_when_somebody_says_so() {
     let (program, address) = Program::start().await;
     let server = Server::with(&["--private-addresses", "--send-timeout=500ms"]).await;
