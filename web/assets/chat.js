@@ -349,7 +349,7 @@
     .faces { display: grid; grid-template-columns: repeat(8, 1fr); gap: 2px; padding: 8px 10px; border-block-start: 1px solid var(--line); }
     .faces button { height: 40px; border-radius: 8px; font-size: 22px; line-height: 1; }
     .faces button:hover { background: var(--theirs); }
-    .tray { padding: 10px 16px 0; border-block-start: 1px solid var(--line); font-size: 14px; max-height: 40%; overflow-y: auto; }
+    .tray { padding: 10px 16px 0; border-block-start: 1px solid var(--line); font-size: 14px; max-height: 188px; overflow-y: auto; }
     .tray ul, .files { list-style: none; margin: 0; padding: 0; }
     .tray li { flex-direction: row; align-items: center; gap: 10px; margin-block-start: 6px; }
     .tray canvas, .tray .kind { flex: none; width: 40px; height: 40px; border-radius: 8px; background: var(--theirs); display: grid; place-items: center; color: var(--soft); }
@@ -571,7 +571,7 @@
 
   /** @param {number} bytes */
   const size = (bytes) => {
-    const [amount, unit] = bytes < 1e6 ? [Math.max(bytes / 1e3, 0.1), "kilobyte"] : [bytes / 1e6, "megabyte"];
+    const [amount, unit] = bytes < 1e3 ? [bytes, "byte"] : bytes < 1e6 ? [bytes / 1e3, "kilobyte"] : [bytes / 1e6, "megabyte"];
     return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: amount < 10 ? 1 : 0 }).format(amount);
   };
   /** @param {{ name: string, size: number }} file */
