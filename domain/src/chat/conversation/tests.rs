@@ -364,7 +364,7 @@ fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened
     let contact = given::<Contact>(created::<contact::Spec>().into_iter().chain([owned])).state;
     facts.insert("contact", MARIA, AnyState::new(contact));
     let actor = crate::Actor::user(ANNA);
-    let now = crate::kernel::given::at(0);
+    let now = at(0);
     let ctx = Ctx {
         tenant: TENANT,
         id: SUBJECT,
@@ -430,7 +430,7 @@ fn a_label_typed_is_found_or_created() {
         let mut facts = Facts::default();
         let state = given::<Label>(known.iter().cloned()).state;
         facts.insert("label", vip, AnyState::new(state));
-        let (actor, now) = (crate::Actor::user(ANNA), crate::kernel::given::at(0));
+        let (actor, now) = (crate::Actor::user(ANNA), at(0));
         let ctx = Ctx {
             tenant: TENANT,
             id: SUBJECT,
