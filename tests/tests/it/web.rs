@@ -8,11 +8,6 @@ mod explored;
 mod forms;
 mod inbox;
 mod live;
-<<<<<<< HEAD
-mod inbox;
-=======
-mod forms;
->>>>>>> origin/inbox
 mod many;
 mod pages;
 mod records;

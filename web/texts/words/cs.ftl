@@ -375,6 +375,7 @@ field-kind = druh
 field-label = štítek
 field-label_color = barva štítku
 field-labels = štítky
+field-language = jazyk
 field-last_customer_message_at = poslední zpráva zákazníka
 field-last_message = poslední zpráva
 field-last_message_at = kdy byla poslední zpráva

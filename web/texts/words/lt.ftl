@@ -375,6 +375,7 @@ field-kind = rūšis
 field-label = etiketė
 field-label_color = etiketės spalva
 field-labels = etiketės
+field-language = kalba
 field-last_customer_message_at = paskutinė kliento žinutė
 field-last_message = paskutinė žinutė
 field-last_message_at = kada buvo paskutinė žinutė

@@ -375,6 +375,7 @@ field-kind = вид
 field-label = метка
 field-label_color = цвет метки
 field-labels = метки
+field-language = язык
 field-last_customer_message_at = последнее сообщение клиента
 field-last_message = последнее сообщение
 field-last_message_at = когда было последнее сообщение

@@ -375,6 +375,7 @@ field-kind = вид
 field-label = мітка
 field-label_color = колір мітки
 field-labels = мітки
+field-language = мова
 field-last_customer_message_at = останнє повідомлення клієнта
 field-last_message = останнє повідомлення
 field-last_message_at = коли було останнє повідомлення
