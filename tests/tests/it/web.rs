@@ -5,11 +5,8 @@ mod chat;
 mod chromium;
 mod dashboards;
 mod explored;
-<<<<<<< HEAD
-mod inbox;
-=======
 mod forms;
->>>>>>> origin/live
+mod inbox;
 mod many;
 mod pages;
 mod records;
