@@ -663,10 +663,8 @@ impl Form {
 fn take(fields: &mut Vec<Field>, event: &Event) {
     let limited = |place: u32, len: usize| (place as usize).min(len);
     match event {
-        Event::FieldAdded { field, place } => {
-            if fields.iter().all(|known| known.key != field.key) {
-                fields.insert(limited(*place, fields.len()), field.clone());
-            }
+        Event::FieldAdded { field, place } if fields.iter().all(|known| known.key != field.key) => {
+            fields.insert(limited(*place, fields.len()), field.clone());
         }
         Event::FieldChanged { to, .. } => {
             if let Some(field) = fields.iter_mut().find(|field| field.key == to.key) {
