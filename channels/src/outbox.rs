@@ -8,6 +8,7 @@
 mod address;
 mod api;
 mod message;
+mod metrics;
 mod send;
 
 use std::{sync::Arc, time::Duration};
@@ -24,11 +25,12 @@ use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionO
 use futures::future::BoxFuture;
 use jiff_sqlx::ToSqlx;
 use parking_lot::Mutex;
+use prometheus::Registry;
 use sqlx::PgConnection;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 pub use self::api::{SECRET_PREFIX, is_secret, signature};
-use self::send::Sender;
+use self::{metrics::Metrics, send::Sender};
 
 /// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.
 pub type Secrets = Arc<dyn Fn(Id, Id, Id) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -43,6 +45,8 @@ pub struct Options {
     pub private_addresses: bool,
     /// How long a program may take to answer.
     pub patience: Duration,
+    /// Where what it tells of itself is gathered.
+    pub registry: Registry,
 }
 
 /// What came of an attempt.
@@ -81,14 +85,18 @@ pub struct Outbox {
 
 impl Outbox {
     /// Starts it.
-    pub fn start(commands: &Commands, options: Options) -> Outbox {
+    ///
+    /// # Errors
+    /// When its metrics are registered already.
+    pub fn start(commands: &Commands, options: Options) -> Result<Outbox, prometheus::Error> {
+        let metrics = Metrics::register(&options.registry)?;
         let log = commands.log();
         let durable = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
         let filler = Filler { commands: commands.clone(), clock: Arc::clone(&options.clock) };
         let reactor = Subscription::spawn(log, filler, durable, log.metrics().clone());
-        let sender = Arc::new(Sender::new(commands.clone(), options, Notify::new()));
+        let sender = Arc::new(Sender::new(commands.clone(), options, metrics));
         let task = tokio::spawn(Arc::clone(&sender).run(reactor.position()));
-        Outbox { reactor: Mutex::new(Some(reactor)), sender, task: Mutex::new(Some(task)) }
+        Ok(Outbox { reactor: Mutex::new(Some(reactor)), sender, task: Mutex::new(Some(task)) })
     }
 
     /// The clock was moved: what is due now is sent now.

@@ -197,16 +197,19 @@ impl App {
         let storage = Storage::new(&config, &registry)?;
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
-        let outbox = config.roles.contains(&Role::React).then(|| {
+        let outbox = if config.roles.contains(&Role::React) {
             crate::install_crypto_provider();
             let options = outbox::Options {
                 clock: told_by(&clock),
                 secrets: channel_secrets::opened(&pool, &sign_in.seal),
                 private_addresses: config.private_addresses,
                 patience: config.send_timeout,
+                registry: registry.clone(),
             };
-            Outbox::start(&commands, options)
-        });
+            Some(Outbox::start(&commands, options)?)
+        } else {
+            None
+        };
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.

@@ -100,32 +100,49 @@ pub(crate) fn unknown() -> Problem {
 }
 
 /// How much visitors may write.
-pub(crate) struct Flood(Option<(DefaultKeyedRateLimiter<IpAddr>, DefaultKeyedRateLimiter<Id>)>);
+pub(crate) struct Flood(Option<Limiters>);
+
+struct Limiters {
+    per_minute: NonZeroU32,
+    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    visitors: DefaultKeyedRateLimiter<Id>,
+}
+
+/// What a limiter says to so many at once: when it would let them through.
+fn checked<K: std::hash::Hash + Eq + Clone>(
+    limiter: &DefaultKeyedRateLimiter<K>,
+    key: &K,
+    count: NonZeroU32,
+) -> Result<(), u64> {
+    let not_until =
+        |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+    // More at once than there may be in a minute never come: whoever asks takes no more than that.
+    limiter.check_key_n(key, count).unwrap_or(Ok(())).map_err(not_until)
+}
 
 impl Flood {
     /// So many messages a minute from an address, and by a visitor; 0 for any number.
     pub(crate) fn new(per_minute: u32) -> Flood {
         let limiters = NonZeroU32::new(per_minute).map(|limit| {
             let quota = Quota::per_minute(limit);
-            (RateLimiter::keyed(quota), RateLimiter::keyed(quota))
+            Limiters { per_minute: limit, addresses: RateLimiter::keyed(quota), visitors: RateLimiter::keyed(quota) }
         });
         Flood(limiters)
     }
 
-    /// Counts a message.
-    pub(crate) fn take(&self, address: Option<IpAddr>, visitor: Id) -> Result<(), Problem> {
-        let Some((addresses, visitors)) = &self.0 else { return Ok(()) };
-        let of_address = address.map_or(Ok(()), |address| addresses.check_key(&address));
-        let refused = of_address.and_then(|()| visitors.check_key(&visitor)).err();
-        let Some(not_until) = refused else { return Ok(()) };
-        let seconds = not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
-        let detail = format!("Too many messages at once. Try again in {seconds} s.");
+    /// Counts what is worth so many messages.
+    pub(crate) fn take(&self, address: Option<IpAddr>, visitor: Id, messages: u32) -> Result<(), Problem> {
+        let Some(Limiters { per_minute, addresses, visitors }) = &self.0 else { return Ok(()) };
+        let count = NonZeroU32::new(messages).unwrap_or(NonZeroU32::MIN).min(*per_minute);
+        let of_address = address.map_or(Ok(()), |address| checked(addresses, &address, count));
+        let Err(seconds) = of_address.and_then(|()| checked(visitors, &visitor, count)) else { return Ok(()) };
+        let detail = format!("Too much at once. Try again in {seconds} s.");
         Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(seconds))
     }
 
     /// Forgets who has been quiet.
     pub(crate) fn tidy(&self) {
-        if let Some((addresses, visitors)) = &self.0 {
+        if let Some(Limiters { addresses, visitors, .. }) = &self.0 {
             addresses.retain_recent();
             visitors.retain_recent();
         }

@@ -1,10 +1,11 @@
 // The chat on other people's pages: a button, a window, and one conversation that goes on over reloads, tabs and lost connections.
 
 (() => {
-  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, state?: string, isLocal?: boolean }} Message */
-  /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean }} Config */
+  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
+  /** @typedef {{ name: string, media_type: string, size: number, url?: string, thumbnail?: { url: string, width: number, height: number } }} Attached */
+  /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean, max_file_bytes: number }} Config */
   /** @typedef {{ token: string, user?: string, email?: string, quiet?: boolean, pending: Message[] }} Kept */
-  /** @typedef {{ message: Message, item: HTMLLIElement, day: HTMLElement, who: HTMLElement, foot: HTMLElement }} Entry */
+  /** @typedef {{ message: Message, item: HTMLLIElement, day: HTMLElement, who: HTMLElement, files: HTMLElement, foot: HTMLElement }} Entry */
   /** @typedef {{ ok: boolean, status: number, body: any, after: number }} Answer */
 
   const script = document.currentScript ?? document.querySelector("script[data-channel][src*='chat.js']");
@@ -26,6 +27,8 @@
   const SEES_TYPING = 7_000;
   /** Messages that one receipt names at most. */
   const RECEIPTS = 50;
+  /** Files of a message at most. */
+  const FILES = 10;
 
   /** @type {Record<string, Record<string, string>>} */
   const TEXTS = {
@@ -40,6 +43,7 @@
       typing: "{name} is typing", somebody: "Somebody is typing", desk: "Support", assistant: "Assistant", you: "You", messages: "Messages",
       sending: "Sending", sent: "Sent", delivered: "Delivered", read: "Read", failed: "Not sent", retry: "Try again", uncertain: "Perhaps sent",
       lost: "The connection is lost. We keep trying.", busy: "That was a lot at once. The rest goes out in a moment.", person: "You are talking to a person now.", news: "New message from {name}",
+      attach: "Attach files", chosen: "These files go with your message", remove: "Remove {name}", large: "{name} is larger than {n} MB.", many: "At most {n} files at once.", drop: "Drop files here",
     },
     cs: {
       open: "Napište nám", close: "Zavřít chat", chat: "Chat", unread: "Nové zprávy: {n}", dismiss: "Skrýt",
@@ -52,6 +56,7 @@
       typing: "{name} píše", somebody: "Někdo píše", desk: "Podpora", assistant: "Asistent", you: "Vy", messages: "Zprávy",
       sending: "Odesílá se", sent: "Odesláno", delivered: "Doručeno", read: "Přečteno", failed: "Neodesláno", retry: "Zkusit znovu", uncertain: "Snad odesláno",
       lost: "Spojení je přerušeno. Zkoušíme to dál.", busy: "Bylo toho moc najednou. Zbytek odejde za chvíli.", person: "Teď mluvíte s člověkem.", news: "Nová zpráva: {name}",
+      attach: "Připojit soubory", chosen: "Tyto soubory odejdou se zprávou", remove: "Odebrat {name}", large: "{name} má víc než {n} MB.", many: "Nejvýše {n} souborů najednou.", drop: "Přetáhněte soubory sem",
     },
     uk: {
       open: "Напишіть нам", close: "Закрити чат", chat: "Чат", unread: "Нові повідомлення: {n}", dismiss: "Сховати",
@@ -64,6 +69,7 @@
       typing: "{name} пише", somebody: "Хтось пише", desk: "Підтримка", assistant: "Помічник", you: "Ви", messages: "Повідомлення",
       sending: "Надсилається", sent: "Надіслано", delivered: "Доставлено", read: "Прочитано", failed: "Не надіслано", retry: "Спробувати ще раз", uncertain: "Можливо, надіслано",
       lost: "Зв’язок утрачено. Пробуємо далі.", busy: "Забагато за раз. Решта піде за мить.", person: "Тепер ви говорите з людиною.", news: "Нове повідомлення: {name}",
+      attach: "Додати файли", chosen: "Ці файли підуть із повідомленням", remove: "Прибрати {name}", large: "{name} більше за {n} МБ.", many: "Не більше {n} файлів за раз.", drop: "Перетягніть файли сюди",
     },
     ru: {
       open: "Напишите нам", close: "Закрыть чат", chat: "Чат", unread: "Новые сообщения: {n}", dismiss: "Скрыть",
@@ -76,6 +82,7 @@
       typing: "{name} печатает", somebody: "Кто-то печатает", desk: "Поддержка", assistant: "Помощник", you: "Вы", messages: "Сообщения",
       sending: "Отправляется", sent: "Отправлено", delivered: "Доставлено", read: "Прочитано", failed: "Не отправлено", retry: "Попробовать ещё раз", uncertain: "Возможно, отправлено",
       lost: "Связь потеряна. Пробуем дальше.", busy: "Слишком много сразу. Остальное уйдёт через мгновение.", person: "Теперь вы говорите с человеком.", news: "Новое сообщение: {name}",
+      attach: "Прикрепить файлы", chosen: "Эти файлы уйдут с сообщением", remove: "Убрать {name}", large: "{name} больше {n} МБ.", many: "Не больше {n} файлов за раз.", drop: "Перетащите файлы сюда",
     },
     lt: {
       open: "Parašykite mums", close: "Užverti pokalbį", chat: "Pokalbis", unread: "Naujos žinutės: {n}", dismiss: "Slėpti",
@@ -88,6 +95,7 @@
       typing: "{name} rašo", somebody: "Kažkas rašo", desk: "Pagalba", assistant: "Pagalbininkas", you: "Jūs", messages: "Žinutės",
       sending: "Siunčiama", sent: "Išsiųsta", delivered: "Pristatyta", read: "Perskaityta", failed: "Neišsiųsta", retry: "Bandyti dar kartą", uncertain: "Galbūt išsiųsta",
       lost: "Ryšys nutrūko. Bandome toliau.", busy: "Per daug iš karto. Likusi dalis išeis netrukus.", person: "Dabar kalbate su žmogumi.", news: "Nauja žinutė: {name}",
+      attach: "Pridėti failų", chosen: "Šie failai bus išsiųsti su žinute", remove: "Pašalinti {name}", large: "{name} didesnis nei {n} MB.", many: "Daugiausia {n} failų iš karto.", drop: "Numeskite failus čia",
     },
   };
   /** Languages that are written from right to left. */
@@ -168,7 +176,7 @@
 
   /**
    * What the server answers; `null` where it cannot be reached.
-   * @param {string} method @param {string} path @param {object} [body] @param {boolean} [last] whether the page is about to go
+   * @param {string} method @param {string} path @param {object} [body] what is no file goes as JSON @param {boolean} [last] whether the page is about to go
    * @returns {Promise<Answer | null>}
    */
   const ask = async (method, path, body, last = false) => {
@@ -176,9 +184,10 @@
     const headers = {};
     const token = mine?.token;
     if (token) headers.authorization = `Bearer ${token}`;
-    if (body) headers["content-type"] = "application/json";
+    const isFile = body instanceof Blob;
+    if (body) headers["content-type"] = isFile ? body.type || "application/octet-stream" : "application/json";
     try {
-      const request = { method, headers, body: body && JSON.stringify(body), keepalive: last, credentials: /** @type {const} */ ("omit"), cache: /** @type {const} */ ("no-store") };
+      const request = { method, headers, body: isFile ? body : body && JSON.stringify(body), keepalive: last, credentials: /** @type {const} */ ("omit"), cache: /** @type {const} */ ("no-store") };
       const answer = await fetch(base + path, request);
       const text = await answer.text();
       return { ok: answer.ok, status: answer.status, body: text ? JSON.parse(text) : null, after: Number(answer.headers.get("retry-after")) || 0 };
@@ -266,7 +275,7 @@
     .bubble svg { width: 14px; height: 14px; }
     .panel { display: none; color: inherit; background: var(--paper); flex-direction: column; overflow: hidden; padding: 0; margin: 0; border: 1px solid var(--line); }
     .panel[open], section.panel { display: flex; }
-    .float .panel { position: static; width: 380px; max-width: calc(100vw - 40px); height: min(620px, calc(100dvh - 40px)); max-height: none; border-radius: 16px; box-shadow: 0 8px 40px rgb(0 0 0 / 28%); }
+    .float .panel { position: relative; width: 380px; max-width: calc(100vw - 40px); height: min(620px, calc(100dvh - 40px)); max-height: none; border-radius: 16px; box-shadow: 0 8px 40px rgb(0 0 0 / 28%); }
     section.panel { height: min(44rem, calc(100dvh - 10rem)); min-height: 22rem; border-radius: 12px; }
     .float .panel.full { position: fixed; inset: 0; width: 100%; max-width: none; height: 100dvh; border: 0; border-radius: 0; }
     .panel.full::backdrop { background: none; }
@@ -327,7 +336,7 @@
     [aria-invalid="true"] { border-color: var(--danger) !important; }
     .wrong { color: var(--danger); margin-block-start: 3px; }
     .row { display: flex; align-items: flex-end; gap: 6px; padding: 10px 12px; border-block-start: 1px solid var(--line); }
-    .mail + .row { border: 0; }
+    .tray + .row { border: 0; }
     .row textarea { flex: 1; min-width: 0; max-height: 132px; min-height: 44px; resize: none; border-radius: 22px; padding: 10px 16px; scrollbar-width: none; }
     textarea::placeholder { white-space: nowrap; color: var(--soft); opacity: 1; }
     .row button { flex: none; width: 44px; height: 44px; border-radius: 50%; display: grid; place-items: center; color: var(--soft); }
@@ -340,6 +349,24 @@
     .faces { display: grid; grid-template-columns: repeat(8, 1fr); gap: 2px; padding: 8px 10px; border-block-start: 1px solid var(--line); }
     .faces button { height: 40px; border-radius: 8px; font-size: 22px; line-height: 1; }
     .faces button:hover { background: var(--theirs); }
+    .tray { padding: 10px 16px 0; border-block-start: 1px solid var(--line); font-size: 14px; max-height: 188px; overflow-y: auto; }
+    .tray ul, .files { list-style: none; margin: 0; padding: 0; }
+    .tray li { flex-direction: row; align-items: center; gap: 10px; margin-block-start: 6px; }
+    .tray canvas, .tray .kind { flex: none; width: 40px; height: 40px; border-radius: 8px; background: var(--theirs); display: grid; place-items: center; color: var(--soft); }
+    .tray button { flex: none; width: 36px; height: 36px; border-radius: 50%; display: grid; place-items: center; color: var(--soft); }
+    .tray button:hover { background: var(--theirs); }
+    .tray svg { width: 18px; height: 18px; }
+    .named { flex: 1; min-width: 0; overflow-wrap: anywhere; }
+    .named small { display: block; font-size: 13px; color: var(--soft); }
+    .files > li { margin: 0; max-width: 100%; }
+    .files { display: flex; flex-direction: column; align-items: inherit; gap: 4px; max-width: 84%; margin-block-end: 3px; }
+    .file { display: flex; align-items: center; gap: 10px; padding: 8px 14px 8px 10px; border-radius: 14px; border: 1px solid var(--line); color: inherit; text-decoration: none; text-align: start; }
+    a.file:hover { background: var(--theirs); }
+    .file svg { flex: none; color: var(--soft); }
+    .shown { display: block; border-radius: 14px; overflow: hidden; border: 1px solid var(--line); background: var(--theirs); }
+    .shown img { display: block; max-width: 100%; height: auto; max-height: 220px; object-fit: contain; }
+    .over { position: absolute; inset: 0; display: grid; place-items: center; background: color-mix(in srgb, var(--paper) 88%, transparent); border: 3px dashed var(--edge); border-radius: inherit; font-weight: 600; pointer-events: none; }
+    .panel { position: relative; }
     .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
     @media (forced-colors: active) { .launch, .act, .own .body, .send { border: 1px solid ButtonText; } }
   `;
@@ -353,7 +380,7 @@
   root.adoptedStyleSheets = [style, colours];
 
   /** @type {Config} */
-  let config = { greeting: null, name: "", color: "#1d4ed8", text_color: "#ffffff", display: "hide", delay_s: null, operators_present: false, chatbot: false, max_text: 0, files: false };
+  let config = { greeting: null, name: "", color: "#1d4ed8", text_color: "#ffffff", display: "hide", delay_s: null, operators_present: false, chatbot: false, max_text: 0, files: false, max_file_bytes: 0 };
   let isOpen = isPage;
   /** @type {"open" | "closed"} */
   let status = "open";
@@ -382,11 +409,17 @@
   const text = el("textarea", { class: "text", rows: 1, dir: "auto", "aria-label": say("message"), placeholder: say("write") });
   const send = el("button", { class: "send", type: "submit", "aria-label": say("send"), title: say("send") }, icon("M4 12l16-8-6 16-3-7z", "M11 13l9-9"));
   const left = el("p", { class: "left", role: "status", hidden: true });
-  // What a message is made of besides text (files) has its place in this row.
-  const row = el("div", { class: "row" }, face, text, send);
-  const form = el("form", { novalidate: true, submit: (/** @type {SubmitEvent} */ event) => { event.preventDefault(); submit(); } }, faces, mail, row, left);
+  const CLIP = "M20 11.5l-8.2 8.2a5 5 0 0 1-7.1-7.1l8.3-8.3a3.3 3.3 0 0 1 4.7 4.7l-8.3 8.3a1.7 1.7 0 0 1-2.4-2.4l7.6-7.6";
+  const PAPER = "M14 3H7a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2V8z";
+  const picker = el("input", { class: "picker", type: "file", multiple: true, hidden: true, tabindex: -1, change: () => { choose([...(picker.files ?? [])]); picker.value = ""; } });
+  const clip = el("button", { class: "clip", type: "button", "aria-label": say("attach"), title: say("attach"), hidden: true, click: () => picker.click() }, icon(CLIP));
+  const chosenList = el("ul", { "aria-labelledby": "chosen" });
+  const tray = el("div", { class: "tray", hidden: true }, el("p", { id: "chosen" }, say("chosen")), chosenList);
+  const over = el("div", { class: "over", "aria-hidden": "true", hidden: true }, say("drop"));
+  const row = el("div", { class: "row" }, clip, face, text, send, picker);
+  const form = el("form", { novalidate: true, submit: (/** @type {SubmitEvent} */ event) => { event.preventDefault(); submit(); } }, faces, mail, tray, row, left);
   const head = el("div", { class: "head" }, el("div", { class: "title" }, title, presence), sound, end, shut);
-  const panel = el(isPage ? "section" : "dialog", { class: "panel", ...(isPage ? { "aria-label": say("chat") } : { "aria-labelledby": "title" }) }, head, log, typing, notice, asked, form);
+  const panel = el(isPage ? "section" : "dialog", { class: "panel", ...(isPage ? { "aria-label": say("chat") } : { "aria-labelledby": "title" }) }, head, log, typing, notice, asked, form, over);
   const spoken = el("p", { class: "unseen", role: "status" });
   const all = el("div", { class: isPage ? "all" : "all float", lang: language, dir: direction, ...(isPage ? {} : { role: "region", "aria-label": say("chat") }) }, bubble, panel, launch, spoken);
   root.append(all);
@@ -510,6 +543,7 @@
       Object.assign(known.message, message);
       if (message.id && state === "failed" && message.state === undefined) known.message.state = undefined;
       advance(known, state);
+      showFiles(known);
     }
     const entry = known ?? make({ ...message });
     place(entry);
@@ -527,8 +561,42 @@
     const [day, who, foot] = [el("p", { class: "day" }), el("p", { class: "who" }), el("p", { class: "foot" })];
     const body = el("div", { class: "body", dir: "auto" });
     write(body, message.body);
-    const item = el("li", { class: message.from === "visitor" ? "own" : "other" }, day, who, body, foot);
-    return { message, item, day, who, foot };
+    body.hidden = !message.body;
+    const files = el("ul", { class: "files", hidden: true });
+    const item = el("li", { class: message.from === "visitor" ? "own" : "other" }, day, who, files, body, foot);
+    const entry = { message, item, day, who, files, foot };
+    showFiles(entry);
+    return entry;
+  }
+
+  /** @param {number} bytes */
+  const size = (bytes) => {
+    const [amount, unit] = bytes < 1e3 ? [bytes, "byte"] : bytes < 1e6 ? [bytes / 1e3, "kilobyte"] : [bytes / 1e6, "megabyte"];
+    return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: amount < 10 ? 1 : 0 }).format(amount);
+  };
+  /** @param {{ name: string, size: number }} file */
+  const named = (file) => el("span", { class: "named", dir: "auto" }, file.name, el("small", {}, size(file.size)));
+
+  /** The files of a message: pictures as such where the page's policy lets them be shown, others by name. @param {Entry} entry */
+  function showFiles({ message, files }) {
+    const attached = message.attachments ?? [];
+    const told = JSON.stringify(attached);
+    if (files.dataset.told === told) return;
+    files.dataset.told = told;
+    files.hidden = !attached.length;
+    files.replaceChildren(
+      ...attached.map((file) => {
+        const item = el("li", {});
+        const href = file.url && new URL(file.url, base).href;
+        const leads = href ? { href, target: "_blank", rel: "noopener noreferrer" } : {};
+        const plain = () => item.replaceChildren(el(href ? "a" : "span", { class: "file", ...leads }, icon(PAPER, "M14 3v5h5"), named(file)));
+        if (href && file.thumbnail) {
+          const { url, width, height } = file.thumbnail;
+          item.append(el("a", { class: "shown", ...leads }, el("img", { src: new URL(url, base).href, width, height, alt: file.name, error: plain })));
+        } else plain();
+        return item;
+      }),
+    );
   }
 
   /** @param {Entry} entry */
@@ -651,7 +719,7 @@
 
   function submit() {
     const body = text.value.trim();
-    if (!body) return text.focus();
+    if (!body && !chosen.length) return text.focus();
     const address = mail.hidden ? "" : email.value.trim();
     const isWrong = Boolean(address) && !email.checkValidity();
     wrong.textContent = isWrong ? say("wrong") : "";
@@ -659,6 +727,13 @@
     if (isWrong) return email.focus();
     begun();
     const message = /** @type {Message} */ ({ external_id: uuid(), from: "visitor", body, at: new Date().toISOString(), isLocal: true });
+    if (chosen.length) {
+      message.files = chosen.map(({ key }) => key);
+      message.attachments = chosen.map(({ file }) => ({ name: file.name, media_type: file.type, size: file.size }));
+      for (const { key, file } of chosen) held.set(key, file);
+      chosen.length = 0;
+      showChosen();
+    }
     keep((now) => {
       if (address) now.email = address;
       now.pending.push(message);
@@ -685,10 +760,39 @@
 
   /** @param {Message} message */
   function retry(message) {
+    if (message.files?.some((key) => !held.has(key))) {
+      // The page was loaded anew since: what was chosen before is chosen once more.
+      const at = entries.findIndex((entry) => entry.message.external_id === message.external_id);
+      entries.splice(at, 1)[0]?.item.remove();
+      arrange();
+      text.value = message.body;
+      grow();
+      return clip.focus();
+    }
     const again = { ...message, state: undefined };
     begun();
     keep((now) => now.pending.push(again));
     queue(again);
+  }
+
+  /** Files that this tab still has, until the message that they go with has arrived. @type {Map<string, File>} */
+  const held = new Map();
+  /** Those of them that have arrived. @type {Set<string>} */
+  const there = new Set();
+  addEventListener("beforeunload", (event) => {
+    if (held.size && outbox.some(({ files }) => files)) event.preventDefault();
+  });
+
+  /** Sends what goes with a message; why it did not arrive. @param {Message} message @returns {Promise<Answer | null | "sent">} */
+  async function sendFiles({ files = [] }) {
+    for (const key of files) {
+      const file = held.get(key);
+      if (!file || there.has(key)) continue;
+      const answer = await ask("POST", `uploads?external_id=${key}&name=${encodeURIComponent(file.name.slice(0, 200))}`, file);
+      if (!answer?.ok) return answer;
+      there.add(key);
+    }
+    return "sent";
   }
 
   async function flush() {
@@ -697,14 +801,16 @@
     let wait = 1;
     let isRenewed = false;
     for (let message = outbox[0]; message && mine; message = outbox[0]) {
-      const { external_id, body } = message;
+      const { external_id, body, files, attachments, ...rest } = message;
       const visitor = { name: told.name || undefined, path: location.pathname, language: navigator.language };
       const user = told.user && told.userHash ? { id: told.user, hash: told.userHash } : undefined;
-      const answer = await ask("POST", "messages", { external_id, body, visitor, email: mine?.email, user });
+      const went = await sendFiles(message);
+      const answer = went === "sent" ? await ask("POST", "messages", { external_id, body, files, visitor, email: mine?.email, user }) : went;
       if (answer?.ok) {
         outbox.shift();
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
-        take({ ...message, id: answer.body.message, state: undefined });
+        for (const key of files ?? []) held.delete(key);
+        take({ ...rest, external_id, body, id: answer.body.message, state: undefined });
         calm(warned);
         if (!following) tell({ kind: "begun" });
         lead();
@@ -712,6 +818,7 @@
       } else if (isUnknown(answer) && !isRenewed) {
         // The conversation was taken away meanwhile: what is written begins another.
         isRenewed = true;
+        there.clear();
         keep((now) => (now.token = newToken()));
         stop?.abort();
         tell({ kind: "token" });
@@ -729,6 +836,69 @@
       }
     }
     isSending = false;
+  }
+
+  // Files: chosen first, looked at, and sent with the message.
+
+  /** @type {{ key: string, file: File }[]} */
+  const chosen = [];
+
+  /** @param {File[]} files */
+  function choose(files) {
+    if (!config.files || !files.length) return;
+    set(notice, (warned = ""));
+    for (const file of files) {
+      const refused = chosen.length >= FILES ? say("many", { n: FILES }) : file.size > config.max_file_bytes ? say("large", { name: file.name, n: Math.floor(config.max_file_bytes / 1e6) }) : "";
+      if (refused) set(notice, refused);
+      else if (file.size) chosen.push({ key: uuid(), file });
+    }
+    showChosen();
+    text.focus();
+  }
+
+  function showChosen() {
+    tray.hidden = !chosen.length;
+    chosenList.replaceChildren(
+      ...chosen.map(({ key, file }) => {
+        const remove = () => {
+          chosen.splice(chosen.findIndex((one) => one.key === key), 1);
+          showChosen();
+          text.focus();
+        };
+        const kind = el("span", { class: "kind" }, icon(PAPER, "M14 3v5h5"));
+        if (file.type.startsWith("image/")) preview(file, kind);
+        return el("li", {}, kind, named(file), el("button", { type: "button", "aria-label": say("remove", { name: file.name }), click: remove }, icon(CROSS)));
+      }),
+    );
+  }
+
+  /** Shows what a picture shows, drawn: the page's policy need not let it be. @param {File} file @param {HTMLElement} into */
+  async function preview(file, into) {
+    try {
+      const picture = await createImageBitmap(file);
+      const side = Math.min(picture.width, picture.height);
+      const canvas = el("canvas", { width: 80, height: 80 });
+      canvas.getContext("2d")?.drawImage(picture, (picture.width - side) / 2, (picture.height - side) / 2, side, side, 0, 0, 80, 80);
+      picture.close();
+      into.replaceWith(canvas);
+    } catch {
+      // It goes by its name.
+    }
+  }
+
+  text.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length || !config.files) return;
+    event.preventDefault();
+    choose(files);
+  });
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+    panel.addEventListener(kind, (event) => {
+      if (!(event instanceof DragEvent) || !config.files || !event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      over.hidden = kind === "drop" || (kind === "dragleave" && !(event.relatedTarget instanceof Node && panel.contains(event.relatedTarget)));
+      if (kind === "drop") choose([...event.dataTransfer.files]);
+    });
   }
 
   let warned = "";
@@ -962,6 +1132,8 @@
     store(null);
     stop?.abort();
     outbox.length = 0;
+    held.clear();
+    there.clear();
     clear();
   }
 
@@ -1148,6 +1320,7 @@
     showPresence();
     showTools();
     showBadge();
+    clip.hidden = !config.files;
     if (config.max_text) text.maxLength = config.max_text;
     clearTimeout(opens);
     if (isPage) return start();

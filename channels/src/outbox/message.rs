@@ -126,6 +126,13 @@ impl Messages {
         Ok(self.commands.log().read_all(&query).await?.into_iter().next())
     }
 
+    /// When what is at a position was recorded.
+    pub(super) async fn queued_at(&self, position: i64) -> Result<Option<Time>, Refused> {
+        let (after, until) = (Some(position - 1), Some(position));
+        let query = Query { after, until, limit: 1, ..Query::default() };
+        Ok(self.commands.log().read_all(&query).await?.first().map(|event| event.recorded_at))
+    }
+
     /// Tells the conversation what became of it; an outcome that ends nothing says nothing.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use commands::{Clock, Commands};
+use commands::{Clock, Commands, Refused};
 use domain::{Id, Time};
 use jiff_sqlx::ToSqlx;
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ use super::{
     Options, Outcome,
     api::Api,
     message::{Message, Messages, SORT},
+    metrics::Metrics,
 };
 
 /// Held by the process that sends.
@@ -41,6 +42,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// How long one looks away when nothing tells that there is something to do.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often it is counted what waits.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
 /// What a message whose fate is unknown is told to be.
 const INTERRUPTED: &str = "Deskfold was interrupted while it was being sent; whether it has left is not known";
 
@@ -102,14 +105,16 @@ pub(super) struct Sender {
     nudge: Notify,
     stopping: AtomicBool,
     paces: Mutex<HashMap<Id, Pace>>,
+    metrics: Metrics,
 }
 
 impl Sender {
-    pub(super) fn new(commands: Commands, options: Options, nudge: Notify) -> Sender {
-        let Options { clock, secrets, private_addresses, patience } = options;
+    pub(super) fn new(commands: Commands, options: Options, metrics: Metrics) -> Sender {
+        let Options { clock, secrets, private_addresses, patience, registry: _ } = options;
         let pool = commands.log().pool().clone();
         let messages = Messages { commands, secrets, api: Api::new(private_addresses, patience) };
-        Sender { pool, clock, messages, nudge, stopping: AtomicBool::new(false), paces: Mutex::default() }
+        let (nudge, stopping) = (Notify::new(), AtomicBool::new(false));
+        Sender { pool, clock, messages, nudge, stopping, paces: Mutex::default(), metrics }
     }
 
     pub(super) fn nudge(&self) {
@@ -182,6 +187,7 @@ impl Sender {
         self.paces.lock().clear();
         self.look_after_the_dead().await?;
         let mut under_way: JoinSet<()> = JoinSet::new();
+        let mut counted: Option<Instant> = None;
         let outcome = loop {
             if self.is_stopping() {
                 break Ok(());
@@ -191,6 +197,12 @@ impl Sender {
             }
             if let Err(error) = self.begin(&mut under_way).await {
                 break Err(error);
+            }
+            if counted.is_none_or(|at| at.elapsed() >= COUNTED_EVERY) {
+                counted = Some(Instant::now());
+                if let Err(error) = self.count().await {
+                    tracing::debug!(%error, "cannot count what waits to be sent");
+                }
             }
             let pause = self.pause().await.unwrap_or(IDLE);
             tokio::select! {
@@ -207,7 +219,24 @@ impl Sender {
         // What has begun is finished: nobody else could say what became of it.
         while under_way.join_next().await.is_some() {}
         drop(turn.close().await);
+        // Whoever sends next tells what waits.
+        self.metrics.waiting.set(0);
+        self.metrics.oldest.set(0.0);
         outcome
+    }
+
+    /// Tells how much waits, and for how long.
+    async fn count(&self) -> Result<(), Refused> {
+        let (waiting, oldest): (i64, Option<i64>) =
+            sqlx::query_as("select count(*), min(position) from react_outbox").fetch_one(&self.pool).await?;
+        self.metrics.waiting.set(waiting);
+        let queued = match oldest {
+            Some(position) => self.messages.queued_at(position).await?,
+            None => None,
+        };
+        let waits = queued.map_or(0.0, |at| (self.clock)().duration_since(at).as_secs_f64());
+        self.metrics.oldest.set(waits.max(0.0));
+        Ok(())
     }
 
     /// How long until something is due.
@@ -258,6 +287,7 @@ impl Sender {
             }
             let row = Row { attempts: row.attempts + 1, ..row };
             let sender = Arc::clone(self);
+            self.metrics.attempts.inc();
             under_way.spawn(async move {
                 let outcome = sender.attempt(&row).await;
                 sender.finish(&row, outcome).await;
@@ -378,6 +408,7 @@ impl Sender {
             }
             outcome => outcome,
         };
+        self.metrics.count(&outcome);
         if let Outcome::Later { reason, after } = outcome {
             let pause = after.unwrap_or_else(|| backoff(row.attempts));
             let at = now.checked_add(pause).unwrap_or(now);

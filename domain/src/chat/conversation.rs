@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection,
+    ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, Time,
     chat::{
         channel::{Capabilities, Channel},
         label::{self, Label},
@@ -281,6 +282,9 @@ pub enum Event {
         /// Files.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
+        /// Until when one may answer, where the channel lets one do so for a time alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_until: Option<Time>,
     },
     /// A message of ours waits to be sent.
     MessageQueued {
@@ -465,6 +469,9 @@ pub struct Conversation {
     pub assignee: Option<Id>,
     /// Whom it is with, as far as known.
     pub contact: Option<Id>,
+    /// Until when one may answer; at any time without it.
+    #[serde(default)]
+    pub reply_until: Option<Time>,
     started: Option<Box<New>>,
     #[serde(deserialize_with = "sorted::map")]
     messages: BTreeMap<Id, usize>,
@@ -525,6 +532,10 @@ const UNCERTAIN: Rejection = Rejection::conflict(
 );
 const UNSENDABLE: Rejection =
     Rejection::invalid("conversation_message_unsendable", "The channel does not take such a message.");
+const WINDOW_CLOSED: Rejection = Rejection::conflict(
+    "window_closed",
+    "Too long ago the other side last wrote: this channel lets one answer only for a time. It opens again when they write.",
+);
 
 /// The set-wide names of what came in through channels.
 pub const TAKEN_IN_SCOPE: &str = "channel.message";
@@ -638,6 +649,7 @@ impl Conversation {
         self.must_be_open(ctx)?;
         if let Some(can) = self.channel_of(ctx).and_then(|channel| channel.can()) {
             can_carry(&can, &body, &attachments)?;
+            self.must_be_in_time(&can, ctx)?;
         }
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
@@ -655,6 +667,27 @@ impl Conversation {
             quick_reply.and_then(|reply| ctx.fact::<QuickReply>(reply).fields.as_ref().and_then(|fields| fields.label));
         let again = before.is_some();
         Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again }])
+    }
+
+    /// Until when one may answer what comes in now.
+    fn window(&self, ctx: &Ctx<'_>) -> Option<Time> {
+        let hours = self.channel_of(ctx)?.can()?.reply_window_hours?;
+        ctx.now.checked_add(SignedDuration::from_hours(hours.into())).ok()
+    }
+
+    /// Some channels let one write only for a time after the other side did.
+    fn must_be_in_time(&self, can: &Capabilities, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let Some(hours) = can.reply_window_hours else { return Ok(()) };
+        match self.reply_until {
+            Some(until) if until < ctx.now => Err(WINDOW_CLOSED.because(format!(
+                "One may answer in this channel for {hours} hours after the other side last wrote: until {until}. It opens again when they write."
+            ))),
+            // When they wrote was not recorded before there were windows.
+            None if self.messages.len() == self.outgoing.len() => {
+                Err(WINDOW_CLOSED.because("In this channel the other side writes first."))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The events when a message of ours has come further.
@@ -763,7 +796,8 @@ impl Aggregate for Conversation {
                 }
                 let closed = self.status == Status::Closed;
                 let reopened = closed.then_some(Event::Reopened { cause: ReopenCause::CustomerMessage });
-                let received = Event::MessageReceived { message_id, external_id, body, attachments };
+                let reply_until = self.window(ctx);
+                let received = Event::MessageReceived { message_id, external_id, body, attachments, reply_until };
                 [received].into_iter().chain(reopened).collect()
             }
             (SendMessage { message_id, body, attachments, quick_reply }, _) => {
@@ -880,7 +914,9 @@ impl Aggregate for Conversation {
                 self.contact = new.contact;
                 self.started = Some(Box::new(new.clone()));
             }
-            Event::MessageReceived { message_id, external_id, body, .. } => {
+            Event::MessageReceived { message_id, external_id, body, reply_until, .. } => {
+                // What comes late does not shorten it.
+                self.reply_until = self.reply_until.max(*reply_until);
                 self.messages.insert(*message_id, place);
                 self.said.take(*message_id, body);
                 self.external.extend(external_id.clone());
@@ -1002,7 +1038,7 @@ impl Aggregate for Conversation {
         let states = [UNKNOWN, EXISTS, CLOSED, TAKEN, NOT_RESPONSIBLE, MESSAGE_EXISTS];
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
-        let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE];
+        let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE, WINDOW_CLOSED];
         let fields = fields.into_iter().chain(channel);
         states.into_iter().chain(fields).chain(shared).collect()
     }

@@ -178,7 +178,7 @@ impl ReadModel for ConversationMessages {
     fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let at = Some(event.occurred_at);
         let row = match (row, decode::<Conversation>(event)?) {
-            (_, Event::MessageReceived { message_id, external_id, body, attachments }) => {
+            (_, Event::MessageReceived { message_id, external_id, body, attachments, .. }) => {
                 let row = Row::written(message_id, Direction::Received, body, attachments, event)?;
                 Some(Row { external_id, ..row })
             }

@@ -9,7 +9,7 @@ use crate::{
     crm::contact,
     kernel::{
         aggregate::{AnyState, Facts},
-        given::{ANNA, BORIS, Given, SUBJECT, TENANT, created, given},
+        given::{ANNA, BORIS, Given, SUBJECT, TENANT, at, created, given},
         record::Spec as _,
     },
 };
@@ -38,6 +38,7 @@ fn received() -> Event {
         external_id: Some("wamid.0".into()),
         body: "Good day".into(),
         attachments: vec![Attachment { upload_id: MARIA, name: "a.jpg".into(), media_type: None, size: Some(1) }],
+        reply_until: None,
     }
 }
 
@@ -207,7 +208,7 @@ fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
     closed().when(receive).rejected(CHANNEL_DISABLED);
     closed().when(send(vec![], "x")).rejected(CHANNEL_DISABLED);
     // Nothing is said that the channel cannot carry.
-    let open = || chat([]).with::<Channel>(channel_id(), open_channel(Kind::Whatsapp, &[]));
+    let open = || chat([received()]).with::<Channel>(channel_id(), open_channel(Kind::Whatsapp, &[]));
     let file = |media_type: &str, size| Attachment {
         upload_id: MARIA,
         name: "a".into(),
@@ -221,11 +222,47 @@ fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
 }
 
 #[test]
+fn some_channels_let_one_answer_only_for_a_time() {
+    let day = SignedDuration::from_hours(24);
+    let now = at(0);
+    let until = |reply_until| {
+        let Event::MessageReceived { message_id, external_id, body, attachments, .. } = received() else {
+            unreachable!()
+        };
+        Event::MessageReceived { message_id, external_id, body, attachments, reply_until }
+    };
+    let within = |events: Vec<Event>, kind| chat(events).with::<Channel>(channel_id(), open_channel(kind, &[]));
+    let receive = || Command::ReceiveMessage {
+        message_id: Some(INBOUND),
+        external_id: Some("wamid.0".into()),
+        body: "Good day".into(),
+        attachments: vec![],
+    };
+    let told = |kind| match within(vec![], kind).when(receive()).events().remove(0) {
+        Event::MessageReceived { reply_until, .. } => reply_until,
+        _ => unreachable!(),
+    };
+    assert_eq!((told(Kind::Whatsapp), told(Kind::Api)), (Some(now + day), None));
+    let send = || Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply: None,
+    };
+    within(vec![until(Some(now))], Kind::Whatsapp).when(send()).then([queued(None)]);
+    let over = until(Some(now - SignedDuration::from_secs(1)));
+    within(vec![over.clone()], Kind::Whatsapp).when(send()).rejected(WINDOW_CLOSED);
+    within(vec![], Kind::Whatsapp).when(send()).rejected(WINDOW_CLOSED);
+    within(vec![over], Kind::Api).when(send()).then([queued(None)]);
+    within(vec![until(None)], Kind::Whatsapp).when(send()).then([queued(None)]);
+}
+
+#[test]
 fn what_came_in_through_a_channel_is_no_other_conversation_s() {
     let claims = chat([]).claims(&received());
     assert_eq!(claims, [format!("+{TAKEN_IN_SCOPE} {}/wamid.0", channel_id())]);
     let Event::MessageReceived { message_id, body, attachments, .. } = received() else { unreachable!() };
-    let unnamed = Event::MessageReceived { message_id, external_id: None, body, attachments };
+    let unnamed = Event::MessageReceived { message_id, external_id: None, body, attachments, reply_until: None };
     assert!(chat([]).claims(&unnamed).is_empty());
     let elsewhere = given::<Conversation>([Event::Started(New { channel: None, ..new() })]);
     assert!(elsewhere.claims(&received()).is_empty());
@@ -327,7 +364,7 @@ fn new_owner(before: &Given<Conversation>, owner: Option<Id>) -> Option<Happened
     let contact = given::<Contact>(created::<contact::Spec>().into_iter().chain([owned])).state;
     facts.insert("contact", MARIA, AnyState::new(contact));
     let actor = crate::Actor::user(ANNA);
-    let now = crate::kernel::given::at(0);
+    let now = at(0);
     let ctx = Ctx {
         tenant: TENANT,
         id: SUBJECT,
@@ -393,7 +430,7 @@ fn a_label_typed_is_found_or_created() {
         let mut facts = Facts::default();
         let state = given::<Label>(known.iter().cloned()).state;
         facts.insert("label", vip, AnyState::new(state));
-        let (actor, now) = (crate::Actor::user(ANNA), crate::kernel::given::at(0));
+        let (actor, now) = (crate::Actor::user(ANNA), at(0));
         let ctx = Ctx {
             tenant: TENANT,
             id: SUBJECT,

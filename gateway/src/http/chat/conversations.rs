@@ -12,7 +12,7 @@ use projections::{
 };
 
 use crate::http::{
-    desk::tickets::{ThreadOptions, ThreadPart, page_of, part, respond},
+    desk::tickets::{ThreadOptions, ThreadPart, page_until, part, respond},
     kernel::{
         commands::id_of,
         lists::veiled,
@@ -38,7 +38,7 @@ async fn messages(
     caller.must("conversation.read")?;
     let id = id_of::<Conversation>(&caller, &id)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.");
-    app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
+    let known = app.commands.find::<Conversation>(caller.tenant, id).await?.ok_or_else(missing)?;
     app.must_show(&caller, Conversation::KIND, id).await?;
     let ThreadPart { from, limit, past, wanted } = part(&app, &caller, &headers, options).await?;
     let list = List::of::<ConversationMessages>();
@@ -57,5 +57,5 @@ async fn messages(
     let position = app.reads().models.position(ConversationMessages::NAME).await?;
     let mut data = projections::conversation_messages(&app.reads().pool, caller.tenant, id, from, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
-    page_of(data, limit, &uri, position, |_| true)
+    page_until(data, limit, &uri, (position, known.reply_until), |_| true)
 }

@@ -1,61 +1,48 @@
 //! What visitors of pages do: they see how the chat looks, write, read what is answered, follow it, and rate it. `/chat/{channel}/...`, for
 //! pages of any origin that the channel allows; nobody is signed in here, and nothing here sets a cookie.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Instant};
+mod listening;
+mod thread;
+mod writing;
+
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, Path, Request, State},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
-    response::{IntoResponse, Response, sse::Event},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use channels::inbound::{self, Inbound};
 use commands::Envelope;
 use domain::{
-    ActorKind, Aggregate, Authority, Country, Id, Personal, Time, Via,
+    ActorKind, Authority, Country, Id, Personal, Via,
     chat::{
         channel::{self, Channel, Display},
-        conversation::{Command, Conversation, Status, Visitor},
+        conversation::{Command, Conversation},
     },
-    crm::contact::{Identity, IdentityKind},
     kernel::color::Color,
     org::user::{Presence, User},
 };
-use eventstore::{Query, Recorded};
-use projections::{
-    AuthorKind,
-    chat::conversation_messages::{Delivery, Direction, Row},
-};
-use ring::hmac;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::{broadcast, watch};
 
 use crate::{
     app::App,
-    auth::unhex,
-    channel_secrets,
     http::{
-        kernel::{
-            request::{self, Body, Nothing, Params},
-            stream::{HEARTBEAT, PAGE, sse},
-        },
+        kernel::request::{Body, Nothing, Params},
         pages,
     },
-    live::{Sent, Shown, Signal},
+    live::{Shown, Signal},
     problem::Problem,
     sign_in::Browser,
-    visitors::{LOOKED_AT_EVERY, Token, Visiting, unknown},
+    visitors::{Token, Visiting, unknown},
 };
 
 /// The colour of a chat that was given none.
 const USUAL: Color = Color::rgb(0x1d, 0x4e, 0xd8);
-/// Messages on a page.
-const MOST: usize = 200;
 /// Messages that one receipt names at most.
 const RECEIPTS: usize = 100;
 
@@ -64,8 +51,9 @@ pub(in crate::http) fn routes(app: &App) -> Router<App> {
     let preflight = || async { StatusCode::NO_CONTENT };
     Router::new()
         .route("/chat/{channel}/config", get(config).options(preflight))
-        .route("/chat/{channel}/messages", get(messages).post(write).options(preflight))
-        .route("/chat/{channel}/stream", get(follow).options(preflight))
+        .route("/chat/{channel}/messages", get(thread::messages).post(writing::write).options(preflight))
+        .route("/chat/{channel}/uploads", post(writing::upload).layer(DefaultBodyLimit::disable()).options(preflight))
+        .route("/chat/{channel}/stream", get(listening::follow).options(preflight))
         .route("/chat/{channel}/signals", post(signal).options(preflight))
         .route("/chat/{channel}/receipts", post(receipts).options(preflight))
         .route("/chat/{channel}/close", post(close).options(preflight))
@@ -183,7 +171,10 @@ struct Config {
     operators_present: bool,
     chatbot: bool,
     max_text: usize,
+    /// Whether messages carry files.
     files: bool,
+    /// Most bytes of one.
+    max_file_bytes: u64,
 }
 
 /// The country that a proxy says a visitor comes from, if it is believed.
@@ -206,6 +197,11 @@ async fn config(
     let chatbot = bot.is_some_and(|(_, rule)| !rule.only_if_no_operator || !operators_present);
     let color = looks.color.unwrap_or(USUAL);
     let can = channel.can();
+    let takes = can.filter(|can| can.files);
+    let largest = match takes {
+        Some(can) => app.uploads.intake.limits(chat.tenant, None).await?.most(can.max_file_bytes).largest,
+        None => 0,
+    };
     Ok(Json(Config {
         channel: chat.id,
         name: channel.name.clone(),
@@ -217,7 +213,8 @@ async fn config(
         operators_present,
         chatbot,
         max_text: can.map_or(0, |can| can.max_text),
-        files: false,
+        files: takes.is_some(),
+        max_file_bytes: largest,
     }))
 }
 
@@ -251,217 +248,6 @@ impl Known {
         app.commands.dispatch::<Conversation>(&self.envelope(app), command).await?;
         Ok(())
     }
-}
-
-/// A user of the page's site, who it says it is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Identified {
-    /// Their id there.
-    id: String,
-    /// HMAC-SHA-256 of the id under the channel's secret, in hex.
-    hash: String,
-}
-
-/// What a page tells of its visitor.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Told {
-    /// A name.
-    name: Option<Personal<String>>,
-    /// The path of the page.
-    path: Option<String>,
-    /// The language, BCP 47.
-    language: Option<String>,
-}
-
-/// What a visitor writes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    /// Made by the page: what is sent again under the same one is taken in once.
-    external_id: String,
-    /// The text.
-    body: Personal<String>,
-    /// What the page tells.
-    #[serde(default)]
-    visitor: Told,
-    /// Where an answer reaches them when they are gone.
-    #[serde(default)]
-    email: Option<Personal<String>>,
-    /// Who the site says they are.
-    #[serde(default)]
-    user: Option<Identified>,
-}
-
-/// Where it was written down.
-#[derive(Debug, Serialize)]
-struct Taken {
-    conversation: Id,
-    message: Id,
-    position: i64,
-}
-
-async fn write(
-    State(app): State<App>,
-    chat: Chat,
-    Params(Nothing {}): Params<Nothing>,
-    browser: Browser,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<(StatusCode, Json<Taken>), Problem> {
-    let token = Token::sent(&headers)?;
-    let example = json!({ "external_id": "8d6e…", "body": "Good day" });
-    let Written { external_id, body, visitor, email, user } = body.read(&example)?;
-    if external_id.is_empty() || external_id.chars().count() > 200 {
-        return Err(Problem::invalid("external_id_invalid", "external_id has 1 to 200 characters.").at("/external_id"));
-    }
-    let known = app.visiting(chat.id, &token).await?;
-    let holder = known.as_ref().map_or_else(|| token.holder(), |known| known.visitor);
-    app.flood.take(browser.address, holder)?;
-    let sender = match (&known, user) {
-        (Some(known), _) => known.sender.clone(),
-        (None, Some(user)) => {
-            must_be_said_by_the_site(&app, &chat, &user).await?;
-            format!("user:{}", user.id)
-        }
-        (None, None) => format!("visitor:{holder}"),
-    };
-    let Told { name, path, language } = visitor;
-    let visitor = Visitor { name, country: country(&app, &headers), path, language };
-    let message = Inbound {
-        // What one visitor calls a message is no other's.
-        external_id: format!("{holder}:{external_id}"),
-        sender: Some(sender.clone()),
-        identity: email.map(|email| Identity::new(IdentityKind::Email, email)),
-        visitor: Some(visitor),
-        body,
-        attachments: Vec::new(),
-        written_at: None,
-    };
-    let actor = domain::Actor { kind: ActorKind::Visitor, id: holder, on_behalf_of: None };
-    let mut envelope = Envelope::new(chat.tenant, chat.id, actor, Via::Chat, app.now());
-    envelope.authority = Authority::full();
-    let message_id = inbound::message_id(chat.id, &message.external_id);
-    let accepted = inbound::take_in(&app.commands, &envelope, chat.id, message).await?;
-    app.admit((chat.tenant, chat.id), &token, &sender, accepted.id).await?;
-    let status = if accepted.events.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(Taken { conversation: accepted.id, message: message_id, position: accepted.position })))
-}
-
-/// Refuses a user that the site did not vouch for.
-async fn must_be_said_by_the_site(app: &App, chat: &Chat, user: &Identified) -> Result<(), Problem> {
-    let refused = || {
-        let detail = "hash is the HMAC-SHA-256 of id under the secret of the channel's credentials, in hex.";
-        Problem::new(StatusCode::FORBIDDEN, "visitor_hash_invalid", detail).at("/user/hash")
-    };
-    let credential = chat.channel.credential.ok_or_else(refused)?;
-    let open = channel_secrets::opened(&app.pool, &app.sign_in.seal);
-    let secret = open(chat.tenant, chat.id, credential).await.map_err(|error| Problem::broken(&error))?;
-    let secret = secret.ok_or_else(refused)?;
-    let hash = unhex(&user.hash).ok_or_else(refused)?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hmac::verify(&key, user.id.as_bytes(), &hash).map_err(|_| refused())
-}
-
-/// Who wrote a message, as a visitor sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum From {
-    Visitor,
-    Desk,
-    Bot,
-}
-
-/// A message, as a visitor sees it.
-#[derive(Debug, Serialize)]
-struct Message {
-    id: Id,
-    from: From,
-    /// Who of the desk wrote it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    body: Personal<String>,
-    at: Time,
-    /// How far one of the desk's has come.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<Delivery>,
-    /// What the page called one of the visitor's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: Option<String>,
-    #[serde(skip)]
-    position: i64,
-}
-
-impl Message {
-    async fn of(app: &App, tenant: Id, row: Row) -> Result<Message, Problem> {
-        let is_colleague = row.author_kind.is_some_and(|kind| kind == AuthorKind::User);
-        let from = match row.direction {
-            Direction::Received => From::Visitor,
-            Direction::Sent if is_colleague => From::Desk,
-            Direction::Sent => From::Bot,
-        };
-        let name = match row.author_id.filter(|_| from == From::Desk) {
-            Some(author) => Some(app.commands.load::<User>(tenant, author).await?.0.profile.name.0.clone()),
-            None => None,
-        };
-        let called = row.external_id.filter(|_| from == From::Visitor);
-        Ok(Message {
-            id: row.message_id,
-            from,
-            name,
-            body: row.body,
-            at: row.written_at,
-            state: row.delivery,
-            external_id: called.and_then(|id| id.split_once(':').map(|(_, own)| own.to_owned())),
-            position: row.written_position,
-        })
-    }
-}
-
-/// Which part of the messages.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Part {
-    after: Option<i64>,
-    limit: Option<usize>,
-}
-
-/// The messages of a conversation, and where it stands.
-#[derive(Debug, Serialize)]
-struct Thread {
-    data: Vec<Message>,
-    /// What to ask for next, as `after`; null on the last page.
-    next: Option<i64>,
-    status: Status,
-    rating: Option<u8>,
-    position: i64,
-}
-
-async fn messages(
-    State(app): State<App>,
-    known: Known,
-    Params(Part { after, limit }): Params<Part>,
-) -> Result<Json<Thread>, Problem> {
-    let Visiting { tenant, conversation, .. } = known.visiting;
-    let limit = limit.unwrap_or(MOST);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::invalid("limit_invalid", format!("limit is 1 to {MOST}.")).at("/limit"));
-    }
-    let position = app.log.head().await?;
-    let rows = projections::conversation_said(&app.log, tenant, conversation, position).await?;
-    let begin = match after {
-        Some(after) => rows.iter().position(|row| row.written_position == after).map_or(rows.len(), |at| at + 1),
-        None => 0,
-    };
-    let more = rows.len() - begin > limit;
-    let mut data = Vec::new();
-    for row in rows.into_iter().skip(begin).take(limit) {
-        data.push(Message::of(&app, tenant, row).await?);
-    }
-    let next = data.last().filter(|_| more).map(|message| message.position);
-    let (state, _) = app.commands.load_current::<Conversation>(tenant, conversation).await?;
-    Ok(Json(Thread { data, next, status: state.status, rating: state.score(), position }))
 }
 
 /// What a visitor does.
@@ -566,195 +352,6 @@ async fn forget(
 ) -> Result<StatusCode, Problem> {
     app.forget_visitor(&known.visiting).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn follow(
-    State(app): State<App>,
-    known: Known,
-    Params(Part { after, limit: _ }): Params<Part>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let token = Token::sent(&headers)?;
-    let last = request::text(&headers, "last-event-id")?.and_then(|id| id.parse().ok());
-    let head = app.log.tail().watch();
-    let position = match last.or(after) {
-        Some(position) => {
-            request::must_exist(&app, position, "/after").await?;
-            position
-        }
-        None => app.log.head().await?,
-    };
-    let (shown, signals) = app.signals.listen(known.visiting.tenant);
-    let attended = known.chat.is_attended(&app).await?;
-    let listener = Listener {
-        tenant: known.visiting.tenant.to_string(),
-        visiting: known.visiting,
-        token,
-        position,
-        head,
-        shown: shown.into(),
-        signals,
-        ready: VecDeque::new(),
-        attended: Some(attended),
-        looked: Instant::now(),
-        app,
-    };
-    let events = futures::stream::unfold(listener, |mut listener| async move {
-        Box::pin(listener.next()).await.map(|event| (Ok::<_, Infallible>(event), listener))
-    });
-    Ok(sse(events))
-}
-
-/// A visitor who listens.
-struct Listener {
-    app: App,
-    visiting: Visiting,
-    tenant: String,
-    token: Token,
-    position: i64,
-    head: watch::Receiver<i64>,
-    shown: VecDeque<Arc<Sent>>,
-    signals: broadcast::Receiver<Arc<Sent>>,
-    ready: VecDeque<Event>,
-    /// Whether somebody who answers is there, as far as told; `None` where that may have changed.
-    attended: Option<bool>,
-    looked: Instant,
-}
-
-impl Listener {
-    /// The next event to send; `None` when the stream ends.
-    async fn next(&mut self) -> Option<Event> {
-        let stopping = self.app.stopping.clone();
-        loop {
-            if stopping.is_cancelled() || !self.is_let_in().await {
-                return None;
-            }
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.position < *self.head.borrow_and_update() {
-                let presence = self.app.log.presence().clone();
-                match presence.guard(self.read()).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(problem)) => {
-                        tracing::warn!(%problem, "a visitor's stream ends");
-                        return None;
-                    }
-                    // The visitor's page comes back by itself, when the database is back too.
-                    Err(_) => return None,
-                }
-            }
-            if let Some(sent) = self.shown.pop_front() {
-                if let Some(event) = self.show(&sent).await {
-                    return Some(event);
-                }
-                continue;
-            }
-            tokio::select! {
-                moved = self.head.changed() => if moved.is_err() { return None },
-                sent = self.signals.recv() => match sent {
-                    Ok(sent) => self.shown.push_back(sent),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                },
-                () = stopping.cancelled() => return None,
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    return Some(Event::default().id(self.position.to_string()).comment("here"));
-                }
-            }
-        }
-    }
-
-    /// Looks now and then whether the token is good still, and for the same conversation.
-    async fn is_let_in(&mut self) -> bool {
-        if self.looked.elapsed() < LOOKED_AT_EVERY {
-            return true;
-        }
-        self.looked = Instant::now();
-        match self.app.log.presence().guard(self.app.visiting(self.visiting.channel, &self.token)).await {
-            Ok(Ok(visiting)) => visiting.is_some_and(|now| now.conversation == self.visiting.conversation),
-            // Without the database nothing is seen anyway.
-            Ok(Err(_)) | Err(_) => true,
-        }
-    }
-
-    async fn read(&mut self) -> Result<(), Problem> {
-        let head = *self.head.borrow();
-        let stream = Conversation::stream(self.visiting.conversation);
-        let events: Vec<Arc<Recorded>> = if head - self.position <= 4 * PAGE {
-            let events = self.app.log.tail().after(self.position, PAGE).await?;
-            self.position = events.last().map_or(self.position, |event| event.position);
-            events
-        } else {
-            let query = Query {
-                tenant: Some(self.tenant.clone()),
-                after: Some(self.position),
-                until: Some(head),
-                limit: PAGE,
-                stream: Some(stream.clone()),
-                ..Query::default()
-            };
-            let events = self.app.log.read_all(&query).await?;
-            let full = events.len() as i64 == PAGE;
-            self.position = events.last().filter(|_| full).map_or(head, |event| event.position);
-            self.attended = None;
-            events.into_iter().map(Arc::new).collect()
-        };
-        let told = self.attended;
-        for event in events {
-            if *event.tenant != *self.tenant {
-                continue;
-            }
-            if *event.stream == *stream {
-                self.take_in(&event).await?;
-            } else if [User::KIND, Channel::KIND].contains(&event.category()) {
-                self.attended = None;
-            }
-        }
-        if self.attended.is_none() {
-            let (channel, _) = self.app.commands.load::<Channel>(self.visiting.tenant, self.visiting.channel).await?;
-            let attended = attended(&self.app, self.visiting.tenant, &channel).await?;
-            self.attended = Some(attended);
-            if told != Some(attended) {
-                let said = Event::default().event("presence").json_data(json!({ "operators_present": attended }));
-                self.ready.extend(said.ok());
-            }
-        }
-        Ok(())
-    }
-
-    /// What a visitor is told of an event of the conversation.
-    async fn take_in(&mut self, event: &Recorded) -> Result<(), Problem> {
-        let sse = Event::default().id(event.position.to_string());
-        let unreadable = |error: projections::Unreadable| Problem::broken(&error);
-        let name = event.kind.strip_prefix("conversation.").unwrap_or_default();
-        let told = if let Some(row) = projections::conversation_message(event).map_err(unreadable)? {
-            let message = Message::of(&self.app, self.visiting.tenant, row).await?;
-            sse.event("message").json_data(message)
-        } else if let Some(state) = name.strip_prefix("message_") {
-            let data: serde_json::Value = event.decode().unwrap_or_default();
-            sse.event("state").json_data(json!({ "message": data["message_id"], "state": state }))
-        } else {
-            match name {
-                "closed" | "reopened" | "handed_over" => sse.event(name).json_data(json!({})),
-                _ => return Ok(()),
-            }
-        };
-        self.ready.push_back(told.map_err(|error| Problem::broken(&error))?);
-        Ok(())
-    }
-
-    /// What a visitor is told of a signal: that somebody of the desk types, or has left off.
-    async fn show(&self, sent: &Sent) -> Option<Event> {
-        let Signal { conversation, signal, kind, by } = sent.signal;
-        let is_here = sent.tenant == self.visiting.tenant && conversation == self.visiting.conversation;
-        if !is_here || kind == ActorKind::Visitor || signal == Shown::Looking {
-            return None;
-        }
-        let (user, _) = self.app.commands.load::<User>(self.visiting.tenant, by).await.ok()?;
-        let name = (!user.profile.name.0.is_empty()).then(|| user.profile.name.0.clone());
-        Event::default().event("signal").json_data(json!({ "signal": signal, "name": name })).ok()
-    }
 }
 
 /// The chat as a page of its own: where a link in a mail leads.

@@ -94,6 +94,8 @@ struct Entries {
     data: Vec<Box<RawValue>>,
     next: Option<String>,
     position: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_until: Option<Time>,
 }
 
 async fn thread(
@@ -142,10 +144,21 @@ fn is_note(entry: &RawValue) -> bool {
 
 /// A page of a thread, of which one entry more than fits was read; `shows` leaves entries out.
 pub(in crate::http) fn page_of(
-    mut data: Vec<Box<RawValue>>,
+    data: Vec<Box<RawValue>>,
     limit: i64,
     uri: &Uri,
     position: i64,
+    shows: impl Fn(&RawValue) -> bool,
+) -> Result<Response, Problem> {
+    page_until(data, limit, uri, (position, None), shows)
+}
+
+/// The same, where one may answer only until then.
+pub(in crate::http) fn page_until(
+    mut data: Vec<Box<RawValue>>,
+    limit: i64,
+    uri: &Uri,
+    (position, reply_until): (i64, Option<Time>),
     shows: impl Fn(&RawValue) -> bool,
 ) -> Result<Response, Problem> {
     let more = data.len() as i64 > limit;
@@ -155,7 +168,7 @@ pub(in crate::http) fn page_of(
         _ => None,
     };
     data.retain(|entry| shows(entry));
-    Ok(respond(data, next, position))
+    Ok(respond_until(data, next, position, reply_until))
 }
 
 /// Where an entry stands in its thread.
@@ -180,9 +193,14 @@ fn cursor(text: &str) -> Result<(Time, i64), Problem> {
 }
 
 pub(in crate::http) fn respond(data: Vec<Box<RawValue>>, next: Option<String>, position: i64) -> Response {
+    respond_until(data, next, position, None)
+}
+
+/// The same, where one may answer only until then.
+fn respond_until(data: Vec<Box<RawValue>>, next: Option<String>, position: i64, reply_until: Option<Time>) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, position.into());
-    (headers, Json(Entries { data, next, position })).into_response()
+    (headers, Json(Entries { data, next, position, reply_until })).into_response()
 }
 
 /// For whom products are picked.

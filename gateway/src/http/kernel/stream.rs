@@ -22,7 +22,7 @@ use domain::{
     insight::{dashboard::Dashboard, report::Report},
     kernel::access::tells,
 };
-use eventstore::{Direction, Query, Recorded};
+use eventstore::{Direction, Log, Query, Recorded};
 use futures::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -477,13 +477,6 @@ impl Follower {
     /// Reads on: recent events from memory, older ones by the log's indexes.
     async fn read(&mut self) -> Result<(), eventstore::Error> {
         let head = *self.head.borrow();
-        if head - self.position <= 4 * PAGE {
-            let events = self.app.log.tail().after(self.position, PAGE).await?;
-            self.position = events.last().map_or(self.position, |event| event.position);
-            let wanted: Vec<_> = events.into_iter().filter(|event| self.wants(event)).collect();
-            self.take_in(wanted);
-            return Ok(());
-        }
         let (types, categories, stream) = match &self.told {
             Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
             Told::Changes | Told::Widgets { .. } => (Vec::new(), Vec::new(), None),
@@ -492,21 +485,11 @@ impl Follower {
                 (Vec::new(), kinds.map(ToOwned::to_owned).collect(), None)
             }
         };
-        let query = Query {
-            tenant: Some(self.tenant.clone()),
-            after: Some(self.position),
-            until: Some(head),
-            direction: Direction::Forward,
-            limit: PAGE,
-            categories,
-            types,
-            stream,
-            ..Query::default()
-        };
-        let events = self.app.log.read_all(&query).await?;
-        let full = events.len() as i64 == PAGE;
-        self.position = events.last().filter(|_| full).map_or(head, |event| event.position);
-        self.take_in(events.into_iter().map(Arc::new).collect());
+        let only = || Query { tenant: Some(self.tenant.clone()), categories, types, stream, ..Query::default() };
+        let (position, events) = read_on(&self.app.log, self.position, head, only).await?;
+        self.position = position;
+        let wanted: Vec<_> = events.into_iter().filter(|event| self.wants(event)).collect();
+        self.take_in(wanted);
         Ok(())
     }
 
@@ -590,6 +573,26 @@ impl Follower {
         }
         is_allowed
     }
+}
+
+/// Reads on from a position, and how far: recent events of all sorts from memory, of older ones by the log's indexes only those
+/// that are asked for.
+pub(in crate::http) async fn read_on(
+    log: &Log,
+    position: i64,
+    head: i64,
+    only: impl FnOnce() -> Query,
+) -> Result<(i64, Vec<Arc<Recorded>>), eventstore::Error> {
+    if head - position <= 4 * PAGE {
+        let events = log.tail().after(position, PAGE).await?;
+        return Ok((events.last().map_or(position, |event| event.position), events));
+    }
+    let query =
+        Query { after: Some(position), until: Some(head), direction: Direction::Forward, limit: PAGE, ..only() };
+    let events = log.read_all(&query).await?;
+    let full = events.len() as i64 == PAGE;
+    let position = events.last().filter(|_| full).map_or(head, |event| event.position);
+    Ok((position, events.into_iter().map(Arc::new).collect()))
 }
 
 /// Whether the log cannot be read only because its database is away.

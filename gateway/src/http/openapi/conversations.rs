@@ -22,7 +22,12 @@ use crate::live::Signal;
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {
     let entry = refer("ConversationMessage");
-    let page = document.schemas.add("ConversationThreadPage", page_of(&entry));
+    let mut page = page_of(&entry);
+    page["properties"]["reply_until"] = json!({
+        "type": "string", "format": "date-time",
+        "description": "Until when one may answer, in channels where one may only for a time after the other side last wrote.",
+    });
+    let page = document.schemas.add("ConversationThreadPage", page);
     let options = document.schemas.properties::<ThreadOptions>("");
     let description = "Reads the messages of a conversation, both ways and oldest first unless `newest` says otherwise, with how far \
         those of ours have come; now or as it was.";

@@ -361,6 +361,8 @@ pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no lon
 const VISITOR: Codes = &[
     ("visitor_token_invalid", 401, "The visitor's token is no token, or another visitor's."),
     ("origin_not_allowed", 403, "Pages of this origin may not speak to the channel."),
+    ("files_too_many", 422, "A message has at most 10 files."),
+    ("visitor_file_unknown", 422, "This visitor has sent no file of that name, or it was deleted."),
     ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
     ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
     ("receipts_invalid", 422, "Too many messages are named at once."),

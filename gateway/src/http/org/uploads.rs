@@ -10,7 +10,7 @@ use axum::{
     routing::{MethodRouter, head, patch, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use channels::files::{Part, Received, intake::Told, names, resumable::Resumable};
+use channels::files::{Part, Received, intake::Told, limits::Narrowed, names, resumable::Resumable};
 use commands::{Accepted, Envelope};
 use domain::{
     Aggregate, Authority, Id, Time, Via,
@@ -135,40 +135,53 @@ impl App {
         self.uploads.count(received.bytes);
         Ok(received)
     }
+
+    /// Takes in a file that is the body of a request, under the envelope that is made of what its write says.
+    pub(in crate::http) async fn take_file<E: std::ops::Deref<Target = Envelope>>(
+        &self,
+        told: &Told,
+        limits: &Narrowed,
+        request: Request,
+        (tenant, upload): (Id, Id),
+        envelope: impl FnOnce(&[u8]) -> Result<E, Problem>,
+    ) -> Result<Accepted, Problem> {
+        self.must_have_room()?;
+        if announced(request.headers()).is_some_and(|bytes| bytes > limits.largest) {
+            return Err(too_large(limits.largest));
+        }
+        let part = part(tenant, upload);
+        let parts = std::slice::from_ref(&part);
+        let received = self.receive_part(&part, request.into_body(), limits.largest).await?;
+        let kept = async {
+            if !received.whole {
+                return Err(Problem::bad_request("body_unreadable", "The body broke off."));
+            }
+            if received.bytes == 0 {
+                return Err(channels::files::intake::Refusal::Empty.into());
+            }
+            let sent = self.uploads.files().examine(parts).await?;
+            let envelope = envelope(format!("{} {}", sent.digest, told.name).as_bytes())?;
+            Ok(self.uploads.intake.take_in(&envelope, told, limits, parts).await?)
+        }
+        .await;
+        // What stays after a kill is swept.
+        if let Err(fault) = self.uploads.files().delete_parts(parts).await {
+            tracing::warn!(error = %fault, "a part of a file stays until it is swept");
+        }
+        kept
+    }
 }
 
 async fn send(State(app): State<App>, write: SentWrite, request: Request) -> Result<Response, Problem> {
     let SentWrite { write, name } = write;
     write.caller.must(CREATE)?;
-    app.must_have_room()?;
     let (tenant, upload) = (write.caller.tenant, app.new_id());
     let limits = app.uploads.intake.limits(tenant, None).await?;
-    if announced(request.headers()).is_some_and(|bytes| bytes > limits.largest) {
-        return Err(too_large(limits.largest));
-    }
     let told = told(name, request.headers())?;
     // What is wrong with the request is told before its body is waited for.
     drop(write.envelope(&app, upload, &[])?);
-    let part = part(tenant, upload);
-    let parts = std::slice::from_ref(&part);
-    let received = app.receive_part(&part, request.into_body(), limits.largest).await?;
-    let kept = async {
-        if !received.whole {
-            return Err(Problem::bad_request("body_unreadable", "The body broke off."));
-        }
-        if received.bytes == 0 {
-            return Err(channels::files::intake::Refusal::Empty.into());
-        }
-        let sent = app.uploads.files().examine(parts).await?;
-        let envelope = write.envelope(&app, upload, format!("{} {}", sent.digest, told.name).as_bytes())?;
-        Ok(app.uploads.intake.take_in(&envelope, &told, &limits, parts).await?)
-    }
-    .await;
-    // What stays after a kill is swept.
-    if let Err(fault) = app.uploads.files().delete_parts(parts).await {
-        tracing::warn!(error = %fault, "a part of a file stays until it is swept");
-    }
-    let accepted: Accepted = kept?;
+    let envelope = |said: &[u8]| write.envelope(&app, upload, said);
+    let accepted = app.take_file(&told, &limits, request, (tenant, upload), envelope).await?;
     Ok(answer(&accepted, (is_new(&accepted) && !write.dry_run).then_some(Upload::PLURAL)))
 }
 

@@ -361,7 +361,13 @@ async fn after_a_crash_between_call_and_record_only_what_arrives_once_is_sent_ag
             assert!(uncertain["delivery_error"].as_str().unwrap().contains("interrupted"), "{uncertain}");
             assert_eq!(texts, ["Hello", "And"], "what may have arrived is not sent again");
             let doubtful = filtered("/v1/conversations", &condition("uncertain", "eq", true));
-            assert_eq!(self::texts(&client.read(&doubtful).await, "id"), [&*chat]);
+            // The list may be a moment behind the thread.
+            let listed = async {
+                while self::texts(&client.read(&doubtful).await, "id") != [&*chat] {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), listed).await.expect("the list shows it");
             // A person says so.
             let again = json!({ "message_id": said, "body": "Hello" });
             client.run(&format!("/v1/conversations/{chat}/send_message"), again).await;
@@ -371,4 +377,71 @@ async fn after_a_crash_between_call_and_record_only_what_arrives_once_is_sent_ag
         running.signal("TERM");
         running.end().await;
     }
+}
+
+/// A number that the server tells of itself.
+async fn measured(client: &Client, name: &str) -> f64 {
+    let text = client.get("/metrics").await.expect_text();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_outbox_tells_what_waits_and_what_came_of_its_attempts() {
+    let (program, address) = Program::start().await;
+    let server = Server::with(&["--private-addresses"]).await;
+    let client = &server.admin;
+    let shop = channel(client, address, json!({})).await;
+    let maria = chat(client, &shop, "maria").await;
+    program.says([status(503)]);
+    say(client, &maria, "First").await;
+    server.settle().await;
+    assert_eq!(measured(client, "deskfold_outbox_attempts_total").await, 1.0);
+    assert_eq!(measured(client, "deskfold_outbox_outcomes_total{outcome=\"later\"}").await, 1.0);
+    // It is counted every few seconds.
+    let counted = async {
+        while measured(client, "deskfold_outbox_waiting").await < 1.0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), counted).await.expect("what waits is told");
+    server.app.advance(Duration::from_secs(10));
+    server.settle().await;
+    assert_eq!(program.texts(), ["First", "First"]);
+    assert_eq!(measured(client, "deskfold_outbox_outcomes_total{outcome=\"sent\"}").await, 1.0);
+    assert_eq!(measured(client, "deskfold_outbox_outcomes_total{outcome=\"failed\"}").await, 0.0);
+    let gone = async {
+        while measured(client, "deskfold_outbox_waiting").await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nothing waits");
+}
+
+#[tokio::test]
+async fn after_a_day_whoever_wrote_by_whatsapp_is_answered_only_when_they_write_again() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let channel = connect(client, "whatsapp", "WhatsApp").await;
+    let chat = chat(client, &channel, "maria").await;
+    let thread = async || {
+        server.settle().await;
+        client.read(&format!("/v1/conversations/{chat}/messages")).await
+    };
+    let until = thread().await["reply_until"].as_str().unwrap().to_owned();
+    say(client, &chat, "Good day, Maria").await;
+    server.app.advance(Duration::from_secs(25 * 60 * 60));
+    let send = format!("/v1/conversations/{chat}/send_message");
+    let late = client.post(&send, json!({ "body": "Are you still there?" })).await;
+    let problem = late.problem(409, "window_closed");
+    assert!(problem["detail"].as_str().unwrap().contains("24 hours"), "{problem}");
+    assert_eq!(thread().await["data"].as_array().unwrap().len(), 2);
+    brings(client, &channel, "another", "maria", "I am").await;
+    assert!(*thread().await["reply_until"].as_str().unwrap() > *until, "it is open again");
+    say(client, &chat, "Good").await;
+    // A channel without such a rule says nothing of it.
+    let program = connect(client, "api", "Shop").await;
+    let other = self::chat(client, &program, "paolo").await;
+    server.settle().await;
+    assert_eq!(client.read(&format!("/v1/conversations/{other}/messages")).await["reply_until"], Value::Null);
 }

@@ -1,6 +1,6 @@
 //! Visitors of pages: they write without being anybody, are answered, follow it, and are let into one conversation alone.
 
-use deskfold_tests::{Client, Server};
+use deskfold_tests::{Client, Reply, Server};
 use reqwest::{Method, StatusCode};
 use ring::hmac;
 use serde_json::{Value, json};
@@ -270,4 +270,97 @@ async fn who_types_is_shown_both_ways_and_whoever_floods_is_held_back() {
         visitor(&server, "other").post(&at(&channel, "messages"), json!({ "external_id": "1", "body": "x" })).await;
     other.problem(429, "rate_limited");
     assert_eq!(thread(&maria, &channel).await.len(), 5);
+}
+
+/// A picture of one colour.
+fn picture() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(640, 480, image::Rgb([200, 120, 40]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+async fn sends(visitor: &Client, channel: &str, query: &str, bytes: impl Into<Vec<u8>>) -> Reply {
+    let request = visitor.request(Method::POST, &at(channel, &format!("uploads?{query}")));
+    visitor.send(request.header("content-type", "application/octet-stream").body(bytes.into())).await
+}
+
+#[tokio::test]
+async fn a_visitor_sends_files_and_nobody_else_can_name_them() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let channel = channel(&server, "Shop").await;
+    let (maria, paolo) = (visitor(&server, "maria"), visitor(&server, "paolo"));
+    let config = server.client("").read(&at(&channel, "config")).await;
+    assert_eq!((&config["files"], &config["max_file_bytes"]), (&json!(true), &json!(20 * 1024 * 1024)));
+
+    // Before she has written anything; what it is its bytes tell. Sent twice it is there once.
+    let door = sends(&maria, &channel, "external_id=f1&name=door.txt", picture()).await.expect(StatusCode::CREATED);
+    assert_eq!((&door["media_type"], &door["name"]), (&json!("image/png"), &json!("door.txt")), "{door}");
+    let again = sends(&maria, &channel, "external_id=f1&name=door.txt", picture()).await.expect(StatusCode::OK);
+    assert_eq!(again["id"], door["id"]);
+    sends(&maria, &channel, "external_id=f2&name=list.txt", "rye, wheat").await.expect(StatusCode::CREATED);
+    sends(&maria, &channel, "external_id=f1&name=door.txt", "another").await.problem(409, "upload_exists");
+    sends(&maria, &channel, "name=door.txt", "x").await.problem(422, "external_id_invalid");
+    sends(&maria, &channel, "external_id=f3", "").await.problem(422, "upload_empty");
+    sends(&maria, &channel, "external_id=f3", vec![b'x'; 20 * 1024 * 1024 + 1]).await.problem(413, "upload_too_large");
+    sends(&server.client("dfv_short"), &channel, "external_id=f3", "x").await.problem(401, "visitor_token_invalid");
+
+    // A message has them by the names that she gave them, and nobody else by any.
+    let with = |files: Value| json!({ "external_id": "1", "files": files });
+    let messages = at(&channel, "messages");
+    let theft = paolo.post(&messages, with(json!(["f1"]))).await;
+    assert_eq!(theft.problem(422, "visitor_file_unknown")["errors"][0]["pointer"], "/files/0");
+    maria.post(&messages, with(json!(["f1", "f9"]))).await.problem(422, "visitor_file_unknown");
+    let many: Vec<String> = (0..11).map(|file| format!("f{file}")).collect();
+    maria.post(&messages, with(json!(many))).await.problem(422, "files_too_many");
+    maria.post(&messages, with(json!([]))).await.problem(422, "body_empty");
+    let sent = maria.post(&messages, with(json!(["f1", "f2"]))).await.expect(StatusCode::CREATED);
+    let conversation = sent["conversation"].as_str().unwrap();
+
+    // She sees them, and so does whoever has the address and nobody else.
+    let read = maria.read(&messages).await;
+    let (door, list) = (&read["data"][0]["attachments"][0], &read["data"][0]["attachments"][1]);
+    assert_eq!((&list["name"], &list["size"], &list["thumbnail"]), (&json!("list.txt"), &json!(10), &Value::Null));
+    assert_eq!(server.client("").get(list["url"].as_str().unwrap()).await.text, "rye, wheat");
+    let small = server.client("").get(door["thumbnail"]["url"].as_str().unwrap()).await;
+    assert_eq!((small.status, small.header("content-type")), (StatusCode::OK, "image/jpeg"));
+    maria.get(&format!("/v1/uploads/{}/content", list["id"].as_str().unwrap())).await.problem(401, "key_invalid");
+    let later = maria.read(&messages).await;
+    assert_eq!(later["data"][0]["attachments"][1]["url"], list["url"], "the same all day");
+    server.app.advance(std::time::Duration::from_secs(49 * 60 * 60));
+    server.client("").get(list["url"].as_str().unwrap()).await.problem(404, "file_unknown");
+
+    // The desk sees them as of any message, and answers with a file of its own.
+    server.settle().await;
+    let desk = admin.read(&format!("/v1/conversations/{conversation}/messages")).await;
+    assert_eq!(desk["data"][0]["attachments"][0]["upload_id"], door["id"], "{desk}");
+    let offer = admin.request(Method::POST, "/v1/uploads?name=offer.txt").body("2.40");
+    let offer = admin.send(offer).await.expect(StatusCode::CREATED)["id"].clone();
+    let mut follows = Screen::of(&maria, &at(&channel, "stream")).await;
+    admin.run(&format!("/v1/conversations/{conversation}/claim"), json!({})).await;
+    let answer = json!({ "body": "Our offer", "attachments": [{ "upload_id": offer, "name": "offer.txt" }] });
+    admin.run(&format!("/v1/conversations/{conversation}/send_message"), answer).await;
+    let heard = loop {
+        let heard = follows.next().await.unwrap();
+        if heard.event == "message" {
+            break heard.data;
+        }
+    };
+    assert_eq!(server.client("").get(heard["attachments"][0]["url"].as_str().unwrap()).await.text, "2.40");
+}
+
+#[tokio::test]
+async fn files_count_for_more_than_words_when_somebody_floods() {
+    let server = Server::with(&["--visitor-rate-limit", "12"]).await;
+    let channel = channel(&server, "Shop").await;
+    let maria = visitor(&server, "maria");
+    for file in ["external_id=1", "external_id=2"] {
+        sends(&maria, &channel, file, "x").await.expect(StatusCode::CREATED);
+    }
+    let refused = sends(&maria, &channel, "external_id=3", "x").await;
+    refused.problem(429, "rate_limited");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    writes(&maria, &channel, "1", "words go on").await;
 }

@@ -35,11 +35,13 @@ struct Page {
     scheme: String,
     user: String,
     hash: String,
+    /// Whether its policy lets pictures of the desk be shown.
+    pictures: bool,
 }
 
 impl Default for Page {
     fn default() -> Page {
-        Page { language: "en".into(), scheme: "light".into(), user: String::new(), hash: String::new() }
+        Page { language: "en".into(), scheme: "light".into(), user: String::new(), hash: String::new(), pictures: true }
     }
 }
 
@@ -55,9 +57,10 @@ impl Shop {
     }
 
     async fn page(State(Shop { desk, channel }): State<Shop>, Query(page): Query<Page>) -> impl IntoResponse {
-        let Page { language, scheme, user, hash } = page;
+        let Page { language, scheme, user, hash, pictures } = page;
+        let pictures = if pictures { &desk } else { "'none'" };
         let policy = format!(
-            "default-src 'none'; script-src {desk}; connect-src {desk}; base-uri 'none'; form-action 'none'; \
+            "default-src 'none'; script-src {desk}; connect-src {desk}; img-src {pictures}; base-uri 'none'; form-action 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'"
         );
         let identity =
@@ -105,6 +108,25 @@ impl Window {
     async fn reads(&self, messages: &[&str]) {
         let bodies = "[...root.querySelectorAll('li:not(.greeting) .body')].map((body) => body.textContent)";
         self.holds(&format!("JSON.stringify({bodies}) === {}", json!(json!(messages).to_string()))).await;
+    }
+
+    /// Gives the chat files as a hand does: a picture and a list.
+    async fn gives(&self, how: &str) {
+        let given = format!(
+            "{INSIDE} const done = arguments[0];
+            const canvas = Object.assign(document.createElement('canvas'), {{ width: 640, height: 400 }});
+            const drawn = canvas.getContext('2d');
+            drawn.fillStyle = '#c9822f'; drawn.fillRect(0, 0, 640, 400);
+            drawn.fillStyle = '#fff3df'; drawn.fillRect(120, 120, 400, 160);
+            canvas.toBlob((picture) => {{
+                const data = new DataTransfer();
+                data.items.add(new File([picture], 'A loaf of rye.png', {{ type: 'image/png' }}));
+                data.items.add(new File(['rye, wheat'], 'list.txt', {{ type: 'text/plain' }}));
+                {how};
+                done();
+            }});"
+        );
+        self.client.execute_async(&given, vec![]).await.unwrap();
     }
 
     /// Which part of the chat has the focus.
@@ -280,6 +302,64 @@ async fn a_visitor_of_another_site_is_answered_and_nothing_is_lost_or_doubled() 
     maria.close().await;
 }
 
+/// Dropped on the chat.
+const DROPPED: &str = "const panel = root.querySelector('.panel');
+    panel.dispatchEvent(new DragEvent('dragover', { dataTransfer: data, bubbles: true, cancelable: true }));
+    panel.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }))";
+/// Pasted into the text.
+const PASTED: &str = "root.querySelector('.text').dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }))";
+/// Chosen from the computer.
+const PICKED: &str = "const picker = root.querySelector('.picker'); picker.files = data.files; picker.dispatchEvent(new Event('change'))";
+
+#[tokio::test]
+async fn files_are_chosen_looked_at_and_sent_once() {
+    let server = Server::start().await;
+    let (channel, user, anna) = bakery(&server).await;
+    let shop = Shop::open(&server, &channel).await;
+    is_present(&anna, &user, "online").await;
+    server.settle().await;
+    let Some(chromium) = Chromium::start().await else { return };
+    let maria = chromium.window(&server, Size::Wide).await;
+    maria.goto(&shop).await;
+    maria.press(".launch").await;
+
+    // Whatever way they came, nothing leaves before she says so.
+    maria.gives(PICKED).await;
+    maria.holds("root.querySelectorAll('.tray li').length === 2").await;
+    maria.press(".tray li:nth-child(2) button").await;
+    maria.gives(PASTED).await;
+    maria.holds("root.querySelectorAll('.tray li').length === 3").await;
+    maria.press(".tray li:nth-child(2) button").await;
+    server.settle().await;
+    let none = |list: &Value| list["data"].as_array().unwrap().is_empty();
+    assert!(none(&anna.read("/v1/uploads").await) && none(&anna.read("/v1/conversations").await));
+
+    // Files alone are a message, over a network that is lost meanwhile too, and each is there once.
+    maria.is_offline(true).await;
+    maria.press(".send").await;
+    maria.holds("root.querySelector('.notice').textContent.startsWith('The connection is lost')").await;
+    maria.is_offline(false).await;
+    maria.holds("root.querySelector('.own .foot').textContent.endsWith('· Sent')").await;
+    maria.holds("root.querySelector('.own img').naturalWidth === 320").await;
+    server.settle().await;
+    assert_eq!(anna.read("/v1/uploads").await["data"].as_array().unwrap().len(), 2);
+    let chats = anna.read("/v1/conversations").await;
+    let chat = chats["data"][0]["id"].as_str().unwrap();
+    let said = anna.read(&format!("/v1/conversations/{chat}/messages")).await;
+    let names = said["data"][0]["attachments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect::<Vec<_>>();
+    assert_eq!((said["data"].as_array().unwrap().len(), names), (1, vec!["A loaf of rye.png", "list.txt"]));
+
+    // A page that lets no pictures of others be shown has them by name, and so has one that is loaded anew.
+    maria.goto(&format!("{shop}/?pictures=false")).await;
+    maria.holds("root.querySelectorAll('.own a.file').length === 2 && !root.querySelector('img')").await;
+    maria.close().await;
+}
+
 #[tokio::test]
 async fn everybody_can_use_the_chat_on_every_screen_in_every_light() {
     let server = Server::start().await;
@@ -344,6 +424,19 @@ async fn everybody_can_use_the_chat_on_every_screen_in_every_light() {
             anna.post("/v1/inbox/signals", json!({ "conversation": chat, "signal": "typing" })).await;
             window.part(".typing").await;
             looked_at("open").await;
+
+            // Files are looked at before they are sent.
+            window.gives(DROPPED).await;
+            window.holds("root.querySelectorAll('.tray li').length === 2 && root.querySelector('.tray canvas')").await;
+            looked_at("chosen").await;
+            window.writes("This one").await;
+            window.holds("root.querySelector('.own img').naturalWidth === 320").await;
+            window
+                .holds(
+                    "root.querySelectorAll('.own:last-child .file').length === 1 && root.querySelector('.tray').hidden",
+                )
+                .await;
+            looked_at("files").await;
 
             let press = async |key: Key| {
                 let script = format!("{INSIDE} return root.activeElement");
