@@ -272,6 +272,21 @@ impl Log {
         Ok(owner.map(|(tenant, stream)| ClaimOwner { tenant, stream }))
     }
 
+    /// The streams that hold any of these unique keys, each once.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn claim_owners(&self, tenant: &str, scope: &str, keys: &[String]) -> Result<Vec<String>, Error> {
+        Ok(sqlx::query_scalar(
+            "select distinct stream from log_claim where tenant_id = $1 and scope = $2 and key = any ($3)",
+        )
+        .bind(tenant)
+        .bind(scope)
+        .bind(keys)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
     /// Which of these unique keys are taken.
     ///
     /// # Errors

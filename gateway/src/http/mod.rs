@@ -112,6 +112,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())
         .merge(org::holdings::routes())
+        .merge(crm::callers::routes())
         .merge(crm::feeds::routes())
         .merge(work::explained::routes())
         .merge(data::external::routes())

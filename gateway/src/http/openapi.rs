@@ -4,6 +4,7 @@
 
 mod archive;
 mod bulk;
+mod callers;
 mod channels;
 mod commands;
 mod conversations;
@@ -220,6 +221,7 @@ pub fn document() -> Value {
     channels::describe(&mut document);
     conversations::describe(&mut document);
     conversations::inbox(&mut document);
+    callers::describe(&mut document);
     feeds::describe(&mut document);
     walls::mine(&mut document);
     rules::describe(&mut document);

@@ -188,6 +188,9 @@ pub(super) const FEED: Codes = &[
     ("feed_type_unknown", 422, "`types` names neither a kind of record nor a type of event that feeds show."),
 ];
 
+/// The codes that whoever asks who calls may meet.
+pub(super) const CALLERS: Codes = &[("phone_invalid", 422, "This is no phone number.")];
+
 /// The codes that a search may meet.
 pub(super) const SEARCH: Codes = &[
     ("search_empty", 422, "`q` asks for nothing: it has no word, number or field."),
@@ -438,6 +441,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         MOMENT,
         PAST,
         PAGE,
+        CALLERS,
         SEARCH,
         LIST,
         EXPORT,
