@@ -24,7 +24,7 @@ use domain::{
     },
 };
 use projections::{
-    AsOf, Interval, List, ListRequest, Listed, ReadModels, Sight,
+    AsOf, Interval, List, ListRequest, Listed, ReadModels, Sight, TimeOrder,
     crm::contacts::Contacts,
     data::imports::Imports,
     desk::{
@@ -310,24 +310,27 @@ async fn whatever_may_happen_is_shown_and_comes_out_the_same_after_a_rebuild() {
 async fn a_thread_follows_merges_and_splits() {
     let told = told().await;
     let (pool, tenant) = (&told.world.database.pool, told.world.tenant);
-    let first = thread(pool, tenant, id(FIRST), None, 100).await.unwrap();
+    let first = thread(pool, tenant, id(FIRST), (TimeOrder::Oldest, None), 100).await.unwrap();
     assert_eq!(bodies(&first), [json!(null), json!("Water helps"), json!("Still burning")]);
     has(&parsed(&first[0]), json!({ "redacted": true, "author_name": "Maria", "kind": "message" }));
     has(&parsed(&first[1]), json!({ "delivery": "sent", "kind": "reply", "author_kind": "user" }));
-    assert_eq!(bodies(&thread(pool, tenant, id(SECOND), None, 100).await.unwrap()), [json!("Still burning")]);
-    let third = thread(pool, tenant, id(THIRD), None, 100).await.unwrap();
+    assert_eq!(
+        bodies(&thread(pool, tenant, id(SECOND), (TimeOrder::Oldest, None), 100).await.unwrap()),
+        [json!("Still burning")]
+    );
+    let third = thread(pool, tenant, id(THIRD), (TimeOrder::Oldest, None), 100).await.unwrap();
     assert_eq!(bodies(&third), [json!("And the mouse?")]);
     has(&parsed(&third[0]), json!({ "moved_from": id(FIRST) }));
     // In pages.
-    let page = thread(pool, tenant, id(FIRST), None, 1).await.unwrap();
+    let page = thread(pool, tenant, id(FIRST), (TimeOrder::Oldest, None), 1).await.unwrap();
     let last = parsed(&page[0]);
     let after = (last["written_at"].as_str().unwrap().parse().unwrap(), last["written_position"].as_i64().unwrap());
-    assert_eq!(bodies(&thread(pool, tenant, id(FIRST), Some(after), 2).await.unwrap()).len(), 2);
+    assert_eq!(bodies(&thread(pool, tenant, id(FIRST), (TimeOrder::Oldest, Some(after)), 2).await.unwrap()).len(), 2);
     // As of now it is what it is; before the redaction it had a text, before the merge nothing of the other ticket.
     let log = &told.world.log;
     for ticket in [FIRST, SECOND, THIRD] {
         let now = thread_as_of(log, tenant, id(ticket), AsOf::Position(told.last)).await.unwrap();
-        let table = thread(pool, tenant, id(ticket), None, 100).await.unwrap();
+        let table = thread(pool, tenant, id(ticket), (TimeOrder::Oldest, None), 100).await.unwrap();
         assert_eq!(
             now.iter().map(|entry| entry.get()).collect::<Vec<_>>(),
             table.iter().map(|entry| entry.get()).collect::<Vec<_>>()

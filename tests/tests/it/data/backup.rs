@@ -128,7 +128,8 @@ async fn goes_on(client: &Client, head: i64, database: &[&str]) {
     assert!(rebuilt.contains(&format!("rebuilt up to position {head}")), "{rebuilt}");
     assert_eq!(client.read(&list).await, listed, "what is folded anew is what was there");
     ticket(client, "The next one").await;
-    let listed = client.read(&format!("/v1/tickets?sort=-number&limit=1&min_position={}", head + 1)).await;
+    let newest = format!("/v1/tickets?sort=-number&limit=1&min_position={}", head + 1);
+    let listed = until(client, &newest, |status, _| status == StatusCode::OK).await;
     assert_eq!(texts(&listed, "title"), ["The next one"]);
     let number = listed["data"][0]["number"].as_u64().unwrap();
     assert_eq!(number, titles.len() as u64 + 1, "numbers go on without a hole");
