@@ -57,7 +57,8 @@ pub(super) async fn follow(
         head,
         shown: shown.into(),
         signals,
-        ready: VecDeque::new(),
+        // Somebody may have come or gone since the page asked how the chat looks, or was last connected.
+        ready: presence(attended).into_iter().collect(),
         attended: Some(attended),
         looked: Instant::now(),
         app,
@@ -66,6 +67,11 @@ pub(super) async fn follow(
         Box::pin(listener.next()).await.map(|event| (Ok::<_, Infallible>(event), listener))
     });
     Ok(sse(events))
+}
+
+/// That somebody who answers is there, or nobody.
+fn presence(attended: bool) -> Option<Event> {
+    Event::default().event("presence").json_data(json!({ "operators_present": attended })).ok()
 }
 
 /// A visitor who listens.
@@ -167,8 +173,7 @@ impl Listener {
             let attended = attended(&self.app, self.visiting.tenant, &channel).await?;
             self.attended = Some(attended);
             if told != Some(attended) {
-                let said = Event::default().event("presence").json_data(json!({ "operators_present": attended }));
-                self.ready.extend(said.ok());
+                self.ready.extend(presence(attended));
             }
         }
         Ok(())
