@@ -588,6 +588,7 @@
       ...attached.map((file) => {
         const item = el("li", {});
         const href = file.url && new URL(file.url, base).href;
+        /** @type {Record<string, string>} */
         const leads = href ? { href, target: "_blank", rel: "noopener noreferrer" } : {};
         const plain = () => item.replaceChildren(el(href ? "a" : "span", { class: "file", ...leads }, icon(PAPER, "M14 3v5h5"), named(file)));
         if (href && file.thumbnail) {

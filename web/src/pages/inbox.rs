@@ -318,7 +318,7 @@ fn dialogs(view: &View) -> Markup {
             form method="dialog" {
                 h2 #keys-title { (say(view, "keys")) }
                 dl.keys {
-                    @for (keys, what) in KEYS.iter().chain(WRITING_KEYS) {
+                    @for (keys, what) in KEYS.iter().chain(WRITING_KEYS).filter(|(keys, _)| *keys != "/ticket" || view.may("conversation.convert_to_ticket")) {
                         div {
                             dt { @for key in keys.split(' ') { kbd { (key) } " " } }
                             dd { (say(view, what)) }

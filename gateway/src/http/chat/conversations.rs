@@ -12,7 +12,7 @@ use projections::{
 };
 
 use crate::http::{
-    desk::tickets::{ThreadOptions, ThreadPart, page_until, part, respond},
+    desk::tickets::{ThreadOptions, ThreadPart, page_of, part, respond},
     kernel::{
         commands::id_of,
         lists::veiled,
@@ -57,5 +57,5 @@ async fn messages(
     let position = app.reads().models.position(ConversationMessages::NAME).await?;
     let mut data = projections::conversation_messages(&app.reads().pool, caller.tenant, id, from, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
-    page_until(data, limit, &uri, (position, known.reply_until), |_| true)
+    page_of(data, limit, &uri, (position, known.reply_until), |_| true)
 }

@@ -197,9 +197,7 @@ async fn callers(
             person,
         });
     }
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(Callers { e164: number.e164, data, position })).into_response())
+    Ok(([(POSITION, position)], Json(Callers { e164: number.e164, data, position })).into_response())
 }
 
 /// Everybody who has claimed a number; of those who were merged the one that goes on.

@@ -245,9 +245,7 @@ async fn read(app: &App, caller: &Caller, asked: Part, wanted: Option<i64>, uri:
     };
     let previous = link("before", "after", entries.first().map_or(behind, place));
     let data = entries.into_iter().map(show).collect();
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(FeedPage { data, next, previous, position })).into_response())
+    Ok(([(POSITION, position)], Json(FeedPage { data, next, previous, position })).into_response())
 }
 
 /// What happened lately to a record that the caller sees, and to what belongs to it.

@@ -573,7 +573,5 @@ async fn items(
         });
     }
     let position = *app.log.tail().watch().borrow();
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(Items { data, next })).into_response())
+    Ok(([(POSITION, position)], Json(Items { data, next })).into_response())
 }

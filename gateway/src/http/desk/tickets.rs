@@ -130,7 +130,7 @@ async fn thread(
     let position = app.reads().models.position(TicketThread::NAME).await?;
     let mut data = projections::thread(&app.reads().pool, caller.tenant, id, from, limit + 1).await?;
     veiled(list, &app, &caller, wanted, &mut data).await?;
-    page_of(data, limit, &uri, position, |entry| !caller.is_outside() || !is_note(entry))
+    page_of(data, limit, &uri, (position, None), |entry| !caller.is_outside() || !is_note(entry))
 }
 
 /// Whether an entry of a thread is a note, which only colleagues see.
@@ -142,19 +142,9 @@ fn is_note(entry: &RawValue) -> bool {
     serde_json::from_str(entry.get()).is_ok_and(|Entry { kind }| kind == Kind::Note)
 }
 
-/// A page of a thread, of which one entry more than fits was read; `shows` leaves entries out.
+/// A page of a thread as of a position, of which one entry more than fits was read, with until when one may answer where that
+/// ends; `shows` leaves entries out.
 pub(in crate::http) fn page_of(
-    data: Vec<Box<RawValue>>,
-    limit: i64,
-    uri: &Uri,
-    position: i64,
-    shows: impl Fn(&RawValue) -> bool,
-) -> Result<Response, Problem> {
-    page_until(data, limit, uri, (position, None), shows)
-}
-
-/// The same, where one may answer only until then.
-pub(in crate::http) fn page_until(
     mut data: Vec<Box<RawValue>>,
     limit: i64,
     uri: &Uri,
@@ -198,9 +188,7 @@ pub(in crate::http) fn respond(data: Vec<Box<RawValue>>, next: Option<String>, p
 
 /// The same, where one may answer only until then.
 fn respond_until(data: Vec<Box<RawValue>>, next: Option<String>, position: i64, reply_until: Option<Time>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    (headers, Json(Entries { data, next, position, reply_until })).into_response()
+    ([(POSITION, position)], Json(Entries { data, next, position, reply_until })).into_response()
 }
 
 /// For whom products are picked.
@@ -289,7 +277,5 @@ async fn tickets_by_product(
     let ReportOptions { from, to, interval, .. } = options;
     let sight = app.sight_at(&caller, wanted).await?;
     let data = projections::tickets_by_product(&app.reads().pool, caller.tenant, &sight, (from, to), interval).await?;
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(Report { data, position })).into_response())
+    Ok(([(POSITION, position)], Json(Report { data, position })).into_response())
 }

@@ -227,9 +227,7 @@ async fn history<A: Aggregate>(
 
 fn respond(events: &[Recorded], next: Option<String>, position: i64) -> Result<Response, Problem> {
     let data = events.iter().map(shown).collect::<Result<_, _>>()?;
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(Page { data, next, position })).into_response())
+    Ok(([(POSITION, position)], Json(Page { data, next, position })).into_response())
 }
 
 /// The same address with one query parameter replaced.

@@ -529,9 +529,8 @@ fn one(list: &'static List, record: &Record, position: i64, uri: &Uri) -> Result
 }
 
 fn respond(page: Page, totals: Totals, next: Option<String>, position: i64) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    (headers, Json(Listing { data: page.data, next, position, total: page.total, totals })).into_response()
+    ([(POSITION, position)], Json(Listing { data: page.data, next, position, total: page.total, totals }))
+        .into_response()
 }
 
 /// The page of a list, with the address of the next.

@@ -370,9 +370,7 @@ async fn of_record(
         data.push(Permitted { user, name, sees, commands });
     }
     data.sort_by(|one, other| (&one.name, one.user).cmp(&(&other.name, other.user)));
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(WhoMay { data, position })).into_response())
+    Ok(([(POSITION, position)], Json(WhoMay { data, position })).into_response())
 }
 
 /// Which record.
@@ -456,7 +454,5 @@ async fn mine(
         Some(_) => then.commands(me, &authority, kind, &record).await?,
         None => BTreeMap::new(),
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, position.into());
-    Ok((headers, Json(Mine { sees, commands, detail, position })).into_response())
+    Ok(([(POSITION, position)], Json(Mine { sees, commands, detail, position })).into_response())
 }

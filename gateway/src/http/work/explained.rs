@@ -139,9 +139,7 @@ async fn why(
         chain.push(Step { event: shown(event)?, rule: rule_of(&app, caller.tenant, event).await? });
     }
     let head = app.log.head().await?;
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, head.into());
-    Ok((headers, Json(Why { chain, origin, position: head })).into_response())
+    Ok(([(POSITION, head)], Json(Why { chain, origin, position: head })).into_response())
 }
 
 /// The version that was asked, of an event that says so.
@@ -232,7 +230,5 @@ async fn effects_of(
         }
         data.push(Effect { steps: effect.steps, cause: effect.cause, event: shown(event)? });
     }
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, known.into());
-    Ok((headers, Json(Effects { data, next, position: known })).into_response())
+    Ok(([(POSITION, known)], Json(Effects { data, next, position: known })).into_response())
 }

@@ -163,9 +163,7 @@ async fn backtest(
     let _turn = app.rehearsals.acquire().await.map_err(|error| Problem::broken(&error))?;
     let done = app.commands.backtest(&envelope, draft, over).await;
     let done = done.map_err(|error| below_draft(error, &trigger))?;
-    let mut headers = HeaderMap::new();
-    headers.insert(POSITION, high.into());
-    Ok((headers, Json(done)).into_response())
+    Ok(([(POSITION, high)], Json(done)).into_response())
 }
 
 fn below_draft(error: Unrehearsed, trigger: &str) -> Problem {

@@ -56,6 +56,8 @@ async fn a_visitor_writes_and_is_answered_and_nothing_is_doubled_or_missed() {
     admin.run(&format!("/v1/conversations/{conversation}/claim"), json!({})).await;
     admin.run(&format!("/v1/conversations/{conversation}/send_message"), json!({ "body": "Good day, Maria!" })).await;
     server.settle().await;
+    let present = follows.next().await.unwrap();
+    assert_eq!((present.event.as_str(), &present.data), ("presence", &json!({ "operators_present": false })));
     let message = follows.next().await.unwrap();
     assert_eq!((message.event.as_str(), &message.data["body"]), ("message", &json!("Good day, Maria!")));
     assert_eq!((&message.data["from"], &message.data["state"]), (&json!("desk"), &json!("queued")));

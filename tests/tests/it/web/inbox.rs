@@ -1,6 +1,6 @@
 //! The inbox in a real browser: what an agent does there all day, live, by mouse and by keyboard, on a desk and on a telephone.
 
-use deskfold_tests::{Client, Server};
+use deskfold_tests::{Client, Server, root};
 use fantoccini::{Locator, key::Key};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -585,6 +585,17 @@ async fn the_list_is_narrowed_by_all_that_matters_says_how_many_there_are_and_is
     anna.lists(&[]).await;
     anna.tells("#none", "No chat fits").await;
     assert_eq!(anna.complaints().await, Vec::<String>::new());
+}
+
+#[test]
+fn the_page_hears_whatever_happens_in_a_chat() {
+    let script = std::fs::read_to_string(root().join("web/assets/inbox.js")).unwrap();
+    let events = script.lines().find(|line| line.starts_with("const EVENTS")).expect("the names of what is heard");
+    for event in
+        domain::catalogue::event_types().filter_map(|event| event.strip_prefix("conversation.").map(str::to_owned))
+    {
+        assert!(events.contains(&format!("\"{event}\"")), "{event} is not heard");
+    }
 }
 
 /// How many chats the large desk has besides the one that was written in.

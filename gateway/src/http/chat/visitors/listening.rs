@@ -58,7 +58,8 @@ pub(super) async fn follow(
         head,
         shown: shown.into(),
         signals,
-        ready: VecDeque::new(),
+        // Somebody may have come or gone since the page asked how the chat looks, or was last connected.
+        ready: presence(attended).into_iter().collect(),
         attended: Some(attended),
         looked: Instant::now(),
         app,
@@ -67,6 +68,11 @@ pub(super) async fn follow(
         Box::pin(listener.next()).await.map(|event| (Ok::<_, Infallible>(event), listener))
     });
     Ok(sse(events))
+}
+
+/// That somebody who answers is there, or nobody.
+fn presence(attended: bool) -> Option<Event> {
+    Event::default().event("presence").json_data(json!({ "operators_present": attended })).ok()
 }
 
 /// A visitor who listens.
@@ -168,8 +174,7 @@ impl Listener {
             let attended = inbound::is_attended(&self.app.commands, self.visiting.tenant, &channel).await?;
             self.attended = Some(attended);
             if told != Some(attended) {
-                let said = Event::default().event("presence").json_data(json!({ "operators_present": attended }));
-                self.ready.extend(said.ok());
+                self.ready.extend(presence(attended));
             }
         }
         Ok(())

@@ -166,7 +166,7 @@ async fn attachments(app: &App, chat: &Chat, visitor: Id, files: &[String]) -> R
         let (upload, _) = app.commands.load_current::<Upload>(chat.tenant, upload_id).await?;
         let Some(file) = upload.file.as_deref().filter(|_| upload.is_kept()) else {
             let detail = "This visitor has sent no file of that name, or it was deleted: send it (POST uploads) before the message.";
-            return Err(Problem::invalid("visitor_file_unknown", detail).at(&format!("/files/{at}")));
+            return Err(Problem::invalid("visitor_file_unknown", detail).at(format!("/files/{at}")));
         };
         let (name, media_type, size) = (file.name.clone(), Some(file.media_type.clone()), Some(file.size));
         attachments.push(Attachment { upload_id, name, media_type, size });
