@@ -92,6 +92,7 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     let complaints = window.complaints().await;
     assert!(complaints.iter().all(|line| line.contains("422")), "{complaints:?}");
 
+    server.settle().await;
     let ticket = client.read("/v1/tickets").await["data"][0].clone();
     assert_eq!((&ticket["requester_id"], &ticket["product_id"]), (&json!(hosting.contact), &json!(hosting.product)));
     let told = client.read(&format!("/v1/tickets/{}", ticket["id"].as_str().unwrap())).await;
@@ -137,6 +138,7 @@ async fn a_site_of_another_origin_shows_the_form_and_sends_it() {
     // A site that the form is not bound to learns nothing, and what it sends is kept.
     window.run(&sends).await;
     until("server").await;
+    server.settle().await;
     let kept = client.read("/v1/form_submissions").await["data"][0].clone();
     assert_eq!((&kept["status"], &kept["reason"], &kept["site"]), (&json!("rejected"), &json!("site"), &json!(origin)));
     window.complaints().await;
@@ -156,6 +158,7 @@ async fn a_site_of_another_origin_shows_the_form_and_sends_it() {
     window.run(&inside("root.querySelector('#field-email').value = 'maria@example.com';")).await;
     window.run(&sends).await;
     until("We have received what you sent").await;
+    server.settle().await;
     assert_eq!(client.read("/v1/tickets?count=exact").await["total"], 1);
     assert_eq!(window.client.get_all_cookies().await.unwrap().len(), 0);
     let complaints = window.complaints().await;
