@@ -193,8 +193,17 @@ async fn multiply(pool: &PgPool, broker: Id) {
                       left(t.id, 10) || upper(left(md5(t.id || k), 16)) collate \"C\" as id
                   from read_ticket_list t cross join generate_series(1, $1) k where t.assignee_id is distinct from $2";
     sqlx::query(copies).bind(COPIES as i64 - 1).bind(broker.to_string()).execute(pool).await.unwrap();
+    // Indexes are made once, at the end.
     sqlx::raw_sql(
-        "insert into read_ticket_list select (jsonb_populate_record(t, jsonb_build_object('id', c.id,
+        "analyze;
+         create table grown as select i.indrelid::regclass::text as heap, i.indexrelid::regclass::text as index,
+             pg_get_indexdef(i.indexrelid) as made, i.indisprimary as is_key
+         from pg_index i join pg_class t on t.oid = i.indrelid
+         where t.relname ~ '^read_(ticket_list|ticket_updated|record_principal)_v[0-9]+(_g[0-9]+)?$';
+         do $$ declare part record; begin
+             for part in select * from grown where not is_key loop execute format('drop index %s', part.index); end loop;
+         end $$;
+         insert into read_ticket_list select (jsonb_populate_record(t, jsonb_build_object('id', c.id,
              'number', t.number + 1000000 * c.k, 'title', t.title || ' ' || c.k,
              'opened_at', t.opened_at + c.k * interval '1 s', 'updated_at', t.updated_at + c.k * interval '1 s'))).*
          from copied c join read_ticket_list t on t.tenant_id = c.tenant_id and t.id = c.of;
@@ -203,11 +212,10 @@ async fn multiply(pool: &PgPool, broker: Id) {
          insert into read_record_principal select p.tenant_id, p.kind, c.id, p.principal, p.level, p.holds
          from copied c join read_record_principal p on p.tenant_id = c.tenant_id and p.kind = 'ticket' and p.record_id = c.of;
          do $$ declare part record; begin
-             for part in select i.indrelid::regclass as heap, c.relname as key from pg_index i
-                 join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-                 where i.indisprimary and t.relname ~ '^read_(ticket_list|ticket_updated|record_principal)_v[0-9]+(_g[0-9]+)?$'
-             loop execute format('cluster %s using %I', part.heap, part.key); end loop;
+             for part in select * from grown where is_key loop execute format('cluster %s using %s', part.heap, part.index); end loop;
+             for part in select * from grown where not is_key loop execute part.made; end loop;
          end $$;
+         drop table grown;
          drop table copied",
     )
     .execute(pool)

@@ -28,6 +28,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use crate::{
     Sight,
     kernel::{
+        sight::Seen,
         sql::{self, Bound, Sql},
         told::hidden,
     },
