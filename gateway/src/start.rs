@@ -19,7 +19,7 @@ use crate::{
     bootstrap::{self, FirstAdmin},
     bulk, channel_secrets,
     config::{Role, Serve},
-    former_roles, http, import,
+    former_roles, http, import, intake,
     limits::Limits,
     live::{Attendance, Signals},
     metrics::{Gauges, Requests},
@@ -210,6 +210,8 @@ impl App {
         } else {
             None
         };
+        let reacts = config.roles.contains(&Role::React);
+        let intake = reacts.then(|| intake::start(&commands, told_by(&clock)));
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
@@ -230,6 +232,7 @@ impl App {
             reads,
             reactors,
             outbox,
+            intake: Mutex::new(intake),
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -339,6 +342,10 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.stop().await;
+        }
+        let intake = self.intake.lock().take();
+        if let Some(intake) = intake {
+            intake.stop().await;
         }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();

@@ -243,15 +243,18 @@ pub const NAMELESS: &[&str] = &[
     "call",
     "comment",
     "conversation",
+    "delivery",
     "entitlement",
     "field",
     "form_submission",
     "import",
+    "intake_source",
     "offer",
     "order",
     "relation",
     "rule_run",
     "session",
+    "system_notice",
 ];
 
 /// A column of a list.

@@ -118,6 +118,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router
         .merge(work::explained::routes())
         .merge(data::external::routes())
         .merge(data::imports::routes())
+        .merge(data::intake::routes())
         .merge(data::bulk::routes())
         .merge(data::archive::routes())
         .merge(data::previews::routes())
