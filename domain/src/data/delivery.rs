@@ -7,11 +7,7 @@ use serde_json::Value;
 use crate::{
     Aggregate, Ctx, Decision, Id, Personal, Rejection, all,
     data::intake_source::{self, Takes},
-    kernel::{
-        access::Relation,
-        reference::Subject,
-        valid,
-    },
+    kernel::{access::Relation, reference::Subject, valid},
     must,
 };
 
@@ -171,7 +167,8 @@ const TAKEN: Rejection = Rejection::conflict("delivery_taken", "The delivery has
 /// A body that is no JSON.
 pub const BODY_INVALID: Rejection = Rejection::invalid("delivery_body_invalid", "The body is no JSON.");
 const TOO_LARGE: Rejection = Rejection::invalid("delivery_too_large", "A body has at most a million bytes.");
-const KEY_INVALID: Rejection = Rejection::invalid("delivery_key_invalid", "A delivery is called by 1 to 255 characters.");
+const KEY_INVALID: Rejection =
+    Rejection::invalid("delivery_key_invalid", "A delivery is called by 1 to 255 characters.");
 
 impl Delivery {
     /// The id of what a source calls so: the same each time.

@@ -125,7 +125,8 @@ impl record::Spec for Spec {
     }
 
     fn claims(source: &IntakeSource, event: &record::Event<Spec>, _: &Ctx<'_>) -> Vec<Claim> {
-        let names = |source: &IntakeSource| source.fields.iter().map(|fields| key(fields.takes, &fields.source)).collect();
+        let names =
+            |source: &IntakeSource| source.fields.iter().map(|fields| key(fields.takes, &fields.source)).collect();
         let mut after = source.clone();
         crate::Aggregate::evolve(&mut after, event);
         Claim::moved(SCOPE, &names(source), &names(&after), &NAME_TAKEN.at("/source"))

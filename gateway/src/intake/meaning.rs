@@ -221,7 +221,10 @@ pub(super) fn plainly(takes: Takes, body: &Value) -> Result<Said, Fault> {
     let no_kind = || Fault::new("kind_unknown", format!("Nothing takes {}.", takes.name()));
     let shape = shape(takes.kind()).ok_or_else(no_kind)?;
     let Value::Object(body) = body else {
-        return Err(Fault::new("delivery_no_object", "The body is no object with fields: only a mapping may say what it means."));
+        return Err(Fault::new(
+            "delivery_no_object",
+            "The body is no object with fields: only a mapping may say what it means.",
+        ));
     };
     let mut body = body.clone();
     let key = match body.remove("key") {
@@ -234,7 +237,8 @@ pub(super) fn plainly(takes: Takes, body: &Value) -> Result<Said, Fault> {
         let known: Vec<&str> = shape.attributes.keys().map(String::as_str).collect();
         let known = known.join(", ");
         let kind = takes.kind();
-        let reason = format!("There is no such field: {kind} has {known}; a mapping of the source says what others mean.");
+        let reason =
+            format!("There is no such field: {kind} has {known}; a mapping of the source says what others mean.");
         return Err(Fault::new("unknown_field", reason).of(unknown));
     }
     for attribute in shape.needed().filter(|attribute| body.get(&attribute.name).is_none_or(Value::is_null)) {
@@ -357,7 +361,8 @@ phone = "{order.client.phone}"
 
     #[test]
     fn the_names_of_the_api_need_no_mapping() {
-        let said = plainly(Takes::Calls, &json!({ "key": 9, "from": "+39 06 1", "to": "+39 06 2", "status": "missed" }));
+        let said =
+            plainly(Takes::Calls, &json!({ "key": 9, "from": "+39 06 1", "to": "+39 06 2", "status": "missed" }));
         let call = spoken(&said.unwrap().record);
         assert_eq!((call.key.as_deref(), &call.body["status"]), (Some("9"), &json!("missed")));
         let refused = |takes, body: Value| plainly(takes, &body).map(|_| ()).unwrap_err();
@@ -372,7 +377,10 @@ phone = "{order.client.phone}"
     fn a_record_tells_of_its_contact() {
         let of = |takes, body: Value| implied(takes, "shop", body.as_object().unwrap()).map(|spoken| spoken.body);
         let order = of(Takes::Orders, json!({ "name": "Maria", "phone": "+39 06 1" })).unwrap();
-        assert_eq!((&order["name"], &order["phone"], &order["source"]), (&json!("Maria"), &json!("+39 06 1"), &json!("shop")));
+        assert_eq!(
+            (&order["name"], &order["phone"], &order["source"]),
+            (&json!("Maria"), &json!("+39 06 1"), &json!("shop"))
+        );
         assert_eq!(of(Takes::Orders, json!({ "email": "m@example.com" })).unwrap()["name"], "m@example.com");
         assert_eq!(of(Takes::Calls, json!({ "from": "+39 06 1" })).unwrap()["phone"], "+39 06 1");
         assert!(of(Takes::Orders, json!({ "name": "Maria" })).is_none());

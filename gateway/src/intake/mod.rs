@@ -25,7 +25,9 @@ use uuid::Uuid;
 
 pub(crate) use self::meaning::Mapping;
 use self::meaning::{Part, Read, Said, implied, link, plainly};
-use crate::import::{Brought, Existing, Fault, Handed, Header, Missing, Records, Run, Sheet, Spoken, Stop, Target, shape};
+use crate::import::{
+    Brought, Existing, Fault, Handed, Header, Missing, Records, Run, Sheet, Spoken, Stop, Target, shape,
+};
 
 /// The steps of an attempt: first the contact, then what is about it.
 const CONTACT: u64 = 1;
@@ -63,7 +65,9 @@ pub(crate) async fn became(commands: &Commands, tenant: Id, id: Id) -> Result<Ar
     loop {
         let (delivery, _) = commands.load_current::<Delivery>(tenant, id).await?;
         match looks.next() {
-            Some(pause) if delivery.status == Status::Received => tokio::time::sleep(Duration::from_millis(pause)).await,
+            Some(pause) if delivery.status == Status::Received => {
+                tokio::time::sleep(Duration::from_millis(pause)).await
+            }
             _ => return Ok(delivery),
         }
     }

@@ -104,12 +104,7 @@ struct Told<'a> {
     delivery: Became,
 }
 
-async fn hand_in(
-    takes: Takes,
-    State(app): State<App>,
-    asked: HandedIn,
-    sent: Request,
-) -> Result<Response, Problem> {
+async fn hand_in(takes: Takes, State(app): State<App>, asked: HandedIn, sent: Request) -> Result<Response, Problem> {
     let HandedIn { write, source } = asked;
     write.caller.must(takes.permission())?;
     let tenant = write.caller.tenant;

@@ -64,7 +64,12 @@ pub(super) fn describe(document: &mut Document) {
             .parameter(in_query("source", source.clone(), false))
             .body(json!({ "description": "Any JSON." }), true, examples)
             .answer(201, "It is kept, and where it is.", answer.clone(), &[&["Location"], WRITTEN].concat())
-            .answer(200, "It was taken in before: `events` is empty. Or what would be written.", answer.clone(), WRITTEN)
+            .answer(
+                200,
+                "It was taken in before: `events` is empty. Or what would be written.",
+                answer.clone(),
+                WRITTEN,
+            )
             .problems("Delivery", Code::refusals::<Delivery>())
             .at(document, "post", &format!("/v1/intake/{what}"));
     }
