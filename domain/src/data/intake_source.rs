@@ -70,6 +70,8 @@ impl Takes {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
+    /// Its name for people.
+    pub name: String,
     /// What it calls itself in `?source=`: small letters, digits, hyphens and underscores; no other source that hands the same in
     /// has it.
     #[schemars(extend("format" = "word"))]
@@ -109,7 +111,6 @@ impl record::Spec for Spec {
     const KIND: &'static str = "intake_source";
     const PLURAL: &'static str = "intake_sources";
     const ABOUT: &'static str = "A system that hands orders, leads or calls in.";
-    const ORDER: &'static str = "source";
     const UNIQUE: &'static [&'static str] = &["source"];
     type Fields = Fields;
     type Command = Never;
@@ -119,6 +120,7 @@ impl record::Spec for Spec {
 
     fn check(fields: &Fields) -> Result<(), Rejection> {
         all([
+            valid::name(&fields.name, "/name"),
             check_name(&fields.source, "/source"),
             must(!fields.mapping.trim().is_empty(), valid::NAME_INVALID, "/mapping"),
         ])
@@ -138,7 +140,10 @@ impl record::Spec for Spec {
 
     fn examples() -> (Fields, Vec<Never>) {
         let mapping = "key = \"{order_id}\"\n\n[fields]\ntotal = { amount = \"{sum}\", currency = \"EUR\" }\n";
-        (Fields { source: "shop".into(), takes: Takes::Orders, mapping: mapping.into() }, vec![])
+        (
+            Fields { name: "Web shop".into(), source: "shop".into(), takes: Takes::Orders, mapping: mapping.into() },
+            vec![],
+        )
     }
 }
 

@@ -248,7 +248,6 @@ pub const NAMELESS: &[&str] = &[
     "field",
     "form_submission",
     "import",
-    "intake_source",
     "offer",
     "order",
     "relation",

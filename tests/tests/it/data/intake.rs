@@ -40,7 +40,7 @@ async fn hand_in(client: &Client, place: &str, body: Value) -> Value {
 }
 
 async fn source(server: &Server, name: &str, takes: &str, mapping: &str) -> String {
-    let body = json!({ "source": name, "takes": takes, "mapping": mapping });
+    let body = json!({ "name": name, "source": name, "takes": takes, "mapping": mapping });
     server.admin.create("/v1/intake_sources", body).await
 }
 
@@ -91,7 +91,7 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
 
     // A mapping is checked when it is set, at once and whole.
     let unfit = "delivery = \"x\"\n[fields]\n";
-    let set = |mapping: &str| json!({ "source": "till", "takes": "orders", "mapping": mapping });
+    let set = |mapping: &str| json!({ "name": "Till", "source": "till", "takes": "orders", "mapping": mapping });
     let problem = admin.post("/v1/intake_sources", set(unfit)).await.problem(422, "mapping_invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/mapping", "{problem}");
     let unfit = admin.post("/v1/intake_sources", set("[fields]\ncolour = \"{x}\"")).await;
