@@ -1,7 +1,7 @@
 // The chat on other people's pages: a button, a window, and one conversation that goes on over reloads, tabs and lost connections.
 
 (() => {
-  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
+  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, position?: number, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
   /** @typedef {{ name: string, media_type: string, size: number, url?: string, thumbnail?: { url: string, width: number, height: number } }} Attached */
   /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean, max_file_bytes: number }} Config */
   /** @typedef {{ token: string, user?: string, email?: string, quiet?: boolean, pending: Message[] }} Kept */
@@ -532,8 +532,13 @@
 
   /** @param {Message} message */
   const sender = ({ from, name }) => (from === "visitor" ? say("you") : name || say(from === "bot" ? "assistant" : "desk"));
-  /** @param {Message} message */
-  const order = ({ at, isLocal }) => (isLocal ? `9${at}` : at);
+  /** Whether one stands after another: what waits to be sent stands last. @param {Message} one @param {Message} other */
+  const isAfter = (one, other) => {
+    if (one.isLocal !== other.isLocal) return Boolean(one.isLocal);
+    // Without the Z at its end a time that is told more exactly sorts right.
+    const [at, otherAt] = [one.at.slice(0, -1), other.at.slice(0, -1)];
+    return at === otherAt ? (one.position ?? 0) > (other.position ?? 0) : at > otherAt;
+  };
 
   /** Takes a message in, whichever way it came: each once. @param {Message} message */
   function take(message) {
@@ -605,7 +610,7 @@
     const was = entries.indexOf(entry);
     if (was >= 0) entries.splice(was, 1);
     let at = entries.length;
-    while (at > 0 && order(/** @type {Entry} */ (entries[at - 1]).message) > order(entry.message)) at -= 1;
+    while (at > 0 && isAfter(/** @type {Entry} */ (entries[at - 1]).message, entry.message)) at -= 1;
     entries.splice(at, 0, entry);
     // What stands where it belongs is not moved: it would be read out once more.
     if (was !== at) list.insertBefore(entry.item, entries[at + 1]?.item ?? null);
@@ -811,7 +816,9 @@
         outbox.shift();
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
         for (const key of files ?? []) held.delete(key);
-        take({ ...rest, external_id, body, id: answer.body.message, state: undefined });
+        // Its place is known already where it was heard of before this answer came.
+        const heard = entries.find((entry) => entry.message.external_id === external_id)?.message;
+        take({ ...rest, ...heard, external_id, body, id: answer.body.message, state: undefined });
         calm(warned);
         if (!following) tell({ kind: "begun" });
         lead();

@@ -1186,7 +1186,7 @@ impl Aggregate for Conversation {
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE, WINDOW_CLOSED];
         let fields = fields.into_iter().chain(channel);
-        let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
+        let others = [chatbot::UNPUBLISHED].into_iter().chain(Ticket::refusals());
         states.into_iter().chain(fields).chain(shared).chain(others).collect()
     }
 
