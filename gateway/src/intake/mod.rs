@@ -34,6 +34,8 @@ const CONTACT: u64 = 1;
 const RECORD: u64 = 2;
 /// How often whoever handed something in looks what has become of it, and how long.
 const LOOKS: [u64; 10] = [4, 6, 10, 20, 40, 80, 160, 320, 640, 1280];
+/// Most deliveries that are tried within one transaction of the reactor.
+const BATCH: i64 = 32;
 /// Events that something is to be tried after.
 const CONCERNS: &[&str] = &["delivery.received", "delivery.corrected", "delivery.tried_again"];
 
@@ -73,10 +75,36 @@ pub(crate) async fn became(commands: &Commands, tenant: Id, id: Id) -> Result<Ar
     }
 }
 
+/// What would become of something if it were handed in now: nothing is written.
+///
+/// # Errors
+/// When that cannot be found out now.
+pub(crate) async fn foresee(
+    commands: &Commands,
+    (tenant, id): (Id, Id),
+    (takes, source): (Takes, &str),
+    actor: Actor,
+    body: &Value,
+) -> Result<Result<(), Fault>, Refused> {
+    let unavailable = |stop: Stop| match stop {
+        Stop::Later(why) => Refused::Unavailable(why),
+        stop => Refused::Broken(format!("{stop:?}")),
+    };
+    let cause = Cause { event: Uuid::now_v7(), position: 0, correlation: Uuid::now_v7(), depth: 0 };
+    let handed = Some(Handed { cause, attempt: 1 });
+    let run = Run { import: id, tenant, source: source.to_owned(), actor, handed };
+    let attempt = Attempt { tenant, id, takes, run };
+    let text = mapping_of(commands, tenant, takes, source).await?;
+    let target = Target::new(commands.clone(), true);
+    let outcome = bring(&attempt, &target, text.as_deref(), body).await.map_err(unavailable)?;
+    Ok(outcome.map(drop))
+}
+
 /// Starts the reactor.
 pub(crate) fn start(commands: &Commands, clock: commands::Clock) -> Handle {
     let log = commands.log();
-    let options = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
+    // Few at once: what has been tried is not tried again after a crash.
+    let options = SubscriptionOptions { relaxed_commit: false, batch: BATCH, ..SubscriptionOptions::default() };
     let intake = Intake { commands: commands.clone(), clock };
     Subscription::spawn(log, intake, options, log.metrics().clone())
 }
@@ -188,8 +216,8 @@ impl Intake {
         };
         let text = mapping_of(&self.commands, attempt.tenant, attempt.takes, &attempt.run.source).await?;
         let rehearsal = Target::new(self.commands.clone(), true);
-        match self.bring(attempt, &rehearsal, text.as_deref(), &body).await? {
-            Ok(_) => self.bring(attempt, &Target::new(self.commands.clone(), false), text.as_deref(), &body).await,
+        match bring(attempt, &rehearsal, text.as_deref(), &body).await? {
+            Ok(_) => bring(attempt, &Target::new(self.commands.clone(), false), text.as_deref(), &body).await,
             refused => Ok(refused),
         }
     }
@@ -201,82 +229,80 @@ impl Intake {
         let there = kind.see(&state).unwrap_or_default();
         Ok(there[link(attempt.takes)].as_str().and_then(|id| id.parse().ok()))
     }
+}
 
-    /// Brings a body in: the contact, and what is about it.
-    async fn bring(
-        &self,
-        attempt: &Attempt,
-        target: &Target,
-        text: Option<&str>,
-        body: &Value,
-    ) -> Result<Result<Taken, Fault>, Stop> {
-        let said = match text {
-            None => plainly(attempt.takes, body),
-            Some(text) => match Mapping::parse(text, attempt.takes) {
-                Ok(mapping) => mapping.read(body),
-                Err(error) => Err(Fault::new("mapping_invalid", format!("The mapping: {error}."))),
-            },
-        };
-        let Said { record, contact, missing } = match said {
-            Ok(said) => said,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let (mut records, mut spoken) = match spoken(attempt, target, record).await? {
-            Ok(read) => read,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        // What was missed lasted for nobody.
-        if attempt.takes == Takes::Calls && spoken.body.get("status").is_some_and(|status| status == "missed") {
-            spoken.body.remove("duration_s");
-        }
-        let contact = match contact {
-            Some(part) => match self::spoken(attempt, target, part).await? {
-                Ok((contacts, said)) => named(said).map(|said| (contacts, said)),
-                Err(fault) => return Ok(Err(Fault { reason: format!("contact: {}", fault.reason), ..fault })),
-            },
-            None => match implied(attempt.takes, &attempt.run.source, &spoken.body) {
-                Some(said) => Some((implied_contacts(attempt, target)?, said)),
-                None => None,
-            },
-        };
-        let mut linked = None;
-        if let Some((contacts, said)) = contact {
-            match self.contact(attempt, target, contacts, said, missing).await? {
-                Ok(contact) => linked = contact,
-                Err(fault) => return Ok(Err(Fault { reason: format!("contact: {}", fault.reason), ..fault })),
-            }
-        }
-        if let Some(contact) = linked {
-            spoken.body.entry(link(attempt.takes)).or_insert_with(|| json!(contact));
-        }
-        let contact = spoken.body.get(link(attempt.takes)).and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let brought = records.bring(RECORD, spoken).await?;
-        Ok(brought.map(|Brought { record, .. }| Taken { record, contact: linked.or(contact) }))
+/// Brings a body in: the contact, and what is about it.
+async fn bring(
+    attempt: &Attempt,
+    target: &Target,
+    text: Option<&str>,
+    body: &Value,
+) -> Result<Result<Taken, Fault>, Stop> {
+    let said = match text {
+        None => plainly(attempt.takes, body),
+        Some(text) => match Mapping::parse(text, attempt.takes) {
+            Ok(mapping) => mapping.read(body),
+            Err(error) => Err(Fault::new("mapping_invalid", format!("The mapping: {error}."))),
+        },
+    };
+    let Said { record, contact, missing } = match said {
+        Ok(said) => said,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let (mut records, mut spoken) = match spoken(attempt, target, record).await? {
+        Ok(read) => read,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    // What was missed lasted for nobody.
+    if attempt.takes == Takes::Calls && spoken.body.get("status").is_some_and(|status| status == "missed") {
+        spoken.body.remove("duration_s");
     }
+    let contact = match contact {
+        Some(part) => match self::spoken(attempt, target, part).await? {
+            Ok((contacts, said)) => named(said).map(|said| (contacts, said)),
+            Err(fault) => return Ok(Err(Fault { reason: format!("contact: {}", fault.reason), ..fault })),
+        },
+        None => match implied(attempt.takes, &attempt.run.source, &spoken.body) {
+            Some(said) => Some((implied_contacts(attempt, target)?, said)),
+            None => None,
+        },
+    };
+    let mut linked = None;
+    if let Some((contacts, said)) = contact {
+        match self::contact(attempt, target, contacts, said, missing).await? {
+            Ok(contact) => linked = contact,
+            Err(fault) => return Ok(Err(Fault { reason: format!("contact: {}", fault.reason), ..fault })),
+        }
+    }
+    if let Some(contact) = linked {
+        spoken.body.entry(link(attempt.takes)).or_insert_with(|| json!(contact));
+    }
+    let contact = spoken.body.get(link(attempt.takes)).and_then(Value::as_str).and_then(|id| id.parse().ok());
+    let brought = records.bring(RECORD, spoken).await?;
+    Ok(brought.map(|Brought { record, .. }| Taken { record, contact: linked.or(contact) }))
+}
 
-    /// The contact whom it is about: found by number or address, or made; `None` where nobody is to be named.
-    async fn contact(
-        &self,
-        attempt: &Attempt,
-        target: &Target,
-        mut contacts: Records,
-        said: Spoken,
-        missing: Missing,
-    ) -> Result<Result<Option<Id>, Fault>, Stop> {
-        let Some(kind) = catalogue::kind("contact") else { return Ok(Ok(None)) };
-        let known = contacts.known(&said).await?;
-        if let Some(known) = known {
-            // Of who was put away nothing is told, and nobody is made a second time.
-            if !kind.is_live(&target.state_of(kind, attempt.tenant, known).await?) {
-                return Ok(Ok(None));
-            }
+/// The contact whom it is about: found by number or address, or made; `None` where nobody is to be named.
+async fn contact(
+    attempt: &Attempt,
+    target: &Target,
+    mut contacts: Records,
+    said: Spoken,
+    missing: Missing,
+) -> Result<Result<Option<Id>, Fault>, Stop> {
+    let Some(kind) = catalogue::kind("contact") else { return Ok(Ok(None)) };
+    let known = contacts.known(&said).await?;
+    if let Some(known) = known {
+        // Of who was put away nothing is told, and nobody is made a second time.
+        if !kind.is_live(&target.state_of(kind, attempt.tenant, known).await?) {
+            return Ok(Ok(None));
         }
-        match (known, missing) {
-            (None, Missing::Leave) => Ok(Ok(None)),
-            // Who calls is known; what a telephone system says adds nothing.
-            (Some(known), Missing::Leave) => Ok(Ok(Some(known))),
-            _ => Ok(contacts.bring(CONTACT, said).await?.map(|brought| Some(brought.record))),
-        }
+    }
+    match (known, missing) {
+        (None, Missing::Leave) => Ok(Ok(None)),
+        // Who calls is known; what a telephone system says adds nothing.
+        (Some(known), Missing::Leave) => Ok(Ok(Some(known))),
+        _ => Ok(contacts.bring(CONTACT, said).await?.map(|brought| Some(brought.record))),
     }
 }
 

@@ -8,6 +8,7 @@ mod explored;
 mod forms;
 mod inbox;
 mod many;
+mod notices;
 mod pages;
 mod records;
 mod search;

@@ -127,10 +127,18 @@ async fn hand_in(takes: Takes, State(app): State<App>, asked: HandedIn, sent: Re
     let turn = write.envelope(&app, id, &bytes)?;
     // Whoever may hand something in needs to see nothing of what there is.
     let envelope = Envelope { authority: Authority::full(), from_outside: true, ..(*turn).clone() };
+    let named = source.clone();
     let receive = Command::Receive(Received { takes, source, key, body: text.into() });
     let accepted = app.commands.dispatch::<Delivery>(&envelope, receive).await?;
     let delivery = if write.dry_run {
-        Became::from(&Delivery::default())
+        let (commands, actor) = (&app.commands, write.caller.actor.clone());
+        match intake::foresee(commands, (tenant, id), (takes, &named), actor, &body).await? {
+            Ok(()) => Became::from(&Delivery { status: Status::Taken, ..Delivery::default() }),
+            Err(fault) => {
+                let refused = Some((fault.code.into_owned(), fault.reason.into(), fault.pointer));
+                Became::from(&Delivery { status: Status::Refused, refused, ..Delivery::default() })
+            }
+        }
     } else {
         Became::from(&*intake::became(&app.commands, tenant, id).await?)
     };

@@ -66,7 +66,7 @@ pub(super) fn describe(document: &mut Document) {
             .answer(201, "It is kept, and where it is.", answer.clone(), &[&["Location"], WRITTEN].concat())
             .answer(
                 200,
-                "It was taken in before: `events` is empty. Or what would be written.",
+                "It was taken in before: `events` is empty. Or what would be written, and whether it would be taken.",
                 answer.clone(),
                 WRITTEN,
             )

@@ -110,6 +110,8 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
         { "title": "Cable", "count": 1, "price": "4" },
     ]);
     let ordered = json!({ "id": 7, "currency": "EUR", "state": "OPEN", "client": client, "lines": lines });
+    let would = hand_in(&shop, "orders?source=till&dry_run=true", delivered("e-1", &ordered)).await;
+    assert_eq!(would["delivery"]["status"], "taken", "{would}");
     let taken = hand_in(&shop, "orders?source=till", delivered("e-1", &ordered)).await;
     assert_eq!(
         (&taken["delivery"]["status"], &taken["delivery"]["contact"]),
