@@ -54,7 +54,7 @@ function counted(count) {
 async function listed() {
   const page = await ask("GET", `/v1/notices?limit=${PAGE}&count=exact`);
   replace(list, page.data.map(shown));
-  counted(page.count);
+  counted(page.total);
   next = page.next;
   more.hidden = !next;
 }
@@ -82,7 +82,7 @@ async function gone(item) {
   if (button instanceof HTMLElement) button.focus();
   else found("notices-title").focus();
   const page = await ask("GET", "/v1/notices?limit=1&count=exact");
-  counted(page.count);
+  counted(page.total);
   await look();
 }
 

@@ -90,6 +90,9 @@ pub const NAME_INVALID: Rejection = Rejection::invalid(
     "intake_source_name_invalid",
     "A source is called by 1 to 60 small letters, digits, hyphens and underscores.",
 );
+/// A mapping that says nothing that could be heeded.
+const MAPPING_INVALID: Rejection =
+    Rejection::invalid("mapping_invalid", "The mapping makes no sense; `errors` says where.");
 const NAME_TAKEN: Rejection =
     Rejection::conflict("intake_source_name_taken", "Another source that hands the same in has this name.");
 
@@ -122,7 +125,7 @@ impl record::Spec for Spec {
         all([
             valid::name(&fields.name, "/name"),
             check_name(&fields.source, "/source"),
-            must(!fields.mapping.trim().is_empty(), valid::NAME_INVALID, "/mapping"),
+            must(!fields.mapping.trim().is_empty(), MAPPING_INVALID, "/mapping"),
         ])
     }
 
@@ -135,7 +138,7 @@ impl record::Spec for Spec {
     }
 
     fn refusals() -> Vec<Rejection> {
-        vec![NAME_INVALID, NAME_TAKEN, valid::NAME_INVALID]
+        vec![NAME_INVALID, NAME_TAKEN, MAPPING_INVALID, valid::NAME_INVALID]
     }
 
     fn examples() -> (Fields, Vec<Never>) {

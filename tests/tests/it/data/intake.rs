@@ -168,7 +168,7 @@ async fn what_cannot_be_taken_is_kept_and_noticed_until_it_is_put_right() {
     let notices = admin.read("/v1/notices?count=exact").await;
     let notice = notices["data"][0].clone();
     assert_eq!(
-        (&notices["count"], &notice["about"], &notice["subject_id"]),
+        (&notices["total"], &notice["about"], &notice["subject_id"]),
         (&json!(1), &json!("delivery_refused"), &json!(id))
     );
     assert_eq!((&notice["code"], &notice["raised_count"]), (&json!("number_invalid"), &json!(1)), "{notice}");
@@ -238,7 +238,7 @@ async fn what_cannot_be_taken_is_kept_and_noticed_until_it_is_put_right() {
     admin.run(&format!("/v1/conversations/{chat}/mark_message_failed"), lost).await;
     server.settle().await;
     let waiting = admin.read("/v1/notices?count=exact&sort=raised_at").await;
-    assert_eq!(waiting["count"], 4, "{waiting}");
+    assert_eq!(waiting["total"], 4, "{waiting}");
     let failed = &waiting["data"][3];
     assert_eq!(
         (&failed["about"], &failed["subject_id"], &failed["reason"]),
@@ -250,7 +250,7 @@ async fn what_cannot_be_taken_is_kept_and_noticed_until_it_is_put_right() {
     let cleared = admin.run(&format!("/v1/notices/{}/clear", failed["id"].as_str().unwrap()), json!({})).await;
     assert_eq!(cleared, ["system_notice.cleared"]);
     server.settle().await;
-    assert_eq!(admin.read("/v1/notices?count=exact").await["count"], 2);
+    assert_eq!(admin.read("/v1/notices?count=exact").await["total"], 2);
     let all = json!({ "kind": "system_notice", "command": "clear", "filter": {} });
     admin.post("/v1/bulk", all).await.expect(StatusCode::ACCEPTED);
     server.settle().await;
@@ -364,7 +364,7 @@ async fn whatever_is_killed_when_everything_is_taken_once() {
         let taken = look
             .read(&format!("{}&count=exact&limit=1", filtered("/v1/deliveries", &condition("status", "eq", "taken"))))
             .await;
-        taken["count"] == ORDERS
+        taken["total"] == ORDERS
     };
     assert!(until(settled).await, "{}", look.read("/v1/deliveries?limit=5&sort=status").await);
     let orders = look.read("/v1/orders?limit=200").await;
