@@ -97,7 +97,7 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
     let unfit = admin.post("/v1/intake_sources", set("[fields]\ncolour = \"{x}\"")).await;
     assert!(unfit.problem(422, "mapping_invalid")["detail"].as_str().unwrap().contains("fields.colour"));
     let till = source(&server, "till", "orders", SHOP).await;
-    admin.post("/v1/intake_sources", set(SHOP)).await.problem(409, "intake_source_source_taken");
+    admin.post("/v1/intake_sources", set(SHOP)).await.problem(409, "intake_source_name_taken");
     admin
         .patch(&format!("/v1/intake_sources/{till}"), json!({ "mapping": "key = 1" }))
         .await
