@@ -279,10 +279,6 @@ impl Aggregate for Delivery {
         }
     }
 
-    fn is_live(&self) -> bool {
-        self.status != Status::Missing
-    }
-
     fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
         match event {
             Event::Taken { contact, .. } => *contact,

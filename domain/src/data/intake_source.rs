@@ -115,6 +115,7 @@ impl record::Spec for Spec {
     const PLURAL: &'static str = "intake_sources";
     const ABOUT: &'static str = "A system that hands orders, leads or calls in.";
     const UNIQUE: &'static [&'static str] = &["source"];
+    const COPIES: bool = false;
     type Fields = Fields;
     type Command = Never;
     type Event = Never;

@@ -128,10 +128,6 @@ impl Aggregate for SystemNotice {
         }
     }
 
-    fn is_live(&self) -> bool {
-        self.raised.is_some()
-    }
-
     fn refusals() -> Vec<Rejection> {
         vec![UNKNOWN, valid::NAME_INVALID]
     }

@@ -36,11 +36,10 @@ fn example(takes: Takes) -> Value {
 
 /// Adds it.
 pub(super) fn describe(document: &mut Document) {
-    let mut answer = refer("Accepted");
     let became = document.schemas.of::<Became>("");
-    answer = json!({
-        "allOf": [answer, { "type": "object", "required": ["delivery"], "properties": { "delivery": became } }],
-    });
+    let with = json!({ "type": "object", "required": ["delivery"], "properties": { "delivery": became } });
+    let answer = json!({ "description": "What was written, and what became of the delivery.", "allOf": [refer("Accepted"), with] });
+    let answer = document.schemas.add("HandedIn", answer);
     let source = json!({
         "type": "string", "default": "api", "pattern": "^[a-z0-9_-]{1,60}$",
         "description": "What the system calls itself. Where an intake source of this name is set, its mapping says what the body means.",
