@@ -34,18 +34,19 @@ export function changed(chat, isNew) {
   if (isNew || for_ !== shownFor) {
     shownFor = for_;
     turn++;
-    place.replaceChildren(part("who", say("client")), part("labels", say("labels")), part("notes", say("notes")), part("orders", say("orders")), part("tickets", say("tickets")), part("facts", say("facts")));
+    place.replaceChildren(part("who", say("client")), part("labels", say("labels")), part("notes", say("notes")), part("orders", say("orders")), part("tickets", say("tickets")), part("facts", say("facts")), part("door", say("door")));
     who(chat).catch(show);
     notesAndOrders(chat);
     facts(chat);
     labelling(chat);
   }
   // What is the same stays where it is: somebody may be about to press it.
-  const shown = JSON.stringify([for_, chat.labels, chat.ticket_ids]);
+  const shown = JSON.stringify([for_, chat.labels, chat.ticket_ids, chat.visitor_blocked, chat.transcripts]);
   if (!isNew && shown === shownParts) return;
   shownParts = shown;
   labels(chat);
   tickets(chat).catch(show);
+  door(chat);
 }
 
 /** @param {string} id @param {string} title */
@@ -379,6 +380,30 @@ function facts(chat) {
   ]).filter(([, value]) => value);
   content("facts").replaceChildren(rows(told));
   times(content("facts"));
+}
+
+/* Who is let in, and what was asked for by mail. */
+
+/** @param {Values} chat */
+function door(chat) {
+  const parts = content("door");
+  const mails = (chat.transcripts ?? []).map((/** @type {Values} */ one) => make("li", {}, say("transcript"), " ", make("span", { dir: "auto" }, one.email), " ", make("span", { class: "badge" }, say(`delivery-${one.state}`))));
+  const blocks = chat.visitor_blocked ? "unblock" : "block";
+  const keeps = chat.channel_id && may(`conversation.${blocks}_visitor`) && acting(blocks, () => does(`${blocks}_visitor`));
+  const ends = chat.medium === "live_chat" && may("conversation.revoke_visitor") && acting("revoke", () => does("revoke_visitor"));
+  showPart("door", Boolean(keeps || ends || chat.visitor_blocked || mails.length));
+  parts.replaceChildren(
+    ...(chat.visitor_blocked ? [make("p", { class: "hint" }, say("blocked"))] : []),
+    ...(mails.length ? [make("ul", { class: "mails" }, ...mails)] : []),
+    make("p", { class: "actions" }, keeps, ends),
+  );
+}
+
+/** @param {string} name @param {() => void} does */
+function acting(name, does) {
+  const button = make("button", { type: "button", class: "secondary", title: say(`${name}-hint`) }, say(name));
+  button.addEventListener("click", does);
+  return button;
 }
 
 /** @param {string} code */

@@ -189,9 +189,9 @@ fn it_is_opened_closed_and_gets_other_credentials() {
     assert_eq!(chat([Event::Disabled]).state.must_converse(), Err(DISABLED));
     assert_eq!(chat([]).state.must_converse(), Ok(()));
     assert!(channel(Kind::Form, []).state.must_converse().is_err());
-    let rotated = || Event::CredentialsRotated { credential: FIRST };
-    chat([]).when(Command::RotateCredentials { credential: FIRST }).then([rotated()]);
-    chat([rotated()]).when(Command::RotateCredentials { credential: FIRST }).nothing();
+    let rotated = || Event::CredentialsRotated { credential: FIRST, of: Purpose::Channel };
+    chat([]).when(Command::RotateCredentials { credential: FIRST, of: Purpose::Channel }).then([rotated()]);
+    chat([rotated()]).when(Command::RotateCredentials { credential: FIRST, of: Purpose::Channel }).nothing();
     let closed = crate::kernel::given::at(0);
     let within = Settings { reopen_after_s: Some(60), ..Settings::default() };
     assert!(within.reopens(closed, crate::kernel::given::at(60)));

@@ -2,6 +2,7 @@
 //! pages of any origin that the channel allows; nobody is signed in here, and nothing here sets a cookie.
 
 mod listening;
+mod proof;
 mod thread;
 mod writing;
 
@@ -21,11 +22,12 @@ use commands::Envelope;
 use domain::{
     ActorKind, Authority, Country, Id, Personal, Via,
     chat::{
-        channel::{self, Channel, Display},
+        channel::{self, Channel, Display, Question},
         conversation::{Command, Conversation},
     },
     kernel::color::Color,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -43,6 +45,8 @@ use crate::{
 
 /// The colour of a chat that was given none.
 const USUAL: Color = Color::rgb(0x1d, 0x4e, 0xd8);
+/// As how many messages a transcript counts, for whoever floods.
+const TRANSCRIPT_COUNTS_AS: u32 = 10;
 /// Messages that one receipt names at most.
 const RECEIPTS: usize = 100;
 
@@ -56,6 +60,9 @@ pub(in crate::http) fn routes(app: &App) -> Router<App> {
         .route("/chat/{channel}/stream", get(listening::follow).options(preflight))
         .route("/chat/{channel}/signals", post(signal).options(preflight))
         .route("/chat/{channel}/receipts", post(receipts).options(preflight))
+        .route("/chat/{channel}/challenge", get(proof::challenge).options(preflight))
+        .route("/chat/{channel}/proof", post(proof::shown).options(preflight))
+        .route("/chat/{channel}/transcript", post(transcript).options(preflight))
         .route("/chat/{channel}/close", post(close).options(preflight))
         .route("/chat/{channel}/rate", post(rate).options(preflight))
         .route("/chat/{channel}/renew", post(renew).options(preflight))
@@ -165,6 +172,10 @@ struct Config {
     files: bool,
     /// Most bytes of one.
     max_file_bytes: u64,
+    /// What is asked before the first message.
+    questions: Vec<Question>,
+    /// Whether something must be shown before the first message: GET challenge says what.
+    protected: bool,
 }
 
 /// The country that a proxy says a visitor comes from, if it is believed.
@@ -207,6 +218,8 @@ async fn config(
         max_text: can.map_or(0, |can| can.max_text),
         files: takes.is_some(),
         max_file_bytes: largest,
+        questions: channel.questions.clone(),
+        protected: channel.protection.asks(),
     }))
 }
 
@@ -317,6 +330,31 @@ async fn rate(
     let Rating { score, text } = body.read(&json!({ "score": 5 }))?;
     known.dispatch(&app, Command::Rate { score, text }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where what was said goes by mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "VisitorTranscript")]
+struct Transcript {
+    /// An e-mail address.
+    email: Personal<String>,
+    /// The language of the mail, BCP 47.
+    #[serde(default)]
+    language: Option<String>,
+}
+
+async fn transcript(
+    State(app): State<App>,
+    known: Known,
+    Params(Nothing {}): Params<Nothing>,
+    browser: Browser,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let Transcript { email, language } = body.read(&json!({ "email": "maria@example.com" }))?;
+    app.flood.take(browser.address, known.visiting.visitor, TRANSCRIPT_COUNTS_AS)?;
+    known.dispatch(&app, Command::RequestTranscript { transcript_id: None, email, language }).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Another token.

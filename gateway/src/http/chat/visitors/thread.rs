@@ -3,7 +3,10 @@
 use axum::{Json, extract::State};
 use domain::{
     Id, Personal, Time,
-    chat::conversation::{Conversation, Status},
+    chat::{
+        chatbot::{self, Chatbot},
+        conversation::{Conversation, Status},
+    },
     org::{
         upload::{New, Upload},
         user::User,
@@ -142,6 +145,15 @@ impl Message {
     }
 }
 
+/// The answers that a chatbot offers, as long as it waits for one of them.
+pub(super) async fn choices(app: &App, tenant: Id, state: &Conversation) -> Result<Vec<String>, Problem> {
+    let Some((chatbot, version, step)) = state.waits_for() else { return Ok(Vec::new()) };
+    let (chatbot, _) = app.commands.load::<Chatbot>(tenant, chatbot).await?;
+    let script = chatbot::version_of(&chatbot, Some(version)).ok().map(|(_, script)| script);
+    let step = script.and_then(|script| script.step(step));
+    Ok(step.map(|step| step.answers.clone()).unwrap_or_default())
+}
+
 /// Which part of the messages.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -158,6 +170,10 @@ pub(super) struct Thread {
     next: Option<i64>,
     status: Status,
     rating: Option<u8>,
+    /// Whether what they write is refused.
+    blocked: bool,
+    /// The answers that the chatbot offers to its question.
+    choices: Vec<String>,
     position: i64,
 }
 
@@ -184,5 +200,7 @@ pub(super) async fn messages(
     }
     let next = data.last().filter(|_| more).map(|message| message.position);
     let (state, _) = app.commands.load_current::<Conversation>(tenant, conversation).await?;
-    Ok(Json(Thread { data, next, status: state.status, rating: state.score(), position }))
+    let choices = choices(&app, tenant, &state).await?;
+    let (status, rating, blocked) = (state.status, state.score(), state.is_blocked());
+    Ok(Json(Thread { data, next, status, rating, blocked, choices, position }))
 }

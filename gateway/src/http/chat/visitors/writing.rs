@@ -1,5 +1,7 @@
 //! What visitors send: messages, and the files that go with them.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Request, State},
@@ -12,7 +14,10 @@ use channels::{
 use commands::Envelope;
 use domain::{
     Actor, ActorKind, Authority, Id, Personal, Via,
-    chat::conversation::Visitor,
+    chat::{
+        channel,
+        conversation::{Conversation, Visitor},
+    },
     crm::contact::{Identity, IdentityKind},
     desk::ticket::Attachment,
     org::upload::Upload,
@@ -22,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Chat, country, thread::Attached};
+use super::{Chat, country, proof, thread::Attached};
 use crate::{
     app::App,
     auth::unhex,
@@ -30,7 +35,7 @@ use crate::{
     http::kernel::request::{self, Body, Nothing, Params},
     problem::Problem,
     sign_in::Browser,
-    visitors::Token,
+    visitors::{Token, unknown},
 };
 
 /// Files that a message has at most.
@@ -63,7 +68,7 @@ pub(super) struct Told {
 /// What a visitor writes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(in crate::http) struct Written {
     /// Made by the page: what is sent again under the same one is taken in once.
     external_id: String,
     /// The text; a message that has files may be without.
@@ -81,6 +86,9 @@ struct Written {
     /// Who the site says they are.
     #[serde(default)]
     user: Option<Identified>,
+    /// What they answered to the channel's questions, by their keys; with the first message.
+    #[serde(default)]
+    answers: BTreeMap<String, Personal<String>>,
 }
 
 /// Where it was written down.
@@ -101,14 +109,18 @@ pub(super) async fn write(
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let token = Token::sent(&headers)?;
     let example = json!({ "external_id": "8d6e…", "body": "Good day" });
-    let Written { external_id, body, files, visitor, email, user } = body.read(&example)?;
+    let Written { external_id, body, files, visitor, email, user, answers } = body.read(&example)?;
     check_name(&external_id)?;
     if files.len() > FILES {
         return Err(Problem::invalid("files_too_many", format!("A message has at most {FILES} files.")).at("/files"));
     }
-    let known = app.visiting(chat.id, &token).await?;
+    let known = app.admitted(chat.id, &token).await?.known()?;
     let holder = known.as_ref().map_or_else(|| token.holder(), |known| known.visitor);
     app.flood.take(browser.address, holder, 1)?;
+    // For its own users the site vouches.
+    if known.is_none() && user.is_none() {
+        proof::must_be_shown(&app, &chat, &token).await?;
+    }
     let attachments = attachments(&app, &chat, holder, &files).await?;
     let sender = match (&known, user) {
         (Some(known), _) => known.sender.clone(),
@@ -118,6 +130,11 @@ pub(super) async fn write(
         }
         (None, None) => format!("visitor:{holder}"),
     };
+    if known.is_none()
+        && inbound::is_revoked(&app.commands, (chat.tenant, chat.id), &format!("visitor:{holder}")).await?
+    {
+        return Err(unknown());
+    }
     let Told { name, path, language } = visitor;
     let visitor = Visitor { name, country: country(&app, &headers), path, language };
     let message = Inbound {
@@ -126,6 +143,7 @@ pub(super) async fn write(
         sender: Some(sender.clone()),
         identity: email.map(|email| Identity::new(IdentityKind::Email, email)),
         visitor: Some(visitor),
+        answers,
         body,
         attachments,
         written_at: None,
@@ -193,8 +211,17 @@ pub(super) async fn upload(
     let token = Token::sent(request.headers())?;
     check_name(&external_id)?;
     let can = chat.channel.can().filter(|can| can.files);
-    let can = can.ok_or_else(|| Problem::from(domain::chat::channel::UNABLE))?;
-    let known = app.visiting(chat.id, &token).await?;
+    let can = can.ok_or_else(|| Problem::from(channel::UNABLE))?;
+    let known = app.admitted(chat.id, &token).await?.known()?;
+    if known.is_none() {
+        proof::must_be_shown(&app, &chat, &token).await?;
+    }
+    if let Some(known) = &known {
+        let (conversation, _) = app.commands.load::<Conversation>(known.tenant, known.conversation).await?;
+        if conversation.is_blocked() {
+            return Err(channel::BLOCKED.into());
+        }
+    }
     let visitor = known.map_or_else(|| token.holder(), |known| known.visitor);
     app.flood.take(browser.address, visitor, FILE_COUNTS_AS)?;
     let types = can.file_types.iter().map(|kind| (*kind).to_owned()).collect();
