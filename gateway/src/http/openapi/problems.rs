@@ -373,6 +373,14 @@ const VISITOR: Codes = &[
     ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
     ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
     ("receipts_invalid", 422, "Too many messages are named at once."),
+    ("visitor_unproven", 403, "Before a chat begins a page shows what the channel wants shown: GET challenge, POST proof."),
+    ("challenge_invalid", 422, "This is no challenge, or not one of this channel's."),
+    ("challenge_outdated", 422, "The challenge is too old, or easier than the channel wants it by now."),
+    ("challenge_unsolved", 422, "The digest does not begin with so many zeros."),
+    ("challenge_spent", 409, "Another visitor has shown this challenge already."),
+    ("captcha_missing", 422, "The channel has a captcha, and what it gave the page was not sent."),
+    ("captcha_refused", 422, "The service behind the captcha does not say that it was a person."),
+    ("captcha_unavailable", 503, "The service behind the captcha does not answer, or the channel has no secret for it."),
 ];
 
 /// The codes of what only Deskfold itself does.
