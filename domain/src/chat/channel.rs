@@ -912,8 +912,9 @@ impl Aggregate for Channel {
             [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
         let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
-        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL];
-        states.into_iter().chain(fields).chain(door).chain(shared).collect()
+        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
+        let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
+        states.into_iter().chain(fields).chain(door).chain(answers).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {

@@ -46,6 +46,7 @@ const FILE_COUNTS_AS: u32 = 5;
 /// A user of the page's site, who it says it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VisitorUser")]
 struct Identified {
     /// Their id there.
     id: String,
@@ -56,6 +57,7 @@ struct Identified {
 /// What a page tells of its visitor.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "VisitorPage")]
 pub(super) struct Told {
     /// A name.
     name: Option<Personal<String>>,
@@ -68,6 +70,7 @@ pub(super) struct Told {
 /// What a visitor writes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VisitorWrites")]
 pub(in crate::http) struct Written {
     /// Made by the page: what is sent again under the same one is taken in once.
     external_id: String,
@@ -92,10 +95,14 @@ pub(in crate::http) struct Written {
 }
 
 /// Where it was written down.
-#[derive(Debug, Serialize)]
-pub(super) struct Taken {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorWrote")]
+pub(in crate::http) struct Taken {
+    /// The conversation.
     conversation: Id,
+    /// The message.
     message: Id,
+    /// Where it stands in the log.
     position: i64,
 }
 
@@ -193,10 +200,12 @@ async fn attachments(app: &App, chat: &Chat, visitor: Id, files: &[String]) -> R
 }
 
 /// What a page calls a file, and what it is called by people.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Named {
+pub(in crate::http) struct Named {
+    /// By what the page calls it: the same is taken in once.
     external_id: String,
+    /// What it is called by people.
     name: String,
 }
 
