@@ -290,7 +290,7 @@ fn who_is_kept_out_writes_nothing_and_neither_does_his_address_elsewhere() {
 fn tokens_are_made_worthless_once_for_what_was_said() {
     let live = || Event::Started(New { medium: "live_chat".into(), identity: None, ..new() });
     let revoked = || Event::VisitorRevoked { at: at(0) };
-    let within = |events: &[Event]| given([live()].into_iter().chain(events.iter().cloned()));
+    let within = |events: &[Event]| given::<Conversation>([live()].into_iter().chain(events.iter().cloned()));
     chat([]).when(Command::RevokeVisitor).rejected(NO_TOKENS);
     assert_eq!(within(&[received()]).when(Command::RevokeVisitor).events().len(), 1);
     within(&[received(), revoked()]).when(Command::RevokeVisitor).nothing();

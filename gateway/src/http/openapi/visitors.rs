@@ -117,8 +117,8 @@ fn stream(document: &mut Document) {
     let query = document.schemas.properties::<Part>("");
     let message = document.schemas.of::<Message>("");
     let schema = json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": message });
-    let example = "event: presence\ndata: {\"operators_present\":true}\n\n";
-    let content = json!({ "text/event-stream": { "schema": schema, "example": example } });
+    let sample = "event: presence\ndata: {\"operators_present\":true}\n\n";
+    let content = json!({ "text/event-stream": { "schema": schema, "example": sample } });
     let description = "Follows the conversation, as server-sent events: `message`, `state` of a message, `choices` (the answers that a \
         chatbot offers), `closed`, `reopened`, `handed_over`, `blocked`, `unblocked`, and `revoked`, which ends it; each with its \
         position as `id`. `signal` and `presence` have none. Resumed by `Last-Event-ID` or `after` it misses and doubles nothing.";
@@ -130,7 +130,7 @@ fn stream(document: &mut Document) {
         .at(document, "get", "/chat/{channel}/stream");
     let schema = document.schemas.of::<Doing>("");
     asked(document, "signal", "Shows the desk that the visitor types, or has left; stored nowhere.")
-        .body(schema, true, example_of_signal())
+        .body(schema, true, example(json!({ "signal": "typing" })))
         .answer_as(204, "Shown.", json!({}), &[])
         .at(document, "post", "/chat/{channel}/signals");
     let schema = document.schemas.of::<Receipts>("");
@@ -143,10 +143,6 @@ fn stream(document: &mut Document) {
     .body(schema, true, example(like))
     .answer_as(204, "Noted.", json!({}), &[])
     .at(document, "post", "/chat/{channel}/receipts");
-}
-
-fn example_of_signal() -> Map<String, Value> {
-    example(json!({ "signal": "typing" }))
 }
 
 /// The end of it, and the token.
