@@ -643,6 +643,8 @@
   /** Takes a message in, whichever way it came: each once. @param {Message} message */
   function take(message) {
     const known = entries.find((entry) => (message.id && entry.message.id === message.id) || (message.external_id && entry.message.external_id === message.external_id));
+    // The server's word may come before its answer does.
+    if (known?.message.id && message.isLocal) return false;
     if (known) {
       const { state } = known.message;
       Object.assign(known.message, message);

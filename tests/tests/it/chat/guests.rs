@@ -125,7 +125,7 @@ async fn who_is_sent_away_or_kept_out_is_so_at_once() {
     let mut page = Screen::of(&maria, &format!("{}?after={}", at(&channel, "stream"), begun["position"])).await;
     assert_eq!(page.next().await.unwrap().event, "presence");
     let (_, guest) = user_with(&server, "guest@example.com", &["conversation.read"]).await;
-    guest.post(&format!("/v1/conversations/{chat}/block_visitor"), json!({})).await.problem(403, "forbidden");
+    guest.post(&format!("/v1/conversations/{chat}/block_visitor"), json!({})).await.problem(403, "permission_denied");
     does(admin, "conversations", chat, "block_visitor", json!({})).await;
     assert_eq!(page.next().await.unwrap().event, "blocked");
     let again = json!({ "external_id": "2", "body": "And again" });

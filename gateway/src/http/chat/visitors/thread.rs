@@ -116,7 +116,6 @@ pub(in crate::http) struct Message {
     /// Its text.
     body: Personal<String>,
     /// Files, those that were deleted left out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<Attached>,
     /// When it was written.
     at: Time,
