@@ -1,7 +1,7 @@
 // The chat on other people's pages: a button, a window, and one conversation that goes on over reloads, tabs and lost connections.
 
 (() => {
-  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
+  /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, position?: number, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
   /** @typedef {{ name: string, media_type: string, size: number, url?: string, thumbnail?: { url: string, width: number, height: number } }} Attached */
   /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean, max_file_bytes: number, questions: Question[], protected: boolean }} Config */
   /** @typedef {{ key: string, type: "name" | "email" | "phone" | "text", label?: string, required?: boolean }} Question */
@@ -335,9 +335,8 @@
     .stars label:has(~ label input:checked), .stars label:has(input:checked) { color: light-dark(#9a6700, #f2c14e); }
     .stars label:has(~ label input:checked) svg, .stars label:has(input:checked) svg { fill: currentColor; }
     .mail { padding: 10px 16px 4px; border-block-start: 1px solid var(--line); font-size: 14px; }
-    .pre { max-height: 45%; overflow-y: auto; display: grid; gap: 4px; }
+    .pre { max-height: min(46dvh, 21rem); overflow-y: auto; display: grid; gap: 4px; }
     .pre small { font-weight: 400; color: var(--soft); }
-    form:has(.pre:not([hidden])) { min-height: 0; display: flex; flex-direction: column; max-height: 75%; }
     .offered { display: flex; flex-wrap: wrap; gap: 8px; padding: 10px 16px 4px; max-height: 160px; overflow-y: auto; }
     .offered button { min-height: 40px; padding: 6px 16px; border-radius: 20px; border: 1px solid var(--edge); text-align: start; overflow-wrap: anywhere; }
     .offered button:hover { background: var(--theirs); }
@@ -637,14 +636,17 @@
 
   /** @param {Message} message */
   const sender = ({ from, name }) => (from === "visitor" ? say("you") : name || say(from === "bot" ? "assistant" : "desk"));
-  /** @param {Message} message */
-  const order = ({ at, isLocal }) => (isLocal ? `9${at}` : at);
+  /** Whether one stands after another: what waits to be sent stands last. @param {Message} one @param {Message} other */
+  const isAfter = (one, other) => {
+    if (one.isLocal !== other.isLocal) return Boolean(one.isLocal);
+    // Without the Z at its end a time that is told more exactly sorts right.
+    const [at, otherAt] = [one.at.slice(0, -1), other.at.slice(0, -1)];
+    return at === otherAt ? (one.position ?? 0) > (other.position ?? 0) : at > otherAt;
+  };
 
   /** Takes a message in, whichever way it came: each once. @param {Message} message */
   function take(message) {
     const known = entries.find((entry) => (message.id && entry.message.id === message.id) || (message.external_id && entry.message.external_id === message.external_id));
-    // The server's word may come before its answer does.
-    if (known?.message.id && message.isLocal) return false;
     if (known) {
       const { state } = known.message;
       Object.assign(known.message, message);
@@ -712,7 +714,7 @@
     const was = entries.indexOf(entry);
     if (was >= 0) entries.splice(was, 1);
     let at = entries.length;
-    while (at > 0 && order(/** @type {Entry} */ (entries[at - 1]).message) > order(entry.message)) at -= 1;
+    while (at > 0 && isAfter(/** @type {Entry} */ (entries[at - 1]).message, entry.message)) at -= 1;
     entries.splice(at, 0, entry);
     // What stands where it belongs is not moved: it would be read out once more.
     if (was !== at) list.insertBefore(entry.item, entries[at + 1]?.item ?? null);
@@ -1020,7 +1022,9 @@
         outbox.shift();
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
         for (const key of files ?? []) held.delete(key);
-        take({ ...rest, external_id, body, id: answer.body.message, state: undefined });
+        // Its place is known already where it was heard of before this answer came.
+        const heard = entries.find((entry) => entry.message.external_id === external_id)?.message;
+        take({ ...rest, ...heard, external_id, body, id: answer.body.message, state: undefined });
         calm(warned);
         if (!following) tell({ kind: "begun" });
         lead();

@@ -107,8 +107,10 @@ function row(said) {
   return made;
 }
 
+/** A time without the Z at its end: one that is told more exactly sorts right. @param {string} time */
+const sorting = (time) => time.replace(/Z$/, "");
 /** @param {[string, number]} one @param {[string, number]} other */
-const follows = (one, other) => one[0] > other[0] || (one[0] === other[0] && one[1] > other[1]);
+const follows = (one, other) => sorting(one[0]) > sorting(other[0]) || (one[0] === other[0] && one[1] > other[1]);
 
 /** Shows a message where it belongs: in place of itself where it is there already. @param {Values} said @param {[string, number]} place */
 function put(said, place) {

@@ -249,6 +249,7 @@ pub struct DisplayRule {
     pub delay_s: Option<u32>,
     /// The chatbot that speaks first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "chatbot"))]
     pub chatbot: Option<Id>,
     /// Whether it speaks only when no operator is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -104,6 +104,7 @@ impl record::Spec for Spec {
     const PLURAL: &'static str = "chatbots";
     const ABOUT: &'static str = "What asks visitors in a chat before people take over.";
     const OPEN: Option<&'static str> = Some("chatbots talk to everybody");
+    const COPIES: bool = false;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;

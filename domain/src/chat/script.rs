@@ -288,7 +288,7 @@ pub struct Line {
     /// What it says.
     pub text: String,
     /// The answers that it offers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<String>,
 }
 

@@ -691,6 +691,7 @@ impl record::Spec for Spec {
     const PLURAL: &'static str = "forms";
     const ABOUT: &'static str = "A form on a web site that becomes tickets.";
     const UNIQUE: &'static [&'static str] = &["slug"];
+    const COPIES: bool = false;
     type Fields = Fields;
     type Command = Command;
     type Event = Event;

@@ -48,6 +48,8 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
     const PERSON: bool = false;
     /// Whether a phone number is among the attributes: `phone`, and beside it what it means.
     const PHONE: bool = false;
+    /// Whether its attributes are what is worth copying; what its own events made of it stays behind.
+    const COPIES: bool = true;
     /// Attributes that no two records have alike: a copy is made without them.
     const UNIQUE: &'static [&'static str] = &[];
     /// Its plain attributes. Mark them `#[serde(deny_unknown_fields)]`, and every optional one `#[serde(default)]`.
@@ -915,7 +917,7 @@ impl<S: Spec> Aggregate for Record<S> {
     const PLURAL: &'static str = S::PLURAL;
     const CREATE: &'static str = "create";
     const CUSTOM: bool = true;
-    const COPIES: bool = true;
+    const COPIES: bool = S::COPIES;
     const OWN: &'static [&'static str] = S::OWN;
     const ATTRIBUTED: bool = S::ATTRIBUTED;
     const OPEN: Option<&'static str> = S::OPEN;

@@ -416,7 +416,7 @@ impl Listed for Conversations {
         Column::id("chatbot_id").nullable(),
         Column::bool("handed_over"),
         Column::bool("bot_finished"),
-        Column::set("ticket_ids"),
+        Column::set("ticket_ids").of(Refers::To("ticket")),
         Column::bool("visitor_blocked"),
         Column::integer("rating").nullable(),
         Column::integer("reopened_count"),

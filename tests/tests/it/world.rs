@@ -153,6 +153,11 @@ pub(crate) fn condition(field: &str, op: &str, value: impl Into<Value>) -> Value
     json!({ "field": field, "op": op, "value": value.into() })
 }
 
+/// The letters of a word that may be part of a slug.
+fn plain(word: &str) -> String {
+    word.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 /// Some of everything, with a word in every name and text; the ids by collection, those of read models included.
 pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> BTreeMap<&'static str, Vec<String>> {
     let mut all: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
@@ -455,7 +460,7 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
     }
     for (title, slug) in [("Ask", "ask"), ("Complain", "complain")] {
         let body = json!({
-            "name": text(title), "slug": format!("{slug}-{}", word.to_lowercase()), "text": text("We answer"),
+            "name": text(title), "slug": format!("{slug}-{}", plain(word)), "text": text("We answer"),
             "team": all["teams"][1],
         });
         let form = client.create("/v1/forms", body).await;
@@ -467,7 +472,7 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         all.entry("forms").or_default().push(form);
     }
     let me = client.read("/v1/me").await;
-    let page = format!("/forms/{}/ask-{}", me["tenant"].as_str().unwrap(), word.to_lowercase());
+    let page = format!("/forms/{}/ask-{}", me["tenant"].as_str().unwrap(), plain(word));
     for name in ["eva", "olga"] {
         let sent = client.request(Method::POST, &page).header("accept", "application/json");
         let sent = sent.header("content-type", "application/x-www-form-urlencoded");

@@ -16,6 +16,7 @@ use crate::{
         named::Either,
         phone,
         record::{self, Common},
+        reference::REFERENCE_UNFIT,
     },
     org::tenant::Tenant,
 };
@@ -371,8 +372,8 @@ pub fn origin(conversation: Id) -> String {
 /// The version that a chatbot begins with.
 pub(super) fn bot_version(chatbot: Id, version: Option<u32>, ctx: &Ctx<'_>) -> Result<u32, Rejection> {
     let bot = ctx.fact::<Chatbot>(chatbot);
-    if bot.archived {
-        return Err(chatbot::UNPUBLISHED.at("/chatbot"));
+    if !bot.is_live() {
+        return Err(REFERENCE_UNFIT.at("/chatbot"));
     }
     chatbot::version_of(&bot, version).map(|(version, _)| version).map_err(|refusal| refusal.at("/chatbot"))
 }

@@ -56,6 +56,9 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "dashboard",
     "view",
     "channel",
+    "chatbot",
+    "form",
+    "form_submission",
     "upload",
 ];
 

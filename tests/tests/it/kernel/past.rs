@@ -31,7 +31,9 @@ async fn film(server: &Server, path: String, steps: &[(&str, Value)]) -> Film {
         server.settle().await;
         let reply = client.get(&path).await;
         if reply.status == StatusCode::OK {
-            frames.push((position, reply.json()));
+            // A bot may have answered meanwhile.
+            let shown = reply.json();
+            frames.push((position.max(shown["position"].as_i64().unwrap_or_default()), shown));
         }
     };
     server.settle().await;

@@ -11,7 +11,10 @@ use domain::{
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::world::{NOBODY, contact, grant, party, sent, shipped_role, subject, user};
+use crate::{
+    desk::forms::kept,
+    world::{NOBODY, contact, grant, party, sent, shipped_role, subject, user},
+};
 
 /// One record of every kind that others name, made by `client`; a letter tells several such worlds apart.
 pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static str, String> {
@@ -46,6 +49,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     client.run(&format!("/v1/chatbots/{}/publish", all["chatbot"]), hello).await;
     let form = json!({ "name": name("Ask"), "slug": format!("ask-{}", letter.to_lowercase()) });
     all.insert("form", client.create("/v1/forms", form).await);
+    let slug = format!("ask-{}", letter.to_lowercase());
+    all.insert("form_submission", kept(client, &all["form"], &slug).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
     let site = json!({ "kind": "live_chat", "name": name("Chat on our site") });

@@ -160,6 +160,7 @@ fn routes(all: &BTreeMap<&'static str, Vec<String>>, word: &str) -> Vec<Route> {
                 body = match (own, method.as_str()) {
                     (_, "DELETE") => json!({ "reason": "Returned" }),
                     ("entitlements", _) => json!({ "product": all["products"][0], "holder": holder }),
+                    ("forms", _) => json!({ "name": "Ask the shop", "slug": "ask-the-shop" }),
                     _ => json!({ "name": "Rossi of the shop" }),
                 };
             } else if template == format!("/v1/{own}/{{id}}") && method == Method::PUT {
@@ -244,7 +245,9 @@ async fn each_write_route_rehearses_and_refuses_what_it_cannot_heed() {
         let other = server.admin.header("if-match", "yesterday");
         route.send(&other, "", &body).await.problem(400, "if_match_invalid");
         let other = server.admin.header("if-none-match", "\"7\"");
-        route.send(&other, "", &body).await.problem(400, "if_none_match_invalid");
+        let answer = route.send(&other, "", &body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name} {body}: {}", answer.text);
+        answer.problem(400, "if_none_match_invalid");
         let future = server.admin.header("deskfold-occurred-at", "2999-01-01T00:00:00Z");
         route.send(&future, "", &body).await.problem(400, "occurred_at_invalid");
         let nobody = server.admin.header("deskfold-on-behalf-of", NOBODY);

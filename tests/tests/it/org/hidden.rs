@@ -386,6 +386,7 @@ async fn what_is_said_to_be_nobody_s_is_nobody_s() {
             "report" => json!({ "name": "New", "definition": { "measures": ["opened"] } }),
             "quick_reply" => json!({ "name": "New", "text": "New" }),
             "view" => json!({ "name": "New", "collection": "tickets" }),
+            "form" => json!({ "name": "New", "slug": "new" }),
             _ => json!({ "name": "New" }),
         };
         body["owner"] = Value::Null;
@@ -405,6 +406,9 @@ async fn what_is_said_to_be_nobody_s_is_nobody_s() {
         if kind.name != "product" {
             body.as_object_mut().unwrap().remove("owner");
             body["name"] = "Own".into();
+            if kind.name == "form" {
+                body["slug"] = "own".into();
+            }
             let own = admin.post(&path, body).await.expect(StatusCode::CREATED);
             assert_ne!(own["events"][0]["data"].get("owner"), None, "{}", kind.name);
         }

@@ -476,6 +476,8 @@ async fn work_of(client: &Client, user: &str) -> Vec<(&'static str, String)> {
         ("report", "reports", json!({ "name": "Backlog", "definition": { "measures": ["backlog"] }, "owner": user })),
         ("dashboard", "dashboards", json!({ "name": "Today", "owner": user })),
         ("view", "views", json!({ "name": "Mine", "collection": "tickets", "owner": user })),
+        ("chatbot", "chatbots", json!({ "name": "Reception", "owner": user })),
+        ("form", "forms", json!({ "name": "Ask us", "slug": "ask", "owner": user })),
     ] {
         let id = client.create(&format!("/v1/{path}"), body).await;
         if kind == "conversation" {

@@ -427,6 +427,8 @@ const READERS: &[(&str, &str)] = &[
     ("team.add_member", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("team.remove_member", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("team.change_stages", "stages::stages_say_what_they_mean"),
+    ("team.publish_help_centre", "forms::a_form_is_built_published_and_taken_away"),
+    ("team.unpublish_help_centre", "forms::a_form_is_built_published_and_taken_away"),
     ("team.archive", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("team.restore", "settings::names_aliases_members_and_archived_teams_are_heeded"),
     ("user.activate", "references::whoever_is_to_do_something_can_work"),
@@ -447,11 +449,10 @@ const READERS: &[(&str, &str)] = &[
 fn source(test: &str) -> String {
     let (file, name) = test.split_once("::").unwrap();
     let rooms = std::fs::read_dir(root().join("tests/tests/it")).unwrap();
-    let mut files = rooms.map(|room| room.unwrap().path().join(format!("{file}.rs")));
-    let path = files.find(|path| path.is_file()).unwrap_or_else(|| panic!("there is no module of {test}"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let body = text.split_once(&format!("#[tokio::test]\nasync fn {name}()")).map(|(_, rest)| rest.to_owned());
-    let body = body.unwrap_or_else(|| panic!("there is no test {test}"));
+    let files = rooms.filter_map(|room| std::fs::read_to_string(room.unwrap().path().join(format!("{file}.rs"))).ok());
+    let head = format!("#[tokio::test]\nasync fn {name}()");
+    let mut bodies = files.filter_map(|text| text.split_once(&head).map(|(_, rest)| rest.to_owned()));
+    let body = bodies.next().unwrap_or_else(|| panic!("there is no test {test}"));
     body.split_once("\n}\n").unwrap().0.to_owned()
 }
 

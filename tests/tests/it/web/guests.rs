@@ -4,10 +4,12 @@ use deskfold_tests::Server;
 use serde_json::{Value, json};
 
 use super::{
+    browser::signs_in,
     chat::{Shop, bakery, is_present, looks},
     chromium::{Chromium, Size},
+    inbox::AGENT,
 };
-use crate::world::texts;
+use crate::{org::browser::person, world::texts};
 
 #[tokio::test]
 async fn whoever_is_asked_first_answers_chooses_and_takes_the_chat_home() {
@@ -130,5 +132,63 @@ async fn whoever_is_asked_first_answers_chooses_and_takes_the_chat_home() {
         let complaints = window.complaints().await;
         assert!(complaints.iter().all(|line| line.contains("422") || line.contains("404")), "{complaints:?}");
         window.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_inbox_shows_what_was_answered_and_shuts_the_door() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (anna_id, _) = person(&server, "anna@example.com", AGENT).await;
+    let channel = admin.create("/v1/channels", json!({ "kind": "live_chat", "name": "Bakery" })).await;
+    admin.run(&format!("/v1/channels/{channel}/add_operators"), json!({ "users": [anna_id] })).await;
+    let questions = json!([
+        { "key": "email", "type": "email" },
+        { "key": "order", "type": "text", "label": "Which order is it about?" },
+    ]);
+    admin.run(&format!("/v1/channels/{channel}/ask_before"), json!({ "questions": questions })).await;
+    let maria = server.client(&format!("dfv_{:A<43}", "maria"));
+    let first = json!({
+        "external_id": "1", "body": "Where is it?", "answers": { "email": "maria@example.com", "order": "№ 7" },
+    });
+    let chat = maria.post(&format!("/chat/{channel}/messages"), first).await.json();
+    let chat = chat["conversation"].as_str().unwrap();
+    maria.post(&format!("/chat/{channel}/transcript"), json!({ "email": "maria@example.com" })).await;
+    server.settle().await;
+    let Some(chromium) = Chromium::start().await else { return };
+    for (size, theme) in [(Size::Wide, "light"), (Size::Phone, "dark")] {
+        let anna = chromium.window(&server, size).await;
+        signs_in(&anna, "anna@example.com").await;
+        anna.goto(&format!("/inbox?chat={chat}")).await;
+        anna.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
+        anna.tells(".told.before", "Which order is it about?").await;
+        anna.tells(".told.before", "№ 7").await;
+        anna.sees("document.querySelector('#client-door')?.textContent.includes('maria@example.com')").await;
+        anna.picture(&format!("inbox-answers-{size:?}-{theme}")).await;
+        if let Size::Phone = size {
+            let barriers = anna.barriers().await;
+            assert!(barriers.is_empty() && !anna.overflows().await, "{barriers:#?}");
+            anna.close().await;
+            continue;
+        }
+        let blocked = async || {
+            server.settle().await;
+            admin.read(&format!("/v1/conversations/{chat}")).await["visitor_blocked"].clone()
+        };
+        let press = |at: usize| format!("document.querySelectorAll('#client-door button')[{at}].click()");
+        anna.run(&press(0)).await;
+        anna.tells("#client-door .hint", "blocked").await;
+        anna.picture("inbox-blocked-Wide-light").await;
+        assert_eq!(blocked().await, true);
+        let barriers = anna.barriers().await;
+        assert!(barriers.is_empty(), "{barriers:#?}");
+        anna.run(&press(0)).await;
+        anna.sees("!document.querySelector('#client-door .hint')").await;
+        assert_eq!(blocked().await, false);
+        anna.run(&press(1)).await;
+        let gone = async { while maria.get(&format!("/chat/{channel}/messages")).await.status != 404 {} };
+        tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("her token is worthless");
+        assert_eq!(anna.complaints().await, Vec::<String>::new());
+        anna.close().await;
     }
 }

@@ -125,7 +125,7 @@ pub(in crate::http) struct Message {
     /// What the page called one of the visitor's.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_id: Option<String>,
-    #[serde(skip)]
+    /// Which of two of one moment comes first.
     position: i64,
 }
 
