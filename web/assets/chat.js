@@ -335,7 +335,7 @@
     .stars label:has(~ label input:checked), .stars label:has(input:checked) { color: light-dark(#9a6700, #f2c14e); }
     .stars label:has(~ label input:checked) svg, .stars label:has(input:checked) svg { fill: currentColor; }
     .mail { padding: 10px 16px 4px; border-block-start: 1px solid var(--line); font-size: 14px; }
-    .pre { max-height: min(46dvh, 21rem); overflow-y: auto; display: grid; gap: 4px; }
+    .pre { max-height: min(46dvh, 21rem); overflow-y: auto; display: grid; gap: 4px; padding-block-end: 10px; }
     .pre small { font-weight: 400; color: var(--soft); }
     .offered { display: flex; flex-wrap: wrap; gap: 8px; padding: 10px 16px 4px; max-height: 160px; overflow-y: auto; }
     .offered button { min-height: 40px; padding: 6px 16px; border-radius: 20px; border: 1px solid var(--edge); text-align: start; overflow-wrap: anywhere; }

@@ -387,7 +387,7 @@ function facts(chat) {
 /** @param {Values} chat */
 function door(chat) {
   const parts = content("door");
-  const mails = (chat.transcripts ?? []).map((/** @type {Values} */ one) => make("li", {}, say("transcript"), " ", make("span", { dir: "auto" }, one.email), " ", make("span", { class: "badge" }, say(`delivery-${one.state}`))));
+  const mails = (chat.transcripts ?? []).map((/** @type {Values} */ one) => make("li", {}, say("transcript"), " ", make("span", { dir: "auto" }, one.email), " ", make("span", { class: "badge" }, say(one.state === "queued" ? "transcript-queued" : `delivery-${one.state}`))));
   const blocks = chat.visitor_blocked ? "unblock" : "block";
   const keeps = chat.channel_id && may(`conversation.${blocks}_visitor`) && acting(blocks, () => does(`${blocks}_visitor`));
   const ends = chat.medium === "live_chat" && may("conversation.revoke_visitor") && acting("revoke", () => does("revoke_visitor"));

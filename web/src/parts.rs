@@ -426,6 +426,7 @@ pub(crate) const INBOX: &[&str] = &[
     "revoke",
     "revoke-hint",
     "transcript",
+    "transcript-queued",
     "notes",
     "note",
     "note-add",

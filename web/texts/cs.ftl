@@ -325,6 +325,7 @@ inbox-blocked = Druhá strana je zablokovaná: nic, co napíše, se nepřijímá
 inbox-revoke = Ukončit přístup
 inbox-revoke-hint = Chat zmizí z prohlížeče návštěvníka. Kdo napíše znovu, začne nový.
 inbox-transcript = Přepis na
+inbox-transcript-queued = čeká na odesílatele pošty
 
 records-none = Nejsou tu žádné záznamy, které byste směli vidět.
 context-desk = Podpora

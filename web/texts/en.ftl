@@ -324,6 +324,7 @@ inbox-blocked = The other side is blocked: nothing they write is taken.
 inbox-revoke = End access
 inbox-revoke-hint = The chat vanishes from the visitor’s browser. Whoever writes again begins a new one.
 inbox-transcript = Transcript to
+inbox-transcript-queued = waits for whoever sends mail
 
 records-none = There are no records that you may see.
 context-desk = Help desk

@@ -325,6 +325,7 @@ inbox-blocked = Kita pusė užblokuota: niekas, ką ji rašo, nepriimama.
 inbox-revoke = Nutraukti prieigą
 inbox-revoke-hint = Pokalbis dings iš lankytojo naršyklės. Kas parašys vėl, pradės naują.
 inbox-transcript = Pokalbio įrašas į
+inbox-transcript-queued = laukia, kol bus išsiųsta paštu
 
 records-none = Nėra įrašų, kuriuos jums leidžiama matyti.
 context-desk = Pagalba

@@ -325,6 +325,7 @@ inbox-blocked = Іншу сторону заблоковано: нічого з 
 inbox-revoke = Припинити доступ
 inbox-revoke-hint = Чат зникне з браузера відвідувача. Хто напише знову, почне новий.
 inbox-transcript = Запис розмови на
+inbox-transcript-queued = чекає на того, хто надсилає пошту
 
 records-none = Тут немає записів, які вам можна бачити.
 context-desk = Підтримка
