@@ -141,10 +141,16 @@ pub async fn take_in(
 ///
 /// # Errors
 /// As [`Commands::load`].
-pub async fn is_revoked(commands: &Commands, (tenant, channel): (Id, Id), sender: &str) -> Result<bool, Refused> {
-    let first = conversation_id(channel, &format!("sender:{sender}"), 0);
-    let (known, _) = commands.load::<Conversation>(tenant, first).await?;
-    Ok(known.revoked_at().is_some())
+pub async fn is_revoked(
+    commands: &Commands,
+    tenant: Id,
+    (channel, known): (Id, &Channel),
+    sender: &str,
+    now: Time,
+) -> Result<bool, Refused> {
+    let who = format!("sender:{sender}");
+    let (_, last) = conversation_of(commands, tenant, (channel, known), &who, now).await?;
+    Ok(last.is_some_and(|last| last.revoked_at().is_some()))
 }
 
 /// Whether any of a channel's operators is there to answer.
@@ -213,11 +219,6 @@ fn named(visitor: Option<Visitor>, answers: &[Answered]) -> Option<Visitor> {
     Some(Visitor { name: Some(name.clone()), ..visitor })
 }
 
-/// The id of a conversation with somebody in a channel: the first one, or the next after so many that are over for good.
-fn conversation_id(channel: Id, who: &str, turn: u64) -> Id {
-    Id::named(&["conversation", &channel.to_string(), who, &turn.to_string()])
-}
-
 /// The conversation with somebody in a channel. The first one's id follows from channel and address, so that two messages at
 /// once begin one; after one that is over for good comes the next. And the last one that there is.
 async fn conversation_of(
@@ -227,7 +228,7 @@ async fn conversation_of(
     who: &str,
     now: Time,
 ) -> Result<(Id, Option<Arc<Conversation>>), Refused> {
-    let id = |turn: u64| conversation_id(channel, who, turn);
+    let id = |turn: u64| Id::named(&["conversation", &channel.to_string(), who, &turn.to_string()]);
     let is_there = async |turn: u64| commands.find::<Conversation>(tenant, id(turn)).await;
     if is_there(0).await?.is_none() {
         return Ok((id(0), None));

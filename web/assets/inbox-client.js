@@ -130,7 +130,9 @@ async function contacts(typed) {
 
 /** @param {Values} chat */
 function byHand(chat) {
-  const fields = /** @type {[string, string, string][]} */ ([["name", "text", chat.visitor?.name ?? ""], ["phone", "tel", chat.identity?.kind === "phone" || chat.identity?.kind === "whatsapp" ? chat.identity.value : ""], ["email", "email", chat.identity?.kind === "email" ? chat.identity.value : ""]]);
+  const given = (/** @type {string} */ type, /** @type {string[]} */ kinds) =>
+    kinds.includes(chat.identity?.kind) ? chat.identity.value : (chat.answers?.find((/** @type {Values} */ one) => one.type === type)?.answer ?? "");
+  const fields = /** @type {[string, string, string][]} */ ([["name", "text", chat.visitor?.name ?? ""], ["phone", "tel", given("phone", ["phone", "whatsapp"])], ["email", "email", given("email", ["email"])]]);
   const inputs = fields.map(([name, type, value]) => {
     const id = `hand-${name}`;
     return make("div", { class: "field" }, make("label", { for: id }, say(`field-${name}`)), make("input", { id, name, type, value, autocomplete: "off", dir: "auto", required: name === "name" }));

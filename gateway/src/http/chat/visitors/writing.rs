@@ -137,8 +137,9 @@ pub(super) async fn write(
         }
         (None, None) => format!("visitor:{holder}"),
     };
+    let own = format!("visitor:{holder}");
     if known.is_none()
-        && inbound::is_revoked(&app.commands, (chat.tenant, chat.id), &format!("visitor:{holder}")).await?
+        && inbound::is_revoked(&app.commands, chat.tenant, (chat.id, &chat.channel), &own, app.now()).await?
     {
         return Err(unknown());
     }
