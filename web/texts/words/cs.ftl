@@ -262,6 +262,7 @@ field-alias = alias
 field-allowed_origins = povolené původy
 field-amount = částka
 field-answered_at = zodpovězeno
+field-answers = odpovědi
 field-archived = archivováno
 field-area = plocha
 field-asked_at = dotázáno

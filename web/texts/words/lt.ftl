@@ -262,6 +262,7 @@ field-alias = pseudonimas
 field-allowed_origins = leidžiamos kilmės
 field-amount = suma
 field-answered_at = atsakyta
+field-answers = atsakymai
 field-archived = archyve
 field-area = plotas
 field-asked_at = paklausta

@@ -262,6 +262,7 @@ field-alias = псевдоним
 field-allowed_origins = разрешённые источники
 field-amount = сумма
 field-answered_at = отвечено
+field-answers = ответы
 field-archived = в архиве
 field-area = площадь
 field-asked_at = спрошено

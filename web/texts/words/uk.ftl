@@ -262,6 +262,7 @@ field-alias = псевдонім
 field-allowed_origins = дозволені джерела
 field-amount = сума
 field-answered_at = відповіли
+field-answers = відповіді
 field-archived = в архіві
 field-area = площа
 field-asked_at = запитано

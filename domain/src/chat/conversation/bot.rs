@@ -184,7 +184,7 @@ impl Conversation {
             return Ok(vec![]);
         }
         let chatbot = ctx.fact::<Chatbot>(chatbot);
-        let (_, script) = chatbot::version_of(&chatbot, Some(version))?;
+        let (_, script) = chatbot::version_of(&chatbot, Some(version)).map_err(|_| chatbot::UNPUBLISHED)?;
         let mut talk = Talk { state: self.clone(), events: Vec::new(), known, ctx };
         let waits = self.bot.as_ref().and_then(|step| script.step(step));
         match (message, waits) {
