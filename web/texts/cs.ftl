@@ -316,6 +316,16 @@ inbox-medium-instagram = Instagram
 inbox-medium-facebook = Messenger
 inbox-medium-api = Program
 inbox-unread-messages = Zprávy, které nikdo nečetl
+inbox-door = Přístup
+inbox-block = Zablokovat
+inbox-block-hint = Nic, co druhá strana napíše, se už nepřijme, ani odjinud v kanálu ze stejné adresy.
+inbox-unblock = Odblokovat
+inbox-unblock-hint = Co druhá strana napíše, se zase přijímá.
+inbox-blocked = Druhá strana je zablokovaná: nic, co napíše, se nepřijímá.
+inbox-revoke = Ukončit přístup
+inbox-revoke-hint = Chat zmizí z prohlížeče návštěvníka. Kdo napíše znovu, začne nový.
+inbox-transcript = Přepis na
+inbox-transcript-queued = čeká na odesílatele pošty
 
 records-none = Nejsou tu žádné záznamy, které byste směli vidět.
 context-desk = Podpora

@@ -315,6 +315,16 @@ inbox-medium-instagram = Instagram
 inbox-medium-facebook = Messenger
 inbox-medium-api = Program
 inbox-unread-messages = Messages nobody has read
+inbox-door = Access
+inbox-block = Block
+inbox-block-hint = Nothing that the other side writes is taken any more, from the same address elsewhere in the channel either.
+inbox-unblock = Unblock
+inbox-unblock-hint = What the other side writes is taken again.
+inbox-blocked = The other side is blocked: nothing they write is taken.
+inbox-revoke = End access
+inbox-revoke-hint = The chat vanishes from the visitor’s browser. Whoever writes again begins a new one.
+inbox-transcript = Transcript to
+inbox-transcript-queued = waits for whoever sends mail
 
 records-none = There are no records that you may see.
 context-desk = Help desk

@@ -316,6 +316,16 @@ inbox-medium-instagram = Instagram
 inbox-medium-facebook = Messenger
 inbox-medium-api = Programa
 inbox-unread-messages = Žinutės, kurių niekas neskaitė
+inbox-door = Prieiga
+inbox-block = Blokuoti
+inbox-block-hint = Niekas, ką kita pusė parašys, nebebus priimama, taip pat ir iš to paties adreso kitur kanale.
+inbox-unblock = Atblokuoti
+inbox-unblock-hint = Tai, ką rašo kita pusė, vėl priimama.
+inbox-blocked = Kita pusė užblokuota: niekas, ką ji rašo, nepriimama.
+inbox-revoke = Nutraukti prieigą
+inbox-revoke-hint = Pokalbis dings iš lankytojo naršyklės. Kas parašys vėl, pradės naują.
+inbox-transcript = Pokalbio įrašas į
+inbox-transcript-queued = laukia, kol bus išsiųsta paštu
 
 records-none = Nėra įrašų, kuriuos jums leidžiama matyti.
 context-desk = Pagalba

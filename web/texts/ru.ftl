@@ -316,6 +316,16 @@ inbox-medium-instagram = Instagram
 inbox-medium-facebook = Messenger
 inbox-medium-api = Программа
 inbox-unread-messages = Сообщения, которых никто не читал
+inbox-door = Доступ
+inbox-block = Заблокировать
+inbox-block-hint = Ничего из того, что пишет другая сторона, больше не принимается, в том числе с того же адреса в другом месте канала.
+inbox-unblock = Разблокировать
+inbox-unblock-hint = То, что пишет другая сторона, снова принимается.
+inbox-blocked = Другая сторона заблокирована: ничего из того, что она пишет, не принимается.
+inbox-revoke = Прекратить доступ
+inbox-revoke-hint = Чат исчезнет из браузера посетителя. Кто напишет снова, начнёт новый.
+inbox-transcript = Запись разговора на
+inbox-transcript-queued = ждёт того, кто отправляет почту
 
 records-none = Здесь нет записей, которые вам можно видеть.
 context-desk = Поддержка

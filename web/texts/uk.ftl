@@ -316,6 +316,16 @@ inbox-medium-instagram = Instagram
 inbox-medium-facebook = Messenger
 inbox-medium-api = Програма
 inbox-unread-messages = Повідомлення, яких ніхто не читав
+inbox-door = Доступ
+inbox-block = Заблокувати
+inbox-block-hint = Нічого, що напише інша сторона, більше не приймається, зокрема з тієї ж адреси деінде в каналі.
+inbox-unblock = Розблокувати
+inbox-unblock-hint = Те, що пише інша сторона, знову приймається.
+inbox-blocked = Іншу сторону заблоковано: нічого з того, що вона пише, не приймається.
+inbox-revoke = Припинити доступ
+inbox-revoke-hint = Чат зникне з браузера відвідувача. Хто напише знову, почне новий.
+inbox-transcript = Запис розмови на
+inbox-transcript-queued = чекає на того, хто надсилає пошту
 
 records-none = Тут немає записів, які вам можна бачити.
 context-desk = Підтримка
