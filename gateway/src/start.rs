@@ -22,7 +22,7 @@ use crate::{
     bootstrap::{self, FirstAdmin},
     bulk, channel_secrets,
     config::{Role, Serve},
-    former_roles, http, import,
+    former_roles, http, import, intake,
     limits::Limits,
     live::{Attendance, Signals},
     metrics::{Gauges, Requests},
@@ -213,6 +213,8 @@ impl App {
         } else {
             None
         };
+        let reacts = config.roles.contains(&Role::React);
+        let intake = reacts.then(|| intake::start(&commands, told_by(&clock)));
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
@@ -234,6 +236,7 @@ impl App {
             reads,
             reactors,
             outbox,
+            intake: Mutex::new(intake),
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -343,6 +346,10 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.stop().await;
+        }
+        let intake = self.intake.lock().take();
+        if let Some(intake) = intake {
+            intake.stop().await;
         }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();

@@ -125,6 +125,7 @@ fn mount(
         .merge(work::explained::routes())
         .merge(data::external::routes())
         .merge(data::imports::routes())
+        .merge(data::intake::routes())
         .merge(data::bulk::routes())
         .merge(data::archive::routes())
         .merge(data::previews::routes())

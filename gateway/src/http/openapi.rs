@@ -17,6 +17,7 @@ mod feeds;
 mod folding;
 mod holdings;
 mod imports;
+mod intake;
 mod lists;
 mod operation;
 mod pages;
@@ -216,6 +217,7 @@ pub fn document() -> Value {
     external::record::<domain::desk::product::Product>(&mut document);
     external::entitlements(&mut document);
     imports::describe(&mut document);
+    intake::describe(&mut document);
     bulk::describe(&mut document);
     archive::describe(&mut document);
     uploads::describe(&mut document);

@@ -293,7 +293,7 @@ impl Row {
 
 impl ReadModel for Conversations {
     const NAME: &'static str = "conversations";
-    const VERSION: i32 = 5;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const TALLY: Option<&'static str> = Some("conversations_by_label");
     type Row = Row;

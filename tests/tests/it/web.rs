@@ -9,6 +9,7 @@ mod forms;
 mod guests;
 mod inbox;
 mod many;
+mod notices;
 mod pages;
 mod records;
 mod search;

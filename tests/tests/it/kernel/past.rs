@@ -208,6 +208,9 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
             ],
         ),
         ("form_submissions", vec![("accept", json!({}))]),
+        ("intake_sources", vec![("", json!({ "name": "The other shop" })), ("archive", json!({}))]),
+        ("deliveries", vec![("try_again", json!({}))]),
+        ("notices", vec![("clear", json!({}))]),
         (
             "chatbots",
             vec![
