@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 
-use channels::outbox::Outbox;
+use channels::{captcha::Captchas, outbox::Outbox};
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Log, RelayStatus};
@@ -71,6 +71,8 @@ pub struct Shared {
     pub(crate) bulks: tokio::sync::Notify,
     /// How much visitors of pages write.
     pub(crate) flood: Flood,
+    /// Who tells people from programs.
+    pub(crate) captchas: Captchas,
     /// Who is typing and looking at what.
     pub(crate) signals: Signals,
     /// Who is at the desk.

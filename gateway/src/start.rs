@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
-use channels::outbox::{self, Outbox};
+use channels::{
+    captcha::Captchas,
+    outbox::{self, Outbox},
+};
 use commands::{Commands, Reactors};
 use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle};
 use parking_lot::Mutex;
@@ -222,6 +225,7 @@ impl App {
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             flood: Flood::new(config.visitor_rate_limit),
+            captchas: Captchas::new(config.private_addresses),
             http_metrics: Requests::new(&registry)?,
             gauges: Gauges::new(&registry)?,
             config,

@@ -36,6 +36,7 @@ mod tests;
 mod tickets;
 mod uploads;
 mod views;
+mod visitors;
 mod walls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,6 +235,7 @@ pub fn document() -> Value {
     search::describe(&mut document);
     holdings::describe(&mut document);
     views::describe(&mut document);
+    visitors::describe(&mut document);
     let mut schemas = document.schemas.into_components();
     for name in &document.linked {
         schemas[name]["properties"]["links"] = json!({ "$ref": refer("Links")["$ref"], "description": LINKS });

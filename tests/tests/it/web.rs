@@ -6,6 +6,7 @@ mod chromium;
 mod dashboards;
 mod explored;
 mod forms;
+mod guests;
 mod inbox;
 mod many;
 mod notices;
