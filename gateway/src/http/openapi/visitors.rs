@@ -79,7 +79,7 @@ fn before(document: &mut Document) {
 
 /// What is said, and what goes with it.
 fn words(document: &mut Document) {
-    let (page, query) = (document.schemas.of::<Thread>("Visitor"), document.schemas.properties::<Part>(""));
+    let (page, query) = (document.schemas.of::<Thread>(""), document.schemas.properties::<Part>(""));
     let description = "Reads what was said, as a visitor sees it, oldest first, and where the conversation stands.";
     asked(document, "messages", description).query(query).answer(200, "A page.", page, &[]).at(
         document,
