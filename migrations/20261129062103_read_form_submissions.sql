@@ -10,6 +10,7 @@ create table read_form_submissions_v1 (
     reason text collate "C",
     reason_code text collate "C",
     form_values jsonb not null,
+    form_files jsonb not null,
     site text collate "C",
     device text collate "C" not null,
     ticket_id text collate "C",
@@ -40,6 +41,7 @@ comment on column read_form_submissions_v1.status is 'Whether it is a ticket or 
 comment on column read_form_submissions_v1.reason is 'Why it is kept; why it was, where it became a ticket after all.';
 comment on column read_form_submissions_v1.reason_code is 'What stood in the way, where no ticket could be made.';
 comment on column read_form_submissions_v1.form_values is 'What was filled in, by the keys of the form''s fields.';
+comment on column read_form_submissions_v1.form_files is 'The files, by the keys of their fields.';
 comment on column read_form_submissions_v1.site is 'The site that sent it, where it says so.';
 comment on column read_form_submissions_v1.device is 'On what it was filled in.';
 comment on column read_form_submissions_v1.ticket_id is 'The ticket that it has become.';

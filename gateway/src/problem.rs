@@ -69,6 +69,11 @@ impl Problem {
         (self.code.clone().into_owned(), self.detail.clone())
     }
 
+    /// The fields at fault.
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// The same with the fields at fault.
     #[must_use]
     pub(crate) fn with(mut self, errors: Vec<FieldError>) -> Problem {

@@ -139,7 +139,7 @@
         method: "POST",
         credentials: "omit",
         headers: { accept: "application/json" },
-        body: new URLSearchParams(new FormData(body)),
+        body: form.fields.some(({ input }) => input === "file") ? new FormData(body) : new URLSearchParams(new FormData(body)),
       });
       if (answer.ok) {
         const thanks = make("p", { role: "status", tabindex: "-1" }, form.thanks);

@@ -81,7 +81,7 @@ pub enum InputType {
     Checkbox,
     /// Several lines of text.
     Textarea,
-    /// A file.
+    /// A file: it goes with the ticket, in a message of the sender's.
     File,
 }
 
@@ -363,6 +363,8 @@ const SITE_INVALID: Rejection = Rejection::invalid(
     "form_site_invalid",
     "A site is what browsers call its origin, such as https://www.example.com.",
 );
+/// How many files a form asks for.
+const FILES: usize = 10;
 const FIELDS_MISSING: Rejection = Rejection::conflict("form_fields_missing", "A form without fields asks nothing.");
 const ADDRESS_MISSING: Rejection = Rejection::conflict(
     "form_address_missing",
@@ -372,10 +374,7 @@ const CUSTOM_MISSING: Rejection = Rejection::conflict(
     "form_custom_missing",
     "Every ticket must have this custom field: a required field that is always shown fills it in.",
 );
-const FILES_UNAVAILABLE: Rejection = Rejection::conflict(
-    "form_files_unavailable",
-    "Forms take no files yet: remove the field, or give it another type.",
-);
+const TOO_MANY_FILES: Rejection = Rejection::conflict("form_too_many_files", "A form asks for at most 10 files.");
 const TOO_MANY_FIELDS: Rejection = Rejection::conflict("form_too_many_fields", "A form has at most 100 fields.");
 
 /// A field that was not filled in.
@@ -535,8 +534,10 @@ fn check_field(field: &Field, below: &str) -> Result<(), Rejection> {
     let values: BTreeSet<&str> = field.options.iter().map(|option| text::trimmed(&option.value)).collect();
     let distinct = values.len() == field.options.len() && !values.contains("");
     let options = if select { (1..=200).contains(&values.len()) && distinct } else { field.options.is_empty() };
-    let default = field.default.as_deref().is_none_or(|default| {
-        matches!(field.value(default, None), Ok(Some(_))) || field.input_type == InputType::Phone
+    let default = field.default.as_deref().is_none_or(|default| match field.input_type {
+        InputType::Phone => true,
+        InputType::File => false,
+        _ => matches!(field.value(default, None), Ok(Some(_))),
     });
     all([
         check_key(&field.key, &at("key")),
@@ -590,13 +591,14 @@ fn custom_fits(field_type: FieldType, field: &Field) -> bool {
 /// Refuses to publish what could not become a ticket.
 fn check_page(page: &Page, ctx: &Ctx<'_>) -> Result<(), Rejection> {
     must(!page.fields.is_empty(), FIELDS_MISSING, "")?;
+    let files = page.fields.iter().filter(|field| field.input_type == InputType::File).count();
+    must(files <= FILES, TOO_MANY_FILES, "/form_fields")?;
     let mut faults = Faults::default();
     let definitions = &ctx.fact::<field::Field>(field::Field::id_for(ctx.tenant, "ticket")).definitions;
     let mut known: BTreeMap<&str, &Field> = BTreeMap::new();
     let mut filled: BTreeSet<&str> = BTreeSet::new();
     for (place, asked) in page.fields.iter().enumerate() {
         let at = |member: &str| format!("/form_fields/{place}/{member}");
-        faults.check(must(asked.input_type != InputType::File, FILES_UNAVAILABLE, at("input_type")));
         let fits = match (asked.maps_to.as_deref(), asked.custom()) {
             (_, Some(key)) => definitions
                 .get(key)
@@ -840,7 +842,7 @@ impl record::Spec for Spec {
             FIELDS_MISSING,
             ADDRESS_MISSING,
             CUSTOM_MISSING,
-            FILES_UNAVAILABLE,
+            TOO_MANY_FILES,
             TOO_MANY_FIELDS,
             DENIED,
         ]);

@@ -6,15 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, Ctx, Decision, Echo, Id, Need, Party, PartyKind, Personal, Rejection,
+    Aggregate, Ctx, Decision, Echo, Faults, Id, Need, Party, PartyKind, Personal, Rejection,
     crm::contact::{self, Contact, Identity, IdentityKind},
     desk::{
-        form::{self, Device, Form, Page, Values},
-        ticket::{self, Priority, Ticket},
+        form::{self, Device, Form, InputType, Page, Values},
+        ticket::{self, Attachment, Priority, Ticket},
     },
     kernel::{
         access::Relation,
         custom::{self, Custom},
+        files::{self, Files},
         named::Either,
         record::{self, Common},
         reference::{REFERENCE_UNFIT, Subject},
@@ -87,6 +88,9 @@ pub struct Received {
     pub version: u32,
     /// What was filled in, by the keys of its fields.
     pub values: Values,
+    /// The files, by the keys of their fields, of which the values are their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Attachment>,
     /// The site that sent it, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
@@ -107,6 +111,9 @@ pub enum Command {
         version: u32,
         /// What was filled in, by the keys of its fields.
         values: Values,
+        /// The files, by the keys of their fields, of which the values are their names.
+        #[serde(default)]
+        files: BTreeMap<String, Attachment>,
         /// The site that sent it.
         #[serde(default)]
         site: Option<String>,
@@ -198,6 +205,8 @@ pub const UNPUBLISHED: Rejection =
 const CONTACT: &str = "contact";
 /// The same of the ticket.
 const TICKET: &str = "ticket";
+/// The same of the message with which its files come.
+const MESSAGE: &str = "message";
 
 /// How a ticket is made.
 #[derive(Clone, Copy)]
@@ -207,12 +216,23 @@ struct Making {
     nameless: bool,
 }
 
+/// What a ticket is made of.
+struct Taken {
+    page: Page,
+    values: Values,
+    files: Vec<Attachment>,
+}
+
 /// The ticket and the contact that come of a submission.
 struct Made {
     ticket: Id,
     contact: Option<Id>,
     entitlement: Option<Id>,
     echoes: Vec<Echo>,
+}
+
+fn uploads(files: &BTreeMap<String, Attachment>) -> impl Iterator<Item = Id> {
+    files.values().map(|file| file.upload_id)
 }
 
 /// By what a ticket leads back to the submission that it came from.
@@ -262,7 +282,7 @@ fn custom_of(page: &Page, taken: &Values, ctx: &Ctx<'_>) -> Custom {
         let definition = definitions.get(key)?;
         let value = match taken.get(&field.key) {
             Some(value) => form::as_custom(definition.field_type, field.input_type, value)?,
-            None if field.input_type == form::InputType::Checkbox => false.into(),
+            None if field.input_type == InputType::Checkbox => false.into(),
             None => return None,
         };
         Some((key.to_owned(), value))
@@ -295,8 +315,9 @@ fn new_ticket(page: &Page, taken: &Values, making: Making, id: Id, ctx: &Ctx<'_>
 
 impl FormSubmission {
     /// Makes a ticket of what was taken. It is asked twice, when it is decided and when it is written down, and answers alike.
-    fn make(&self, page: &Page, taken: &Values, making: Making, ctx: &Ctx<'_>) -> Result<Made, Rejection> {
-        let born = sender(page, taken).filter(|_| making.contact.is_none() && !making.nameless);
+    fn make(&self, taken: &Taken, making: Making, ctx: &Ctx<'_>) -> Result<Made, Rejection> {
+        let Taken { page, values, files } = taken;
+        let born = sender(page, values).filter(|_| making.contact.is_none() && !making.nameless);
         let fresh = ctx.fresh(CONTACT);
         let mut echoes = Vec::new();
         let facts = match born {
@@ -311,16 +332,20 @@ impl FormSubmission {
         let ctx = Ctx { facts: facts.as_ref().map_or(ctx.facts, |(_, facts)| facts), ..*ctx };
         let ticket = ctx.fresh(TICKET);
         let open = |entitlement: Option<Id>| {
-            let new = new_ticket(page, taken, Making { contact, entitlement, ..making }, ctx.id, &ctx);
+            let new = new_ticket(page, values, Making { contact, entitlement, ..making }, ctx.id, &ctx);
             Echo::of_new::<Ticket>(ticket, ticket::Command::Open(new), &ctx)
         };
         // A product that the sender does not own after all leaves the ticket; it is told in its text.
-        let (entitlement, opened) = match open(making.entitlement) {
+        let (entitlement, (opened, told)) = match open(making.entitlement) {
             Ok(opened) => (making.entitlement, opened),
             Err(refusal) if making.entitlement.is_none() => return Err(refusal),
             Err(_) => (None, open(None)?),
         };
-        echoes.extend(opened.1);
+        echoes.extend(told);
+        if !files.is_empty() {
+            let (_, told) = Echo::of_next::<Ticket>(opened, ticket, message(files, &ctx), &ctx)?;
+            echoes.extend(told);
+        }
         Ok(Made { ticket, contact, entitlement, echoes })
     }
 
@@ -351,8 +376,20 @@ impl FormSubmission {
             let new = ticket::New { requester, entitlement, ..new_ticket_shell(page) };
             let there = Ctx { id: ctx.fresh(TICKET), ..*ctx };
             needs.extend(Ticket::default().needs(&ticket::Command::Open(new), &there));
+            needs.extend(Ticket::default().needs(&message(&[], ctx), &there));
         }
         needs
+    }
+}
+
+/// With what the files of a submission come to its ticket.
+fn message(files: &[Attachment], ctx: &Ctx<'_>) -> ticket::Command {
+    ticket::Command::ReceiveMessage {
+        message_id: Some(ctx.fresh(MESSAGE)),
+        external_id: None,
+        from: None,
+        body: Personal(String::new()),
+        attachments: files.to_vec(),
     }
 }
 
@@ -376,13 +413,24 @@ fn new_ticket_shell(page: &Page) -> ticket::New {
     }
 }
 
-/// The version of a form that was filled in, and what is taken of the values.
-fn taken(received: &Received, ctx: &Ctx<'_>) -> Result<(Page, Values), Rejection> {
+/// The version of a form that was filled in, and what is taken of the values and files.
+fn taken(received: &Received, ctx: &Ctx<'_>) -> Result<Taken, Rejection> {
     let form = ctx.fact::<Form>(received.form);
     let page = form.state.versions.get(&received.version).ok_or(UNPUBLISHED)?.clone();
     let country = ctx.fact::<Tenant>(ctx.tenant).default_country();
     let values = page.take(&received.values, received.device, country)?;
-    Ok((page, values))
+    let asked =
+        page.fields.iter().filter(|field| field.input_type == InputType::File && values.contains_key(&field.key));
+    let mut faults = Faults::default();
+    let mut files = Vec::new();
+    for field in asked {
+        match received.files.get(&field.key) {
+            Some(file) => files.push(file.clone()),
+            None => faults.add(form::VALUE_INVALID.at(format!("/values/{}", field.key))),
+        }
+    }
+    faults.done()?;
+    Ok(Taken { page, values, files })
 }
 
 impl Aggregate for FormSubmission {
@@ -399,18 +447,18 @@ impl Aggregate for FormSubmission {
             (Status::Accepted | Status::Rejected, Command::Submit { .. }) => Ok(vec![]),
             (
                 Status::Missing,
-                Command::Submit { form, version, values, site, device, noticed, contact, entitlement, nameless },
+                Command::Submit { form, version, values, files, site, device, noticed, contact, entitlement, nameless },
             ) => {
                 let known = ctx.fact::<Form>(form);
                 if known.page().is_none() || !known.state.versions.contains_key(&version) {
                     return Err(UNPUBLISHED);
                 }
-                let received = Received { form, version, values, site, device };
+                let received = Received { form, version, values, files, site, device };
                 if let Some(reason) = noticed.reason() {
                     return Ok(vec![Event::Received(received), Event::Rejected { reason, code: None }]);
                 }
-                let (page, values) = taken(&received, ctx)?;
-                let made = self.make(&page, &values, Making { contact, entitlement, nameless }, ctx);
+                let taken = taken(&received, ctx)?;
+                let made = self.make(&taken, Making { contact, entitlement, nameless }, ctx);
                 let outcome = match made {
                     Ok(Made { ticket, contact, entitlement, .. }) => Event::Accepted { ticket, contact, entitlement },
                     // The sender can do nothing about it: it is kept, and whoever looks after the form learns why.
@@ -425,9 +473,9 @@ impl Aggregate for FormSubmission {
             (Status::Accepted, Command::Accept { .. }) => Ok(vec![]),
             (Status::Rejected, Command::Accept { contact, entitlement }) => {
                 let Some(received) = &self.received else { return Err(UNKNOWN) };
-                let (page, values) = taken(received, ctx)?;
+                let taken = taken(received, ctx)?;
                 let making = Making { contact, entitlement, nameless: false };
-                let Made { ticket, contact, entitlement, .. } = self.make(&page, &values, making, ctx)?;
+                let Made { ticket, contact, entitlement, .. } = self.make(&taken, making, ctx)?;
                 Ok(vec![Event::Accepted { ticket, contact, entitlement }])
             }
         }
@@ -463,9 +511,18 @@ impl Aggregate for FormSubmission {
             }
             (Command::Accept { contact, entitlement }, Some(received)) => {
                 let making = Making { contact: *contact, entitlement: *entitlement, nameless: false };
-                self.needs_of(received.form, received.version, &received.values, making, ctx)
+                let mut needs = self.needs_of(received.form, received.version, &received.values, making, ctx);
+                needs.extend(files::needs(uploads(&received.files)));
+                needs
             }
             (Command::Accept { .. }, None) => Vec::new(),
+        }
+    }
+
+    fn files(&self, event: &Event) -> Files {
+        match event {
+            Event::Received(received) => Files::taken(uploads(&received.files)),
+            _ => Files::default(),
         }
     }
 
@@ -476,7 +533,7 @@ impl Aggregate for FormSubmission {
         let fresh = ctx.fresh(CONTACT);
         let known = contact.filter(|contact| *contact != fresh);
         let making = Making { contact: known, entitlement: *entitlement, nameless: contact.is_none() };
-        let made = taken(received, ctx).and_then(|(page, values)| self.make(&page, &values, making, ctx));
+        let made = taken(received, ctx).and_then(|taken| self.make(&taken, making, ctx));
         made.map(|made| made.echoes).unwrap_or_default()
     }
 
@@ -507,6 +564,7 @@ impl Aggregate for FormSubmission {
                 form: id(0xF),
                 version: 1,
                 values: BTreeMap::from([("email".to_owned(), "maria@example.com".into())]),
+                files: BTreeMap::new(),
                 site: Some("https://www.example.com".into()),
                 device: Device::Desktop,
                 noticed: Noticed { took_ms: Some(9_000), allowed_site: true, ..Noticed::default() },
@@ -556,6 +614,7 @@ mod tests {
             form: FORM,
             version: 1,
             values: values.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
+            files: BTreeMap::new(),
             site: None,
             device: Device::Desktop,
             noticed,
@@ -570,8 +629,10 @@ mod tests {
     }
 
     fn received(values: &[(&str, &str)]) -> Event {
-        let Command::Submit { form, version, values, site, device, .. } = sent(values, fair()) else { unreachable!() };
-        Event::Received(Received { form, version, values, site, device })
+        let Command::Submit { form, version, values, files, site, device, .. } = sent(values, fair()) else {
+            unreachable!()
+        };
+        Event::Received(Received { form, version, values, files, site, device })
     }
 
     fn told(events: impl IntoIterator<Item = Event>) -> Given<FormSubmission> {

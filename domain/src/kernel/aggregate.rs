@@ -18,7 +18,7 @@ use crate::{
     kernel::{
         access::{Access, Relation},
         custom::Custom,
-        files::Files,
+        files::{self, Files},
         named::{Named, Undecodable, Variant},
     },
     org::authority::{Authority, DENIED},
@@ -578,13 +578,26 @@ impl Echo {
     /// # Errors
     /// When the other record refuses.
     pub fn of_new<A: Aggregate>(id: Id, command: A::Command, ctx: &Ctx<'_>) -> Result<(A, Vec<Echo>), Rejection> {
+        Echo::of_next(A::default(), id, command, ctx)
+    }
+
+    /// The same of a further command to a record that has come so far within the same decision.
+    ///
+    /// # Errors
+    /// When the other record refuses.
+    pub fn of_next<A: Aggregate>(
+        mut state: A,
+        id: Id,
+        command: A::Command,
+        ctx: &Ctx<'_>,
+    ) -> Result<(A, Vec<Echo>), Rejection> {
         let ctx = Ctx { id, ..*ctx };
-        let mut state = A::default();
         let mut echoes = Vec::new();
         for event in state.decide(command, &ctx)? {
             let (subject, claims) = (state.subject(&event, &ctx), state.claims(&event, &ctx));
             echoes.push(Echo { subject, claims, ..Echo::to::<A>(id, &event) });
             echoes.extend(state.echoes(&event, &ctx));
+            echoes.extend(files::echoes(A::KIND, state.files(&event), &ctx));
             state.evolve(&event);
         }
         Ok((state, echoes))

@@ -7,6 +7,7 @@ use domain::{
     desk::{
         form::Device,
         form_submission::{Event, FormSubmission, Reason, Status},
+        ticket::Attachment,
     },
 };
 use eventstore::Recorded;
@@ -34,6 +35,8 @@ pub struct Row {
     pub reason_code: Option<String>,
     /// What was filled in, by the keys of the form's fields.
     pub form_values: BTreeMap<String, Personal<String>>,
+    /// The files, by the keys of their fields.
+    pub form_files: BTreeMap<String, Attachment>,
     /// The site that sent it, where it says so.
     pub site: Option<String>,
     /// On what it was filled in.
@@ -81,6 +84,7 @@ impl ReadModel for FormSubmissions {
                 reason: None,
                 reason_code: None,
                 form_values: received.values,
+                form_files: received.files,
                 site: received.site,
                 device: received.device,
                 ticket_id: None,
@@ -130,7 +134,7 @@ impl Listed for FormSubmissions {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::descending("received_at")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.form_id, t.form_version, t.status, t.reason, \
-        t.reason_code, t.form_values, t.site, t.device, r.ticket_id, r.contact_id, t.entitlement_id, t.received_at, \
+        t.reason_code, t.form_values, t.form_files, t.site, t.device, r.ticket_id, r.contact_id, t.entitlement_id, t.received_at, \
         t.updated_at";
 }
 

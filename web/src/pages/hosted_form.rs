@@ -57,6 +57,8 @@ pub enum HostedInput {
     Checkbox,
     /// In several lines.
     Textarea,
+    /// By choosing a file.
+    File,
 }
 
 impl HostedInput {
@@ -71,6 +73,7 @@ impl HostedInput {
             HostedInput::Number => "number",
             HostedInput::Date => "date",
             HostedInput::Checkbox => "checkbox",
+            HostedInput::File => "file",
         }
     }
 }
@@ -118,10 +121,22 @@ pub const TRAP: &str = "_link";
 /// The field with what says when the page was made.
 pub const TOKEN: &str = "_page";
 
+/// What is told of a field in words of its own.
+const TOLD: [&str; 8] = [
+    "form_value_missing",
+    "form_value_too_long",
+    "email_invalid",
+    "phone_invalid",
+    "url_invalid",
+    "upload_too_large",
+    "upload_type_refused",
+    "upload_empty",
+];
+
 /// What is wrong with a field, in the language of whoever looks.
 fn wrong(view: &View, code: &str) -> String {
     let told = match code {
-        "form_value_missing" | "email_invalid" | "phone_invalid" | "url_invalid" | "form_value_too_long" => code,
+        _ if TOLD.contains(&code) => code,
         _ => "form_value_invalid",
     };
     view.say_of("problem", told)
@@ -160,6 +175,10 @@ impl HostedField {
                 HostedInput::Checkbox => {
                     input id=(id) name=(self.key) type="checkbox" value="true" checked[!value.is_empty()]
                         required[required] data-required=[sometimes] aria-invalid=[invalid] aria-describedby=[described];
+                }
+                HostedInput::File => {
+                    input id=(id) name=(self.key) type="file" required[required] data-required=[sometimes]
+                        aria-invalid=[invalid] aria-describedby=[described];
                 }
                 _ => {
                     input id=(id) name=(self.key) type=(self.input.name()) value=(value)
@@ -263,7 +282,8 @@ pub fn form(view: &View, form: &HostedForm) -> String {
     let content = html! {
         @if let Some(text) = &form.text { p.lead { (text) } }
         @if !form.faults.is_empty() { p.fault #refusal role="alert" { (view.say("form-faults")) } }
-        form.asks method="post" action=(form.action) {
+        @let files = form.fields.iter().any(|field| field.input == HostedInput::File);
+        form.asks method="post" action=(form.action) enctype=[files.then_some("multipart/form-data")] {
             (hidden(TOKEN, &form.token))
             div.trap aria-hidden="true" {
                 label for="trap" { (view.say("form-trap")) }
@@ -320,17 +340,8 @@ pub fn form_flooded(view: &View, tenant: &str) -> String {
 
 /// The script that shows a form on another site: it stands where the script stands, behind a shadow of its own.
 pub fn form_script(view: &View, form: &HostedForm, origin: &str, thanks: Option<&str>) -> String {
-    let mut says: BTreeMap<&'static str, String> = [
-        "form_value_missing",
-        "form_value_invalid",
-        "form_value_too_long",
-        "email_invalid",
-        "phone_invalid",
-        "url_invalid",
-    ]
-    .into_iter()
-    .map(|code| (code, wrong(view, code)))
-    .collect();
+    let codes = TOLD.into_iter().chain(["form_value_invalid"]);
+    let mut says: BTreeMap<&'static str, String> = codes.map(|code| (code, wrong(view, code))).collect();
     says.insert("choose", view.say("form-choose"));
     says.insert("optional", view.say("form-optional"));
     says.insert("faults", view.say("form-faults"));

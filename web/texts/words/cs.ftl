@@ -362,6 +362,7 @@ field-floor = patro
 field-floors = počet pater
 field-followers = sledující
 field-form_fields = pole formuláře
+field-form_files = soubory
 field-form_id = formulář
 field-form_values = vyplněno
 field-form_version = verze formuláře

@@ -362,6 +362,7 @@ field-floor = aukštas
 field-floors = aukštų skaičius
 field-followers = stebėtojai
 field-form_fields = formos laukai
+field-form_files = failai
 field-form_id = forma
 field-form_values = užpildyta
 field-form_version = formos versija

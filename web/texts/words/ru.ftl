@@ -362,6 +362,7 @@ field-floor = этаж
 field-floors = этажность
 field-followers = наблюдатели
 field-form_fields = поля формы
+field-form_files = файлы
 field-form_id = форма
 field-form_values = заполнено
 field-form_version = версия формы

@@ -362,6 +362,7 @@ field-floor = поверх
 field-floors = кількість поверхів
 field-followers = спостерігачі
 field-form_fields = поля форми
+field-form_files = файли
 field-form_id = форма
 field-form_values = заповнено
 field-form_version = версія форми

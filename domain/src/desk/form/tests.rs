@@ -141,7 +141,8 @@ fn what_could_become_no_ticket_is_not_published() {
     refused(&[topic()], &[], ADDRESS_MISSING);
     refused(&[example(), serial(), topic()], &[], CONDITION_INVALID);
     refused(&[example(), topic(), only_if(field("x", InputType::Text), "topic", &["other"])], &[], CONDITION_INVALID);
-    refused(&[example(), field("file", InputType::File)], &[], FILES_UNAVAILABLE);
+    let files: Vec<Field> = (0..=FILES).map(|number| field(&format!("file{number}"), InputType::File)).collect();
+    refused(&[&[example()], &files[..]].concat(), &[], TOO_MANY_FILES);
     let twice = Field { key: "again".into(), ..example() };
     refused(&[example(), twice], &[], MAPPING_INVALID);
     let maps = |to: &str, field: Field| Field { maps_to: Some(to.into()), ..field };

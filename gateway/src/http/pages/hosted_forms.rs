@@ -9,19 +9,27 @@ use std::{
 
 use axum::{
     Form as Encoded, Json,
-    extract::{FromRequest, Multipart, Path, Query, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    body::{Body, to_bytes},
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
+    routing::post,
+};
+use channels::files::{
+    Fault, Part,
+    intake::{Refusal, Told},
+    names,
 };
 use commands::{Envelope, Refused};
 use domain::{
-    Actor, ActorKind, Aggregate, Authority, Id, Party, PartyKind, Personal, Rejection, Via,
+    Actor, ActorKind, Aggregate, Authority, FieldError, Id, Party, PartyKind, Personal, Via,
     desk::{
         form::{self, Device, Field, Form, InputType, LabelPosition, Page, Values},
         form_submission::{self, FormSubmission, Noticed},
+        ticket::Attachment,
     },
     kernel::access::{Teams, Viewer},
-    org::{team::Team, tenant::Tenant},
+    org::{team::Team, tenant::Tenant, upload::Upload},
 };
 use governor::{Quota, RateLimiter, clock::DefaultClock, state::keyed::DefaultKeyedStateStore};
 use projections::Sight;
@@ -31,16 +39,26 @@ use uuid::Uuid;
 use web::{Language, View, pages};
 
 use super::{page, page_as, redirect, view_of};
-use crate::{app::App, http::kernel::routes::Routes, problem::Problem, sign_in::Browser};
+use crate::{
+    app::App,
+    http::kernel::{request, routes::Routes},
+    problem::Problem,
+    sign_in::Browser,
+};
 
 /// Everything under `/forms`, for anybody.
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/forms/{tenant}/{slug}", show)
-        .post("/forms/{tenant}/{slug}", submit)
+        .route(Method::POST, "/forms/{tenant}/{slug}", post(submit).layer(DefaultBodyLimit::max(LARGEST)))
         .get("/forms/{tenant}/{slug}/thanks", thanks)
         .open()
 }
+
+/// So many bytes has all that is sent with a form, files included.
+const LARGEST: usize = 64 << 20;
+/// So many bytes has what is typed into one field.
+const LARGEST_TEXT: usize = 128 << 10;
 
 /// Whose forms are filled in from where.
 type Limiter = RateLimiter<(Id, IpAddr), DefaultKeyedStateStore<(Id, IpAddr)>, DefaultClock>;
@@ -72,6 +90,12 @@ impl Found {
 
     fn page(&self) -> Option<(u32, &Page)> {
         self.form.page()
+    }
+
+    /// Whether a version of it has a file in this field.
+    fn asks_for_file(&self, key: &str) -> bool {
+        let mut fields = self.form.state.versions.values().flat_map(|page| &page.fields);
+        fields.any(|field| field.key == key && field.input_type == InputType::File)
     }
 
     /// What a page of it is signed for.
@@ -119,7 +143,7 @@ impl App {
     }
 
     /// What such a token says, where it is one of ours.
-    fn form_told(&self, found: &Found, token: &str) -> Result<Option<Told>, Problem> {
+    fn form_told(&self, found: &Found, token: &str) -> Result<Option<Shown>, Problem> {
         let Some((said, mark)) = token.rsplit_once('.') else { return Ok(None) };
         if !self.sign_in.is_signed(&found.owner(), said, mark)? {
             return Ok(None);
@@ -129,14 +153,14 @@ impl App {
             let made = parts.next()?.parse::<i64>().ok()?;
             let version = parts.next()?.parse().ok()?;
             let took_ms = u64::try_from(self.now().as_millisecond().saturating_sub(made)).unwrap_or_default();
-            Some(Told { took_ms, version, nonce: parts.next()?.to_owned() })
+            Some(Shown { took_ms, version, nonce: parts.next()?.to_owned() })
         })();
         Ok(told)
     }
 }
 
 /// What a page says of itself when it is sent.
-struct Told {
+struct Shown {
     took_ms: u64,
     version: u32,
     nonce: String,
@@ -150,7 +174,8 @@ fn device(browser: &Browser) -> Device {
 fn shown_field(field: &Field) -> pages::HostedField {
     use pages::HostedInput;
     let input = match field.input_type {
-        InputType::Text | InputType::File => HostedInput::Text,
+        InputType::Text => HostedInput::Text,
+        InputType::File => HostedInput::File,
         InputType::Email => HostedInput::Email,
         InputType::Phone => HostedInput::Tel,
         InputType::Url => HostedInput::Url,
@@ -274,34 +299,97 @@ async fn thanks(
     Ok(page(pages::form_thanks(&view, &found.name, about.thanks.as_deref(), about.website.as_deref())))
 }
 
-/// What was sent, by the names of its fields; files are none.
-async fn sent(request: Request, app: &App) -> Result<BTreeMap<String, String>, Problem> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("multipart/form-data") {
-        let Encoded(pairs) = Encoded::<Vec<(String, String)>>::from_request(request, app).await.map_err(|error| {
-            let detail = "A form is sent as application/x-www-form-urlencoded or multipart/form-data.";
-            match error.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => crate::http::kernel::request::too_large(),
-                _ => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail),
+/// A file that has come, and is nobody's yet.
+struct Chosen {
+    key: String,
+    told: Told,
+    upload: Id,
+    part: Part,
+    /// Why it is not taken: a code, and what is said about it.
+    fault: Option<(String, String)>,
+}
+
+/// What was sent, by the names of its fields: of files their names.
+#[derive(Default)]
+struct Sent {
+    typed: BTreeMap<String, String>,
+    files: Vec<Chosen>,
+}
+
+impl Sent {
+    async fn read(request: Request, app: &App, found: &Found) -> Result<Sent, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("multipart/form-data") {
+            let mut sent = Sent::default();
+            let read = sent.read_parts(request, app, found).await;
+            if let Err(problem) = read {
+                sent.forget(app).await;
+                return Err(problem);
             }
-        })?;
-        return Ok(pairs.into_iter().collect());
-    }
-    let unreadable = |_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data.");
-    let mut parts = Multipart::from_request(request, app)
-        .await
-        .map_err(|_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data."))?;
-    let mut values = BTreeMap::new();
-    while let Some(part) = parts.next_field().await.map_err(unreadable)? {
-        let Some(name) = part.name().map(ToOwned::to_owned) else { continue };
-        let is_file = part.file_name().is_some();
-        let text = part.text().await.map_err(unreadable)?;
-        if is_file && text.is_empty() {
-            continue; // Nothing was chosen.
+            return Ok(sent);
         }
-        values.insert(name, text);
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, app.config.body_limit).await.map_err(|_| request::too_large())?;
+        let request = Request::from_parts(head, Body::from(body));
+        let Encoded(pairs) = Encoded::<Vec<(String, String)>>::from_request(request, app).await.map_err(|_| {
+            let detail = "A form is sent as application/x-www-form-urlencoded or multipart/form-data.";
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail)
+        })?;
+        Ok(Sent { typed: pairs.into_iter().collect(), files: Vec::new() })
     }
-    Ok(values)
+
+    async fn read_parts(&mut self, request: Request, app: &App, found: &Found) -> Result<(), Problem> {
+        let unreadable = |_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data.");
+        let mut parts = Multipart::from_request(request, app)
+            .await
+            .map_err(|_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data."))?;
+        let limits = app.uploads.intake.limits(found.tenant, None).await?;
+        while let Some(mut part) = parts.next_field().await.map_err(unreadable)? {
+            let Some(key) = part.name().map(ToOwned::to_owned) else { continue };
+            if let Some(name) = part.file_name().map(names::clean) {
+                // Nothing was chosen, or nothing is asked for: the rest of it is read over.
+                if name.is_empty() || !found.asks_for_file(&key) || self.files.iter().any(|file| file.key == key) {
+                    continue;
+                }
+                let told = Told { name: name.clone(), media_type: part.content_type().unwrap_or_default().to_owned() };
+                let upload = app.new_id();
+                let place = Part { tenant: found.tenant, upload, name: Uuid::now_v7().simple().to_string() };
+                let came = app.uploads.files().receive(&place, part, limits.largest).await;
+                let fault = match came {
+                    Ok(came) if !came.whole => {
+                        return Err(Problem::bad_request("body_unreadable", "The body broke off."));
+                    }
+                    Ok(came) => {
+                        app.uploads.count(came.bytes);
+                        (came.bytes == 0).then_some(Refusal::Empty)
+                    }
+                    Err(Fault::TooLarge(most)) => Some(Refusal::TooLarge(most)),
+                    Err(fault) => return Err(fault.into()),
+                };
+                let fault = fault.map(|refusal| Problem::from(refusal).told());
+                self.typed.insert(key.clone(), name);
+                self.files.push(Chosen { key, told, upload, part: place, fault });
+                continue;
+            }
+            let mut text = Vec::new();
+            while let Some(piece) = part.chunk().await.map_err(unreadable)? {
+                text.extend_from_slice(&piece);
+                if text.len() > LARGEST_TEXT {
+                    return Err(request::too_large());
+                }
+            }
+            self.typed.insert(key, String::from_utf8_lossy(&text).into_owned());
+        }
+        Ok(())
+    }
+
+    /// Deletes what came of files; what stays after a kill is swept.
+    async fn forget(&self, app: &App) {
+        let parts: Vec<Part> = self.files.iter().map(|file| file.part.clone()).collect();
+        if let Err(fault) = app.uploads.files().delete_parts(&parts).await {
+            tracing::warn!(error = %fault, "a part of a file stays until it is swept");
+        }
+    }
 }
 
 /// What one person has: an address of IPv4, or the network that a household is given of IPv6.
@@ -310,6 +398,15 @@ fn network(address: IpAddr) -> IpAddr {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
     }
+}
+
+/// What was filled in, and of which version of a form.
+struct Filled<'a> {
+    version: u32,
+    page: &'a Page,
+    values: Values,
+    device: Device,
+    noticed: Noticed,
 }
 
 /// What came in through a form, and how it is answered.
@@ -353,26 +450,7 @@ async fn submit(
 
 impl Submission<'_> {
     async fn take(&self, browser: &Browser, headers: &HeaderMap, request: Request) -> Result<Response, Problem> {
-        let Submission { app, found, origin, .. } = self;
-        let mut typed = sent(request, app).await?;
-        let trapped = typed.remove(pages::TRAP).is_some_and(|text| !text.trim().is_empty());
-        let told = match typed.remove(pages::TOKEN) {
-            Some(token) => app.form_told(found, &token)?,
-            None => None,
-        };
-        let device = device(browser);
-        let Some((current, _)) = found.page() else { return Err(unpublished()) };
-        let version = told.as_ref().map_or(current, |told| told.version);
-        let page = found.form.state.versions.get(&version).ok_or_else(unpublished)?;
-        // A file field that was left empty says nothing, nor does what a browser adds of its own.
-        let values: Values = typed.iter().map(|(key, value)| (key.clone(), Personal(value.clone()))).collect();
-
-        let ours = |origin: &String| {
-            *origin == browser.origin.to_lowercase()
-                || app.config.sign_in.public_url.as_deref().is_some_and(|url| url.eq_ignore_ascii_case(origin))
-                || found.form.state.sites.contains(origin)
-        };
-        let allowed_site = origin.as_ref().map_or(told.is_some(), ours);
+        let Submission { app, found, .. } = self;
         let mut flooding = false;
         if let Some(address) = browser.address.map(network) {
             flooding = USUAL.check_key(&(found.id, address)).is_err();
@@ -384,6 +462,37 @@ impl Submission<'_> {
                 KEPT.retain_recent();
             }
         }
+        let sent = Sent::read(request, app, found).await?;
+        let answer = self.take_in(browser, headers, &sent, flooding).await;
+        sent.forget(app).await;
+        answer
+    }
+
+    async fn take_in(
+        &self,
+        browser: &Browser,
+        headers: &HeaderMap,
+        sent: &Sent,
+        flooding: bool,
+    ) -> Result<Response, Problem> {
+        let Submission { app, found, origin, .. } = self;
+        let mut typed = sent.typed.clone();
+        let trapped = typed.remove(pages::TRAP).is_some_and(|text| !text.trim().is_empty());
+        let token = typed.remove(pages::TOKEN);
+        let told = match &token {
+            Some(token) => app.form_told(found, token)?,
+            None => None,
+        };
+        let device = device(browser);
+        let Some((current, _)) = found.page() else { return Err(unpublished()) };
+        let version = told.as_ref().map_or(current, |told| told.version);
+        let page = found.form.state.versions.get(&version).ok_or_else(unpublished)?;
+        let ours = |origin: &String| {
+            *origin == browser.origin.to_lowercase()
+                || app.config.sign_in.public_url.as_deref().is_some_and(|url| url.eq_ignore_ascii_case(origin))
+                || found.form.state.sites.contains(origin)
+        };
+        let allowed_site = origin.as_ref().map_or(told.is_some(), ours);
         let noticed = Noticed { trapped, took_ms: told.as_ref().map(|told| told.took_ms), allowed_site, flooding };
         let id = match &told {
             // The same page with the same words was sent twice.
@@ -393,50 +502,106 @@ impl Submission<'_> {
             }
             None => app.new_id(),
         };
-        match self.record(id, version, page, values, device, noticed).await? {
-            Ok(()) => self.thank(),
-            Err(refusal)
-                if refusal.errors.iter().all(|error| error.pointer.starts_with("/values/"))
-                    && !refusal.errors.is_empty() =>
+        let values: Values = typed.iter().map(|(key, value)| (key.clone(), Personal(value.clone()))).collect();
+        let filled = Filled { version, page, values, device, noticed };
+        let faults = match self.record(id, filled, &sent.files).await? {
+            Ok(()) => return self.thank(),
+            Err(problem)
+                if !problem.errors().is_empty()
+                    && problem.errors().iter().all(|error| error.pointer.starts_with("/values/")) =>
             {
-                if self.json {
-                    return Err(Problem::from(refusal));
-                }
-                let view = found.view(headers, browser, found.path());
-                let faults = refusal
-                    .errors
-                    .into_iter()
-                    .map(|error| (error.pointer.trim_start_matches("/values/").to_owned(), error.code.into_owned()));
-                let form = pages::HostedForm {
-                    values: if typed.is_empty() { BTreeMap::from([(String::new(), String::new())]) } else { typed },
-                    faults: faults.collect(),
-                    ..shown(app, found, (version, page), device)?
-                };
-                Ok(page_as(StatusCode::UNPROCESSABLE_ENTITY, pages::form(&view, &form)))
+                problem
             }
-            Err(refusal) => Err(Problem::from(refusal)),
+            Err(problem) => return Err(problem),
+        };
+        if self.json {
+            return Err(faults);
         }
+        let view = found.view(headers, browser, found.path());
+        let faults = faults.errors().iter();
+        let faults =
+            faults.map(|error| (error.pointer.trim_start_matches("/values/").to_owned(), error.code.to_string()));
+        let form = pages::HostedForm {
+            values: if typed.is_empty() { BTreeMap::from([(String::new(), String::new())]) } else { typed },
+            faults: faults.collect(),
+            // Whoever mends one word in a moment has read the page for longer.
+            token: token.filter(|_| told.is_some()).map_or_else(|| app.form_token(found, version), Ok)?,
+            ..shown(app, found, (version, page), device)?
+        };
+        Ok(page_as(StatusCode::UNPROCESSABLE_ENTITY, pages::form(&view, &form)))
+    }
+
+    /// Keeps the files that came as uploads, where they are asked for.
+    async fn keep(
+        &self,
+        files: &[Chosen],
+        taken: &Values,
+    ) -> Result<Result<BTreeMap<String, Attachment>, Problem>, Problem> {
+        let Submission { app, found, .. } = self;
+        let limits = app.uploads.intake.limits(found.tenant, None).await?;
+        let (mut kept, mut faults) = (BTreeMap::new(), Vec::new());
+        for file in files.iter().filter(|file| taken.contains_key(&file.key)) {
+            let came = match &file.fault {
+                Some(fault) => Err(fault.clone()),
+                None => {
+                    let (envelope, parts) = (self.envelope(file.upload), std::slice::from_ref(&file.part));
+                    match app.uploads.intake.take_in(&envelope, &file.told, &limits, parts).await.map_err(Problem::from)
+                    {
+                        Ok(_) => Ok(()),
+                        Err(problem) if problem.status().is_client_error() => Err(problem.told()),
+                        Err(problem) => return Err(problem),
+                    }
+                }
+            };
+            match came {
+                Ok(()) => {
+                    let (upload, _) = app.commands.load_current::<Upload>(found.tenant, file.upload).await?;
+                    if let Some(file_is) = upload.file.as_deref() {
+                        let (media_type, size) = (Some(file_is.media_type.clone()), Some(file_is.size));
+                        let attachment =
+                            Attachment { upload_id: file.upload, name: file_is.name.clone(), media_type, size };
+                        kept.insert(file.key.clone(), attachment);
+                    }
+                }
+                Err((code, detail)) => {
+                    faults.push(FieldError { pointer: format!("/values/{}", file.key), code: code.into(), detail });
+                }
+            }
+        }
+        Ok(match faults.first() {
+            Some(first) => Err(Problem::invalid(first.code.clone(), first.detail.clone()).with(faults)),
+            None => Ok(kept),
+        })
+    }
+
+    /// As whom somebody outside writes.
+    fn envelope(&self, id: Id) -> Envelope {
+        let actor = Actor { kind: ActorKind::Visitor, id: Id::NIL, on_behalf_of: None };
+        let envelope = Envelope::new(self.found.tenant, id, actor, Via::Form, self.app.now());
+        let command_id = Uuid::from_u128(id.bits());
+        Envelope { command_id, remember: true, authority: Authority::full(), ..envelope }
     }
 
     /// Records what was sent; a refusal says what is wrong with it.
-    async fn record(
-        &self,
-        id: Id,
-        version: u32,
-        page: &Page,
-        values: Values,
-        device: Device,
-        noticed: Noticed,
-    ) -> Result<Result<(), Rejection>, Problem> {
+    async fn record(&self, id: Id, filled: Filled<'_>, files: &[Chosen]) -> Result<Result<(), Problem>, Problem> {
         let Submission { app, found, origin, .. } = self;
+        let Filled { version, page, values, device, noticed } = filled;
         let tenant = found.tenant;
+        if app.commands.load_current::<FormSubmission>(tenant, id).await?.0.is_live() {
+            return Ok(Ok(()));
+        }
         let country = app.commands.load::<Tenant>(tenant, tenant).await?.0.default_country();
-        let taken = page.take(&values, device, country).unwrap_or_default();
+        let taken = page.take(&values, device, country);
+        let files = match &taken {
+            Ok(taken) => match self.keep(files, taken).await? {
+                Ok(kept) => kept,
+                Err(problem) => return Ok(Err(problem)),
+            },
+            Err(_) => BTreeMap::new(),
+        };
+        let taken = taken.unwrap_or_default();
         let addresses = form_submission::addresses(page, &taken);
-        let actor = Actor { kind: ActorKind::Visitor, id: Id::NIL, on_behalf_of: None };
-        let envelope = Envelope::new(tenant, id, actor, Via::Form, app.now());
-        let command_id = Uuid::from_u128(id.bits());
-        let envelope = Envelope { command_id, remember: true, authority: Authority::full(), ..envelope };
+        let envelope = self.envelope(id);
         let mut nameless = false;
         for turn in 0.. {
             let contact = match nameless {
@@ -451,6 +616,7 @@ impl Submission<'_> {
                 form: found.id,
                 version,
                 values: values.clone(),
+                files: files.clone(),
                 site: origin.clone(),
                 device,
                 noticed: noticed.clone(),
@@ -463,7 +629,7 @@ impl Submission<'_> {
                 Err(Refused::Rejected(refusal)) => {
                     let about_values = refusal.errors.iter().any(|error| error.pointer.starts_with("/values/"));
                     if about_values || turn == 2 {
-                        return Ok(Err(refusal));
+                        return Ok(Err(refusal.into()));
                     }
                     // Somebody else got the address a moment ago: asked again he is known. Whoever has it and is put away is
                     // nobody who asks.

@@ -294,11 +294,11 @@ async fn a_form_is_built_published_and_taken_away() {
     assert_eq!(keys, ["name", "email", "phone", "topic", "serial", "product", "story", "urgent"]);
 
     // Nothing is published that could not become a ticket.
-    let file = json!({ "key": "file", "input_type": "file", "label": "A picture" });
-    client.run(&path("add_field"), json!({ "field": file })).await;
-    let refused = client.post(&path("publish"), json!({})).await.problem(409, "form_files_unavailable");
-    assert_eq!(refused["errors"][0]["pointer"], "/form_fields/8/input_type");
-    client.run(&path("remove_field"), json!({ "key": "file" })).await;
+    let room = json!({ "key": "room", "input_type": "text", "label": "Room", "maps_to": "ticket.custom.room" });
+    client.run(&path("add_field"), json!({ "field": room })).await;
+    let refused = client.post(&path("publish"), json!({})).await.problem(422, "form_mapping_invalid");
+    assert_eq!(refused["errors"][0]["pointer"], "/form_fields/8/maps_to");
+    client.run(&path("remove_field"), json!({ "key": "room" })).await;
     let other = json!({ "name": "Another", "slug": "ask" });
     client.post("/v1/forms", other).await.problem(409, "form_slug_taken");
 
@@ -376,4 +376,102 @@ async fn a_team_that_takes_forms_gets_one_to_begin_with_once() {
     server.settle().await;
     let slugs = each(&client.read("/v1/forms?sort=slug").await, "slug");
     assert!(slugs.len() == 3 && slugs[2].as_str().unwrap().starts_with("sales-"), "{slugs:?}");
+}
+
+/// What a browser sends of a form with files: each its field, name, media type and bytes.
+fn parts(values: &[(&str, &str)], files: &[(&str, &str, &str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (key, value) in values {
+        let part = format!("--X\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n");
+        body.extend(part.into_bytes());
+    }
+    for (key, name, media_type, bytes) in files {
+        let head = format!("--X\r\nContent-Disposition: form-data; name=\"{key}\"; filename=\"{name}\"\r\n");
+        body.extend(format!("{head}Content-Type: {media_type}\r\n\r\n").into_bytes());
+        body.extend_from_slice(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--X--\r\n");
+    body
+}
+
+#[tokio::test]
+async fn files_of_a_form_come_with_the_ticket() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let hosting = Customer::new(client).await;
+    let form = form(client, &hosting.product).await;
+    for (key, label) in [("photo", "A photo"), ("offer", "An offer")] {
+        let field = json!({ "key": key, "input_type": "file", "label": label, "required": key == "photo" });
+        client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": field })).await;
+    }
+    client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
+    let outside = Outside::new(&server, "ask").await;
+    let page = outside.page().await;
+    assert!(page.contains("multipart/form-data") && page.contains("type=\"file\""), "{page}");
+    let token = outside.token().await;
+    later(&server);
+    let values: Vec<_> = MARIA.iter().copied().chain([("_page", token.as_str()), ("_link", "")]).collect();
+    let send = async |accept: &str, files: &[(&str, &str, &str, &[u8])]| {
+        let request = outside.client.request(Method::POST, &outside.path).header("accept", accept);
+        let request = request.header("origin", &outside.base).header("content-type", "multipart/form-data; boundary=X");
+        request.body(parts(&values, files)).send().await.unwrap()
+    };
+    let door: (&str, &str, &str, &[u8]) = ("photo", "door.png", "image/png", crate::org::pictures::PIXEL);
+    let offer: (&str, &str, &str, &[u8]) = ("offer", "offer.pdf", "application/pdf", b"%PDF-1.4 An offer");
+
+    // What is missing, empty, not what it says, or of a kind that is not taken, is told at its field; nothing stays of it.
+    let faults = async |answer: reqwest::Response| {
+        let told = answer.json::<Value>().await.unwrap();
+        let faults = told["errors"].as_array().unwrap_or_else(|| panic!("{told}")).iter();
+        faults.map(|fault| format!("{} {}", fault["pointer"], fault["code"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    let json_answer = "application/json";
+    assert_eq!(faults(send(json_answer, &[offer]).await).await, ["/values/photo form_value_missing"]);
+    let empty: (&str, &str, &str, &[u8]) = ("photo", "door.png", "image/png", b"");
+    assert_eq!(faults(send(json_answer, &[empty]).await).await, ["/values/photo upload_empty"]);
+    let types = json!({ "key": "upload_types", "value": ["image/*"] });
+    client.run("/v1/tenants/current/change_setting", types).await;
+    assert_eq!(faults(send(json_answer, &[door, offer]).await).await, ["/values/offer upload_type_refused"]);
+    let refused = send("text/html", &[door, offer]).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("field-offer-wrong") && page.contains("value=\"Maria\""), "{page}");
+    let types = json!({ "key": "upload_types", "value": [] });
+    client.run("/v1/tenants/current/change_setting", types).await;
+    assert_eq!(submissions(&server).await["data"], json!([]));
+
+    // Sent twice it is one ticket, and whoever sees the ticket sees the files.
+    for _ in 0..2 {
+        assert_eq!(send("text/html", &[door, offer]).await.status(), StatusCode::SEE_OTHER);
+    }
+    let sent = submissions(&server).await;
+    assert_eq!(each(&sent, "status"), [json!("accepted")]);
+    let submission = &sent["data"][0];
+    assert_eq!(submission["form_values"]["photo"], "door.png");
+    let ticket = submission["ticket_id"].as_str().unwrap();
+    let told = client.read(&format!("/v1/tickets/{ticket}")).await["description"].clone();
+    assert!(told.as_str().unwrap().contains("A photo: door.png"), "{told}");
+    let thread = client.read(&format!("/v1/tickets/{ticket}/thread")).await;
+    let names: Vec<_> = thread["data"][0]["attachments"].as_array().unwrap().iter().map(|file| &file["name"]).collect();
+    assert_eq!(names, ["door.png", "offer.pdf"]);
+    assert_eq!(thread["data"][0]["author_id"], submission["contact_id"]);
+    let upload = submission["form_files"]["photo"]["upload_id"].as_str().unwrap();
+    let upload = client.read(&format!("/v1/uploads/{upload}")).await;
+    assert_eq!(upload["reference_count"], 2, "the submission and the ticket: {upload}");
+
+    // What is kept keeps its files too.
+    let quick = outside.token().await;
+    let values: Vec<_> = MARIA.iter().copied().chain([("_page", quick.as_str()), ("_link", "x")]).collect();
+    let request = outside.client.request(Method::POST, &outside.path).header("accept", json_answer);
+    let request = request.header("origin", &outside.base).header("content-type", "multipart/form-data; boundary=X");
+    assert_eq!(request.body(parts(&values, &[door])).send().await.unwrap().status(), StatusCode::OK);
+    let kept = submissions(&server).await["data"][1].clone();
+    assert_eq!(kept["reason"], "honeypot");
+    let accept = format!("/v1/form_submissions/{}/accept", kept["id"].as_str().unwrap());
+    client.run(&accept, json!({ "contact": submission["contact_id"] })).await;
+    server.settle().await;
+    let ticket = submissions(&server).await["data"][1]["ticket_id"].clone();
+    let thread = client.read(&format!("/v1/tickets/{}/thread", ticket.as_str().unwrap())).await;
+    assert_eq!(thread["data"][0]["attachments"][0]["name"], "door.png");
 }

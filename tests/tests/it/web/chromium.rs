@@ -6,7 +6,7 @@ use deskfold_tests::{Server, root};
 use fantoccini::{
     Client, ClientBuilder, Locator,
     elements::Element,
-    error::CmdError,
+    error::{CmdError, ErrorStatus},
     wd::{Capabilities, WebDriverCompatibleCommand},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -147,7 +147,13 @@ impl Window {
     }
 
     pub(super) async fn click(&self, css: &str) {
-        self.find(css).await.click().await.unwrap();
+        // What is drawn anew at that moment is looked for once more.
+        loop {
+            match self.find(css).await.click().await {
+                Err(CmdError::Standard(error)) if error.error == ErrorStatus::StaleElementReference => {}
+                clicked => return clicked.unwrap(),
+            }
+        }
     }
 
     /// Where the window is: path and query.

@@ -57,7 +57,10 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     let hosting = Customer::new(client).await;
     let mail = json!({ "kind": "email", "value": "ada@example.com" });
     client.run(&format!("/v1/contacts/{}/add_identity", hosting.contact), mail).await;
-    form(client, &hosting.product).await;
+    let form = form(client, &hosting.product).await;
+    let photo = json!({ "key": "photo", "input_type": "file", "label": "A photo", "help": "Of the damage" });
+    client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": photo })).await;
+    client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
     server.settle().await;
     let Some(chromium) = Chromium::start().await else { return };
     let window = chromium.window(&server, Size::Wide).await;
@@ -85,6 +88,10 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     window.saying("p", "Please fill this in").await;
     looked_at(&window, "faults").await;
     window.fill("#field-serial", "4711").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("door.png");
+    std::fs::write(&file, crate::org::pictures::PIXEL).unwrap();
+    window.find("#field-photo").await.send_keys(file.to_str().unwrap()).await.unwrap();
     window.click("form.asks button[type=submit]").await;
     window.saying("h1", "Thank you").await;
     assert_eq!(window.path().await, format!("{path}/thanks"));
@@ -92,10 +99,13 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     let complaints = window.complaints().await;
     assert!(complaints.iter().all(|line| line.contains("422")), "{complaints:?}");
 
+    server.settle().await;
     let ticket = client.read("/v1/tickets").await["data"][0].clone();
     assert_eq!((&ticket["requester_id"], &ticket["product_id"]), (&json!(hosting.contact), &json!(hosting.product)));
     let told = client.read(&format!("/v1/tickets/{}", ticket["id"].as_str().unwrap())).await;
     assert!(told["description"].as_str().unwrap().contains("Serial number: 4711"), "{told}");
+    let thread = client.read(&format!("/v1/tickets/{}/thread", ticket["id"].as_str().unwrap())).await;
+    assert_eq!(thread["data"][0]["attachments"][0]["name"], "door.png", "{thread}");
     window.goto("/forms/nobody/nothing").await;
     window.saying("h1", "There is no such form").await;
     window.close().await;
@@ -137,6 +147,7 @@ async fn a_site_of_another_origin_shows_the_form_and_sends_it() {
     // A site that the form is not bound to learns nothing, and what it sends is kept.
     window.run(&sends).await;
     until("server").await;
+    server.settle().await;
     let kept = client.read("/v1/form_submissions").await["data"][0].clone();
     assert_eq!((&kept["status"], &kept["reason"], &kept["site"]), (&json!("rejected"), &json!("site"), &json!(origin)));
     window.complaints().await;
@@ -156,6 +167,7 @@ async fn a_site_of_another_origin_shows_the_form_and_sends_it() {
     window.run(&inside("root.querySelector('#field-email').value = 'maria@example.com';")).await;
     window.run(&sends).await;
     until("We have received what you sent").await;
+    server.settle().await;
     assert_eq!(client.read("/v1/tickets?count=exact").await["total"], 1);
     assert_eq!(window.client.get_all_cookies().await.unwrap().len(), 0);
     let complaints = window.complaints().await;
