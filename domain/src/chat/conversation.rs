@@ -1294,7 +1294,7 @@ impl Aggregate for Conversation {
         let guests = [NO_TOKENS, TRANSCRIPT_UNKNOWN, TRANSCRIPTS_FULL, valid::EMAIL_INVALID, valid::LOCALE_INVALID];
         let door = [channel::BLOCKED, channel::ANSWER_MISSING];
         let fields = fields.into_iter().chain(channel).chain(guests).chain(door);
-        let others = [chatbot::UNPUBLISHED].into_iter().chain(Ticket::refusals());
+        let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
         states.into_iter().chain(fields).chain(shared).chain(others).collect()
     }
 
