@@ -28,6 +28,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use crate::{
     Sight,
     kernel::{
+        sight::Seen,
         sql::{self, Bound, Sql},
         told::hidden,
     },
@@ -1074,23 +1075,39 @@ pub async fn earliest(pool: &PgPool, tenant: Id, kind: &str) -> Result<Option<Ti
     Ok(first.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
-/// When the first thing that reports could count happened, as far as is known.
+/// When the first thing that reports could count happened, as far as is known, to a record that is seen.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn beginning(pool: &PgPool, tenant: Id, kind: &str, known: i64) -> Result<Option<Time>, sqlx::Error> {
+pub async fn beginning(
+    pool: &PgPool,
+    tenant: Id,
+    (kind, known): (&str, i64),
+    sight: &Sight,
+) -> Result<Option<Time>, sqlx::Error> {
+    let mut db = pool.acquire().await?;
+    let seen = sight.over_kind(kind, &mut db, tenant).await?;
     // The first of each moment is one step in an index; the first of all would be all of them.
     let moments: Vec<&str> = facts::source(kind).map(facts::Source::moments).unwrap_or_default();
-    let first: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
-        "select min(first) from unnest($3::text[]) m (moment) cross join lateral (
-             select at as first from read_fact_moments f
-             where f.tenant_id = $1 and f.kind = $2 and f.moment = m.moment collate \"C\" and f.position <= $4 order by at limit 1) f",
-    )
-    .bind(tenant.to_string())
-    .bind(kind)
-    .bind(moments)
-    .bind(known)
-    .fetch_one(pool)
-    .await?;
+    let first = "select at as first from read_fact_moments f
+                 where f.tenant_id = $1 and f.kind = $2 and f.moment = m.moment collate \"C\" and f.position <= $4";
+    let (records, condition, values) = match &seen {
+        Seen::Everything(_) | Seen::Sought(_) => ("", String::new(), Vec::new()),
+        Seen::Few(few) => {
+            let each = "cross join unnest($5::text[]) s (id)";
+            (each, " and f.record_id = s.id collate \"C\"".to_owned(), vec![few.ids().to_vec()])
+        }
+        Seen::Many(sight) => ("", format!(" and {}", sight.sees(5, "f.kind", "f.record_id")), sight.values()),
+    };
+    let statement = format!(
+        "select min(first) from unnest($3::text[]) m (moment) {records}
+         cross join lateral ({first}{condition} order by at limit 1) f"
+    );
+    let mut query =
+        sqlx::query_scalar(AssertSqlSafe(statement)).bind(tenant.to_string()).bind(kind).bind(moments).bind(known);
+    for value in values {
+        query = query.bind(value);
+    }
+    let first: Option<jiff_sqlx::Timestamp> = query.fetch_one(&mut *db).await?;
     Ok(first.map(jiff_sqlx::Timestamp::to_jiff))
 }

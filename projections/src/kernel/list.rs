@@ -29,7 +29,7 @@ use crate::{
         model::{Model, models, registered},
         redirects::{self, Refers},
         registry,
-        sight::{Seen, Sight, Stands},
+        sight::{IS_FEW, Seen, Sight, Stands},
         sql::{self, Sql},
         then::{instead, names_any},
         times,
@@ -726,16 +726,34 @@ pub(crate) async fn found(
     past: Option<&Arc<Tables>>,
 ) -> Result<Found, ListError> {
     let filter = redirects::followed(list, &mut *db, tenant, &request.filter, past).await?;
-    let seen = request.sight.over(list, db, tenant).await?;
-    let (sql, cursor) = statement(list, tenant, request, (&filter, &seen), past)?;
     let limit = request.limit.clamp(1, MAX_LIMIT);
-    let is_planned = matches!(seen, Seen::Few(_)) && past.is_none();
+    let seen = match sought(list, db, tenant, request, &filter, past).await? {
+        Some((Some(found), cursor)) => {
+            let (ids, next) = cut(found, limit, &cursor);
+            return Ok(Found { ids, next, total: None, is_planned: true });
+        }
+        Some((None, _)) => Seen::Many(request.sight.clone()),
+        None => request.sight.over(list, db, tenant).await?,
+    };
+    let (sql, cursor) = statement(list, tenant, request, (&filter, &seen), past)?;
+    let is_planned = seen.is_by_ids() && past.is_none();
     if is_planned {
         plan_once(db).await?;
     }
     let statement = sql.statement();
     let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
-    let mut found: Vec<(String, String)> = Sql::supply(sql.values, query).fetch_all(&mut *db).await?;
+    let found: Vec<(String, String)> = Sql::supply(sql.values, query).fetch_all(&mut *db).await?;
+    let (ids, next) = cut(found, limit, &cursor);
+    let total = match request.count {
+        Count::None => None,
+        Count::Exact => Some(count(list, db, tenant, (&filter, &seen), past).await?),
+        Count::Estimate => Some(estimate(list, db, tenant, (&filter, &seen), past).await?),
+    };
+    Ok(Found { ids, next, total, is_planned })
+}
+
+/// The ids of a page, and the cursor of the next: one row more was found if there is one.
+fn cut(mut found: Vec<(String, String)>, limit: u32, cursor: &Cursor) -> (Vec<String>, Option<String>) {
     let more = found.len() > limit as usize;
     if more {
         found.pop();
@@ -744,12 +762,44 @@ pub(crate) async fn found(
         Some((_, keys)) if more => Some(cursor.write(keys)),
         _ => None,
     };
-    let total = match request.count {
-        Count::None => None,
-        Count::Exact => Some(count(list, db, tenant, (&filter, &seen), past).await?),
-        Count::Estimate => Some(estimate(list, db, tenant, (&filter, &seen), past).await?),
-    };
-    Ok(Found { ids: found.into_iter().map(|(id, _)| id).collect(), next, total, is_planned })
+    (found.into_iter().map(|(id, _)| id).collect(), next)
+}
+
+/// Ids with their sort keys.
+type Keyed = Vec<(String, String)>;
+
+/// The rows of a page of whoever sees few records, by one statement that seeks for those too; no rows where they turn out to be
+/// many, and nothing at all where that must be asked first.
+async fn sought(
+    list: &'static List,
+    db: &mut PgConnection,
+    tenant: Id,
+    request: &ListRequest,
+    filter: &Filter,
+    past: Option<&Arc<Tables>>,
+) -> Result<Option<(Option<Keyed>, Cursor)>, ListError> {
+    if request.count != Count::None || past.is_some() {
+        return Ok(None);
+    }
+    let mut sql = Sql::over(list, tenant, None);
+    let Some(seen) = request.sight.sought(list, &mut sql) else { return Ok(None) };
+    let steps = steps(list, request);
+    let (cursor, after) = cursor(list, request, &steps).map_err(ListError::Cursor)?;
+    let rows = i64::from(request.limit.clamp(1, MAX_LIMIT)) + 1;
+    let mut sql = page(sql, list, (filter, &seen), &steps, after.as_deref(), rows);
+    // One row at least, which says whether they are few.
+    sql.text = format!("select f.is_few, p.id, p.keys from {IS_FEW} f left join ({}) p on true", sql.text);
+    plan_once(db).await?;
+    let statement = sql.statement();
+    let query = sqlx::query_as(AssertSqlSafe(statement.as_str()));
+    let found: Vec<(bool, Option<String>, Option<String>)> = Sql::supply(sql.values, query).fetch_all(&mut *db).await?;
+    if found.first().is_some_and(|(is_few, ..)| *is_few) {
+        let rows = found.into_iter().filter_map(|(_, id, keys)| id.zip(keys)).collect();
+        return Ok(Some((Some(rows), cursor)));
+    }
+    // What is found otherwise is planned for what is asked.
+    db.execute("set plan_cache_mode = auto").await?;
+    Ok(Some((None, cursor)))
 }
 
 /// The ids of the records of a list that match, one more than `most` where there are more.
@@ -860,7 +910,7 @@ fn page(
     // The condition is the same in every branch, and so are its placeholders.
     condition(list, &mut sql, filter, seen, steps);
     let condition = std::mem::take(&mut sql.text);
-    if !matches!(seen, Seen::Few(_)) {
+    if !seen.is_by_ids() {
         let beyond = after.map_or_else(|| vec![Vec::new()], |keys| branches(steps, keys));
         let each = beyond.into_iter().map(|range| vec![range]).collect();
         ranges(&mut sql, &condition, steps, each, rows);

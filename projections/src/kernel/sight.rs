@@ -30,6 +30,11 @@ const FEW: i64 = 2000;
 /// Most records of one's own among which those of a list are looked for.
 const SOME: i64 = 20_000;
 
+/// The common table of the records that are sought for, and the one that says whether they are few: whoever sees more has none in
+/// the first.
+pub(crate) const MINE: &str = "mine";
+pub(crate) const IS_FEW: &str = "is_few";
+
 /// What of a list's row is the record that somebody must see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
@@ -89,6 +94,8 @@ pub(crate) enum Seen {
     Everything(Sight),
     /// These records.
     Few(Few),
+    /// Those that the common table [`MINE`] of the same statement has: it is not known yet how many they are.
+    Sought(Sight),
     /// What is asked about record by record.
     Many(Sight),
 }
@@ -98,6 +105,13 @@ pub(crate) enum Seen {
 pub(crate) struct Few {
     ids: Vec<String>,
     sight: Sight,
+}
+
+impl Few {
+    /// The records.
+    pub(crate) fn ids(&self) -> &[String] {
+        &self.ids
+    }
 }
 
 /// Where in a statement what [`Walls`] says of somebody stands, and the tenant.
@@ -223,9 +237,22 @@ impl Sight {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn over(&self, list: &List, db: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
+        match kind_of(list) {
+            Some(kind) => self.over_kind(kind, db, tenant).await,
+            None => Ok(match self {
+                Sight::Everything => Seen::Everything(Sight::Everything),
+                Sight::Walled(_) => Seen::Many(self.clone()),
+            }),
+        }
+    }
+
+    /// What somebody sees of the records of a kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn over_kind(&self, kind: &str, db: &mut PgConnection, tenant: Id) -> Result<Seen, sqlx::Error> {
         let sight = self.clone();
         let Sight::Walled(walls) = self else { return Ok(Seen::Everything(sight)) };
-        let Some(kind) = kind_of(list) else { return Ok(Seen::Many(sight)) };
         match walls.kinds.get(kind) {
             None => Ok(Seen::Few(Few { ids: Vec::new(), sight })),
             Some(Reach::All) => Ok(Seen::Everything(sight)),
@@ -234,6 +261,26 @@ impl Sight {
                 None => Seen::Many(sight),
             }),
         }
+    }
+
+    /// What somebody sees of a list, if it may be few records, sought for by the statement that finds the rows: that is one
+    /// statement less, and no ids go to and fro. Its common tables take what is bound next to the tenant.
+    pub(crate) fn sought(&self, list: &List, sql: &mut Sql) -> Option<Seen> {
+        let Sight::Walled(walls) = self else { return None };
+        let kind = kind_of(list)?;
+        if matches!(walls.kinds.get(kind)?, Reach::All) || sql.values.len() != 1 || sql.past.is_some() {
+            return None;
+        }
+        sql.values.extend(walls.values().map(Bound::Texts));
+        sql.values.push(kind.into());
+        let (found, some) = Walls::finds(kind);
+        sql.is_recursive = true;
+        sql.push(&format!(
+            "{found}, {IS_FEW} (is_few) as materialized (select (select count(*) from seed) < {some} and (select count(*) from found) <= {FEW}),
+             {MINE} (ids) as materialized (select array(select record_id from found) from {IS_FEW} where is_few)"
+        ));
+        sql.common();
+        Some(Seen::Sought(self.clone()))
     }
 
     /// Whether the names of all records of a kind may be told, or of none; `None` where it depends on the record. Those of kinds
@@ -282,8 +329,9 @@ impl Sight {
 }
 
 impl Walls {
-    /// The records of a kind that are seen, if they are few: one's own, and what is about them.
-    async fn few(&self, kind: &str, db: &mut PgConnection, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
+    /// The common tables that find the records of a kind that are seen, one's own and what is about them, the last of them `found`;
+    /// and how many may be begun with. `$1` is the tenant, `$2` to `$6` are [`Walls::values`], `$7` the kind.
+    fn finds(kind: &str) -> (String, i64) {
         // What is about others is found among all that is one's own.
         let follows = FOLLOWING.contains(&kind);
         let (seeds, some) = if follows { ("", SOME) } else { (" and g.kind = $7", FEW + 1) };
@@ -303,22 +351,28 @@ impl Walls {
         } else {
             " union all select null, null, null where $4::text[] is null".to_owned()
         };
-        let statement = format!(
-            "with recursive seed (kind, record_id, step) as materialized ({} union all {}{open}),
+        let tables = format!(
+            "seed (kind, record_id, step) as materialized ({} union all {}{open}),
              seen (kind, record_id, step) as (
                  select kind, record_id, step from seed
                  union
                  select a.kind, a.record_id, s.step + 1 from seen s
                  join read_record_about a on a.tenant_id = $1 and a.about_kind = s.kind and a.about_id = s.record_id
                  where a.holds and {} and s.step < {STEPS} and (a.kind = any ($5::text[]) or a.kind = any ($6::text[]))
-             )
-             select record_id, (select count(*) from seed) from (select distinct record_id from seen where kind = $7) s
-             limit {}",
+             ),
+             found (record_id) as materialized (select distinct record_id from seen where kind = $7 limit {})",
             own(2, 5),
             own(3, 6),
             opens("a", "$1"),
             FEW + 1,
         );
+        (tables, some)
+    }
+
+    /// The records of a kind that are seen, if they are few: one's own, and what is about them.
+    async fn few(&self, kind: &str, db: &mut PgConnection, tenant: Id) -> Result<Option<Vec<String>>, sqlx::Error> {
+        let (tables, some) = Walls::finds(kind);
+        let statement = format!("with recursive {tables} select record_id, (select count(*) from seed) from found");
         let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(tenant.to_string());
         for value in self.values() {
             query = query.bind(value);
@@ -333,7 +387,7 @@ impl Seen {
     /// What is seen of other records.
     pub(crate) fn sight(&self) -> &Sight {
         match self {
-            Seen::Everything(sight) | Seen::Many(sight) => sight,
+            Seen::Everything(sight) | Seen::Many(sight) | Seen::Sought(sight) => sight,
             Seen::Few(few) => &few.sight,
         }
     }
@@ -342,8 +396,13 @@ impl Seen {
     pub(crate) fn ids(&self) -> Option<&[String]> {
         match self {
             Seen::Few(few) => Some(&few.ids),
-            Seen::Everything(_) | Seen::Many(_) => None,
+            Seen::Everything(_) | Seen::Many(_) | Seen::Sought(_) => None,
         }
+    }
+
+    /// Whether the rows of a page are looked for by their ids and then put in order.
+    pub(crate) fn is_by_ids(&self) -> bool {
+        matches!(self, Seen::Few(_) | Seen::Sought(_))
     }
 
     /// Adds the condition to those of a list, whose rows are `t`.
@@ -357,6 +416,9 @@ impl Seen {
             Seen::Everything(_) => {}
             Seen::Few(Few { ids, .. }) => {
                 sql.push(" and ").push(&column).push(" = any (").bind(Bound::Texts(ids.clone())).push("::text[])");
+            }
+            Seen::Sought(_) => {
+                sql.push(&format!(" and {column} = any ((select ids from {MINE})::text[])"));
             }
             Seen::Many(sight) => {
                 let first = sql.values.len() + 1;

@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Sql {
     /// Common tables, which stand before the text.
     with: Vec<String>,
+    /// Whether one of them is made of itself.
+    pub(crate) is_recursive: bool,
     pub(crate) text: String,
     pub(crate) values: Vec<Bound>,
     /// The columns that filters name.
@@ -71,7 +73,8 @@ impl Sql {
 
     /// All of it.
     pub(crate) fn statement(&self) -> String {
-        if self.with.is_empty() { self.text.clone() } else { format!("with {} {}", self.with.join(", "), self.text) }
+        let with = if self.is_recursive { "with recursive" } else { "with" };
+        if self.with.is_empty() { self.text.clone() } else { format!("{with} {} {}", self.with.join(", "), self.text) }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {

@@ -44,7 +44,9 @@ async fn signal(
     let Show { conversation, signal } = body.read(&example)?;
     let missing = || Problem::missing("conversation_unknown", "There is no such conversation.").at("/conversation");
     app.commands.find::<Conversation>(caller.tenant, conversation).await?.ok_or_else(missing)?;
-    app.must_show(&caller, Conversation::KIND, conversation).await?;
+    if !app.shows(&caller, Conversation::KIND, conversation).await? {
+        return Err(missing());
+    }
     app.touch(caller.tenant, caller.actor.id).await?;
     let (kind, by) = (caller.actor.kind, caller.actor.principal());
     app.signals.show(caller.tenant, Signal { conversation, signal, kind, by });

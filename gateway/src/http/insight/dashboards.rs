@@ -386,7 +386,10 @@ impl Frame {
         let to = reports::edge(over.to.as_deref(), zone, "/to")?.unwrap_or(self.now);
         let from = match reports::edge(over.from.as_deref(), zone, "/from")? {
             Some(from) => Some(from),
-            None => facts::beginning(&app.reads().pool, caller.tenant, &definition.of, self.known).await?,
+            None => {
+                let (of, sight) = ((definition.of.as_str(), self.known), app.sight(caller).await?);
+                facts::beginning(&app.reads().pool, caller.tenant, of, &sight).await?
+            }
         };
         let Some(from) = from.filter(|from| *from < to) else { return Ok(()) };
         for name in &mut definition.dimensions {

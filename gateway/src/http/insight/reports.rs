@@ -462,10 +462,13 @@ pub(super) async fn prepare(
     let after = happened.map(|then| then + jiff::SignedDuration::from_micros(1));
     let to = to.unwrap_or_else(|| app.now());
     let to = after.map_or(to, |after| to.min(after));
+    let sight = app.sight_at(caller, wanted).await?;
     let from = match from {
         Some(from) => from,
         None => {
-            let first = reports::beginning(&app.reads().pool, caller.tenant, compiled.source.kind, known).await?;
+            // When the first record was there is told of those that the caller sees.
+            let kind = compiled.source.kind;
+            let first = reports::beginning(&app.reads().pool, caller.tenant, (kind, known), &sight).await?;
             first.filter(|first| *first < to).unwrap_or(to - jiff::SignedDuration::from_micros(1))
         }
     };
@@ -480,7 +483,6 @@ pub(super) async fn prepare(
         }),
     };
     let clocks = compiled.by.iter().map(clock).collect::<Result<_, _>>()?;
-    let sight = app.sight_at(caller, wanted).await?;
     let measures_time = compiled.measures.iter().any(|measure| measure.unit == Unit::Seconds);
     let calendar = match &definition.calendar {
         Some(calendar) if measures_time => {

@@ -6,7 +6,10 @@ use deskfold_tests::{Client, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::org::auth::user_with;
+use crate::{
+    org::{auth::user_with, walls::said},
+    world::NOBODY,
+};
 
 /// A screen with the inbox.
 pub(crate) struct Screen {
@@ -190,11 +193,12 @@ async fn who_types_and_who_looks_is_shown_to_those_who_see_the_chat_across_proce
         let heard = screen.until(&mark, "conversation.started").await;
         assert!(heard.iter().all(|message| message.event != "signal"), "{all}: {heard:?}");
     }
-    tom.post("/v1/inbox/signals", json!({ "conversation": chat, "signal": "typing" }))
-        .await
-        .problem(404, "conversation_unknown");
-    let nobody = json!({ "conversation": "01K9Z3T8W0QX6V5N4M3K2J1H0G", "signal": "typing" });
-    tom.post("/v1/inbox/signals", nobody).await.problem(404, "conversation_unknown");
+    // A chat that he does not see is answered for as one that there is not, to the letter.
+    let [hidden, none] = [&chat, NOBODY].map(|chat| json!({ "conversation": chat, "signal": "typing" }));
+    let hidden = tom.post("/v1/inbox/signals", hidden).await;
+    let none = tom.post("/v1/inbox/signals", none).await;
+    assert_eq!(said(&hidden, &chat), said(&none, NOBODY));
+    hidden.problem(404, "conversation_unknown");
     let unheard = json!({ "conversation": chat, "signal": "singing" });
     let refused = eva.post("/v1/inbox/signals", unheard).await.problem(422, "body_invalid");
     assert!(refused.to_string().contains("/signal"), "{refused}");

@@ -391,6 +391,14 @@ async fn whoever_sees_few_records_has_those_counted_and_shown() {
     let behind = own.post(&path, definition()).await.expect(StatusCode::OK);
     assert_eq!(behind["data"].as_array().unwrap().iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(hers)]);
     none.post("/v1/reports/run", definition()).await.problem(403, "permission_denied");
+    // Without a beginning it begins with the first record that is seen: when others were there is nobody else's business.
+    let (_, sees_none) = user_with(&server, "stranger@example.com", &["*:own"]).await;
+    let begins = async |client: &Client| {
+        let report = run(client, definition(), "tz=UTC").await;
+        report["range"]["from"].as_str().unwrap()[..10].to_owned()
+    };
+    assert_eq!((begins(admin).await, begins(&own).await), ("2026-01-10".to_owned(), "2026-01-11".to_owned()));
+    assert!(begins(&sees_none).await > "2026-01-12".to_owned(), "nothing is there to begin with");
     // What she does not see is counted where her own refer to it, and not named.
     let company = admin.create("/v1/companies", json!({ "name": "Hidden" })).await;
     open(admin, "2026-01-12T10:00:00Z", json!({ "assignee": eva, "company": company })).await;
