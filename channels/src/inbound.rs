@@ -77,10 +77,8 @@ pub async fn take_in(
     let Inbound { external_id, sender, identity, visitor, answers, body, attachments, written_at } = message;
     let (company, _) = commands.load::<Tenant>(tenant, tenant).await?;
     let answers = known.answered(&answers, company.default_country())?;
-    let identity = match identity.or_else(|| channel::identity(&answers)) {
-        Some(identity) => Some(read(envelope, &company, identity)),
-        None => None,
-    };
+    let identity = identity.or_else(|| channel::identity(&answers));
+    let identity = identity.map(|identity| read(envelope, &company, identity));
     let who = match (&sender, &identity) {
         (Some(sender), _) => format!("sender:{sender}"),
         (None, Some(identity)) => identity.key(),
