@@ -483,7 +483,8 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
     let kept = client.read("/v1/form_submissions?sort=received_at").await;
     all.insert("form_submissions", texts(&kept, "id"));
     for name in ["shop", "till"] {
-        let source = format!("{name}-{}", word.to_lowercase());
+        let plain = word.to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let source = format!("{name}-{plain}");
         let mapping = "key = \"{number}\"\n[fields]\ntotal = { amount = \"{sum}\", currency = \"EUR\" }\n";
         let body = json!({ "name": text(name), "source": source, "takes": "orders", "mapping": mapping });
         let id = client.create("/v1/intake_sources", body).await;
