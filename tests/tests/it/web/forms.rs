@@ -133,15 +133,13 @@ async fn a_site_of_another_origin_shows_the_form_and_sends_it() {
         return root.querySelector('#field-serial').required && !root.querySelector('#field-serial').disabled";
     assert_eq!(window.run(&inside(fill)).await, json!(true));
     let sends = inside("root.querySelector('#field-serial').value = '4711'; root.querySelector('button').click();");
-    let says = inside("return root.textContent");
     let until = async |text: &str| {
-        for _ in 0..600 {
-            if window.run(&says).await.as_str().is_some_and(|said| said.contains(text)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("it never says {text}: {}", window.run(&says).await);
+        let says = inside(&format!("return root.textContent.includes({})", json!(text)));
+        assert!(
+            window.becomes(&says).await,
+            "it never says {text}: {}",
+            window.run(&inside("return root.textContent")).await
+        );
     };
     server.app.advance(Duration::from_secs(30));
     // A site that the form is not bound to learns nothing, and what it sends is kept.
