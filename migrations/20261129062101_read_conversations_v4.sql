@@ -1,4 +1,4 @@
--- The inbox, fourth version: the chatbot that talks, and the tickets that chats have become.
+-- The inbox, fourth version: the chatbot that talks, the tickets that chats have become, what visitors answered before, whether they are kept out, and what goes by mail.
 create table read_conversations_v4 (
     tenant_id text collate "C" not null,
     id text collate "C" not null,
@@ -33,6 +33,9 @@ create table read_conversations_v4 (
     handed_over boolean not null,
     bot_finished boolean not null,
     ticket_ids text[] not null,
+    answers jsonb not null,
+    visitor_blocked boolean not null,
+    transcripts jsonb not null,
     rating integer,
     rating_text text collate "C",
     reopened_count integer not null,
@@ -112,4 +115,7 @@ comment on column read_conversations_v4.chatbot_id is 'The chatbot that talks in
 comment on column read_conversations_v4.chatbot_version is 'The version of its script.';
 comment on column read_conversations_v4.bot_finished is 'Whether the chatbot has said everything.';
 comment on column read_conversations_v4.ticket_ids is 'The tickets that it has become.';
+comment on column read_conversations_v4.answers is 'What the visitor answered to the questions before the chat.';
+comment on column read_conversations_v4.visitor_blocked is 'Whether the other side is kept out.';
+comment on column read_conversations_v4.transcripts is 'What was asked to be sent of it by mail.';
 select read_model_describe('read_conversations', 'read_conversations_v4');

@@ -1,10 +1,12 @@
 //! The one door for what comes in: whatever a channel brings, a message is taken in once, by the conversation it belongs to.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
     Aggregate, Facts, Id, Personal, Time,
     chat::{
-        channel::{self, Channel, DisplayRule},
+        channel::{self, Answered, Asks, Channel, DisplayRule},
         chatbot::{self, Chatbot},
         conversation::{self, Conversation, TAKEN_IN_SCOPE, Visitor, taken_in_key},
     },
@@ -38,6 +40,9 @@ pub struct Inbound {
     /// What is known of whoever wrote it.
     #[serde(default)]
     pub visitor: Option<Visitor>,
+    /// What was answered to the questions that the channel asks before a chat, by their keys; it counts where one begins.
+    #[serde(default)]
+    pub answers: BTreeMap<String, Personal<String>>,
     /// Its text.
     pub body: Personal<String>,
     /// Files.
@@ -69,17 +74,20 @@ pub async fn take_in(
     {
         return told(commands, tenant, before).await;
     }
-    let Inbound { external_id, sender, identity, visitor, body, attachments, written_at } = message;
-    let identity = match identity {
-        Some(identity) => Some(read(commands, envelope, identity).await?),
-        None => None,
-    };
+    let Inbound { external_id, sender, identity, visitor, answers, body, attachments, written_at } = message;
+    let (company, _) = commands.load::<Tenant>(tenant, tenant).await?;
+    let answers = known.answered(&answers, company.default_country())?;
+    let identity = identity.or_else(|| channel::identity(&answers));
+    let identity = identity.map(|identity| read(envelope, &company, identity));
     let who = match (&sender, &identity) {
         (Some(sender), _) => format!("sender:{sender}"),
         (None, Some(identity)) => identity.key(),
         (None, None) => return Err(channel::SENDER_MISSING.at("/sender").into()),
     };
-    let id = conversation_of(commands, tenant, (channel, &known), &who, envelope.now).await?;
+    let (id, before) = conversation_of(commands, tenant, (channel, &known), &who, envelope.now).await?;
+    if before.as_ref().is_some_and(|before| before.is_blocked()) {
+        return Err(channel::BLOCKED.into());
+    }
     let message_id = Some(message_id(channel, &external_id));
     let page = visitor.as_ref().and_then(|visitor| visitor.path.as_deref());
     let country = visitor.as_ref().and_then(|visitor| visitor.country.as_deref());
@@ -89,6 +97,11 @@ pub async fn take_in(
         Some((_, rule)) if !there => speaking(commands, tenant, &known, rule).await?,
         _ => None,
     };
+    // Whoever is known to have answered is not asked again.
+    let earlier = before.as_ref().and_then(|before| before.started()).filter(|_| answers.is_empty());
+    let answers = earlier.map_or(answers, |earlier| earlier.answers.clone());
+    let identity = identity.or_else(|| earlier.and_then(|earlier| earlier.identity.clone()));
+    let visitor = named(visitor, &answers);
     let started = conversation::New {
         medium,
         channel: Some(channel),
@@ -98,6 +111,7 @@ pub async fn take_in(
         contact: None,
         chatbot,
         chatbot_version: None,
+        answers,
     };
     let receive =
         conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
@@ -119,6 +133,22 @@ pub async fn take_in(
         }
         taken => taken,
     }
+}
+
+/// Whether tokens of a sender that nobody has let in were made worthless in a channel: whoever comes back with one begins nothing.
+///
+/// # Errors
+/// As [`Commands::load`].
+pub async fn is_revoked(
+    commands: &Commands,
+    tenant: Id,
+    (channel, known): (Id, &Channel),
+    sender: &str,
+    now: Time,
+) -> Result<bool, Refused> {
+    let who = format!("sender:{sender}");
+    let (_, last) = conversation_of(commands, tenant, (channel, known), &who, now).await?;
+    Ok(last.is_some_and(|last| last.revoked_at().is_some()))
 }
 
 /// Whether any of a channel's operators is there to answer.
@@ -173,26 +203,33 @@ async fn told(commands: &Commands, tenant: Id, id: Id) -> Result<Accepted, Refus
 }
 
 /// An address with what its number means to the tenant.
-async fn read(commands: &Commands, envelope: &Envelope, identity: Identity) -> Result<Identity, Refused> {
-    let (tenant, _) = commands.load::<Tenant>(envelope.tenant, envelope.tenant).await?;
+fn read(envelope: &Envelope, company: &Tenant, identity: Identity) -> Identity {
     let mut facts = Facts::told(true);
-    facts.insert(Tenant::KIND, envelope.tenant, AnyState::new((*tenant).clone()));
-    Ok(identity.read(&envelope.ctx(envelope.now, "", &facts)))
+    facts.insert(Tenant::KIND, envelope.tenant, AnyState::new(company.clone()));
+    identity.read(&envelope.ctx(envelope.now, "", &facts))
+}
+
+/// A visitor who is called as he says, where the page has not said so.
+fn named(visitor: Option<Visitor>, answers: &[Answered]) -> Option<Visitor> {
+    let Some(name) = channel::answer(answers, Asks::Name) else { return visitor };
+    let nobody = || Visitor { name: None, country: None, path: None, language: None };
+    let visitor = visitor.unwrap_or_else(nobody);
+    Some(Visitor { name: Some(name.clone()), ..visitor })
 }
 
 /// The conversation with somebody in a channel. The first one's id follows from channel and address, so that two messages at
-/// once begin one; after one that is over for good comes the next.
+/// once begin one; after one that is over for good comes the next. And the last one that there is.
 async fn conversation_of(
     commands: &Commands,
     tenant: Id,
     (channel, known): (Id, &Channel),
     who: &str,
     now: Time,
-) -> Result<Id, Refused> {
+) -> Result<(Id, Option<Arc<Conversation>>), Refused> {
     let id = |turn: u64| Id::named(&["conversation", &channel.to_string(), who, &turn.to_string()]);
     let is_there = async |turn: u64| commands.find::<Conversation>(tenant, id(turn)).await;
     if is_there(0).await?.is_none() {
-        return Ok(id(0));
+        return Ok((id(0), None));
     }
     // They are without gaps: the last one lies between one that is there and one that is not.
     let (mut there, mut missing) = (0, 1);
@@ -209,7 +246,7 @@ async fn conversation_of(
             Some(closed) => !known.settings.reopens(closed, now),
             None => false,
         };
-    Ok(id(if over { there + 1 } else { there }))
+    Ok((id(if over { there + 1 } else { there }), Some(last)))
 }
 
 /// When a conversation was last closed.

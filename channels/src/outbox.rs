@@ -5,7 +5,7 @@
 //! is sent twice arrives once, it is then sent again; of any other a person decides. Nothing that the log says has left, failed
 //! or is uncertain is ever sent, so that handling all events anew sends nothing.
 
-mod address;
+pub(crate) mod address;
 mod api;
 mod message;
 mod metrics;

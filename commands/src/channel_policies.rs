@@ -1,4 +1,4 @@
-//! The reactor of channels: a new team gets its mail, chat that is switched on for a team gets its channel, a user who is given a
+//! The reactor of channels: a new team gets its mail and the alias it goes to, chat that is switched on for a team gets its channel, a user who is given a
 //! channel is an operator of it, and what an operator who is let go was responsible for is nobody's any more.
 //!
 //! Every command is marked with the event that it follows from: it is carried out once, however often the event is answered.
@@ -19,7 +19,7 @@ use domain::{
 use eventstore::{Failure, Handler, Recorded};
 use sqlx::PgConnection;
 
-use crate::{Clock, Commands, Envelope, Refused, acting::command_id, scene};
+use crate::{Clock, Commands, Envelope, Refused, acting::command_id, scene, team_forms::slug_of};
 
 /// Under what it is marked which events have been answered.
 const MARK: &str = "channel.policy";
@@ -75,10 +75,43 @@ impl ChannelPolicies {
         Ok(())
     }
 
+    /// Gives a team that was not given any the alias that follows from its name; another one where that is taken.
+    async fn call(&self, tenant: Id, team: Id, name: &str, event: &Recorded) -> Result<(), Failure> {
+        let slug = slug_of(name);
+        let own = if slug.is_empty() { "team" } else { &slug };
+        let tail = team.to_string().to_lowercase();
+        let unique = format!("{own}-{}", &tail[tail.len() - 6..]);
+        let numbered = (2..10).map(|number| format!("{own}-{number}"));
+        for alias in std::iter::once(own.to_owned()).chain(numbered).chain([unique]) {
+            let known = self.commands.load_current::<Team>(tenant, team).await;
+            let (known, _) = known.map_err(|refused| unavailable(&refused))?;
+            if known.alias.is_some() {
+                return Ok(()); // Somebody has said so meanwhile.
+            }
+            let change = team::Command::ChangeAlias { alias: Some(alias) };
+            let envelope = self.envelope(tenant, team, event, "alias");
+            match self.commands.dispatch::<Team>(&envelope, change).await {
+                Ok(_) | Err(Refused::Marked) => return Ok(()),
+                Err(Refused::Rejected(refusal)) if refusal.code == team::ALIAS_TAKEN.code => {}
+                Err(Refused::Rejected(refusal)) => {
+                    tracing::info!(%team, %refusal, "a team gets no alias");
+                    return Ok(());
+                }
+                Err(refused) => return Err(unavailable(&refused)),
+            }
+        }
+        Ok(())
+    }
+
     async fn of_team(&self, tenant: Id, team: Id, event: &Recorded) -> Result<(), Failure> {
         let Ok(happened) = Team::decode(&event.kind, &event.data) else { return Ok(()) };
         match happened {
-            team::Event::Created(new) => self.connect(tenant, team, new.name, Kind::Email, event).await,
+            team::Event::Created(new) => {
+                if new.alias.is_none() {
+                    self.call(tenant, team, &new.name, event).await?;
+                }
+                self.connect(tenant, team, new.name, Kind::Email, event).await
+            }
             team::Event::ChannelEnabled { kind } => {
                 let Some(kind) = carried_by(kind) else { return Ok(()) };
                 let known = self.commands.find::<Team>(tenant, team).await.map_err(|refused| unavailable(&refused))?;

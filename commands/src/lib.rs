@@ -9,6 +9,7 @@ mod dispatch;
 mod hand_over;
 mod issue;
 mod lists;
+mod notices;
 mod reactor;
 mod rehearsal;
 mod rules;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{Handle, Handler, Log, Subscription, SubscriptionOptions};
+use eventstore::{Handle, Handler, Log, Start, Subscription, SubscriptionOptions};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -11,6 +11,7 @@ use crate::{
     acting::{Clock, Reach, ReactMetrics, Shared},
     bots::Bots,
     channel_policies::ChannelPolicies,
+    notices::Notices,
     rules::Rules,
     team_forms::TeamForms,
     timers::Timers,
@@ -26,7 +27,12 @@ pub struct Reactors {
 
 /// Starts one, from the first event on: it answers events as of then, and every answer exists once.
 fn spawn(log: &Log, reactor: impl Handler) -> Handle {
-    let options = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
+    spawn_at(log, reactor, Start::Beginning)
+}
+
+/// The same from where it is told to begin.
+fn spawn_at(log: &Log, reactor: impl Handler, start: Start) -> Handle {
+    let options = SubscriptionOptions { relaxed_commit: false, start, ..SubscriptionOptions::default() };
     Subscription::spawn(log, reactor, options, log.metrics().clone())
 }
 
@@ -40,8 +46,10 @@ impl Reactors {
         let timers = Timers::start(commands.clone(), Arc::clone(&shared), rules.position());
         let bots = spawn(log, Bots::new(commands.clone()));
         let team_forms = spawn(log, TeamForms::new(commands.clone()));
+        // What failed before there were notices calls nobody now.
+        let notices = spawn_at(log, Notices::new(commands.clone(), Arc::clone(&shared.clock)), Start::Now);
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules, channels, bots, team_forms]), timers }
+        Reactors { shared, reactors: Mutex::new(vec![rules, channels, bots, team_forms, notices]), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

@@ -8,6 +8,7 @@ use domain::{
     kernel::{
         named::Either,
         record::{Common, New},
+        text,
     },
     org::{
         settings::FEATURE_DISABLED,
@@ -29,9 +30,9 @@ fn form_of(team: Id) -> Id {
     Id::named(&["team_form", &team.to_string()])
 }
 
-/// A name as the last part of an address, as far as it is written in Latin letters.
-fn slug_of(name: &str) -> String {
-    let small = name.to_lowercase();
+/// A name as a part of an address, as far as it is written in Latin letters; without their accents.
+pub(crate) fn slug_of(name: &str) -> String {
+    let small = text::loose(name);
     let mut slug = String::new();
     for c in small.chars().take(60) {
         match c {
@@ -177,6 +178,7 @@ mod tests {
     #[test]
     fn a_slug_is_what_is_left_of_a_name() {
         assert_eq!(slug_of("Help Desk, Prague"), "help-desk-prague");
+        assert_eq!(slug_of("Péče o zákazníky"), "pece-o-zakazniky");
         assert_eq!(slug_of("Поддержка"), "");
         assert_eq!(slug_of("  2nd line! "), "2nd-line");
     }

@@ -333,6 +333,9 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "channel.receive",
     "channel.rotate_credentials",
     "upload.create",
+    "intake.orders",
+    "intake.leads",
+    "intake.calls",
     crate::chat::conversation::REPLY_ANY,
 ];
 
@@ -348,6 +351,9 @@ pub const UNSCOPED: &[&str] = &[
     "tenant.operate",
     "channel.receive",
     "channel.rotate_credentials",
+    "intake.orders",
+    "intake.leads",
+    "intake.calls",
     crate::chat::conversation::REPLY_ANY,
 ];
 

@@ -9,6 +9,7 @@ pub mod role;
 pub mod session;
 pub mod settings;
 pub mod stage;
+pub mod system_notice;
 pub mod team;
 pub mod tenant;
 pub mod upload;
@@ -24,4 +25,5 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<api_key::ApiKey>();
     visitor.visit::<session::Session>();
     visitor.visit::<upload::Upload>();
+    visitor.visit::<system_notice::SystemNotice>();
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 
-use channels::outbox::Outbox;
+use channels::{captcha::Captchas, outbox::Outbox};
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Log, RelayStatus};
@@ -50,6 +50,8 @@ pub struct Shared {
     pub(crate) reactors: Option<Reactors>,
     /// What sends messages, in a process that does.
     pub(crate) outbox: Option<Outbox>,
+    /// What makes records of what other systems hand in, in a process that does.
+    pub(crate) intake: Mutex<Option<eventstore::Handle>>,
     pub(crate) nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: Requests,
@@ -69,6 +71,8 @@ pub struct Shared {
     pub(crate) bulks: tokio::sync::Notify,
     /// How much visitors of pages write.
     pub(crate) flood: Flood,
+    /// Who tells people from programs.
+    pub(crate) captchas: Captchas,
     /// Who is typing and looking at what.
     pub(crate) signals: Signals,
     /// Who is at the desk.
@@ -116,6 +120,11 @@ impl App {
             reactors.settle(head).await.map_err(|error| error.to_string())?;
             if let Some(outbox) = &self.outbox {
                 outbox.settle(head).await.map_err(|error| error.to_string())?;
+            }
+            let intake = self.intake.lock().as_ref().map(eventstore::Handle::position);
+            if let Some(mut reached) = intake {
+                let stopped = |_| "the intake has stopped".to_owned();
+                reached.wait_for(|reached| *reached >= head).await.map_err(stopped)?;
             }
             if self.log.head().await.map_err(|error| error.to_string())? == head {
                 return Ok(());

@@ -103,6 +103,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "what is under way leaves from where it is: elsewhere what waits is found in the log, and leaves once somebody sends it",
     ),
     ("auth_visitor", "visitors of pages hold tokens for the server that they wrote to"),
+    ("auth_visitor_proof", "what pages have shown before a chat begins, within the last hour"),
     ("react_attendance", "who has the inbox open of this server at this moment"),
     ("auth_throttle", "who failed to sign in of late is of this server"),
     ("auth_analyst", "logins of this database"),

@@ -60,13 +60,15 @@ impl App {
     /// Deletes the secrets of a channel that are not in force.
     pub(crate) async fn forget_other_channel_secrets(&self, tenant: Id, channel: Id) -> Result<(), Problem> {
         let (state, _) = self.commands.load_current::<Channel>(tenant, channel).await?;
+        let in_force = [state.credential, state.captcha_credential].into_iter().flatten();
+        let in_force: Vec<String> = in_force.map(|credential| credential.to_string()).collect();
         sqlx::query(
             "delete from auth_channel_secret
-             where tenant_id = $1 and channel_id = $2 and credential is distinct from $3",
+             where tenant_id = $1 and channel_id = $2 and not credential = any ($3)",
         )
         .bind(tenant.to_string())
         .bind(channel.to_string())
-        .bind(state.credential.map(|credential| credential.to_string()))
+        .bind(in_force)
         .execute(&self.pool)
         .await?;
         Ok(())

@@ -12,6 +12,7 @@ pub mod database;
 mod former_roles;
 mod http;
 mod import;
+mod intake;
 mod limits;
 mod live;
 mod metrics;

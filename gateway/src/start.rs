@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
-use channels::outbox::{self, Outbox};
+use channels::{
+    captcha::Captchas,
+    outbox::{self, Outbox},
+};
 use commands::{Commands, Reactors};
 use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle};
 use parking_lot::Mutex;
@@ -19,7 +22,7 @@ use crate::{
     bootstrap::{self, FirstAdmin},
     bulk, channel_secrets,
     config::{Role, Serve},
-    former_roles, http, import,
+    former_roles, http, import, intake,
     limits::Limits,
     live::{Attendance, Signals},
     metrics::{Gauges, Requests},
@@ -210,6 +213,8 @@ impl App {
         } else {
             None
         };
+        let reacts = config.roles.contains(&Role::React);
+        let intake = reacts.then(|| intake::start(&commands, told_by(&clock)));
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
@@ -220,6 +225,7 @@ impl App {
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             flood: Flood::new(config.visitor_rate_limit),
+            captchas: Captchas::new(config.private_addresses),
             http_metrics: Requests::new(&registry)?,
             gauges: Gauges::new(&registry)?,
             config,
@@ -230,6 +236,7 @@ impl App {
             reads,
             reactors,
             outbox,
+            intake: Mutex::new(intake),
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -339,6 +346,10 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.stop().await;
+        }
+        let intake = self.intake.lock().take();
+        if let Some(intake) = intake {
+            intake.stop().await;
         }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();

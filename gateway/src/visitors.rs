@@ -3,7 +3,10 @@
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::{Actor, ActorKind, Id, Time, chat::channel::PUBLIC_SCOPE};
+use domain::{
+    Actor, ActorKind, Id, Time,
+    chat::{channel::PUBLIC_SCOPE, conversation::Conversation},
+};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock, clock::DefaultClock};
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
@@ -39,7 +42,31 @@ struct Row {
     sender: String,
     conversation_id: String,
     digest: String,
+    created_at: jiff_sqlx::Timestamp,
     expires_at: jiff_sqlx::Timestamp,
+    revoked_at: Option<jiff_sqlx::Timestamp>,
+}
+
+/// How whoever sends a token stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing {
+    /// Nobody has written with it.
+    Stranger,
+    /// It was given up, or taken away: it is good for nothing any more.
+    Gone,
+    /// It opens a conversation.
+    Known(Visiting),
+}
+
+impl Standing {
+    /// Who that is, if anybody yet; a token that was given up is refused.
+    pub(crate) fn known(self) -> Result<Option<Visiting>, Problem> {
+        match self {
+            Standing::Stranger => Ok(None),
+            Standing::Gone => Err(unknown()),
+            Standing::Known(visiting) => Ok(Some(visiting)),
+        }
+    }
 }
 
 impl Visiting {
@@ -158,24 +185,80 @@ impl App {
 
     /// The visitor with a token, in a channel.
     pub(crate) async fn visiting(&self, channel: Id, token: &Token) -> Result<Option<Visiting>, Problem> {
-        let row: Option<Row> =
-            sqlx::query_as("select * from auth_visitor where digest = $1 and channel_id = $2 and expires_at > $3")
-                .bind(&token.digest)
-                .bind(channel.to_string())
-                .bind(self.now().to_sqlx())
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some(row) = row else { return Ok(None) };
-        let noted = row.expires_at.to_jiff().duration_since(self.now());
-        let visiting = Visiting::of(row);
-        if noted < GOOD_FOR - NOTED_EVERY {
+        match self.admitted(channel, token).await? {
+            Standing::Known(visiting) => Ok(Some(visiting)),
+            Standing::Stranger | Standing::Gone => Ok(None),
+        }
+    }
+
+    /// How whoever sends a token stands in a channel. What the desk has revoked the log says, at once and for ever.
+    pub(crate) async fn admitted(&self, channel: Id, token: &Token) -> Result<Standing, Problem> {
+        let row: Option<Row> = sqlx::query_as("select * from auth_visitor where digest = $1 and channel_id = $2")
+            .bind(&token.digest)
+            .bind(channel.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(Standing::Stranger) };
+        if row.revoked_at.is_some() {
+            return Ok(Standing::Gone);
+        }
+        let (since, good) = (row.created_at.to_jiff(), row.expires_at.to_jiff());
+        let Some(visiting) = Visiting::of(row) else { return Ok(Standing::Stranger) };
+        let (conversation, _) =
+            self.commands.load_current::<Conversation>(visiting.tenant, visiting.conversation).await?;
+        if conversation.revoked_at().is_some_and(|at| since <= at) {
+            return Ok(Standing::Gone);
+        }
+        if good <= self.now() {
+            return Ok(Standing::Stranger);
+        }
+        if good.duration_since(self.now()) < GOOD_FOR - NOTED_EVERY {
             sqlx::query("update auth_visitor set expires_at = $2 where digest = $1")
                 .bind(&token.digest)
                 .bind(self.good_until().to_sqlx())
                 .execute(&self.pool)
                 .await?;
         }
-        Ok(visiting)
+        Ok(Standing::Known(visiting))
+    }
+
+    /// Writes down that whoever holds a token may begin a chat. A challenge counts for one token: false when another has it.
+    pub(crate) async fn note_proof(
+        &self,
+        channel: Id,
+        token: &Token,
+        challenge: Option<&str>,
+        until: Time,
+    ) -> Result<bool, Problem> {
+        let noted = sqlx::query(
+            "insert into auth_visitor_proof (digest, channel_id, challenge, expires_at) values ($1, $2, $3, $4)
+             on conflict (digest) do update
+             set channel_id = excluded.channel_id, challenge = excluded.challenge, expires_at = excluded.expires_at",
+        )
+        .bind(&token.digest)
+        .bind(channel.to_string())
+        .bind(challenge)
+        .bind(until.to_sqlx())
+        .execute(&self.pool)
+        .await;
+        match noted {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Whether whoever holds a token has shown what the channel wants shown before a chat begins.
+    pub(crate) async fn has_proven(&self, channel: Id, token: &Token) -> Result<bool, Problem> {
+        let proven =
+            "select exists (select from auth_visitor_proof where digest = $1 and channel_id = $2 and expires_at > $3)";
+        let proven: bool = sqlx::query_scalar(proven)
+            .bind(&token.digest)
+            .bind(channel.to_string())
+            .bind(self.now().to_sqlx())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(proven)
     }
 
     fn good_until(&self) -> Time {
@@ -211,12 +294,18 @@ impl App {
 
     /// Gives a visitor another token; the one until now is of no use then.
     pub(crate) async fn renew(&self, visiting: &Visiting, token: &Token) -> Result<(), Problem> {
-        let renewed = sqlx::query("update auth_visitor set digest = $2, expires_at = $3 where digest = $1")
-            .bind(&visiting.digest)
-            .bind(&token.digest)
-            .bind(self.good_until().to_sqlx())
-            .execute(&self.pool)
-            .await;
+        let renewed = sqlx::query(
+            "with renewed as (update auth_visitor set digest = $2, expires_at = $3 where digest = $1 returning *)
+             insert into auth_visitor
+                 (digest, tenant_id, channel_id, visitor_id, sender, conversation_id, created_at, expires_at, revoked_at)
+             select $1, tenant_id, channel_id, visitor_id, sender, conversation_id, created_at, $4, $4 from renewed",
+        )
+        .bind(&visiting.digest)
+        .bind(&token.digest)
+        .bind(self.good_until().to_sqlx())
+        .bind(self.now().to_sqlx())
+        .execute(&self.pool)
+        .await;
         match renewed {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(invalid()),
             Err(error) => Err(error.into()),
@@ -226,16 +315,23 @@ impl App {
 
     /// Gives a visitor's token up.
     pub(crate) async fn forget_visitor(&self, visiting: &Visiting) -> Result<(), Problem> {
-        sqlx::query("delete from auth_visitor where digest = $1").bind(&visiting.digest).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    /// Forgets tokens that are too old.
-    pub(crate) async fn forget_visitors(&self) -> Result<(), Problem> {
-        sqlx::query("delete from auth_visitor where expires_at < $1")
+        sqlx::query("update auth_visitor set revoked_at = $2 where digest = $1")
+            .bind(&visiting.digest)
             .bind(self.now().to_sqlx())
             .execute(&self.pool)
             .await?;
+        Ok(())
+    }
+
+    /// Forgets tokens that are too old, and what was shown to begin a chat; what was given up stays so.
+    pub(crate) async fn forget_visitors(&self) -> Result<(), Problem> {
+        let old = [
+            "delete from auth_visitor where expires_at < $1 and revoked_at is null",
+            "delete from auth_visitor_proof where expires_at < $1",
+        ];
+        for old in old {
+            sqlx::query(old).bind(self.now().to_sqlx()).execute(&self.pool).await?;
+        }
         Ok(())
     }
 }

@@ -81,6 +81,8 @@ fn every() -> Vec<Registered> {
         listed::<org::fields::Fields>(),
         listed::<data::imports::Imports>(),
         listed::<data::bulk::Bulks>(),
+        listed::<data::deliveries::Deliveries>(),
+        listed::<org::system_notices::SystemNotices>(),
         listed::<org::tenants::Tenants>(),
         listed::<crm::offers::Offers>(),
         listed::<sales::orders::Orders>(),

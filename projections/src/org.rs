@@ -5,6 +5,7 @@ pub mod fields;
 pub mod holdings;
 pub mod roles;
 pub mod sessions;
+pub mod system_notices;
 pub mod teams;
 pub mod tenants;
 pub mod uploads;

@@ -3,8 +3,9 @@
 (() => {
   /** @typedef {{ id?: string, external_id?: string, from: "visitor" | "desk" | "bot", name?: string, body: string, at: string, position?: number, state?: string, isLocal?: boolean, files?: string[], attachments?: Attached[] }} Message */
   /** @typedef {{ name: string, media_type: string, size: number, url?: string, thumbnail?: { url: string, width: number, height: number } }} Attached */
-  /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean, max_file_bytes: number }} Config */
-  /** @typedef {{ token: string, user?: string, email?: string, quiet?: boolean, pending: Message[] }} Kept */
+  /** @typedef {{ greeting: string | null, name: string, color: string, text_color: string, display: string, delay_s: number | null, operators_present: boolean, chatbot: boolean, max_text: number, files: boolean, max_file_bytes: number, questions: Question[], protected: boolean }} Config */
+  /** @typedef {{ key: string, type: "name" | "email" | "phone" | "text", label?: string, required?: boolean }} Question */
+  /** @typedef {{ token: string, user?: string, email?: string, answers?: Record<string, string>, quiet?: boolean, pending: Message[] }} Kept */
   /** @typedef {{ message: Message, item: HTMLLIElement, day: HTMLElement, who: HTMLElement, files: HTMLElement, foot: HTMLElement }} Entry */
   /** @typedef {{ ok: boolean, status: number, body: any, after: number }} Answer */
 
@@ -44,6 +45,7 @@
       sending: "Sending", sent: "Sent", delivered: "Delivered", read: "Read", failed: "Not sent", retry: "Try again", uncertain: "Perhaps sent",
       lost: "The connection is lost. We keep trying.", busy: "That was a lot at once. The rest goes out in a moment.", person: "You are talking to a person now.", news: "New message from {name}",
       attach: "Attach files", chosen: "These files go with your message", remove: "Remove {name}", large: "{name} is larger than {n} MB.", many: "At most {n} files at once.", drop: "Drop files here",
+      name: "Your name", mailed: "Your e-mail address", phone: "Your phone number", optional: "optional", needed: "Please answer this.", checking: "One moment: your browser is being checked.", choose: "Answers to choose from", copy: "Send me this chat by e-mail", copied: "This chat will be sent to {email}.", blocked: "You cannot write here any more.",
     },
     cs: {
       open: "Napište nám", close: "Zavřít chat", chat: "Chat", unread: "Nové zprávy: {n}", dismiss: "Skrýt",
@@ -57,6 +59,7 @@
       sending: "Odesílá se", sent: "Odesláno", delivered: "Doručeno", read: "Přečteno", failed: "Neodesláno", retry: "Zkusit znovu", uncertain: "Snad odesláno",
       lost: "Spojení je přerušeno. Zkoušíme to dál.", busy: "Bylo toho moc najednou. Zbytek odejde za chvíli.", person: "Teď mluvíte s člověkem.", news: "Nová zpráva: {name}",
       attach: "Připojit soubory", chosen: "Tyto soubory odejdou se zprávou", remove: "Odebrat {name}", large: "{name} má víc než {n} MB.", many: "Nejvýše {n} souborů najednou.", drop: "Přetáhněte soubory sem",
+      name: "Vaše jméno", mailed: "Váš e-mail", phone: "Váš telefon", optional: "nepovinné", needed: "Odpovězte prosím.", checking: "Okamžik: kontrolujeme váš prohlížeč.", choose: "Odpovědi na výběr", copy: "Poslat mi tento chat e-mailem", copied: "Tento chat pošleme na {email}.", blocked: "Sem už psát nemůžete.",
     },
     uk: {
       open: "Напишіть нам", close: "Закрити чат", chat: "Чат", unread: "Нові повідомлення: {n}", dismiss: "Сховати",
@@ -70,6 +73,7 @@
       sending: "Надсилається", sent: "Надіслано", delivered: "Доставлено", read: "Прочитано", failed: "Не надіслано", retry: "Спробувати ще раз", uncertain: "Можливо, надіслано",
       lost: "Зв’язок утрачено. Пробуємо далі.", busy: "Забагато за раз. Решта піде за мить.", person: "Тепер ви говорите з людиною.", news: "Нове повідомлення: {name}",
       attach: "Додати файли", chosen: "Ці файли підуть із повідомленням", remove: "Прибрати {name}", large: "{name} більше за {n} МБ.", many: "Не більше {n} файлів за раз.", drop: "Перетягніть файли сюди",
+      name: "Ваше ім’я", mailed: "Ваша електронна пошта", phone: "Ваш телефон", optional: "необов’язково", needed: "Дайте, будь ласка, відповідь.", checking: "Хвилинку: перевіряємо ваш браузер.", choose: "Відповіді на вибір", copy: "Надіслати мені цей чат поштою", copied: "Цей чат буде надіслано на {email}.", blocked: "Ви більше не можете тут писати.",
     },
     ru: {
       open: "Напишите нам", close: "Закрыть чат", chat: "Чат", unread: "Новые сообщения: {n}", dismiss: "Скрыть",
@@ -83,6 +87,7 @@
       sending: "Отправляется", sent: "Отправлено", delivered: "Доставлено", read: "Прочитано", failed: "Не отправлено", retry: "Попробовать ещё раз", uncertain: "Возможно, отправлено",
       lost: "Связь потеряна. Пробуем дальше.", busy: "Слишком много сразу. Остальное уйдёт через мгновение.", person: "Теперь вы говорите с человеком.", news: "Новое сообщение: {name}",
       attach: "Прикрепить файлы", chosen: "Эти файлы уйдут с сообщением", remove: "Убрать {name}", large: "{name} больше {n} МБ.", many: "Не больше {n} файлов за раз.", drop: "Перетащите файлы сюда",
+      name: "Ваше имя", mailed: "Ваша электронная почта", phone: "Ваш телефон", optional: "необязательно", needed: "Ответьте, пожалуйста.", checking: "Минутку: проверяем ваш браузер.", choose: "Ответы на выбор", copy: "Отправить мне этот чат по почте", copied: "Этот чат будет отправлен на {email}.", blocked: "Вы больше не можете здесь писать.",
     },
     lt: {
       open: "Parašykite mums", close: "Užverti pokalbį", chat: "Pokalbis", unread: "Naujos žinutės: {n}", dismiss: "Slėpti",
@@ -96,6 +101,7 @@
       sending: "Siunčiama", sent: "Išsiųsta", delivered: "Pristatyta", read: "Perskaityta", failed: "Neišsiųsta", retry: "Bandyti dar kartą", uncertain: "Galbūt išsiųsta",
       lost: "Ryšys nutrūko. Bandome toliau.", busy: "Per daug iš karto. Likusi dalis išeis netrukus.", person: "Dabar kalbate su žmogumi.", news: "Nauja žinutė: {name}",
       attach: "Pridėti failų", chosen: "Šie failai bus išsiųsti su žinute", remove: "Pašalinti {name}", large: "{name} didesnis nei {n} MB.", many: "Daugiausia {n} failų iš karto.", drop: "Numeskite failus čia",
+      name: "Jūsų vardas", mailed: "Jūsų el. paštas", phone: "Jūsų telefonas", optional: "neprivaloma", needed: "Prašome atsakyti.", checking: "Akimirką: tikrinama jūsų naršyklė.", choose: "Atsakymai pasirinkti", copy: "Atsiųsti man šį pokalbį el. paštu", copied: "Šis pokalbis bus išsiųstas adresu {email}.", blocked: "Čia rašyti nebegalite.",
     },
   };
   /** Languages that are written from right to left. */
@@ -161,9 +167,9 @@
   };
   /** @param {number} length */
   const random = (length) => crypto.getRandomValues(new Uint8Array(length));
-  /** Begins to remember something, if there is nothing yet. */
-  const begun = () => {
-    if (!kept()) store({ token: newToken(), user: told.user || undefined, quiet: isQuiet(), pending: [] });
+  /** Begins to remember something, if there is nothing yet. @param {Record<string, string>} answers */
+  const begun = (answers) => {
+    if (!kept()) store({ token: newToken(), user: told.user || undefined, quiet: isQuiet(), pending: [], answers });
   };
   const newToken = () => `dfv_${btoa(String.fromCharCode(...random(32))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
   /** `crypto.randomUUID` is only there on pages that came by HTTPS. */
@@ -329,8 +335,16 @@
     .stars label:has(~ label input:checked), .stars label:has(input:checked) { color: light-dark(#9a6700, #f2c14e); }
     .stars label:has(~ label input:checked) svg, .stars label:has(input:checked) svg { fill: currentColor; }
     .mail { padding: 10px 16px 4px; border-block-start: 1px solid var(--line); font-size: 14px; }
+    .pre { max-height: min(46dvh, 21rem); overflow-y: auto; display: grid; gap: 4px; padding-block-end: 10px; }
+    .pre small { font-weight: 400; color: var(--soft); }
+    .offered { display: flex; flex-wrap: wrap; gap: 8px; padding: 10px 16px 4px; max-height: 160px; overflow-y: auto; }
+    .offered button { min-height: 40px; padding: 6px 16px; border-radius: 20px; border: 1px solid var(--edge); text-align: start; overflow-wrap: anywhere; }
+    .offered button:hover { background: var(--theirs); }
+    .copy .line { display: flex; gap: 8px; }
+    .copy input { flex: 1; min-width: 0; }
+    :disabled { opacity: 0.5; cursor: default; }
     .mail label, .asked label { display: block; margin-block: 6px 3px; font-weight: 550; }
-    input[type="email"], textarea { display: block; width: 100%; font: inherit; font-size: 16px; color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 10px; padding: 8px 11px; margin: 0; }
+    input:is([type="email"], [type="text"], [type="tel"]), textarea { display: block; width: 100%; font: inherit; font-size: 16px; color: inherit; background: var(--paper); border: 1px solid var(--edge); border-radius: 10px; padding: 8px 11px; margin: 0; }
     .asked label { font-size: 14px; margin: 0; }
     .asked textarea { max-height: 120px; resize: none; }
     [aria-invalid="true"] { border-color: var(--danger) !important; }
@@ -380,12 +394,17 @@
   root.adoptedStyleSheets = [style, colours];
 
   /** @type {Config} */
-  let config = { greeting: null, name: "", color: "#1d4ed8", text_color: "#ffffff", display: "hide", delay_s: null, operators_present: false, chatbot: false, max_text: 0, files: false, max_file_bytes: 0 };
+  let config = { greeting: null, name: "", color: "#1d4ed8", text_color: "#ffffff", display: "hide", delay_s: null, operators_present: false, chatbot: false, max_text: 0, files: false, max_file_bytes: 0, questions: [], protected: false };
   let isOpen = isPage;
   /** @type {"open" | "closed"} */
   let status = "open";
   /** @type {number | null} */
   let rating = null;
+  let isBlocked = false;
+  /** The answers that the assistant offers. @type {string[]} */
+  let choices = [];
+  /** Where the chat is sent to by mail. */
+  let copied = "";
 
   const badge = el("span", { class: "count", "aria-hidden": "true", hidden: true });
   const launch = el("button", { class: "launch", type: "button", "aria-haspopup": "dialog", hidden: isPage, click: () => open(true) }, icon("M21 11.5a8.4 8.4 0 0 1-12.2 7.5L3 21l2-5.8A8.4 8.4 0 1 1 21 11.5z"), badge);
@@ -403,7 +422,10 @@
   const asked = el("div", { class: "asked", hidden: true });
   const email = el("input", { id: "email", type: "email", autocomplete: "email", maxlength: 254, "aria-describedby": "wrong" });
   const wrong = el("p", { class: "wrong", id: "wrong", role: "alert" });
-  const mail = el("div", { class: "mail", hidden: true }, el("p", {}, say("offline")), el("label", { for: "email" }, say("email")), email, wrong);
+  const emailLabel = el("label", { for: "email" }, say("email"));
+  const mail = el("div", { class: "mail", hidden: true }, el("p", {}, say("offline")), emailLabel, email, wrong);
+  const pre = el("div", { class: "mail pre", hidden: true });
+  const offered = el("div", { class: "offered", role: "group", "aria-label": say("choose"), hidden: true });
   const faces = el("div", { class: "faces", role: "group", "aria-label": say("emoji"), hidden: true });
   const face = el("button", { class: "face", type: "button", "aria-label": say("emoji"), title: say("emoji"), "aria-expanded": "false", click: () => showFaces(faces.hidden) }, icon("M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z", "M8.5 14.5a4.5 4.5 0 0 0 7 0", "M9 9.5h.01M15 9.5h.01"));
   const text = el("textarea", { class: "text", rows: 1, dir: "auto", "aria-label": say("message"), placeholder: say("write") });
@@ -417,7 +439,7 @@
   const tray = el("div", { class: "tray", hidden: true }, el("p", { id: "chosen" }, say("chosen")), chosenList);
   const over = el("div", { class: "over", "aria-hidden": "true", hidden: true }, say("drop"));
   const row = el("div", { class: "row" }, clip, face, text, send, picker);
-  const form = el("form", { novalidate: true, submit: (/** @type {SubmitEvent} */ event) => { event.preventDefault(); submit(); } }, faces, mail, tray, row, left);
+  const form = el("form", { novalidate: true, submit: (/** @type {SubmitEvent} */ event) => { event.preventDefault(); submit(); } }, faces, mail, pre, offered, tray, row, left);
   const head = el("div", { class: "head" }, el("div", { class: "title" }, title, presence), sound, end, shut);
   const panel = el(isPage ? "section" : "dialog", { class: "panel", ...(isPage ? { "aria-label": say("chat") } : { "aria-labelledby": "title" }) }, head, log, typing, notice, asked, form, over);
   const spoken = el("p", { class: "unseen", role: "status" });
@@ -457,7 +479,7 @@
       if (phone.matches) panel.showModal();
       else panel.open = true;
     }
-    if (asked) (phone.matches ? shut : text).focus();
+    if (asked) (phone.matches ? shut : pre.querySelector("input") && !pre.hidden ? /** @type {HTMLElement} */ (pre.querySelector("input")) : text).focus();
     scroll();
     seen();
     if (!mine) refresh();
@@ -501,7 +523,89 @@
     const name = config.operators_present ? "here" : config.chatbot ? "bot" : "away";
     presence.textContent = say(name);
     presence.classList.toggle("here", name !== "away");
-    mail.hidden = name !== "away" || Boolean(mine?.email) || status === "closed";
+    const isAsked = config.questions.some(({ type }) => type === "email");
+    mail.hidden = name !== "away" || status === "closed" || Boolean(mine && (mine.email || isAsked));
+    emailLabel.hidden = email.hidden = isAsked;
+    showQuestions();
+  }
+
+  // Questions before the first message.
+
+  /** @type {Map<string, { input: HTMLInputElement, wrong: HTMLElement, required: boolean }>} */
+  const fields = new Map();
+  const KINDS = { name: ["text", "name", "name"], email: ["email", "email", "mailed"], phone: ["tel", "tel", "phone"], text: ["text", "off", ""] };
+
+  function showQuestions() {
+    const asks = JSON.stringify(config.questions);
+    if ((pre.dataset.asks ?? "[]") !== asks) {
+      pre.dataset.asks = asks;
+      fields.clear();
+      const made = config.questions.map(({ key, type, label, required }) => {
+        const [kind = "text", fills = "off", word = ""] = KINDS[type] ?? KINDS.text;
+        const id = `ask-${key}`;
+        const wrong = el("p", { class: "wrong", id: `${id}-wrong`, role: "alert" });
+        const input = el("input", { id, type: kind, autocomplete: fills, maxlength: type === "email" ? 254 : 1000, dir: "auto", "aria-required": String(Boolean(required)), "aria-describedby": wrong.id, input: () => fault(key, "") });
+        if (type === "name") input.value = told.name ?? "";
+        fields.set(key, { input, wrong, required: Boolean(required) });
+        return el("div", {}, el("label", { for: id }, el("span", { dir: "auto" }, label || say(word)), ...(required ? [] : [el("small", {}, ` (${say("optional")})`)])), input, wrong);
+      });
+      pre.replaceChildren(...made);
+    }
+    pre.hidden = Boolean(mine) || !config.questions.length;
+  }
+
+  /** Says what is wrong with an answer; nothing where nothing is. @param {string} key @param {string} what */
+  function fault(key, what) {
+    const field = fields.get(key);
+    if (!field) return;
+    field.wrong.textContent = what;
+    field.input.setAttribute("aria-invalid", String(Boolean(what)));
+  }
+
+  /** What was answered; `null` where something must be answered first, or otherwise. @returns {Record<string, string> | null} */
+  function answers() {
+    /** @type {Record<string, string>} */
+    const said = {};
+    if (pre.hidden) return said;
+    /** @type {HTMLInputElement | undefined} */
+    let first;
+    for (const [key, { input, required }] of fields) {
+      const words = input.value.trim();
+      const what = !words && required ? say("needed") : words && !input.checkValidity() ? say("wrong") : "";
+      fault(key, what);
+      if (what) first ??= input;
+      if (words) said[key] = words;
+    }
+    first?.focus();
+    return first ? null : said;
+  }
+
+  /** What the server says is wrong with the answers; whether it says any such thing. @param {Answer | null} answer */
+  function refused(answer) {
+    const places = (answer?.body?.errors ?? []).filter((/** @type {any} */ error) => error.pointer?.startsWith("/answers/"));
+    for (const { pointer, code, detail } of places) fault(pointer.slice(9), code === "email_invalid" ? say("wrong") : code === "channel_answer_missing" ? say("needed") : detail);
+    return places.length > 0;
+  }
+
+  // Answers that the assistant offers.
+
+  /** @param {string[]} now */
+  function offer(now) {
+    choices = now;
+    const atEnd = isAtEnd();
+    // What hangs on the question as a list for those who have no buttons is not said twice.
+    const list = choices.map((choice, at) => `\n${at + 1}. ${choice}`).join("");
+    const asking = entries.findLast(({ message }) => message.from === "bot");
+    const body = asking?.item.querySelector(".body");
+    if (list && asking && body && asking.message.body.endsWith(list)) body.textContent = asking.message.body.slice(0, -list.length);
+    offered.replaceChildren(...choices.map((choice) => el("button", { type: "button", dir: "auto", click: () => choose_one(choice) }, choice)));
+    offered.hidden = !choices.length || status === "closed" || isBlocked;
+    if (atEnd) scroll();
+  }
+  /** @param {string} choice */
+  function choose_one(choice) {
+    offer([]);
+    say_it(choice);
   }
 
   function showTools() {
@@ -726,12 +830,21 @@
   function submit() {
     const body = text.value.trim();
     if (!body && !chosen.length) return text.focus();
-    const address = mail.hidden ? "" : email.value.trim();
+    const address = mail.hidden || email.hidden ? "" : email.value.trim();
     const isWrong = Boolean(address) && !email.checkValidity();
     wrong.textContent = isWrong ? say("wrong") : "";
     email.setAttribute("aria-invalid", String(isWrong));
     if (isWrong) return email.focus();
-    begun();
+    const said = answers();
+    if (!said || isBlocked) return;
+    begun(said);
+    if (address) keep((now) => (now.email = address));
+    text.value = "";
+    say_it(body);
+  }
+
+  /** Sends words, with the files that were chosen. @param {string} body */
+  function say_it(body) {
     const message = /** @type {Message} */ ({ external_id: uuid(), from: "visitor", body, at: new Date().toISOString(), isLocal: true });
     if (chosen.length) {
       message.files = chosen.map(({ key }) => key);
@@ -740,11 +853,7 @@
       chosen.length = 0;
       showChosen();
     }
-    keep((now) => {
-      if (address) now.email = address;
-      now.pending.push(message);
-    });
-    text.value = "";
+    keep((now) => now.pending.push(message));
     grow();
     showFaces(false);
     showPresence();
@@ -768,17 +877,110 @@
   function retry(message) {
     if (message.files?.some((key) => !held.has(key))) {
       // The page was loaded anew since: what was chosen before is chosen once more.
-      const at = entries.findIndex((entry) => entry.message.external_id === message.external_id);
-      entries.splice(at, 1)[0]?.item.remove();
-      arrange();
+      drop(message.external_id);
       text.value = message.body;
       grow();
       return clip.focus();
     }
     const again = { ...message, state: undefined };
-    begun();
+    const said = answers();
+    if (!said || isBlocked) return;
+    begun(said);
     keep((now) => now.pending.push(again));
     queue(again);
+  }
+
+  /** Shows a message no more. @param {string | undefined} external_id */
+  function drop(external_id) {
+    const at = entries.findIndex((entry) => entry.message.external_id === external_id);
+    if (at >= 0) entries.splice(at, 1)[0]?.item.remove();
+    arrange();
+  }
+
+  // What is shown before a chat begins: that this browser has reckoned, and what the page's captcha says.
+
+  /** The token that is let in by it. */
+  let proven = "";
+  async function prove() {
+    const token = mine?.token ?? "";
+    const wanted = await ask("GET", "challenge");
+    if (!wanted?.ok) return wanted;
+    warn("checking");
+    const { challenge, bits, site_key } = wanted.body;
+    const solution = challenge ? await solve(challenge, bits) : undefined;
+    const captcha = site_key ? await person(site_key) : undefined;
+    const answer = await ask("POST", "proof", { challenge: challenge ?? undefined, solution, captcha });
+    calm("checking");
+    if (answer?.ok) proven = token;
+    return answer;
+  }
+
+  /** What the captcha says that the site has: it is asked by an event. @param {string} siteKey @returns {Promise<string>} */
+  const person = (siteKey) =>
+    new Promise((resolve) => {
+      const wanted = new CustomEvent("deskfold-captcha", { cancelable: true, detail: { siteKey, resolve } });
+      if (document.dispatchEvent(wanted)) resolve("");
+    });
+
+  /** A text with which the SHA-256 of the challenge begins with so many zeros, sought a little at a time: the page goes on meanwhile. @param {string} challenge @param {number} bits */
+  async function solve(challenge, bits) {
+    const start = new TextEncoder().encode(`${challenge}.`);
+    const whole = start.length & ~63;
+    let from = FIRST;
+    for (let at = 0; at < whole; at += 64) from = compress(from, start, at);
+    const rest = start.length - whole;
+    for (let number = 0; ; ) {
+      for (const until = performance.now() + 12; performance.now() < until; ) {
+        for (let turn = 0; turn < 32; turn += 1) {
+          const solution = (number++).toString(36);
+          const length = rest + solution.length;
+          const block = new Uint8Array(length < 56 ? 64 : 128);
+          block.set(start.subarray(whole));
+          for (let at = 0; at < solution.length; at += 1) block[rest + at] = solution.charCodeAt(at);
+          block[length] = 0x80;
+          new DataView(block.buffer).setUint32(block.length - 4, (whole + length) * 8);
+          let digest = compress(from, block, 0);
+          if (block.length > 64) digest = compress(digest, block, 64);
+          if (Math.clz32(digest[0]) >= bits) return solution;
+        }
+      }
+      await pause(0);
+    }
+  }
+
+  // SHA-256: what browsers have of it is not there on pages without HTTPS, and slow for what is short.
+  const PRIMES = [...Array(312).keys()].filter((number) => number > 1 && ![...Array(number).keys()].some((by) => by > 1 && number % by === 0));
+  /** @param {number} root */
+  const fraction = (root) => ((root % 1) * 2 ** 32) | 0;
+  const CUBES = PRIMES.map((prime) => fraction(Math.cbrt(prime)));
+  /** @type {any} */
+  const FIRST = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
+  /** @type {any} */
+  const words = new Int32Array(64);
+  /** @param {number} word @param {number} by */
+  const turn = (word, by) => (word >>> by) | (word << (32 - by));
+  /** @param {any} from @param {any} bytes @param {number} at @returns {any} */
+  function compress(from, bytes, at) {
+    for (let i = 0; i < 16; i += 1) words[i] = (bytes[at + 4 * i] << 24) | (bytes[at + 4 * i + 1] << 16) | (bytes[at + 4 * i + 2] << 8) | bytes[at + 4 * i + 3];
+    for (let i = 16; i < 64; i += 1) {
+      const x = words[i - 15];
+      const y = words[i - 2];
+      words[i] = words[i - 16] + words[i - 7] + (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+    }
+    let [a, b, c, d, e, f, g, h] = from;
+    for (let i = 0; i < 64; i += 1) {
+      const one = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + (CUBES[i] ?? 0) + words[i];
+      const two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      h = g;
+      g = f;
+      f = e;
+      e = (d + one) | 0;
+      d = c;
+      c = b;
+      b = a;
+      a = (one + two) | 0;
+    }
+    return [a + from[0], b + from[1], c + from[2], d + from[3], e + from[4], f + from[5], g + from[6], h + from[7]];
   }
 
   /** Files that this tab still has, until the message that they go with has arrived. @type {Map<string, File>} */
@@ -806,12 +1008,16 @@
     isSending = true;
     let wait = 1;
     let isRenewed = false;
+    let tries = 0;
     for (let message = outbox[0]; message && mine; message = outbox[0]) {
       const { external_id, body, files, attachments, ...rest } = message;
       const visitor = { name: told.name || undefined, path: location.pathname, language: navigator.language };
       const user = told.user && told.userHash ? { id: told.user, hash: told.userHash } : undefined;
-      const went = await sendFiles(message);
-      const answer = went === "sent" ? await ask("POST", "messages", { external_id, body, files, visitor, email: mine?.email, user }) : went;
+      const isFirst = isRenewed || !entries.some((entry) => entry.message.id && entry.message.from === "visitor");
+      const proof = isFirst && config.protected && proven !== mine.token ? await prove() : null;
+      const went = proof && !proof.ok ? proof : await sendFiles(message);
+      const answers = isFirst ? mine?.answers : undefined;
+      const answer = went === "sent" ? await ask("POST", "messages", { external_id, body, files, visitor, email: mine?.email, user, answers }) : went;
       if (answer?.ok) {
         outbox.shift();
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
@@ -823,6 +1029,9 @@
         if (!following) tell({ kind: "begun" });
         lead();
         [wait, isRenewed] = [1, false];
+      } else if (/^(challenge_|visitor_unproven)/.test(answer?.body?.code) && ++tries < 4) {
+        // It took too long, or is wanted since a moment ago.
+        [proven, config.protected] = ["", true];
       } else if (isUnknown(answer) && !isRenewed) {
         // The conversation was taken away meanwhile: what is written begins another.
         isRenewed = true;
@@ -839,6 +1048,17 @@
         keep((now) => (now.pending = now.pending.filter((other) => other.external_id !== external_id)));
         // Nothing arrived, and so there is nothing to remember either.
         if (!entries.some((entry) => entry.message.id) && !outbox.length) store(null);
+        if (answer?.body?.code === "visitor_blocked") block(true);
+        if (!mine && !files) await ask_config();
+        showPresence();
+        if (!mine && !files && refused(answer)) {
+          // What is to be answered otherwise is, and the words are still there.
+          drop(external_id);
+          text.value = body;
+          grow();
+          [...fields.values()].find(({ wrong }) => wrong.textContent)?.input.focus();
+          continue;
+        }
         take({ ...message, state: "failed" });
         tell({ kind: "pending", message: { ...message, state: "failed" } });
       }
@@ -942,6 +1162,8 @@
       after = answer.body.next;
       status = answer.body.status;
       rating = answer.body.rating ?? null;
+      offer(answer.body.choices);
+      block(answer.body.blocked);
     } while (after !== null && after !== undefined);
     position = Math.max(position ?? 0, upTo ?? 0);
     showStatus();
@@ -1041,9 +1263,12 @@
       }
     } else if (name === "closed" || name === "reopened") {
       status = name === "closed" ? "closed" : "open";
-      if (status === "open") rating = null;
+      if (status === "open") [rating, copied] = [null, ""];
       showStatus();
-    } else if (name === "handed_over") note(say("person"));
+    } else if (name === "choices") offer(data.choices);
+    else if (name === "blocked" || name === "unblocked") block(name === "blocked");
+    else if (name === "revoked") return forgotten();
+    else if (name === "handed_over") note(say("person"));
     else if (name === "signal") showTyping(data.signal === "typing" ? data.name || "" : null);
     else if (name === "presence") {
       config.operators_present = data.operators_present;
@@ -1065,6 +1290,16 @@
     types = setTimeout(() => showTyping(null), SEES_TYPING);
   }
 
+  /** Whether what is written here is taken. @param {boolean} now */
+  function block(now) {
+    if (now === isBlocked) return;
+    isBlocked = now;
+    text.disabled = send.disabled = clip.disabled = face.disabled = now;
+    if (now) warn("blocked");
+    else calm("blocked");
+    offer(choices);
+  }
+
   // The end of it.
 
   let isAsked = false;
@@ -1080,10 +1315,11 @@
     showPresence();
     if (status === "closed") {
       isAsked = false;
-      if (asked.dataset.shown === `closed${rating}`) return;
-      asked.dataset.shown = `closed${rating}`;
+      if (asked.dataset.shown === `closed${rating}${copied}`) return;
+      asked.dataset.shown = `closed${rating}${copied}`;
       const again = el("button", { class: "link again", type: "button", click: () => forget() }, say("again"));
-      asked.replaceChildren(el("p", {}, say("ended")), rating === null ? rate() : el("p", { role: "status" }, say("rated")), again);
+      asked.replaceChildren(el("p", {}, say("ended")), rating === null ? rate() : el("p", { role: "status" }, say("rated")), ...copy(), again);
+      offered.hidden = true;
       asked.hidden = false;
       if (isShown()) spoken.textContent = say("ended");
     } else if (isAsked) {
@@ -1127,6 +1363,28 @@
     return el("form", { class: "rate", novalidate: true, submit: rates }, el("fieldset", {}, el("legend", {}, say("rate")), el("div", { class: "stars" }, ...stars)), el("label", { for: "words" }, say("more")), words, el("button", { class: "act", type: "submit" }, say("send")));
   }
 
+  /** The chat by mail: asked for, or on its way. */
+  function copy() {
+    if (copied) return [el("p", { role: "status", dir: "auto" }, say("copied", { email: copied }))];
+    const [address, wrong] = [el("input", { id: "copy", type: "email", autocomplete: "email", maxlength: 254, "aria-describedby": "uncopied" }), el("p", { class: "wrong", id: "uncopied", role: "alert" })];
+    const asks = async (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      const email = address.value.trim();
+      const answer = email && address.checkValidity() ? await ask("POST", "transcript", { email, language }) : null;
+      if (answer?.ok) {
+        copied = email;
+        showStatus();
+        return text.focus();
+      }
+      wrong.textContent = answer || !email || !address.checkValidity() ? say(answer?.status === 429 ? "busy" : "wrong") : say("lost");
+      address.setAttribute("aria-invalid", "true");
+      address.focus();
+    };
+    const form = el("form", { class: "copy", novalidate: true, hidden: true, submit: asks }, el("label", { for: "copy" }, say("mailed")), el("div", { class: "line" }, address, el("button", { class: "act other", type: "submit" }, say("send"))), wrong);
+    const opens = el("button", { class: "link copies", type: "button", click: () => { [opens.hidden, form.hidden] = [true, false]; address.value ||= mine?.email ?? mine?.answers?.[config.questions.find(({ type }) => type === "email")?.key ?? ""] ?? ""; address.focus(); } }, say("copy"));
+    return [opens, form];
+  }
+
   /** Takes the conversation away from this browser: the token is worth nothing from then on. */
   async function forget() {
     const answer = await ask("POST", "forget");
@@ -1152,7 +1410,9 @@
     owed.delivered.clear();
     owed.read.clear();
     list.replaceChildren();
-    [position, status, rating, isAsked] = [null, "open", null, false];
+    [position, status, rating, isAsked, copied] = [null, "open", null, false, ""];
+    offer([]);
+    block(false);
     welcome();
     set(notice, (warned = ""));
     showTyping(null);

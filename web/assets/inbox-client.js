@@ -34,18 +34,19 @@ export function changed(chat, isNew) {
   if (isNew || for_ !== shownFor) {
     shownFor = for_;
     turn++;
-    place.replaceChildren(part("who", say("client")), part("labels", say("labels")), part("notes", say("notes")), part("orders", say("orders")), part("tickets", say("tickets")), part("facts", say("facts")));
+    place.replaceChildren(part("who", say("client")), part("labels", say("labels")), part("notes", say("notes")), part("orders", say("orders")), part("tickets", say("tickets")), part("facts", say("facts")), part("door", say("door")));
     who(chat).catch(show);
     notesAndOrders(chat);
     facts(chat);
     labelling(chat);
   }
   // What is the same stays where it is: somebody may be about to press it.
-  const shown = JSON.stringify([for_, chat.labels, chat.ticket_ids]);
+  const shown = JSON.stringify([for_, chat.labels, chat.ticket_ids, chat.visitor_blocked, chat.transcripts]);
   if (!isNew && shown === shownParts) return;
   shownParts = shown;
   labels(chat);
   tickets(chat).catch(show);
+  door(chat);
 }
 
 /** @param {string} id @param {string} title */
@@ -129,7 +130,9 @@ async function contacts(typed) {
 
 /** @param {Values} chat */
 function byHand(chat) {
-  const fields = /** @type {[string, string, string][]} */ ([["name", "text", chat.visitor?.name ?? ""], ["phone", "tel", chat.identity?.kind === "phone" || chat.identity?.kind === "whatsapp" ? chat.identity.value : ""], ["email", "email", chat.identity?.kind === "email" ? chat.identity.value : ""]]);
+  const given = (/** @type {string} */ type, /** @type {string[]} */ kinds) =>
+    kinds.includes(chat.identity?.kind) ? chat.identity.value : (chat.answers?.find((/** @type {Values} */ one) => one.type === type)?.answer ?? "");
+  const fields = /** @type {[string, string, string][]} */ ([["name", "text", chat.visitor?.name ?? ""], ["phone", "tel", given("phone", ["phone", "whatsapp"])], ["email", "email", given("email", ["email"])]]);
   const inputs = fields.map(([name, type, value]) => {
     const id = `hand-${name}`;
     return make("div", { class: "field" }, make("label", { for: id }, say(`field-${name}`)), make("input", { id, name, type, value, autocomplete: "off", dir: "auto", required: name === "name" }));
@@ -379,6 +382,30 @@ function facts(chat) {
   ]).filter(([, value]) => value);
   content("facts").replaceChildren(rows(told));
   times(content("facts"));
+}
+
+/* Who is let in, and what was asked for by mail. */
+
+/** @param {Values} chat */
+function door(chat) {
+  const parts = content("door");
+  const mails = (chat.transcripts ?? []).map((/** @type {Values} */ one) => make("li", {}, say("transcript"), " ", make("span", { dir: "auto" }, one.email), " ", make("span", { class: "badge" }, say(one.state === "queued" ? "transcript-queued" : `delivery-${one.state}`))));
+  const blocks = chat.visitor_blocked ? "unblock" : "block";
+  const keeps = chat.channel_id && may(`conversation.${blocks}_visitor`) && acting(blocks, () => does(`${blocks}_visitor`));
+  const ends = chat.medium === "live_chat" && may("conversation.revoke_visitor") && acting("revoke", () => does("revoke_visitor"));
+  showPart("door", Boolean(keeps || ends || chat.visitor_blocked || mails.length));
+  parts.replaceChildren(
+    ...(chat.visitor_blocked ? [make("p", { class: "hint" }, say("blocked"))] : []),
+    ...(mails.length ? [make("ul", { class: "mails" }, ...mails)] : []),
+    make("p", { class: "actions" }, keeps, ends),
+  );
+}
+
+/** @param {string} name @param {() => void} does */
+function acting(name, does) {
+  const button = make("button", { type: "button", class: "secondary", title: say(`${name}-hint`) }, say(name));
+  button.addEventListener("click", does);
+  return button;
 }
 
 /** @param {string} code */

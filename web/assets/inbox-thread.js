@@ -134,6 +134,17 @@ function put(said, place) {
   messages.set(said.message_id, { said, place, row: made });
 }
 
+/** What the visitor answered before the chat stands before it. */
+const before = make("dl", { class: "told before", hidden: true });
+list.before(before);
+
+/** @param {Values} chat */
+function answered({ answers = [] }) {
+  before.hidden = !answers.length;
+  const asked = (/** @type {Values} */ { type, label }) => label ?? say(`field-${type}`);
+  before.replaceChildren(...answers.map((/** @type {Values} */ one) => make("div", {}, make("dt", { dir: "auto" }, asked(one)), make("dd", { dir: "auto" }, one.answer))));
+}
+
 const isAtEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
 const toEnd = () => {
   scroll.scrollTop = scroll.scrollHeight;
@@ -193,6 +204,7 @@ export async function display(id) {
 function take(found, isNew) {
   chat = found;
   responsible(found.assignee_id, isNew);
+  answered(found);
   changed(found, isNew);
 }
 

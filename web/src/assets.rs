@@ -55,6 +55,8 @@ const FILES: &[(&str, &str)] = &[
     ("inbox-client.js", include_str!("../assets/inbox-client.js")),
     ("inbox.js", include_str!("../assets/inbox.js")),
     ("unread.js", include_str!("../assets/unread.js")),
+    ("attention.js", include_str!("../assets/attention.js")),
+    ("notices.js", include_str!("../assets/notices.js")),
     ("chat.js", include_str!("../assets/chat.js")),
 ];
 

@@ -233,6 +233,7 @@ fn places(view: &View) -> Vec<Place> {
     add("/inbox", view.may("conversation.read"), view.say("inbox-title"), view.say("inbox-lead"));
     add("/records", reads, view.say("records-title"), view.say("records-lead"));
     add("/dashboards", view.may("report.read"), view.say("dashboards-title"), view.say("dashboards-lead"));
+    add("/notices", view.may("system_notice.read"), view.say("notices-title"), view.say("notices-lead"));
     add("/imports", view.may("import.run"), view.say("imports-title"), view.say("imports-lead"));
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
     add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
@@ -301,7 +302,8 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
         }
     };
     let unread: &[&str] = if view.may("conversation.read") && here != "/inbox" { &["unread.js"] } else { &[] };
-    let scripts = [&["search.js"], unread, scripts].concat();
+    let attention: &[&str] = if view.may("system_notice.read") { &["attention.js"] } else { &[] };
+    let scripts = [&["search.js"], unread, attention, scripts].concat();
     document(view, title, "inside", &scripts, &html! { (header) (body) })
 }
 
@@ -311,6 +313,11 @@ fn signs(view: &View) -> Markup {
         @if view.may("conversation.read") {
             a.sign #unread href="/inbox?unread=true" hidden {
                 span.unseen { (view.say("inbox-unread-messages")) ": " } span.number {}
+            }
+        }
+        @if view.may("system_notice.read") {
+            a.sign.attention #attention href="/notices" hidden {
+                span.unseen { (view.say("notices-waiting")) ": " } span.number {}
             }
         }
     }

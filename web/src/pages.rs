@@ -8,6 +8,7 @@ mod imports;
 mod inbox;
 mod link;
 mod me;
+mod notices;
 mod people;
 mod plan;
 mod records;
@@ -32,6 +33,7 @@ pub use self::{
     inbox::inbox,
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
+    notices::notices,
     people::people,
     plan::{Plan, plan},
     records::{list, record, records},
@@ -106,6 +108,11 @@ mod tests {
             "bulk.run",
             "conversation.read",
             "deal.edit",
+            "delivery.correct",
+            "delivery.dismiss",
+            "delivery.try_again",
+            "system_notice.clear",
+            "system_notice.read",
             "import.run",
         ];
         let permissions = [&every[..], &more, &rest].concat();
@@ -319,6 +326,7 @@ mod tests {
             ("record", record(&view, &DEALS, TYPED, 7)),
             ("chat", chat(&view, TYPED, TYPED)),
             ("inbox", inbox(&view)),
+            ("notices", notices(&view)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),

@@ -32,6 +32,8 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
 #[cfg(test)]
 pub(crate) const DRAWN: &[(&str, &[&str])] = &[
     ("inbox", INBOX),
+    ("notice", NOTICES),
+    ("why", WHY),
     ("unit", &["day", "hour", "minute", "second", "thousand", "million", "billion"]),
     ("month", &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]),
     ("weekday", WEEKDAYS),
@@ -215,6 +217,9 @@ pub(crate) const KINDS: &[&str] = &[
     "relation",
     "import",
     "bulk",
+    "intake_source",
+    "delivery",
+    "system_notice",
     "upload",
     "field",
     "team",
@@ -321,6 +326,30 @@ const SPOKEN: &[&str] = &[
     "twice",
 ];
 
+/// What notices are about, and what their page says; kept in it.
+pub(crate) const NOTICES: &[&str] =
+    &["delivery_refused", "message_failed", "message_uncertain", "waiting", "none", "later"];
+/// Why something could not be taken, for people. What is not here is told as the API tells it.
+pub(crate) const WHY: &[&str] = &[
+    "required",
+    "value_missing",
+    "unknown_field",
+    "value_invalid",
+    "value_unmapped",
+    "number_invalid",
+    "time_invalid",
+    "mapping_invalid",
+    "delivery_no_object",
+    "order_empty",
+    "order_total_wrong",
+    "order_item_invalid",
+    "order_cancelled",
+    "call_over",
+    "feature_disabled",
+    "message_failed",
+    "message_uncertain",
+];
+
 /// What the inbox says, its scripts too; kept in its page.
 pub(crate) const INBOX: &[&str] = &[
     "chats",
@@ -420,6 +449,16 @@ pub(crate) const INBOX: &[&str] = &[
     "labels-none",
     "label-hint",
     "label-remove",
+    "door",
+    "block",
+    "block-hint",
+    "unblock",
+    "unblock-hint",
+    "blocked",
+    "revoke",
+    "revoke-hint",
+    "transcript",
+    "transcript-queued",
     "notes",
     "note",
     "note-add",

@@ -11,7 +11,7 @@ use reqwest::{
 };
 
 /// Whether an address is anybody's to call.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
@@ -57,15 +57,15 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
 }
 
 /// Looks names up, and tells only those addresses that may be called.
-pub(super) struct Guarded {
-    pub(super) private: bool,
+pub(crate) struct Guarded {
+    pub(crate) private: bool,
 }
 
 /// No address that may be called.
 const REFUSED: &str = "the address is of a private network, which the operator of this server has not allowed";
 
 /// Whether an error says that an address is refused.
-pub(super) fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if error.to_string() == REFUSED {
@@ -93,7 +93,7 @@ impl Resolve for Guarded {
 }
 
 /// Refuses a URL that is no web address, or names by number what may not be called: numbers are not looked up.
-pub(super) fn check(url: &str, private: bool) -> Result<Url, String> {
+pub(crate) fn check(url: &str, private: bool) -> Result<Url, String> {
     let url = Url::parse(url).map_err(|error| format!("{url} is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("{} is not called: only http and https are", url.scheme()));

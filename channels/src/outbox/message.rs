@@ -95,6 +95,7 @@ impl Messages {
             contact: None,
             chatbot: None,
             chatbot_version: None,
+            answers: vec![],
         });
         let told = json!({
             "type": "conversation.message_queued",

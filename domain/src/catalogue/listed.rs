@@ -44,7 +44,7 @@ const LISTED: &[Listed] = &[
             (Text, &["identity.value", "visitor.name", "last_message"]),
             (Word, &["medium", "identity.kind", "visitor.country", "status"]),
             (Integer, &["unread_count", "message_count", "rating", "reopened_count"]),
-            (Bool, &["unanswered", "unread", "handed_over", "bot_finished", "uncertain"]),
+            (Bool, &["unanswered", "unread", "handed_over", "bot_finished", "uncertain", "visitor_blocked"]),
             (Time, &["last_received_at", "last_sent_at", "active_at", "started_at", "closed_at", "updated_at"]),
             (Id, &["channel_id", "chatbot_id", "contact_id", "assignee_id", "id"]),
             (Set, &["label_ids", "read_by_ids", "ticket_ids"]),

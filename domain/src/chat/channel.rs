@@ -1,14 +1,22 @@
 //! A way in which people outside reach the desk, and by which it reaches them: a chat on a site, a messenger, a program.
 
-use std::collections::BTreeSet;
+mod door;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::RegexBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::door::{
+    ANSWER_MISSING, ANSWER_TOO_LONG, ANSWER_UNASKED, Answered, Asks, BLOCKED, Captcha, Protection, Purpose, Question,
+    answer, identity,
+};
+use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, QUESTIONS_INVALID, check_questions};
 use crate::{
     ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
-    kernel::{color::Color, custom, reference::REFERENCE_UNFIT, sorted, valid},
+    crm::contact::{Identity, IdentityKind},
+    kernel::{color::Color, custom, phone, reference::REFERENCE_UNFIT, sorted, valid},
     must,
     org::{authority::DENIED, user::User},
 };
@@ -352,6 +360,27 @@ pub enum Command {
     RotateCredentials {
         /// The id.
         credential: Id,
+        /// Whose secret it is.
+        #[serde(default, skip_serializing_if = "Purpose::is_usual")]
+        of: Purpose,
+    },
+    /// Says what visitors are asked before their first message; nothing when there is no question.
+    AskBefore {
+        /// The questions, in order.
+        #[schemars(length(max = 10))]
+        questions: Vec<Question>,
+    },
+    /// Says what a page must have shown before a chat begins; nothing when it says nothing.
+    ChangeProtection(Protection),
+    /// Keeps whoever has this address out: what they write is refused from now on.
+    BlockIdentity {
+        /// The address.
+        identity: Identity,
+    },
+    /// Lets them in again.
+    UnblockIdentity {
+        /// The address.
+        identity: Identity,
     },
     /// Says what else is set about it.
     ChangeSettings(Settings),
@@ -420,6 +449,26 @@ pub enum Event {
     CredentialsRotated {
         /// Under which id.
         credential: Id,
+        /// Whose secret it is.
+        #[serde(default, skip_serializing_if = "Purpose::is_usual")]
+        of: Purpose,
+    },
+    /// Visitors are asked something else before their first message.
+    QuestionsChanged {
+        /// The questions, in order.
+        questions: Vec<Question>,
+    },
+    /// Something else must be shown before a chat begins.
+    ProtectionChanged(Protection),
+    /// Whoever has this address is kept out.
+    IdentityBlocked {
+        /// The address.
+        identity: Identity,
+    },
+    /// They are let in again.
+    IdentityUnblocked {
+        /// The address.
+        identity: Identity,
     },
     /// Something else is set about it.
     SettingsChanged(Settings),
@@ -451,6 +500,18 @@ pub struct Channel {
     pub settings: Settings,
     /// Under which id its credentials are sealed.
     pub credential: Option<Id>,
+    /// Under which id the secret of its captcha is sealed.
+    #[serde(default)]
+    pub captcha_credential: Option<Id>,
+    /// What visitors are asked before their first message.
+    #[serde(default)]
+    pub questions: Vec<Question>,
+    /// What a page must have shown before a chat begins.
+    #[serde(default)]
+    pub protection: Protection,
+    /// Who is kept out, by the name that an address claims.
+    #[serde(default, deserialize_with = "sorted::map")]
+    pub blocked: BTreeMap<String, Identity>,
 }
 
 /// There is no such channel.
@@ -586,6 +647,14 @@ impl Channel {
         if self.enabled { Ok(()) } else { Err(DISABLED) }
     }
 
+    /// Under which id a secret of its is sealed.
+    pub fn credential_of(&self, of: Purpose) -> Option<Id> {
+        match of {
+            Purpose::Channel => self.credential,
+            Purpose::Captcha => self.captcha_credential,
+        }
+    }
+
     fn place(&self, rule: Id) -> Option<usize> {
         self.display_rules.iter().position(|(id, _)| *id == rule)
     }
@@ -714,8 +783,31 @@ impl Aggregate for Channel {
                 let user = ctx.actor.principal();
                 if self.operators.contains(&user) { vec![Event::OperatorRemoved { user }] } else { vec![] }
             }
-            RotateCredentials { credential } if self.credential != Some(credential) => {
-                vec![Event::CredentialsRotated { credential }]
+            RotateCredentials { credential, of } if self.credential_of(of) != Some(credential) => {
+                vec![Event::CredentialsRotated { credential, of }]
+            }
+            AskBefore { questions } => {
+                self.must(|can| can.widget, "")?;
+                check_questions(&questions)?;
+                if self.questions == questions { vec![] } else { vec![Event::QuestionsChanged { questions }] }
+            }
+            ChangeProtection(protection) => {
+                self.must(|can| can.widget, "")?;
+                protection.check()?;
+                if self.protection == protection { vec![] } else { vec![Event::ProtectionChanged(protection)] }
+            }
+            BlockIdentity { identity } => {
+                self.must(|can| can.converses, "")?;
+                let identity = identity.read(ctx);
+                if self.blocks(&identity) {
+                    return Ok(vec![]);
+                }
+                self.must_have_room(&identity)?;
+                vec![Event::IdentityBlocked { identity }]
+            }
+            UnblockIdentity { identity } => {
+                let identity = identity.read(ctx);
+                if self.blocks(&identity) { vec![Event::IdentityUnblocked { identity }] } else { vec![] }
             }
             ChangeSettings(settings) => {
                 self.check_settings(&settings)?;
@@ -752,7 +844,14 @@ impl Aggregate for Channel {
             }
             Event::OperatorAdded { user } => drop(self.operators.insert(*user)),
             Event::OperatorRemoved { user } => drop(self.operators.remove(user)),
-            Event::CredentialsRotated { credential } => self.credential = Some(*credential),
+            Event::CredentialsRotated { credential, of: Purpose::Channel } => self.credential = Some(*credential),
+            Event::CredentialsRotated { credential, of: Purpose::Captcha } => {
+                self.captcha_credential = Some(*credential);
+            }
+            Event::QuestionsChanged { questions } => self.questions.clone_from(questions),
+            Event::ProtectionChanged(protection) => self.protection = protection.clone(),
+            Event::IdentityBlocked { identity } => drop(self.blocked.insert(identity.key(), identity.clone())),
+            Event::IdentityUnblocked { identity } => drop(self.blocked.remove(&identity.key())),
             Event::SettingsChanged(settings) => self.settings = settings.clone(),
             Event::Enabled => self.enabled = true,
             Event::Disabled => self.enabled = false,
@@ -774,6 +873,7 @@ impl Aggregate for Channel {
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
             Command::Connect(_) | Command::Join => vec![Need::of::<User>(ctx.actor.principal())],
+            Command::BlockIdentity { .. } | Command::UnblockIdentity { .. } => vec![phone::need(ctx)],
             _ => vec![],
         }
     }
@@ -800,6 +900,10 @@ impl Aggregate for Channel {
             Event::OperatorAdded { user } => Command::RemoveOperator { user: *user },
             Event::OperatorRemoved { user } => Command::AddOperators { users: [*user].into() },
             Event::SettingsChanged(_) => Command::ChangeSettings(self.settings.clone()),
+            Event::QuestionsChanged { .. } => Command::AskBefore { questions: self.questions.clone() },
+            Event::ProtectionChanged(_) => Command::ChangeProtection(self.protection.clone()),
+            Event::IdentityBlocked { identity } => Command::UnblockIdentity { identity: identity.clone() },
+            Event::IdentityUnblocked { identity } => Command::BlockIdentity { identity: identity.clone() },
             Event::CredentialsRotated { .. } => return None,
         }])
     }
@@ -809,7 +913,9 @@ impl Aggregate for Channel {
             [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
         let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
-        states.into_iter().chain(fields).chain(shared).collect()
+        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
+        let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
+        states.into_iter().chain(fields).chain(door).chain(answers).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -835,6 +941,22 @@ impl Aggregate for Channel {
             url: None,
             dedupes: false,
         };
+        let question = |key: &str, asks, label: Option<&str>| Question {
+            key: key.into(),
+            asks,
+            label: label.map(ToOwned::to_owned),
+            required: asks == Asks::Email,
+        };
+        let questions = vec![
+            question("name", Asks::Name, None),
+            question("email", Asks::Email, None),
+            question("order", Asks::Text, Some("Which order is it about?")),
+        ];
+        let captcha = Captcha {
+            verify_url: "https://challenges.cloudflare.com/turnstile/v0/siteverify".into(),
+            site_key: "0x4AAAAAAA".into(),
+        };
+        let protection = Protection { proof_of_work: Some(16), captcha: Some(captcha) };
         vec![
             Command::Connect(New { kind: Kind::LiveChat, name: "Chat on our site".into(), team: None }),
             Command::Rename { name: "Chat".into() },
@@ -848,7 +970,11 @@ impl Aggregate for Channel {
             Command::RemoveOperator { user: id(0xC) },
             Command::Join,
             Command::Leave,
-            Command::RotateCredentials { credential: id(0xD) },
+            Command::RotateCredentials { credential: id(0xD), of: Purpose::Channel },
+            Command::AskBefore { questions },
+            Command::ChangeProtection(protection),
+            Command::BlockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
+            Command::UnblockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::ChangeSettings(settings),
             Command::Disable,
             Command::Enable,

@@ -1,6 +1,7 @@
 //! A chat with somebody outside, from the first word to the rating.
 
 mod bot;
+mod guest;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +15,12 @@ use serde_json::Value;
 
 pub use bot::origin;
 use bot::{Run, Told, Wanted};
+pub use guest::Transcript;
 
 use crate::{
     ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, Time,
     chat::{
-        channel::{Capabilities, Channel},
+        channel::{self, Answered, Capabilities, Channel},
         chatbot::{self, Chatbot},
         label::{self, Label},
         quick_reply::QuickReply,
@@ -34,7 +36,7 @@ use crate::{
         record::{Happened, Level},
         reference::REFERENCE_UNFIT,
         said::Said,
-        sorted,
+        sorted, valid,
     },
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
@@ -89,6 +91,10 @@ pub struct New {
     /// The version of its script on which the chat finishes; the latest by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chatbot_version: Option<u32>,
+    /// What the visitor answered to the questions that the channel asks before a chat.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub answers: Vec<Answered>,
 }
 
 /// The part of a conversation that a ticket tells.
@@ -326,6 +332,36 @@ pub enum Command {
         #[serde(default)]
         text: Option<Personal<String>>,
     },
+    /// Asks for what was said to be sent by mail, once.
+    RequestTranscript {
+        /// Its id; made for you when absent.
+        #[serde(default)]
+        transcript_id: Option<Id>,
+        /// Where it goes.
+        #[schemars(extend("format" = "email"))]
+        email: Personal<String>,
+        /// The language in which it is introduced, BCP 47.
+        #[serde(default)]
+        language: Option<String>,
+    },
+    /// Records that a transcript has left.
+    MarkTranscriptSent {
+        /// Which one.
+        transcript_id: Id,
+    },
+    /// Records that a transcript could not be sent.
+    MarkTranscriptFailed {
+        /// Which one.
+        transcript_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// Makes every token worthless by which a visitor of a page was let in so far; who writes again begins another conversation.
+    RevokeVisitor,
+    /// Keeps the other side out: what they write is refused from now on, by their address elsewhere in the channel too.
+    BlockVisitor,
+    /// Lets them in again.
+    UnblockVisitor,
 }
 
 /// What has happened in a conversation.
@@ -525,6 +561,39 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<Personal<String>>,
     },
+    /// What was said is to be sent by mail.
+    TranscriptQueued {
+        /// The transcript.
+        transcript_id: Id,
+        /// Where it goes.
+        email: Personal<String>,
+        /// The last message that it tells.
+        up_to: Id,
+        /// The language in which it is introduced.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
+    },
+    /// It has left.
+    TranscriptSent {
+        /// The transcript.
+        transcript_id: Id,
+    },
+    /// It could not be sent.
+    TranscriptFailed {
+        /// The transcript.
+        transcript_id: Id,
+        /// Why.
+        error: String,
+    },
+    /// Tokens by which a visitor was let in until then are worthless.
+    VisitorRevoked {
+        /// When.
+        at: Time,
+    },
+    /// The other side is kept out.
+    VisitorBlocked,
+    /// The other side is let in again.
+    VisitorUnblocked,
 }
 
 /// Where a conversation stands.
@@ -592,6 +661,14 @@ pub struct Conversation {
     told: Vec<Told>,
     /// The tickets that it has become, and how many messages there were then.
     tickets: BTreeMap<Id, usize>,
+    /// What is to be sent of it by mail, or was.
+    #[serde(default, deserialize_with = "sorted::map")]
+    transcripts: BTreeMap<Id, Transcript>,
+    /// When tokens were last made worthless, and how many messages there were then.
+    #[serde(default)]
+    revoked: Option<(Time, usize)>,
+    #[serde(default)]
+    blocked: bool,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is no such conversation.");
@@ -645,6 +722,13 @@ const WINDOW_CLOSED: Rejection = Rejection::conflict(
     "window_closed",
     "Too long ago the other side last wrote: this channel lets one answer only for a time. It opens again when they write.",
 );
+
+const NO_TOKENS: Rejection =
+    Rejection::invalid("conversation_no_tokens", "Only visitors of pages (live_chat) are let in by a token.");
+const TRANSCRIPT_UNKNOWN: Rejection =
+    Rejection::invalid("conversation_transcript_unknown", "Nobody has asked for such a transcript.");
+const TRANSCRIPTS_FULL: Rejection =
+    Rejection::conflict("conversation_transcripts_full", "What was said is sent by mail at most 10 times.");
 
 /// The set-wide names of what came in through channels.
 pub const TAKEN_IN_SCOPE: &str = "channel.message";
@@ -898,6 +982,7 @@ impl Aggregate for Conversation {
             (ReceiveMessage { message_id, external_id, body, attachments }, _) => {
                 check_body(&body, &attachments)?;
                 self.must_be_open(ctx)?;
+                self.must_let_in(&body, &attachments, ctx)?;
                 let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
                 let external = external_id.as_ref().is_some_and(|id| self.external.contains(id));
                 if !external {
@@ -986,6 +1071,16 @@ impl Aggregate for Conversation {
             (Rate { score, text }, _) if self.rating != Some((score, text.clone())) => {
                 vec![Event::Rated { score, text }]
             }
+            (RequestTranscript { transcript_id, email, language }, _) => {
+                return self.request_transcript(transcript_id, email, language, ctx);
+            }
+            (MarkTranscriptSent { transcript_id }, _) => return self.transcript_left(transcript_id, None),
+            (MarkTranscriptFailed { transcript_id, error }, _) => {
+                return self.transcript_left(transcript_id, Some(error));
+            }
+            (RevokeVisitor, _) => return self.revoke(ctx),
+            (BlockVisitor, _) => return self.block(ctx),
+            (UnblockVisitor, _) if self.blocked => vec![Event::VisitorUnblocked],
             _ => vec![],
         })
     }
@@ -1019,6 +1114,8 @@ impl Aggregate for Conversation {
                 Some(contact) => vec![Command::LinkContact { contact, matched_by: MatchedBy::default() }],
                 None => vec![Command::UnlinkContact],
             },
+            Event::VisitorBlocked => vec![Command::UnblockVisitor],
+            Event::VisitorUnblocked => vec![Command::BlockVisitor],
             Event::Labelled { label, .. } => vec![Command::Unlabel { label: *label }],
             Event::Unlabelled { label } => {
                 vec![Command::Label { label: Some(*label), name: None, source: LabelSource::default() }]
@@ -1083,6 +1180,14 @@ impl Aggregate for Conversation {
             Event::Closed => self.status = Status::Closed,
             Event::Reopened { .. } => self.status = Status::Open,
             Event::Rated { score, text } => self.rating = Some((*score, text.clone())),
+            Event::TranscriptQueued { transcript_id, email, up_to, .. } => {
+                self.transcripts.insert(*transcript_id, Transcript::queued(email.clone(), *up_to));
+            }
+            Event::TranscriptSent { transcript_id } => self.transcript_is(*transcript_id, Delivery::Sent),
+            Event::TranscriptFailed { transcript_id, .. } => self.transcript_is(*transcript_id, Delivery::Failed),
+            Event::VisitorRevoked { at } => self.revoked = Some((*at, place)),
+            Event::VisitorBlocked => self.blocked = true,
+            Event::VisitorUnblocked => self.blocked = false,
         }
     }
 
@@ -1116,7 +1221,7 @@ impl Aggregate for Conversation {
                 bot::ticket_needs(bot::ticket_id(*ticket, None, ctx), self.contact, *team, ctx)
             }
             Command::ReceiveMessage { .. } => self.channel().map(Need::of::<Channel>).into_iter().collect(),
-            Command::Assign { .. } => channel().into_iter().collect(),
+            Command::Assign { .. } | Command::BlockVisitor | Command::UnblockVisitor => channel().into_iter().collect(),
             Command::SendMessage { quick_reply, .. } => {
                 let responsible = self.assignee.map(Need::of::<User>);
                 let channel = self.channel().map(Need::of::<Channel>);
@@ -1153,6 +1258,7 @@ impl Aggregate for Conversation {
                 self.contact_of(*contact, ctx).into_iter().chain(owned).collect()
             }
             Event::ConvertedToTicket { .. } => self.ticket_of(event, ctx).unwrap_or_default(),
+            Event::VisitorBlocked | Event::VisitorUnblocked => self.at_the_door(event, ctx).into_iter().collect(),
             Event::Labelled { label, name: Some(name), .. } if *label == Label::id_for(ctx.tenant, name) => {
                 let created = label::New { name: name.trim().to_owned(), color: None, preset: false };
                 let known = ctx.fact::<Label>(*label).is_live();
@@ -1185,7 +1291,9 @@ impl Aggregate for Conversation {
         let fields = [MEDIUM_INVALID, NOT_A_USER, LABEL_UNCLEAR, MESSAGE_UNKNOWN, STEP_INVALID];
         let shared = [REFERENCE_UNFIT, BODY_EMPTY, SCORE_INVALID, label::NAME_INVALID, DENIED];
         let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE, WINDOW_CLOSED];
-        let fields = fields.into_iter().chain(channel);
+        let guests = [NO_TOKENS, TRANSCRIPT_UNKNOWN, TRANSCRIPTS_FULL, valid::EMAIL_INVALID, valid::LOCALE_INVALID];
+        let door = [channel::BLOCKED, channel::ANSWER_MISSING];
+        let fields = fields.into_iter().chain(channel).chain(guests).chain(door);
         let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
         states.into_iter().chain(fields).chain(shared).chain(others).collect()
     }
@@ -1218,6 +1326,7 @@ impl Aggregate for Conversation {
                 contact: None,
                 chatbot: None,
                 chatbot_version: None,
+                answers: vec![],
             }),
             ReceiveMessage {
                 message_id: Some(inbound),
@@ -1255,6 +1364,17 @@ impl Aggregate for Conversation {
                 team: None,
                 priority: Priority::LOW,
             },
+            RequestTranscript {
+                transcript_id: Some(id(7)),
+                email: "maria@example.com".into(),
+                language: Some("it".into()),
+            },
+            MarkTranscriptSent { transcript_id: id(7) },
+            RequestTranscript { transcript_id: Some(id(8)), email: "maria@example.org".into(), language: None },
+            MarkTranscriptFailed { transcript_id: id(8), error: "no such mailbox".into() },
+            RevokeVisitor,
+            BlockVisitor,
+            UnblockVisitor,
             Close,
             Reopen,
             Rate { score: 5, text: Some("Quick!".into()) },
@@ -1281,6 +1401,7 @@ impl Conversation {
         if kind.is_some_and(|kind| !kind.fits(&new.medium)) {
             return Err(CHANNEL_UNFIT.at("/channel"));
         }
+        self.must_have_been_asked(&new, ctx)?;
         new.chatbot_version = match new.chatbot {
             Some(chatbot) => Some(bot::bot_version(chatbot, new.chatbot_version, ctx)?),
             None => None,

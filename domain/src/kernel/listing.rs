@@ -243,6 +243,7 @@ pub const NAMELESS: &[&str] = &[
     "call",
     "comment",
     "conversation",
+    "delivery",
     "entitlement",
     "field",
     "form_submission",
@@ -252,6 +253,7 @@ pub const NAMELESS: &[&str] = &[
     "relation",
     "rule_run",
     "session",
+    "system_notice",
 ];
 
 /// A column of a list.

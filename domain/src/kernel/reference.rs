@@ -566,6 +566,7 @@ mod tests {
     /// and uploads.
     const NO_RECORD: &[&str] = &[
         "message_id",
+        "transcript_id",
         "note_id",
         "media_id",
         "payment_id",

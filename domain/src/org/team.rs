@@ -196,7 +196,8 @@ const UNKNOWN: Rejection = Rejection::missing("team_unknown", "There is no such 
 const EXISTS: Rejection = Rejection::conflict("team_exists", "A team with this id exists already.");
 const ARCHIVED: Rejection = Rejection::conflict("team_archived", "The team is archived; restore it first.");
 const NAME_TAKEN: Rejection = Rejection::conflict("team_name_taken", "Another team has this name.");
-const ALIAS_TAKEN: Rejection = Rejection::conflict("team_alias_taken", "Another team has this alias.");
+/// An alias that is another team's.
+pub const ALIAS_TAKEN: Rejection = Rejection::conflict("team_alias_taken", "Another team has this alias.");
 const ALIAS_INVALID: Rejection = Rejection::invalid(
     "team_alias_invalid",
     "An alias has 1 to 64 small letters, digits, dots, hyphens and underscores, a letter or digit at both ends.",

@@ -48,11 +48,13 @@ pub(crate) fn router(app: App) -> Router {
     let limit = app.config.body_limit;
     let keyed = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), limited));
     let present = |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), guarded));
-    mount(keyed, present)
+    let visited =
+        |router: Router<App>| router.route_layer(middleware::from_fn_with_state(app.clone(), chat::visitors::allowed));
+    mount(keyed, present, visited)
         .merge(pages::routes().layered(present))
         .into_router()
         .merge(pages::assets())
-        .merge(chat::visitors::routes(&app))
+        .merge(chat::visitors::pages())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), pages::refused))
@@ -87,8 +89,13 @@ fn watched() -> Routes {
         .get("/metrics", kernel::health::metrics)
 }
 
-/// Everything that is answered; `keyed` guards what needs a key or a session, `present` what needs the database alone.
-fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router<App>) -> Router<App>) -> Routes {
+/// Everything that is answered; `keyed` guards what needs a key or a session, `present` what needs the database alone, `visited` what
+/// pages of others ask.
+fn mount(
+    keyed: impl FnOnce(Router<App>) -> Router<App>,
+    present: impl Fn(Router<App>) -> Router<App>,
+    visited: impl FnOnce(Router<App>) -> Router<App>,
+) -> Routes {
     let api = Routes::new()
         .merge(kernel::commands::routes())
         .merge(kernel::lists::routes())
@@ -118,6 +125,7 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router
         .merge(work::explained::routes())
         .merge(data::external::routes())
         .merge(data::imports::routes())
+        .merge(data::intake::routes())
         .merge(data::bulk::routes())
         .merge(data::archive::routes())
         .merge(data::previews::routes())
@@ -129,13 +137,14 @@ fn mount(keyed: impl FnOnce(Router<App>) -> Router<App>, present: impl Fn(Router
         .layered(keyed);
     let anybody = openapi::routes().merge(org::sign_in::routes().merge(insight::dashboards::open()).layered(&present));
     let files = org::uploads::signed_routes().layered(&present);
-    let open = watched().merge(openapi::pages()).merge(anybody.under("/v1")).merge(files);
+    let visitors = chat::visitors::routes().layered(visited);
+    let open = watched().merge(openapi::pages()).merge(anybody.under("/v1")).merge(files).merge(visitors);
     api.under("/v1").merge(open.open())
 }
 
 /// Every route of the API.
 pub fn routes() -> Vec<Route> {
-    sorted(&mount(|router| router, |router| router))
+    sorted(&mount(|router| router, |router| router, |router| router))
 }
 
 /// Every page; those that are keyed are for whoever is signed in.

@@ -17,6 +17,7 @@ mod feeds;
 mod folding;
 mod holdings;
 mod imports;
+mod intake;
 mod lists;
 mod operation;
 mod pages;
@@ -35,6 +36,7 @@ mod tests;
 mod tickets;
 mod uploads;
 mod views;
+mod visitors;
 mod walls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -215,6 +217,7 @@ pub fn document() -> Value {
     external::record::<domain::desk::product::Product>(&mut document);
     external::entitlements(&mut document);
     imports::describe(&mut document);
+    intake::describe(&mut document);
     bulk::describe(&mut document);
     archive::describe(&mut document);
     uploads::describe(&mut document);
@@ -232,6 +235,7 @@ pub fn document() -> Value {
     search::describe(&mut document);
     holdings::describe(&mut document);
     views::describe(&mut document);
+    visitors::describe(&mut document);
     let mut schemas = document.schemas.into_components();
     for name in &document.linked {
         schemas[name]["properties"]["links"] = json!({ "$ref": refer("Links")["$ref"], "description": LINKS });

@@ -62,6 +62,7 @@ pub(super) fn routes() -> Routes {
         .get("/me/second_factor", begin_second_factor)
         .post("/me/second_factor", prepare_second_factor)
         .get("/inbox", async |insider: Insider| insider.looks_at("conversation.read", pages::inbox))
+        .get("/notices", async |insider: Insider| insider.looks_at("system_notice.read", pages::notices))
         .get("/people", async |insider: Insider| insider.looks_at("user.read", pages::people))
         .get("/roles", async |insider: Insider| insider.looks_at("role.read", pages::roles))
         .get("/settings", async |insider: Insider| insider.looks_at("tenant.read", pages::settings))

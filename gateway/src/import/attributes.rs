@@ -18,7 +18,7 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
 
 /// Kinds that are no descriptive ones, of which rows of a file may tell all the same.
-const RICH: &[&str] = &["contact", "order", "task", "ticket"];
+const RICH: &[&str] = &["call", "contact", "order", "task", "ticket"];
 /// Descriptive kinds of which they may not: what they hold is no row of a table.
 const UNFIT: &[&str] = &["view"];
 /// Attributes of new records that only Deskfold itself or another record knows.
@@ -35,6 +35,9 @@ const BY_COMMAND: &[(&str, &str)] = &[
     ("status", "change_status"),
     ("company", "link_company"),
     ("category", "categorise"),
+    ("contact", "link_contact"),
+    ("user", "answer"),
+    ("duration_s", "end"),
 ];
 /// Further addresses of a record: the attribute, and of which kind of identity it is.
 pub(crate) const FURTHER: &[(&str, &str)] = &[("further_emails", "email"), ("further_phones", "phone")];
@@ -44,6 +47,7 @@ const STANDINGS: &[(&str, &[(&str, &str)])] = &[
     ("task", &[("open", "reopen"), ("started", "start"), ("completed", "complete"), ("cancelled", "cancel")]),
     ("deal", &[("open", "reopen"), ("won", "win"), ("lost", "lose")]),
     ("lead", &[("open", "reopen"), ("lost", "lose")]),
+    ("call", &[("ringing", ""), ("answered", ""), ("missed", "miss"), ("ended", "")]),
 ];
 
 /// What a value is.
@@ -95,8 +99,8 @@ pub(crate) struct Attribute {
 /// What rows can say of records of one kind.
 pub(crate) struct Shape {
     pub(crate) kind: &'static Kind,
-    /// The command that changes attributes.
-    pub(crate) edit: &'static str,
+    /// The command that changes attributes, where there is one.
+    pub(crate) edit: Option<&'static str>,
     pub(crate) attributes: BTreeMap<String, Attribute>,
 }
 
@@ -149,8 +153,9 @@ fn of<A: Aggregate>(kind: &'static Kind) -> Option<Shape> {
     let commands = A::commands(&mut generator);
     let definitions = generator.take_definitions(true);
     let schema = |name: &str| Some(commands.iter().find(|command| command.name == name)?.schema.as_value());
-    let edit = ["edit", "amend"].into_iter().find(|name| kind.commands.contains(*name))?;
-    let edited: BTreeSet<String> = members(schema(edit)?, &definitions).into_keys().collect();
+    let edit = ["edit", "amend"].into_iter().find(|name| kind.commands.contains(*name));
+    let edited = edit.and_then(|edit| Some(members(schema(edit)?, &definitions).into_keys().collect()));
+    let edited: BTreeSet<String> = edited.unwrap_or_default();
     let create = resolved(schema(A::CREATE)?, &definitions);
     let created = members(create, &definitions);
     let is_required =

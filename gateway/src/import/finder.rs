@@ -204,7 +204,7 @@ impl Finder {
             (None, Missing::Reject) => {
                 let what = name.replace('_', " ");
                 let reason = format!("There is no {what} {text}.");
-                Err(Fault { code: format!("{name}_unknown").into(), reason }.into())
+                Err(Fault { code: format!("{name}_unknown").into(), reason, pointer: None }.into())
             }
         }
     }
@@ -246,7 +246,7 @@ impl Finder {
             _ => {
                 let what = kind.plural.replace('_', " ");
                 let reason = format!("Several {what} are called {text}: use an id or source:external_id.");
-                Err(Fault { code: format!("{}_ambiguous", kind.name).into(), reason }.into())
+                Err(Fault { code: format!("{}_ambiguous", kind.name).into(), reason, pointer: None }.into())
             }
         }
     }

@@ -185,7 +185,7 @@ impl Runner {
 
     fn run(&self) -> Run {
         let Job { tenant, import, source, actor, .. } = &self.job;
-        Run { import: *import, tenant: *tenant, source: source.clone(), actor: actor.clone() }
+        Run { import: *import, tenant: *tenant, source: source.clone(), actor: actor.clone(), handed: None }
     }
 
     async fn bring_in(&self) -> Result<Counts, Stop> {

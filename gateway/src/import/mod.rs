@@ -27,11 +27,10 @@ mod upsert;
 
 use std::collections::HashMap;
 
-use commands::Refused;
+use commands::{Cause, Refused};
 use domain::{Actor, Id};
 use uuid::Uuid;
 
-use self::rows::Fault;
 pub(crate) use self::{
     attributes::{Shape, shape},
     entitlements::{COLUMNS, CUSTOM, Columns, status_name},
@@ -40,8 +39,11 @@ pub(crate) use self::{
     lookup::{Lookup, LookupError, external},
     mapping::{Mapping, MappingError},
     preview::{Known, Who, foresee, kinds, look, shipped_or},
-    rows::{FileError, Header, Rows},
-    sheet::Sheet,
+    records::{Brought, Records},
+    rows::{Fault, FileError, Header, Row, Rows},
+    sheet::{Existing, Missing, Sheet, Spoken},
+    target::Target,
+    template::Template,
     upsert::{Standing, Unfit, Wanted, commands as upsert},
 };
 
@@ -55,18 +57,44 @@ pub(crate) fn id_of(tenant: Id, source: &str, kind: &str, key: &str) -> Id {
 
 /// Which import it is, for whom.
 #[derive(Clone, Debug)]
-struct Run {
-    import: Id,
-    tenant: Id,
-    source: String,
+pub(crate) struct Run {
+    pub(crate) import: Id,
+    pub(crate) tenant: Id,
+    pub(crate) source: String,
     /// The importing user.
-    actor: Actor,
+    pub(crate) actor: Actor,
+    /// Where it is no file that is brought in, but one thing that a program handed in.
+    pub(crate) handed: Option<Handed>,
+}
+
+/// One thing that a program handed in, as it is tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Handed {
+    /// By what event.
+    pub(crate) cause: Cause,
+    /// Which attempt it is, from 1.
+    pub(crate) attempt: u32,
+}
+
+impl Handed {
+    /// Under what it is marked which records have been made of what was handed in.
+    pub(crate) const MARK: &'static str = "intake";
+
+    /// The mark of a step of an attempt.
+    pub(crate) fn mark(delivery: Id, attempt: u32, step: u64) -> String {
+        format!("{delivery}/{attempt}/{step}")
+    }
 }
 
 impl Run {
     /// The command that a row is carried out by.
     fn command_id(&self, row: u64) -> Uuid {
-        Uuid::new_v5(&self.correlation(), &row.to_be_bytes())
+        match &self.handed {
+            None => Uuid::new_v5(&self.correlation(), &row.to_be_bytes()),
+            Some(handed) => {
+                Uuid::new_v5(&self.correlation(), Handed::mark(self.import, handed.attempt, row).as_bytes())
+            }
+        }
     }
 
     /// The story that everything of an import belongs to.
@@ -80,7 +108,7 @@ type Before = HashMap<u64, usize>;
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// It led to so many events.
     Applied(u64),
     /// It was so already.
@@ -125,7 +153,7 @@ impl From<Refused> for Failed {
 
 /// Why an import does not go on now.
 #[derive(Debug)]
-enum Stop {
+pub(crate) enum Stop {
     /// Something is out of reach; it goes on later.
     Later(String),
     /// It cannot go on.

@@ -168,7 +168,7 @@ pub(crate) async fn foresee(
     most: usize,
 ) -> Result<Vec<Foreseen>, String> {
     let Who { id, tenant, actor } = who;
-    let run = Run { import: id, tenant, source: source.to_owned(), actor };
+    let run = Run { import: id, tenant, source: source.to_owned(), actor, handed: None };
     let mut records = Records::new(run, sheet, look.header.clone(), Target::new(commands, true));
     let rows: Vec<Row> = look.rows.iter().take(most).cloned().collect();
     let verdicts = records.window(rows, &Before::new()).await.map_err(|stop| match stop {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use commands::Envelope;
+use commands::{Envelope, Refused};
 use domain::{
     Authority, Id, Time, Via,
     crm::contact::{Identity, IdentityKind},
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Before, CONCURRENT, Failed, Run, Stop, Verdict,
+    Before, CONCURRENT, Failed, Handed, Run, Stop, Verdict,
     attributes::By,
     finder::Finder,
     id_of,
@@ -45,6 +45,13 @@ pub(crate) struct Told {
     pub(crate) record: Id,
     pub(crate) creates: bool,
     pub(crate) commands: Vec<(String, Value)>,
+}
+
+/// The record that one thing led to, and how many events that took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brought {
+    pub(crate) record: Id,
+    pub(crate) events: usize,
 }
 
 /// Brings records in, window by window.
@@ -88,17 +95,61 @@ impl Records {
         std::mem::take(&mut *self.told.lock())
     }
 
-    /// Deals with rows: those that may mean one record in order, others at once.
-    pub(crate) async fn window(&mut self, rows: Vec<Row>, before: &Before) -> Result<Vec<(Row, Verdict)>, Stop> {
+    /// Sees to it that there is something that finds records.
+    async fn prepare(&mut self) -> Result<(), Stop> {
         let tenant = self.run.tenant;
         if self.finder.is_none() {
             let country = self.target.state::<Tenant>(tenant, tenant).await?.default_country();
             self.finder = Some(Finder::new(self.run.clone(), self.target.clone(), country));
         }
+        Ok(())
+    }
+
+    /// The fields that the tenant has defined for records of this kind.
+    async fn fields(&self) -> Result<std::sync::Arc<Field>, Stop> {
+        let tenant = self.run.tenant;
+        Ok(self.target.state::<Field>(tenant, Field::id_for(tenant, self.sheet.shape.kind.name)).await?)
+    }
+
+    /// What the mapping makes of one thing.
+    pub(crate) async fn spoken(&self, row: &Row) -> Result<Result<Spoken, Fault>, Stop> {
+        let fields = self.fields().await?;
+        Ok(self.sheet.read(&self.header, &fields, row))
+    }
+
+    /// Brings one thing in, as this step of what was handed in.
+    pub(crate) async fn bring(&mut self, step: u64, spoken: Spoken) -> Result<Result<Brought, Fault>, Stop> {
+        self.prepare().await?;
+        let Some(finder) = &self.finder else { return Err(Stop::Never("nothing finds records".into())) };
+        let row = Row { number: step, line: step, cells: Vec::new(), fault: None };
+        let spoken = self.completed(spoken);
+        match self.row(finder, &row, spoken).await {
+            Ok((record, events)) => Ok(Ok(Brought { record, events })),
+            Err(Failed::Fault(fault)) => Ok(Err(fault)),
+            Err(Failed::Refused(Refused::Rejected(rejection))) => Ok(Err(rejection.into())),
+            Err(Failed::Refused(refused)) => Err(refused.into()),
+        }
+    }
+
+    /// The record that one thing means, if there is one: it is not brought in.
+    pub(crate) async fn known(&mut self, spoken: &Spoken) -> Result<Option<Id>, Stop> {
+        self.prepare().await?;
+        let Some(finder) = &self.finder else { return Err(Stop::Never("nothing finds records".into())) };
+        let row = Row { number: 0, line: 0, cells: Vec::new(), fault: None };
+        let place = match self.place(finder, &row, spoken).await {
+            Ok(place) => place.id,
+            Err(Failed::Fault(_)) => return Ok(None),
+            Err(Failed::Refused(refused)) => return Err(refused.into()),
+        };
+        Ok(if finder.exists(self.sheet.shape.kind, place).await? { Some(place) } else { None })
+    }
+
+    /// Deals with rows: those that may mean one record in order, others at once.
+    pub(crate) async fn window(&mut self, rows: Vec<Row>, before: &Before) -> Result<Vec<(Row, Verdict)>, Stop> {
+        self.prepare().await?;
         let Some(finder) = &self.finder else { return Err(Stop::Never("nothing finds records".into())) };
         self.told.lock().clear();
-        let fields = Field::id_for(tenant, self.sheet.shape.kind.name);
-        let fields = self.target.state::<Field>(tenant, fields).await?;
+        let fields = self.fields().await?;
         let mut entries: Vec<(Entry, Vec<String>)> = Vec::new();
         for row in rows {
             let spoken = self.sheet.read(&self.header, &fields, &row).map(|spoken| self.completed(spoken));
@@ -126,7 +177,9 @@ impl Records {
                         }
                         (Some(events), _) => Verdict::events(*events),
                         (None, Err(fault)) => Verdict::Rejected(fault),
-                        (None, Ok(spoken)) => Verdict::of(this.row(finder, &row, spoken).await)?,
+                        (None, Ok(spoken)) => {
+                            Verdict::of(this.row(finder, &row, spoken).await.map(|(_, events)| events))?
+                        }
                     };
                     verdicts.push((row, verdict));
                 }
@@ -237,6 +290,7 @@ impl Records {
             (None, Some(external)) => match self.same(finder, spoken, &alike, Some(&external.source)).await?.as_slice()
             {
                 [one] => *one,
+                [first, ..] if self.run.handed.is_some() => owners.first().map_or(*first, |(_, _, _, id)| *id),
                 _ => id_of(tenant, &external.source, kind.name, &external.external_id),
             },
             (None, None) => match self.same(finder, spoken, &alike, None).await?.as_slice() {
@@ -244,7 +298,7 @@ impl Records {
                 [_, ..] if name.is_some() => {
                     let what = kind.plural.replace('_', " ");
                     let reason = format!("Several {what} are called {}: use a key.", name.unwrap_or_default());
-                    return Err(Fault { code: format!("{}_ambiguous", kind.name).into(), reason }.into());
+                    return Err(Fault { code: format!("{}_ambiguous", kind.name).into(), reason, pointer: None }.into());
                 }
                 // Of several contacts the one with the first e-mail address.
                 [first, ..] => owners.first().map_or(*first, |(_, _, _, id)| *id),
@@ -255,7 +309,10 @@ impl Records {
                         "contact" => address.or_else(name),
                         _ => self.name(spoken).map(|name| format!("name {}", called(name))),
                     };
-                    let own = own.unwrap_or_else(|| format!("row {}", json!(row.cells)));
+                    let own = own.unwrap_or_else(|| match &self.run.handed {
+                        Some(_) => format!("delivery {}", self.run.import),
+                        None => format!("row {}", json!(row.cells)),
+                    });
                     id_of(tenant, &self.run.source, kind.name, &own)
                 }
             },
@@ -282,8 +339,8 @@ impl Records {
             if source.is_some_and(|source| ids.iter().any(|known| known.source == source)) {
                 continue;
             }
-            // Several people may share a telephone.
-            if by.iter().all(|by| *by == "phone") {
+            // Several people may share a telephone; who calls or orders with it is one of them, whatever is said of the name.
+            if by.iter().all(|by| *by == "phone") && self.run.handed.is_none() {
                 let state = self.target.state_of(kind, self.run.tenant, *id).await?;
                 let there = kind.see(&state).unwrap_or_default();
                 let named = |name: Option<&str>| name.map(called).unwrap_or_default();
@@ -303,7 +360,7 @@ impl Records {
         }
     }
 
-    async fn row(&self, finder: &Finder, row: &Row, spoken: Spoken) -> Result<usize, Failed> {
+    async fn row(&self, finder: &Finder, row: &Row, spoken: Spoken) -> Result<(Id, usize), Failed> {
         let (tenant, kind) = (self.run.tenant, self.sheet.shape.kind);
         let Place { id, external, withheld, candidates } = self.place(finder, row, &spoken).await?;
         let name = self.name(&spoken).map(str::to_owned);
@@ -358,7 +415,16 @@ impl Records {
             envelope.command_id = self.run.command_id(row.number);
             envelope.correlation_id = Some(self.run.correlation());
             envelope.occurred_at = created;
-            self.target.carry_out_any(&envelope, kind, commands).await?
+            if let Some(handed) = &self.run.handed {
+                envelope = envelope.caused_by(&handed.cause);
+                let mark = Handed::mark(self.run.import, handed.attempt, row.number);
+                envelope.mark = Some((Handed::MARK.to_owned(), mark));
+            }
+            match self.target.carry_out_any(&envelope, kind, commands).await {
+                // It was done before whoever did it could say so.
+                Err(Refused::Marked) if self.run.handed.is_some() => 0,
+                outcome => outcome?,
+            }
         };
         finder.are_taken(kind, addresses, key);
         if let (Some(name), true) = (name, creates) {
@@ -366,7 +432,7 @@ impl Records {
         }
         self.remember(row, id, candidates);
         self.told.lock().insert(row.number, Told { record: id, creates, commands: named });
-        Ok(events)
+        Ok((id, events))
     }
 
     /// The commands that bring a record to what is said of it; those that change nothing are left out where that is seen.
@@ -409,6 +475,8 @@ impl Records {
                 | (By::Attribute { edited: true }, Some(_)) => drop(first.insert(name, value)),
                 // Said when it came into being, and never again.
                 (By::Attribute { edited: false }, Some(_)) => {}
+                // Who answered a call is said before it is over.
+                (By::Command { name: "end", .. }, _) => last.push(("end".to_owned(), json!({ name: value }))),
                 (By::Command { name: command, .. }, _) => further.push(((*command).to_owned(), json!({ name: value }))),
                 (By::Tags, Some(now)) => {
                     let has = |tag: &Value| now.as_array().is_some_and(|tags| tags.contains(tag));
@@ -432,7 +500,8 @@ impl Records {
                     match (*command, now) {
                         // What is new is open, and what ended takes nothing until it is open again.
                         ("reopen", Some(_)) => before.push(((*command).to_owned(), json!({}))),
-                        ("reopen", None) => {}
+                        // That is said otherwise: who answered, how long it lasted.
+                        ("reopen", None) | ("", _) => {}
                         _ => last.push(((*command).to_owned(), json!({}))),
                     }
                 }
@@ -441,8 +510,10 @@ impl Records {
         let mut commands = before;
         match there {
             None => commands.push((shape.kind.create.to_owned(), Value::Object(first))),
-            Some(_) if !first.is_empty() => commands.push((shape.edit.to_owned(), Value::Object(first))),
-            Some(_) => {}
+            Some(_) => {
+                let edit = shape.edit.filter(|_| !first.is_empty());
+                commands.extend(edit.map(|edit| (edit.to_owned(), Value::Object(first))));
+            }
         }
         commands.extend(external.map(|external| ("add_external_id".to_owned(), json!(external))));
         commands.extend(further);

@@ -16,17 +16,20 @@ pub(crate) struct Fault {
     pub(crate) code: Cow<'static, str>,
     /// For a person.
     pub(crate) reason: String,
+    /// The attribute that it lies in, as a JSON pointer.
+    pub(crate) pointer: Option<String>,
 }
 
 impl Fault {
     /// A fault with this code.
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Fault {
-        Fault { code: Cow::Borrowed(code), reason: reason.into() }
+        Fault { code: Cow::Borrowed(code), reason: reason.into(), pointer: None }
     }
 
     /// The same, saying of which attribute.
     pub(crate) fn of(self, attribute: &str) -> Fault {
-        Fault { reason: format!("{attribute}: {}", self.reason), ..self }
+        let pointer = self.pointer.or_else(|| Some(format!("/{attribute}")));
+        Fault { code: self.code, reason: format!("{attribute}: {}", self.reason), pointer }
     }
 }
 
@@ -37,7 +40,8 @@ impl From<domain::Rejection> for Fault {
             [] => rejection.detail.into_owned(),
             pointers => format!("{} ({})", rejection.detail, pointers.join(", ")),
         };
-        Fault { code: rejection.code, reason }
+        let pointer = rejection.errors.first().map(|error| error.pointer.clone());
+        Fault { code: rejection.code, reason, pointer }
     }
 }
 

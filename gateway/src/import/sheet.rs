@@ -295,6 +295,25 @@ impl Sheet {
     /// Reads and checks a mapping.
     pub(crate) fn parse(text: &str) -> Result<Sheet, MappingError> {
         let raw: Raw = toml::from_str(text).map_err(|error| MappingError(vec![located(text, &error)]))?;
+        Sheet::of(raw)
+    }
+
+    /// The same of a mapping that has been read as TOML.
+    pub(crate) fn of_table(table: toml::Table) -> Result<Sheet, MappingError> {
+        let raw = table.try_into().map_err(|error: toml::de::Error| MappingError(vec![error.message().to_owned()]))?;
+        Sheet::of(raw)
+    }
+
+    /// One that says nothing by itself: what is said has the names of the API already.
+    pub(crate) fn plain(shape: &'static Shape, existing: Existing) -> Result<Sheet, MappingError> {
+        let when = when("", None, None).map_err(|error| MappingError(vec![error]))?;
+        let (fields, custom) = (Vec::new(), Vec::new());
+        let (source, delimiter, quote, encoding, key, created) = (None, None, None, None, None, None);
+        let decimal = '.';
+        Ok(Sheet { shape, source, delimiter, quote, encoding, key, created, existing, fields, custom, when, decimal })
+    }
+
+    fn of(raw: Raw) -> Result<Sheet, MappingError> {
         let mut faults = Vec::new();
         let Some(shape) = shape(&raw.record) else {
             let known: Vec<&str> = shapes().map(|shape| shape.kind.name).collect();

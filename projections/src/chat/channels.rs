@@ -6,6 +6,7 @@ use domain::{
     Aggregate, Id, Time,
     catalogue::listed,
     chat::channel::{self, Channel, Display, Event, Kind},
+    crm::contact::Identity,
     kernel::color::Color,
 };
 use eventstore::Recorded;
@@ -72,6 +73,14 @@ pub struct Row {
     pub dedupes: bool,
     /// When it last got other credentials; none when it has none.
     pub credentials_rotated_at: Option<Time>,
+    /// What visitors are asked before their first message.
+    pub questions: Vec<channel::Question>,
+    /// How much a browser must reckon before a chat begins, in bits.
+    pub proof_of_work: Option<u8>,
+    /// Who tells people from programs before a chat begins.
+    pub captcha: Option<channel::Captcha>,
+    /// Addresses that are kept out.
+    pub blocked_identities: Vec<Identity>,
     /// When it was connected.
     pub created_at: Time,
     /// When anything last happened to it.
@@ -94,6 +103,8 @@ pub struct View {
     pub team_name: Option<String>,
     /// The part before the `@` of its address, where it is a team's mail: it is the team's, and changed there.
     pub alias: Option<String>,
+    /// That address, where the tenant has said under which domain its aliases are.
+    pub address: Option<String>,
     /// The users who answer.
     pub operators: Vec<Reference>,
 }
@@ -116,7 +127,7 @@ impl Row {
 
 impl ReadModel for Channels {
     const NAME: &'static str = "channels";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Channel::KIND];
     type Row = Row;
 
@@ -141,6 +152,10 @@ impl ReadModel for Channels {
                 url: None,
                 dedupes: false,
                 credentials_rotated_at: None,
+                questions: Vec::new(),
+                proof_of_work: None,
+                captcha: None,
+                blocked_identities: Vec::new(),
                 created_at: at,
                 updated_at: at,
             }));
@@ -171,6 +186,7 @@ impl ReadModel for Channels {
             }
             Event::OperatorAdded { user } => drop(row.operator_ids.insert(user)),
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
+            Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}
             Event::CredentialsRotated { .. } => row.credentials_rotated_at = Some(at),
             Event::SettingsChanged(to) => {
                 row.allowed_origins = to.allowed_origins;
@@ -178,6 +194,15 @@ impl ReadModel for Channels {
                 row.max_per_minute = to.max_per_minute;
                 row.url = to.url;
                 row.dedupes = to.dedupes;
+            }
+            Event::QuestionsChanged { questions } => row.questions = questions,
+            Event::ProtectionChanged(to) => {
+                row.proof_of_work = to.proof_of_work;
+                row.captcha = to.captcha;
+            }
+            Event::IdentityBlocked { identity } => row.blocked_identities.push(identity),
+            Event::IdentityUnblocked { identity } => {
+                row.blocked_identities.retain(|known| known.key() != identity.key());
             }
             Event::Enabled => row.enabled = true,
             Event::Disabled => row.enabled = false,
@@ -205,13 +230,16 @@ impl Listed for Channels {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.kind, t.name, t.team_id, team.name as team_name, \
-        case when t.kind = 'email' then team.alias end as alias, t.enabled, t.greeting, t.color, t.display, t.delay_s, \
+        case when t.kind = 'email' then team.alias end as alias, \
+        case when t.kind = 'email' then team.alias || '@' || tenant.alias_domain end as address, t.enabled, t.greeting, t.color, t.display, t.delay_s, \
         t.display_rules, t.operator_ids, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
             where u.tenant_id = t.tenant_id and u.id = any (t.operator_ids) order by u.name collate \"und-x-icu\", u.id) as operators, \
-        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.credentials_rotated_at, t.created_at, \
+        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.credentials_rotated_at, \
+        t.questions, t.proof_of_work, t.captcha, t.blocked_identities, t.created_at, \
         t.updated_at";
-    const JOINS: &'static str = "left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id";
+    const JOINS: &'static str = "left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id \
+        left join read_tenants tenant on tenant.tenant_id = t.tenant_id and tenant.id = t.tenant_id";
 }
 
 #[cfg(test)]
@@ -233,6 +261,9 @@ mod tests {
         };
         let changed = json!({ "display_rule": id(1), "rule": { "display": "show" } });
         let settings = json!({ "allowed_origins": ["https://a.example"], "reopen_after_s": 60, "max_per_minute": 9 });
+        let blocked = |address: &str, name: &str| {
+            event::<Channel>(name, json!({ "identity": { "kind": "email", "value": address } }))
+        };
         let events = [
             connected,
             event::<Channel>("appearance_changed", looks),
@@ -246,9 +277,14 @@ mod tests {
             Event::OperatorAdded { user: id(5) },
             Event::OperatorRemoved { user: id(4) },
             event::<Channel>("settings_changed", settings),
-            Event::CredentialsRotated { credential: id(6) },
+            Event::CredentialsRotated { credential: id(6), of: channel::Purpose::Channel },
             Event::Renamed { from: "Chat".into(), to: "Help".into() },
             Event::Disabled,
+            event::<Channel>("questions_changed", json!({ "questions": [{ "key": "name", "type": "name" }] })),
+            event::<Channel>("protection_changed", json!({ "proof_of_work": 12 })),
+            blocked("a@example.com", "identity_blocked"),
+            blocked("b@example.com", "identity_blocked"),
+            blocked("A@example.com", "identity_unblocked"),
         ];
         let row = folded::<Channels, Channel>(events).unwrap();
         assert_eq!((row.name.as_str(), row.enabled, row.team_id), ("Help", false, Some(id(9))));
@@ -257,5 +293,8 @@ mod tests {
         assert_eq!(rules, [(id(3), Some("^/c")), (id(1), None)]);
         assert_eq!((row.operator_ids, row.reopen_after_s), ([id(5)].into(), Some(60)));
         assert_eq!(row.credentials_rotated_at, Some(at(12)));
+        assert_eq!((row.questions.len(), row.proof_of_work, row.captcha), (1, Some(12), None));
+        let blocked: Vec<_> = row.blocked_identities.iter().map(|identity| identity.value.as_str()).collect();
+        assert_eq!(blocked, ["b@example.com"]);
     }
 }

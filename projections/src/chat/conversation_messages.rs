@@ -44,6 +44,7 @@ pub enum Direction {
 /// How far a message of ours has come; it only moves on, unless it is sent once more after it has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "MessageDelivery")]
 pub enum Delivery {
     /// Waits to be sent.
     Queued,

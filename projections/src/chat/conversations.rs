@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Aggregate, Id, Personal, Time,
     catalogue::listed,
+    chat::channel::Answered,
     chat::conversation::{Conversation, Event, MatchedBy, New, Status, Visitor},
     crm::contact::Identity,
     kernel::color::Color,
@@ -30,6 +31,35 @@ pub struct Recent {
     pub read: bool,
     /// Whether it is one of ours and could not be sent.
     pub failed: bool,
+}
+
+/// What was asked to be sent of it by mail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transcript {
+    /// Its id.
+    pub transcript_id: Id,
+    /// Where it goes.
+    pub email: Personal<String>,
+    /// The last message that it tells.
+    pub up_to: Id,
+    /// How far it has come.
+    pub state: TranscriptState,
+    /// Why it could not be sent.
+    pub error: Option<String>,
+    /// When it was asked for.
+    pub requested_at: Time,
+}
+
+/// How far a transcript has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TranscriptState {
+    /// It waits to be sent.
+    Queued,
+    /// It has left.
+    Sent,
+    /// It could not be sent.
+    Failed,
 }
 
 /// So many messages back it is known who has read what.
@@ -99,6 +129,12 @@ pub struct Row {
     pub bot_finished: bool,
     /// The tickets that it has become.
     pub ticket_ids: BTreeSet<Id>,
+    /// What the visitor answered to the questions before the chat.
+    pub answers: Vec<Answered>,
+    /// Whether the other side is kept out.
+    pub visitor_blocked: bool,
+    /// What was asked to be sent of it by mail.
+    pub transcripts: Vec<Transcript>,
     /// How satisfied the other side is: 1 (bad) to 5 (good).
     pub rating: Option<u8>,
     /// The rating in their words.
@@ -180,6 +216,9 @@ impl Row {
             handed_over: false,
             bot_finished: false,
             ticket_ids: BTreeSet::new(),
+            answers: new.answers,
+            visitor_blocked: false,
+            transcripts: Vec::new(),
             rating: None,
             rating_text: None,
             reopened_count: 0,
@@ -228,6 +267,14 @@ impl Row {
             self.uncertain_message_ids.remove(&message_id);
         }
         self.uncertain = !self.uncertain_message_ids.is_empty();
+    }
+
+    /// What became of a transcript.
+    fn left(&mut self, transcript: Id, state: TranscriptState, error: Option<String>) {
+        if let Some(known) = self.transcripts.iter_mut().find(|known| known.transcript_id == transcript) {
+            known.state = state;
+            known.error = error;
+        }
     }
 
     /// A user has read so far. Whoever reads what is not among the last messages has not read the last ones.
@@ -316,7 +363,21 @@ impl ReadModel for Conversations {
                 row.failed(message_id, false);
                 row.doubted(message_id, false);
             }
-            Event::Started(_) | Event::Claimed { .. } | Event::BotAnswerRefused { .. } => {}
+            Event::VisitorBlocked => row.visitor_blocked = true,
+            Event::VisitorUnblocked => row.visitor_blocked = false,
+            Event::TranscriptQueued { transcript_id, email, up_to, language: _ } => {
+                let state = TranscriptState::Queued;
+                let asked = Transcript { transcript_id, email, up_to, state, error: None, requested_at: at };
+                row.transcripts.push(asked);
+            }
+            Event::TranscriptSent { transcript_id } => row.left(transcript_id, TranscriptState::Sent, None),
+            Event::TranscriptFailed { transcript_id, error } => {
+                row.left(transcript_id, TranscriptState::Failed, Some(error));
+            }
+            Event::Started(_)
+            | Event::Claimed { .. }
+            | Event::BotAnswerRefused { .. }
+            | Event::VisitorRevoked { .. } => {}
         }
         Ok(Some(row))
     }
@@ -356,6 +417,7 @@ impl Listed for Conversations {
         Column::bool("handed_over"),
         Column::bool("bot_finished"),
         Column::set("ticket_ids").of(Refers::To("ticket")),
+        Column::bool("visitor_blocked"),
         Column::integer("rating").nullable(),
         Column::integer("reopened_count"),
         Column::time("started_at"),
@@ -377,7 +439,7 @@ impl Listed for Conversations {
             order by l.name collate \"und-x-icu\", l.id) as label_names, \
         t.unanswered, t.unread, t.unread_count, t.read_by_ids, t.message_count, t.last_message, t.last_received_at, \
         t.last_sent_at, t.active_at, t.recent_messages, t.uncertain, t.uncertain_message_ids, t.chatbot_id, t.chatbot_version, t.bot_step, t.bot_answers, t.handed_over, \
-        t.bot_finished, t.ticket_ids, t.rating, t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
+        t.bot_finished, t.ticket_ids, t.answers, t.visitor_blocked, t.transcripts, t.rating, t.rating_text, t.reopened_count, t.started_at, t.closed_at, t.updated_at";
     const JOINS: &'static str = "\
         left join read_contacts contact on contact.tenant_id = t.tenant_id and contact.id = r.contact_id \
         left join read_channels channel on channel.tenant_id = t.tenant_id and channel.id = t.channel_id \
@@ -501,14 +563,24 @@ mod tests {
         assert_eq!((closed.matched_by, closed.label_ids.clone()), (Some(MatchedBy::Phone), [id(4)].into()));
         assert_eq!((closed.bot_answers.len(), closed.handed_over), (1, true));
         assert_eq!(Conversations::tally(&closed)[0].key, [("label_id", id(4).to_string())]);
+        let queued =
+            |transcript: u128| json!({ "transcript_id": id(transcript), "email": "m@example.com", "up_to": id(9) });
         let more = [
             Event::Reopened { cause: Default::default() },
             Event::Unassigned { from: id(2) },
             Event::ContactUnlinked { contact: id(3) },
             Event::Rated { score: 5, text: None },
+            Event::VisitorBlocked,
+            event::<Conversation>("transcript_queued", queued(1)),
+            event::<Conversation>("transcript_queued", queued(2)),
+            Event::TranscriptSent { transcript_id: id(1) },
+            Event::TranscriptFailed { transcript_id: id(2), error: "no such mailbox".into() },
         ];
         let row = row(events.into_iter().chain(more));
         assert_eq!((row.status, row.closed_at, row.reopened_count), (Status::Open, None, 1));
+        let states: Vec<_> = row.transcripts.iter().map(|one| (one.state, one.error.as_deref())).collect();
+        let came = [(TranscriptState::Sent, None), (TranscriptState::Failed, Some("no such mailbox"))];
+        assert_eq!((row.visitor_blocked, states.as_slice()), (true, &came[..]));
         assert_eq!((row.assignee_id, row.contact_id, row.matched_by, row.rating), (None, None, None, Some(5)));
     }
 }

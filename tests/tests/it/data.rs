@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod backup;
 mod bulk;
 pub(crate) mod imports;
+mod intake;
 pub(crate) mod records;
 pub(crate) mod replica;
 pub(crate) mod takeover;

@@ -482,6 +482,21 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
     server.settle().await;
     let kept = client.read("/v1/form_submissions?sort=received_at").await;
     all.insert("form_submissions", texts(&kept, "id"));
+    for name in ["shop", "till"] {
+        let plain = word.to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let source = format!("{name}-{plain}");
+        let mapping = "key = \"{number}\"\n[fields]\ntotal = { amount = \"{sum}\", currency = \"EUR\" }\n";
+        let body = json!({ "name": text(name), "source": source, "takes": "orders", "mapping": mapping });
+        let id = client.create("/v1/intake_sources", body).await;
+        all.entry("intake_sources").or_default().push(id);
+        // What makes no sense is kept, and somebody is told.
+        let body = json!({ "number": word, "sum": word });
+        let kept = client.post(&format!("/v1/intake/orders?source={source}"), body).await.expect(StatusCode::CREATED);
+        all.entry("deliveries").or_default().push(kept["id"].as_str().unwrap().to_owned());
+    }
+    server.settle().await;
+    let raised = client.read("/v1/notices?sort=raised_at").await;
+    all.insert("notices", texts(&raised, "id"));
     let runs = client.read(&format!("/v1/rules/{}/runs?sort=trigger_position", all["rules"][2])).await;
     all.insert("rule_runs", texts(&runs, "id"));
     assert_eq!(texts(&runs, "status"), ["pending", "skipped"]);

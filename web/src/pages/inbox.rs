@@ -10,6 +10,7 @@ use crate::{
 /// What the page offers only to whoever may do it.
 const PERMISSIONS: &[&str] = &[
     "conversation.assign",
+    "conversation.block_visitor",
     "conversation.claim",
     "conversation.close",
     "conversation.convert_to_ticket",
@@ -18,7 +19,9 @@ const PERMISSIONS: &[&str] = &[
     "conversation.mark_read",
     "conversation.reopen",
     "conversation.reply_any",
+    "conversation.revoke_visitor",
     "conversation.send_message",
+    "conversation.unblock_visitor",
     "conversation.unlabel",
     "conversation.unlink_contact",
     "channel.read",

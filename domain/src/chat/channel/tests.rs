@@ -189,12 +189,81 @@ fn it_is_opened_closed_and_gets_other_credentials() {
     assert_eq!(chat([Event::Disabled]).state.must_converse(), Err(DISABLED));
     assert_eq!(chat([]).state.must_converse(), Ok(()));
     assert!(channel(Kind::Form, []).state.must_converse().is_err());
-    let rotated = || Event::CredentialsRotated { credential: FIRST };
-    chat([]).when(Command::RotateCredentials { credential: FIRST }).then([rotated()]);
-    chat([rotated()]).when(Command::RotateCredentials { credential: FIRST }).nothing();
+    let rotated = || Event::CredentialsRotated { credential: FIRST, of: Purpose::Channel };
+    chat([]).when(Command::RotateCredentials { credential: FIRST, of: Purpose::Channel }).then([rotated()]);
+    chat([rotated()]).when(Command::RotateCredentials { credential: FIRST, of: Purpose::Channel }).nothing();
     let closed = crate::kernel::given::at(0);
     let within = Settings { reopen_after_s: Some(60), ..Settings::default() };
     assert!(within.reopens(closed, crate::kernel::given::at(60)));
     assert!(!within.reopens(closed, crate::kernel::given::at(61)));
     assert!(Settings::default().reopens(closed, crate::kernel::given::at(1_000_000)));
+}
+
+fn asks(key: &str, asks: Asks, required: bool) -> Question {
+    let label = (asks == Asks::Text).then(|| format!("{key}?"));
+    Question { key: key.into(), asks, label, required }
+}
+
+#[test]
+fn questions_are_asked_once_each_and_their_answers_are_what_they_ask_for() {
+    let questions =
+        vec![asks("who", Asks::Name, true), asks("mail", Asks::Email, true), asks("order", Asks::Text, false)];
+    let changed = || Event::QuestionsChanged { questions: questions.clone() };
+    chat([]).when(Command::AskBefore { questions: questions.clone() }).then([changed()]);
+    chat([changed()]).when(Command::AskBefore { questions: questions.clone() }).nothing();
+    for odd in [
+        vec![asks("Who", Asks::Name, true)],
+        vec![asks("a", Asks::Name, true), asks("a", Asks::Email, true)],
+        vec![asks("a", Asks::Name, true), asks("b", Asks::Name, true)],
+        vec![Question { label: None, ..asks("a", Asks::Text, true) }],
+        (0..11).map(|number| asks(&format!("q{number}"), Asks::Text, false)).collect(),
+    ] {
+        chat([]).when(Command::AskBefore { questions: odd }).rejected(QUESTIONS_INVALID);
+    }
+    channel(Kind::Telegram, []).when(Command::AskBefore { questions: vec![] }).rejected(UNABLE);
+
+    let known = chat([changed()]).state;
+    let said = |answers: &[(&str, &str)]| {
+        known.answered(&answers.iter().map(|(key, answer)| ((*key).to_owned(), (*answer).into())).collect(), None)
+    };
+    let read = said(&[("mail", " m@example.com "), ("who", "Maria"), ("order", " ")]).unwrap();
+    let told: Vec<_> = read.iter().map(|one| (one.key.as_str(), one.answer.as_str())).collect();
+    assert_eq!(told, [("who", "Maria"), ("mail", "m@example.com")]);
+    assert_eq!(known.must_be_answered(&read), Ok(()));
+    assert_eq!(identity(&read), Some(Identity::new(IdentityKind::Email, "m@example.com")));
+    let missing = known.must_be_answered(&said(&[("order", "7")]).unwrap()).unwrap_err();
+    let places: Vec<_> = missing.errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!((missing.code.as_ref(), places), (ANSWER_MISSING.code.as_ref(), vec!["/answers/who", "/answers/mail"]));
+    assert_eq!(said(&[("mail", "nowhere")]).unwrap_err().code, valid::EMAIL_INVALID.code);
+    assert_eq!(said(&[("who", &"x".repeat(1_001))]).unwrap_err().code, ANSWER_TOO_LONG.code);
+    assert_eq!(said(&[("a/b", "x")]).unwrap_err().errors[0].pointer, "/answers/a~1b");
+}
+
+#[test]
+fn an_address_is_kept_out_however_it_is_written_and_let_in_again() {
+    let address = |value: &str| Identity::new(IdentityKind::Email, value);
+    let blocked = || Event::IdentityBlocked { identity: address("spam@example.com") };
+    chat([]).when(Command::BlockIdentity { identity: address("spam@example.com") }).then([blocked()]);
+    chat([blocked()]).when(Command::BlockIdentity { identity: address("spam@EXAMPLE.com") }).nothing();
+    assert!(chat([blocked()]).state.blocks(&address("spam@EXAMPLE.com")));
+    let again = Event::IdentityUnblocked { identity: address("spam@EXAMPLE.com") };
+    chat([blocked()]).when(Command::UnblockIdentity { identity: address("spam@EXAMPLE.com") }).then([again.clone()]);
+    chat([blocked(), again]).when(Command::UnblockIdentity { identity: address("spam@example.com") }).nothing();
+}
+
+#[test]
+fn what_protects_a_chat_can_be_asked() {
+    let captcha = |url: &str, key: &str| Captcha { verify_url: url.into(), site_key: key.into() };
+    let with = |captcha| Protection { proof_of_work: Some(12), captcha };
+    let wanted = with(Some(captcha("https://captcha.example/siteverify", "key")));
+    chat([]).when(Command::ChangeProtection(wanted.clone())).then([Event::ProtectionChanged(wanted)]);
+    for (url, key, refusal) in [("siteverify", "key", valid::URL_INVALID), ("https://a.example/", " ", CAPTCHA_INVALID)]
+    {
+        chat([]).when(Command::ChangeProtection(with(Some(captcha(url, key))))).rejected(refusal);
+    }
+    let rotated = || Event::CredentialsRotated { credential: SECOND, of: Purpose::Captcha };
+    let known = chat([rotated()]);
+    known.when(Command::RotateCredentials { credential: SECOND, of: Purpose::Captcha }).nothing();
+    let known = chat([rotated()]).state;
+    assert_eq!((known.credential, known.credential_of(Purpose::Captcha)), (None, Some(SECOND)));
 }

@@ -147,6 +147,14 @@ impl Conversation {
         self.run.as_ref().filter(|run| !run.over && !self.handed_over).map(|run| (run.chatbot, run.version))
     }
 
+    /// The step of its script whose answer a chatbot waits for: which chatbot, and of which version.
+    pub fn waits_for(&self) -> Option<(Id, u32, &str)> {
+        let (chatbot, version) = self.chatbot()?;
+        let step = self.bot.as_deref().filter(|step| !self.answers.contains_key(*step))?;
+        let talks = self.status == Status::Open && self.assignee.is_none();
+        talks.then_some((chatbot, version, step))
+    }
+
     /// Where the visitor can be reached by what was written to a chatbot, these words included.
     pub fn addresses(&self, words: &str, country: Option<Country>) -> Vec<Identity> {
         let said = std::iter::once(words).chain(self.answers.values().map(|answer| answer.as_str()));
@@ -176,7 +184,7 @@ impl Conversation {
             return Ok(vec![]);
         }
         let chatbot = ctx.fact::<Chatbot>(chatbot);
-        let (_, script) = chatbot::version_of(&chatbot, Some(version))?;
+        let (_, script) = chatbot::version_of(&chatbot, Some(version)).map_err(|_| chatbot::UNPUBLISHED)?;
         let mut talk = Talk { state: self.clone(), events: Vec::new(), known, ctx };
         let waits = self.bot.as_ref().and_then(|step| script.step(step));
         match (message, waits) {

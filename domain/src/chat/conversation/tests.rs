@@ -258,6 +258,79 @@ fn some_channels_let_one_answer_only_for_a_time() {
 }
 
 #[test]
+fn who_is_kept_out_writes_nothing_and_neither_does_his_address_elsewhere() {
+    let identity = || new().identity.unwrap();
+    let shut = || channel::Event::IdentityBlocked { identity: identity() };
+    let with = |events: &[Event], more: Vec<channel::Event>| {
+        let of_channel = open_channel(Kind::Whatsapp, &[]).into_iter().chain(more);
+        chat(events.iter().cloned()).with::<Channel>(channel_id(), of_channel)
+    };
+    let receive =
+        || Command::ReceiveMessage { message_id: None, external_id: None, body: "x".into(), attachments: vec![] };
+    with(&[], vec![]).when(Command::BlockVisitor).then([Event::VisitorBlocked]);
+    with(&[Event::VisitorBlocked], vec![]).when(Command::BlockVisitor).nothing();
+    with(&[Event::VisitorBlocked], vec![]).when(receive()).rejected(channel::BLOCKED);
+    with(&[], vec![shut()]).when(receive()).rejected(channel::BLOCKED);
+    let elsewhere = given::<Conversation>([])
+        .with::<Channel>(channel_id(), open_channel(Kind::Whatsapp, &[]).into_iter().chain([shut()]));
+    elsewhere.when(Command::Start(new())).rejected(channel::BLOCKED);
+    with(&[Event::VisitorBlocked], vec![]).when(Command::UnblockVisitor).then([Event::VisitorUnblocked]);
+    let heard = |events: Vec<channel::Event>, event: Event| {
+        with(&[], events).tells(&event).into_iter().map(|echo| echo.event_type).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(vec![], Event::VisitorBlocked), ["channel.identity_blocked"]);
+    assert_eq!(heard(vec![shut()], Event::VisitorUnblocked), ["channel.identity_unblocked"]);
+    assert_eq!(
+        (heard(vec![shut()], Event::VisitorBlocked).len(), heard(vec![], Event::VisitorUnblocked).len()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn tokens_are_made_worthless_once_for_what_was_said() {
+    let live = || Event::Started(New { medium: "live_chat".into(), identity: None, ..new() });
+    let revoked = || Event::VisitorRevoked { at: at(0) };
+    let within = |events: &[Event]| given::<Conversation>([live()].into_iter().chain(events.iter().cloned()));
+    chat([]).when(Command::RevokeVisitor).rejected(NO_TOKENS);
+    assert_eq!(within(&[received()]).when(Command::RevokeVisitor).events().len(), 1);
+    within(&[received(), revoked()]).when(Command::RevokeVisitor).nothing();
+    let again = within(&[received(), revoked(), queued(None)]);
+    assert_eq!((again.state.revoked_at(), again.when(Command::RevokeVisitor).events().len()), (Some(at(0)), 1));
+}
+
+#[test]
+fn a_transcript_is_queued_once_for_what_was_said_and_comes_to_an_end() {
+    let ask = |id: u128, email: &str| Command::RequestTranscript {
+        transcript_id: Some(Id::from_bits(id)),
+        email: email.into(),
+        language: Some("it".into()),
+    };
+    let asked = |id: u128| Event::TranscriptQueued {
+        transcript_id: Id::from_bits(id),
+        email: "m@example.com".into(),
+        up_to: INBOUND,
+        language: Some("it".into()),
+    };
+    let failed = |id: u128| Event::TranscriptFailed { transcript_id: Id::from_bits(id), error: "no".into() };
+    chat([]).when(ask(1, "m@example.com")).rejected(NOTHING_SAID);
+    chat([received()]).when(ask(1, "nowhere")).rejected(valid::EMAIL_INVALID);
+    chat([received()]).when(ask(1, " m@example.com ")).then([asked(1)]);
+    chat([received(), asked(1)]).when(ask(2, "m@example.com")).nothing();
+    chat([received(), asked(1), failed(1)]).when(ask(2, "m@example.com")).then([asked(2)]);
+    let full = [received()].into_iter().chain((1..=10).flat_map(|id| [asked(id), failed(id)]));
+    chat(full).when(ask(11, "m@example.com")).rejected(TRANSCRIPTS_FULL);
+    let sent = |id: u128| Command::MarkTranscriptSent { transcript_id: Id::from_bits(id) };
+    let left = Event::TranscriptSent { transcript_id: Id::from_bits(1) };
+    chat([received()]).when(sent(1)).rejected(TRANSCRIPT_UNKNOWN);
+    chat([received(), asked(1)]).when(sent(1)).then([left.clone()]);
+    chat([received(), asked(1), left.clone()]).when(sent(1)).nothing();
+    let fails = Command::MarkTranscriptFailed { transcript_id: Id::from_bits(1), error: "no".into() };
+    chat([received(), asked(1), left]).when(fails).nothing();
+    assert!(chat([received(), asked(1)]).state.transcript_queued(Id::from_bits(1)).is_some());
+    assert!(chat([received(), asked(1), failed(1)]).state.transcript_queued(Id::from_bits(1)).is_none());
+}
+
+#[test]
 fn what_came_in_through_a_channel_is_no_other_conversation_s() {
     let claims = chat([]).claims(&received());
     assert_eq!(claims, [format!("+{TAKEN_IN_SCOPE} {}/wamid.0", channel_id())]);

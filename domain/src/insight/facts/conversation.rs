@@ -108,6 +108,12 @@ impl Tells for Conversation {
             | Event::BotAnswerRefused { .. }
             | Event::BotFinished
             | Event::ConvertedToTicket { .. }
+            | Event::TranscriptQueued { .. }
+            | Event::TranscriptSent { .. }
+            | Event::TranscriptFailed { .. }
+            | Event::VisitorRevoked { .. }
+            | Event::VisitorBlocked
+            | Event::VisitorUnblocked
             | Event::BotAnswerGiven { .. } => Vec::new(),
         }
     }

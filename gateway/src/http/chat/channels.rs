@@ -13,7 +13,7 @@ use commands::Envelope;
 use domain::{
     Aggregate, Authority, Via,
     chat::{
-        channel::{Capabilities, Channel, Command, Kind, SECRET_INVALID, UNKNOWN},
+        channel::{Capabilities, Channel, Command, Kind, Purpose, SECRET_INVALID, UNKNOWN},
         conversation::Conversation,
     },
 };
@@ -60,6 +60,9 @@ pub(in crate::http) struct ChannelCredentials {
     /// The secret; it is kept sealed and shown to nobody. That of a program (kind `api`) is `whsec_` and 24 to 64 bytes in base64.
     #[schemars(length(min = 1, max = 4000))]
     secret: String,
+    /// Whose it is: the channel's own, or that of the service behind its captcha.
+    #[serde(default)]
+    of: Purpose,
 }
 
 /// An example of such a secret.
@@ -74,10 +77,10 @@ async fn rotated(
     write.caller.must("channel.rotate_credentials")?;
     let (tenant, id) = (write.caller.tenant, id_of::<Channel>(&write.caller, &id)?);
     let envelope = write.envelope(&app, id, &body.bytes)?;
-    let ChannelCredentials { secret } = body.read(&json!({ "secret": EXAMPLE }))?;
+    let ChannelCredentials { secret, of } = body.read(&json!({ "secret": EXAMPLE }))?;
     let channel = app.commands.find::<Channel>(tenant, id).await?.ok_or(UNKNOWN)?;
     let fits = match channel.kind {
-        Some(Kind::Api) => is_secret(&secret),
+        Some(Kind::Api) if of.is_usual() => is_secret(&secret),
         _ => !secret.trim().is_empty() && secret.chars().count() <= 4000,
     };
     if !fits {
@@ -87,7 +90,7 @@ async fn rotated(
     if !write.dry_run {
         app.keep_channel_secret((tenant, id), credential, &secret).await?;
     }
-    let done = app.commands.dispatch::<Channel>(&envelope, Command::RotateCredentials { credential }).await;
+    let done = app.commands.dispatch::<Channel>(&envelope, Command::RotateCredentials { credential, of }).await;
     if !write.dry_run {
         app.forget_other_channel_secrets(tenant, id).await?;
     }

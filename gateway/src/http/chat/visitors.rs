@@ -2,8 +2,9 @@
 //! pages of any origin that the channel allows; nobody is signed in here, and nothing here sets a cookie.
 
 mod listening;
-mod thread;
-mod writing;
+pub(in crate::http) mod proof;
+pub(in crate::http) mod thread;
+pub(in crate::http) mod writing;
 
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
-    middleware::{self, Next},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,19 +22,23 @@ use commands::Envelope;
 use domain::{
     ActorKind, Authority, Country, Id, Personal, Via,
     chat::{
-        channel::{self, Channel, Display},
+        channel::{self, Channel, Display, Question},
         conversation::{Command, Conversation},
     },
     kernel::color::Color,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     app::App,
     http::{
-        kernel::request::{Body, Nothing, Params},
-        pages,
+        kernel::{
+            request::{Body, Nothing, Params},
+            routes::Routes,
+        },
+        pages as shown,
     },
     live::{Shown, Signal},
     problem::Problem,
@@ -43,26 +48,41 @@ use crate::{
 
 /// The colour of a chat that was given none.
 const USUAL: Color = Color::rgb(0x1d, 0x4e, 0xd8);
+/// As how many messages a transcript counts, for whoever floods.
+const TRANSCRIPT_COUNTS_AS: u32 = 10;
 /// Messages that one receipt names at most.
 const RECEIPTS: usize = 100;
 
-/// Everything under `/chat/{channel}`.
-pub(in crate::http) fn routes(app: &App) -> Router<App> {
-    let preflight = || async { StatusCode::NO_CONTENT };
-    Router::new()
-        .route("/chat/{channel}/config", get(config).options(preflight))
-        .route("/chat/{channel}/messages", get(thread::messages).post(writing::write).options(preflight))
-        .route("/chat/{channel}/uploads", post(writing::upload).layer(DefaultBodyLimit::disable()).options(preflight))
-        .route("/chat/{channel}/stream", get(listening::follow).options(preflight))
-        .route("/chat/{channel}/signals", post(signal).options(preflight))
-        .route("/chat/{channel}/receipts", post(receipts).options(preflight))
-        .route("/chat/{channel}/close", post(close).options(preflight))
-        .route("/chat/{channel}/rate", post(rate).options(preflight))
-        .route("/chat/{channel}/renew", post(renew).options(preflight))
-        .route("/chat/{channel}/forget", post(forget).options(preflight))
-        .route_layer(middleware::from_fn_with_state(app.clone(), allowed))
-        .route("/chat/{channel}", get(page))
-        .route("/chat.js", get(script))
+/// Everything under `/chat/{channel}` that pages ask.
+pub(in crate::http) fn routes() -> Routes {
+    Routes::new()
+        .route(Method::GET, "/chat/{channel}/config", get(config).options(preflight))
+        .route(Method::GET, "/chat/{channel}/messages", get(thread::messages).options(preflight))
+        .route(Method::POST, "/chat/{channel}/messages", post(writing::write))
+        .route(
+            Method::POST,
+            "/chat/{channel}/uploads",
+            post(writing::upload).layer(DefaultBodyLimit::disable()).options(preflight),
+        )
+        .route(Method::GET, "/chat/{channel}/stream", get(listening::follow).options(preflight))
+        .route(Method::POST, "/chat/{channel}/signals", post(signal).options(preflight))
+        .route(Method::POST, "/chat/{channel}/receipts", post(receipts).options(preflight))
+        .route(Method::GET, "/chat/{channel}/challenge", get(proof::challenge).options(preflight))
+        .route(Method::POST, "/chat/{channel}/proof", post(proof::shown).options(preflight))
+        .route(Method::POST, "/chat/{channel}/transcript", post(transcript).options(preflight))
+        .route(Method::POST, "/chat/{channel}/close", post(close).options(preflight))
+        .route(Method::POST, "/chat/{channel}/rate", post(rate).options(preflight))
+        .route(Method::POST, "/chat/{channel}/renew", post(renew).options(preflight))
+        .route(Method::POST, "/chat/{channel}/forget", post(forget).options(preflight))
+}
+
+async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// The chat as a page, and the script that other pages load.
+pub(in crate::http) fn pages() -> Router<App> {
+    Router::new().route("/chat/{channel}", get(page)).route("/chat.js", get(script))
 }
 
 /// A chat on pages that visitors can reach.
@@ -103,7 +123,7 @@ impl Chat {
 }
 
 /// Lets pages of the channel's origins in, and no others; whoever names no origin is no page.
-async fn allowed(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn allowed(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let checked = app.log.presence().guard(async {
@@ -142,29 +162,45 @@ async fn allowed(State(app): State<App>, request: Request, next: Next) -> Respon
 }
 
 /// The page on which the chat is to appear.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Where {
+pub(in crate::http) struct Where {
+    /// Its path, by which display rules go; `/` without it.
     path: Option<String>,
 }
 
 /// How the chat looks, and to whom one would speak.
-#[derive(Debug, Serialize)]
-struct Config {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorConfig")]
+pub(in crate::http) struct Config {
+    /// The channel.
     channel: Id,
+    /// Its name.
     name: String,
+    /// The text beside the button.
     greeting: Option<String>,
+    /// The colour.
     color: Color,
+    /// The colour that is read on it.
     text_color: Color,
+    /// How it appears on this page, for this visitor.
     display: Display,
+    /// After how many seconds it opens by itself.
     delay_s: Option<u32>,
+    /// Whether somebody who answers is there.
     operators_present: bool,
+    /// Whether a chatbot speaks first.
     chatbot: bool,
+    /// Most characters of a message.
     max_text: usize,
     /// Whether messages carry files.
     files: bool,
     /// Most bytes of one.
     max_file_bytes: u64,
+    /// What is asked before the first message.
+    questions: Vec<Question>,
+    /// Whether something must be shown before the first message: GET challenge says what.
+    protected: bool,
 }
 
 /// The country that a proxy says a visitor comes from, if it is believed.
@@ -207,6 +243,8 @@ async fn config(
         max_text: can.map_or(0, |can| can.max_text),
         files: takes.is_some(),
         max_file_bytes: largest,
+        questions: channel.questions.clone(),
+        protected: channel.protection.asks(),
     }))
 }
 
@@ -243,9 +281,11 @@ impl Known {
 }
 
 /// What a visitor does.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Doing {
+#[schemars(rename = "VisitorSignal")]
+pub(in crate::http) struct Doing {
+    /// Which.
     signal: Shown,
 }
 
@@ -262,11 +302,14 @@ async fn signal(
 }
 
 /// What has arrived at a visitor, and what was read.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Receipts {
+#[schemars(rename = "VisitorReceipts")]
+pub(in crate::http) struct Receipts {
+    /// Messages that arrived.
     #[serde(default)]
     delivered: Vec<Id>,
+    /// Messages that were seen.
     #[serde(default)]
     read: Vec<Id>,
 }
@@ -300,10 +343,14 @@ async fn close(
 }
 
 /// How satisfied a visitor is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rating {
+#[schemars(rename = "VisitorRating")]
+pub(in crate::http) struct Rating {
+    /// 1 (bad) to 5 (good).
+    #[schemars(range(min = 1, max = 5))]
     score: u8,
+    /// In the visitor's words.
     #[serde(default)]
     text: Option<Personal<String>>,
 }
@@ -319,10 +366,37 @@ async fn rate(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Another token.
-#[derive(Deserialize)]
+/// Where what was said goes by mail.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Renewal {
+#[schemars(rename = "VisitorTranscript")]
+pub(in crate::http) struct Transcript {
+    /// An e-mail address.
+    email: Personal<String>,
+    /// The language of the mail, BCP 47.
+    #[serde(default)]
+    language: Option<String>,
+}
+
+async fn transcript(
+    State(app): State<App>,
+    known: Known,
+    Params(Nothing {}): Params<Nothing>,
+    browser: Browser,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let Transcript { email, language } = body.read(&json!({ "email": "maria@example.com" }))?;
+    app.flood.take(browser.address, known.visiting.visitor, TRANSCRIPT_COUNTS_AS)?;
+    known.dispatch(&app, Command::RequestTranscript { transcript_id: None, email, language }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Another token.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "VisitorRenewal")]
+pub(in crate::http) struct Renewal {
+    /// `dfv_` and 32 random bytes in base64 for URLs, without padding.
     token: String,
 }
 
@@ -348,7 +422,7 @@ async fn forget(
 
 /// The chat as a page of its own: where a link in a mail leads.
 async fn page(chat: Chat, browser: Browser, headers: HeaderMap) -> Response {
-    pages::chat(&headers, &browser, &chat.id.to_string(), &chat.channel.name)
+    shown::chat(&headers, &browser, &chat.id.to_string(), &chat.channel.name)
 }
 
 /// The script that pages of others load.

@@ -59,6 +59,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "chatbot",
     "form",
     "form_submission",
+    "intake_source",
     "upload",
 ];
 

@@ -10,6 +10,7 @@ use axum::{
 use domain::{
     Aggregate, Id,
     catalogue::{self, Kind},
+    data::intake_source::IntakeSource,
     insight::view::View,
     kernel::{custom, record},
     org::field::Field,
@@ -17,6 +18,7 @@ use domain::{
 use serde_json::Value;
 
 use crate::http::{
+    data::intake,
     insight::views,
     kernel::{
         faults,
@@ -136,7 +138,7 @@ async fn name_part(
     Ok(())
 }
 
-/// Refuses a body that only what is read can refuse: a view that its list does not take.
+/// Refuses a body that only what is read or brought in can refuse: a view that its list does not take, a mapping that says nothing.
 pub(in crate::http) async fn must_fit(
     app: &App,
     caller: &Caller,
@@ -147,6 +149,9 @@ pub(in crate::http) async fn must_fit(
 ) -> Result<(), Problem> {
     if kind.name == View::KIND && (name == kind.create || name == "edit") {
         views::must_fit(app, caller, id, said).await?;
+    }
+    if kind.name == IntakeSource::KIND && (name == kind.create || name == "edit") {
+        intake::must_fit(app, caller, id, said).await?;
     }
     Ok(())
 }

@@ -142,6 +142,11 @@ impl Write {
         Ok(Turn { envelope, _in_flight: in_flight })
     }
 
+    /// What the client calls what it sends, if it says so.
+    pub(in crate::http) fn own_key(&self) -> Result<Option<&str>, Problem> {
+        text(&self.headers, IDEMPOTENCY_KEY)
+    }
+
     /// The command id and digest that the request's Idempotency-Key stands for.
     fn idempotency(&self, body: &[u8]) -> Result<Option<(Uuid, i64)>, Problem> {
         let Some(key) = text(&self.headers, IDEMPOTENCY_KEY)? else { return Ok(None) };

@@ -22,6 +22,8 @@ pub(super) struct Operation {
     /// Its problems, layer by layer from the common to the particular, each layer with its name.
     problems: Vec<(String, Vec<Code>)>,
     keyed: bool,
+    /// Whether a visitor's token opens it.
+    visited: bool,
 }
 
 impl Operation {
@@ -37,12 +39,18 @@ impl Operation {
             answers: BTreeMap::new(),
             problems: Vec::new(),
             keyed: true,
+            visited: false,
         }
     }
 
     /// Answered without a key.
     pub(super) fn open(self) -> Operation {
         Operation { keyed: false, ..self }
+    }
+
+    /// Answered to whoever holds a visitor's token.
+    pub(super) fn visited(self) -> Operation {
+        Operation { keyed: false, visited: true, ..self }
     }
 
     /// What the key must be permitted.
@@ -171,7 +179,7 @@ impl Operation {
             operation["x-permission"] = permission.into();
         }
         if !self.keyed {
-            operation["security"] = json!([]);
+            operation["security"] = if self.visited { json!([{ "visitor": [] }]) } else { json!([]) };
         }
         document.put(method, path, operation);
     }

@@ -365,7 +365,13 @@ pub(super) const BULK: Codes = &[
 pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
 
 /// The codes of what visitors of pages ask, beside those of messages and conversations.
-const VISITOR: Codes = &[
+pub(super) const VISITOR: Codes = &[
+    ("rate_limited", 429, "Too much at once from this visitor or address; `Retry-After` says when to come back."),
+    ("external_id_invalid", 422, "What a page calls a message or a file has 1 to 200 characters."),
+    ("limit_invalid", 422, "A page has 1 to 200 messages."),
+    ("storage_full", 507, "The database's disk is almost full: nothing is written until there is room."),
+    ("busy", 503, "Too many others are changing the conversation."),
+    ("header_invalid", 400, "A header is not plain text."),
     ("visitor_token_invalid", 401, "The visitor's token is no token, or another visitor's."),
     ("origin_not_allowed", 403, "Pages of this origin may not speak to the channel."),
     ("files_too_many", 422, "A message has at most 10 files."),
@@ -373,6 +379,22 @@ const VISITOR: Codes = &[
     ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
     ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
     ("receipts_invalid", 422, "Too many messages are named at once."),
+    (
+        "visitor_unproven",
+        403,
+        "Before a chat begins a page shows what the channel wants shown: GET challenge, POST proof.",
+    ),
+    ("challenge_invalid", 422, "This is no challenge, or not one of this channel's."),
+    ("challenge_outdated", 422, "The challenge is too old, or easier than the channel wants it by now."),
+    ("challenge_unsolved", 422, "The digest does not begin with so many zeros."),
+    ("challenge_spent", 409, "Another visitor has shown this challenge already."),
+    ("captcha_missing", 422, "The channel has a captcha, and what it gave the page was not sent."),
+    ("captcha_refused", 422, "The service behind the captcha does not say that it was a person."),
+    (
+        "captcha_unavailable",
+        503,
+        "The service behind the captcha does not answer, or the channel has no secret for it.",
+    ),
 ];
 
 /// The codes of what only Deskfold itself does.

@@ -100,6 +100,11 @@ pub(super) fn security() -> Value {
         "scheme": "bearer",
         "bearerFormat": "dfk_ and 64 hexadecimal digits",
         "description": "An API key. It acts as its user, within its role if it is bound to one.",
+    }, "visitor": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "dfv_ and 32 random bytes in base64 for URLs, without padding",
+        "description": "What a visitor's page has made. It opens one conversation from the first message on, and nothing else.",
     } })
 }
 

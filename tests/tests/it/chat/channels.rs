@@ -87,6 +87,24 @@ async fn a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on() {
     let mail = client.read(&of_team()).await["data"][0].clone();
     assert_eq!((&mail["kind"], &mail["name"], &mail["alias"]), (&json!("email"), &json!("Care"), &json!("care")));
     assert_eq!(mail["operator_ids"], json!([me(client).await]));
+    // One that was given no alias is called after its name, and otherwise where that is somebody's.
+    let mut called = Vec::new();
+    for name in ["Péče, 2. stupeň", "Pece 2 stupen", "Поддержка"] {
+        let team = client.create("/v1/teams", json!({ "name": name })).await;
+        server.settle().await;
+        let mail = client.read(&filtered("/v1/channels", &condition("team_id", "eq", &*team))).await["data"][0].clone();
+        assert_eq!(
+            (&mail["kind"], &mail["address"]),
+            (&json!("email"), &Value::Null),
+            "nobody has said under which domain"
+        );
+        called.push(mail["alias"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(called, ["pece-2-stupen", "pece-2-stupen-2", "team"]);
+    let me_there = server.tenant.clone();
+    client.run(&format!("/v1/tenants/{me_there}/set_alias_domain"), json!({ "domain": "desk.example.com" })).await;
+    server.settle().await;
+    assert_eq!(client.read(&of_team()).await["data"][0]["address"], "care@desk.example.com");
     // The alias is the team's, in one place.
     client.run(&format!("/v1/teams/{team}/change_alias"), json!({ "alias": "help" })).await;
     client.run(&format!("/v1/teams/{team}/enable_channel"), json!({ "kind": "live_chat" })).await;
@@ -108,7 +126,10 @@ async fn a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on() {
     assert_eq!((&again["enabled"], &again["name"]), (&json!(true), &json!("Chat")), "the same one");
     client.run(&at(&id, "disable"), json!({})).await;
 
-    // From the first event on it does nothing once more.
+    // From the first event on it does nothing once more; an alias that was taken back stays so.
+    let named = client.create("/v1/teams", json!({ "name": "Sales" })).await;
+    server.settle().await;
+    client.run(&format!("/v1/teams/{named}/change_alias"), json!({ "alias": null })).await;
     server.settle().await;
     let before = client.read("/v1/events?category=channel&limit=100").await["data"].clone();
     let reset = "update log_subscription set position = 0, epoch = epoch + 1, leased_until = null where name = 'react_channels'";
@@ -117,6 +138,7 @@ async fn a_team_has_its_mail_at_once_and_its_chat_once_that_is_switched_on() {
     server.settle().await;
     let after = client.read("/v1/events?category=channel&limit=100").await["data"].clone();
     assert_eq!(before, after);
+    assert_eq!(client.read(&format!("/v1/teams/{named}")).await["alias"], Value::Null);
     assert_eq!(client.read(&format!("/v1/channels/{id}")).await["enabled"], false);
 }
 

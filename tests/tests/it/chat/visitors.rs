@@ -16,15 +16,15 @@ async fn channel(server: &Server, name: &str) -> String {
     server.admin.create("/v1/channels", json!({ "kind": "live_chat", "name": name })).await
 }
 
-fn visitor(server: &Server, of: &str) -> Client {
+pub(super) fn visitor(server: &Server, of: &str) -> Client {
     server.client(&token(of))
 }
 
-fn at(channel: &str, what: &str) -> String {
+pub(super) fn at(channel: &str, what: &str) -> String {
     format!("/chat/{channel}/{what}")
 }
 
-async fn writes(visitor: &Client, channel: &str, id: &str, body: &str) -> Value {
+pub(super) async fn writes(visitor: &Client, channel: &str, id: &str, body: &str) -> Value {
     let reply = visitor.post(&at(channel, "messages"), json!({ "external_id": id, "body": body })).await;
     assert!(reply.status.is_success(), "{}", reply.text);
     reply.json()

@@ -371,6 +371,12 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     let form = client.create("/v1/forms", json!({ "name": "Theirs", "slug": slug, "custom": custom })).await;
     let sent = crate::desk::forms::kept(client, &form, &slug).await;
     client.run(&format!("/v1/form_submissions/{sent}/accept"), json!({ "contact": contact })).await;
+    let source = json!({
+        "name": "Theirs", "source": slug, "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n", "custom": custom,
+    });
+    client.create("/v1/intake_sources", source).await;
+    let asked = json!({ "name": "Asked", "contact": contact });
+    client.post("/v1/intake/leads", asked).await.expect(StatusCode::CREATED);
     let item = json!({ "name": "Chair", "quantity": "1", "price": euros("10") });
     let order = json!({ "source": "shop", "customer": contact, "company": company, "items": [item] });
     client.create("/v1/orders", order).await;

@@ -208,6 +208,9 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
             ],
         ),
         ("form_submissions", vec![("accept", json!({}))]),
+        ("intake_sources", vec![("", json!({ "name": "The other shop" })), ("archive", json!({}))]),
+        ("deliveries", vec![("try_again", json!({}))]),
+        ("notices", vec![("clear", json!({}))]),
         (
             "chatbots",
             vec![
@@ -425,6 +428,7 @@ async fn the_past_has_the_names_of_then() {
 /// The code of a record that there is not.
 fn unknown(collection: &str) -> String {
     let kind = match collection {
+        "notices" => "system_notice".to_owned(),
         plural if plural.ends_with("ies") => format!("{}y", plural.trim_end_matches("ies")),
         plural => plural.trim_end_matches('s').to_owned(),
     };

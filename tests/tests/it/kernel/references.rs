@@ -51,6 +51,13 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("form", client.create("/v1/forms", form).await);
     let slug = format!("ask-{}", letter.to_lowercase());
     all.insert("form_submission", kept(client, &all["form"], &slug).await);
+    let source = json!({
+        "name": name("Till"), "source": format!("till-{}", letter.to_lowercase()), "takes": "leads",
+        "mapping": "[fields]\nname = \"{name}\"\n",
+    });
+    all.insert("intake_source", client.create("/v1/intake_sources", source).await);
+    let handed = json!({ "colour": name("red") });
+    all.insert("delivery", client.create("/v1/intake/orders", handed).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
     let site = json!({ "kind": "live_chat", "name": name("Chat on our site") });

@@ -387,6 +387,9 @@ async fn what_is_said_to_be_nobody_s_is_nobody_s() {
             "quick_reply" => json!({ "name": "New", "text": "New" }),
             "view" => json!({ "name": "New", "collection": "tickets" }),
             "form" => json!({ "name": "New", "slug": "new" }),
+            "intake_source" => json!({
+                "name": "New", "source": "new", "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n",
+            }),
             _ => json!({ "name": "New" }),
         };
         body["owner"] = Value::Null;
@@ -406,8 +409,10 @@ async fn what_is_said_to_be_nobody_s_is_nobody_s() {
         if kind.name != "product" {
             body.as_object_mut().unwrap().remove("owner");
             body["name"] = "Own".into();
-            if kind.name == "form" {
-                body["slug"] = "own".into();
+            match kind.name {
+                "form" => body["slug"] = "own".into(),
+                "intake_source" => body["source"] = "own".into(),
+                _ => {}
             }
             let own = admin.post(&path, body).await.expect(StatusCode::CREATED);
             assert_ne!(own["events"][0]["data"].get("owner"), None, "{}", kind.name);

@@ -478,6 +478,14 @@ async fn work_of(client: &Client, user: &str) -> Vec<(&'static str, String)> {
         ("view", "views", json!({ "name": "Mine", "collection": "tickets", "owner": user })),
         ("chatbot", "chatbots", json!({ "name": "Reception", "owner": user })),
         ("form", "forms", json!({ "name": "Ask us", "slug": "ask", "owner": user })),
+        (
+            "intake_source",
+            "intake_sources",
+            json!({
+                "name": "Till", "source": "till", "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n",
+                "owner": user,
+            }),
+        ),
     ] {
         let id = client.create(&format!("/v1/{path}"), body).await;
         if kind == "conversation" {

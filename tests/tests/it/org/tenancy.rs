@@ -157,6 +157,7 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
             } else {
                 vec![
                     path.replace("{file}", "docs.js")
+                        .replace("{channel}", NOBODY)
                         .replace("{image}", "desk.opened.svg")
                         .replace("{signed}", "nothing"),
                 ]

@@ -90,7 +90,7 @@ impl Window {
     }
 
     /// A part of the chat, as soon as it is shown.
-    async fn part(&self, css: &str) -> Element {
+    pub(super) async fn part(&self, css: &str) -> Element {
         self.holds(&format!("root.querySelector({})?.checkVisibility()", json!(css))).await;
         let host = self.client.find(Locator::Css("deskfold-chat")).await.unwrap();
         host.shadow_root().await.unwrap().find(Locator::Css(css)).await.unwrap()
@@ -135,7 +135,7 @@ impl Window {
     }
 
     /// What is kept in the browser.
-    async fn kept(&self) -> Value {
+    pub(super) async fn kept(&self) -> Value {
         self.run("return { here: { ...localStorage }, tab: { ...sessionStorage }, cookies: document.cookie }").await
     }
 
@@ -148,17 +148,17 @@ impl Window {
 }
 
 /// A channel in which Anna answers, and Anna.
-async fn bakery(server: &Server) -> (String, String, Client) {
+pub(super) async fn bakery(server: &Server) -> (String, String, Client) {
     let (user, anna) = user_with(server, "anna@example.com", &["*"]).await;
     let channel = anna.create("/v1/channels", json!({ "kind": "live_chat", "name": "Bakery" })).await;
     (channel, user, anna)
 }
 
-async fn looks(anna: &Client, channel: &str, looks: Value) {
+pub(super) async fn looks(anna: &Client, channel: &str, looks: Value) {
     anna.run(&format!("/v1/channels/{channel}/change_appearance"), looks).await;
 }
 
-async fn is_present(anna: &Client, user: &str, presence: &str) {
+pub(super) async fn is_present(anna: &Client, user: &str, presence: &str) {
     anna.run(&format!("/v1/users/{user}/set_presence"), json!({ "presence": presence })).await;
 }
 

@@ -598,11 +598,11 @@ fn the_page_hears_whatever_happens_in_a_chat() {
     }
 }
 
-/// How many chats the large desk has besides the one that was written in.
-const MANY: i32 = 100_000;
+/// How many chats the large desk has besides the one that was written in: at five times as many all is as quick, and filling them in takes a minute.
+const MANY: i32 = 20_000;
 
 #[tokio::test]
-async fn of_a_hundred_thousand_chats_only_what_is_seen_is_loaded() {
+async fn of_many_chats_only_what_is_seen_is_loaded() {
     let server = Server::start().await;
     let admin = &server.admin;
     let (anna_id, _) = person(&server, "anna@example.com", AGENT).await;
@@ -621,8 +621,8 @@ async fn of_a_hundred_thousand_chats_only_what_is_seen_is_loaded() {
     let anna = chromium.window(&server, Size::Wide).await;
     signs_in(&anna, "anna@example.com").await;
     anna.goto("/inbox?state=all").await;
-    anna.sees("document.querySelector('[data-state=all] .count').textContent === '100001'").await;
-    anna.sees("document.querySelector('[data-state=open] .count').textContent === '10001'").await;
+    anna.sees("document.querySelector('[data-state=all] .count').textContent === '20001'").await;
+    anna.sees("document.querySelector('[data-state=open] .count').textContent === '2001'").await;
     anna.sees("document.querySelectorAll('#chats li').length === 40").await;
     anna.run("document.querySelector('#list').scrollTop = 1e6").await;
     anna.sees("document.querySelectorAll('#chats li').length === 80").await;
@@ -638,8 +638,8 @@ async fn of_a_hundred_thousand_chats_only_what_is_seen_is_loaded() {
     anna.sees("document.querySelectorAll('#chats li').length === 80").await;
     let pages = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('limit=40')).length";
     assert_eq!(anna.run(pages).await, json!(0));
-    anna.types("#find-text", "@Visitor 77777").await;
-    anna.lists(&["Visitor 77777"]).await;
+    anna.types("#find-text", "@Visitor 17777").await;
+    anna.lists(&["Visitor 17777"]).await;
     eprintln!("{}", anna.run(taken).await.as_str().unwrap());
 }
 

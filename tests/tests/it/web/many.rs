@@ -19,7 +19,7 @@ async fn through(window: &Window) {
 }
 
 /// Whether everybody can read the page, on a desk and on a telephone, by day and by night.
-async fn is_for_everybody(window: &Window, name: &str) {
+pub(super) async fn is_for_everybody(window: &Window, name: &str) {
     for width in [1280, 390] {
         window.sized(width, 900).await;
         for theme in ["light", "dark"] {

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Known,
-    thread::{Message, Part},
+    thread::{Message, Part, choices},
 };
 use crate::{
     app::App,
@@ -61,6 +61,8 @@ pub(super) async fn follow(
         // Somebody may have come or gone since the page asked how the chat looks, or was last connected.
         ready: presence(attended).into_iter().collect(),
         attended: Some(attended),
+        choices: Vec::new(),
+        ended: false,
         looked: Instant::now(),
         app,
     };
@@ -88,6 +90,10 @@ struct Listener {
     ready: VecDeque<Event>,
     /// Whether somebody who answers is there, as far as told; `None` where that may have changed.
     attended: Option<bool>,
+    /// The answers that a chatbot offers, as far as told.
+    choices: Vec<String>,
+    /// Whether the desk has taken the token away: what is ready is the last.
+    ended: bool,
     looked: Instant,
 }
 
@@ -101,6 +107,9 @@ impl Listener {
             }
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
+            }
+            if self.ended {
+                return None;
             }
             if self.position < *self.head.borrow_and_update() {
                 let presence = self.app.log.presence().clone();
@@ -159,15 +168,20 @@ impl Listener {
         }
         self.position = position;
         let told = self.attended;
+        let mut heard = false;
         for event in events {
             if *event.tenant != *self.tenant {
                 continue;
             }
             if *event.stream == *stream {
+                heard = true;
                 self.take_in(&event).await?;
             } else if [User::KIND, Channel::KIND].contains(&event.category()) {
                 self.attended = None;
             }
+        }
+        if heard {
+            self.offer().await?;
         }
         if self.attended.is_none() {
             let (channel, _) = self.app.commands.load::<Channel>(self.visiting.tenant, self.visiting.channel).await?;
@@ -193,11 +207,30 @@ impl Listener {
             sse.event("state").json_data(json!({ "message": data["message_id"], "state": state }))
         } else {
             match name {
-                "closed" | "reopened" | "handed_over" => sse.event(name).json_data(json!({})),
+                "closed" | "reopened" | "handed_over" | "visitor_blocked" | "visitor_unblocked" => {
+                    sse.event(name.trim_start_matches("visitor_")).json_data(json!({}))
+                }
+                "visitor_revoked" => {
+                    // Whoever was let in since is not meant, and comes back at once.
+                    self.ended = true;
+                    sse.event("revoked").json_data(json!({}))
+                }
                 _ => return Ok(()),
             }
         };
         self.ready.push_back(told.map_err(|error| Problem::broken(&error))?);
+        Ok(())
+    }
+
+    /// Tells which answers a chatbot offers now, when they are others than before.
+    async fn offer(&mut self) -> Result<(), Problem> {
+        let Visiting { tenant, conversation, .. } = self.visiting;
+        let (state, _) = self.app.commands.load_current::<Conversation>(tenant, conversation).await?;
+        let choices = choices(&self.app, tenant, &state).await?;
+        if choices != self.choices {
+            self.ready.extend(Event::default().event("choices").json_data(json!({ "choices": choices })).ok());
+            self.choices = choices;
+        }
         Ok(())
     }
 

@@ -3,7 +3,10 @@
 use axum::{Json, extract::State};
 use domain::{
     Id, Personal, Time,
-    chat::conversation::{Conversation, Status},
+    chat::{
+        chatbot::{self, Chatbot},
+        conversation::{Conversation, Status},
+    },
     org::{
         upload::{New, Upload},
         user::User,
@@ -13,6 +16,7 @@ use projections::{
     AuthorKind,
     chat::conversation_messages::{Delivery, Direction, Row},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Known;
@@ -30,11 +34,16 @@ const MOST: usize = 200;
 const ADDRESSES_LAST: i64 = 24 * 3600;
 
 /// A file, as a visitor sees it.
-#[derive(Debug, Serialize)]
-pub(super) struct Attached {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorFile")]
+pub(in crate::http) struct Attached {
+    /// Its id.
     id: Id,
+    /// What it is called.
     name: Personal<String>,
+    /// What its bytes say that it is.
     media_type: String,
+    /// Its bytes.
     size: u64,
     /// Where it is, for whoever has the address.
     url: String,
@@ -44,10 +53,14 @@ pub(super) struct Attached {
 }
 
 /// A small picture of a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorThumbnail")]
 struct Picture {
+    /// Where it is, for whoever has the address.
     url: String,
+    /// Its width.
     width: u32,
+    /// Its height.
     height: u32,
 }
 
@@ -77,26 +90,34 @@ impl Attached {
 }
 
 /// Who wrote a message, as a visitor sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "VisitorMessageFrom")]
 enum From {
+    /// The visitor.
     Visitor,
+    /// Somebody of the desk.
     Desk,
+    /// A chatbot, a rule or a program.
     Bot,
 }
 
 /// A message, as a visitor sees it.
-#[derive(Debug, Serialize)]
-pub(super) struct Message {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorMessage")]
+pub(in crate::http) struct Message {
+    /// Its id.
     id: Id,
+    /// Who wrote it.
     from: From,
     /// Who of the desk wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// Its text.
     body: Personal<String>,
     /// Files, those that were deleted left out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<Attached>,
+    /// When it was written.
     at: Time,
     /// How far one of the desk's has come.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,22 +163,43 @@ impl Message {
     }
 }
 
+/// The answers that a chatbot offers, as long as it waits for one of them.
+pub(super) async fn choices(app: &App, tenant: Id, state: &Conversation) -> Result<Vec<String>, Problem> {
+    let Some((chatbot, version, step)) = state.waits_for() else { return Ok(Vec::new()) };
+    let (chatbot, _) = app.commands.load::<Chatbot>(tenant, chatbot).await?;
+    let script = chatbot::version_of(&chatbot, Some(version)).ok().map(|(_, script)| script);
+    let step = script.and_then(|script| script.step(step));
+    Ok(step.map(|step| step.answers.clone()).unwrap_or_default())
+}
+
 /// Which part of the messages.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Part {
+pub(in crate::http) struct Part {
+    /// What comes after this position.
     pub(super) after: Option<i64>,
+    /// How many messages: 1 to 200.
+    #[schemars(range(min = 1, max = 200))]
     pub(super) limit: Option<usize>,
 }
 
 /// The messages of a conversation, and where it stands.
-#[derive(Debug, Serialize)]
-pub(super) struct Thread {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorThread")]
+pub(in crate::http) struct Thread {
+    /// Messages, oldest first.
     data: Vec<Message>,
     /// What to ask for next, as `after`; null on the last page.
     next: Option<i64>,
+    /// Where the conversation stands.
     status: Status,
+    /// How satisfied the visitor said to be: 1 to 5.
     rating: Option<u8>,
+    /// Whether what they write is refused.
+    blocked: bool,
+    /// The answers that the chatbot offers to its question.
+    choices: Vec<String>,
+    /// As of where in the log.
     position: i64,
 }
 
@@ -184,5 +226,7 @@ pub(super) async fn messages(
     }
     let next = data.last().filter(|_| more).map(|message| message.position);
     let (state, _) = app.commands.load_current::<Conversation>(tenant, conversation).await?;
-    Ok(Json(Thread { data, next, status: state.status, rating: state.score(), position }))
+    let choices = choices(&app, tenant, &state).await?;
+    let (status, rating, blocked) = (state.status, state.score(), state.is_blocked());
+    Ok(Json(Thread { data, next, status, rating, blocked, choices, position }))
 }

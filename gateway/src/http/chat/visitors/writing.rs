@@ -1,5 +1,7 @@
 //! What visitors send: messages, and the files that go with them.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Request, State},
@@ -12,7 +14,10 @@ use channels::{
 use commands::Envelope;
 use domain::{
     Actor, ActorKind, Authority, Id, Personal, Via,
-    chat::conversation::Visitor,
+    chat::{
+        channel,
+        conversation::{Conversation, Visitor},
+    },
     crm::contact::{Identity, IdentityKind},
     desk::ticket::Attachment,
     org::upload::Upload,
@@ -22,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Chat, country, thread::Attached};
+use super::{Chat, country, proof, thread::Attached};
 use crate::{
     app::App,
     auth::unhex,
@@ -30,7 +35,7 @@ use crate::{
     http::kernel::request::{self, Body, Nothing, Params},
     problem::Problem,
     sign_in::Browser,
-    visitors::Token,
+    visitors::{Token, unknown},
 };
 
 /// Files that a message has at most.
@@ -41,6 +46,7 @@ const FILE_COUNTS_AS: u32 = 5;
 /// A user of the page's site, who it says it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VisitorUser")]
 struct Identified {
     /// Their id there.
     id: String,
@@ -51,6 +57,7 @@ struct Identified {
 /// What a page tells of its visitor.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "VisitorPage")]
 pub(super) struct Told {
     /// A name.
     name: Option<Personal<String>>,
@@ -63,7 +70,8 @@ pub(super) struct Told {
 /// What a visitor writes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "VisitorWrites")]
+pub(in crate::http) struct Written {
     /// Made by the page: what is sent again under the same one is taken in once.
     external_id: String,
     /// The text; a message that has files may be without.
@@ -81,13 +89,20 @@ struct Written {
     /// Who the site says they are.
     #[serde(default)]
     user: Option<Identified>,
+    /// What they answered to the channel's questions, by their keys; with the first message.
+    #[serde(default)]
+    answers: BTreeMap<String, Personal<String>>,
 }
 
 /// Where it was written down.
-#[derive(Debug, Serialize)]
-pub(super) struct Taken {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VisitorWrote")]
+pub(in crate::http) struct Taken {
+    /// The conversation.
     conversation: Id,
+    /// The message.
     message: Id,
+    /// Where it stands in the log.
     position: i64,
 }
 
@@ -101,14 +116,18 @@ pub(super) async fn write(
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let token = Token::sent(&headers)?;
     let example = json!({ "external_id": "8d6e…", "body": "Good day" });
-    let Written { external_id, body, files, visitor, email, user } = body.read(&example)?;
+    let Written { external_id, body, files, visitor, email, user, answers } = body.read(&example)?;
     check_name(&external_id)?;
     if files.len() > FILES {
         return Err(Problem::invalid("files_too_many", format!("A message has at most {FILES} files.")).at("/files"));
     }
-    let known = app.visiting(chat.id, &token).await?;
+    let known = app.admitted(chat.id, &token).await?.known()?;
     let holder = known.as_ref().map_or_else(|| token.holder(), |known| known.visitor);
     app.flood.take(browser.address, holder, 1)?;
+    // For its own users the site vouches.
+    if known.is_none() && user.is_none() {
+        proof::must_be_shown(&app, &chat, &token).await?;
+    }
     let attachments = attachments(&app, &chat, holder, &files).await?;
     let sender = match (&known, user) {
         (Some(known), _) => known.sender.clone(),
@@ -118,6 +137,12 @@ pub(super) async fn write(
         }
         (None, None) => format!("visitor:{holder}"),
     };
+    let own = format!("visitor:{holder}");
+    if known.is_none()
+        && inbound::is_revoked(&app.commands, chat.tenant, (chat.id, &chat.channel), &own, app.now()).await?
+    {
+        return Err(unknown());
+    }
     let Told { name, path, language } = visitor;
     let visitor = Visitor { name, country: country(&app, &headers), path, language };
     let message = Inbound {
@@ -126,6 +151,7 @@ pub(super) async fn write(
         sender: Some(sender.clone()),
         identity: email.map(|email| Identity::new(IdentityKind::Email, email)),
         visitor: Some(visitor),
+        answers,
         body,
         attachments,
         written_at: None,
@@ -175,10 +201,12 @@ async fn attachments(app: &App, chat: &Chat, visitor: Id, files: &[String]) -> R
 }
 
 /// What a page calls a file, and what it is called by people.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Named {
+pub(in crate::http) struct Named {
+    /// By what the page calls it: the same is taken in once.
     external_id: String,
+    /// What it is called by people.
     name: String,
 }
 
@@ -193,8 +221,17 @@ pub(super) async fn upload(
     let token = Token::sent(request.headers())?;
     check_name(&external_id)?;
     let can = chat.channel.can().filter(|can| can.files);
-    let can = can.ok_or_else(|| Problem::from(domain::chat::channel::UNABLE))?;
-    let known = app.visiting(chat.id, &token).await?;
+    let can = can.ok_or_else(|| Problem::from(channel::UNABLE))?;
+    let known = app.admitted(chat.id, &token).await?.known()?;
+    if known.is_none() {
+        proof::must_be_shown(&app, &chat, &token).await?;
+    }
+    if let Some(known) = &known {
+        let (conversation, _) = app.commands.load::<Conversation>(known.tenant, known.conversation).await?;
+        if conversation.is_blocked() {
+            return Err(channel::BLOCKED.into());
+        }
+    }
     let visitor = known.map_or_else(|| token.holder(), |known| known.visitor);
     app.flood.take(browser.address, visitor, FILE_COUNTS_AS)?;
     let types = can.file_types.iter().map(|kind| (*kind).to_owned()).collect();

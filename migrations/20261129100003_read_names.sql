@@ -16,6 +16,7 @@ language sql stable parallel safe as $$
         when 'deal' then (select r.name from read_deals r where r.tenant_id = $1 and r.id = $3)
         when 'enquiry' then (select r.name from read_enquiries r where r.tenant_id = $1 and r.id = $3)
         when 'form' then (select r.name from read_forms r where r.tenant_id = $1 and r.id = $3)
+        when 'intake_source' then (select r.name from read_intake_sources r where r.tenant_id = $1 and r.id = $3)
         when 'label' then (select r.name from read_labels r where r.tenant_id = $1 and r.id = $3)
         when 'lead' then (select r.name from read_leads r where r.tenant_id = $1 and r.id = $3)
         when 'order' then (select '#' || r.number from read_orders r where r.tenant_id = $1 and r.id = $3)
