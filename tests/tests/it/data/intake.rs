@@ -351,8 +351,11 @@ async fn whatever_is_killed_when_everything_is_taken_once() {
         async move { until(async || handed(at, &shop).await.is_ok_and(|reply| reply.status().is_success())).await }
     };
     let rest = async {
-        for pause in [300, 250, 400] {
-            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        // Each time in the middle of it: some have come, and not all of those are taken.
+        for so_many in [5_i64, 20, 40] {
+            let come = "select count(*) >= $1 from log_event where type = 'delivery.received'";
+            let pool = &server.database.pool;
+            until(async || sqlx::query_scalar::<_, bool>(come).bind(so_many).fetch_one(pool).await.unwrap()).await;
             desk.kill();
             desk.run().await;
         }
