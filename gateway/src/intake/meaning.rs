@@ -241,7 +241,7 @@ pub(super) fn plainly(takes: Takes, body: &Value) -> Result<Said, Fault> {
             format!("There is no such field: {kind} has {known}; a mapping of the source says what others mean.");
         return Err(Fault::new("unknown_field", reason).of(unknown));
     }
-    for attribute in shape.needed().filter(|attribute| body.get(&attribute.name).is_none_or(Value::is_null)) {
+    if let Some(attribute) = shape.needed().find(|attribute| body.get(&attribute.name).is_none_or(Value::is_null)) {
         return Err(Fault::new("required", "This field is required.").of(&attribute.name));
     }
     let existing = if takes == Takes::Calls { Missing::Leave } else { Missing::Create };

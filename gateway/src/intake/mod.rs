@@ -68,7 +68,7 @@ pub(crate) async fn became(commands: &Commands, tenant: Id, id: Id) -> Result<Ar
         let (delivery, _) = commands.load_current::<Delivery>(tenant, id).await?;
         match looks.next() {
             Some(pause) if delivery.status == Status::Received => {
-                tokio::time::sleep(Duration::from_millis(pause)).await
+                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             _ => return Ok(delivery),
         }

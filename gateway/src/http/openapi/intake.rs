@@ -11,7 +11,7 @@ use super::{
     Document,
     commands::id_of,
     operation::{Operation, in_query},
-    problems::Code,
+    problems::{self, Code},
     schemas::refer,
 };
 
@@ -78,6 +78,6 @@ pub(super) fn describe(document: &mut Document) {
         .shared(&["Deskfold-On-Behalf-Of"])
         .parameter(id_of::<Delivery>(document))
         .answer(200, "The body.", json!({ "description": "Any JSON." }), &[])
-        .problems("DeliveryRead", Code::unknown("delivery"))
+        .problems("DeliveryBody", [Code::unknown("delivery"), Code::of(&[problems::PARAMETERS])].concat())
         .at(document, "get", "/v1/deliveries/{id}/body");
 }

@@ -351,14 +351,19 @@ async fn whoever_creates_a_record_owns_it_unless_the_body_says_otherwise() {
             "view" => json!({ "name": "New", "collection": "tickets" }),
             "quick_reply" => json!({ "name": "New", "text": "New", "user": office.user("eva") }),
             "form" => json!({ "name": "New", "slug": "hers" }),
+            "intake_source" => {
+                json!({ "name": "New", "source": "hers", "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n" })
+            }
             _ => json!({ "name": "New" }),
         };
         let created = eva.post(&format!("/v1/{}", kind.plural), body.clone()).await.expect(StatusCode::CREATED);
         assert_eq!(created["events"][0]["data"]["owner"], office.user("eva"), "{}", kind.name);
         let mut given = body;
         given["owner"] = office.user("otto").into();
-        if kind.name == "form" {
-            given["slug"] = "his".into();
+        match kind.name {
+            "form" => given["slug"] = "his".into(),
+            "intake_source" => given["source"] = "his".into(),
+            _ => {}
         }
         if kind.private {
             // What is one's own alone one sees, whoever owns it.
