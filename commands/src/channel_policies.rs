@@ -44,7 +44,8 @@ impl ChannelPolicies {
         };
         let command_id = command_id(&[MARK, step, &id.to_string(), &event.id.to_string()]);
         let mark = Some((MARK.to_owned(), format!("{}/{step}/{id}", event.id)));
-        Envelope { command_id, mark, ..envelope }
+        // It happens with what it follows from, so that an import that is taken up again tells the same.
+        Envelope { command_id, mark, occurred_at: Some(event.occurred_at), ..envelope }
     }
 
     /// Carries commands for a channel out, once.

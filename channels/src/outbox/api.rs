@@ -127,7 +127,9 @@ async fn answered(mut answer: Response, now: Time) -> Outcome {
             }
         }
         let told = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.external_id);
-        return Outcome::Sent { external_id: told.filter(|id| !id.is_empty() && id.len() <= 300) };
+        return Outcome::Sent {
+            external_id: told.filter(|id| !id.is_empty() && id.len() <= 300 && !id.contains(char::is_control)),
+        };
     }
     let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let after = after.and_then(|text| wait(text, now)).map(|wait| wait.min(LONGEST));

@@ -616,6 +616,12 @@ impl DisplayRule {
     }
 }
 
+/// Whether an address has a name or a password before its host.
+fn names_somebody(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
 impl Channel {
     /// The id of a team's channel of a kind, which Deskfold makes for it.
     pub fn of_team(team: Id, kind: Kind) -> Id {
@@ -685,7 +691,8 @@ impl Channel {
             must(settings.allowed_origins.iter().all(|origin| is_origin(origin)), ORIGIN_INVALID, "/allowed_origins"),
             if url.is_none() { Ok(()) } else { self.must(|can| can.url, "/url") },
             if settings.dedupes { self.must(|can| can.url, "/dedupes") } else { Ok(()) },
-            must(url.is_none_or(custom::is_url), valid::URL_INVALID, "/url"),
+            // Whoever must show a password has credentials for that: events are read by many.
+            must(url.is_none_or(|url| custom::is_url(url) && !names_somebody(url)), valid::URL_INVALID, "/url"),
             if settings.reopen_after_s.is_some() { self.must(|can| can.converses, "/reopen_after_s") } else { Ok(()) },
             if settings.max_per_minute.is_some() { self.must(|can| can.converses, "/max_per_minute") } else { Ok(()) },
         ])

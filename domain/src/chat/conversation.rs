@@ -851,6 +851,10 @@ impl Conversation {
         if before == Some(Delivery::Uncertain) && ctx.actor.kind != ActorKind::User {
             return Err(UNCERTAIN.at("/message_id"));
         }
+        if before == Some(Delivery::Uncertain) {
+            // It may have arrived: what was said stays what was said.
+            self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
+        }
         if before.is_some_and(|delivery| !matches!(delivery, Delivery::Failed | Delivery::Uncertain)) {
             self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
             return Ok(vec![]);

@@ -199,7 +199,11 @@ fn check_body(body: &str) -> Result<(), Rejection> {
 fn receive(delivery: &Delivery, new: Received) -> Decision<Event> {
     all([
         intake_source::check_name(&new.source, "/source"),
-        must(new.key.as_ref().is_none_or(|key| (1..=255).contains(&key.chars().count())), KEY_INVALID, "/key"),
+        must(
+            new.key.as_deref().is_none_or(|key| (1..=255).contains(&key.chars().count()) && !key.contains('\0')),
+            KEY_INVALID,
+            "/key",
+        ),
         check_body(&new.body),
     ])?;
     match &delivery.received {

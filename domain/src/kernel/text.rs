@@ -137,6 +137,23 @@ const fn is_mark(c: char) -> bool {
     )
 }
 
+/// Where a text with the character U+0000, which no database keeps, stands in a value: a JSON pointer.
+pub fn nul_at(value: &Value) -> Option<String> {
+    let below = |key: &str, value: &Value| {
+        let key = key.replace('~', "~0").replace('/', "~1").replace('\0', "");
+        nul_at(value).map(|rest| format!("/{key}{rest}"))
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| below(&at.to_string(), item)),
+        Value::Object(members) => members.iter().find_map(|(key, member)| match key.contains('\0') {
+            true => Some(String::new()),
+            false => below(key, member),
+        }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

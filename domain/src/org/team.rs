@@ -184,6 +184,9 @@ pub struct Team {
     pub members: BTreeSet<Id>,
     /// Its open channels.
     pub channels: BTreeSet<ChannelKind>,
+    /// Channels that were open once and are closed.
+    #[serde(default)]
+    pub closed: BTreeSet<ChannelKind>,
     /// The stages of its tickets; empty for the usual ones.
     pub stages: Vec<Stage>,
     /// Whether it is put away.
@@ -326,8 +329,14 @@ impl Aggregate for Team {
             Event::AliasChanged { to, .. } => self.alias.clone_from(to),
             Event::MemberAdded { user } => drop(self.members.insert(*user)),
             Event::MemberRemoved { user } => drop(self.members.remove(user)),
-            Event::ChannelEnabled { kind } => drop(self.channels.insert(*kind)),
-            Event::ChannelDisabled { kind } => drop(self.channels.remove(kind)),
+            Event::ChannelEnabled { kind } => {
+                self.channels.insert(*kind);
+                self.closed.remove(kind);
+            }
+            Event::ChannelDisabled { kind } => {
+                self.channels.remove(kind);
+                self.closed.insert(*kind);
+            }
             Event::StagesChanged { to, means, .. } => self.stages = stages(to, means),
             Event::CalendarAssigned { to, .. } => self.calendar = *to,
             Event::HelpCentrePublished => self.help_centre = true,

@@ -60,6 +60,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), pages::refused))
         .layer(DefaultBodyLimit::max(limit))
         .layer(CompressionLayer::new().compress_when(worth_compressing()))
+        .layer(middleware::from_fn(without_nul))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), observed))
         .with_state(app)
@@ -70,6 +71,14 @@ fn worth_compressing() -> impl Predicate {
     DefaultPredicate::new()
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new(kernel::parquet::MEDIA_TYPE))
+}
+
+/// Refuses addresses with the character U+0000, which no database keeps.
+async fn without_nul(request: Request, next: Next) -> Result<Response, Problem> {
+    if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+        return Err(Problem::invalid("text_invalid", "The address holds the character U+0000."));
+    }
+    Ok(next.run(request).await)
 }
 
 /// What is answered to those who watch over this process.

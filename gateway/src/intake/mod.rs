@@ -238,6 +238,10 @@ async fn bring(
     text: Option<&str>,
     body: &Value,
 ) -> Result<Result<Taken, Fault>, Stop> {
+    if let Some(place) = domain::kernel::text::nul_at(body) {
+        let reason = format!("{place} holds the character U+0000.");
+        return Ok(Err(Fault::new("text_invalid", reason).of(place.trim_start_matches('/'))));
+    }
     let said = match text {
         None => plainly(attempt.takes, body),
         Some(text) => match Mapping::parse(text, attempt.takes) {

@@ -274,6 +274,13 @@ impl Known {
         envelope
     }
 
+    /// Refuses whoever is kept out.
+    async fn must_not_be_blocked(&self, app: &App) -> Result<(), Problem> {
+        let Visiting { tenant, conversation, .. } = self.visiting;
+        let (state, _) = app.commands.load::<Conversation>(tenant, conversation).await?;
+        if state.is_blocked() { Err(channel::BLOCKED.into()) } else { Ok(()) }
+    }
+
     async fn dispatch(&self, app: &App, command: Command) -> Result<(), Problem> {
         app.commands.dispatch::<Conversation>(&self.envelope(app), command).await?;
         Ok(())
@@ -296,6 +303,7 @@ async fn signal(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let Doing { signal } = body.read(&json!({ "signal": "typing" }))?;
+    known.must_not_be_blocked(&app).await?;
     let Visiting { tenant, conversation, visitor: by, .. } = known.visiting;
     app.signals.show(tenant, Signal { conversation, signal, kind: ActorKind::Visitor, by });
     Ok(StatusCode::NO_CONTENT)
@@ -362,6 +370,7 @@ async fn rate(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let Rating { score, text } = body.read(&json!({ "score": 5 }))?;
+    known.must_not_be_blocked(&app).await?;
     known.dispatch(&app, Command::Rate { score, text }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -63,6 +63,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         }
         match serde_json::from_slice(&bytes) {
             Ok(mut value @ Value::Object(_)) => {
+                if let Some(place) = domain::kernel::text::nul_at(&value) {
+                    return Err(Problem::invalid("text_invalid", "A text holds the character U+0000.").at(place));
+                }
                 // Whatever comes in is kept composed: `é` is one letter, however it was typed.
                 domain::kernel::text::compose(&mut value);
                 Ok(Body { value, bytes })

@@ -29,7 +29,11 @@ use domain::{
         ticket::Attachment,
     },
     kernel::access::{Teams, Viewer},
-    org::{team::Team, tenant::Tenant, upload::Upload},
+    org::{
+        team::{ChannelKind, Team},
+        tenant::Tenant,
+        upload::Upload,
+    },
 };
 use governor::{Quota, RateLimiter, clock::DefaultClock, state::keyed::DefaultKeyedStateStore};
 use projections::Sight;
@@ -127,10 +131,14 @@ impl App {
             return Ok(None);
         }
         let Some((_, shown)) = form.page() else { return Ok(None) };
-        let help_first = match shown.about.team {
-            Some(team) => self.commands.load::<Team>(tenant, team).await?.0.help_centre_published(),
-            None => false,
-        };
+        let mut help_first = false;
+        if let Some(team) = shown.about.team {
+            let (team, _) = self.commands.load::<Team>(tenant, team).await?;
+            if team.closed.contains(&ChannelKind::Form) {
+                return Ok(None);
+            }
+            help_first = team.help_centre_published();
+        }
         let name = settings.name.clone().unwrap_or_default();
         Ok(Some(Found { tenant, id, form, name, slug: slug.to_owned(), help_first }))
     }
@@ -346,9 +354,20 @@ impl Sent {
         let limits = app.uploads.intake.limits(found.tenant, None).await?;
         while let Some(mut part) = parts.next_field().await.map_err(unreadable)? {
             let Some(key) = part.name().map(ToOwned::to_owned) else { continue };
-            if let Some(name) = part.file_name().map(names::clean) {
-                // Nothing was chosen, or nothing is asked for: the rest of it is read over.
-                if name.is_empty() || !found.asks_for_file(&key) || self.files.iter().any(|file| file.key == key) {
+            if let Some(name) = part.file_name().map(ToOwned::to_owned) {
+                // Nothing was chosen.
+                if name.is_empty() {
+                    continue;
+                }
+                let name = names::clean(&name);
+                if let Some(before) = self.files.iter_mut().find(|file| file.key == key) {
+                    let detail = "One file fits into this field.";
+                    before.fault = Some(("form_value_invalid".to_owned(), detail.to_owned()));
+                    continue;
+                }
+                // What nobody asks for is told as any other field that is none.
+                if !found.asks_for_file(&key) {
+                    self.typed.insert(key, name);
                     continue;
                 }
                 let told = Told { name: name.clone(), media_type: part.content_type().unwrap_or_default().to_owned() };

@@ -258,6 +258,13 @@ async fn what_cannot_be_taken_is_kept_and_noticed_until_it_is_put_right() {
     // It is kept all the same.
     let kept = admin.read(&filtered("/v1/deliveries", &condition("status", "eq", "refused"))).await;
     assert_eq!(texts(&kept, "code").len(), 2, "{kept}");
+    // A character that no database keeps holds nobody up.
+    let broken = hand_in(admin, "leads", json!({ "name": "Ol\u{0}ga" })).await;
+    assert_eq!(
+        (&broken["delivery"]["status"], &broken["delivery"]["code"]),
+        (&json!("refused"), &json!("text_invalid"))
+    );
+    assert_eq!(hand_in(admin, "leads", json!({ "name": "Olga" })).await["delivery"]["status"], "taken");
 }
 
 #[tokio::test]

@@ -366,16 +366,23 @@ async fn a_team_that_takes_forms_gets_one_to_begin_with_once() {
     client.run(&channel("disable"), json!({ "kind": "form" })).await;
     server.settle().await;
     assert!(outside.page().await.contains("There is no such form"));
+    // One that somebody built for the team goes and comes with the switch.
+    let built = form(client, &Customer::new(client).await.product).await;
+    client.patch(&format!("/v1/forms/{built}"), json!({ "team": team })).await.expect(StatusCode::OK);
+    client.run(&format!("/v1/forms/{built}/publish"), json!({})).await;
+    let asks = Outside::new(&server, "ask").await;
+    assert!(asks.page().await.contains("There is no such form"));
     client.run(&channel("enable"), json!({ "kind": "form" })).await;
     server.settle().await;
-    assert_eq!(client.read("/v1/forms?count=exact").await["total"], 1);
+    assert!(asks.page().await.contains("field-email"));
+    assert_eq!(client.read("/v1/forms?count=exact").await["total"], 2);
     // A slug that is taken is no obstacle.
     client.create("/v1/forms", json!({ "name": "Other", "slug": "sales" })).await;
     let sales = client.create("/v1/teams", json!({ "name": "Sales" })).await;
     client.run(&format!("/v1/teams/{sales}/enable_channel"), json!({ "kind": "form" })).await;
     server.settle().await;
     let slugs = each(&client.read("/v1/forms?sort=slug").await, "slug");
-    assert!(slugs.len() == 3 && slugs[2].as_str().unwrap().starts_with("sales-"), "{slugs:?}");
+    assert!(slugs.len() == 4 && slugs[3].as_str().unwrap().starts_with("sales-"), "{slugs:?}");
 }
 
 /// What a browser sends of a form with files: each its field, name, media type and bytes.
@@ -428,6 +435,11 @@ async fn files_of_a_form_come_with_the_ticket() {
     };
     let json_answer = "application/json";
     assert_eq!(faults(send(json_answer, &[offer]).await).await, ["/values/photo form_value_missing"]);
+    // A second file for one field, and one that nobody asks for, do not go unnoticed.
+    let twice = faults(send(json_answer, &[door, door]).await).await;
+    assert_eq!(twice, ["/values/photo form_value_invalid"]);
+    let strange: (&str, &str, &str, &[u8]) = ("other", "x.txt", "text/plain", b"x");
+    assert_eq!(faults(send(json_answer, &[door, strange]).await).await, ["/values/other form_value_unknown"]);
     let empty: (&str, &str, &str, &[u8]) = ("photo", "door.png", "image/png", b"");
     assert_eq!(faults(send(json_answer, &[empty]).await).await, ["/values/photo upload_empty"]);
     let types = json!({ "key": "upload_types", "value": ["image/*"] });
@@ -460,18 +472,27 @@ async fn files_of_a_form_come_with_the_ticket() {
     let upload = client.read(&format!("/v1/uploads/{upload}")).await;
     assert_eq!(upload["reference_count"], 2, "the submission and the ticket: {upload}");
 
+    // A browser sends a field in which no file was chosen without a name and empty.
+    let nothing: (&str, &str, &str, &[u8]) = ("offer", "", "application/octet-stream", b"");
+    let another = [("story", "Another"), ("email", "eva@example.com")];
+    let sent = with(&values, &another);
+    let request = outside.client.request(Method::POST, &outside.path).header("accept", json_answer);
+    let request = request.header("origin", &outside.base).header("content-type", "multipart/form-data; boundary=X");
+    assert_eq!(request.body(parts(&sent, &[door, nothing])).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(submissions(&server).await["data"][1]["status"], "accepted");
+
     // What is kept keeps its files too.
     let quick = outside.token().await;
     let values: Vec<_> = MARIA.iter().copied().chain([("_page", quick.as_str()), ("_link", "x")]).collect();
     let request = outside.client.request(Method::POST, &outside.path).header("accept", json_answer);
     let request = request.header("origin", &outside.base).header("content-type", "multipart/form-data; boundary=X");
     assert_eq!(request.body(parts(&values, &[door])).send().await.unwrap().status(), StatusCode::OK);
-    let kept = submissions(&server).await["data"][1].clone();
+    let kept = submissions(&server).await["data"][2].clone();
     assert_eq!(kept["reason"], "honeypot");
     let accept = format!("/v1/form_submissions/{}/accept", kept["id"].as_str().unwrap());
     client.run(&accept, json!({ "contact": submission["contact_id"] })).await;
     server.settle().await;
-    let ticket = submissions(&server).await["data"][1]["ticket_id"].clone();
+    let ticket = submissions(&server).await["data"][2]["ticket_id"].clone();
     let thread = client.read(&format!("/v1/tickets/{}/thread", ticket.as_str().unwrap())).await;
     assert_eq!(thread["data"][0]["attachments"][0]["name"], "door.png");
 }

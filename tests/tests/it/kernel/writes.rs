@@ -214,6 +214,19 @@ fn said(reply: &Reply) -> Value {
 }
 
 #[tokio::test]
+async fn a_character_that_no_database_keeps_is_refused_at_its_place() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let body = json!({ "name": "Ada", "tags": ["vip", "a\0b"] });
+    let told = client.post("/v1/contacts", body).await.problem(422, "text_invalid");
+    assert_eq!(told["errors"][0]["pointer"], "/tags/1");
+    let sign_in = json!({ "email": "a\0@example.com", "password": "seven tired otters" });
+    let told = server.client("").post("/v1/sign_in", sign_in).await.problem(422, "text_invalid");
+    assert_eq!(told["errors"][0]["pointer"], "/email");
+    client.get("/v1/contacts/by/external/web/a%00b").await.problem(422, "text_invalid");
+}
+
+#[tokio::test]
 async fn each_write_route_rehearses_and_refuses_what_it_cannot_heed() {
     let server = Server::start().await;
     let all = everything(&server, &server.admin, "Word").await;

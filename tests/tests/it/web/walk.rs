@@ -54,10 +54,14 @@ async fn a_visitor_and_an_agent_go_all_the_way_and_a_killed_server_loses_and_dou
     visitor.press(".launch").await;
     visitor.writes("Hello").await;
     let question = "What is it about?\n1. A price\n2. A person";
-    visitor.reads(&["Hello", "Good day!", question]).await;
+    // Where the answers are buttons they do not stand in the question too.
+    let asked = |said: &[&'static str]| {
+        said.iter().map(|words| if *words == question { "What is it about?" } else { words }).collect::<Vec<_>>()
+    };
+    visitor.reads(&["Hello", "Good day!", "What is it about?"]).await;
     visitor.writes("A price").await;
     let mut said = vec!["Hello", "Good day!", question, "A price", "One moment."];
-    visitor.reads(&said).await;
+    visitor.reads(&asked(&said)).await;
 
     // Anna takes it, and answers with a quick reply by its shortcut.
     anna.hits("#chats a").await;
@@ -71,7 +75,7 @@ async fn a_visitor_and_an_agent_go_all_the_way_and_a_killed_server_loses_and_dou
     let enter = char::from(Key::Enter).to_string();
     anna.key(&enter).await;
     said.push("A loaf is 3.50.");
-    visitor.reads(&said).await;
+    visitor.reads(&asked(&said)).await;
     anna.has_said(&said).await;
 
     // She links the client by a phone number in another spelling.
@@ -97,7 +101,7 @@ async fn a_visitor_and_an_agent_go_all_the_way_and_a_killed_server_loses_and_dou
     anna.has_said(&said).await;
     visitor.reads(&said).await;
     at(&one).await;
-    visitor.reads(&said).await;
+    visitor.reads(&asked(&said)).await;
 
     // A ticket of it, with a way to it and back.
     anna.types("#words", &format!("/ticket Two loaves{enter}")).await;
@@ -119,7 +123,7 @@ async fn a_visitor_and_an_agent_go_all_the_way_and_a_killed_server_loses_and_dou
     anna.tells("#close-chat", "CLOSED").await;
     visitor.writes("And a cake").await;
     said.push("And a cake");
-    visitor.reads(&said).await;
+    visitor.reads(&asked(&said)).await;
     anna.tells("#close-chat", "Close").await;
     anna.has_said(&said).await;
     server.settle().await;

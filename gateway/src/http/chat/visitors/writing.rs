@@ -20,6 +20,7 @@ use domain::{
     },
     crm::contact::{Identity, IdentityKind},
     desk::ticket::Attachment,
+    kernel::{email::is_email, valid::EMAIL_INVALID},
     org::upload::Upload,
 };
 use ring::hmac;
@@ -118,6 +119,9 @@ pub(super) async fn write(
     let example = json!({ "external_id": "8d6e…", "body": "Good day" });
     let Written { external_id, body, files, visitor, email, user, answers } = body.read(&example)?;
     check_name(&external_id)?;
+    if email.as_ref().is_some_and(|email| !is_email(email.trim())) {
+        return Err(Problem::from(EMAIL_INVALID.at("/email")));
+    }
     if files.len() > FILES {
         return Err(Problem::invalid("files_too_many", format!("A message has at most {FILES} files.")).at("/files"));
     }
