@@ -122,8 +122,10 @@ pub(super) const PROVIDER: Codes = &[
 ];
 
 /// The codes that parameters in an address may meet.
-pub(super) const PARAMETERS: Codes =
-    &[("parameter_invalid", 422, "A query parameter is unknown or has no value that fits; `errors` names it.")];
+pub(super) const PARAMETERS: Codes = &[
+    ("parameter_invalid", 422, "A query parameter is unknown or has no value that fits; `errors` names it."),
+    ("text_invalid", 422, "A text holds the character U+0000, or is not UTF-8."),
+];
 
 /// The codes that a request with a JSON body may meet.
 pub(super) const BODY: Codes = &[
@@ -144,7 +146,6 @@ pub(super) const COMMAND: Codes = &[
     ("idempotency_key_in_flight", 409, "The first request with this `Idempotency-Key` is still being carried out."),
     ("version_mismatch", 412, "The record is not at the version that `If-Match` names."),
     ("already_exists", 412, "`If-None-Match: *` was sent and a record with this id exists."),
-    ("text_invalid", 422, "A text holds the character U+0000, or is not UTF-8."),
     ("not_storable", 422, "The log cannot hold what would be written; the detail says why."),
     ("length_invalid", 422, "A text is longer or shorter than its field takes."),
     ("out_of_range", 422, "A number is beyond the range of its field."),

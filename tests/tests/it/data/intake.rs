@@ -259,12 +259,12 @@ async fn what_cannot_be_taken_is_kept_and_noticed_until_it_is_put_right() {
     let kept = admin.read(&filtered("/v1/deliveries", &condition("status", "eq", "refused"))).await;
     assert_eq!(texts(&kept, "code").len(), 2, "{kept}");
     // A character that no database keeps holds nobody up.
-    let broken = hand_in(admin, "leads", json!({ "name": "Ol\u{0}ga" })).await;
-    assert_eq!(
-        (&broken["delivery"]["status"], &broken["delivery"]["code"]),
-        (&json!("refused"), &json!("text_invalid"))
-    );
-    assert_eq!(hand_in(admin, "leads", json!({ "name": "Olga" })).await["delivery"]["status"], "taken");
+    let call = |to: &str| json!({ "from": "+39 06 555 0109", "to": to });
+    let broken = hand_in(admin, "calls", call("desk\u{0}")).await;
+    assert_eq!(broken["delivery"]["status"], "refused");
+    assert_eq!((&broken["delivery"]["code"], &broken["delivery"]["pointer"]), (&json!("text_invalid"), &json!("/to")));
+    let sound = hand_in(admin, "calls", call("desk")).await;
+    assert_eq!(sound["delivery"]["status"], "taken", "{sound}");
 }
 
 #[tokio::test]
