@@ -20,7 +20,7 @@
 
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
-    :host { color-scheme: light dark; display: block; font: 1rem/1.5 system-ui, sans-serif; max-width: 32rem; }
+    :host { display: block; font: 1rem/1.5 system-ui, sans-serif; max-width: 32rem; }
     * { box-sizing: border-box; }
     h2 { margin: 0 0 0.5rem; font-size: 1.3rem; }
     p { margin: 0 0 0.75rem; }
