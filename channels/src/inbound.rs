@@ -192,7 +192,7 @@ pub fn message_id(channel: Id, external_id: &str) -> Id {
 async fn taken_before(commands: &Commands, tenant: Id, channel: Id, external_id: &str) -> Result<Option<Id>, Refused> {
     let key = taken_in_key(channel, external_id);
     let owner = commands.log().claim_owner(&tenant.to_string(), TAKEN_IN_SCOPE, &key).await?;
-    Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+    Ok(owner.and_then(|owner| owner.key().parse().ok()))
 }
 
 /// That nothing has happened to a conversation.

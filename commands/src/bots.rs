@@ -122,7 +122,7 @@ impl Commands {
         for address in addresses {
             for key in address.keys() {
                 let owner = self.log().claim_owner(&tenant.to_string(), IDENTITY_SCOPE, &key).await?;
-                let owner = owner.and_then(|owner| owner.stream.split_once('-')?.1.parse::<Id>().ok());
+                let owner = owner.and_then(|owner| owner.key().parse::<Id>().ok());
                 if let Some(contact) = owner {
                     return self.living(tenant, contact).await;
                 }

@@ -111,6 +111,13 @@ pub struct ClaimOwner {
     pub stream: String,
 }
 
+impl ClaimOwner {
+    /// The part of the stream's name after the first `-`, as [`Recorded::key`](crate::Recorded::key) is of an event's.
+    pub fn key(&self) -> &str {
+        self.stream.split_once('-').map_or("", |(_, key)| key)
+    }
+}
+
 /// The outcome of an accepted append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {

@@ -301,7 +301,7 @@ impl App {
             Some(known) => known,
             None => {
                 let owner = self.log.claim_owner("", "api_key.digest", &digest).await?.ok_or_else(invalid)?;
-                let id = owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok()).ok_or_else(invalid)?;
+                let id = owner.key().parse().map_err(|_| invalid())?;
                 let tenant = owner.tenant.parse().map_err(|_| invalid())?;
                 let mut known = self.known_keys.0.lock();
                 if known.len() >= KNOWN_KEYS {

@@ -299,17 +299,14 @@ fn new_ticket(page: &Page, taken: &Values, making: Making, id: Id, ctx: &Ctx<'_>
         title: Personal(of("ticket.title").unwrap_or_else(|| page.about.name.clone())),
         description: story(page, taken, entitlement.is_some()),
         requester: contact.map(|id| Party { kind: PartyKind::Contact, id }),
-        company: None,
         team: page.about.team,
-        assignee: None,
         channel: tenant.media().contains(&"form".to_owned()).then(|| "form".to_owned()),
         origin: Some(origin(id)),
         priority: priority.unwrap_or_default(),
-        stage: None,
         category: of("ticket.category"),
         entitlement,
-        tags: Default::default(),
         custom: custom_of(page, taken, ctx),
+        ..ticket::New::default()
     }
 }
 
@@ -373,7 +370,7 @@ impl FormSubmission {
         };
         let requester = requester.map(|id| Party { kind: PartyKind::Contact, id });
         for (requester, entitlement) in [(requester, making.entitlement), (requester, None), (None, None)] {
-            let new = ticket::New { requester, entitlement, ..new_ticket_shell(page) };
+            let new = ticket::New { requester, entitlement, team: page.about.team, ..ticket::New::default() };
             let there = Ctx { id: ctx.fresh(TICKET), ..*ctx };
             needs.extend(Ticket::default().needs(&ticket::Command::Open(new), &there));
             needs.extend(Ticket::default().needs(&message(&[], ctx), &there));
@@ -390,26 +387,6 @@ fn message(files: &[Attachment], ctx: &Ctx<'_>) -> ticket::Command {
         from: None,
         body: Personal(String::new()),
         attachments: files.to_vec(),
-    }
-}
-
-/// As much of a ticket as says what must be known to open it.
-fn new_ticket_shell(page: &Page) -> ticket::New {
-    ticket::New {
-        title: Personal(String::new()),
-        description: None,
-        requester: None,
-        company: None,
-        team: page.about.team,
-        assignee: None,
-        channel: None,
-        origin: None,
-        priority: Priority::LOW,
-        stage: None,
-        category: None,
-        entitlement: None,
-        tags: Default::default(),
-        custom: BTreeMap::new(),
     }
 }
 

@@ -182,7 +182,7 @@ pub enum AssignMethod {
 }
 
 /// A new ticket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct New {
     /// What it is about, in one line.

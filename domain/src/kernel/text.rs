@@ -161,6 +161,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_no_database_keeps_is_found_at_its_place() {
+        assert_eq!(nul_at(&json!({ "a": "x\0" })).as_deref(), Some("/a"));
+        assert_eq!(nul_at(&json!({ "a": { "b/c": ["x", "y\0"] } })).as_deref(), Some("/a/b~1c/1"));
+        assert_eq!(nul_at(&json!({ "a\0": 1 })).as_deref(), Some(""));
+        assert_eq!(nul_at(&json!(["x", 1, null, { "a": "b" }])), None);
+    }
+
+    #[test]
     fn text_is_kept_composed() {
         assert_eq!(composed("Jose\u{301}"), "José");
         assert!(matches!(composed("José"), Cow::Borrowed(_)));

@@ -143,7 +143,7 @@ impl Bench {
 
     async fn claimed(&self, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, Failure> {
         let owner = self.log.claim_owner(&tenant.to_string(), scope, key).await?;
-        Ok(owner.and_then(|owner| owner.stream.split_once('-').and_then(|(_, id)| id.parse().ok())))
+        Ok(owner.and_then(|owner| owner.key().parse().ok()))
     }
 
     /// A new key: its secret, the tenant and its id.

@@ -38,7 +38,7 @@ impl LookupError {
 /// The record that holds a set-wide name.
 pub(crate) async fn claimed(log: &Log, tenant: Id, scope: &str, key: &str) -> Result<Option<Id>, eventstore::Error> {
     let owner = log.claim_owner(&tenant.to_string(), scope, key).await?;
-    Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+    Ok(owner.and_then(|owner| owner.key().parse().ok()))
 }
 
 /// The record that a source calls so, by its kind.

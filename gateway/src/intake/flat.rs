@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::kernel::text::composed;
 use serde_json::Value;
 
-use crate::import::{Fault, FileError, Header, Row};
+use crate::import::{FileError, Header, Row};
 
 /// A body, flat.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,9 +81,7 @@ impl Flat {
     pub(super) fn row(&self) -> Result<(Header, Row), FileError> {
         let header = Header::new(self.cells.keys().cloned().collect())?;
         let cells: Vec<String> = self.cells.values().cloned().collect();
-        let fault = self.cells.iter().find(|(_, text)| text.contains('\0'));
-        let fault = fault.map(|(path, _)| Fault::new("text_invalid", format!("{path} holds the character U+0000.")));
-        Ok((header, Row { number: 1, line: 1, cells, fault }))
+        Ok((header, Row { number: 1, line: 1, cells, fault: None }))
     }
 }
 
@@ -118,7 +116,5 @@ mod tests {
             assert_eq!(cells.get(path), text, "{path}");
         }
         assert_eq!((flat.items("items"), flat.items("tags"), flat.items("none"), flat.items("customer")), (2, 2, 0, 1));
-        let broken = Flat::of(&json!({ "a": "x\0" })).row().unwrap().1;
-        assert!(broken.fault.is_some_and(|fault| fault.code == "text_invalid"));
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn mapping_of(
     let key = intake_source::key(takes, source);
     let owner = commands.log().claim_owner(&tenant.to_string(), intake_source::SCOPE, &key).await;
     let Some(owner) = owner.map_err(unavailable)? else { return Ok(None) };
-    let Some(id) = owner.stream.split_once('-').and_then(|(_, id)| id.parse::<Id>().ok()) else { return Ok(None) };
+    let Ok(id) = owner.key().parse::<Id>() else { return Ok(None) };
     let (known, _) = commands.load_current::<IntakeSource>(tenant, id).await?;
     Ok(known.fields.as_ref().filter(|_| known.is_live()).map(|fields| fields.mapping.clone()))
 }
@@ -201,7 +201,7 @@ impl Intake {
     async fn made(&self, attempt: &Attempt, number: u32, step: u64) -> Result<Option<Id>, Stop> {
         let mark = Handed::mark(attempt.id, number, step);
         let owner = self.commands.log().claim_owner(&attempt.tenant.to_string(), Handed::MARK, &mark).await?;
-        Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+        Ok(owner.and_then(|owner| owner.key().parse().ok()))
     }
 
     async fn attempt(&self, attempt: &Attempt, body: &str) -> Result<Result<Taken, Fault>, Stop> {

@@ -278,7 +278,7 @@ impl App {
         };
         let claimed = async |scope: &str, key: &str| -> Result<Option<Id>, Problem> {
             let owner = self.log.claim_owner(&tenant.to_string(), scope, key).await?;
-            Ok(owner.and_then(|owner| owner.stream.split_once('-')?.1.parse().ok()))
+            Ok(owner.and_then(|owner| owner.key().parse().ok()))
         };
         let person = async |user: Id| -> Result<Person, Problem> {
             let (state, _) = self.commands.load_current::<User>(tenant, user).await?;

@@ -277,7 +277,7 @@ impl Conversation {
             priority: *priority,
             channel: medium.filter(|medium| tenant.media().contains(medium)),
             origin: Some(origin(ctx.id)),
-            ..empty_ticket()
+            ..ticket::New::default()
         };
         let born = self.contact.filter(|contact| *contact == ctx.fresh(CONTACT));
         let facts = match born {
@@ -357,7 +357,7 @@ pub(super) fn ticket_id(ticket: Option<Id>, step: Option<&str>, ctx: &Ctx<'_>) -
 /// What must be known to make a ticket of a conversation with a contact.
 pub(super) fn ticket_needs(ticket: Id, contact: Option<Id>, team: Option<Id>, ctx: &Ctx<'_>) -> Vec<Need> {
     let requester = contact.map(|id| Party { kind: PartyKind::Contact, id });
-    let new = ticket::New { requester, team, ..empty_ticket() };
+    let new = ticket::New { requester, team, ..ticket::New::default() };
     let mut needs = vec![Need::guarded::<Ticket>(ticket), Need::of::<Tenant>(ctx.tenant)];
     needs.extend(contact.map(Need::of::<Contact>));
     needs.extend(Ticket::default().needs(&ticket::Command::Open(new), &Ctx { id: ticket, ..*ctx }));
@@ -385,25 +385,6 @@ fn address(words: &str, country: Option<Country>) -> Option<Identity> {
     }
     let number = phone::number(words, country)?.e164;
     Some(Identity::new(IdentityKind::Phone, number.as_str()))
-}
-
-fn empty_ticket() -> ticket::New {
-    ticket::New {
-        title: Personal(String::new()),
-        description: None,
-        requester: None,
-        company: None,
-        team: None,
-        assignee: None,
-        channel: None,
-        origin: None,
-        priority: Priority::LOW,
-        stage: None,
-        category: None,
-        entitlement: None,
-        tags: Default::default(),
-        custom: Default::default(),
-    }
 }
 
 /// Somebody of whom nothing is known yet but that there is a phone number, say.
