@@ -11,6 +11,7 @@ use domain::{
         channel::{self, Channel, Kind},
         conversation::{self, Conversation},
     },
+    kernel::text,
     org::{
         team::{self, ChannelKind, Team},
         user::{self, User},
@@ -19,7 +20,7 @@ use domain::{
 use eventstore::{Failure, Handler, Recorded};
 use sqlx::PgConnection;
 
-use crate::{Clock, Commands, Envelope, Refused, acting::command_id, scene, team_forms::slug_of};
+use crate::{Clock, Commands, Envelope, Refused, acting::command_id, scene};
 
 /// Under what it is marked which events have been answered.
 const MARK: &str = "channel.policy";
@@ -78,7 +79,7 @@ impl ChannelPolicies {
 
     /// Gives a team that was not given any the alias that follows from its name; another one where that is taken.
     async fn call(&self, tenant: Id, team: Id, name: &str, event: &Recorded) -> Result<(), Failure> {
-        let slug = slug_of(name);
+        let slug = text::slug(name);
         let own = if slug.is_empty() { "team" } else { &slug };
         let tail = team.to_string().to_lowercase();
         let unique = format!("{own}-{}", &tail[tail.len() - 6..]);

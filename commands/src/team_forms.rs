@@ -30,20 +30,6 @@ fn form_of(team: Id) -> Id {
     Id::named(&["team_form", &team.to_string()])
 }
 
-/// A name as a part of an address, as far as it is written in Latin letters; without their accents.
-pub(crate) fn slug_of(name: &str) -> String {
-    let small = text::loose(name);
-    let mut slug = String::new();
-    for c in small.chars().take(60) {
-        match c {
-            'a'..='z' | '0'..='9' => slug.push(c),
-            _ if slug.ends_with('-') || slug.is_empty() => {}
-            _ => slug.push('-'),
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
 fn field(key: &str, maps_to: &str, input_type: InputType, label: &str, required: bool) -> form::Command {
     let field = Field {
         key: key.into(),
@@ -93,7 +79,7 @@ impl TeamForms {
     async fn begin(&self, tenant: Id, id: Id, event: &Recorded, metadata: &Metadata) -> Result<(), Refused> {
         let (team, _) = self.commands.load_current::<Team>(tenant, id).await?;
         let Some(name) = team.name.clone() else { return Ok(()) };
-        let own = slug_of(&name);
+        let own = text::slug(&name);
         let tail = form_of(id).to_string().to_lowercase();
         let unique = format!("{}-{}", if own.is_empty() { "team" } else { &own }, &tail[tail.len() - 6..]);
         let owner = (metadata.actor.kind == ActorKind::User).then(|| metadata.actor.principal());
@@ -168,18 +154,5 @@ impl Handler for TeamForms {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slug_is_what_is_left_of_a_name() {
-        assert_eq!(slug_of("Help Desk, Prague"), "help-desk-prague");
-        assert_eq!(slug_of("Péče o zákazníky"), "pece-o-zakazniky");
-        assert_eq!(slug_of("Поддержка"), "");
-        assert_eq!(slug_of("  2nd line! "), "2nd-line");
     }
 }

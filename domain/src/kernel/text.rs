@@ -137,6 +137,20 @@ const fn is_mark(c: char) -> bool {
     )
 }
 
+/// A name as a part of an address, as far as it is written in Latin letters; without their accents.
+pub fn slug(name: &str) -> String {
+    let small = loose(name);
+    let mut slug = String::new();
+    for c in small.chars().take(60) {
+        match c {
+            'a'..='z' | '0'..='9' => slug.push(c),
+            _ if slug.ends_with('-') || slug.is_empty() => {}
+            _ => slug.push('-'),
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
 /// Where a text with the character U+0000, which no database keeps, stands in a value: a JSON pointer.
 pub fn nul_at(value: &Value) -> Option<String> {
     let below = |key: &str, value: &Value| {
@@ -159,6 +173,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_slug_is_what_is_left_of_a_name() {
+        assert_eq!(slug("Help Desk, Prague"), "help-desk-prague");
+        assert_eq!(slug("Péče o zákazníky"), "pece-o-zakazniky");
+        assert_eq!(slug("Поддержка"), "");
+        assert_eq!(slug("  2nd line! "), "2nd-line");
+    }
 
     #[test]
     fn what_no_database_keeps_is_found_at_its_place() {

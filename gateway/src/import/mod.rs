@@ -183,9 +183,16 @@ impl From<eventstore::Error> for Stop {
     }
 }
 
+/// The class of PostgreSQL's errors about values: what it cannot take now it never takes.
+const DATA_EXCEPTION: &str = "22";
+
 impl From<sqlx::Error> for Stop {
     fn from(error: sqlx::Error) -> Stop {
-        Stop::Later(format!("the database: {error}"))
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.is_some_and(|code| code.starts_with(DATA_EXCEPTION)) {
+            true => Stop::Never(format!("the database: {error}")),
+            false => Stop::Later(format!("the database: {error}")),
+        }
     }
 }
 
