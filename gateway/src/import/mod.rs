@@ -188,7 +188,7 @@ const DATA_EXCEPTION: &str = "22";
 
 impl From<sqlx::Error> for Stop {
     fn from(error: sqlx::Error) -> Stop {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.is_some_and(|code| code.starts_with(DATA_EXCEPTION)) {
             true => Stop::Never(format!("the database: {error}")),
             false => Stop::Later(format!("the database: {error}")),
