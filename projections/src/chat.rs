@@ -3,4 +3,5 @@
 pub mod channels;
 pub mod conversation_messages;
 pub mod conversations;
+pub mod emails;
 pub mod labels;

@@ -89,6 +89,7 @@ fn every() -> Vec<Registered> {
         listed::<sales::calls::Calls>(),
         listed::<chat::channels::Channels>(),
         listed::<chat::conversations::Conversations>(),
+        listed::<chat::emails::Emails>(),
         listed::<chat::conversation_messages::ConversationMessages>(),
         listed::<chat::labels::Labels>(),
         listed::<crm::comments::Comments>(),

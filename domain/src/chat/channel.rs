@@ -1,6 +1,7 @@
 //! A way in which people outside reach the desk, and by which it reaches them: a chat on a site, a messenger, a program.
 
 mod door;
+mod mail;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +14,18 @@ pub use self::door::{
     answer, identity,
 };
 use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, QUESTIONS_INVALID, check_questions};
+pub use self::mail::{ADDRESS_SCOPE, Dkim, Flood, Mail, Mailbox, Oauth, Outgoing, WhenClosed};
+use self::mail::{ADDRESS_TAKEN, HEADER_INVALID, MAIL_INVALID};
 use crate::{
     ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
     crm::contact::{Identity, IdentityKind},
-    kernel::{color::Color, custom, phone, reference::REFERENCE_UNFIT, sorted, valid},
+    kernel::{color::Color, custom, email, phone, reference::REFERENCE_UNFIT, sorted, valid},
     must,
-    org::{authority::DENIED, user::User},
+    org::{
+        authority::DENIED,
+        tenant::{MailServer, Security},
+        user::User,
+    },
 };
 
 /// Of what sort a channel is.
@@ -382,6 +389,8 @@ pub enum Command {
         /// The address.
         identity: Identity,
     },
+    /// Says how mail comes in and leaves.
+    ChangeMail(Mail),
     /// Says what else is set about it.
     ChangeSettings(Settings),
     /// Opens it.
@@ -470,6 +479,8 @@ pub enum Event {
         /// The address.
         identity: Identity,
     },
+    /// Mail comes in and leaves otherwise.
+    MailChanged(Mail),
     /// Something else is set about it.
     SettingsChanged(Settings),
     /// It was opened.
@@ -503,6 +514,12 @@ pub struct Channel {
     /// Under which id the secret of its captcha is sealed.
     #[serde(default)]
     pub captcha_credential: Option<Id>,
+    /// Under which ids the passwords of its mail servers are sealed.
+    #[serde(default)]
+    pub mail_credentials: BTreeMap<Purpose, Id>,
+    /// How mail comes in and leaves.
+    #[serde(default)]
+    pub mail: Mail,
     /// What visitors are asked before their first message.
     #[serde(default)]
     pub questions: Vec<Question>,
@@ -658,7 +675,13 @@ impl Channel {
         match of {
             Purpose::Channel => self.credential,
             Purpose::Captcha => self.captcha_credential,
+            Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim => self.mail_credentials.get(&of).copied(),
         }
+    }
+
+    /// Under which ids its secrets are sealed.
+    pub fn credentials(&self) -> Vec<Id> {
+        Purpose::ALL.into_iter().filter_map(|of| self.credential_of(of)).collect()
     }
 
     fn place(&self, rule: Id) -> Option<usize> {
@@ -790,6 +813,9 @@ impl Aggregate for Channel {
                 let user = ctx.actor.principal();
                 if self.operators.contains(&user) { vec![Event::OperatorRemoved { user }] } else { vec![] }
             }
+            RotateCredentials { of: Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim, .. } if kind != Kind::Email => {
+                return Err(UNABLE.at("/of"));
+            }
             RotateCredentials { credential, of } if self.credential_of(of) != Some(credential) => {
                 vec![Event::CredentialsRotated { credential, of }]
             }
@@ -819,6 +845,11 @@ impl Aggregate for Channel {
             ChangeSettings(settings) => {
                 self.check_settings(&settings)?;
                 if self.settings == settings { vec![] } else { vec![Event::SettingsChanged(settings)] }
+            }
+            ChangeMail(mail) => {
+                must(kind == Kind::Email, UNABLE, "")?;
+                mail.check()?;
+                if self.mail == mail { vec![] } else { vec![Event::MailChanged(mail)] }
             }
             Enable if !self.enabled => vec![Event::Enabled],
             Disable if self.enabled => vec![Event::Disabled],
@@ -855,6 +886,8 @@ impl Aggregate for Channel {
             Event::CredentialsRotated { credential, of: Purpose::Captcha } => {
                 self.captcha_credential = Some(*credential);
             }
+            Event::CredentialsRotated { credential, of } => drop(self.mail_credentials.insert(*of, *credential)),
+            Event::MailChanged(mail) => self.mail = mail.clone(),
             Event::QuestionsChanged { questions } => self.questions.clone_from(questions),
             Event::ProtectionChanged(protection) => self.protection = protection.clone(),
             Event::IdentityBlocked { identity } => drop(self.blocked.insert(identity.key(), identity.clone())),
@@ -869,6 +902,11 @@ impl Aggregate for Channel {
     fn claims(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Claim> {
         match event {
             Event::Connected(_) => vec![Claim::take(PUBLIC_SCOPE, ctx.id.to_string(), EXISTS).globally()],
+            Event::MailChanged(mail) => {
+                let of = |mail: &Mail| mail.address.iter().map(|address| email::key(address)).collect();
+                let moved = Claim::moved(ADDRESS_SCOPE, &of(&self.mail), &of(mail), &ADDRESS_TAKEN.at("/address"));
+                moved.into_iter().map(Claim::globally).collect()
+            }
             _ => vec![],
         }
     }
@@ -907,6 +945,7 @@ impl Aggregate for Channel {
             Event::OperatorAdded { user } => Command::RemoveOperator { user: *user },
             Event::OperatorRemoved { user } => Command::AddOperators { users: [*user].into() },
             Event::SettingsChanged(_) => Command::ChangeSettings(self.settings.clone()),
+            Event::MailChanged(_) => Command::ChangeMail(self.mail.clone()),
             Event::QuestionsChanged { .. } => Command::AskBefore { questions: self.questions.clone() },
             Event::ProtectionChanged(_) => Command::ChangeProtection(self.protection.clone()),
             Event::IdentityBlocked { identity } => Command::UnblockIdentity { identity: identity.clone() },
@@ -918,11 +957,12 @@ impl Aggregate for Channel {
     fn refusals() -> Vec<Rejection> {
         let states =
             [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
-        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
+        let fields = [valid::DOMAIN_INVALID, GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
+        let mail = [MAIL_INVALID, HEADER_INVALID, ADDRESS_TAKEN];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
         let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
-        states.into_iter().chain(fields).chain(door).chain(answers).chain(shared).collect()
+        states.into_iter().chain(fields).chain(door).chain(mail).chain(answers).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -947,6 +987,29 @@ impl Aggregate for Channel {
             max_per_minute: Some(60),
             url: None,
             dedupes: false,
+        };
+        let server = |host: &str, port| MailServer {
+            host: host.into(),
+            port,
+            security: Security::Tls,
+            username: Some("help@example.com".into()),
+        };
+        let mail = Mail {
+            address: Some("help@example.com".into()),
+            plus_addresses: true,
+            incoming: Some(Mailbox {
+                server: server("imap.example.com", 993),
+                folder: "INBOX".into(),
+                taken_folder: Some("Taken".into()),
+                oauth: None,
+            }),
+            outgoing: Some(Outgoing { server: server("smtp.example.com", 465), oauth: None }),
+            trusted_servers: ["mx.example.com".into()].into(),
+            cc_participates: true,
+            headers: BTreeMap::from([("X-Priority-Of-Customer".into(), "priority".into())]),
+            signature: Some("{{ agent }}, {{ team }}".into()),
+            undo_s: Some(10),
+            ..Mail::default()
         };
         let question = |key: &str, asks, label: Option<&str>| Question {
             key: key.into(),
@@ -982,6 +1045,7 @@ impl Aggregate for Channel {
             Command::ChangeProtection(protection),
             Command::BlockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::UnblockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
+            Command::ChangeMail(mail),
             Command::ChangeSettings(settings),
             Command::Disable,
             Command::Enable,

@@ -387,6 +387,7 @@ fn message(files: &[Attachment], ctx: &Ctx<'_>) -> ticket::Command {
         from: None,
         body: Personal(String::new()),
         attachments: files.to_vec(),
+        email: None,
     }
 }
 

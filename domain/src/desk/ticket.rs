@@ -142,6 +142,9 @@ pub struct Brought {
     /// Its links.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub links: BTreeSet<Link>,
+    /// The contacts who take part in it, its requester among them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub participants: BTreeSet<Id>,
 }
 
 /// An assignee that passed on from a merged ticket.
@@ -333,8 +336,12 @@ pub enum Command {
         /// Files.
         #[serde(default)]
         attachments: Vec<Attachment>,
+        /// The mail that it came as.
+        #[serde(default)]
+        #[schemars(extend("x-held-reference" = "email"))]
+        email: Option<Id>,
     },
-    /// Answers the requester.
+    /// Answers the requester, and whoever else takes part.
     Reply {
         /// Its id; made for you when absent.
         #[serde(default)]
@@ -344,6 +351,14 @@ pub enum Command {
         /// Files.
         #[serde(default)]
         attachments: Vec<Attachment>,
+        /// Not before then; until it leaves it can be taken back.
+        #[serde(default)]
+        send_at: Option<Time>,
+    },
+    /// Takes an answer back that has not left yet.
+    CancelReply {
+        /// Which reply.
+        message_id: Id,
     },
     /// Records that a reply has left through its channel.
     MarkReplySent {
@@ -359,6 +374,13 @@ pub enum Command {
         message_id: Id,
         /// Why.
         error: String,
+    },
+    /// Records that nobody knows whether a reply has left: somebody decides whether it is sent once more.
+    MarkReplyUncertain {
+        /// Which reply.
+        message_id: Id,
+        /// What happened.
+        reason: String,
     },
     /// Adds a note that only colleagues see.
     AddNote {
@@ -391,6 +413,18 @@ pub enum Command {
         #[serde(default)]
         #[schemars(extend("x-held-reference" = "user"))]
         user: Option<Id>,
+    },
+    /// Lets a contact take part besides the requester: what is answered goes to both, and both may write.
+    AddParticipant {
+        /// The contact.
+        #[schemars(extend("x-reference" = "contact", "x-refusal" = "participant_unknown"))]
+        contact: Id,
+    },
+    /// Lets a contact take part no longer.
+    RemoveParticipant {
+        /// The contact.
+        #[schemars(extend("x-held-reference" = "contact"))]
+        contact: Id,
     },
     /// Puts it aside until a time or the requester's next message.
     Snooze {
@@ -675,6 +709,9 @@ pub enum Event {
         /// Files.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<Attachment>,
+        /// The mail that it came as.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        email: Option<Id>,
         /// The ticket it was meant for, which is merged into this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         via_ticket: Option<Id>,
@@ -691,6 +728,9 @@ pub enum Event {
         /// Whether it is sent once more, after it has failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
+        /// Not before then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        send_at: Option<Time>,
         /// The ticket it was meant for, which is merged into this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         via_ticket: Option<Id>,
@@ -709,6 +749,18 @@ pub enum Event {
         message_id: Id,
         /// Why.
         error: String,
+    },
+    /// Nobody knows whether an answer has left.
+    ReplyUncertain {
+        /// The message.
+        message_id: Id,
+        /// What happened.
+        reason: String,
+    },
+    /// An answer was taken back before it left.
+    ReplyCancelled {
+        /// The message.
+        message_id: Id,
     },
     /// A colleague noted something.
     NoteAdded {
@@ -729,6 +781,16 @@ pub enum Event {
         message_id: Id,
         /// Why.
         reason: String,
+    },
+    /// A contact takes part besides the requester.
+    ParticipantAdded {
+        /// The contact.
+        contact: Id,
+    },
+    /// A contact takes part no longer.
+    ParticipantRemoved {
+        /// The contact.
+        contact: Id,
     },
     /// A user follows it.
     FollowerAdded {
@@ -870,12 +932,15 @@ pub enum Status {
     Merged,
 }
 
-/// How far a reply has come; it only moves on. A mail that was accepted may come back.
+/// How far a reply has come; it only moves on. A mail that was accepted may come back, and one that was taken back may have
+/// left all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Delivery {
     Queued,
     Sent,
     Failed,
+    Uncertain,
+    Cancelled,
 }
 
 /// A ticket, as far as decisions need it.
@@ -906,6 +971,8 @@ pub struct Ticket {
     #[serde(deserialize_with = "sorted::map")]
     replies: BTreeMap<Id, Delivery>,
     followers: BTreeSet<Id>,
+    /// The contacts who take part besides the requester.
+    participants: BTreeSet<Id>,
     links: BTreeSet<(Id, LinkKind)>,
     before_merge: Status,
     merged_into: Option<Id>,
@@ -955,6 +1022,28 @@ impl Ticket {
         opened.tags.iter().chain(self.brought.values().flat_map(|brought| &brought.tags)).cloned().collect()
     }
 
+    /// Whether a reply waits to leave.
+    pub fn is_queued(&self, message: Id) -> bool {
+        self.replies.get(&message) == Some(&Delivery::Queued)
+    }
+
+    /// Whether this is one of its messages, notes among them.
+    pub fn has_message(&self, message: Id) -> bool {
+        self.messages.contains(&message)
+    }
+
+    /// Whether this is one of its replies.
+    pub fn has_reply(&self, message: Id) -> bool {
+        self.replies.contains_key(&message)
+    }
+
+    /// The contacts who take part besides the requester, and those who did in tickets that were merged into it.
+    pub fn participants(&self) -> BTreeSet<Id> {
+        let brought = self.brought.values().flat_map(|brought| &brought.participants);
+        let requester = self.opened.as_ref().and_then(|opened| opened.requester).map(|party| party.id);
+        self.participants.iter().chain(brought).copied().filter(|id| Some(*id) != requester).collect()
+    }
+
     /// The entitlement by which its product is owned.
     pub fn entitlement(&self) -> Option<Id> {
         self.product.map(|(entitlement, _)| entitlement)
@@ -977,6 +1066,11 @@ const REQUESTER_INVALID: Rejection =
     Rejection::invalid("requester_invalid", "A contact or a user asks, not a company.");
 const ASSIGNEE_UNKNOWN: Rejection = Rejection::invalid("assignee_unknown", "There is no such active user.");
 const FOLLOWER_UNKNOWN: Rejection = Rejection::invalid("follower_unknown", "There is no such active user.");
+const PARTICIPANT_UNKNOWN: Rejection = Rejection::invalid("participant_unknown", "There is no such contact.");
+const PARTICIPANTS_FULL: Rejection =
+    Rejection::conflict("ticket_participants_full", "At most 50 contacts take part in a ticket.");
+const REPLY_GONE: Rejection =
+    Rejection::conflict("ticket_reply_gone", "The reply has left, or it is not known whether it has.");
 const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unfit", "There is no such team, or it is archived.");
 const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
     "product_not_owned",
@@ -1160,6 +1254,18 @@ fn split_off(opened: &Opened, title: Personal<String>, from: Id, stage: Stage) -
     Opened { number: 0, title, description: None, stage, stage_means, split_from: Some(from), ..opened.clone() }
 }
 
+/// The most contacts who take part besides the requester.
+const MOST_PARTICIPANTS: usize = 50;
+/// What somebody wrote to the ticket: the fields of the command.
+struct Received {
+    message_id: Option<Id>,
+    external_id: Option<String>,
+    from: Option<Party>,
+    body: Personal<String>,
+    attachments: Vec<Attachment>,
+    email: Option<Id>,
+}
+
 /// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
 const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
 
@@ -1251,20 +1357,39 @@ impl Aggregate for Ticket {
             }
             Unassign => Ok(self.assignee.map(|from| Event::Unassigned { from }).into_iter().collect()),
             ChangeTeam { team } => self.change_team(opened, team, ctx),
-            ReceiveMessage { message_id, external_id, from, body, attachments } => {
-                self.receive(opened, message_id, external_id, from, body, attachments, ctx)
+            ReceiveMessage { message_id, external_id, from, body, attachments, email } => {
+                let said = Received { message_id, external_id, from, body, attachments, email };
+                self.receive(opened, said, ctx)
             }
-            Reply { message_id, body, attachments } => self.reply(opened, message_id, body, attachments, ctx),
+            Reply { message_id, body, attachments, send_at } => {
+                self.reply(opened, message_id, (body, attachments, send_at), ctx)
+            }
+            CancelReply { message_id } => match self.replies.get(&message_id) {
+                None => Err(MESSAGE_UNKNOWN.at("/message_id")),
+                Some(Delivery::Queued | Delivery::Failed) => Ok(vec![Event::ReplyCancelled { message_id }]),
+                Some(Delivery::Cancelled) => Ok(vec![]),
+                Some(Delivery::Sent | Delivery::Uncertain) => Err(REPLY_GONE.at("/message_id")),
+            },
             MarkReplySent { message_id, external_id } => {
                 Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
-                    Delivery::Queued => vec![Event::ReplySent { message_id, external_id }],
+                    Delivery::Queued | Delivery::Uncertain | Delivery::Cancelled => {
+                        vec![Event::ReplySent { message_id, external_id }]
+                    }
                     Delivery::Sent | Delivery::Failed => vec![],
                 })
             }
             MarkReplyFailed { message_id, error } => {
                 Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
-                    Delivery::Queued | Delivery::Sent => vec![Event::ReplyFailed { message_id, error }],
-                    Delivery::Failed => vec![],
+                    Delivery::Queued | Delivery::Sent | Delivery::Uncertain => {
+                        vec![Event::ReplyFailed { message_id, error }]
+                    }
+                    Delivery::Failed | Delivery::Cancelled => vec![],
+                })
+            }
+            MarkReplyUncertain { message_id, reason } => {
+                Ok(match self.replies.get(&message_id).ok_or(MESSAGE_UNKNOWN.at("/message_id"))? {
+                    Delivery::Queued => vec![Event::ReplyUncertain { message_id, reason }],
+                    _ => vec![],
                 })
             }
             AddNote { message_id, body, attachments } => {
@@ -1302,6 +1427,25 @@ impl Aggregate for Ticket {
                 let brought = self.brought.values().any(|brought| brought.followers.contains(&user));
                 let follows = brought || self.followers.contains(&user);
                 Ok(if follows { vec![Event::FollowerRemoved { user }] } else { vec![] })
+            }
+            AddParticipant { contact } => {
+                let contact = merging::survivor::<Contact>(contact, ctx);
+                let is_requester = opened.requester.is_some_and(|party| party.id == contact);
+                let known = self.participants();
+                if is_requester || known.contains(&contact) {
+                    return Ok(vec![]);
+                }
+                if !ctx.fact::<Contact>(contact).is_live() {
+                    return Err(PARTICIPANT_UNKNOWN.at("/contact"));
+                }
+                if known.len() >= MOST_PARTICIPANTS {
+                    return Err(PARTICIPANTS_FULL.at("/contact"));
+                }
+                Ok(vec![Event::ParticipantAdded { contact }])
+            }
+            RemoveParticipant { contact } => {
+                let known = self.participants().contains(&contact);
+                Ok(if known { vec![Event::ParticipantRemoved { contact }] } else { vec![] })
             }
             Snooze { until } if self.snoozed_until == Some(until) => Ok(vec![]),
             Snooze { until } if until <= ctx.now => Err(UNTIL_PAST.at("/until")),
@@ -1357,6 +1501,8 @@ impl Aggregate for Ticket {
             Reply { message_id, .. } | AddNote { message_id, .. } => !self.has_taken(*message_id, None),
             MarkReplySent { message_id, .. }
             | MarkReplyFailed { message_id, .. }
+            | MarkReplyUncertain { message_id, .. }
+            | CancelReply { message_id }
             | RedactMessage { message_id, .. } => self.forwarded.contains(message_id),
             Rate { .. } => true,
             _ => false,
@@ -1378,6 +1524,8 @@ impl Aggregate for Ticket {
             AddNote { message_id, .. } => ("add_note", id(message_id), None),
             MarkReplySent { message_id, .. } => ("mark_reply_sent", Some(*message_id), None),
             MarkReplyFailed { message_id, .. } => ("mark_reply_failed", Some(*message_id), None),
+            MarkReplyUncertain { message_id, .. } => ("mark_reply_uncertain", Some(*message_id), None),
+            CancelReply { message_id } => ("cancel_reply", Some(*message_id), None),
             RedactMessage { message_id, .. } => ("redact_message", Some(*message_id), None),
             Rate { .. } => ("rate", None, None),
             _ => return None,
@@ -1498,6 +1646,15 @@ impl Aggregate for Ticket {
             }
             ReplySent { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Sent)),
             ReplyFailed { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Failed)),
+            ReplyUncertain { message_id, .. } => drop(self.replies.insert(*message_id, Delivery::Uncertain)),
+            ReplyCancelled { message_id } => drop(self.replies.insert(*message_id, Delivery::Cancelled)),
+            ParticipantAdded { contact } => drop(self.participants.insert(*contact)),
+            ParticipantRemoved { contact } => {
+                self.participants.remove(contact);
+                for brought in self.brought.values_mut() {
+                    brought.participants.remove(contact);
+                }
+            }
             NoteAdded { message_id, body, attachments, .. } => {
                 self.messages.insert(*message_id);
                 self.keep(*message_id, attachments);
@@ -1589,6 +1746,7 @@ impl Aggregate for Ticket {
                 Some((entitlement, _)) => needs.extend(unguarded(ownership_needs(entitlement, *requester, ctx))),
                 None => needs.extend(unguarded(requester_needs(*requester, ctx))),
             },
+            AddParticipant { contact } => needs.extend(merging::needs::<Contact>(*contact, ctx)),
             Follow { user } => needs.push(Need::of::<User>(user.unwrap_or_else(|| ctx.actor.principal()))),
             ChangeTeam { team } => needs.extend(team.map(Need::of::<Team>)),
             Merge { into } => {
@@ -1695,6 +1853,9 @@ impl Aggregate for Ticket {
             REQUESTER_INVALID,
             ASSIGNEE_UNKNOWN,
             FOLLOWER_UNKNOWN,
+            PARTICIPANT_UNKNOWN,
+            PARTICIPANTS_FULL,
+            REPLY_GONE,
             TEAM_UNKNOWN,
             PRODUCT_NOT_OWNED,
             MESSAGE_UNKNOWN,

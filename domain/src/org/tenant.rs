@@ -47,10 +47,20 @@ pub enum Command {
         /// Which one.
         feature: String,
     },
-    /// Says under which domain the teams' e-mail aliases are.
+    /// Says under which domain the teams' e-mail aliases are: it stands in what leaves.
     SetAliasDomain {
         /// The domain, in small letters; null for the usual one.
         domain: Option<String>,
+    },
+    /// Says that mail to the teams' aliases comes in under a further domain.
+    AddAliasDomain {
+        /// The domain, in small letters.
+        domain: String,
+    },
+    /// Gives a further domain back.
+    RemoveAliasDomain {
+        /// The domain.
+        domain: String,
     },
     /// Says through which mail server mail comes in or goes out. Passwords are no part of the log: they stand in the
     /// configuration.
@@ -201,6 +211,16 @@ pub enum Event {
         /// After; null for the usual one.
         to: Option<String>,
     },
+    /// Mail to the teams' aliases comes in under a further domain.
+    AliasDomainAdded {
+        /// The domain.
+        domain: String,
+    },
+    /// It comes in under that domain no more.
+    AliasDomainRemoved {
+        /// The domain.
+        domain: String,
+    },
     /// Mail goes through another server.
     MailServerSet {
         /// In or out.
@@ -266,7 +286,10 @@ pub struct Tenant {
     settings: BTreeMap<String, Value>,
     /// The features that are off.
     disabled: BTreeSet<String>,
-    alias_domain: Option<String>,
+    /// The domain of the teams' e-mail aliases.
+    pub alias_domain: Option<String>,
+    #[serde(default)]
+    alias_domains: BTreeSet<String>,
     mail_servers: BTreeMap<Direction, MailServer>,
     retention: BTreeMap<String, u32>,
     /// The host names by which people come to this tenant.
@@ -296,6 +319,10 @@ pub fn host_forms(host: &str) -> BTreeSet<String> {
 /// The scope of host names, which are one tenant's alone.
 pub const HOST_NAME: &str = "tenant.host_name";
 
+/// The scope in which the domains of aliases are claimed, in all tenants: mail finds its tenant by them.
+pub const ALIAS_DOMAIN: &str = "tenant.alias_domain";
+const ALIAS_DOMAIN_TAKEN: Rejection =
+    Rejection::conflict("tenant_alias_domain_taken", "Another tenant's mail comes in under this domain.");
 const UNKNOWN: Rejection = Rejection::missing("tenant_unknown", "There is no such tenant.");
 const EXISTS: Rejection = Rejection::conflict("tenant_exists", "The tenant exists already under another name.");
 const FOREIGN: Rejection = Rejection::forbidden("tenant_foreign", "A tenant is changed from within alone.");
@@ -438,6 +465,16 @@ impl Tenant {
         self.setting(settings::UPLOAD_LARGEST).as_u64().unwrap_or_default() << 20
     }
 
+    /// The server through which mail comes in or goes out, where a channel has none of its own.
+    pub fn mail_server(&self, direction: Direction) -> Option<&MailServer> {
+        self.mail_servers.get(&direction)
+    }
+
+    /// Under which domains mail to the teams' aliases comes in.
+    fn domains_of_mail(&self) -> BTreeSet<String> {
+        self.alias_domains.iter().chain(&self.alias_domain).cloned().collect()
+    }
+
     /// What files may be, as media types that may end with an asterisk; whatever they are where there is none.
     pub fn upload_types(&self) -> Vec<String> {
         self.names(settings::UPLOAD_TYPES)
@@ -456,7 +493,7 @@ impl Aggregate for Tenant {
     const OPEN: Option<&'static str> = Some("everybody works by its settings");
     const INTERNAL: &'static [&'static str] =
         &["create", "add_host_name", "remove_host_name", "set_identity_provider", "set_plan"];
-    const AHEAD: &'static [&'static str] = &["set_alias_domain", "set_mail_server", "set_retention"];
+    const AHEAD: &'static [&'static str] = &["set_retention"];
     type Command = Command;
     type Event = Event;
 
@@ -494,6 +531,14 @@ impl Aggregate for Tenant {
                 valid::domain(to.as_deref())?;
                 let from = self.alias_domain.clone();
                 if from == to { vec![] } else { vec![Event::AliasDomainSet { from, to }] }
+            }
+            AddAliasDomain { domain } => {
+                valid::domain(Some(&domain))?;
+                if self.alias_domains.contains(&domain) { vec![] } else { vec![Event::AliasDomainAdded { domain }] }
+            }
+            RemoveAliasDomain { domain } => {
+                let known = self.alias_domains.contains(&domain);
+                if known { vec![Event::AliasDomainRemoved { domain }] } else { vec![] }
             }
             SetMailServer { direction, server: to } => {
                 to.as_ref().map_or(Ok(()), check_server)?;
@@ -546,6 +591,8 @@ impl Aggregate for Tenant {
             Event::FeatureEnabled { feature } => drop(self.disabled.remove(feature)),
             Event::FeatureDisabled { feature } => drop(self.disabled.insert(feature.clone())),
             Event::AliasDomainSet { to, .. } => self.alias_domain.clone_from(to),
+            Event::AliasDomainAdded { domain } => drop(self.alias_domains.insert(domain.clone())),
+            Event::AliasDomainRemoved { domain } => drop(self.alias_domains.remove(domain)),
             Event::MailServerSet { direction, to: Some(to), .. } => {
                 self.mail_servers.insert(*direction, to.clone());
             }
@@ -583,6 +630,13 @@ impl Aggregate for Tenant {
             Event::HostNameRemoved { host } => {
                 host_forms(host).into_iter().map(|name| Claim::release(HOST_NAME, name).globally()).collect()
             }
+            Event::AliasDomainSet { .. } | Event::AliasDomainAdded { .. } | Event::AliasDomainRemoved { .. } => {
+                let mut after = self.clone();
+                after.evolve(event);
+                let taken = ALIAS_DOMAIN_TAKEN.at("/domain");
+                let moved = Claim::moved(ALIAS_DOMAIN, &self.domains_of_mail(), &after.domains_of_mail(), &taken);
+                moved.into_iter().map(Claim::globally).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -600,7 +654,7 @@ impl Aggregate for Tenant {
         let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
         refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID, DENIED]);
-        refusals.extend([HOST_NAME_INVALID, HOST_NAME_TAKEN, PROVIDER_INVALID, PROVIDER_ROLE_UNFIT]);
+        refusals.extend([ALIAS_DOMAIN_TAKEN, HOST_NAME_INVALID, HOST_NAME_TAKEN, PROVIDER_INVALID, PROVIDER_ROLE_UNFIT]);
         refusals.extend([PLAN_INVALID, valid::EMAIL_INVALID, valid::AMOUNT_INVALID]);
         refusals.extend(money::REFUSALS);
         refusals

@@ -71,6 +71,10 @@ pub struct Row {
     pub url: Option<String>,
     /// Whether that program lets a message that is sent twice arrive once.
     pub dedupes: bool,
+    /// How mail comes in and leaves.
+    pub mail: channel::Mail,
+    /// Which passwords of mail servers it has.
+    pub mail_credentials: BTreeSet<channel::Purpose>,
     /// When it last got other credentials; none when it has none.
     pub credentials_rotated_at: Option<Time>,
     /// What visitors are asked before their first message.
@@ -103,7 +107,7 @@ pub struct View {
     pub team_name: Option<String>,
     /// The part before the `@` of its address, where it is a team's mail: it is the team's, and changed there.
     pub alias: Option<String>,
-    /// That address, where the tenant has said under which domain its aliases are.
+    /// The address of a channel of mail: its own, or the team's where the tenant has said under which domain its aliases are.
     pub address: Option<String>,
     /// The users who answer.
     pub operators: Vec<Reference>,
@@ -127,7 +131,7 @@ impl Row {
 
 impl ReadModel for Channels {
     const NAME: &'static str = "channels";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[Channel::KIND];
     type Row = Row;
 
@@ -151,6 +155,8 @@ impl ReadModel for Channels {
                 max_per_minute: None,
                 url: None,
                 dedupes: false,
+                mail: channel::Mail::default(),
+                mail_credentials: BTreeSet::new(),
                 credentials_rotated_at: None,
                 questions: Vec::new(),
                 proof_of_work: None,
@@ -187,6 +193,12 @@ impl ReadModel for Channels {
             Event::OperatorAdded { user } => drop(row.operator_ids.insert(user)),
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
             Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}
+            Event::CredentialsRotated {
+                of: of @ (channel::Purpose::Incoming | channel::Purpose::Outgoing | channel::Purpose::Dkim), ..
+            } => {
+                row.mail_credentials.insert(of);
+            }
+            Event::MailChanged(to) => row.mail = to,
             Event::CredentialsRotated { .. } => row.credentials_rotated_at = Some(at),
             Event::SettingsChanged(to) => {
                 row.allowed_origins = to.allowed_origins;
@@ -231,11 +243,11 @@ impl Listed for Channels {
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.kind, t.name, t.team_id, team.name as team_name, \
         case when t.kind = 'email' then team.alias end as alias, \
-        case when t.kind = 'email' then team.alias || '@' || tenant.alias_domain end as address, t.enabled, t.greeting, t.color, t.display, t.delay_s, \
+        case when t.kind = 'email' then coalesce(t.mail->>'address', team.alias || '@' || tenant.alias_domain) end as address, t.enabled, t.greeting, t.color, t.display, t.delay_s, \
         t.display_rules, t.operator_ids, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
             where u.tenant_id = t.tenant_id and u.id = any (t.operator_ids) order by u.name collate \"und-x-icu\", u.id) as operators, \
-        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.credentials_rotated_at, \
+        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.mail, t.mail_credentials, t.credentials_rotated_at, \
         t.questions, t.proof_of_work, t.captcha, t.blocked_identities, t.created_at, \
         t.updated_at";
     const JOINS: &'static str = "left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id \

@@ -46,6 +46,8 @@ pub struct Row {
     pub description: Option<String>,
     /// The users who follow it.
     pub follower_ids: BTreeSet<Id>,
+    /// The contacts who take part besides the requester.
+    pub participant_ids: BTreeSet<Id>,
     /// Links to other tickets; those merged into it are among them.
     pub ticket_links: BTreeSet<Link>,
     /// The tickets that were split off from it.
@@ -66,6 +68,8 @@ pub struct View {
     pub description: Option<String>,
     /// The users who follow it.
     pub followers: Vec<Reference>,
+    /// The contacts who take part besides the requester.
+    pub participants: Vec<Reference>,
     /// Links to other tickets; those merged into it are among them.
     pub linked_tickets: Vec<LinkedTicket>,
     /// The tickets that were split off from it.
@@ -93,7 +97,7 @@ pub struct LinkedTicket {
 
 impl ReadModel for TicketDetail {
     const NAME: &'static str = "ticket_detail";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     type Row = Row;
 
@@ -107,6 +111,7 @@ impl ReadModel for TicketDetail {
                     ticket,
                     description,
                     follower_ids: BTreeSet::new(),
+                    participant_ids: BTreeSet::new(),
                     ticket_links: BTreeSet::new(),
                     split_into: BTreeSet::new(),
                     outcome: None,
@@ -119,6 +124,7 @@ impl ReadModel for TicketDetail {
         // Only what is its own changes; what merged tickets brought along shows besides.
         if let Some(own) = row.ticket.parts.get(&id) {
             row.follower_ids.clone_from(&own.followers);
+            row.participant_ids.clone_from(&own.participants);
             row.ticket_links = own.links.iter().map(Link::from).collect();
         }
         match &mut happened {
@@ -126,6 +132,8 @@ impl ReadModel for TicketDetail {
             Event::DescriptionCleared { .. } => row.description = None,
             Event::FollowerAdded { user } => drop(row.follower_ids.insert(*user)),
             Event::FollowerRemoved { user } => drop(row.follower_ids.remove(user)),
+            Event::ParticipantAdded { contact } => drop(row.participant_ids.insert(*contact)),
+            Event::ParticipantRemoved { contact } => drop(row.participant_ids.remove(contact)),
             Event::Linked { ticket, kind } => {
                 row.ticket_links.insert(Link { ticket_id: *ticket, kind: *kind });
             }
@@ -142,10 +150,12 @@ impl ReadModel for TicketDetail {
         let mut row = Row { ticket, ..row };
         if let Some(mut own) = row.ticket.parts.remove(&id) {
             own.followers.clone_from(&row.follower_ids);
+            own.participants.clone_from(&row.participant_ids);
             own.links =
                 row.ticket_links.iter().map(|link| ticket::Link { ticket: link.ticket_id, kind: link.kind }).collect();
             for brought in row.ticket.parts.values() {
                 row.follower_ids.extend(&brought.followers);
+                row.participant_ids.extend(&brought.participants);
                 row.ticket_links.extend(brought.links.iter().map(Link::from));
             }
             row.ticket.parts.insert(id, own);
@@ -167,8 +177,12 @@ impl Listed for TicketDetail {
     ];
     const CUSTOM: Option<&'static str> = Some(Ticket::KIND);
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("id")];
-    const TELLS: &'static [Told] =
-        &[Told::name(&listed::REQUESTER), Told::name(&listed::COMPANY), Told::listed("linked_tickets", Ticket::KIND)];
+    const TELLS: &'static [Told] = &[
+        Told::name(&listed::REQUESTER),
+        Told::name(&listed::COMPANY),
+        Told::listed("linked_tickets", Ticket::KIND),
+        Told::listed("participants", "contact"),
+    ];
     const SELECT: &'static str = constcat::SELECT;
     const JOINS: &'static str = <TicketList as Listed>::JOINS;
 }
@@ -180,6 +194,8 @@ mod constcat {
     const REST: &str = ", t.description, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
             where u.tenant_id = t.tenant_id and u.id = any (t.follower_ids) order by u.name collate \"und-x-icu\", u.id) as followers, \
+        array(select json_build_object('id', c.id, 'name', c.name) from read_contacts c \
+            where c.tenant_id = t.tenant_id and c.id = any (t.participant_ids) order by c.name collate \"und-x-icu\", c.id) as participants, \
         array(select json_build_object('id', link.id, 'kind', link.kind, 'number', l.number, \
                 'title', l.title, 'status', l.status) \
             from (select distinct known->>'kind' as kind, case known->>'kind' when 'merged_from' then known->>'ticket_id' \
@@ -221,7 +237,12 @@ mod tests {
     #[test]
     fn what_merged_tickets_brought_along_shows_until_it_is_given_back() {
         let other = ticket::Link { ticket: id(5), kind: LinkKind::Blocks };
-        let brought = Brought { tags: ["vip".to_owned()].into(), followers: [id(3)].into(), links: [other].into() };
+        let brought = Brought {
+            tags: ["vip".to_owned()].into(),
+            followers: [id(3)].into(),
+            links: [other].into(),
+            ..Brought::default()
+        };
         let parts = || [(id(9), brought.clone()), (id(10), brought.clone())].into();
         let absorbed = || Event::Absorbed { ticket: id(9), parts: parts(), assignee: None };
         let released = |which: u128| Event::Released { ticket: id(which), parts: [id(which)].into() };

@@ -252,6 +252,9 @@ impl Row {
             Event::FollowerRemoved { user } => {
                 row.parts.values_mut().for_each(|brought| brought.followers.retain(|known| *known != user));
             }
+            Event::ParticipantRemoved { contact } => {
+                row.parts.values_mut().for_each(|brought| brought.participants.retain(|known| *known != contact));
+            }
             Event::Unlinked { ticket, kind } => {
                 let gone = Link { ticket, kind };
                 row.parts.values_mut().for_each(|brought| brought.links.retain(|known| *known != gone));
@@ -261,6 +264,9 @@ impl Row {
             | Event::DescriptionChanged { .. }
             | Event::DescriptionCleared { .. }
             | Event::ReplyFailed { .. }
+            | Event::ReplyUncertain { .. }
+            | Event::ReplyCancelled { .. }
+            | Event::ParticipantAdded { .. }
             | Event::NoteAdded { .. }
             | Event::MessageRedacted { .. }
             | Event::FollowerAdded { .. }

@@ -52,6 +52,10 @@ pub enum Delivery {
     Sent,
     /// Could not be sent.
     Failed,
+    /// Nobody knows whether it has left.
+    Uncertain,
+    /// Was taken back.
+    Cancelled,
 }
 
 /// A message, reply or note.
@@ -75,8 +79,12 @@ pub struct Row {
     pub delivery: Option<Delivery>,
     /// Why it could not be sent.
     pub delivery_error: Option<String>,
+    /// Not before then does a reply leave.
+    pub send_at: Option<Time>,
     /// The id it has where it came from or went to.
     pub external_id: Option<String>,
+    /// The mail that it came as.
+    pub email_id: Option<Id>,
     /// Whether its text and files were taken out of sight.
     pub redacted: bool,
     /// Why they were.
@@ -142,7 +150,9 @@ impl Row {
             attachments,
             delivery: None,
             delivery_error: None,
+            send_at: None,
             external_id: None,
+            email_id: None,
             redacted: false,
             redaction_reason: None,
             moved_from: None,
@@ -154,7 +164,7 @@ impl Row {
 
 impl ReadModel for TicketThread {
     const NAME: &'static str = "ticket_thread";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const KINDS: &'static [&'static str] = &[Ticket::KIND];
     const OWN: bool = false;
     type Row = Row;
@@ -167,6 +177,8 @@ impl ReadModel for TicketThread {
             | "ticket.reply_queued"
             | "ticket.reply_sent"
             | "ticket.reply_failed"
+            | "ticket.reply_uncertain"
+            | "ticket.reply_cancelled"
             | "ticket.note_added"
             | "ticket.message_redacted" => {
                 event.decode::<Which>().map_or_else(unreadable, |which| Keys::One(row_id(event, which.message_id)))
@@ -180,9 +192,9 @@ impl ReadModel for TicketThread {
 
     fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let row = match (row, decode::<Ticket>(event)?) {
-            (_, Event::MessageReceived { message_id, external_id, from, body, attachments, .. }) => {
+            (_, Event::MessageReceived { message_id, external_id, from, body, attachments, email, .. }) => {
                 let mut row = Row::written(Kind::Message, message_id, body, attachments, event)?;
-                row.external_id = external_id;
+                (row.external_id, row.email_id) = (external_id, email);
                 if let Some(from) = from {
                     row.author_kind = Some(match from.kind {
                         PartyKind::Contact => AuthorKind::Contact,
@@ -194,16 +206,17 @@ impl ReadModel for TicketThread {
                 Some(row)
             }
             // It stays where it was written.
-            (Some(row), Event::ReplyQueued { body, attachments, again: true, .. }) => Some(Row {
+            (Some(row), Event::ReplyQueued { body, attachments, again: true, send_at, .. }) => Some(Row {
                 body: Some(body.0),
                 attachments,
                 delivery: Some(Delivery::Queued),
                 delivery_error: None,
+                send_at,
                 ..row
             }),
-            (_, Event::ReplyQueued { message_id, body, attachments, .. }) => {
+            (_, Event::ReplyQueued { message_id, body, attachments, send_at, .. }) => {
                 let row = Row::written(Kind::Reply, message_id, body, attachments, event)?;
-                Some(Row { delivery: Some(Delivery::Queued), ..row })
+                Some(Row { delivery: Some(Delivery::Queued), send_at, ..row })
             }
             (_, Event::NoteAdded { message_id, body, attachments, .. }) => {
                 Some(Row::written(Kind::Note, message_id, body, attachments, event)?)
@@ -214,6 +227,12 @@ impl ReadModel for TicketThread {
             }
             (Some(row), Event::ReplyFailed { error, .. }) => {
                 Some(Row { delivery: Some(Delivery::Failed), delivery_error: Some(error), ..row })
+            }
+            (Some(row), Event::ReplyUncertain { reason, .. }) => {
+                Some(Row { delivery: Some(Delivery::Uncertain), delivery_error: Some(reason), ..row })
+            }
+            (Some(row), Event::ReplyCancelled { .. }) => {
+                Some(Row { delivery: Some(Delivery::Cancelled), delivery_error: None, ..row })
             }
             (Some(row), Event::MessageRedacted { reason, .. }) => {
                 Some(Row { body: None, attachments: Vec::new(), redacted: true, redaction_reason: Some(reason), ..row })
@@ -242,6 +261,7 @@ impl Listed for TicketThread {
         Column::reference("author_id", Refers::By("author_kind")).nullable(),
         Column::word("delivery").nullable(),
         Column::word("external_id").nullable(),
+        Column::id("email_id").nullable(),
         Column::bool("redacted"),
         Column::time("written_at"),
         Column::integer("written_position"),
@@ -257,7 +277,7 @@ impl Listed for TicketThread {
     const TELLS: &'static [Told] = &[Told::by("author_name", "author_id", "author_kind")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.ticket_id, t.message_id, t.kind, t.body, t.author_kind, \
         r.author_id, coalesce(contact.name, company.name, colleague.name) as author_name, t.attachments, t.delivery, \
-        t.delivery_error, t.external_id, t.redacted, t.redaction_reason, t.moved_from, t.written_at, t.written_position";
+        t.delivery_error, t.send_at, t.external_id, t.email_id, t.redacted, t.redaction_reason, t.moved_from, t.written_at, t.written_position";
     const JOINS: &'static str = "\
         left join read_contacts contact \
             on t.author_kind = 'contact' and contact.tenant_id = t.tenant_id and contact.id = r.author_id \

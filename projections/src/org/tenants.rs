@@ -31,6 +31,8 @@ pub struct Row {
     pub features: BTreeSet<String>,
     /// Under which domain the teams' e-mail aliases are; none for the usual one.
     pub alias_domain: Option<String>,
+    /// Under which further domains mail to the teams' aliases comes in.
+    pub alias_domains: BTreeSet<String>,
     /// Its own mail servers.
     pub mail_servers: BTreeMap<Direction, MailServer>,
     /// For how many days data of each class is kept; what is absent is kept for ever.
@@ -57,7 +59,7 @@ pub struct View {
 
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[Tenant::KIND];
     type Row = Row;
 
@@ -70,6 +72,7 @@ impl ReadModel for Tenants {
                 settings: BTreeMap::new(),
                 features: settings::FEATURES.iter().map(|feature| feature.name.to_owned()).collect(),
                 alias_domain: None,
+                alias_domains: BTreeSet::new(),
                 mail_servers: BTreeMap::new(),
                 retention: BTreeMap::new(),
                 created_at: at,
@@ -92,6 +95,8 @@ impl ReadModel for Tenants {
             Event::FeatureEnabled { feature } => drop(row.features.insert(feature)),
             Event::FeatureDisabled { feature } => drop(row.features.remove(&feature)),
             Event::AliasDomainSet { to, .. } => row.alias_domain = to,
+            Event::AliasDomainAdded { domain } => drop(row.alias_domains.insert(domain)),
+            Event::AliasDomainRemoved { domain } => drop(row.alias_domains.remove(&domain)),
             Event::MailServerSet { direction, to: Some(server), .. } => {
                 row.mail_servers.insert(direction, server);
             }
@@ -128,7 +133,7 @@ impl Listed for Tenants {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.settings, t.features, t.alias_domain, \
-        t.mail_servers, t.retention, t.created_at, t.updated_at";
+        t.alias_domains, t.mail_servers, t.retention, t.created_at, t.updated_at";
 }
 
 #[cfg(test)]

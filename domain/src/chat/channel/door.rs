@@ -93,7 +93,7 @@ pub struct Protection {
 }
 
 /// Whose secret it is that a channel keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "PurposeOfCredential")]
 pub enum Purpose {
@@ -102,9 +102,19 @@ pub enum Purpose {
     Channel,
     /// The one that the service behind a captcha knows it by.
     Captcha,
+    /// The password of the mailbox that mail is fetched from, or what access tokens are had with.
+    Incoming,
+    /// The same of the server that mail leaves through.
+    Outgoing,
+    /// The key by which mail is signed that leaves.
+    Dkim,
 }
 
 impl Purpose {
+    /// All of them.
+    pub const ALL: [Purpose; 5] =
+        [Purpose::Channel, Purpose::Captcha, Purpose::Incoming, Purpose::Outgoing, Purpose::Dkim];
+
     /// Whether it is the channel's own.
     pub fn is_usual(&self) -> bool {
         *self == Purpose::Channel

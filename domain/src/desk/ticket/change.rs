@@ -20,6 +20,8 @@ impl Ticket {
             RedactMessage { .. }
             | MarkReplySent { .. }
             | MarkReplyFailed { .. }
+            | MarkReplyUncertain { .. }
+            | CancelReply { .. }
             | ReceiveMessage { .. }
             | Reply { .. }
             | AddNote { .. } => self.passes_on(command).is_none(),
@@ -31,6 +33,10 @@ impl Ticket {
                 | RedactMessage { .. }
                 | MarkReplySent { .. }
                 | MarkReplyFailed { .. }
+                | MarkReplyUncertain { .. }
+                | CancelReply { .. }
+                | AddParticipant { .. }
+                | RemoveParticipant { .. }
                 | Reopen
                 | MoveStage { .. }
                 | Close
@@ -194,17 +200,8 @@ impl Ticket {
         Ok(events)
     }
 
-    #[allow(clippy::too_many_arguments)] // The fields of the command, in its order.
-    pub(super) fn receive(
-        &self,
-        opened: &Opened,
-        message_id: Option<Id>,
-        external_id: Option<String>,
-        from: Option<Party>,
-        body: Personal<String>,
-        attachments: Vec<Attachment>,
-        ctx: &Ctx<'_>,
-    ) -> Decision<Event> {
+    pub(super) fn receive(&self, opened: &Opened, said: Received, ctx: &Ctx<'_>) -> Decision<Event> {
+        let Received { message_id, external_id, from, body, attachments, email } = said;
         check_body(&body, &attachments)?;
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let delivered = external_id.as_deref().is_some_and(|id| self.has_taken(None, Some(id)));
@@ -216,7 +213,7 @@ impl Ticket {
         }
         let from = from.or(opened.requester);
         let mut events =
-            vec![Event::MessageReceived { message_id, external_id, from, body, attachments, via_ticket: None }];
+            vec![Event::MessageReceived { message_id, external_id, from, body, attachments, email, via_ticket: None }];
         // Whoever waited for the requester waits no longer.
         let mut stage = self.stage_for(opened, Means::Open, ctx);
         if matches!(self.status, Status::Resolved | Status::Closed) {
@@ -233,8 +230,7 @@ impl Ticket {
         &self,
         opened: &Opened,
         message_id: Option<Id>,
-        body: Personal<String>,
-        attachments: Vec<Attachment>,
+        (body, attachments, send_at): (Personal<String>, Vec<Attachment>, Option<Time>),
         ctx: &Ctx<'_>,
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
@@ -244,11 +240,12 @@ impl Ticket {
                 self.said.must_repeat(message_id, &body, MESSAGE_EXISTS)?;
                 return Ok(vec![]);
             }
-            Some(Delivery::Failed) => true,
+            Some(Delivery::Failed | Delivery::Uncertain | Delivery::Cancelled) => true,
             None if self.messages.contains(&message_id) => return Err(MESSAGE_EXISTS.at("/message_id")),
             None => false,
         };
-        let queued = Event::ReplyQueued { message_id, body, attachments, again, via_ticket: None };
+        let send_at = send_at.filter(|at| *at > ctx.now);
+        let queued = Event::ReplyQueued { message_id, body, attachments, again, send_at, via_ticket: None };
         let sent = Event::ReplySent { message_id, external_id: None };
         Ok(if DIRECT.contains(&opened.channel.as_str()) { vec![queued, sent] } else { vec![queued] })
     }
@@ -269,7 +266,10 @@ impl Ticket {
         let echo = |event: &Event| Echo::to::<Ticket>(into, event);
         let tags = self.opened.as_ref().map(|opened| opened.tags.clone()).unwrap_or_default();
         let links = self.links.iter().map(|(ticket, kind)| Link { ticket: *ticket, kind: *kind });
-        let own = Brought { tags, followers: self.followers.clone(), links: links.collect() };
+        let requester = self.opened.as_ref().and_then(|opened| opened.requester);
+        let requester = requester.filter(|party| party.kind == PartyKind::Contact).map(|party| party.id);
+        let participants = self.participants.iter().copied().chain(requester).collect();
+        let own = Brought { tags, followers: self.followers.clone(), links: links.collect(), participants };
         let mut parts = self.brought.clone();
         parts.insert(ctx.id, own);
         for brought in parts.values_mut() {
@@ -443,8 +443,18 @@ pub(super) fn examples() -> Vec<Command> {
             from: None,
             body: body(),
             attachments: vec![],
+            email: None,
         },
-        Reply { message_id: Some(id(0x21)), body: "Please hold the power key.".into(), attachments: vec![] },
+        Reply {
+            message_id: Some(id(0x21)),
+            body: "Please hold the power key.".into(),
+            attachments: vec![],
+            send_at: None,
+        },
+        CancelReply { message_id: id(0x21) },
+        MarkReplyUncertain { message_id: id(0x21), reason: "The server went away.".into() },
+        AddParticipant { contact: id(4) },
+        RemoveParticipant { contact: id(4) },
         MarkReplySent { message_id: id(0x21), external_id: Some("<1@mail.example>".into()) },
         MarkReplyFailed { message_id: id(0x21), error: "550 mailbox unavailable".into() },
         AddNote { message_id: Some(id(0x22)), body: "Third one this week.".into(), attachments: vec![] },
@@ -497,6 +507,8 @@ impl Ticket {
             }
             Event::Assigned { from: None, .. } => vec![Command::Unassign],
             Event::TeamChanged { from, .. } => vec![Command::ChangeTeam { team: *from }],
+            Event::ParticipantAdded { contact } => vec![Command::RemoveParticipant { contact: *contact }],
+            Event::ParticipantRemoved { contact } => vec![Command::AddParticipant { contact: *contact }],
             Event::FollowerAdded { user } => vec![Command::Unfollow { user: Some(*user) }],
             Event::FollowerRemoved { user } => vec![Command::Follow { user: Some(*user) }],
             Event::Snoozed { stage: moved, .. } => std::iter::once(Command::Wake).chain(stage(moved)).collect(),
@@ -520,6 +532,8 @@ impl Ticket {
             | Event::ReplyQueued { .. }
             | Event::ReplySent { .. }
             | Event::ReplyFailed { .. }
+            | Event::ReplyUncertain { .. }
+            | Event::ReplyCancelled { .. }
             | Event::NoteAdded { .. }
             | Event::MessageRedacted { .. }
             | Event::Split { .. }

@@ -61,6 +61,7 @@ fn message(last: u128) -> Event {
         from: Some(Party::contact(CAROL)),
         body,
         attachments,
+        email: None,
         via_ticket: None,
     }
 }
@@ -367,6 +368,7 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
         from: None,
         body: text("Hello?"),
         attachments: vec![],
+        email: None,
     };
     let received = |external: &str| Event::MessageReceived {
         message_id: Id::from_bits(0x20),
@@ -374,6 +376,7 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
         from: Some(Party::contact(CAROL)),
         body: text("Hello?"),
         attachments: vec![],
+        email: None,
         via_ticket: None,
     };
     given::<Ticket>([opened(), message(0x30)]).when(receive("x1")).nothing();
@@ -392,6 +395,7 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
         from: None,
         body: text(" "),
         attachments: vec![],
+        email: None,
     };
     given::<Ticket>([opened()]).when(empty).rejected(BODY_EMPTY);
 }
@@ -399,12 +403,14 @@ fn a_message_is_taken_in_once_and_opens_what_was_over() {
 #[test]
 fn a_reply_leaves_by_its_channel() {
     let message_id = Id::from_bits(0x21);
-    let reply = || Command::Reply { message_id: Some(message_id), body: text("Try this."), attachments: vec![] };
+    let reply =
+        || Command::Reply { message_id: Some(message_id), body: text("Try this."), attachments: vec![], send_at: None };
     let queue = |again| Event::ReplyQueued {
         message_id,
         body: text("Try this."),
         attachments: vec![],
         again,
+        send_at: None,
         via_ticket: None,
     };
     let queued = || queue(false);
@@ -520,7 +526,8 @@ fn a_merge_is_shown_on_both_and_can_be_undone() {
 /// What a ticket brings along that is tagged, followed, linked and worked on.
 fn brought() -> BTreeMap<Id, Brought> {
     let links = BTreeSet::from([Link { ticket: THIRD, kind: LinkKind::Blocks }]);
-    let brought = Brought { tags: ["vip".to_owned()].into(), followers: [BORIS].into(), links };
+    let brought =
+        Brought { tags: ["vip".to_owned()].into(), followers: [BORIS].into(), links, participants: [CAROL].into() };
     BTreeMap::from([(SUBJECT, brought)])
 }
 
@@ -617,6 +624,7 @@ fn what_is_said_to_a_merged_ticket_belongs_to_the_one_that_goes_on() {
         from: None,
         body: text("Hello?"),
         attachments: vec![],
+        email: None,
     };
     let passes_on = |command: &Command| merged.state.passes_on(command).is_some();
     assert!(passes_on(&receive(0x31, None)) && passes_on(&Command::Rate { score: 5, text: None }));
@@ -743,4 +751,66 @@ fn a_stale_edit_merges_when_it_touches_other_attributes() {
     assert!(Ticket::merges(&edit, &[priority, message(0x30)]));
     assert!(!Ticket::merges(&edit, &[title]));
     assert!(!Ticket::merges(&Command::Close, &[]));
+}
+
+#[test]
+fn a_reply_is_taken_back_before_it_leaves_and_nobody_knows_of_one_that_may_have() {
+    use Command::{CancelReply, MarkReplySent, MarkReplyUncertain};
+    let message_id = Id::from_bits(0x21);
+    let queued = |again, send_at| Event::ReplyQueued {
+        message_id,
+        body: text("Try this."),
+        attachments: vec![],
+        again,
+        send_at,
+        via_ticket: None,
+    };
+    let reply = |send_at| Command::Reply {
+        message_id: Some(message_id),
+        body: text("Try this."),
+        attachments: vec![],
+        send_at,
+    };
+    let mail = || given::<Ticket>([by_mail(), queued(false, None)]);
+    given::<Ticket>([by_mail()]).when(reply(Some(at(60)))).then([queued(false, Some(at(60)))]);
+    // What is over cannot be waited for.
+    given::<Ticket>([by_mail()]).when(reply(Some(at(-60)))).then([queued(false, None)]);
+    mail().when(CancelReply { message_id }).then([Event::ReplyCancelled { message_id }]);
+    let cancelled = || given::<Ticket>([by_mail(), queued(false, None), Event::ReplyCancelled { message_id }]);
+    assert!(mail().state.is_queued(message_id) && !cancelled().state.is_queued(message_id));
+    cancelled().when(CancelReply { message_id }).nothing();
+    cancelled().when(reply(None)).then([queued(true, None)]);
+    // It was on its way already.
+    let sent = Event::ReplySent { message_id, external_id: None };
+    cancelled().when(MarkReplySent { message_id, external_id: None }).then([sent.clone()]);
+    given::<Ticket>([by_mail(), queued(false, None), sent]).when(CancelReply { message_id }).rejected(REPLY_GONE);
+    let mark = || MarkReplyUncertain { message_id, reason: "gone".into() };
+    let uncertain = Event::ReplyUncertain { message_id, reason: "gone".into() };
+    mail().when(mark()).then([uncertain.clone()]);
+    let doubted = || given::<Ticket>([by_mail(), queued(false, None), uncertain.clone()]);
+    doubted().when(mark()).nothing();
+    doubted().when(CancelReply { message_id }).rejected(REPLY_GONE);
+    doubted().when(reply(None)).then([queued(true, None)]);
+    doubted().when(CancelReply { message_id: Id::from_bits(0x99) }).rejected(MESSAGE_UNKNOWN);
+}
+
+fn by_mail() -> Event {
+    let Event::Opened(opened) = opened() else { unreachable!() };
+    Event::Opened(Opened { channel: "email".into(), ..opened })
+}
+
+#[test]
+fn contacts_take_part_besides_the_requester() {
+    const DORA: Id = Id::from_bits(0xD0);
+    let add = |contact| Command::AddParticipant { contact };
+    let added = Event::ParticipantAdded { contact: DORA };
+    given::<Ticket>([opened()]).alive(Contact::KIND, DORA).when(add(DORA)).then([added.clone()]);
+    given::<Ticket>([opened()]).when(add(DORA)).rejected(PARTICIPANT_UNKNOWN);
+    given::<Ticket>([opened()]).when(add(CAROL)).nothing();
+    given::<Ticket>([opened(), added.clone()]).when(add(DORA)).nothing();
+    let remove = Command::RemoveParticipant { contact: DORA };
+    let removed = Event::ParticipantRemoved { contact: DORA };
+    given::<Ticket>([opened(), added.clone()]).when(remove.clone()).then([removed.clone()]);
+    given::<Ticket>([opened(), added.clone(), removed]).when(remove).nothing();
+    assert_eq!(given::<Ticket>([opened(), added]).state.participants(), [DORA].into());
 }

@@ -149,6 +149,10 @@ fn facts(event: Event) -> Vec<Fact> {
         | Event::DescriptionCleared { .. }
         | Event::StageChanged { .. }
         | Event::ReplyQueued { again: true, .. }
+        | Event::ReplyUncertain { .. }
+        | Event::ReplyCancelled { .. }
+        | Event::ParticipantAdded { .. }
+        | Event::ParticipantRemoved { .. }
         | Event::ReplyFailed { .. }
         | Event::NoteAdded { .. }
         | Event::MessageRedacted { .. }
