@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::LazyLock, time::Duration};
 use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
 use serde::Deserialize;
 
-use crate::outbox::address::{self, Guarded};
+use crate::address::{self, Guarded};
 
 /// How long such a service is waited for: a visitor waits, too.
 const PATIENCE: Duration = Duration::from_secs(5);

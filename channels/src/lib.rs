@@ -1,6 +1,10 @@
 //! What carries messages in and out: adapters, the outbox, files, visitors. Nothing here decides or folds.
 
+mod address;
+pub mod calling;
 pub mod captcha;
 pub mod files;
 pub mod inbound;
 pub mod outbox;
+mod turn;
+pub mod webhooks;

@@ -5,7 +5,6 @@
 //! is sent twice arrives once, it is then sent again; of any other a person decides. Nothing that the log says has left, failed
 //! or is uncertain is ever sent, so that handling all events anew sends nothing.
 
-pub(crate) mod address;
 mod api;
 mod message;
 mod metrics;
@@ -29,7 +28,6 @@ use prometheus::Registry;
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-pub use self::api::{SECRET_PREFIX, is_secret, signature};
 use self::{metrics::Metrics, send::Sender};
 
 /// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.

@@ -8,6 +8,7 @@ use domain::{
     data::delivery::{self, Delivery},
     kernel::reference::Subject,
     org::system_notice::{About, Command, Raised, SystemNotice},
+    work::webhook::{self, Cause, Webhook},
 };
 use eventstore::{Failure, Handler, Recorded};
 use sqlx::PgConnection;
@@ -24,6 +25,10 @@ const CONCERNS: &[&str] = &[
     "delivery.dismissed",
     "delivery.refused",
     "delivery.taken",
+    "webhook.archived",
+    "webhook.disabled",
+    "webhook.enabled",
+    "webhook.given_up",
 ];
 
 /// The reactor.
@@ -59,6 +64,28 @@ fn meant(event: &Recorded, id: Id) -> Option<(About, Subject, Command)> {
             let (code, reason) = (code.to_owned(), reason.into());
             let raised = Raised { about, subject: subject.clone(), code, reason, pointer: None };
             Some((about, subject, Command::Raise(raised)))
+        }
+        Webhook::KIND => {
+            let subject = Subject::new(Webhook::KIND, id);
+            let raise = |about, code: &str, reason: String| {
+                let (code, subject, reason) = (code.to_owned(), subject.clone(), reason.into());
+                Command::Raise(Raised { about, subject, code, reason, pointer: None })
+            };
+            let (about, command) = match Webhook::decode(&event.kind, &event.data).ok()? {
+                // Whoever did it himself need not be told.
+                webhook::Event::Disabled { cause: Cause::Person, .. } => return None,
+                webhook::Event::Disabled { cause, reason } => {
+                    let about = About::WebhookDisabled;
+                    (about, raise(about, cause.name(), reason.unwrap_or_else(|| cause.name().to_owned())))
+                }
+                webhook::Event::GivenUp { event_type, reason, .. } => {
+                    let about = About::WebhookEventGivenUp;
+                    (about, raise(about, "webhook_event_given_up", format!("{event_type}: {reason}")))
+                }
+                webhook::Event::Enabled { .. } | webhook::Event::Archived => (About::WebhookDisabled, Command::Clear),
+                _ => return None,
+            };
+            Some((about, subject, command))
         }
         _ => None,
     }
@@ -99,7 +126,7 @@ impl Handler for Notices {
     }
 
     fn categories(&self) -> &[&str] {
-        &[Conversation::KIND, Delivery::KIND]
+        &[Conversation::KIND, Delivery::KIND, Webhook::KIND]
     }
 
     fn concerns(&self, event: &Recorded) -> bool {

@@ -336,6 +336,13 @@ const SYSTEM_PERMISSIONS: &[&str] = &[
     "intake.orders",
     "intake.leads",
     "intake.calls",
+    "webhook.subscribe",
+    "webhook.change",
+    "webhook.rotate_secret",
+    "webhook.enable",
+    "webhook.test",
+    "webhook.replay",
+    "webhook.redeliver",
     crate::chat::conversation::REPLY_ANY,
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 
-use channels::{captcha::Captchas, outbox::Outbox};
+use channels::{captcha::Captchas, outbox::Outbox, webhooks::Webhooks};
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Log, RelayStatus};
@@ -50,6 +50,8 @@ pub struct Shared {
     pub(crate) reactors: Option<Reactors>,
     /// What sends messages, in a process that does.
     pub(crate) outbox: Option<Outbox>,
+    /// What tells webhooks of events, in a process that does.
+    pub(crate) webhooks: Mutex<Option<Arc<Webhooks>>>,
     /// What makes records of what other systems hand in, in a process that does.
     pub(crate) intake: Mutex<Option<eventstore::Handle>>,
     pub(crate) nats: Mutex<Option<Over>>,
@@ -121,6 +123,10 @@ impl App {
             if let Some(outbox) = &self.outbox {
                 outbox.settle(head).await.map_err(|error| error.to_string())?;
             }
+            let webhooks = self.webhooks.lock().clone();
+            if let Some(webhooks) = webhooks {
+                webhooks.settle(head).await.map_err(|error| error.to_string())?;
+            }
             let intake = self.intake.lock().as_ref().map(eventstore::Handle::position);
             if let Some(mut reached) = intake {
                 let stopped = |_| "the intake has stopped".to_owned();
@@ -140,6 +146,9 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.nudge();
+        }
+        if let Some(webhooks) = &*self.webhooks.lock() {
+            webhooks.nudge();
         }
     }
 

@@ -98,6 +98,13 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("auth_token", "links that were handed out lead to the server that they name"),
     ("auth_provider_secret", "secrets stay where they are: the OpenID client's is set anew"),
     ("auth_channel_secret", "secrets stay where they are: the credentials of channels are set anew"),
+    ("auth_webhook_secret", "secrets stay where they are: webhooks are given others"),
+    (
+        "react_webhook",
+        "webhooks are told by the server that they were set up at; elsewhere each begins anew when it is changed",
+    ),
+    ("react_webhook_lane", "what webhooks wait for is sent from where it is"),
+    ("react_webhook_delivery", "what was sent to webhooks of late was sent by the server that it is of"),
     (
         "react_outbox",
         "what is under way leaves from where it is: elsewhere what waits is found in the log, and leaves once somebody sends it",

@@ -326,11 +326,14 @@ pub struct Serve {
     /// directories separated by commas. The private cluster's place is known.
     #[arg(long, env = "DESKFOLD_STORAGE_DIR", value_delimiter = ',')]
     pub storage_dir: Vec<PathBuf>,
-    /// Let messages go to programs at addresses of private networks and of this machine: right where everybody who may connect a
+    /// Let messages and events go to programs at addresses of private networks and of this machine: right where everybody who may connect a
     /// channel may reach those anyway.
     #[arg(long, env = "DESKFOLD_PRIVATE_ADDRESSES")]
     pub private_addresses: bool,
-    /// How long a program that a message goes to may take to answer, such as 15s.
+    /// For how many days it is kept what was sent to webhooks and what they answered.
+    #[arg(long, env = "DESKFOLD_WEBHOOK_LOG_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub webhook_log_days: u32,
+    /// How long a program that a message or an event goes to may take to answer, such as 15s.
     #[arg(long, env = "DESKFOLD_SEND_TIMEOUT", default_value = "15s", value_parser = duration)]
     pub send_timeout: Duration,
     /// How log lines look.

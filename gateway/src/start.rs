@@ -6,6 +6,7 @@ use axum::{Router, serve::ListenerExt};
 use channels::{
     captcha::Captchas,
     outbox::{self, Outbox},
+    webhooks::{self, Webhooks},
 };
 use commands::{Commands, Reactors};
 use eventstore::{Following, Log, Nats, NatsMetrics, Relay, RelayHandle};
@@ -20,7 +21,7 @@ use crate::{
     app::{App, Shared},
     auth::{Clock, KnownKeys, Uses},
     bootstrap::{self, FirstAdmin},
-    bulk, channel_secrets,
+    bulk,
     config::{Role, Serve},
     former_roles, http, import, intake,
     limits::Limits,
@@ -28,6 +29,7 @@ use crate::{
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
     reads::Reads,
+    sealed,
     sign_in::SignIn,
     storage::Storage,
     uploads::Uploads,
@@ -204,7 +206,7 @@ impl App {
             crate::install_crypto_provider();
             let options = outbox::Options {
                 clock: told_by(&clock),
-                secrets: channel_secrets::opened(&pool, &sign_in.seal),
+                secrets: sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal),
                 private_addresses: config.private_addresses,
                 patience: config.send_timeout,
                 registry: registry.clone(),
@@ -236,6 +238,7 @@ impl App {
             reads,
             reactors,
             outbox,
+            webhooks: Mutex::default(),
             intake: Mutex::new(intake),
             nats: Mutex::new(nats),
             registry,
@@ -257,6 +260,9 @@ impl App {
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         }));
+        if app.config.roles.contains(&Role::React) {
+            *app.webhooks.lock() = Some(Arc::new(app.tell_webhooks()?));
+        }
         app.look_at_storage();
         app.spawn(app.clone().keep_tidy());
         app.spawn(app.clone().watch_storage());
@@ -272,6 +278,21 @@ impl App {
         Ok((app, first))
     }
 
+    /// Begins to tell webhooks of events.
+    fn tell_webhooks(&self) -> Result<Webhooks, prometheus::Error> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let options = webhooks::Options {
+            clock: told_by(&self.clock),
+            secrets: sealed::opened(sealed::WEBHOOKS, &self.pool, &self.sign_in.seal),
+            look: http::look(self.clone()),
+            private_addresses: self.config.private_addresses,
+            patience: self.config.send_timeout,
+            kept: day * self.config.webhook_log_days,
+            registry: self.registry.clone(),
+        };
+        Webhooks::start(&self.commands, options)
+    }
+
     /// What this process does, as far as it gets the leases.
     fn works(&self) -> Vec<String> {
         let mut works = Vec::new();
@@ -279,7 +300,7 @@ impl App {
             match role {
                 Role::Api => works.push("HTTP".into()),
                 Role::Project => works.push(format!("{} read models", projections::names().len())),
-                Role::React => works.push("rules, timers, imports, bulks and the outbox".into()),
+                Role::React => works.push("rules, timers, imports, bulks, the outbox and webhooks".into()),
                 Role::Relay if self.config.nats.nats_url.is_some() => works.push("the relay to NATS".into()),
                 Role::Relay => {}
             }
@@ -346,6 +367,10 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.stop().await;
+        }
+        let webhooks = self.webhooks.lock().take();
+        if let Some(webhooks) = webhooks {
+            webhooks.stop().await;
         }
         let intake = self.intake.lock().take();
         if let Some(intake) = intake {

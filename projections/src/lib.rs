@@ -97,6 +97,7 @@ fn every() -> Vec<Registered> {
         listed::<crm::relations::Relations>(),
         listed::<work::tasks::Tasks>(),
         listed::<work::rules::Rules>(),
+        listed::<work::webhooks::Webhooks>(),
         listed::<work::rule_runs::RuleRuns>(),
         listed::<org::holdings::Holdings>(),
         kept::<Redirects>(),

@@ -12,10 +12,8 @@ use eventstore::{Query, Recorded};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    Outcome, Secrets,
-    api::{Api, Call},
-};
+use super::{Outcome, Secrets, api::Api};
+use crate::calling::Call;
 
 /// What rows of messages are called.
 pub(super) const SORT: &str = "message";
@@ -113,7 +111,7 @@ impl Messages {
             },
         });
         let id = format!("msg_{}_{}", message.message, message.position);
-        let call = Call { url, secret: &secret, id: &id, at: now, body: told.to_string().into_bytes() };
+        let call = Call { url, secrets: &[secret], id: &id, at: now, body: told.to_string().into_bytes().into() };
         Ok(self.api.call(call).await)
     }
 

@@ -13,8 +13,7 @@ use commands::{Clock, Commands, Refused};
 use domain::{Id, Time};
 use jiff_sqlx::ToSqlx;
 use parking_lot::Mutex;
-use rand::RngExt;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -26,6 +25,7 @@ use super::{
     message::{Message, Messages, SORT},
     metrics::Metrics,
 };
+use crate::turn::{Turn, backoff};
 
 /// Held by the process that sends.
 const SENDING: i64 = 7_813_887_468;
@@ -149,7 +149,7 @@ impl Sender {
     /// Sends whenever it is this process's turn, until it is stopped.
     pub(super) async fn run(self: Arc<Self>, mut filled: watch::Receiver<i64>) {
         while !self.is_stopping() {
-            match self.take_turn().await {
+            match Turn::take(&self.pool, SENDING).await {
                 Ok(Some(turn)) => {
                     if let Err(error) = Arc::clone(&self).send_all(turn, &mut filled).await {
                         tracing::warn!(%error, "the outbox rests");
@@ -169,21 +169,8 @@ impl Sender {
         let _ = tokio::time::timeout(IDLE, self.nudge.notified()).await;
     }
 
-    /// The connection that keeps others from sending, if nobody else has it: it is given back when the process ends, however
-    /// that comes about.
-    async fn take_turn(&self) -> Result<Option<PgConnection>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        let ours: bool =
-            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(SENDING).fetch_one(&mut *connection).await?;
-        Ok(ours.then(|| connection.detach()))
-    }
-
     /// Sends until stopped, or until the turn is lost with its connection.
-    async fn send_all(
-        self: Arc<Self>,
-        mut turn: PgConnection,
-        filled: &mut watch::Receiver<i64>,
-    ) -> Result<(), sqlx::Error> {
+    async fn send_all(self: Arc<Self>, mut turn: Turn, filled: &mut watch::Receiver<i64>) -> Result<(), sqlx::Error> {
         self.paces.lock().clear();
         self.look_after_the_dead().await?;
         let mut under_way: JoinSet<()> = JoinSet::new();
@@ -192,7 +179,7 @@ impl Sender {
             if self.is_stopping() {
                 break Ok(());
             }
-            if let Err(error) = sqlx::query("select 1").execute(&mut turn).await {
+            if let Err(error) = turn.check().await {
                 break Err(error);
             }
             if let Err(error) = self.begin(&mut under_way).await {
@@ -218,7 +205,7 @@ impl Sender {
         };
         // What has begun is finished: nobody else could say what became of it.
         while under_way.join_next().await.is_some() {}
-        drop(turn.close().await);
+        turn.give_back().await;
         // Whoever sends next tells what waits.
         self.metrics.waiting.set(0);
         self.metrics.oldest.set(0.0);
@@ -410,7 +397,7 @@ impl Sender {
         };
         self.metrics.count(&outcome);
         if let Outcome::Later { reason, after } = outcome {
-            let pause = after.unwrap_or_else(|| backoff(row.attempts));
+            let pause = after.unwrap_or_else(|| backoff(row.attempts, FIRST_PAUSE, LONGEST_PAUSE));
             let at = now.checked_add(pause).unwrap_or(now);
             // Whoever says how long wants to be left alone by all.
             if after.is_some() {
@@ -455,24 +442,4 @@ enum Admitted {
     /// When one of those under way is done.
     Full,
     From(Time),
-}
-
-/// How long to wait after so many attempts: twice as long each time, and never all at the same moment.
-fn backoff(attempts: i32) -> Duration {
-    let doubled = u32::try_from(attempts.clamp(1, 12) - 1).unwrap_or_default();
-    let pause = FIRST_PAUSE.saturating_mul(1 << doubled).min(LONGEST_PAUSE);
-    pause.mul_f64(rand::rng().random_range(0.8..1.2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_end() {
-        for (attempts, seconds) in [(1, 5.0), (2, 10.0), (5, 80.0), (12, 3600.0), (99, 3600.0)] {
-            let pause = backoff(attempts).as_secs_f64();
-            assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{attempts}: {pause}");
-        }
-    }
 }

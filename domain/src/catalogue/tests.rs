@@ -223,6 +223,17 @@ impl World {
 
 /// What happened and lasts: what was said, sent, paid or told elsewhere, who signed in, and what others rest on.
 const LASTING: &[&str] = &[
+    "webhook.archived",
+    "webhook.changed",
+    "webhook.disabled",
+    "webhook.enabled",
+    "webhook.former_secret_retired",
+    "webhook.given_up",
+    "webhook.redelivered",
+    "webhook.replayed",
+    "webhook.secret_rotated",
+    "webhook.subscribed",
+    "webhook.tested",
     "tenant.alias_domain_set",
     "tenant.created",
     "tenant.feature_disabled",

@@ -19,11 +19,21 @@ pub enum About {
     MessageFailed,
     /// Nobody knows whether a message has left.
     MessageUncertain,
+    /// A webhook works no more.
+    WebhookDisabled,
+    /// A webhook did not take an event for three days.
+    WebhookEventGivenUp,
 }
 
 impl About {
     /// All of them.
-    pub const ALL: [About; 3] = [About::DeliveryRefused, About::MessageFailed, About::MessageUncertain];
+    pub const ALL: [About; 5] = [
+        About::DeliveryRefused,
+        About::MessageFailed,
+        About::MessageUncertain,
+        About::WebhookDisabled,
+        About::WebhookEventGivenUp,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -31,6 +41,8 @@ impl About {
             About::DeliveryRefused => "delivery_refused",
             About::MessageFailed => "message_failed",
             About::MessageUncertain => "message_uncertain",
+            About::WebhookDisabled => "webhook_disabled",
+            About::WebhookEventGivenUp => "webhook_event_given_up",
         }
     }
 }

@@ -207,6 +207,71 @@ fn compile(trigger: &str, definition: &Definition, custom: CustomTypes) -> Resul
     if problems.is_empty() { Ok(filter) } else { Err(problems) }
 }
 
+/// Fields of one type of event, and those of others that are asked about in one breath: these have no value here.
+struct Among<'a> {
+    own: Vocabulary,
+    others: &'a [Vocabulary],
+}
+
+impl Fields for Among<'_> {
+    fn kind(&self, field: &str) -> Option<FieldKind> {
+        self.own.kind(field).or_else(|| self.others.iter().find_map(|other| other.kind(field)))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.own.names()
+    }
+
+    fn called(&self, field: &str) -> Option<String> {
+        let known = |vocabulary: &Vocabulary| vocabulary.called(field);
+        known(&self.own).or_else(|| self.others.iter().find_map(known))
+    }
+
+    fn country(&self) -> Option<crate::Country> {
+        self.own.country()
+    }
+}
+
+/// Conditions for events of one type by themselves, without anything that is to be done: what a field of the `others` asks has
+/// no value here.
+///
+/// # Errors
+/// What makes no sense in them.
+pub fn condition(
+    trigger: &str,
+    when: &Map<String, Value>,
+    custom: CustomTypes,
+    others: &[Vocabulary],
+) -> Result<Compiled, Vec<FieldError>> {
+    let Some(own) = Vocabulary::of(trigger, custom) else {
+        let detail = format!("There is no type of event {trigger}.");
+        return Err(vec![FieldError { pointer: String::new(), code: FILTER_CODES[1].into(), detail }]);
+    };
+    let fields = Among { own, others };
+    let filter = Filter::parse(&Value::Object(when.clone()), &fields)?;
+    let asks = fields.own.asked(|field| filter.mentions(field)).max().unwrap_or_default();
+    let definition = Definition {
+        when: when.clone(),
+        selector: Vec::new(),
+        strategy: Strategy::default(),
+        actions: Vec::new(),
+        delay_s: 0,
+        recheck: false,
+        cancel_on: Vec::new(),
+        on_match: OnMatch::Continue,
+    };
+    Ok(Compiled { rule: Id::NIL, version: 0, rank: 0, trigger: trigger.to_owned(), definition, filter, asks })
+}
+
+/// Whether conditions ask about what an event itself tells besides its type, time and author.
+pub fn event_fields(when: &Map<String, Value>) -> bool {
+    let mut found = false;
+    texts(&Value::Object(when.clone()), "", &mut |place, text| {
+        found |= place.ends_with("/field") && text.starts_with("event.");
+    });
+    found
+}
+
 const FILTER_CODES: [&str; 4] =
     ["filter_malformed", "filter_field_unknown", "filter_op_unknown", "filter_value_invalid"];
 
@@ -375,6 +440,13 @@ impl Compiled {
     /// How much of the records it asks for.
     pub fn asks(&self) -> Asks {
         self.asks
+    }
+
+    /// Whether its conditions ask about anything but the event itself.
+    pub fn asks_records(&self) -> bool {
+        let mut any = false;
+        self.filter.conditions(&mut |condition| any |= !condition.field.starts_with("event."));
+        any
     }
 
     /// Whether its conditions ask for records that may be merged.

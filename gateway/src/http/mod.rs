@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 pub use self::kernel::routes::Route;
 use self::kernel::routes::Routes;
-pub(crate) use self::kernel::rows::row_folds;
+pub(crate) use self::{kernel::rows::row_folds, work::webhooks::look};
 use crate::{
     app::App,
     auth::Caller,
@@ -129,6 +129,7 @@ fn mount(
         .merge(chat::conversations::routes())
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())
+        .merge(work::webhooks::routes())
         .merge(org::holdings::routes())
         .merge(crm::callers::routes())
         .merge(crm::feeds::routes())

@@ -38,6 +38,7 @@ mod uploads;
 mod views;
 mod visitors;
 mod walls;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -236,6 +237,7 @@ pub fn document() -> Value {
     holdings::describe(&mut document);
     views::describe(&mut document);
     visitors::describe(&mut document);
+    webhooks::describe(&mut document);
     let mut schemas = document.schemas.into_components();
     for name in &document.linked {
         schemas[name]["properties"]["links"] = json!({ "$ref": refer("Links")["$ref"], "description": LINKS });
@@ -254,6 +256,7 @@ pub fn document() -> Value {
         "tags": document.tags.list(),
         "x-tagGroups": document.tags.groups(),
         "paths": document.paths,
+        "webhooks": webhooks::told(),
         "components": {
             "schemas": schemas,
             "responses": document.responses,

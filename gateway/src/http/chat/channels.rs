@@ -6,8 +6,8 @@ use axum::{
     response::Response,
 };
 use channels::{
+    calling::is_secret,
     inbound::{self, Inbound},
-    outbox::is_secret,
 };
 use commands::Envelope;
 use domain::{
@@ -27,7 +27,7 @@ use crate::http::kernel::{
     routes::Routes,
     write::{Write, answer, is_new},
 };
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{app::App, auth::Caller, problem::Problem, sealed};
 
 /// `GET /channel_kinds`, `PUT /channels/{id}/credentials` and `POST /channels/{id}/messages`.
 pub(in crate::http) fn routes() -> Routes {
@@ -88,11 +88,13 @@ async fn rotated(
     }
     let credential = app.new_id();
     if !write.dry_run {
-        app.keep_channel_secret((tenant, id), credential, &secret).await?;
+        app.keep_secret(sealed::CHANNELS, (tenant, id), credential, &secret).await?;
     }
     let done = app.commands.dispatch::<Channel>(&envelope, Command::RotateCredentials { credential, of }).await;
     if !write.dry_run {
-        app.forget_other_channel_secrets(tenant, id).await?;
+        let (state, _) = app.commands.load_current::<Channel>(tenant, id).await?;
+        let in_force = [state.credential, state.captcha_credential].into_iter().flatten();
+        app.forget_other_secrets(sealed::CHANNELS, (tenant, id), in_force).await?;
     }
     Ok(answer(&done?, None))
 }

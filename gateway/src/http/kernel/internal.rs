@@ -62,6 +62,25 @@ impl App {
         }
     }
 
+    /// Whether the caller sees an event: all of them who may read the log, else those of records that he sees.
+    pub(in crate::http) async fn sees_event(&self, caller: &Caller, event: &Recorded) -> Result<bool, Problem> {
+        if self.hides_event(caller, event).await? {
+            return Ok(false);
+        }
+        if caller.may("event.read") {
+            return Ok(true);
+        }
+        let (kind, Ok(id)) = (event.category(), event.key().parse::<Id>()) else { return Ok(false) };
+        if !caller.may(&format!("{kind}.read")) {
+            return Ok(false);
+        }
+        match self.must_show(caller, kind, id).await {
+            Ok(()) => Ok(true),
+            Err(problem) if problem.status().is_client_error() => Ok(false),
+            Err(problem) => Err(problem),
+        }
+    }
+
     /// Those of the events that are the caller's business.
     pub(crate) async fn visible(&self, caller: &Caller, events: Vec<Recorded>) -> Result<Vec<Recorded>, Problem> {
         let mut visible = Vec::with_capacity(events.len());

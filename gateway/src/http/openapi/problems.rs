@@ -265,6 +265,14 @@ pub(super) const EVENTS: Codes = &[
     ("category_unknown", 422, "There is no such category."),
 ];
 
+/// From where nothing can be sent again.
+pub(super) const WEBHOOK_REPLAY: Codes =
+    &[("position_ahead", 422, "The log has not come to this position; it will not by waiting.")];
+
+/// What a delivery to a webhook may be missing for.
+pub(super) const WEBHOOK_DELIVERY: Codes =
+    &[("webhook_delivery_unknown", 404, "There is no such delivery, or it is kept no longer.")];
+
 /// The codes that asking about one event may meet.
 pub(super) const EVENT: Codes = &[("event_unknown", 404, "There is no event at this position.")];
 

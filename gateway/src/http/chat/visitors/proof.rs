@@ -18,9 +18,9 @@ use super::Chat;
 use crate::{
     app::App,
     auth::{hex, unhex},
-    channel_secrets,
     http::kernel::request::{Body, Nothing, Params},
     problem::Problem,
+    sealed,
     sign_in::Browser,
     visitors::Token,
 };
@@ -144,7 +144,7 @@ async fn must_be_a_person(
     };
     let secret = match chat.channel.credential_of(Purpose::Captcha) {
         Some(credential) => {
-            let open = channel_secrets::opened(&app.pool, &app.sign_in.seal);
+            let open = sealed::opened(sealed::CHANNELS, &app.pool, &app.sign_in.seal);
             open(chat.tenant, chat.id, credential).await.map_err(|error| Problem::broken(&error))?
         }
         None => None,

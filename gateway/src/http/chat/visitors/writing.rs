@@ -32,9 +32,9 @@ use super::{Chat, country, proof, thread::Attached};
 use crate::{
     app::App,
     auth::unhex,
-    channel_secrets,
     http::kernel::request::{self, Body, Nothing, Params},
     problem::Problem,
+    sealed,
     sign_in::Browser,
     visitors::{Token, unknown},
 };
@@ -260,7 +260,7 @@ async fn must_be_said_by_the_site(app: &App, chat: &Chat, user: &Identified) -> 
         Problem::new(StatusCode::FORBIDDEN, "visitor_hash_invalid", detail).at("/user/hash")
     };
     let credential = chat.channel.credential.ok_or_else(refused)?;
-    let open = channel_secrets::opened(&app.pool, &app.sign_in.seal);
+    let open = sealed::opened(sealed::CHANNELS, &app.pool, &app.sign_in.seal);
     let secret = open(chat.tenant, chat.id, credential).await.map_err(|error| Problem::broken(&error))?;
     let secret = secret.ok_or_else(refused)?;
     let hash = unhex(&user.hash).ok_or_else(refused)?;
