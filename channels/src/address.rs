@@ -62,7 +62,8 @@ pub(crate) struct Guarded {
 }
 
 /// No address that may be called.
-const REFUSED: &str = "the address is of a private network, which the operator of this server has not allowed";
+pub(crate) const REFUSED: &str =
+    "the address is of a private network, which the operator of this server has not allowed";
 
 /// Whether an error says that an address is refused.
 pub(crate) fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {

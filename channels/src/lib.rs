@@ -5,6 +5,7 @@ pub mod calling;
 pub mod captcha;
 pub mod files;
 pub mod inbound;
+pub mod mail;
 pub mod outbox;
 mod turn;
 pub mod webhooks;

@@ -2,7 +2,9 @@
 
 pub mod addresses;
 pub mod compose;
+pub mod imap;
 pub mod intake;
+pub mod lmtp;
 pub mod making;
 mod oauth;
 pub mod outgoing;

@@ -6,6 +6,7 @@
 //! or is uncertain is ever sent, so that handling all events anew sends nothing.
 
 mod api;
+mod item;
 mod message;
 mod metrics;
 mod send;
@@ -14,11 +15,13 @@ use std::{sync::Arc, time::Duration};
 
 use commands::{Clock, Commands, Refused};
 use domain::{
-    Aggregate, Id,
+    Aggregate, Id, Time,
     chat::{
         channel::Channel,
         conversation::{self, Conversation},
+        email::Email,
     },
+    desk::ticket::{self, Ticket},
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
 use futures::future::BoxFuture;
@@ -29,6 +32,7 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use self::{metrics::Metrics, send::Sender};
+use crate::mail::outgoing::Outgoing;
 
 /// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.
 pub type Secrets = Arc<dyn Fn(Id, Id, Id) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -43,6 +47,8 @@ pub struct Options {
     pub private_addresses: bool,
     /// How long a program may take to answer.
     pub patience: Duration,
+    /// How mail leaves.
+    pub mail: Outgoing,
     /// Where what it tells of itself is gathered.
     pub registry: Registry,
 }
@@ -90,7 +96,8 @@ impl Outbox {
         let metrics = Metrics::register(&options.registry)?;
         let log = commands.log();
         let durable = SubscriptionOptions { relaxed_commit: false, ..SubscriptionOptions::default() };
-        let filler = Filler { commands: commands.clone(), clock: Arc::clone(&options.clock) };
+        let filler =
+            Filler { commands: commands.clone(), clock: Arc::clone(&options.clock), mail: options.mail.clone() };
         let reactor = Subscription::spawn(log, filler, durable, log.metrics().clone());
         let sender = Arc::new(Sender::new(commands.clone(), options, metrics));
         let task = tokio::spawn(Arc::clone(&sender).run(reactor.position()));
@@ -132,6 +139,7 @@ impl Outbox {
 struct Filler {
     commands: Commands,
     clock: Clock,
+    mail: Outgoing,
 }
 
 impl Handler for Filler {
@@ -144,46 +152,97 @@ impl Handler for Filler {
     }
 
     fn categories(&self) -> &[&str] {
-        &[Conversation::KIND]
+        &[Conversation::KIND, Email::KIND, Ticket::KIND]
     }
 
     fn concerns(&self, event: &Recorded) -> bool {
-        &*event.kind == "conversation.message_queued"
+        CONCERNS.contains(&&*event.kind)
     }
 
     async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
         for event in batch.iter().filter(|event| self.concerns(event)) {
             let (Ok(tenant), Ok(id)) = (event.tenant.parse::<Id>(), event.key().parse::<Id>()) else { continue };
-            let Ok(conversation::Event::MessageQueued { message_id, .. }) =
-                Conversation::decode(&event.kind, &event.data)
-            else {
-                continue;
-            };
-            let known = self.commands.load_current::<Conversation>(tenant, id).await;
-            let (known, _) = known.map_err(|refused| unavailable(&refused))?;
-            let Some(channel) = known.channel().filter(|_| known.is_queued(message_id)) else { continue };
-            let carried = self.commands.find::<Channel>(tenant, channel).await;
-            let carried = carried.map_err(|refused| unavailable(&refused))?;
-            // In other channels a program sends, and says so.
-            if !carried.and_then(|channel| channel.can()).is_some_and(|can| can.sends) {
-                continue;
-            }
+            let leaving = self.leaving(tenant, id, event).await.map_err(|refused| unavailable(&refused))?;
+            let Some(Leaving { sort, lane, item, channel, due_at }) = leaving else { continue };
             sqlx::query(
                 "insert into react_outbox (tenant_id, position, sort, lane, item, channel_id, due_at)
                  values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
             )
             .bind(&*event.tenant)
             .bind(event.position)
-            .bind(message::SORT)
-            .bind(id.to_string())
-            .bind(message_id.to_string())
+            .bind(sort)
+            .bind(lane)
+            .bind(item.to_string())
             .bind(channel.to_string())
-            .bind((self.clock)().to_sqlx())
+            .bind(due_at.to_sqlx())
             .execute(&mut *transaction)
             .await?;
         }
         Ok(())
     }
+}
+
+/// Events by which something is queued.
+const CONCERNS: &[&str] = &["conversation.message_queued", "email.queued", "email.requeued", "ticket.reply_queued"];
+
+/// What is put into the outbox.
+struct Leaving {
+    sort: &'static str,
+    lane: String,
+    item: Id,
+    channel: Id,
+    due_at: Time,
+}
+
+impl Filler {
+    /// What leaves for an event; nothing where it does not wait any more, or a program sends, and says so.
+    async fn leaving(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
+        match event.category() {
+            Ticket::KIND => self.reply(tenant, id, event).await,
+            Email::KIND => self.email(tenant, id).await,
+            _ => self.message(tenant, id, event).await,
+        }
+    }
+
+    async fn message(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
+        let Ok(conversation::Event::MessageQueued { message_id, .. }) = Conversation::decode(&event.kind, &event.data)
+        else {
+            return Ok(None);
+        };
+        let (known, _) = self.commands.load_current::<Conversation>(tenant, id).await?;
+        let Some(channel) = known.channel().filter(|_| known.is_queued(message_id)) else { return Ok(None) };
+        let carried = self.commands.find::<Channel>(tenant, channel).await?;
+        let sends = carried.and_then(|channel| channel.can()).is_some_and(|can| can.sends);
+        let due_at = (self.clock)();
+        let leaving = Leaving { sort: item::MESSAGE, lane: id.to_string(), item: message_id, channel, due_at };
+        Ok(sends.then_some(leaving))
+    }
+
+    async fn reply(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
+        let Ok(ticket::Event::ReplyQueued { message_id, send_at, .. }) = Ticket::decode(&event.kind, &event.data)
+        else {
+            return Ok(None);
+        };
+        let Some((channel, undo)) = self.mail.leaves_by(tenant, id, message_id).await? else { return Ok(None) };
+        let lane = match send_at {
+            Some(_) => format!("{id}/{message_id}"),
+            None => id.to_string(),
+        };
+        let due_at = due(event.recorded_at, undo, send_at);
+        Ok(Some(Leaving { sort: item::REPLY, lane, item: message_id, channel, due_at }))
+    }
+
+    async fn email(&self, tenant: Id, id: Id) -> Result<Option<Leaving>, Refused> {
+        let Some((channel, undo, send_at)) = self.mail.leaves(tenant, id).await? else { return Ok(None) };
+        let due_at = due((self.clock)(), undo, send_at);
+        Ok(Some(Leaving { sort: item::EMAIL, lane: id.to_string(), item: id, channel, due_at }))
+    }
+}
+
+/// When something leaves that can be taken back for a while, and not before a time of its own.
+fn due(from: Time, undo: Duration, send_at: Option<Time>) -> Time {
+    let undone = from.checked_add(undo).unwrap_or(from);
+    send_at.map_or(undone, |at| at.max(undone))
 }
 
 /// The log is out of reach: the batch is handled again.

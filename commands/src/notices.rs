@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use domain::{
     Actor, Aggregate, Id, Via,
-    chat::conversation::{self, Conversation},
+    chat::{
+        conversation::{self, Conversation},
+        email::{self, Email},
+    },
     data::delivery::{self, Delivery},
+    desk::ticket::{self, Ticket},
     kernel::reference::Subject,
     org::system_notice::{About, Command, Raised, SystemNotice},
     work::webhook::{self, Cause, Webhook},
@@ -25,6 +29,13 @@ const CONCERNS: &[&str] = &[
     "delivery.dismissed",
     "delivery.refused",
     "delivery.taken",
+    "email.dismissed",
+    "email.failed",
+    "email.refused",
+    "email.taken",
+    "email.uncertain",
+    "ticket.reply_failed",
+    "ticket.reply_uncertain",
     "webhook.archived",
     "webhook.disabled",
     "webhook.enabled",
@@ -57,6 +68,36 @@ fn meant(event: &Recorded, id: Id) -> Option<(About, Subject, Command)> {
             let (about, code, reason) = match Conversation::decode(&event.kind, &event.data).ok()? {
                 conversation::Event::MessageFailed { error, .. } => (About::MessageFailed, "message_failed", error),
                 conversation::Event::MessageUncertain { reason, .. } => {
+                    (About::MessageUncertain, "message_uncertain", reason)
+                }
+                _ => return None,
+            };
+            let (code, reason) = (code.to_owned(), reason.into());
+            let raised = Raised { about, subject: subject.clone(), code, reason, pointer: None };
+            Some((about, subject, Command::Raise(raised)))
+        }
+        Email::KIND => {
+            let subject = Subject::new(Email::KIND, id);
+            let raise = |about, code: &str, reason| {
+                let (code, subject) = (code.to_owned(), subject.clone());
+                (about, Command::Raise(Raised { about, subject, code, reason, pointer: None }))
+            };
+            let (about, command) = match Email::decode(&event.kind, &event.data).ok()? {
+                email::Event::Refused { code, reason } => raise(About::EmailRefused, &code, reason),
+                email::Event::Taken(_) | email::Event::Dismissed { .. } => (About::EmailRefused, Command::Clear),
+                email::Event::Failed { error } => raise(About::MessageFailed, "message_failed", error.into()),
+                email::Event::Uncertain { reason } => {
+                    raise(About::MessageUncertain, "message_uncertain", reason.into())
+                }
+                _ => return None,
+            };
+            Some((about, subject, command))
+        }
+        Ticket::KIND => {
+            let subject = Subject::new(Ticket::KIND, id);
+            let (about, code, reason) = match Ticket::decode(&event.kind, &event.data).ok()? {
+                ticket::Event::ReplyFailed { error, .. } => (About::MessageFailed, "message_failed", error),
+                ticket::Event::ReplyUncertain { reason, .. } => {
                     (About::MessageUncertain, "message_uncertain", reason)
                 }
                 _ => return None,
@@ -126,7 +167,7 @@ impl Handler for Notices {
     }
 
     fn categories(&self) -> &[&str] {
-        &[Conversation::KIND, Delivery::KIND, Webhook::KIND]
+        &[Conversation::KIND, Delivery::KIND, Email::KIND, Ticket::KIND, Webhook::KIND]
     }
 
     fn concerns(&self, event: &Recorded) -> bool {

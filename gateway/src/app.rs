@@ -2,7 +2,12 @@
 
 use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 
-use channels::{captcha::Captchas, outbox::Outbox, webhooks::Webhooks};
+use channels::{
+    captcha::Captchas,
+    mail::{Post, imap::Fetching},
+    outbox::Outbox,
+    webhooks::Webhooks,
+};
 use commands::{Commands, Reactors};
 use domain::{Id, Time};
 use eventstore::{Log, RelayStatus};
@@ -53,7 +58,10 @@ pub struct Shared {
     /// What tells webhooks of events, in a process that does.
     pub(crate) webhooks: Mutex<Option<Arc<Webhooks>>>,
     /// What makes records of what other systems hand in, in a process that does.
+    pub(crate) post: Post,
     pub(crate) intake: Mutex<Option<eventstore::Handle>>,
+    pub(crate) making: Mutex<Option<eventstore::Handle>>,
+    pub(crate) fetching: Mutex<Option<Fetching>>,
     pub(crate) nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: Requests,
@@ -127,8 +135,8 @@ impl App {
             if let Some(webhooks) = webhooks {
                 webhooks.settle(head).await.map_err(|error| error.to_string())?;
             }
-            let intake = self.intake.lock().as_ref().map(eventstore::Handle::position);
-            if let Some(mut reached) = intake {
+            for reactor in [&self.intake, &self.making] {
+                let Some(mut reached) = reactor.lock().as_ref().map(eventstore::Handle::position) else { continue };
                 let stopped = |_| "the intake has stopped".to_owned();
                 reached.wait_for(|reached| *reached >= head).await.map_err(stopped)?;
             }

@@ -12,7 +12,7 @@ use channels::files::{Fault, Files};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eventstore::{NatsMetrics, NatsOptions};
 
-use crate::storage::MinFree;
+use crate::{mail::SmtpUrl, storage::MinFree};
 
 /// Help desk, chat inbox, CRM and task automation on an event log.
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ pub enum Command {
     Tenant(Tenant),
     /// Ask a running server whether it lives, or can work, and end with an error if not: for containers, which have no curl.
     Health(Health),
+    /// Hand a mail over that a mail server pipes in, by a channel of mail.
+    MailPipe(MailPipe),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -115,6 +117,23 @@ pub struct Nats {
     /// Copies of each event in a NATS cluster.
     #[arg(long, env = "DESKFOLD_NATS_REPLICAS", default_value_t = 1)]
     pub nats_replicas: usize,
+}
+
+/// How mail comes in and leaves.
+#[derive(Clone, Debug, Args)]
+pub struct Mail {
+    /// The domain under which every tenant has one of its own for the aliases of its teams: mail to `support@ID.DOMAIN`, ID being
+    /// the tenant's, comes in without anything else being set. Its mail must be brought here.
+    #[arg(long, env = "DESKFOLD_MAIL_DOMAIN")]
+    pub mail_domain: Option<String>,
+    /// The server that mail leaves through where neither its channel nor its tenant names one, as smtps://name:password@host,
+    /// smtp://… (encrypted after the greeting) or smtp+plain://….
+    #[arg(long, env = "DESKFOLD_SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<SmtpUrl>,
+    /// Where to listen for LMTP, by which a mail server hands over what it has for us, such as 127.0.0.1:2424: not where the
+    /// world can reach it.
+    #[arg(long, env = "DESKFOLD_LMTP")]
+    pub lmtp: Option<SocketAddr>,
 }
 
 impl fmt::Debug for Nats {
@@ -271,6 +290,9 @@ pub struct Serve {
     /// Which NATS.
     #[command(flatten)]
     pub nats: Nats,
+    /// How mail comes in and leaves.
+    #[command(flatten)]
+    pub mail: Mail,
     /// A streaming replica of the database that answers lists, reports, threads and exports, as
     /// postgres://user:password@host/database. While it is gone or far behind, the database itself does.
     #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
@@ -453,6 +475,33 @@ pub struct Health {
     /// Whether it can work, and not only whether it lives.
     #[arg(long)]
     pub ready: bool,
+}
+
+/// Where a mail goes that is piped in.
+#[derive(Args)]
+pub struct MailPipe {
+    /// The server's address.
+    #[arg(long, env = "DESKFOLD_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// The channel of mail.
+    #[arg(long)]
+    pub channel: String,
+    /// The address that it was delivered to, such as ${original_recipient} in Postfix.
+    #[arg(long)]
+    pub recipient: Option<String>,
+    /// An API key that may channel.receive; better in a file, since others see what programs are called with.
+    #[arg(long, env = "DESKFOLD_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// The file that holds it.
+    #[arg(long)]
+    pub key_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for MailPipe {
+    /// Without the key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MailPipe").field("channel", &self.channel).finish_non_exhaustive()
+    }
 }
 
 /// Which read models to rebuild.

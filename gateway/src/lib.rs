@@ -14,6 +14,7 @@ mod import;
 mod intake;
 mod limits;
 mod live;
+mod mail;
 mod metrics;
 mod pictures;
 pub mod postgres;

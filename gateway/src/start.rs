@@ -5,6 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, serve::ListenerExt};
 use channels::{
     captcha::Captchas,
+    mail::{
+        imap::{self, Fetching},
+        lmtp, making,
+    },
     outbox::{self, Outbox},
     webhooks::{self, Webhooks},
 };
@@ -26,6 +30,7 @@ use crate::{
     former_roles, http, import, intake,
     limits::Limits,
     live::{Attendance, Signals},
+    mail,
     metrics::{Gauges, Requests},
     postgres::EmbeddedError,
     reads::Reads,
@@ -202,21 +207,33 @@ impl App {
         let storage = Storage::new(&config, &registry)?;
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
+        let post = mail::post(&config, &commands, told_by(&clock), &uploads.intake, &sign_in.seal);
+        let post = post.map_err(|problem| StartError::Bootstrap(problem.to_string()))?;
+        let mut fetching = None;
         let outbox = if config.roles.contains(&Role::React) {
             crate::install_crypto_provider();
+            let secrets = sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal);
             let options = outbox::Options {
                 clock: told_by(&clock),
-                secrets: sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal),
+                secrets: Arc::clone(&secrets),
                 private_addresses: config.private_addresses,
                 patience: config.send_timeout,
+                mail: mail::outgoing(&config, post.clone(), Arc::clone(&secrets)),
                 registry: registry.clone(),
             };
+            fetching = Some(Fetching::start(imap::Options {
+                post: post.clone(),
+                secrets,
+                private: config.private_addresses,
+                patience: config.send_timeout,
+            }));
             Some(Outbox::start(&commands, options)?)
         } else {
             None
         };
         let reacts = config.roles.contains(&Role::React);
         let intake = reacts.then(|| intake::start(&commands, told_by(&clock)));
+        let making = reacts.then(|| making::start(post.clone()));
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
         // Exports of the past keep theirs after their turn, and nobody who reads a page waits for them.
@@ -239,7 +256,10 @@ impl App {
             reactors,
             outbox,
             webhooks: Mutex::default(),
+            post,
             intake: Mutex::new(intake),
+            making: Mutex::new(making),
+            fetching: Mutex::new(fetching),
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -269,6 +289,11 @@ impl App {
         app.spawn(app.clone().watch_replica());
         app.spawn(app.clone().keep_attendance());
         app.spawn(app.clone().pass_signals_on(to_others));
+        if let Some(at) = app.config.mail.lmtp {
+            let unfit = |error| StartError::Bootstrap(format!("cannot listen for LMTP on {at}: {error}"));
+            let listener = lmtp::listen(at).await.map_err(unfit)?;
+            app.spawn(lmtp::serve(app.post.clone(), listener, app.stopping.clone()));
+        }
         if app.config.roles.contains(&Role::React) {
             app.spawn(import::run(app.clone()));
             app.spawn(bulk::run(app.clone()));
@@ -372,9 +397,13 @@ impl App {
         if let Some(webhooks) = webhooks {
             webhooks.stop().await;
         }
-        let intake = self.intake.lock().take();
-        if let Some(intake) = intake {
-            intake.stop().await;
+        let (intake, making) = (self.intake.lock().take(), self.making.lock().take());
+        let fetching = self.fetching.lock().take();
+        if let Some(fetching) = fetching {
+            fetching.stop().await;
+        }
+        for reactor in intake.into_iter().chain(making) {
+            reactor.stop().await;
         }
         self.read_models.stop().await;
         let nats = self.nats.lock().take();

@@ -7,6 +7,7 @@
 
 pub mod document;
 mod nats;
+mod post;
 mod server;
 
 use std::{
@@ -28,6 +29,7 @@ use sqlx::{
 use tokio::sync::OnceCell;
 
 pub use nats::{NatsServer, nats_server};
+pub use post::PostOffice;
 pub use server::{Client, Reply, SECRET_KEY, Server, config};
 
 /// Migrated once and cloned for every test.

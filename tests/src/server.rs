@@ -28,7 +28,8 @@ pub struct Server {
     pub database: Database,
     /// Its data directory.
     pub folder: tempfile::TempDir,
-    address: SocketAddr,
+    /// Where it answers.
+    pub address: SocketAddr,
 }
 
 /// A client with one key.

@@ -205,6 +205,7 @@ pub(crate) const KINDS: &[&str] = &[
     "product",
     "product_category",
     "entitlement",
+    "email",
     "form",
     "form_submission",
     "task",
@@ -328,7 +329,7 @@ const SPOKEN: &[&str] = &[
 
 /// What notices are about, and what their page says; kept in it.
 pub(crate) const NOTICES: &[&str] =
-    &["delivery_refused", "message_failed", "message_uncertain", "waiting", "none", "later"];
+    &["delivery_refused", "email_refused", "message_failed", "message_uncertain", "waiting", "none", "later"];
 /// Why something could not be taken, for people. What is not here is told as the API tells it.
 pub(crate) const WHY: &[&str] = &[
     "required",

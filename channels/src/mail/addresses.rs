@@ -16,7 +16,7 @@ use domain::{
 use super::Post;
 
 /// Where a mail belongs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Found {
     /// Whose channel it is.
     pub tenant: Id,
@@ -87,7 +87,8 @@ impl Post {
         let Some(team) = self.commands.find::<Team>(tenant, team).await? else { return Ok(None) };
         let Some(alias) = &team.alias else { return Ok(None) };
         let (company, _) = self.commands.load::<Tenant>(tenant, tenant).await?;
-        let usual = || self.domain.as_ref().map(|domain| format!("{}.{domain}", tenant.to_string().to_ascii_lowercase()));
+        let usual =
+            || self.domain.as_ref().map(|domain| format!("{}.{domain}", tenant.to_string().to_ascii_lowercase()));
         let domain = company.alias_domain.clone().or_else(usual);
         Ok(domain.map(|domain| (format!("{alias}@{domain}"), true)))
     }

@@ -84,7 +84,8 @@ fn bare(address: &str) -> Result<Bare, String> {
 
 /// An address as it is written: the name as it is, the domain as the name system has it.
 fn mailbox(address: &Address) -> Result<Mailbox, String> {
-    let (local, domain) = address.address.rsplit_once('@').ok_or_else(|| format!("{} is no address", &*address.address))?;
+    let (local, domain) =
+        address.address.rsplit_once('@').ok_or_else(|| format!("{} is no address", &*address.address))?;
     let domain = email::ascii(domain).ok_or_else(|| format!("{domain} is no domain"))?;
     let parsed = Bare::new(local.trim(), domain).map_err(|error| format!("{}: {error}", &*address.address))?;
     Ok(Mailbox::new(address.name.as_ref().map(|name| name.0.clone()), parsed))
@@ -170,7 +171,8 @@ pub fn write(letter: &Letter, signing: Option<&Signing<'_>>) -> Result<Written, 
         true => builder.multipart(alternative),
         false => {
             let file = |file: &File| -> Result<SinglePart, String> {
-                let kind = ContentType::parse(&file.media_type).or_else(|_| ContentType::parse("application/octet-stream"));
+                let kind =
+                    ContentType::parse(&file.media_type).or_else(|_| ContentType::parse("application/octet-stream"));
                 let kind = kind.map_err(|error| error.to_string())?;
                 Ok(Attachment::new(file.name.clone()).body(file.content.clone(), kind))
             };
@@ -223,7 +225,10 @@ mod tests {
         let written = write(&letter(), None).unwrap();
         let mail = read::read(&written.bytes).unwrap();
         assert_eq!(mail.message_id.as_deref(), Some("1@example.com"));
-        assert_eq!((mail.in_reply_to, mail.references), (vec!["0@mail.example".to_owned()], vec!["0@mail.example".to_owned()]));
+        assert_eq!(
+            (mail.in_reply_to, mail.references),
+            (vec!["0@mail.example".to_owned()], vec!["0@mail.example".to_owned()])
+        );
         assert_eq!(mail.subject, "Re: Дисплей темный [#7]");
         assert_eq!(mail.from.unwrap().name.as_deref(), Some("Željka, Support"));
         assert_eq!(mail.to[0].address, "maria@xn--bcher-kva.example");

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use commands::{Accepted, Envelope, Refused};
 use domain::{
-    Actor, Aggregate, Authority, Id, Personal, Via,
+    Actor, Authority, Id, Personal, Via,
     chat::{
         channel,
         email::{self, Address, Automatic, Email, Received},
@@ -64,6 +64,21 @@ pub const EMPTY: domain::Rejection = domain::Rejection::invalid("email_empty", "
 /// A mail that is too large.
 pub const TOO_LARGE: domain::Rejection =
     domain::Rejection::invalid("email_too_large", "The mail is larger than what is taken in: 50 MiB.");
+
+/// As which upload a file of a mail is kept.
+fn kept_as(email: Id, which: &str) -> Id {
+    Id::named(&["email", &email.to_string(), which])
+}
+
+/// The same of one of its files, by its place among them.
+pub fn part_of(email: Id, place: usize) -> Id {
+    kept_as(email, &part(place))
+}
+
+/// What a file of a mail is called by its place.
+pub(super) fn part(place: usize) -> String {
+    format!("part{place}")
+}
 
 /// Limits that no tenant narrows: what came is kept as it came.
 fn limits() -> Narrowed {
@@ -149,6 +164,41 @@ impl Post {
         recipient: Option<&str>,
         raw: Bytes,
     ) -> Result<Accepted, Fault> {
+        let tenant = found.tenant;
+        let (id, mail, before) = self.known(found, &raw).await?;
+        if let Some(before) = before {
+            return Ok(before);
+        }
+        let upload = self
+            .keep(
+                tenant,
+                id,
+                "raw",
+                &Told { name: "mail.eml".into(), media_type: "message/rfc822".into() },
+                raw,
+                &limits(),
+            )
+            .await?;
+        let envelope = self.envelope(tenant, id, actor, &["receive"]);
+        let command = email::Command::Receive(received(found, upload, recipient, mail.as_ref()));
+        Ok(self.commands.dispatch::<Email>(&envelope, command).await?)
+    }
+
+    /// What would become of a mail if it were brought now: nothing is written.
+    ///
+    /// # Errors
+    /// Why it would not be taken.
+    pub async fn would_take_in(&self, found: &Found, raw: Bytes) -> Result<Accepted, Fault> {
+        let (id, mail, before) = self.known(found, &raw).await?;
+        let data = serde_json::value::to_raw_value(&received(found, kept_as(id, "raw"), None, mail.as_ref()));
+        let data = data.map_err(|error| Fault::Later(error.to_string()))?;
+        let position = self.commands.log().head().await.map_err(Refused::from)?;
+        let events = vec![commands::Written { stream: None, kind: "email.received".into(), data }];
+        Ok(before.unwrap_or(Accepted { id, version: 0, position, events, redirected: vec![], repeated: false }))
+    }
+
+    /// The id of a mail, what can be read of it, and what was answered when it came before.
+    async fn known(&self, found: &Found, raw: &Bytes) -> Result<(Id, Option<Mail>, Option<Accepted>), Fault> {
         let Found { tenant, id: channel, .. } = *found;
         if !found.channel.enabled {
             return Err(Fault::Refused(channel::DISABLED));
@@ -162,18 +212,18 @@ impl Post {
         let (mail, key) = match read_aside(raw.clone()).await {
             Ok((mail, key)) => (Some(mail), key),
             // It is kept all the same, and somebody looks at it.
-            Err(_) => (None, crate::files::digest_of(&raw)),
+            Err(_) => (None, crate::files::digest_of(raw)),
         };
         let id = Id::named(&["email", &tenant.to_string(), &channel.to_string(), &key]);
         let (known, version) = self.commands.load_current::<Email>(tenant, id).await?;
-        if known.status != email::Status::Missing {
-            let position = self.commands.log().head().await.map_err(Refused::from)?;
-            return Ok(Accepted { id, version, position, events: vec![], redirected: vec![], repeated: true });
-        }
-        let upload = self.keep(tenant, id, "raw", &Told { name: "mail.eml".into(), media_type: "message/rfc822".into() }, raw, &limits()).await?;
-        let envelope = self.envelope(tenant, id, actor, &["receive"]);
-        let command = email::Command::Receive(received(found, upload, recipient, mail.as_ref()));
-        Ok(self.commands.dispatch::<Email>(&envelope, command).await?)
+        let before = match known.status {
+            email::Status::Missing => None,
+            _ => {
+                let position = self.commands.log().head().await.map_err(Refused::from)?;
+                Some(Accepted { id, version, position, events: vec![], redirected: vec![], repeated: false })
+            }
+        };
+        Ok((id, mail, before))
     }
 
     /// Keeps a file of a mail as an upload; asked again, it is the same one.
@@ -186,7 +236,7 @@ impl Post {
         content: Bytes,
         limits: &Narrowed,
     ) -> Result<Id, Refusal> {
-        let upload = Id::named(&["email", &email.to_string(), which]);
+        let upload = kept_as(email, which);
         let part = Part { tenant, upload, name: Uuid::now_v7().simple().to_string() };
         let body = stream::iter([Ok::<_, std::convert::Infallible>(content)]);
         self.files.files().receive(&part, body, limits.largest).await?;

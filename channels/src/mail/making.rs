@@ -17,15 +17,8 @@ use domain::{
     },
     crm::contact::{self, Contact, Identity, IdentityKind},
     desk::ticket::{self, Attachment, LinkKind, Priority, Ticket},
-    kernel::{
-        named::Either,
-        record::Common,
-    },
-    org::{
-        field::{Field, FieldType},
-        tenant::Tenant,
-        upload::Upload,
-    },
+    kernel::{custom::FieldType, named::Either, record::Common},
+    org::{field::Field, tenant::Tenant, upload::Upload},
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
 use futures::TryStreamExt;
@@ -37,8 +30,7 @@ use uuid::Uuid;
 use self::matching::Matched;
 use super::{
     Post,
-    addresses::Found,
-    intake::read_aside,
+    intake::{part, read_aside},
     read::{Bounce, Mail, Part},
     tokens::Of,
 };
@@ -119,10 +111,6 @@ struct Coming<'a> {
 }
 
 impl Coming<'_> {
-    fn found(&self) -> Found {
-        Found { tenant: self.tenant, id: self.received.channel, channel: Arc::clone(&self.channel) }
-    }
-
     fn named(&self, what: &str) -> Id {
         Id::named(&["email", &self.id.to_string(), what])
     }
@@ -168,7 +156,9 @@ impl Making {
     async fn answer(&self, transaction: &mut PgConnection, event: &Recorded) -> Result<(), String> {
         let (Ok(tenant), Ok(id)) = (event.tenant.parse::<Id>(), event.key().parse::<Id>()) else { return Ok(()) };
         match &*event.kind {
-            "ticket.reply_sent" => return self.reply_left(transaction, tenant, id, event).await.map_err(|error| error.to_string()),
+            "ticket.reply_sent" => {
+                return self.reply_left(transaction, tenant, id, event).await.map_err(|error| error.to_string());
+            }
             "email.sent" => return self.email_left(transaction, tenant, id, event).await,
             _ => {}
         }
@@ -183,7 +173,9 @@ impl Making {
         let made = self.make(transaction, tenant, id, known.attempt, cause, received).await;
         let command = match made {
             Ok(Outcome::Taken(taken)) => email::Command::Take { attempt: known.attempt, taken },
-            Ok(Outcome::Loop) => email::Command::Dismiss { reason: Some("It is one of our own, and came back.".into()) },
+            Ok(Outcome::Loop) => {
+                email::Command::Dismiss { reason: Some("It is one of our own, and came back.".into()) }
+            }
             Err(Stop::Never(code, reason)) => {
                 email::Command::Refuse { attempt: known.attempt, code, reason: reason.into() }
             }
@@ -220,9 +212,13 @@ impl Making {
         self.count(transaction, &coming).await?;
         let matched = self.matched(transaction, &coming).await?;
         let taken = match (coming.received.automatic, &matched.ticket) {
-            (Some(email::Automatic::AutoReply | email::Automatic::Bounce), None) => {
-                Taken { ticket: None, message: None, contact: matched.contact, answers: matched.email, matched_by: matched.by }
-            }
+            (Some(email::Automatic::AutoReply | email::Automatic::Bounce), None) => Taken {
+                ticket: None,
+                message: None,
+                contact: matched.contact,
+                answers: matched.email,
+                matched_by: matched.by,
+            },
             (Some(_), Some(ticket)) => self.note(&coming, *ticket, &matched).await?,
             (None, Some(ticket)) => self.append(&coming, *ticket, &matched).await?,
             (_, None) => self.open(&coming, &matched).await?,
@@ -293,7 +289,8 @@ impl Making {
         bounce: &Bounce,
     ) -> Result<Taken, Stop> {
         let tenant = coming.tenant;
-        let nothing = Taken { ticket: None, message: None, contact: None, answers: None, matched_by: MatchedBy::Nothing };
+        let nothing =
+            Taken { ticket: None, message: None, contact: None, answers: None, matched_by: MatchedBy::Nothing };
         let Some(id) = &bounce.message_id else { return Ok(nothing) };
         let found = match self.post.tokens.find(tenant, id) {
             Some((of, message)) => Some((of, message)),
@@ -306,7 +303,8 @@ impl Making {
                 let known = self.post.commands.find::<Ticket>(tenant, ticket).await?;
                 if bounce.permanent && known.is_some_and(|known| known.has_reply(message)) {
                     let command = ticket::Command::MarkReplyFailed { message_id: message, error };
-                    let envelope = self.post.envelope(tenant, ticket, Actor::SYSTEM, &["bounce", &coming.id.to_string()]);
+                    let envelope =
+                        self.post.envelope(tenant, ticket, Actor::SYSTEM, &["bounce", &coming.id.to_string()]);
                     self.post.commands.dispatch::<Ticket>(&envelope.caused_by(&coming.cause), command).await?;
                 }
                 Ok(Taken { ticket: Some(ticket), message: Some(message), matched_by: MatchedBy::Token, ..nothing })
@@ -414,7 +412,8 @@ impl Making {
         }
         let others = coming.received.to.iter().chain(&coming.received.cc);
         for (place, other) in others.take(20).enumerate() {
-            if self.post.channel_at(&other.address).await?.is_some() || !domain::kernel::email::is_email(&other.address) {
+            if self.post.channel_at(&other.address).await?.is_some() || !domain::kernel::email::is_email(&other.address)
+            {
                 continue;
             }
             let name = other.name.clone();
@@ -504,7 +503,9 @@ impl Making {
         let fields = Field::id_for(coming.tenant, Ticket::KIND);
         let (fields, _) = self.post.commands.load::<Field>(coming.tenant, fields).await?;
         for (header, attribute) in &coming.channel.mail.headers {
-            let Some(value) = coming.mail.header(header).map(str::trim).filter(|value| !value.is_empty()) else { continue };
+            let Some(value) = coming.mail.header(header).map(str::trim).filter(|value| !value.is_empty()) else {
+                continue;
+            };
             match attribute.as_str() {
                 "priority" => {
                     let level = value.chars().next().and_then(|first| first.to_digit(10));
@@ -512,7 +513,9 @@ impl Making {
                     new.priority = level.and_then(|level| Priority::try_from(level).ok()).unwrap_or(new.priority);
                 }
                 "category" => new.category = Some(value.to_owned()),
-                "tags" => new.tags.extend(value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty())),
+                "tags" => {
+                    new.tags.extend(value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()))
+                }
                 custom => {
                     let Some(key) = custom.strip_prefix("custom.") else { continue };
                     let Some(definition) = fields.definitions.get(key) else { continue };
@@ -573,17 +576,16 @@ impl Making {
         Ok(kept)
     }
 
-    async fn file(&self, coming: &Coming<'_>, place: usize, part: &Part) -> Result<Attachment, Refusal> {
+    async fn file(&self, coming: &Coming<'_>, place: usize, brought: &Part) -> Result<Attachment, Refusal> {
         let limits = self.post.files.limits(coming.tenant, None).await?;
-        let media_type = part.media_type.clone().unwrap_or_default();
-        let told = Told { name: part.name.clone(), media_type };
-        let content = Bytes::from(part.content.clone());
-        let which = format!("part{place}");
+        let media_type = brought.media_type.clone().unwrap_or_default();
+        let told = Told { name: brought.name.clone(), media_type };
+        let content = Bytes::from(brought.content.clone());
+        let which = part(place);
         let upload = self.post.keep(coming.tenant, coming.id, &which, &told, content, &limits).await?;
         let (known, _) = self.post.commands.load_current::<Upload>(coming.tenant, upload).await?;
-        let (media_type, size) =
-            known.file.as_ref().map(|file| (file.media_type.clone(), file.size)).unzip();
-        Ok(Attachment { upload_id: upload, name: Personal(part.name.clone()), media_type, size })
+        let (media_type, size) = known.file.as_ref().map(|file| (file.media_type.clone(), file.size)).unzip();
+        Ok(Attachment { upload_id: upload, name: Personal(brought.name.clone()), media_type, size })
     }
 
     /// What stands in a message: never nothing, and no more than fits.
@@ -643,7 +645,8 @@ fn by(contact: Option<Id>) -> Actor {
 
 fn forged(said: &Authentication) -> String {
     let Authentication { spf, dkim, dmarc } = said;
-    let word = |verdict: &email::Verdict| serde_json::to_value(verdict).ok().and_then(|word| word.as_str().map(str::to_owned));
+    let word =
+        |verdict: &email::Verdict| serde_json::to_value(verdict).ok().and_then(|word| word.as_str().map(str::to_owned));
     let word = |verdict| word(verdict).unwrap_or_default();
     format!("This mail may not be from whom it says: SPF {}, DKIM {}, DMARC {}", word(spf), word(dkim), word(dmarc))
 }

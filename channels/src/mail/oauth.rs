@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
 
-use crate::outbox::address::{self, Guarded};
+use crate::address::{self, Guarded};
 
 /// A token is not used in its last minute.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -41,7 +41,9 @@ static HAD: LazyLock<Mutex<HashMap<String, (String, Instant)>>> = LazyLock::new(
 pub(super) async fn token(oauth: &Oauth, sealed: &str, private: bool, patience: Duration) -> Result<String, String> {
     let sealed: Sealed = serde_json::from_str(sealed)
         .map_err(|_| "the credential is no JSON with a refresh_token and a client_secret".to_owned())?;
-    let key = crate::files::digest_of(format!("{}\n{}\n{}", oauth.token_url, oauth.client_id, sealed.refresh_token).as_bytes());
+    let key = crate::files::digest_of(
+        format!("{}\n{}\n{}", oauth.token_url, oauth.client_id, sealed.refresh_token).as_bytes(),
+    );
     if let Some((token, until)) = HAD.lock().get(&key)
         && *until > Instant::now()
     {

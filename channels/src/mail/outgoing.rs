@@ -121,7 +121,12 @@ impl Outgoing {
     }
 
     /// By which channel a reply leaves, and for how long it can be taken back; `None` where nothing here sends it.
-    pub(crate) async fn leaves_by(&self, tenant: Id, ticket: Id, message: Id) -> Result<Option<(Id, Duration)>, Refused> {
+    pub(crate) async fn leaves_by(
+        &self,
+        tenant: Id,
+        ticket: Id,
+        message: Id,
+    ) -> Result<Option<(Id, Duration)>, Refused> {
         let (known, _) = self.post.commands.load_current::<Ticket>(tenant, ticket).await?;
         if !known.is_queued(message) {
             return Ok(None);
@@ -131,13 +136,13 @@ impl Outgoing {
     }
 
     /// The same of a mail of its own.
-    pub(crate) async fn leaves(&self, tenant: Id, email: Id) -> Result<Option<(Id, Duration)>, Refused> {
+    pub(crate) async fn leaves(&self, tenant: Id, email: Id) -> Result<Option<(Id, Duration, Option<Time>)>, Refused> {
         let (known, _) = self.post.commands.load_current::<Email>(tenant, email).await?;
         let Some(new) = known.new.as_ref().filter(|_| known.is_queued()) else { return Ok(None) };
         let channel = self.post.commands.find::<Channel>(tenant, new.channel).await?;
         let undo = channel.and_then(|channel| channel.mail.undo_s).map(u64::from).unwrap_or_default();
         // Where it cannot leave it is told why.
-        Ok(Some((new.channel, Duration::from_secs(undo))))
+        Ok(Some((new.channel, Duration::from_secs(undo), new.send_at)))
     }
 
     async fn sends(&self, tenant: Id, id: Id, channel: &Channel) -> Result<Option<(Id, Duration)>, Refused> {
@@ -171,7 +176,9 @@ impl Outgoing {
             return Err(failed("the channel is disabled"));
         }
         let Some((address, plus)) = self.post.address_of(tenant, &channel).await? else {
-            return Err(failed("the channel has no address: give it one, or its team an alias and the tenant a domain"));
+            return Err(failed(
+                "the channel has no address: give it one, or its team an alias and the tenant a domain",
+            ));
         };
         let (_, domain) = address.rsplit_once('@').unwrap_or(("", "localhost"));
         let domain = addresses::ascii(domain).ok_or_else(|| failed(format!("{domain} is no domain")))?;
@@ -183,14 +190,16 @@ impl Outgoing {
             }
             None => None,
         };
-        let signing = signing.as_ref().map(|(dkim, key)| Signing { selector: &dkim.selector, domain: &dkim.domain, key });
+        let signing =
+            signing.as_ref().map(|(dkim, key)| Signing { selector: &dkim.selector, domain: &dkim.domain, key });
         let written = write(&letter, signing.as_ref()).map_err(failed)?;
         let Some(server) = self.server(tenant, &channel).await? else {
             return Err(failed("there is no server that mail leaves through"));
         };
         let login = self.login(tenant, id, &channel, &server).await?;
-        let server =
-            Server { at: &server, login, hello: &domain, private: self.private, patience: self.patience };
+        // Whoever runs this names the usual one.
+        let private = self.private || self.usual.as_ref().is_some_and(|usual| usual.server == server);
+        let server = Server { at: &server, login, hello: &domain, private, patience: self.patience };
         Ok(match smtp::send(&server, &written).await {
             Outcome::Sent { .. } => Outcome::Sent { external_id: Some(letter.message_id) },
             outcome => outcome,
@@ -364,7 +373,9 @@ impl Outgoing {
 
     /// Who wrote it, as those outside read it, and whether nobody did.
     async fn agent(&self, tenant: Id, event: &Recorded) -> Result<(String, bool), Stop> {
-        let Ok(metadata) = serde_json::from_slice::<Metadata>(&event.metadata) else { return Ok((String::new(), true)) };
+        let Ok(metadata) = serde_json::from_slice::<Metadata>(&event.metadata) else {
+            return Ok((String::new(), true));
+        };
         if metadata.actor.kind != ActorKind::User {
             return Ok((String::new(), metadata.actor.kind != ActorKind::Integration));
         }
@@ -461,6 +472,6 @@ fn rendered(template: &str, agent: &str, team: &str) -> Result<String, String> {
     let mut environment = minijinja::Environment::new();
     environment.set_fuel(Some(10_000));
     let context = json!({ "agent": agent, "team": team });
-    let rendered = environment.render_str(template, minijinja::Value::from_serialize(&context));
+    let rendered = environment.render_str(template, minijinja::Value::from(minijinja::value::Serde(&context)));
     rendered.map_err(|error| format!("the signature: {error}"))
 }

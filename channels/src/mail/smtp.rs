@@ -13,7 +13,7 @@ use lettre::transport::smtp::{
 };
 
 use super::compose::Written;
-use crate::outbox::{Outcome, address};
+use crate::{address, outbox::Outcome};
 
 /// How one says who one is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,19 +136,17 @@ async fn begin(
     let host = &server.at.host;
     let fails = |error: Error| before(&error, host);
     if server.at.security == Security::StartTls {
-        connection.starttls(tls()?, hello).await.map_err(|error| Outcome::Later {
-            reason: format!("{host}: {}", told(&error)),
-            after: None,
-        })?;
+        connection
+            .starttls(tls()?, hello)
+            .await
+            .map_err(|error| Outcome::Later { reason: format!("{host}: {}", told(&error)), after: None })?;
     }
     let (mechanisms, credentials) = match &server.login {
         Login::None => (&[][..], None),
         Login::Password(name, password) => {
             (&[Mechanism::Plain, Mechanism::Login][..], Some(Credentials::new(name.clone(), password.clone())))
         }
-        Login::Token(name, token) => {
-            (&[Mechanism::Xoauth2][..], Some(Credentials::new(name.clone(), token.clone())))
-        }
+        Login::Token(name, token) => (&[Mechanism::Xoauth2][..], Some(Credentials::new(name.clone(), token.clone()))),
     };
     if let Some(credentials) = credentials {
         // A password that is wrong is put right by somebody; what waits leaves then.
@@ -159,7 +157,8 @@ async fn begin(
     }
     let mut parameters = Vec::new();
     let info = connection.server_info();
-    let international = mail.envelope.to().iter().chain(mail.envelope.from()).any(|address| !address.to_string().is_ascii());
+    let international =
+        mail.envelope.to().iter().chain(mail.envelope.from()).any(|address| !address.to_string().is_ascii());
     if international {
         if !info.supports_feature(Extension::SmtpUtfEight) {
             return Err(Outcome::Failed { reason: format!("{host} takes no addresses outside ASCII") });

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use data_encoding::{BASE32_NOPAD_NOCASE, Encoding};
+use data_encoding::BASE32_NOPAD;
 use domain::Id;
 use ring::hmac;
 
@@ -12,10 +12,6 @@ const SIGNATURE: usize = 10;
 /// Characters of an id, and of a signature.
 const ID: usize = 26;
 const SIGNED: usize = 16;
-
-fn letters() -> &'static Encoding {
-    &BASE32_NOPAD_NOCASE
-}
 
 /// What a token is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +52,7 @@ impl Tokens {
     fn signature(&self, tenant: Id, of: Of) -> String {
         let (letter, id) = of.parts();
         let tag = hmac::sign(&self.key, format!("{tenant}/{letter}/{id}").as_bytes());
-        letters().encode(&tag.as_ref()[..SIGNATURE]).to_ascii_lowercase()
+        BASE32_NOPAD.encode(&tag.as_ref()[..SIGNATURE]).to_ascii_lowercase()
     }
 
     /// The token of something: small letters and digits.

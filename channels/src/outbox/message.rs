@@ -15,9 +15,6 @@ use uuid::Uuid;
 use super::{Outcome, Secrets, api::Api};
 use crate::calling::Call;
 
-/// What rows of messages are called.
-pub(super) const SORT: &str = "message";
-
 /// A message that is to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
@@ -41,11 +38,6 @@ impl Messages {
     pub(super) async fn waits(&self, message: &Message) -> Result<bool, Refused> {
         let (known, _) = self.commands.load_current::<Conversation>(message.tenant, message.conversation).await?;
         Ok(known.is_queued(message.message))
-    }
-
-    /// The channel that it leaves by.
-    pub(super) async fn channel(&self, message: &Message) -> Result<std::sync::Arc<Channel>, Refused> {
-        Ok(self.commands.load::<Channel>(message.tenant, message.channel).await?.0)
     }
 
     /// Sends it. What cannot be read of it now is read later.
@@ -117,10 +109,15 @@ impl Messages {
 
     /// The event by which it was queued.
     async fn event(&self, message: &Message) -> Result<Option<Recorded>, Refused> {
+        self.event_at(message.tenant, message.position).await
+    }
+
+    /// The event at a position.
+    pub(super) async fn event_at(&self, tenant: Id, position: i64) -> Result<Option<Recorded>, Refused> {
         let query = Query {
-            tenant: Some(message.tenant.to_string()),
-            after: Some(message.position - 1),
-            until: Some(message.position),
+            tenant: Some(tenant.to_string()),
+            after: Some(position - 1),
+            until: Some(position),
             limit: 1,
             ..Query::default()
         };
@@ -167,7 +164,7 @@ impl Messages {
     }
 }
 
-fn cause(event: &Recorded) -> Option<commands::Cause> {
+pub(super) fn cause(event: &Recorded) -> Option<commands::Cause> {
     let metadata: Metadata = serde_json::from_slice(&event.metadata).ok()?;
     let correlation = Uuid::parse_str(&metadata.correlation_id).unwrap_or(event.id);
     Some(commands::Cause { event: event.id, position: event.position, correlation, depth: metadata.depth })

@@ -22,7 +22,8 @@ use tokio::{
 use super::{
     Options, Outcome,
     api::Api,
-    message::{Message, Messages, SORT},
+    item::{Carriers, Item},
+    message::Messages,
     metrics::Metrics,
 };
 use crate::turn::{Turn, backoff};
@@ -60,28 +61,23 @@ struct Row {
     position: i64,
     sort: String,
     item: String,
-    message: Option<Message>,
+    known: Option<Item>,
     /// Attempts that were made.
     attempts: i32,
 }
 
 impl Row {
     fn of((tenant, position, sort, lane, item, channel, attempts): Stored) -> Row {
-        let message = || {
-            Some(Message {
-                tenant: tenant.parse().ok()?,
-                conversation: lane.parse().ok()?,
-                message: item.parse().ok()?,
-                channel: channel.as_ref()?.parse().ok()?,
-                position,
-            })
+        let known = || {
+            let (tenant, message) = (tenant.parse().ok()?, item.parse().ok()?);
+            Item::of(&sort, tenant, &lane, message, channel.as_ref()?.parse().ok()?, position)
         };
-        let message = if sort == SORT { message() } else { None };
-        Row { tenant, position, sort, item, message, attempts }
+        let known = known();
+        Row { tenant, position, sort, item, known, attempts }
     }
 
     fn channel(&self) -> Option<Id> {
-        self.message.as_ref().map(|message| message.channel)
+        self.known.as_ref().map(Item::channel)
     }
 }
 
@@ -101,7 +97,7 @@ struct Pace {
 pub(super) struct Sender {
     pool: PgPool,
     clock: Clock,
-    messages: Messages,
+    carriers: Carriers,
     nudge: Notify,
     stopping: AtomicBool,
     paces: Mutex<HashMap<Id, Pace>>,
@@ -110,11 +106,11 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(commands: Commands, options: Options, metrics: Metrics) -> Sender {
-        let Options { clock, secrets, private_addresses, patience, registry: _ } = options;
+        let Options { clock, secrets, private_addresses, patience, mail, registry: _ } = options;
         let pool = commands.log().pool().clone();
         let messages = Messages { commands, secrets, api: Api::new(private_addresses, patience) };
         let (nudge, stopping) = (Notify::new(), AtomicBool::new(false));
-        Sender { pool, clock, messages, nudge, stopping, paces: Mutex::default(), metrics }
+        Sender { pool, clock, carriers: Carriers { messages, mail }, nudge, stopping, paces: Mutex::default(), metrics }
     }
 
     pub(super) fn nudge(&self) {
@@ -218,7 +214,7 @@ impl Sender {
             sqlx::query_as("select count(*), min(position) from react_outbox").fetch_one(&self.pool).await?;
         self.metrics.waiting.set(waiting);
         let queued = match oldest {
-            Some(position) => self.messages.queued_at(position).await?,
+            Some(position) => self.carriers.messages.queued_at(position).await?,
             None => None,
         };
         let waits = queued.map_or(0.0, |at| (self.clock)().duration_since(at).as_secs_f64());
@@ -287,13 +283,13 @@ impl Sender {
 
     /// Whether a row's channel takes one more now. What is admitted is counted.
     async fn admits(&self, row: &Row, now: Time) -> Admitted {
-        let Some(message) = &row.message else { return Admitted::Now };
-        let most = match self.messages.channel(message).await {
+        let Some(item) = &row.known else { return Admitted::Now };
+        let most = match self.carriers.channel(item).await {
             Ok(channel) => channel.settings.max_per_minute,
             Err(_) => None,
         };
         let mut paces = self.paces.lock();
-        let pace = paces.entry(message.channel).or_default();
+        let pace = paces.entry(item.channel()).or_default();
         if let Some(until) = pace.rests_until.filter(|until| *until > now) {
             return Admitted::From(until);
         }
@@ -340,20 +336,17 @@ impl Sender {
     }
 
     async fn attempt(&self, row: &Row) -> Outcome {
-        let Some(message) = &row.message else {
+        let Some(item) = &row.known else {
             return Outcome::Failed { reason: format!("nobody knows how to send a {}", row.sort) };
         };
         let later = |reason: String| Outcome::Later { reason, after: None };
-        match self.messages.waits(message).await {
+        match self.carriers.waits(item).await {
             Ok(true) => {}
             // Somebody has said meanwhile what became of it; to say so once more changes nothing.
             Ok(false) => return Outcome::Sent { external_id: None },
             Err(refused) => return later(refused.to_string()),
         }
-        match self.messages.channel(message).await {
-            Ok(channel) => self.messages.send(message, &channel, (self.clock)()).await,
-            Err(refused) => later(refused.to_string()),
-        }
+        self.carriers.send(item, (self.clock)()).await
     }
 
     /// Says what became of an attempt, for as long as it takes: once it is known it must not be forgotten.
@@ -375,13 +368,13 @@ impl Sender {
     async fn settled(&self, row: &Row, outcome: Outcome) -> Result<(), String> {
         let broken = |error: &dyn std::fmt::Display| error.to_string();
         let now = (self.clock)();
-        let Some(message) = &row.message else { return self.forget(row).await.map_err(|error| broken(&error)) };
-        if !self.messages.waits(message).await.map_err(|error| broken(&error))? {
+        let Some(item) = &row.known else { return self.forget(row).await.map_err(|error| broken(&error)) };
+        if !self.carriers.waits(item).await.map_err(|error| broken(&error))? {
             return self.forget(row).await.map_err(|error| broken(&error));
         }
         let outcome = match outcome {
             Outcome::Unknown { reason } => {
-                let channel = self.messages.channel(message).await.map_err(|error| broken(&error))?;
+                let channel = self.carriers.channel(item).await.map_err(|error| broken(&error))?;
                 match channel.can().is_some_and(|can| can.dedupes) {
                     true => Outcome::Later { reason, after: None },
                     false => Outcome::Unknown { reason },
@@ -402,11 +395,11 @@ impl Sender {
             // Whoever says how long wants to be left alone by all.
             if after.is_some() {
                 let mut paces = self.paces.lock();
-                paces.entry(message.channel).or_default().rests_until = Some(at);
+                paces.entry(item.channel()).or_default().rests_until = Some(at);
             }
             return self.put_off(row, at, Some(&reason)).await.map_err(|error| broken(&error));
         }
-        self.messages.tell(message, outcome, now).await.map_err(|error| broken(&error))?;
+        self.carriers.tell(item, outcome, now).await.map_err(|error| broken(&error))?;
         self.forget(row).await.map_err(|error| broken(&error))
     }
 

@@ -813,7 +813,9 @@ impl Aggregate for Channel {
                 let user = ctx.actor.principal();
                 if self.operators.contains(&user) { vec![Event::OperatorRemoved { user }] } else { vec![] }
             }
-            RotateCredentials { of: Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim, .. } if kind != Kind::Email => {
+            RotateCredentials { of: Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim, .. }
+                if kind != Kind::Email =>
+            {
                 return Err(UNABLE.at("/of"));
             }
             RotateCredentials { credential, of } if self.credential_of(of) != Some(credential) => {
@@ -957,7 +959,15 @@ impl Aggregate for Channel {
     fn refusals() -> Vec<Rejection> {
         let states =
             [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
-        let fields = [valid::DOMAIN_INVALID, GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
+        let fields = [
+            valid::DOMAIN_INVALID,
+            GREETING_INVALID,
+            DELAY_INVALID,
+            PATH_INVALID,
+            CHATBOT_MISSING,
+            ORIGIN_INVALID,
+            SECRET_INVALID,
+        ];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         let mail = [MAIL_INVALID, HEADER_INVALID, ADDRESS_TAKEN];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];

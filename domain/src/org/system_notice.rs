@@ -15,6 +15,8 @@ use crate::{
 pub enum About {
     /// What another system handed in could not be taken.
     DeliveryRefused,
+    /// Nothing could be made of a mail.
+    EmailRefused,
     /// A message that was to leave never will.
     MessageFailed,
     /// Nobody knows whether a message has left.
@@ -27,8 +29,9 @@ pub enum About {
 
 impl About {
     /// All of them.
-    pub const ALL: [About; 5] = [
+    pub const ALL: [About; 6] = [
         About::DeliveryRefused,
+        About::EmailRefused,
         About::MessageFailed,
         About::MessageUncertain,
         About::WebhookDisabled,
@@ -39,6 +42,7 @@ impl About {
     pub const fn name(self) -> &'static str {
         match self {
             About::DeliveryRefused => "delivery_refused",
+            About::EmailRefused => "email_refused",
             About::MessageFailed => "message_failed",
             About::MessageUncertain => "message_uncertain",
             About::WebhookDisabled => "webhook_disabled",

@@ -654,7 +654,13 @@ impl Aggregate for Tenant {
         let mut refusals = vec![UNKNOWN, EXISTS, FOREIGN, KEY_INVALID, HOST_INVALID, DAYS_INVALID];
         refusals.extend([valid::NAME_INVALID, valid::DOMAIN_INVALID]);
         refusals.extend([FEATURE_UNKNOWN, SETTING_UNKNOWN, SETTING_INVALID, DENIED]);
-        refusals.extend([ALIAS_DOMAIN_TAKEN, HOST_NAME_INVALID, HOST_NAME_TAKEN, PROVIDER_INVALID, PROVIDER_ROLE_UNFIT]);
+        refusals.extend([
+            ALIAS_DOMAIN_TAKEN,
+            HOST_NAME_INVALID,
+            HOST_NAME_TAKEN,
+            PROVIDER_INVALID,
+            PROVIDER_ROLE_UNFIT,
+        ]);
         refusals.extend([PLAN_INVALID, valid::EMAIL_INVALID, valid::AMOUNT_INVALID]);
         refusals.extend(money::REFUSALS);
         refusals

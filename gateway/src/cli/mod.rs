@@ -7,6 +7,7 @@ mod health;
 mod import;
 mod key;
 mod log;
+mod mail_pipe;
 mod rebuild;
 mod relay;
 mod serve;
@@ -23,6 +24,21 @@ use crate::{
 
 /// Why a subcommand ended badly, for the person at the terminal.
 pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Why a subcommand ended badly, where whoever calls it asks for a certain code.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Exit {
+    /// The code.
+    pub code: u8,
+    why: String,
+}
+
+impl Exit {
+    fn new(code: u8, why: impl ToString) -> Exit {
+        Exit { code, why: why.to_string() }
+    }
+}
 
 /// Carries a command line out.
 ///
@@ -60,6 +76,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Admin(admin) => key::admin(admin).await,
         Command::Tenant(tenant) => key::tenant(tenant).await,
         Command::Health(health) => health::run(health).await,
+        Command::MailPipe(pipe) => mail_pipe::run(pipe).await,
         Command::Openapi => print(&serde_json::to_string_pretty(&openapi::document())?),
     }
 }

@@ -3,5 +3,6 @@
 pub(in crate::http) mod channels;
 pub(in crate::http) mod chatbots;
 pub(in crate::http) mod conversations;
+pub(in crate::http) mod emails;
 pub(in crate::http) mod inbox;
 pub(in crate::http) mod visitors;

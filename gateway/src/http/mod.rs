@@ -127,6 +127,7 @@ fn mount(
         .merge(chat::channels::routes())
         .merge(chat::chatbots::routes())
         .merge(chat::conversations::routes())
+        .merge(chat::emails::routes())
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())
         .merge(work::webhooks::routes())

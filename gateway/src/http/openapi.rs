@@ -10,6 +10,7 @@ mod chatbots;
 mod commands;
 mod conversations;
 mod dashboards;
+mod emails;
 mod events;
 mod exports;
 mod external;
@@ -226,6 +227,7 @@ pub fn document() -> Value {
     channels::describe(&mut document);
     chatbots::describe(&mut document);
     conversations::describe(&mut document);
+    emails::describe(&mut document);
     conversations::inbox(&mut document);
     callers::describe(&mut document);
     feeds::describe(&mut document);

@@ -79,7 +79,7 @@ impl Seal {
     }
 
     /// Another key for another purpose, from which this one cannot be told.
-    pub(super) fn derived(&self, purpose: &str) -> Result<[u8; 32], Problem> {
+    pub(crate) fn derived(&self, purpose: &str) -> Result<[u8; 32], Problem> {
         let key = self.key()?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key.0);
         let mut derived = [0; 32];

@@ -194,7 +194,8 @@ impl ReadModel for Channels {
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
             Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}
             Event::CredentialsRotated {
-                of: of @ (channel::Purpose::Incoming | channel::Purpose::Outgoing | channel::Purpose::Dkim), ..
+                of: of @ (channel::Purpose::Incoming | channel::Purpose::Outgoing | channel::Purpose::Dkim),
+                ..
             } => {
                 row.mail_credentials.insert(of);
             }

@@ -153,6 +153,7 @@ pub(crate) fn something(random: &mut StdRng) -> ticket::Event {
             from: None,
             body: "hello".into(),
             attachments: vec![],
+            email: None,
             via_ticket: None,
         },
         10 => Event::StageChanged { from: "new".into(), to: "waiting".into(), means: Some(Means::Waiting) },

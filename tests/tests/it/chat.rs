@@ -5,6 +5,7 @@ pub(crate) mod channels;
 pub(crate) mod guests;
 pub(crate) mod inbox;
 pub(crate) mod live;
+pub(crate) mod mail;
 pub(crate) mod outbox;
 pub(crate) mod replies;
 pub(crate) mod visitors;

@@ -21,7 +21,8 @@ use crate::mail::tokens::Of;
 const MOST: usize = 50;
 
 /// A number in a subject, as we write it: `[#123]` or `#123`.
-static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?:^|[\s\[(:])#(\d{1,12})(?:[\s\]):,.]|$)").ok());
+static NUMBER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?:^|[\s\[(:])#(\d{1,12})(?:[\s\]):,.]|$)").ok());
 
 /// Where a mail belongs.
 #[derive(Clone, Debug)]
@@ -97,7 +98,8 @@ impl Making {
         };
         let mut matched = Matched { ticket: None, email: None, contact, related: None, by: MatchedBy::Nothing };
         let mail = &coming.mail;
-        let addressed = coming.received.recipient.iter().map(|to| to.0.clone()).chain(mail.delivered_to.iter().cloned());
+        let addressed =
+            coming.received.recipient.iter().map(|to| to.0.clone()).chain(mail.delivered_to.iter().cloned());
         let addressed = addressed.chain(mail.to.iter().chain(&mail.cc).map(|to| to.address.clone()));
         let answered: Vec<String> =
             mail.in_reply_to.iter().rev().chain(mail.references.iter().rev()).take(MOST).cloned().collect();
@@ -144,12 +146,7 @@ impl Making {
     }
 
     /// The ticket whose number stands in a subject.
-    async fn numbered(
-        &self,
-        transaction: &mut PgConnection,
-        tenant: Id,
-        subject: &str,
-    ) -> Result<Option<Id>, Stop> {
+    async fn numbered(&self, transaction: &mut PgConnection, tenant: Id, subject: &str) -> Result<Option<Id>, Stop> {
         let number = NUMBER.as_ref().and_then(|number| number.captures(subject));
         let number = number.and_then(|found| found.get(1)?.as_str().parse::<i64>().ok());
         let Some(number) = number else { return Ok(None) };
@@ -163,13 +160,7 @@ impl Making {
     }
 
     /// Whether whoever writes takes part in a ticket, or in the one that goes on for it.
-    async fn takes_part(
-        &self,
-        tenant: Id,
-        mut ticket: Id,
-        contact: Option<Id>,
-        from: &str,
-    ) -> Result<bool, Refused> {
+    async fn takes_part(&self, tenant: Id, mut ticket: Id, contact: Option<Id>, from: &str) -> Result<bool, Refused> {
         // Chains are short, and never go round in circles.
         for _ in 0..64 {
             let (known, _) = self.post.commands.load_current::<Ticket>(tenant, ticket).await?;

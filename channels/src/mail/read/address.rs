@@ -37,7 +37,11 @@ fn once(text: &str, domain: Option<&str>) -> Vec<Mailbox> {
         let (address, named) = item.parted();
         let Some(address) = address else {
             let words = named.join(" ");
-            if words.is_empty() { before.clear() } else { before.push(words) }
+            if words.is_empty() {
+                before.clear()
+            } else {
+                before.push(words)
+            }
             before.truncate(4);
             continue;
         };
@@ -61,7 +65,8 @@ impl Item {
         let names = |words: &'_ [(String, String)], without: Option<usize>| -> Vec<usize> {
             (0..words.len()).filter(|place| Some(*place) != without).collect()
         };
-        let pick = |places: Vec<usize>| places.into_iter().map(|place| self.words[place].1.as_str()).collect::<Vec<_>>();
+        let pick =
+            |places: Vec<usize>| places.into_iter().map(|place| self.words[place].1.as_str()).collect::<Vec<_>>();
         if let Some(found) = self.angle.as_deref().and_then(normal) {
             return (Some(found), pick(names(&self.words, None)));
         }
@@ -243,7 +248,8 @@ pub(super) fn normal(text: &str) -> Option<String> {
     let domain = if domain.starts_with('[') && domain.ends_with(']') {
         domain.to_ascii_lowercase()
     } else {
-        let ascii = idna::domain_to_ascii(domain).ok().or_else(|| domain.is_ascii().then(|| domain.to_ascii_lowercase()))?;
+        let ascii =
+            idna::domain_to_ascii(domain).ok().or_else(|| domain.is_ascii().then(|| domain.to_ascii_lowercase()))?;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         Some(ascii).filter(|ascii| ascii.chars().all(fits))?
     };
@@ -261,7 +267,9 @@ fn shown(name: &str, address: &str, domain: Option<&str>) -> Option<String> {
     let name = word::decoded(name, domain);
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
     let name = charset::line(&name);
-    let inside = |quote: char| name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote)).filter(|name| !name.is_empty());
+    let inside = |quote: char| {
+        name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote)).filter(|name| !name.is_empty())
+    };
     let name = inside('"').or_else(|| inside('\'')).unwrap_or(&name).trim();
     let same = name.trim_matches(['<', '>']).eq_ignore_ascii_case(address);
     (!name.is_empty() && !same).then(|| name.to_owned())

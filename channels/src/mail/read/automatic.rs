@@ -4,10 +4,33 @@ use super::{Automatic, Mail};
 
 /// How the subjects of answers by machines begin, where nothing else tells them.
 const REPLIES: [&str; 27] = [
-    "automatic reply:", "automatic reply from", "auto reply:", "autoreply:", "auto-reply:", "auto response:", "autoresponse:", "auto-response:",
-    "out of office:", "out of office autoreply:", "out of the office:", "[out of office]", "away from office:", "vacation reply:",
-    "automatische antwort:", "abwesenheitsnotiz:", "abwesend:", "abwesenheit:", "automatická odpověď:", "automatinis atsakymas:",
-    "réponse automatique", "respuesta automática:", "automatyczna odpowiedź:", "автоответ:", "автоматический ответ:", "автоматична відповідь:", "automaattinen vastaus:",
+    "automatic reply:",
+    "automatic reply from",
+    "auto reply:",
+    "autoreply:",
+    "auto-reply:",
+    "auto response:",
+    "autoresponse:",
+    "auto-response:",
+    "out of office:",
+    "out of office autoreply:",
+    "out of the office:",
+    "[out of office]",
+    "away from office:",
+    "vacation reply:",
+    "automatische antwort:",
+    "abwesenheitsnotiz:",
+    "abwesend:",
+    "abwesenheit:",
+    "automatická odpověď:",
+    "automatinis atsakymas:",
+    "réponse automatique",
+    "respuesta automática:",
+    "automatyczna odpowiedź:",
+    "автоответ:",
+    "автоматический ответ:",
+    "автоматична відповідь:",
+    "automaattinen vastaus:",
 ];
 
 /// What kind of machine made the mail; `report` is what a report in it is of.
@@ -24,7 +47,15 @@ pub(super) fn kind(mail: &Mail, report: Option<&str>) -> Option<Automatic> {
         return Some(Automatic::Receipt);
     }
     let said = |name: &str| lower(name).is_some_and(|value| !matches!(value.trim(), "no" | "false" | "0" | "none"));
-    let replies = ["x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-autoreply-from", "x-mail-autoreply", "x-autoresponse"];
+    let replies = [
+        "x-autoreply",
+        "x-autorespond",
+        "x-autoresponder",
+        "x-auto-reply",
+        "x-autoreply-from",
+        "x-mail-autoreply",
+        "x-autoresponse",
+    ];
     if submitted == "auto-replied"
         || matches!(precedence, "auto_reply" | "auto-reply" | "autoreply")
         || replies.iter().any(|name| said(name))
@@ -38,7 +69,12 @@ pub(super) fn kind(mail: &Mail, report: Option<&str>) -> Option<Automatic> {
     if matches!(precedence, "bulk" | "list" | "junk") || lists.iter().any(|name| mail.header(name).is_some()) {
         return Some(Automatic::Bulk);
     }
-    let machine = ["x-fc-machinegenerated", "x-ms-exchange-generated-message-source", "x-ms-exchange-inbox-rules-loop", "x-auto-response-suppress"];
+    let machine = [
+        "x-fc-machinegenerated",
+        "x-ms-exchange-generated-message-source",
+        "x-ms-exchange-inbox-rules-loop",
+        "x-auto-response-suppress",
+    ];
     let from_daemon = mail.from.as_ref().is_some_and(|from| is_daemon(&from.address));
     if !matches!(submitted, "" | "no")
         || machine.iter().any(|name| said(name))

@@ -6,8 +6,12 @@ use super::charset;
 pub(super) fn readable(content: &str) -> Option<String> {
     let lines = unfolded(content);
     let method = lines.iter().find(|line| line.name == "METHOD").map(|line| line.value.to_ascii_uppercase());
-    let begin = lines.iter().position(|line| line.name == "BEGIN" && ["VEVENT", "VTODO"].iter().any(|kind| line.value.eq_ignore_ascii_case(kind)))?;
-    let end = lines[begin..].iter().position(|line| line.name == "END" && line.value.eq_ignore_ascii_case(&lines[begin].value));
+    let begin = lines.iter().position(|line| {
+        line.name == "BEGIN" && ["VEVENT", "VTODO"].iter().any(|kind| line.value.eq_ignore_ascii_case(kind))
+    })?;
+    let end = lines[begin..]
+        .iter()
+        .position(|line| line.name == "END" && line.value.eq_ignore_ascii_case(&lines[begin].value));
     let event = &lines[begin..end.map_or(lines.len(), |end| begin + end)];
     // What belongs to an alarm within has the same names, and comes later.
     let get = |name: &str| event.iter().find(|line| line.name == name && !line.value.trim().is_empty());
@@ -17,12 +21,15 @@ pub(super) fn readable(content: &str) -> Option<String> {
     let kind = match method.as_deref() {
         Some("CANCEL") => "Cancelled",
         _ if cancelled => "Cancelled",
-        Some("REPLY") => match attendee.and_then(|line| line.parameter("PARTSTAT")).map(|said| said.to_ascii_uppercase()).as_deref() {
-            Some("ACCEPTED") => "Accepted",
-            Some("DECLINED") => "Declined",
-            Some("TENTATIVE") => "Tentatively accepted",
-            _ => "Answered",
-        },
+        Some("REPLY") => {
+            match attendee.and_then(|line| line.parameter("PARTSTAT")).map(|said| said.to_ascii_uppercase()).as_deref()
+            {
+                Some("ACCEPTED") => "Accepted",
+                Some("DECLINED") => "Declined",
+                Some("TENTATIVE") => "Tentatively accepted",
+                _ => "Answered",
+            }
+        }
         Some("COUNTER") => "Another time proposed",
         Some("REQUEST") => "Invitation",
         _ => "Event",
@@ -59,7 +66,11 @@ impl Line {
     }
 
     fn person(&self) -> String {
-        let address = self.value.get(..7).filter(|start| start.eq_ignore_ascii_case("mailto:")).map_or(self.value.as_str(), |_| &self.value[7..]);
+        let address = self
+            .value
+            .get(..7)
+            .filter(|start| start.eq_ignore_ascii_case("mailto:"))
+            .map_or(self.value.as_str(), |_| &self.value[7..]);
         let line = match self.parameter("CN") {
             Some(name) if !name.is_empty() && name != address => format!("{name} <{address}>"),
             _ => address.to_owned(),
@@ -72,8 +83,8 @@ fn unfolded(content: &str) -> Vec<Line> {
     let mut joined: Vec<String> = Vec::new();
     for line in content.lines().take(20_000) {
         let line = line.trim_end_matches('\r');
-        match (line.strip_prefix([' ', '\t']), joined.last_mut()) {
-            (Some(rest), Some(last)) => last.push_str(rest),
+        match line.strip_prefix([' ', '\t']) {
+            Some(rest) if !joined.is_empty() => joined.last_mut().into_iter().for_each(|last| last.push_str(rest)),
             _ if joined.len() < 5_000 => joined.push(line.to_owned()),
             _ => break,
         }
@@ -95,7 +106,8 @@ fn parsed(line: &str) -> Option<Line> {
     });
     let name = pieces.next()?.trim().to_ascii_uppercase();
     let parameters = pieces.filter_map(|piece| piece.split_once('='));
-    let parameters = parameters.map(|(name, value)| (name.to_ascii_uppercase(), value.trim_matches('"').to_owned())).collect();
+    let parameters =
+        parameters.map(|(name, value)| (name.to_ascii_uppercase(), value.trim_matches('"').to_owned())).collect();
     Some(Line { name, parameters, value: value.to_owned() })
 }
 
@@ -137,6 +149,9 @@ fn moment(value: &str) -> Option<(String, Option<String>)> {
         text.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned)
     };
     let date = format!("{}-{}-{}", digits(value, 0..4)?, digits(value, 4..6)?, digits(value, 6..8)?);
-    let time = value.get(8..9).filter(|t| t.eq_ignore_ascii_case("t")).and_then(|_| Some(format!("{}:{}", digits(value, 9..11)?, digits(value, 11..13)?)));
+    let time = value
+        .get(8..9)
+        .filter(|t| t.eq_ignore_ascii_case("t"))
+        .and_then(|_| Some(format!("{}:{}", digits(value, 9..11)?, digits(value, 11..13)?)));
     Some((date, time))
 }

@@ -43,9 +43,9 @@ fn named(label: &str) -> Charset {
     let label = label.split(['*', ';', ' ']).next().unwrap_or_default().to_ascii_lowercase();
     let label = label.strip_prefix("charset=").unwrap_or(&label);
     match label {
-        "us-ascii" | "ascii" | "ansi_x3.4-1968" | "iso646-us" | "us" | "7bit" | "8bit" | "binary" | "unknown" | "unknown-8bit"
-        | "x-unknown" | "default" | "default_charset" | "none" | "null" | "" | "_autodetect" | "autodetect" | "x-user-defined"
-        | "user-defined" | "charset" => return Charset::Unsaid,
+        "us-ascii" | "ascii" | "ansi_x3.4-1968" | "iso646-us" | "us" | "7bit" | "8bit" | "binary" | "unknown"
+        | "unknown-8bit" | "x-unknown" | "default" | "default_charset" | "none" | "null" | "" | "_autodetect"
+        | "autodetect" | "x-user-defined" | "user-defined" | "charset" => return Charset::Unsaid,
         "utf-7" | "utf7" | "unicode-1-1-utf-7" | "csunicode11utf7" | "x-unicode-2-0-utf-7" => return Charset::Utf7,
         "utf-32" | "utf32" | "utf-32le" | "utf-32be" | "ucs-4" => return Charset::Utf32,
         "iso-2022-kr" | "csiso2022kr" => return Charset::Iso2022Kr,
@@ -127,7 +127,8 @@ fn checked(bytes: &[u8], encoding: &'static Encoding, domain: Option<&str>) -> S
             let guess = guess(bytes, domain);
             let (other, worse) = guess.decode_without_bom_handling(bytes);
             // A few broken letters within are no reason to read all others differently.
-            if worse || holes(&text) * 20 < text.chars().filter(|c| !c.is_ascii()).count() { text } else { other }.into_owned()
+            if worse || holes(&text) * 20 < text.chars().filter(|c| !c.is_ascii()).count() { text } else { other }
+                .into_owned()
         };
     }
     let western = [WINDOWS_1252, WINDOWS_1250, WINDOWS_1257].contains(&encoding);
@@ -185,7 +186,11 @@ fn broken_utf8(bytes: &[u8], domain: Option<&str>) -> String {
     }
     let text = String::from_utf8_lossy(bytes);
     let sound = text.chars().filter(|c| !c.is_ascii() && *c != '\u{FFFD}').count();
-    if sound > holes(&text) { text.into_owned() } else { guess(bytes, domain).decode_without_bom_handling(bytes).0.into_owned() }
+    if sound > holes(&text) {
+        text.into_owned()
+    } else {
+        guess(bytes, domain).decode_without_bom_handling(bytes).0.into_owned()
+    }
 }
 
 /// Text in a charset that nobody names.

@@ -7,17 +7,69 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 
 /// Months in other languages, by how they begin, for mailers that translate what they must not.
 const MONTHS_ELSEWHERE: [(&str, i8); 26] = [
-    ("mai", 5), ("mär", 3), ("okt", 10), ("dez", 12), ("led", 1), ("úno", 2), ("bře", 3), ("dub", 4), ("kvě", 5), ("srp", 8),
-    ("zář", 9), ("říj", 10), ("lis", 11), ("pro", 12), ("янв", 1), ("фев", 2), ("мар", 3), ("апр", 4), ("май", 5), ("мая", 5),
-    ("авг", 8), ("сен", 9), ("окт", 10), ("ноя", 11), ("дек", 12), ("déc", 12),
+    ("mai", 5),
+    ("mär", 3),
+    ("okt", 10),
+    ("dez", 12),
+    ("led", 1),
+    ("úno", 2),
+    ("bře", 3),
+    ("dub", 4),
+    ("kvě", 5),
+    ("srp", 8),
+    ("zář", 9),
+    ("říj", 10),
+    ("lis", 11),
+    ("pro", 12),
+    ("янв", 1),
+    ("фев", 2),
+    ("мар", 3),
+    ("апр", 4),
+    ("май", 5),
+    ("мая", 5),
+    ("авг", 8),
+    ("сен", 9),
+    ("окт", 10),
+    ("ноя", 11),
+    ("дек", 12),
+    ("déc", 12),
 ];
 
 /// Zones by name, in minutes east of Greenwich. Letters of the military are of none, as RFC 5322 says: nobody used them right.
 const ZONES: [(&str, i32); 34] = [
-    ("UT", 0), ("UTC", 0), ("GMT", 0), ("Z", 0), ("EST", -300), ("EDT", -240), ("CST", -360), ("CDT", -300), ("MST", -420),
-    ("MDT", -360), ("PST", -480), ("PDT", -420), ("AKST", -540), ("AKDT", -480), ("HST", -600), ("WET", 0), ("WEST", 60),
-    ("BST", 60), ("CET", 60), ("MET", 60), ("MEZ", 60), ("CEST", 120), ("MEST", 120), ("MESZ", 120), ("EET", 120),
-    ("EEST", 180), ("MSK", 180), ("MSD", 240), ("SAMT", 240), ("YEKT", 300), ("JST", 540), ("KST", 540), ("AEST", 600),
+    ("UT", 0),
+    ("UTC", 0),
+    ("GMT", 0),
+    ("Z", 0),
+    ("EST", -300),
+    ("EDT", -240),
+    ("CST", -360),
+    ("CDT", -300),
+    ("MST", -420),
+    ("MDT", -360),
+    ("PST", -480),
+    ("PDT", -420),
+    ("AKST", -540),
+    ("AKDT", -480),
+    ("HST", -600),
+    ("WET", 0),
+    ("WEST", 60),
+    ("BST", 60),
+    ("CET", 60),
+    ("MET", 60),
+    ("MEZ", 60),
+    ("CEST", 120),
+    ("MEST", 120),
+    ("MESZ", 120),
+    ("EET", 120),
+    ("EEST", 180),
+    ("MSK", 180),
+    ("MSD", 240),
+    ("SAMT", 240),
+    ("YEKT", 300),
+    ("JST", 540),
+    ("KST", 540),
+    ("AEST", 600),
     ("AEDT", 660),
 ];
 
@@ -32,14 +84,17 @@ pub(super) fn read(text: &str) -> Option<Time> {
     let (mut clock, mut offset, mut afternoon) = (None, None, None);
     let mut numbers: Vec<&str> = Vec::new();
     // `2026-01-05T10:00:00`, and `5-Jan-2026`, are words of their own.
-    let split = text.replace(',', " ").replace('T', " T").replace(" T0", " 0").replace(" T1", " 1").replace(" T2", " 2");
+    let split =
+        text.replace(',', " ").replace('T', " T").replace(" T0", " 0").replace(" T1", " 1").replace(" T2", " 2");
     for word in split.split_whitespace().take(16) {
         let lower = word.to_lowercase();
         if clock.is_none() && word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
             let (time, rest) = of_clock(word)?;
             clock = Some(time);
             offset = offset.or_else(|| zone(rest));
-        } else if let Some(found) = Some(&lower).filter(|_| clock.is_some() && offset.is_none()).and_then(|_| zone(word)) {
+        } else if let Some(found) =
+            Some(&lower).filter(|_| clock.is_some() && offset.is_none()).and_then(|_| zone(word))
+        {
             offset = Some(found);
         } else if lower == "am" || lower == "pm" {
             afternoon = Some(lower == "pm");

@@ -50,7 +50,9 @@ fn left(lines: &[&str], subject: &str, fold_signature: bool) -> String {
     // An answer below one quote that has its attribution: what was asked is known.
     if kinds.get(begin) == Some(&Kind::Attribution) {
         let says = kinds[begin..end].iter().position(|kind| *kind == Kind::Text).map(|at| begin + at);
-        if let Some(says) = says.filter(|says| kinds[*says..end].iter().all(|kind| matches!(kind, Kind::Text | Kind::Blank))) {
+        if let Some(says) =
+            says.filter(|says| kinds[*says..end].iter().all(|kind| matches!(kind, Kind::Text | Kind::Blank)))
+        {
             begin = says;
         }
     }
@@ -128,11 +130,36 @@ fn is_rule(line: &str) -> bool {
 /// "-----Original Message-----", in many languages.
 fn is_separator(line: &str) -> bool {
     const WORDS: [&str; 30] = [
-        "original message", "original email", "original e-mail", "original mail", "originalmail", "original appointment", "reply message",
-        "původní zpráva", "původní e-mail", "původní email", "puvodni zprava", "исходное сообщение", "оригинальное сообщение", "исходное письмо",
-        "вихідне повідомлення", "початкове повідомлення", "оригінальне повідомлення", "ursprüngliche nachricht", "originalnachricht", "urspruengliche nachricht",
-        "message d'origine", "message d’origine", "message original", "mensaje original", "wiadomość oryginalna", "oryginalna wiadomość", "originalus laiškas",
-        "originalus pranešimas", "pradinis pranešimas", "messaggio originale",
+        "original message",
+        "original email",
+        "original e-mail",
+        "original mail",
+        "originalmail",
+        "original appointment",
+        "reply message",
+        "původní zpráva",
+        "původní e-mail",
+        "původní email",
+        "puvodni zprava",
+        "исходное сообщение",
+        "оригинальное сообщение",
+        "исходное письмо",
+        "вихідне повідомлення",
+        "початкове повідомлення",
+        "оригінальне повідомлення",
+        "ursprüngliche nachricht",
+        "originalnachricht",
+        "urspruengliche nachricht",
+        "message d'origine",
+        "message d’origine",
+        "message original",
+        "mensaje original",
+        "wiadomość oryginalna",
+        "oryginalna wiadomość",
+        "originalus laiškas",
+        "originalus pranešimas",
+        "pradinis pranešimas",
+        "messaggio originale",
     ];
     dashed(line).is_some_and(|inner| WORDS.contains(&inner.as_str()))
 }
@@ -140,18 +167,45 @@ fn is_separator(line: &str) -> bool {
 /// "---------- Forwarded message ----------", in many languages.
 fn is_forward(line: &str) -> bool {
     const WORDS: [&str; 24] = [
-        "forwarded message", "forwarded mail", "forwarded by", "přeposlaná zpráva", "předaná zpráva", "přeposlaný e-mail", "preposlana zprava",
-        "пересылаемое сообщение", "пересланное сообщение", "перенаправленное сообщение", "переслане повідомлення", "weitergeleitete nachricht",
-        "weitergeleitete mail", "message transféré", "message transmis", "mensaje reenviado", "wiadomość przekazana", "przekazana wiadomość",
-        "przesłana wiadomość", "persiųstas laiškas", "persiunčiamas laiškas", "persiųsta žinutė", "persiųstas pranešimas", "messaggio inoltrato",
+        "forwarded message",
+        "forwarded mail",
+        "forwarded by",
+        "přeposlaná zpráva",
+        "předaná zpráva",
+        "přeposlaný e-mail",
+        "preposlana zprava",
+        "пересылаемое сообщение",
+        "пересланное сообщение",
+        "перенаправленное сообщение",
+        "переслане повідомлення",
+        "weitergeleitete nachricht",
+        "weitergeleitete mail",
+        "message transféré",
+        "message transmis",
+        "mensaje reenviado",
+        "wiadomość przekazana",
+        "przekazana wiadomość",
+        "przesłana wiadomość",
+        "persiųstas laiškas",
+        "persiunčiamas laiškas",
+        "persiųsta žinutė",
+        "persiųstas pranešimas",
+        "messaggio inoltrato",
     ];
     const ALONE: [&str; 9] = [
-        "begin forwarded message:", "začátek přeposlané zprávy:", "начало переадресованного сообщения:", "початок переадресованого повідомлення:",
-        "anfang der weitergeleiteten nachricht:", "début du message réexpédié :", "inicio del mensaje reenviado:", "początek przekazywanej wiadomości:",
+        "begin forwarded message:",
+        "začátek přeposlané zprávy:",
+        "начало переадресованного сообщения:",
+        "початок переадресованого повідомлення:",
+        "anfang der weitergeleiteten nachricht:",
+        "début du message réexpédié :",
+        "inicio del mensaje reenviado:",
+        "początek przekazywanej wiadomości:",
         "persiunčiamo laiško pradžia:",
     ];
     let said = line.trim().to_lowercase();
-    ALONE.contains(&said.as_str()) || dashed(line).is_some_and(|inner| WORDS.iter().any(|words| inner.starts_with(words)))
+    ALONE.contains(&said.as_str())
+        || dashed(line).is_some_and(|inner| WORDS.iter().any(|words| inner.starts_with(words)))
 }
 
 /// What stands between dashes.
@@ -164,20 +218,71 @@ fn dashed(line: &str) -> Option<String> {
 }
 
 fn is_forwarding(subject: &str) -> bool {
-    const STARTS: [&str; 14] =
-        ["fw:", "fwd:", "wg:", "tr:", "rv:", "pd:", "i:", "пересл:", "пер:", "переслано:", "fs:", "persiųsta:", "fwd :", "tr :"];
+    const STARTS: [&str; 14] = [
+        "fw:",
+        "fwd:",
+        "wg:",
+        "tr:",
+        "rv:",
+        "pd:",
+        "i:",
+        "пересл:",
+        "пер:",
+        "переслано:",
+        "fs:",
+        "persiųsta:",
+        "fwd :",
+        "tr :",
+    ];
     let subject = subject.trim_start().to_lowercase();
     STARTS.iter().any(|start| subject.starts_with(start))
 }
 
-const FROM: [&str; 13] = ["from", "von", "de", "od", "от", "від", "nuo", "da", "van", "från", "fra", "odesílatel", "отправитель"];
+const FROM: [&str; 13] =
+    ["from", "von", "de", "od", "от", "від", "nuo", "da", "van", "från", "fra", "odesílatel", "отправитель"];
 const SENT: [&str; 26] = [
-    "sent", "date", "gesendet", "datum", "envoyé", "enviado", "enviado el", "fecha", "wysłano", "wysłane", "data", "odesláno", "posláno", "отправлено",
-    "дата", "надіслано", "išsiųsta", "inviato", "verzonden", "skickat", "sendt", "date d'envoi", "envoyé le", "data wysłania", "відправлено", "sent at",
+    "sent",
+    "date",
+    "gesendet",
+    "datum",
+    "envoyé",
+    "enviado",
+    "enviado el",
+    "fecha",
+    "wysłano",
+    "wysłane",
+    "data",
+    "odesláno",
+    "posláno",
+    "отправлено",
+    "дата",
+    "надіслано",
+    "išsiųsta",
+    "inviato",
+    "verzonden",
+    "skickat",
+    "sendt",
+    "date d'envoi",
+    "envoyé le",
+    "data wysłania",
+    "відправлено",
+    "sent at",
 ];
 const TO: [&str; 12] = ["to", "an", "à", "a", "para", "do", "komu", "кому", "kam", "aan", "till", "til"];
-const SUBJECT: [&str; 12] =
-    ["subject", "betreff", "objet", "asunto", "temat", "předmět", "тема", "tema", "oggetto", "onderwerp", "ämne", "emne"];
+const SUBJECT: [&str; 12] = [
+    "subject",
+    "betreff",
+    "objet",
+    "asunto",
+    "temat",
+    "předmět",
+    "тема",
+    "tema",
+    "oggetto",
+    "onderwerp",
+    "ämne",
+    "emne",
+];
 
 /// How many lines at the front are the fields that Outlook puts above what it quotes.
 fn block(lines: &[&str]) -> Option<usize> {
@@ -207,7 +312,10 @@ fn block(lines: &[&str]) -> Option<usize> {
             Some(label) if SENT.contains(&label) => sent = true,
             Some(label) if SUBJECT.contains(&label) => subject = Some(place),
             Some(label) if TO.contains(&label) => to = true,
-            Some("cc" | "kopie" | "копия" | "копія" | "kopija" | "copie" | "importance" | "priority" | "reply-to" | "attachments" | "bcc") => {}
+            Some(
+                "cc" | "kopie" | "копия" | "копія" | "kopija" | "copie" | "importance" | "priority" | "reply-to"
+                | "attachments" | "bcc",
+            ) => {}
             // A long list of addresses goes on in the next line.
             _ if place > 0 && (line.contains('@') || line.contains(';')) => {}
             _ => break,
@@ -216,7 +324,9 @@ fn block(lines: &[&str]) -> Option<usize> {
     subject.filter(|_| from && (sent || to)).map(|last| {
         // What may stand below the subject.
         let more = lines[last + 1..].iter().take(2).take_while(|line| {
-            label(line).is_some_and(|label| SENT.contains(&label.as_str()) || TO.contains(&label.as_str()) || label == "cc" || label == "importance")
+            label(line).is_some_and(|label| {
+                SENT.contains(&label.as_str()) || TO.contains(&label.as_str()) || label == "cc" || label == "importance"
+            })
         });
         last + 1 + more.count()
     })
@@ -258,9 +368,40 @@ fn opens(line: &str) -> bool {
 /// Whether somebody is said to have written something, and whether that is said plainly.
 fn said(line: &str) -> Option<bool> {
     const VERBS: [&str; 34] = [
-        "wrote", "writes", "written", "said", "napsal", "napsala", "napsal(a)", "píše", "rašė", "parašė", "rašo", "пишет", "писал", "писала", "написал",
-        "написала", "написал(а)", "писал(а)", "пише", "писав", "писала", "написав", "написала", "написав(ла)", "schrieb", "schreibt", "écrit",
-        "escribió", "escribe", "napisał", "napisała", "napisał(a)", "pisze", "scritto",
+        "wrote",
+        "writes",
+        "written",
+        "said",
+        "napsal",
+        "napsala",
+        "napsal(a)",
+        "píše",
+        "rašė",
+        "parašė",
+        "rašo",
+        "пишет",
+        "писал",
+        "писала",
+        "написал",
+        "написала",
+        "написал(а)",
+        "писал(а)",
+        "пише",
+        "писав",
+        "писала",
+        "написав",
+        "написала",
+        "написав(ла)",
+        "schrieb",
+        "schreibt",
+        "écrit",
+        "escribió",
+        "escribe",
+        "napisał",
+        "napisała",
+        "napisał(a)",
+        "pisze",
+        "scritto",
     ];
     let lower = line.to_lowercase();
     let words = lower.split(|c: char| c.is_whitespace() || matches!(c, ':' | '：' | ',' | '<' | '>'));
@@ -268,7 +409,9 @@ fn said(line: &str) -> Option<bool> {
     let digits = lower.chars().filter(char::is_ascii_digit).count();
     let trimmed = lower.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*' | '：' | '_'));
     // "5 янв. 2026 г. в 10:00, Имя <address>:" has no verb at all.
-    let addressed = lower.contains('@') && (trimmed.ends_with('>') || trimmed.ends_with(')') || trimmed.ends_with(']')) && digits >= 4;
+    let addressed = lower.contains('@')
+        && (trimmed.ends_with('>') || trimmed.ends_with(')') || trimmed.ends_with(']'))
+        && digits >= 4;
     (verb || addressed).then_some(digits >= 4 && (addressed || lower.contains('@') || opens(&lower)))
 }
 
@@ -295,11 +438,42 @@ fn without_signature(lines: &[&str], kinds: &[Kind]) -> usize {
 
 /// What phones and programs put below what is written with them.
 fn is_of_a_phone(line: &str) -> bool {
-    const STARTS: [&str; 36] = [
-        "sent from my ", "sent from mail for windows", "sent from outlook", "sent from yahoo mail", "sent from samsung", "sent from proton", "sent from gmail mobile",
-        "sent with proton", "sent via ", "get outlook for ", "sent using ", "odesláno z ", "odeslano z ", "odesláno pomocí ", "získat outlook pro ", "отправлено с ",
-        "отправлено из ", "отправлено через ", "надіслано з ", "надіслано із ", "відправлено з ", "išsiųsta iš ", "siųsta iš ", "von meinem ", "gesendet von ", "gesendet mit ",
-        "gesendet aus ", "envoyé de ", "envoyé depuis ", "envoyé à partir de ", "enviado desde ", "wysłane z ", "wysłano z ", "obter o outlook", "inviato da ", "скачать outlook для ",
+    const STARTS: [&str; 35] = [
+        "sent from my ",
+        "sent from mail for windows",
+        "sent from outlook",
+        "sent from yahoo mail",
+        "sent from samsung",
+        "sent from proton",
+        "sent from gmail mobile",
+        "sent with proton",
+        "get outlook for ",
+        "sent using ",
+        "odesláno z ",
+        "odeslano z ",
+        "odesláno pomocí ",
+        "získat outlook pro ",
+        "отправлено с ",
+        "отправлено из ",
+        "отправлено через ",
+        "надіслано з ",
+        "надіслано із ",
+        "відправлено з ",
+        "išsiųsta iš ",
+        "siųsta iš ",
+        "von meinem ",
+        "gesendet von ",
+        "gesendet mit ",
+        "gesendet aus ",
+        "envoyé de ",
+        "envoyé depuis ",
+        "envoyé à partir de ",
+        "enviado desde ",
+        "wysłane z ",
+        "wysłano z ",
+        "obter o outlook",
+        "inviato da ",
+        "скачать outlook для ",
     ];
     let lower = line.trim().trim_matches(['*', '_', '[', ']']).to_lowercase();
     // A sentence that begins so goes on.

@@ -49,8 +49,9 @@ pub(super) fn read(raw: &[u8], domain: Option<&str>) -> (Head, usize) {
         let text = charset::decode(value, label.as_deref().filter(|_| !value.is_ascii()), domain.as_deref());
         text.replace('\0', "")
     };
-    let fields =
-        fields.iter().map(|(name, value)| Field { name: String::from_utf8_lossy(name).into_owned(), text: text(value) });
+    let fields = fields
+        .iter()
+        .map(|(name, value)| Field { name: String::from_utf8_lossy(name).into_owned(), text: text(value) });
     (Head { fields: fields.collect(), domain, cut }, body)
 }
 
@@ -145,8 +146,18 @@ fn goes_on(raw: &[u8], next: usize) -> bool {
         colon(line).is_some_and(|at| {
             let name = &line[..at];
             let known: [&[u8]; 12] = [
-                b"from", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"reply-to", b"in-reply-to",
-                b"references", b"received", b"return-path",
+                b"from",
+                b"to",
+                b"cc",
+                b"subject",
+                b"date",
+                b"message-id",
+                b"mime-version",
+                b"reply-to",
+                b"in-reply-to",
+                b"references",
+                b"received",
+                b"return-path",
             ];
             let lower = name.to_ascii_lowercase();
             known.contains(&lower.as_slice()) || lower.starts_with(b"content-") || lower.starts_with(b"x-")

@@ -6,7 +6,8 @@ use std::{
 };
 
 use html5ever::tokenizer::{
-    BufferQueue, CharacterTokens, EndTag, StartTag, Tag, TagToken, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
+    BufferQueue, CharacterTokens, EndTag, StartTag, Tag, TagToken, Token, TokenSink, TokenSinkResult, Tokenizer,
+    TokenizerOpts,
     states::{RawKind, RawKind::Rawtext, RawKind::Rcdata, RawKind::ScriptData},
 };
 
@@ -68,7 +69,20 @@ pub(super) fn is_hidden(tag: &Tag) -> bool {
 pub(super) fn is_void(name: &str) -> bool {
     matches!(
         name,
-        "area" | "base" | "br" | "col" | "embed" | "hr" | "img" | "input" | "link" | "meta" | "param" | "source" | "track" | "wbr"
+        "area"
+            | "base"
+            | "br"
+            | "col"
+            | "embed"
+            | "hr"
+            | "img"
+            | "input"
+            | "link"
+            | "meta"
+            | "param"
+            | "source"
+            | "track"
+            | "wbr"
     )
 }
 
@@ -180,14 +194,46 @@ impl Out {
 }
 
 const BLOCKS: [&str; 35] = [
-    "address", "article", "aside", "body", "caption", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset", "figcaption",
-    "figure", "footer", "form", "header", "html", "legend", "li", "main", "menu", "nav", "ol", "option", "section", "select",
-    "summary", "table", "tbody", "tfoot", "thead", "tr", "ul",
+    "address",
+    "article",
+    "aside",
+    "body",
+    "caption",
+    "center",
+    "dd",
+    "details",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "header",
+    "html",
+    "legend",
+    "li",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "option",
+    "section",
+    "select",
+    "summary",
+    "table",
+    "tbody",
+    "tfoot",
+    "thead",
+    "tr",
+    "ul",
 ];
 const PARAGRAPHS: [&str; 8] = ["p", "h1", "h2", "h3", "h4", "h5", "h6", "pre"];
 const UNSEEN: [&str; 16] = [
-    "script", "style", "title", "xml", "template", "object", "applet", "noframes", "noembed", "svg", "math", "audio", "video", "canvas", "iframe",
-    "map",
+    "script", "style", "title", "xml", "template", "object", "applet", "noframes", "noembed", "svg", "math", "audio",
+    "video", "canvas", "iframe", "map",
 ];
 
 impl Writer {

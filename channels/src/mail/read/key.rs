@@ -27,7 +27,8 @@ pub fn content_key(mail: &Mail, raw: &[u8]) -> String {
     for part in &mail.parts {
         add(part.name.as_bytes());
         // Ends of lines change on the way, where text is not encoded.
-        let text = part.media_type.as_deref().is_some_and(|kind| kind.starts_with("text/") || kind.starts_with("message/"));
+        let text =
+            part.media_type.as_deref().is_some_and(|kind| kind.starts_with("text/") || kind.starts_with("message/"));
         if text {
             let bytes: Vec<u8> = part.content.iter().copied().filter(|byte| *byte != b'\r').collect();
             add(bytes.trim_ascii_end());

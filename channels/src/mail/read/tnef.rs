@@ -43,7 +43,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Tnef> {
                     match (id, value) {
                         (0x1000, Value::Text(text)) => tnef.text = Some(text),
                         (0x1013, Value::Text(text)) => tnef.html = Some(text),
-                        (0x1013, Value::Bytes(bytes)) => tnef.html = Some(super::charset::decode(&bytes, Some(page.name()), None)),
+                        (0x1013, Value::Bytes(bytes)) => {
+                            tnef.html = Some(super::charset::decode(&bytes, Some(page.name()), None))
+                        }
                         _ => {}
                     }
                 }

@@ -4,7 +4,8 @@ use super::charset::sextet;
 
 /// The bytes of a body, by the `Content-Transfer-Encoding` that it claims.
 pub(super) fn decode(body: &[u8], encoding: &str) -> Vec<u8> {
-    let encoding = encoding.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';')).to_ascii_lowercase();
+    let encoding =
+        encoding.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';')).to_ascii_lowercase();
     match encoding.split([';', ' ', '(']).next().unwrap_or_default() {
         "base64" | "b64" | "base-64" => base64(body).unwrap_or_else(|| body.to_vec()),
         "quoted-printable" | "quotedprintable" | "qp" => quoted_printable(body),

@@ -41,9 +41,10 @@ fn words(text: &str, domain: Option<&str>) -> String {
             flush(&mut held, &mut out);
             out.push_str(before);
         }
-        if held.as_ref().is_some_and(|(charset, base64, ..)| {
-            !charset.eq_ignore_ascii_case(word.charset) || *base64 != word.base64
-        }) {
+        if held
+            .as_ref()
+            .is_some_and(|(charset, base64, ..)| !charset.eq_ignore_ascii_case(word.charset) || *base64 != word.base64)
+        {
             flush(&mut held, &mut out);
         }
         let (_, _, bytes, open) =

@@ -93,8 +93,7 @@ async fn rotated(
     let done = app.commands.dispatch::<Channel>(&envelope, Command::RotateCredentials { credential, of }).await;
     if !write.dry_run {
         let (state, _) = app.commands.load_current::<Channel>(tenant, id).await?;
-        let in_force = [state.credential, state.captcha_credential].into_iter().flatten();
-        app.forget_other_secrets(sealed::CHANNELS, (tenant, id), in_force).await?;
+        app.forget_other_secrets(sealed::CHANNELS, (tenant, id), state.credentials()).await?;
     }
     Ok(answer(&done?, None))
 }

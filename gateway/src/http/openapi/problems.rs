@@ -321,6 +321,27 @@ pub(super) const FILE: Codes = &[
     ("files_unavailable", 503, "The place where files are kept cannot be reached now."),
 ];
 
+/// The codes that a raw mail may meet.
+pub(super) const EMAIL: Codes = &[
+    ("body_too_large", 413, "A mail has at most 50 MiB."),
+    ("email_empty", 422, "The mail is empty."),
+    ("email_too_large", 422, "The mail is larger than what is taken in: 50 MiB."),
+    ("email_unavailable", 503, "The mail cannot be kept now."),
+];
+
+/// The codes that asking after a mailbox may meet.
+pub(super) const MAILBOX: Codes = &[
+    ("channel_unknown", 404, "There is no such channel."),
+    ("mailbox_unknown", 404, "The channel has no mailbox that mail is fetched from."),
+];
+
+/// The codes that what a mail says may meet.
+pub(super) const EMAIL_CONTENT: Codes = &[
+    ("email_gone", 404, "What came is not kept any more."),
+    ("email_unreadable", 409, "The mail cannot be read; it is kept as it came."),
+    ("files_unavailable", 503, "The place where files are kept cannot be reached now."),
+];
+
 /// The codes that a file in several requests may meet.
 pub(super) const TUS: Codes = &[
     ("body_unreadable", 400, "The body broke off."),

@@ -105,7 +105,7 @@ pub(in crate::http) struct Linked {
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Link {
     /// The address, from this server's root on, or whole where the server knows what it is called.
-    url: String,
+    pub(in crate::http) url: String,
     /// Until when it is good.
     expires_at: Time,
 }
@@ -444,7 +444,13 @@ async fn link(
 
 impl App {
     /// An address of a file that lasts so many seconds.
-    fn link(&self, tenant: Id, upload: Id, (of, download): (Of, bool), lasts: i64) -> Result<Link, Problem> {
+    pub(in crate::http) fn link(
+        &self,
+        tenant: Id,
+        upload: Id,
+        (of, download): (Of, bool),
+        lasts: i64,
+    ) -> Result<Link, Problem> {
         // Whole seconds, which is what an address says.
         let until = self.now().as_second().saturating_add(lasts);
         let expires_at = Time::from_second(until).map_err(|error| Problem::broken(&error))?;

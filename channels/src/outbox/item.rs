@@ -1,0 +1,115 @@
+//! What rows of the outbox are, and who knows how each of them leaves: messages of conversations, answers in tickets, mails.
+
+use std::sync::Arc;
+
+use commands::Refused;
+use domain::{Id, Time, chat::channel::Channel};
+
+use super::{
+    Outcome,
+    message::{Message, Messages, cause},
+};
+use crate::mail::{
+    outgoing::{self, Outgoing},
+    tokens::Of,
+};
+
+/// A message of a conversation.
+pub(super) const MESSAGE: &str = "message";
+/// An answer in a ticket.
+pub(super) const REPLY: &str = "reply";
+/// A mail of its own.
+pub(super) const EMAIL: &str = "email";
+
+/// What a row is.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    Message(Message),
+    Mail(outgoing::Item),
+}
+
+impl Item {
+    /// What is to leave of a record; `None` when nobody knows how.
+    pub(super) fn of(sort: &str, tenant: Id, lane: &str, message: Id, channel: Id, position: i64) -> Option<Item> {
+        // What leaves at a time of its own has a lane of its own.
+        let record: Id = lane.split('/').next()?.parse().ok()?;
+        let mail = |of| Some(Item::Mail(outgoing::Item { tenant, of, message, channel, position }));
+        match sort {
+            MESSAGE => Some(Item::Message(Message { tenant, conversation: record, message, channel, position })),
+            REPLY => mail(Of::Ticket(record)),
+            EMAIL => mail(Of::Email(record)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn channel(&self) -> Id {
+        match self {
+            Item::Message(message) => message.channel,
+            Item::Mail(mail) => mail.channel,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> Id {
+        match self {
+            Item::Message(message) => message.tenant,
+            Item::Mail(mail) => mail.tenant,
+        }
+    }
+
+    fn position(&self) -> i64 {
+        match self {
+            Item::Message(message) => message.position,
+            Item::Mail(mail) => mail.position,
+        }
+    }
+}
+
+/// Whoever knows how things leave.
+pub(super) struct Carriers {
+    pub(super) messages: Messages,
+    pub(super) mail: Outgoing,
+}
+
+impl Carriers {
+    /// Whether it still waits to be sent, as the log has it: nothing else ever leaves.
+    pub(super) async fn waits(&self, item: &Item) -> Result<bool, Refused> {
+        match item {
+            Item::Message(message) => self.messages.waits(message).await,
+            Item::Mail(mail) => self.mail.waits(mail).await,
+        }
+    }
+
+    /// The channel that it leaves by.
+    pub(super) async fn channel(&self, item: &Item) -> Result<Arc<Channel>, Refused> {
+        Ok(self.messages.commands.load::<Channel>(item.tenant(), item.channel()).await?.0)
+    }
+
+    /// Sends it. What cannot be read of it now is read later.
+    pub(super) async fn send(&self, item: &Item, now: Time) -> Outcome {
+        let later = |refused: Refused| Outcome::Later { reason: refused.to_string(), after: None };
+        match item {
+            Item::Message(message) => match self.channel(item).await {
+                Ok(channel) => self.messages.send(message, &channel, now).await,
+                Err(refused) => later(refused),
+            },
+            Item::Mail(mail) => match self.messages.event_at(item.tenant(), item.position()).await {
+                Ok(event) => self.mail.send(mail, event, now).await,
+                Err(refused) => later(refused),
+            },
+        }
+    }
+
+    /// Tells the record what became of it; an outcome that ends nothing says nothing.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    pub(super) async fn tell(&self, item: &Item, outcome: Outcome, now: Time) -> Result<(), Refused> {
+        match item {
+            Item::Message(message) => self.messages.tell(message, outcome, now).await,
+            Item::Mail(mail) => {
+                let event = self.messages.event_at(item.tenant(), item.position()).await?;
+                self.mail.tell(mail, outcome, event.as_ref().and_then(cause)).await
+            }
+        }
+    }
+}

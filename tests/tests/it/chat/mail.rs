@@ -1,0 +1,346 @@
+//! Mail: what comes becomes a ticket or a message in one, what is answered leaves, and nobody enters a thread that is none of his.
+
+use std::{io::Write, process::Stdio};
+
+use deskfold_tests::{Client, PostOffice, Reply, Server, until};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    ground::program::deskfold,
+    world::{condition, filtered, texts},
+};
+
+/// The server with a team whose alias is `support`, under `desk.example`; its channel of mail.
+async fn desk(server: &Server) -> String {
+    let client = &server.admin;
+    client.run("/v1/tenants/current/set_alias_domain", json!({ "domain": "desk.example" })).await;
+    let team = client.create("/v1/teams", json!({ "name": "Support" })).await;
+    server.settle().await;
+    let channels = client.read(&filtered("/v1/channels", &condition("team_id", "eq", &*team))).await;
+    assert_eq!(channels["data"][0]["address"], "support@desk.example");
+    channels["data"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// A mail of these header fields and this text.
+fn mail(fields: &[(&str, &str)], text: &str) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{}\r\n{}\r\n", fields.concat(), text.replace('\n', "\r\n"))
+}
+
+async fn post(client: &Client, channel: &str, raw: &str) -> Reply {
+    let request = client.request(Method::POST, &format!("/v1/channels/{channel}/email"));
+    client.send(request.header("content-type", "message/rfc822").body(raw.to_owned())).await
+}
+
+/// Brings a mail in, and tells what became of it.
+async fn brought(server: &Server, channel: &str, raw: &str) -> Value {
+    let kept = post(&server.admin, channel, raw).await.json()["id"].as_str().unwrap().to_owned();
+    server.settle().await;
+    server.admin.read(&format!("/v1/emails/{kept}")).await
+}
+
+async fn thread(client: &Client, ticket: &str) -> Vec<Value> {
+    client.read(&format!("/v1/tickets/{ticket}/thread")).await["data"].as_array().unwrap().clone()
+}
+
+/// The value of a header field, unfolded.
+fn field<'a>(mail: &'a str, name: &str) -> &'a str {
+    let head = mail.split("\r\n\r\n").next().unwrap();
+    let line =
+        head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{}:", name.to_ascii_lowercase())));
+    line.unwrap_or_else(|| panic!("no {name} in {mail}")).split_once(':').unwrap().1.trim()
+}
+
+fn bracketed(text: &str) -> &str {
+    text.trim_start_matches('<').trim_end_matches('>')
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_writes_from_a_real_mailbox_and_is_answered_there() {
+    let Some(office) = PostOffice::start(&["customer", "other"]) else { return };
+    let (lmtp, smtp) = (format!("127.0.0.1:{}", office.desk), format!("smtp+plain://127.0.0.1:{}", office.smtp));
+    let server = Server::with(&["--lmtp", &lmtp, "--smtp-url", &smtp, "--private-addresses"]).await;
+    let client = &server.admin;
+    let channel = desk(&server).await;
+    let first = [
+        ("From", "Maria Rossi <customer@mail.example>"),
+        ("To", "Support <support@desk.example>"),
+        ("Subject", "The display stays dark"),
+        ("Message-ID", "<first@mail.example>"),
+        ("Date", "Sun, 29 Nov 2026 09:00:00 +0000"),
+    ];
+    office.send("customer@mail.example", &["support@desk.example"], &mail(&first, "Since the update.\n\n-- \nMaria"));
+    comes(&server, &office, async || client.read("/v1/tickets").await["data"].as_array().unwrap().len() == 1).await;
+    let ticket = client.read("/v1/tickets").await["data"][0].clone();
+    assert_eq!((&ticket["title"], &ticket["channel"]), (&json!("The display stays dark"), &json!("email")));
+    assert_eq!(ticket["requester_name"], "Maria Rossi");
+    let id = ticket["id"].as_str().unwrap();
+    let said = thread(client, id).await;
+    assert_eq!((said.len(), &said[0]["external_id"]), (1, &json!("first@mail.example")));
+    assert!(said[0]["body"].as_str().unwrap().starts_with("Since the update."));
+
+    // What is answered lies in the customer's mailbox, threads there, and comes back to the ticket.
+    client.run(&format!("/v1/tickets/{id}/reply"), json!({ "body": "Please hold the power key." })).await;
+    server.settle().await;
+    assert!(until(async || office.mailbox("customer").len() == 1).await, "{}", office.log());
+    let answer = office.mailbox("customer").remove(0);
+    assert_eq!(field(&answer, "Subject"), "Re: The display stays dark [#1]");
+    assert_eq!(
+        (field(&answer, "In-Reply-To"), field(&answer, "To")),
+        ("<first@mail.example>", "\"Maria Rossi\" <customer@mail.example>")
+    );
+    assert!(field(&answer, "From").ends_with("<support@desk.example>"), "{answer}");
+    assert!(answer.contains("Please hold the power key."));
+    let reply_to = field(&answer, "Reply-To");
+    let reply_to = bracketed(&reply_to[reply_to.find('<').unwrap()..]).to_owned();
+    assert!(reply_to.starts_with("support+t"), "{reply_to}");
+    let said = thread(client, id).await;
+    let message_id = bracketed(field(&answer, "Message-ID")).to_owned();
+    assert_eq!((&said[1]["delivery"], &said[1]["external_id"]), (&json!("sent"), &json!(message_id)));
+    let second = [
+        ("From", "customer@mail.example"),
+        ("To", &*reply_to),
+        ("Subject", "Re: something else"),
+        ("Message-ID", "<second@mail.example>"),
+    ];
+    let words = "It works!\n\nOn Sun, 29 Nov 2026 at 10:00, Support <support@desk.example> wrote:\n> Please hold the power key.";
+    office.send("customer@mail.example", &[&reply_to], &mail(&second, words));
+    comes(&server, &office, async || thread(client, id).await.len() == 3).await;
+    let said = thread(client, id).await;
+    assert_eq!(said[2]["body"], "It works!");
+    let by = client.read(&format!("/v1/emails/{}", said[2]["email_id"].as_str().unwrap())).await;
+    assert_eq!((&by["matched_by"], &by["ticket_id"], &by["status"]), (&json!("token"), &json!(id), &json!("taken")));
+    let content = client.read(&format!("/v1/emails/{}/content", said[2]["email_id"].as_str().unwrap())).await;
+    assert!(
+        content["text"].as_str().unwrap().contains("> Please hold") && content["answer"] == "It works!",
+        "{content}"
+    );
+
+    // Who has no mailbox: the news comes back, and the reply has failed.
+    let nobody = client.create("/v1/contacts", json!({ "name": "Nobody", "email": "nobody@mail.example" })).await;
+    let team = client.read(&format!("/v1/channels/{channel}")).await["team_id"].clone();
+    let asked =
+        json!({ "title": "Lost", "requester": { "kind": "contact", "id": nobody }, "channel": "email", "team": team });
+    let lost = client.create("/v1/tickets", asked).await;
+    client.run(&format!("/v1/tickets/{lost}/reply"), json!({ "body": "Hello?" })).await;
+    server.settle().await;
+    comes(&server, &office, async || thread(client, &lost).await[0]["delivery"] == "failed").await;
+    let reply = &thread(client, &lost).await[0];
+    assert!(reply["delivery_error"].as_str().unwrap().contains("5.1.1"), "{reply}");
+    // A mail of its own, to somebody else, about the ticket: what he answers comes there.
+    let offer = json!({ "channel": channel, "to": [{ "address": "other@mail.example" }], "subject": "Spare part?", "body": "Have you one?", "ticket": id });
+    let sent = client.create("/v1/emails", offer).await;
+    server.settle().await;
+    assert!(until(async || office.mailbox("other").len() == 1).await, "{}", office.log());
+    assert_eq!(client.read(&format!("/v1/emails/{sent}")).await["status"], "sent");
+    let asked = office.mailbox("other").remove(0);
+    let third = [
+        ("From", "other@mail.example"),
+        ("To", "support@desk.example"),
+        ("In-Reply-To", field(&asked, "Message-ID")),
+        ("Subject", "Re: Spare part?"),
+    ];
+    office.send("other@mail.example", &["support@desk.example"], &mail(&third, "Two of them."));
+    comes(&server, &office, async || thread(client, id).await.len() == 4).await;
+    let detail = client.read(&format!("/v1/tickets/{id}")).await;
+    assert_eq!(texts(&json!({ "data": detail["participants"] }), "name"), ["other@mail.example"]);
+    // From now on he hears what is answered.
+    client.run(&format!("/v1/tickets/{id}/reply"), json!({ "body": "We send one." })).await;
+    server.settle().await;
+    assert!(
+        until(async || office.mailbox("other").len() == 2 && office.mailbox("customer").len() == 2).await,
+        "{}",
+        office.log()
+    );
+    // A mailbox is fetched from as soon as something lies there, and answered from its own address.
+    let help = client.create("/v1/channels", json!({ "kind": "email", "name": "Help" })).await;
+    let imap = json!({ "host": "127.0.0.1", "port": office.imap, "security": "none", "username": "help@mail.example" });
+    let settings = json!({ "address": "help@mail.example", "plus_addresses": true, "signature": "{{ team }} of Deskfold",
+        "incoming": { "server": imap, "taken_folder": "Taken" } });
+    client.run(&format!("/v1/channels/{help}/change_mail"), settings.clone()).await;
+    let wrong = json!({ "secret": "wrong", "of": "incoming" });
+    client.put(&format!("/v1/channels/{help}/credentials"), wrong).await.expect(StatusCode::OK);
+    server.settle().await;
+    let fares = format!("/v1/channels/{help}/mailbox");
+    assert!(until(async || !client.read(&fares).await["error"].is_null()).await, "{}", office.log());
+    let right = json!({ "secret": "secret", "of": "incoming" });
+    client.put(&format!("/v1/channels/{help}/credentials"), right).await.expect(StatusCode::OK);
+    assert!(until(async || client.read(&fares).await["connected"] == true).await, "{}", office.log());
+    let fourth = [
+        ("From", "customer@mail.example"),
+        ("To", "help@mail.example"),
+        ("Subject", "By mailbox"),
+        ("Message-ID", "<fourth@mail.example>"),
+    ];
+    office.send("customer@mail.example", &["help@mail.example"], &mail(&fourth, "Hello?"));
+    let titled = filtered("/v1/tickets", &condition("title", "eq", "By mailbox"));
+    comes(&server, &office, async || client.read(&titled).await["data"].as_array().unwrap().len() == 1).await;
+    assert!(until(async || office.mailbox("help").is_empty() && office.mailbox("help/.Taken").len() == 1).await);
+    let fetched = client.read(&titled).await["data"][0]["id"].as_str().unwrap().to_owned();
+    client.run(&format!("/v1/tickets/{fetched}/reply"), json!({ "body": "Here." })).await;
+    server.settle().await;
+    assert!(until(async || office.mailbox("customer").len() == 3).await, "{}", office.log());
+    let answer = office.mailbox("customer").remove(2);
+    assert!(field(&answer, "From").ends_with("<help@mail.example>") && answer.contains("Help of Deskfold"), "{answer}");
+    // It says so once more: the same mail, copied back into the mailbox, is taken in once.
+    office.send("customer@mail.example", &["help@mail.example"], &mail(&fourth, "Hello?"));
+    assert!(until(async || office.mailbox("help/.Taken").len() == 2).await, "{}", office.log());
+    server.settle().await;
+    assert_eq!(client.read(&titled).await["data"].as_array().unwrap().len(), 1);
+    // A mail server pipes what it has into the program.
+    let key = client.post("/v1/api_keys", json!({ "name": "Pipe", "permissions": ["channel.receive"] })).await.json();
+    let key = key["key"].as_str().unwrap().to_owned();
+    let piped =
+        mail(&[("From", "customer@mail.example"), ("To", "help@mail.example"), ("Subject", "Piped")], "By pipe.");
+    let piping = |key: &str, channel: &str| {
+        let at = format!("http://{}", server.address);
+        let mut program = deskfold(&["mail-pipe", "--server", &at, "--channel", channel, "--key", key]);
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(piped.as_bytes()).unwrap();
+        child.wait().unwrap().code()
+    };
+    let codes = tokio::task::block_in_place(|| {
+        (piping(&key, &help), piping("wrong", &help), piping(&key, "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+    });
+    assert_eq!(codes, (Some(0), Some(75), Some(67)));
+    let titled = filtered("/v1/tickets", &condition("title", "eq", "Piped"));
+    comes(&server, &office, async || client.read(&titled).await["data"].as_array().unwrap().len() == 1).await;
+    // An address that nobody has is refused at the door: its sender hears of it.
+    let nowhere = [("From", "customer@mail.example"), ("To", "nowhere@desk.example"), ("Subject", "?")];
+    office.send("customer@mail.example", &["nowhere@desk.example"], &mail(&nowhere, "Anybody?"));
+    assert!(until(async || office.mailbox("customer").len() == 4).await, "{}", office.log());
+    assert!(office.mailbox("customer")[3].contains("There is no such mailbox"));
+    server.stop().await;
+}
+
+/// Waits until a mail that is on its way has come and something was made of it.
+async fn comes(server: &Server, office: &PostOffice, holds: impl AsyncFn() -> bool) {
+    let there = until(async || {
+        server.settle().await;
+        holds().await
+    });
+    assert!(there.await, "{}", office.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_finds_its_thread_by_what_nobody_makes_up_and_a_stranger_none() {
+    let server = Server::start().await;
+    let client = &server.admin;
+    let channel = desk(&server).await;
+    let maria = |id: &'static str, more: &[(&'static str, &str)], text: &str| {
+        let mut fields =
+            vec![("From", "Maria <maria@example.com>"), ("To", "support@desk.example"), ("Message-ID", id)];
+        fields.extend(more.iter().map(|(name, value)| (*name, *value)));
+        mail(&fields, text)
+    };
+    let first = maria("<1@example.com>", &[("Subject", "Dark")], "It stays dark.");
+    let opened = brought(&server, &channel, &first).await;
+    assert_eq!((&opened["status"], &opened["matched_by"]), (&json!("taken"), &json!("nothing")));
+    let ticket = opened["ticket_id"].as_str().unwrap().to_owned();
+    // The same mail once more is the same; other words under its id are another mail.
+    let again = post(client, &channel, &format!("Received: from elsewhere\r\n{first}")).await;
+    assert_eq!(again.expect(StatusCode::OK)["id"], opened["id"]);
+    server.settle().await;
+    assert_eq!(thread(client, &ticket).await.len(), 1);
+    let dry = client.request(Method::POST, &format!("/v1/channels/{channel}/email?dry_run=true"));
+    let dry = client.send(dry.body(maria("<dry@example.com>", &[("Subject", "x")], "x"))).await.expect(StatusCode::OK);
+    client.get(&format!("/v1/emails/{}", dry["id"].as_str().unwrap())).await.problem(404, "email_unknown");
+
+    // By reference, and by number: where the sender takes part.
+    let refers = brought(
+        &server,
+        &channel,
+        &maria("<2@example.com>", &[("Subject", "Dark"), ("References", "<1@example.com>")], "Still."),
+    )
+    .await;
+    assert_eq!((&refers["matched_by"], &refers["ticket_id"]), (&json!("reference"), &json!(ticket)));
+    let number =
+        brought(&server, &channel, &maria("<3@example.com>", &[("Subject", "Your [#1] once more")], "And?")).await;
+    assert_eq!((&number["matched_by"], &number["ticket_id"]), (&json!("number"), &json!(ticket)));
+    // A stranger guesses the number, or was forwarded the mail: neither gets in.
+    let strange = |id: &'static str, name: &'static str, value: &'static str| {
+        mail(
+            &[("From", "eve@example.org"), ("To", "support@desk.example"), ("Message-ID", id), (name, value)],
+            "Let me in.",
+        )
+    };
+    let guessed = brought(&server, &channel, &strange("<4@example.org>", "Subject", "[#1]")).await;
+    assert!(guessed["matched_by"] == "nothing" && guessed["ticket_id"] != ticket, "{guessed}");
+    let forwarded = brought(&server, &channel, &strange("<5@example.org>", "In-Reply-To", "<1@example.com>")).await;
+    assert!(forwarded["matched_by"] == "nothing" && forwarded["ticket_id"] != ticket, "{forwarded}");
+    let other = client.read(&format!("/v1/tickets/{}", forwarded["ticket_id"].as_str().unwrap())).await;
+    assert_eq!(other["linked_tickets"][0]["id"], ticket, "whoever answers sees what it has to do with");
+    assert_eq!(thread(client, &ticket).await.len(), 3);
+
+    // What is closed opens again, or is followed up.
+    client.run(&format!("/v1/tickets/{ticket}/close"), json!({})).await;
+    brought(
+        &server,
+        &channel,
+        &maria("<6@example.com>", &[("Subject", "x"), ("In-Reply-To", "<1@example.com>")], "Not solved."),
+    )
+    .await;
+    assert_eq!(client.read(&format!("/v1/tickets/{ticket}")).await["status"], "open");
+    // A machine's word is noted and opens nothing.
+    client.run(&format!("/v1/tickets/{ticket}/close"), json!({})).await;
+    let away = [("Subject", "Out of office"), ("In-Reply-To", "<1@example.com>"), ("Auto-Submitted", "auto-replied")];
+    let away = brought(&server, &channel, &maria("<7@example.com>", &away, "I am away.")).await;
+    assert_eq!((&away["automatic"], &away["ticket_id"]), (&json!("auto_reply"), &json!(ticket)));
+    assert_eq!(client.read(&format!("/v1/tickets/{ticket}")).await["status"], "closed");
+    assert_eq!(thread(client, &ticket).await[4]["kind"], "note");
+    let lone = [("Subject", "Out of office"), ("Auto-Submitted", "auto-replied")];
+    let lone = brought(&server, &channel, &maria("<8@example.com>", &lone, "I am away.")).await;
+    assert_eq!((&lone["status"], &lone["ticket_id"]), (&json!("taken"), &Value::Null));
+    client
+        .run(
+            &format!("/v1/channels/{channel}/change_mail"),
+            json!({ "when_closed": "follow_up", "cc_participates": true,
+        "trusted_servers": ["mx.desk.example"], "headers": { "X-Urgency": "priority", "X-Kind": "tags" },
+        "flood": { "messages": 3, "minutes": 60 } }),
+        )
+        .await;
+    let copied = [
+        ("Subject", "x"),
+        ("In-Reply-To", "<1@example.com>"),
+        ("Cc", "Paolo <paolo@example.com>"),
+        ("X-Urgency", "3 high"),
+        ("X-Kind", "vip, hurry"),
+    ];
+    // She has written enough by the new rule; a fresh sender has not.
+    let flooded = brought(&server, &channel, &maria("<9@example.com>", &copied, "And now?")).await;
+    assert_eq!((&flooded["status"], &flooded["error_code"]), (&json!("refused"), &json!("email_flood")));
+    let notices = client.read("/v1/notices").await;
+    assert!(texts(&notices, "code").contains(&"email_flood".to_owned()), "{notices}");
+    client.run(&format!("/v1/emails/{}/try_again", flooded["id"].as_str().unwrap()), json!({})).await;
+    server.settle().await;
+    let taken = client.read(&format!("/v1/emails/{}", flooded["id"].as_str().unwrap())).await;
+    assert_eq!(taken["status"], "taken");
+    let followed = client.read(&format!("/v1/tickets/{}", taken["ticket_id"].as_str().unwrap())).await;
+    assert_eq!((&followed["priority"], &followed["tags"]), (&json!(3), &json!(["hurry", "vip"])));
+    assert_eq!(texts(&json!({ "data": followed["participants"] }), "name"), ["Paolo"]);
+    assert_eq!(followed["linked_tickets"][0]["id"], ticket);
+    assert_eq!(client.read("/v1/notices?filter=").await["data"].as_array().map(Vec::len), Some(1));
+
+    // Whoever is not who he says is nobody.
+    let forged = [
+        ("Authentication-Results", "mx.desk.example; dmarc=fail header.from=example.com"),
+        ("Subject", "Reset"),
+        ("References", "<1@example.com>"),
+    ];
+    let mut fields =
+        vec![("From", "Maria <maria@example.com>"), ("To", "support@desk.example"), ("Message-ID", "<10@example.com>")];
+    fields.extend(forged);
+    client.run(&format!("/v1/channels/{channel}/change_mail"), json!({ "trusted_servers": ["mx.desk.example"] })).await;
+    let forged = brought(&server, &channel, &mail(&fields, "Send me the password.")).await;
+    assert!(forged["contact_id"].is_null() && forged["ticket_id"] != ticket, "{forged}");
+    let doubted = client.read(&format!("/v1/tickets/{}", forged["ticket_id"].as_str().unwrap())).await;
+    assert_eq!((&doubted["requester_id"], &doubted["tags"]), (&Value::Null, &json!(["unverified_sender"])));
+    // What cannot be read is kept, and says so.
+    let broken = brought(&server, &channel, "\u{1}\u{2} no mail at all").await;
+    assert_eq!((&broken["status"], &broken["error_code"]), (&json!("refused"), &json!("email_unreadable")));
+    let raw = client.get(&format!("/v1/uploads/{}/content", broken["raw_id"].as_str().unwrap())).await;
+    assert_eq!(raw.expect_text(), "\u{1}\u{2} no mail at all");
+    post(client, &channel, "").await.problem(422, "email_empty");
+    server.stop().await;
+}
