@@ -3,4 +3,5 @@
 pub mod captcha;
 pub mod files;
 pub mod inbound;
+pub mod mail;
 pub mod outbox;

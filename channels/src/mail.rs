@@ -1,0 +1,3 @@
+//! Mail: how it is read.
+
+pub mod read;
