@@ -102,7 +102,7 @@ pub(super) fn ids(text: &str) -> Vec<String> {
         found.extend(words.filter(|word| word.contains('@')).filter(fits).take(Limits::IDS));
         if found.is_empty() {
             // An id need not look like an address, where it is alone.
-            let only = text.trim();
+            let only = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>'));
             found.extend(Some(clean(only)).filter(|id| fits(id) && !only.contains(char::is_whitespace)));
         }
     }
@@ -131,6 +131,14 @@ enum Said {
     Nested(String),
     /// What is to be known of it.
     Note(String),
+}
+
+/// Whether it says nothing of its own.
+fn is_silent(said: &Said) -> bool {
+    match said {
+        Said::Own { plain, html } => [plain, html].into_iter().flatten().all(|text| text.trim().is_empty()),
+        _ => false,
+    }
 }
 
 /// Where a part stands.
@@ -370,7 +378,7 @@ impl Gathered {
             self.leaf_file(entity, bytes);
             return;
         };
-        let silent = !self.said.iter().any(|said| matches!(said, Said::Own { .. }));
+        let silent = self.said.iter().all(is_silent);
         if tnef.files.is_empty() && silent && tnef.text.is_none() && tnef.html.is_none() {
             self.leaf_file(entity, bytes);
         }
@@ -448,11 +456,7 @@ impl Gathered {
 
     /// Where nothing else says anything, a text that has a name is what the mail says.
     fn promote(&mut self) {
-        let silent = |said: &Said| match said {
-            Said::Own { plain, html } => [plain, html].into_iter().flatten().all(|text| text.trim().is_empty()),
-            _ => false,
-        };
-        if self.named_texts.is_empty() || !self.said.iter().all(silent) {
+        if self.named_texts.is_empty() || !self.said.iter().all(is_silent) {
             return;
         }
         let (at, said) = self.named_texts.remove(0);

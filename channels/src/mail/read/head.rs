@@ -67,11 +67,6 @@ fn split(raw: &[u8]) -> (Vec<Raw>, usize, bool) {
         let line = trimmed(&raw[place..end]);
         let blank = line.iter().all(u8::is_ascii_whitespace);
         if blank && (line.is_empty() || fields.is_empty() || ends_here(raw, end)) {
-            if fields.is_empty() && place == 0 && next_is_field(raw, end) {
-                // An empty line that strayed before the head.
-                place = end;
-                continue;
-            }
             return (fields, end, cut);
         }
         if fields.is_empty() && (line.starts_with(b"From ") || line.starts_with(b">From ")) && colon(line).is_none() {
@@ -132,11 +127,6 @@ pub(super) fn colon(line: &[u8]) -> Option<usize> {
 fn ends_here(raw: &[u8], next: usize) -> bool {
     let line = raw[next..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     colon(line).is_none() && !line.starts_with(b" ") && !line.starts_with(b"\t")
-}
-
-fn next_is_field(raw: &[u8], next: usize) -> bool {
-    let mut lines = raw[next..].split(|byte| *byte == b'\n').map(trimmed).take(3).skip_while(|line| line.is_empty());
-    lines.next().is_some_and(|line| colon(line).is_some() || line.starts_with(b"From "))
 }
 
 /// Whether another field follows before the head ends.

@@ -49,7 +49,8 @@ fn whole(raw: &[u8], budget: &mut Budget, depth: usize) -> Entity {
         unified = raw.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
         &unified
     };
-    let raw = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
+    // What strayed before the head.
+    let raw = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw).trim_ascii_start();
     let of_mbox = raw.starts_with(b"From ");
     let mut entity = part(raw, "text/plain", None, budget, depth);
     entity.of_mbox = of_mbox;
@@ -133,10 +134,7 @@ fn parts(entity: &Entity, body: &[u8], boundary: &[u8], budget: &mut Budget, dep
             found.push(beyond(piece));
             continue;
         }
-        // What stands between two boundaries in a row is no part.
-        if !piece.trim_ascii().is_empty() {
-            found.push(part(piece, default, entity.head.domain.as_deref(), budget, depth + 1));
-        }
+        found.push(part(piece, default, entity.head.domain.as_deref(), budget, depth + 1));
     }
     if !rest.trim_ascii().is_empty() {
         found.push(beyond(rest));
@@ -169,7 +167,11 @@ fn split<'a>(body: &'a [u8], boundary: &[u8], most: usize) -> (Vec<&'a [u8]>, &'
             continue;
         }
         if let Some(begin) = open.take() {
-            pieces.push(without_end(&body[begin..start]));
+            let piece = without_end(&body[begin..start]);
+            // What stands between two boundaries in a row is no part.
+            if !piece.trim_ascii().is_empty() {
+                pieces.push(piece);
+            }
         }
         if closes {
             return (pieces, &[]);
