@@ -38,9 +38,9 @@ fn once(text: &str, domain: Option<&str>) -> Vec<Mailbox> {
         let Some(address) = address else {
             let words = named.join(" ");
             if words.is_empty() {
-                before.clear()
+                before.clear();
             } else {
-                before.push(words)
+                before.push(words);
             }
             before.truncate(4);
             continue;

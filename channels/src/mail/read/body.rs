@@ -26,7 +26,8 @@ pub(super) fn mail(entity: &Entity) -> Mail {
     if mail.answer.is_empty() {
         mail.answer = mail.text.trim().to_owned();
     }
-    mail.cut |= gathered.cut || entity.head.cut;
+    let unread = mail.html.as_ref().is_some_and(|html| html.len() > Limits::HTML);
+    mail.cut |= gathered.cut || entity.head.cut || unread;
     mail.parts = gathered.parts;
     shown_within(&mut mail);
     mail.bounce = bounce::find(&mail, entity, &own);
@@ -52,6 +53,16 @@ fn fields(entity: &Entity) -> Mail {
             if !delivered_to.contains(&address) {
                 delivered_to.push(address);
             }
+        }
+    }
+    // `Received: from … by … for <address>; …`
+    let passed_on = head.all("received").take(100).filter_map(|text| {
+        let (_, after) = text.split_once(" for ")?;
+        address::bare(after.trim_start().split([';', ' ']).next()?)
+    });
+    for address in passed_on {
+        if !delivered_to.contains(&address) {
+            delivered_to.push(address);
         }
     }
     Mail {

@@ -10,7 +10,7 @@ use super::{
 /// What came back, if the mail says so. `text` is what it says itself, without what it brings back.
 pub(super) fn find(mail: &Mail, entity: &Entity, text: &str) -> Option<Bounce> {
     let mut seen = Seen::default();
-    seen.look(entity, 0);
+    seen.look(entity);
     let mut bounce = match seen.status.as_deref() {
         Some(status) => match told(status) {
             Told::Failed(bounce) => *bounce,
@@ -43,9 +43,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, entity: &Entity, depth: usize) {
+    fn look(&mut self, entity: &Entity) {
         match &entity.content {
-            Content::Parts(parts) => parts.iter().for_each(|part| self.look(part, depth + 1)),
+            Content::Parts(parts) => parts.iter().for_each(|part| self.look(part)),
             Content::Message(_, Some(inner)) => {
                 self.message_id = self.message_id.take().or_else(|| id(&inner.head));
             }
@@ -55,7 +55,7 @@ impl Seen {
                     self.status = Some(String::from_utf8_lossy(bytes).into_owned());
                 }
                 "text/rfc822-headers" | "message/rfc822-headers" | "message/global-headers" | "text/rfc822" => {
-                    self.returned(bytes)
+                    self.returned(bytes);
                 }
                 _ => {}
             },
@@ -134,7 +134,17 @@ fn recipient(head: &head::Head) -> Option<String> {
     })
 }
 
-const OPENINGS: [&str; 30] = [
+const OPENINGS: [&str; 40] = [
+    "не может быть доставлено",
+    "не удалось доставить",
+    "не вдалося доставити",
+    "nebylo možné doručit",
+    "nelze doručit",
+    "nepodařilo se doručit",
+    "konnte nicht zugestellt",
+    "pas pu être remis",
+    "no se ha podido entregar",
+    "nie można dostarczyć",
     "qmail-send program",
     "message that you sent could not be delivered",
     "message you sent could not be delivered",

@@ -438,7 +438,7 @@ fn without_signature(lines: &[&str], kinds: &[Kind]) -> usize {
 
 /// What phones and programs put below what is written with them.
 fn is_of_a_phone(line: &str) -> bool {
-    const STARTS: [&str; 35] = [
+    const STARTS: [&str; 36] = [
         "sent from my ",
         "sent from mail for windows",
         "sent from outlook",
@@ -447,6 +447,7 @@ fn is_of_a_phone(line: &str) -> bool {
         "sent from proton",
         "sent from gmail mobile",
         "sent with proton",
+        "sent with [proton",
         "get outlook for ",
         "sent using ",
         "odesláno z ",

@@ -120,7 +120,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
 pub(super) fn colon(line: &[u8]) -> Option<usize> {
     let at = line.iter().take(120).position(|byte| *byte == b':')?;
     let name = line[..at].trim_ascii_end();
-    (!name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic())).then_some(at)
+    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(at)
 }
 
 /// Whether a line of white space ends the head: it does, unless the head plainly goes on.

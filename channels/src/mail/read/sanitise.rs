@@ -105,7 +105,7 @@ const WITH_CONTENT: [&str; 22] = [
 ];
 
 /// Properties that stay within their box and point nowhere.
-const PROPERTIES: [&str; 58] = [
+const PROPERTIES: [&str; 62] = [
     "background-color",
     "border",
     "border-bottom",
@@ -143,7 +143,11 @@ const PROPERTIES: [&str; 58] = [
     "letter-spacing",
     "line-height",
     "list-style-type",
+    "margin",
     "margin-bottom",
+    "margin-left",
+    "margin-right",
+    "margin-top",
     "max-width",
     "min-width",
     "padding",
@@ -238,7 +242,7 @@ impl Rules {
         match (element, attribute) {
             ("img", "src") => self.image(value),
             ("a", "href") => link(value),
-            (_, "style") => Some(Cow::Owned(style(value))),
+            (_, "style") => style(value).map(Cow::Owned),
             (_, "width" | "height") => {
                 let digits = value.trim().trim_end_matches(['%', ' ']).trim_end_matches("px");
                 (digits.len() <= 5 && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -289,33 +293,22 @@ fn link(value: &str) -> Option<Cow<'_, str>> {
     fine.then_some(Cow::Borrowed(value))
 }
 
-/// A style without what could point elsewhere or hide what it says. The names of properties are checked after it.
-fn style(value: &str) -> String {
+/// A style without what could point elsewhere, hide what it says, or pull something over what is not the mail's.
+fn style(value: &str) -> Option<String> {
+    if value.contains("/*") || value.contains('\\') {
+        return None;
+    }
     let fits = |declaration: &&str| {
         let lower = declaration.to_ascii_lowercase();
-        let bad = [
-            "\\",
-            "/*",
-            "url",
-            "expression",
-            "javascript",
-            "behavior",
-            "@import",
-            "image",
-            "var(",
-            "attr(",
-            "env(",
-            "calc(",
-            "-moz-binding",
-            "<",
-        ];
-        !bad.iter().any(|word| lower.contains(word))
+        let Some((property, said)) = lower.split_once(':') else { return false };
+        let bad =
+            ["url", "expression", "javascript", "image", "var(", "attr(", "env(", "calc(", "@", "<", ">", "{", "}"];
+        let negative =
+            said.as_bytes().windows(2).any(|two| two[0] == b'-' && (two[1].is_ascii_digit() || two[1] == b'.'));
+        PROPERTIES.contains(&property.trim()) && !negative && !bad.iter().any(|word| said.contains(word))
     };
-    let whole = |value: &str| !value.contains("/*") && !value.contains('\\');
-    if !whole(value) {
-        return String::new();
-    }
-    value.split(';').filter(fits).collect::<Vec<_>>().join(";")
+    let kept: Vec<&str> = value.split(';').filter(fits).map(str::trim).collect();
+    (!kept.is_empty()).then(|| kept.join(";"))
 }
 
 /// Elements that many leave open, and that are never within their like.

@@ -79,7 +79,7 @@ fn content(entity: &mut Entity, body: &[u8], budget: &mut Budget, depth: usize) 
         let mut boundary = boundary.filter(|boundary| !boundary.is_empty());
         let unwrapped;
         let mut inner = body;
-        let stands = |body: &[u8], boundary: &[u8]| split(body, boundary, 1).0.first().is_some();
+        let stands = |body: &[u8], boundary: &[u8]| !split(body, boundary, 1).0.is_empty();
         if !boundary.as_ref().is_some_and(|boundary| stands(body, boundary)) {
             if multipart && wrapped {
                 // Nobody may encode a multipart; some do.
