@@ -36,7 +36,8 @@ fn once(text: &str, domain: Option<&str>) -> Vec<Mailbox> {
         }
         let (address, named) = item.parted();
         let Some(address) = address else {
-            let words = named.join(" ");
+            let words = if item.angle.is_some() { String::new() } else { named.join(" ") };
+            let words = if words.contains('@') { String::new() } else { words };
             if words.is_empty() {
                 before.clear();
             } else {

@@ -334,8 +334,7 @@ impl Gathered {
         let kind = entity.kind.value.as_str();
         let name = file_name(entity).unwrap_or_else(|| made_name(kind));
         let media_type = Some(kind.to_owned()).filter(|_| entity.said);
-        let inline = kind.starts_with("image/") && entity.disposition.value == "inline";
-        self.add(Part { name, media_type, content_id: content_id(entity), inline, content: bytes.to_vec() });
+        self.file(name, media_type, content_id(entity), bytes.to_vec());
     }
 
     fn message(&mut self, entity: &Entity, raw: &[u8], inner: Option<&Entity>, place: Place) {
@@ -516,7 +515,7 @@ impl Gathered {
 fn shown_within(mail: &mut Mail) {
     let shown = mail.html.as_deref().map(html::content_ids).unwrap_or_default();
     for part in &mut mail.parts {
-        part.inline |= part.content_id.as_ref().is_some_and(|id| shown.contains(id));
+        part.inline = part.content_id.as_ref().is_some_and(|id| shown.contains(id));
     }
 }
 

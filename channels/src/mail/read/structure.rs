@@ -100,8 +100,13 @@ fn content(entity: &mut Entity, body: &[u8], budget: &mut Budget, depth: usize) 
             return parts(entity, inner, &boundary, budget, depth);
         }
         if multipart {
-            // All that there is of it is what stands before its first part.
-            if entity.kind.get("boundary").is_some() && body.trim_ascii().is_empty() {
+            // Its parts are all empty, or it has none.
+            let only_boundaries = entity.kind.get("boundary").is_some_and(|boundary| {
+                let mut lines =
+                    body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+                lines.all(|line| line.starts_with(b"--") && line[2..].starts_with(boundary.trim().as_bytes()))
+            });
+            if only_boundaries {
                 return Content::Parts(Vec::new());
             }
             entity.kind.value = "text/plain".to_owned();

@@ -28,7 +28,10 @@ fn base64(body: &[u8]) -> Option<Vec<u8>> {
             break;
         }
         read += line.len();
-        for byte in line {
+        for (place, byte) in line.iter().enumerate() {
+            if ended && byte.is_ascii_whitespace() && line[place..].iter().any(|byte| sextet(*byte).is_some()) {
+                break;
+            }
             if let Some(value) = sextet(*byte) {
                 ended = false;
                 (bits, held) = (bits << 6 | u32::from(value), held + 6);
