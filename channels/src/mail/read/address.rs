@@ -122,9 +122,11 @@ fn items(text: &str) -> Vec<Item> {
             }
             '<' => {
                 end_word(&mut item, &mut raw, &mut plain);
-                let close = (place..letters.len()).find(|at| letters[*at] == '>');
-                let stop = close.or_else(|| (place..letters.len()).find(|at| matches!(letters[*at], ',' | ';')));
-                let stop = stop.unwrap_or(letters.len());
+                // No address is that long.
+                let near = place..letters.len().min(place + 2_000);
+                let close = near.clone().find(|at| letters[*at] == '>');
+                let stop = close.or_else(|| near.clone().find(|at| matches!(letters[*at], ',' | ';')));
+                let stop = stop.unwrap_or(near.end);
                 let inside: String = letters[place..stop].iter().collect();
                 if item.angle.is_some() {
                     // Nothing between two addresses.

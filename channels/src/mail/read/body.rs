@@ -38,6 +38,9 @@ pub(super) fn mail(entity: &Entity) -> Mail {
     mail
 }
 
+/// How many places a mail can be said to have been delivered to.
+const MOST_PLACES: usize = 200;
+
 /// What the head says.
 fn fields(entity: &Entity) -> Mail {
     let head = &entity.head;
@@ -50,7 +53,7 @@ fn fields(entity: &Entity) -> Mail {
     let mut delivered_to: Vec<String> = Vec::new();
     for name in ["delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "x-rcpt-to"] {
         for address in head.all(name).flat_map(|text| address::list(text, domain)).map(|mailbox| mailbox.address) {
-            if !delivered_to.contains(&address) {
+            if delivered_to.len() < MOST_PLACES && !delivered_to.contains(&address) {
                 delivered_to.push(address);
             }
         }
@@ -61,7 +64,7 @@ fn fields(entity: &Entity) -> Mail {
         address::bare(after.trim_start().split([';', ' ']).next()?)
     });
     for address in passed_on {
-        if !delivered_to.contains(&address) {
+        if delivered_to.len() < MOST_PLACES && !delivered_to.contains(&address) {
             delivered_to.push(address);
         }
     }
@@ -698,9 +701,10 @@ fn enriched(text: &str) -> String {
                 out.push('<');
             }
             rest = after;
-        } else if let Some((command, after)) =
-            rest.strip_prefix('<').and_then(|inner| inner.split_once('>')).filter(|(command, _)| command.len() <= 61)
-        {
+        } else if let Some((command, after)) = rest.strip_prefix('<').and_then(|inner| {
+            let end = inner.bytes().take(62).position(|byte| byte == b'>')?;
+            Some((&inner[..end], &inner[end + 1..]))
+        }) {
             match command.to_ascii_lowercase().as_str() {
                 "param" => parameter = true,
                 "/param" => parameter = false,

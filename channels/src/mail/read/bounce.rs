@@ -296,6 +296,7 @@ fn failed_recipients(mail: &Mail, text: &str) -> Vec<String> {
             let first = line.split([' ', '\t', ':', '\'', '"']).next().unwrap_or_default();
             let address = address::normal(first).filter(|address| address.contains('.') && !ours(address));
             if let Some(address) = address
+                && found.len() < 100
                 && !found.contains(&address)
             {
                 found.push(address);

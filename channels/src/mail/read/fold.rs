@@ -33,7 +33,8 @@ fn left(lines: &[&str], subject: &str, fold_signature: bool) -> String {
         None => hard.unwrap_or(lines.len()),
     };
     if keep.is_none() {
-        loop {
+        // Quotes, signatures, and the words of telephones, in whatever order.
+        for _ in 0..6 {
             let before = end;
             while end > 0 && kinds[end - 1] != Kind::Text || end > 0 && is_rule(lines[end - 1]) && end < lines.len() {
                 end -= 1;

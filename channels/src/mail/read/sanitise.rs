@@ -11,7 +11,7 @@ use std::{
 };
 
 use ammonia::{Builder, UrlRelative};
-use html5ever::tokenizer::{EndTag, StartTag, Tag, TagToken, Token, TokenSink, TokenSinkResult};
+use html5ever::tokenizer::{EndTag, Tag, TagToken, Token, TokenSink, TokenSinkResult};
 
 use super::{Limits, html};
 
@@ -178,7 +178,7 @@ pub fn sanitised(html: &str, options: &Shown<'_>) -> Sanitised {
         return as_text(&html);
     }
     let survey = html::tokens(&html, Survey::default());
-    if survey.deepest.get() > Limits::NESTED {
+    if survey.deepest.get() > Limits::NESTED || survey.work.get() > REOPENED {
         return as_text(&html);
     }
     let inline: BTreeMap<String, String> =
@@ -315,11 +315,19 @@ fn style(value: &str) -> Option<String> {
 const ENDS_BY_ITSELF: [&str; 14] =
     ["p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "colgroup", "option", "html", "body"];
 
+/// Elements that go on over the end of the block that they began in.
+const FORMATTING: [&str; 14] =
+    ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
+
+/// How often an element may be opened again because it was left open, before it is too much work.
+const REOPENED: usize = 2_000_000;
+
 /// What is looked at before anything is shown.
 #[derive(Default)]
 struct Survey {
-    open: Cell<usize>,
+    open: RefCell<Open>,
     deepest: Cell<usize>,
+    work: Cell<usize>,
     pixels: RefCell<BTreeSet<String>>,
 }
 
@@ -362,22 +370,58 @@ impl TokenSink for Survey {
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
         let TagToken(tag) = token else { return TokenSinkResult::Continue };
         let name = &*tag.name;
-        match tag.kind {
-            StartTag => {
-                if name == "img" || name == "image" {
-                    self.image(&tag);
-                }
-                if !html::is_void(name) && !ENDS_BY_ITSELF.contains(&name) {
-                    self.open.set(self.open.get() + 1);
-                    self.deepest.set(self.deepest.get().max(self.open.get()));
-                }
-                if let Some(raw) = html::raw_kind(name) {
-                    return TokenSinkResult::RawData(raw);
-                }
-            }
-            EndTag if ENDS_BY_ITSELF.contains(&name) => {}
-            EndTag => self.open.set(self.open.get().saturating_sub(1)),
+        let mut open = self.open.borrow_mut();
+        if tag.kind == EndTag {
+            open.close(name);
+            return TokenSinkResult::Continue;
         }
-        TokenSinkResult::Continue
+        if name == "img" || name == "image" {
+            self.image(&tag);
+        }
+        // Each new block opens again what is open within the one before it.
+        self.work.set(self.work.get() + open.formatting);
+        if !html::is_void(name) && !(open.foreign && tag.self_closing) {
+            open.open(name);
+            self.deepest.set(self.deepest.get().max(open.elements.len()));
+        }
+        html::raw_kind(name).map_or(TokenSinkResult::Continue, TokenSinkResult::RawData)
+    }
+}
+
+/// Elements that are open, as far as it matters for how much work a tree of them is. It never counts too few.
+#[derive(Default)]
+struct Open {
+    elements: Vec<String>,
+    formatting: usize,
+    /// Whether drawings or formulas are among them, in which anything nests.
+    foreign: bool,
+}
+
+impl Open {
+    fn open(&mut self, name: &str) {
+        if ENDS_BY_ITSELF.contains(&name) && !self.foreign || self.elements.len() > Limits::NESTED {
+            return;
+        }
+        self.foreign |= matches!(name, "svg" | "math");
+        self.formatting += usize::from(FORMATTING.contains(&name));
+        self.elements.push(name.to_owned());
+    }
+
+    fn close(&mut self, name: &str) {
+        let Some(at) = self.elements.iter().rposition(|open| open == name) else { return };
+        if FORMATTING.contains(&name) {
+            // What was opened within it stays open.
+            self.elements.remove(at);
+            self.formatting -= 1;
+            return;
+        }
+        // Nothing outside of a table is closed from within it.
+        if name != "table" && self.elements[at..].iter().any(|open| open == "table") {
+            return;
+        }
+        // What is only for looks is opened again after it.
+        let within = self.elements.split_off(at);
+        self.elements.extend(within.into_iter().filter(|open| FORMATTING.contains(&open.as_str())));
+        self.foreign = self.elements.iter().any(|open| matches!(open.as_str(), "svg" | "math"));
     }
 }

@@ -80,7 +80,11 @@ fn word(text: &str) -> Option<(Word<'_>, &str)> {
         _ => return None,
     };
     // The end may be cut off with the line, by those who count letters.
-    let (data, after) = match data.find("?=") {
+    let mut near = data.len().min(10_000);
+    while !data.is_char_boundary(near) {
+        near -= 1;
+    }
+    let (data, after) = match data[..near].find("?=") {
         // In "Q", a question mark that should have been encoded may stand right before an encoded byte.
         Some(end) if !base64 => {
             let mut end = end;
