@@ -1,4 +1,5 @@
 //! Raw mails in `tests/data/mail`, each beside what is expected of it; and that whatever else comes is read within bounds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::BTreeMap,

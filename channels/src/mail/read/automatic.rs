@@ -107,7 +107,8 @@ pub(super) fn is_daemon(address: &str) -> bool {
         || local.starts_with("mailer-daemon")
 }
 
-fn replies_by_subject(subject: &str) -> bool {
+/// Whether a subject begins as those of answers by machines do.
+pub(super) fn replies_by_subject(subject: &str) -> bool {
     let subject = subject.to_lowercase();
     REPLIES.iter().any(|start| subject.starts_with(start))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Mail, address,
-    automatic::is_daemon,
+    automatic::{is_daemon, replies_by_subject},
     head,
     structure::{Content, Entity},
 };
@@ -206,8 +206,8 @@ fn free(mail: &Mail, text: &str) -> Option<Bounce> {
     let says =
         OPENINGS.iter().any(|words| lower.contains(words)) || subjects.iter().any(|words| subject.contains(words));
     // An answer by itself has an empty sender too, and may quote anything.
-    let replies =
-        mail.header("auto-submitted").is_some_and(|said| said.to_ascii_lowercase().starts_with("auto-replied"));
+    let replies = replies_by_subject(&mail.subject)
+        || mail.header("auto-submitted").is_some_and(|said| said.to_ascii_lowercase().starts_with("auto-replied"));
     if !(named || of_machine && says)
         || replies && !named && !mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
     {

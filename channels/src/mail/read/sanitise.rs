@@ -380,7 +380,7 @@ impl TokenSink for Survey {
         }
         // Each new block opens again what is open within the one before it.
         self.work.set(self.work.get() + open.formatting);
-        if !html::is_void(name) && !(open.foreign && tag.self_closing) {
+        if !(html::is_void(name) || open.foreign && tag.self_closing) {
             open.open(name);
             self.deepest.set(self.deepest.get().max(open.elements.len()));
         }
