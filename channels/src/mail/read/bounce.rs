@@ -11,7 +11,9 @@ use super::{
 pub(super) fn find(mail: &Mail, entity: &Entity, text: &str) -> Option<Bounce> {
     let mut seen = Seen::default();
     seen.look(entity);
-    let mut bounce = match seen.status.as_deref() {
+    // Some programs pass a report on part by part.
+    let reports = entity.kind.value == "multipart/report" || is_of_machine(mail);
+    let mut bounce = match seen.status.as_deref().filter(|_| reports) {
         Some(status) => match told(status) {
             Told::Failed(bounce) => *bounce,
             // All is well, and that is all it says.
@@ -177,11 +179,16 @@ const OPENINGS: [&str; 40] = [
     "не доставлено",
 ];
 
+/// Whether it is from what carries mail, and not from somebody.
+fn is_of_machine(mail: &Mail) -> bool {
+    mail.return_path.as_deref() == Some("")
+        || mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
+        || mail.header("from").is_some_and(|from| from.to_ascii_lowercase().contains("mailer-daemon"))
+}
+
 /// A bounce in free form: from what carries mail, saying that it could not.
 fn free(mail: &Mail, text: &str) -> Option<Bounce> {
-    let of_machine = mail.return_path.as_deref() == Some("")
-        || mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
-        || mail.header("from").is_some_and(|from| from.to_ascii_lowercase().contains("mailer-daemon"));
+    let of_machine = is_of_machine(mail);
     let named = mail.header("x-failed-recipients").is_some();
     let lower = own(text).to_lowercase();
     let subject = mail.subject.to_lowercase();

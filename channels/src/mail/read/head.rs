@@ -162,7 +162,7 @@ fn domain_of(fields: &[Raw]) -> Option<String> {
     let end = |byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
     let domain = from[at + 1..].split(end).next()?;
     let last = domain.rsplit(|byte| *byte == b'.').next()?.to_ascii_lowercase();
-    String::from_utf8(last).ok().filter(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_lowercase()))
+    String::from_utf8(last).ok().filter(|last| !last.is_empty() && last.bytes().all(charset::is_of_domain))
 }
 
 /// The charset that `Content-Type` names, which raw bytes in other fields are most likely in too.
