@@ -45,7 +45,8 @@ pub struct Part {
     pub media_type: Option<String>,
     /// What the HTML calls it by (`cid:`), without brackets.
     pub content_id: Option<String>,
-    /// Whether it is seen within the text: an image that the HTML shows, or that is said to stand there.
+    /// Whether it is seen within the text: an image that the HTML shows. What only says that it is (`Content-Disposition: inline`)
+    /// while nothing shows it would be seen nowhere.
     pub inline: bool,
     /// Its bytes, as they were before they were encoded for the way.
     pub content: Vec<u8>,

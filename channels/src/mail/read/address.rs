@@ -36,11 +36,12 @@ fn once(text: &str, domain: Option<&str>) -> Vec<Mailbox> {
         }
         let (address, named) = item.parted();
         let Some(address) = address else {
-            let words = named.join(" ");
+            let words = if item.angle.is_some() { String::new() } else { named.join(" ") };
+            let words = if words.contains('@') { String::new() } else { words };
             if words.is_empty() {
-                before.clear()
+                before.clear();
             } else {
-                before.push(words)
+                before.push(words);
             }
             before.truncate(4);
             continue;
@@ -121,9 +122,11 @@ fn items(text: &str) -> Vec<Item> {
             }
             '<' => {
                 end_word(&mut item, &mut raw, &mut plain);
-                let close = (place..letters.len()).find(|at| letters[*at] == '>');
-                let stop = close.or_else(|| (place..letters.len()).find(|at| matches!(letters[*at], ',' | ';')));
-                let stop = stop.unwrap_or(letters.len());
+                // No address is that long.
+                let near = place..letters.len().min(place + 2_000);
+                let close = near.clone().find(|at| letters[*at] == '>');
+                let stop = close.or_else(|| near.clone().find(|at| matches!(letters[*at], ',' | ';')));
+                let stop = stop.unwrap_or(near.end);
                 let inside: String = letters[place..stop].iter().collect();
                 if item.angle.is_some() {
                     // Nothing between two addresses.

@@ -3,7 +3,7 @@
 use super::{Automatic, Mail};
 
 /// How the subjects of answers by machines begin, where nothing else tells them.
-const REPLIES: [&str; 27] = [
+const REPLIES: [&str; 36] = [
     "automatic reply:",
     "automatic reply from",
     "auto reply:",
@@ -14,6 +14,7 @@ const REPLIES: [&str; 27] = [
     "auto-response:",
     "out of office:",
     "out of office autoreply:",
+    "out of office re:",
     "out of the office:",
     "[out of office]",
     "away from office:",
@@ -23,14 +24,22 @@ const REPLIES: [&str; 27] = [
     "abwesend:",
     "abwesenheit:",
     "automatická odpověď:",
+    "mimo kancelář:",
     "automatinis atsakymas:",
     "réponse automatique",
+    "absence du bureau",
     "respuesta automática:",
+    "fuera de la oficina:",
     "automatyczna odpowiedź:",
+    "autoodpowiedź:",
     "автоответ:",
     "автоматический ответ:",
     "автоматична відповідь:",
-    "automaattinen vastaus:",
+    "автовідповідь:",
+    "risposta automatica:",
+    "automatisch antwoord:",
+    "resposta automática:",
+    "autosvar:",
 ];
 
 /// What kind of machine made the mail; `report` is what a report in it is of.
@@ -62,6 +71,10 @@ pub(super) fn kind(mail: &Mail, report: Option<&str>) -> Option<Automatic> {
         || lower("x-post-messageclass").is_some_and(|value| value.contains("autoresponder"))
         || lower("delivered-to").is_some_and(|value| value.trim() == "autoresponder")
         || replies_by_subject(&mail.subject)
+        // Exchange says of what it answers that it generated it.
+        || submitted == "auto-generated"
+            && !mail.in_reply_to.is_empty()
+            && lower("x-auto-response-suppress").is_some_and(|value| value.trim() == "all")
     {
         return Some(Automatic::AutoReply);
     }
@@ -94,7 +107,8 @@ pub(super) fn is_daemon(address: &str) -> bool {
         || local.starts_with("mailer-daemon")
 }
 
-fn replies_by_subject(subject: &str) -> bool {
+/// Whether a subject begins as those of answers by machines do.
+pub(super) fn replies_by_subject(subject: &str) -> bool {
     let subject = subject.to_lowercase();
     REPLIES.iter().any(|start| subject.starts_with(start))
 }

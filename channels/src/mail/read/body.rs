@@ -26,7 +26,8 @@ pub(super) fn mail(entity: &Entity) -> Mail {
     if mail.answer.is_empty() {
         mail.answer = mail.text.trim().to_owned();
     }
-    mail.cut |= gathered.cut || entity.head.cut;
+    let unread = mail.html.as_ref().is_some_and(|html| html.len() > Limits::HTML);
+    mail.cut |= gathered.cut || entity.head.cut || unread;
     mail.parts = gathered.parts;
     shown_within(&mut mail);
     mail.bounce = bounce::find(&mail, entity, &own);
@@ -36,6 +37,9 @@ pub(super) fn mail(entity: &Entity) -> Mail {
     mail.automatic = automatic::kind(&mail, report.as_deref());
     mail
 }
+
+/// How many places a mail can be said to have been delivered to.
+const MOST_PLACES: usize = 200;
 
 /// What the head says.
 fn fields(entity: &Entity) -> Mail {
@@ -49,9 +53,19 @@ fn fields(entity: &Entity) -> Mail {
     let mut delivered_to: Vec<String> = Vec::new();
     for name in ["delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "x-rcpt-to"] {
         for address in head.all(name).flat_map(|text| address::list(text, domain)).map(|mailbox| mailbox.address) {
-            if !delivered_to.contains(&address) {
+            if delivered_to.len() < MOST_PLACES && !delivered_to.contains(&address) {
                 delivered_to.push(address);
             }
+        }
+    }
+    // `Received: from … by … for <address>; …`
+    let passed_on = head.all("received").take(100).filter_map(|text| {
+        let (_, after) = text.split_once(" for ")?;
+        address::bare(after.trim_start().split([';', ' ']).next()?)
+    });
+    for address in passed_on {
+        if delivered_to.len() < MOST_PLACES && !delivered_to.contains(&address) {
+            delivered_to.push(address);
         }
     }
     Mail {
@@ -102,7 +116,7 @@ pub(super) fn ids(text: &str) -> Vec<String> {
         found.extend(words.filter(|word| word.contains('@')).filter(fits).take(Limits::IDS));
         if found.is_empty() {
             // An id need not look like an address, where it is alone.
-            let only = text.trim();
+            let only = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>'));
             found.extend(Some(clean(only)).filter(|id| fits(id) && !only.contains(char::is_whitespace)));
         }
     }
@@ -131,6 +145,14 @@ enum Said {
     Nested(String),
     /// What is to be known of it.
     Note(String),
+}
+
+/// Whether it says nothing of its own.
+fn is_silent(said: &Said) -> bool {
+    match said {
+        Said::Own { plain, html } => [plain, html].into_iter().flatten().all(|text| text.trim().is_empty()),
+        _ => false,
+    }
 }
 
 /// Where a part stands.
@@ -315,8 +337,7 @@ impl Gathered {
         let kind = entity.kind.value.as_str();
         let name = file_name(entity).unwrap_or_else(|| made_name(kind));
         let media_type = Some(kind.to_owned()).filter(|_| entity.said);
-        let inline = kind.starts_with("image/") && entity.disposition.value == "inline";
-        self.add(Part { name, media_type, content_id: content_id(entity), inline, content: bytes.to_vec() });
+        self.file(name, media_type, content_id(entity), bytes.to_vec());
     }
 
     fn message(&mut self, entity: &Entity, raw: &[u8], inner: Option<&Entity>, place: Place) {
@@ -370,7 +391,7 @@ impl Gathered {
             self.leaf_file(entity, bytes);
             return;
         };
-        let silent = !self.said.iter().any(|said| matches!(said, Said::Own { .. }));
+        let silent = self.said.iter().all(is_silent);
         if tnef.files.is_empty() && silent && tnef.text.is_none() && tnef.html.is_none() {
             self.leaf_file(entity, bytes);
         }
@@ -448,11 +469,7 @@ impl Gathered {
 
     /// Where nothing else says anything, a text that has a name is what the mail says.
     fn promote(&mut self) {
-        let silent = |said: &Said| match said {
-            Said::Own { plain, html } => [plain, html].into_iter().flatten().all(|text| text.trim().is_empty()),
-            _ => false,
-        };
-        if self.named_texts.is_empty() || !self.said.iter().all(silent) {
+        if self.named_texts.is_empty() || !self.said.iter().all(is_silent) {
             return;
         }
         let (at, said) = self.named_texts.remove(0);
@@ -501,7 +518,7 @@ impl Gathered {
 fn shown_within(mail: &mut Mail) {
     let shown = mail.html.as_deref().map(html::content_ids).unwrap_or_default();
     for part in &mut mail.parts {
-        part.inline |= part.content_id.as_ref().is_some_and(|id| shown.contains(id));
+        part.inline = part.content_id.as_ref().is_some_and(|id| shown.contains(id));
     }
 }
 
@@ -684,9 +701,10 @@ fn enriched(text: &str) -> String {
                 out.push('<');
             }
             rest = after;
-        } else if let Some((command, after)) =
-            rest.strip_prefix('<').and_then(|inner| inner.split_once('>')).filter(|(command, _)| command.len() <= 61)
-        {
+        } else if let Some((command, after)) = rest.strip_prefix('<').and_then(|inner| {
+            let end = inner.bytes().take(62).position(|byte| byte == b'>')?;
+            Some((&inner[..end], &inner[end + 1..]))
+        }) {
             match command.to_ascii_lowercase().as_str() {
                 "param" => parameter = true,
                 "/param" => parameter = false,

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Mail, address,
-    automatic::is_daemon,
+    automatic::{is_daemon, replies_by_subject},
     head,
     structure::{Content, Entity},
 };
@@ -10,8 +10,10 @@ use super::{
 /// What came back, if the mail says so. `text` is what it says itself, without what it brings back.
 pub(super) fn find(mail: &Mail, entity: &Entity, text: &str) -> Option<Bounce> {
     let mut seen = Seen::default();
-    seen.look(entity, 0);
-    let mut bounce = match seen.status.as_deref() {
+    seen.look(entity);
+    // Some programs pass a report on part by part.
+    let reports = entity.kind.value == "multipart/report" || is_of_machine(mail);
+    let mut bounce = match seen.status.as_deref().filter(|_| reports) {
         Some(status) => match told(status) {
             Told::Failed(bounce) => *bounce,
             // All is well, and that is all it says.
@@ -43,9 +45,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, entity: &Entity, depth: usize) {
+    fn look(&mut self, entity: &Entity) {
         match &entity.content {
-            Content::Parts(parts) => parts.iter().for_each(|part| self.look(part, depth + 1)),
+            Content::Parts(parts) => parts.iter().for_each(|part| self.look(part)),
             Content::Message(_, Some(inner)) => {
                 self.message_id = self.message_id.take().or_else(|| id(&inner.head));
             }
@@ -55,7 +57,7 @@ impl Seen {
                     self.status = Some(String::from_utf8_lossy(bytes).into_owned());
                 }
                 "text/rfc822-headers" | "message/rfc822-headers" | "message/global-headers" | "text/rfc822" => {
-                    self.returned(bytes)
+                    self.returned(bytes);
                 }
                 _ => {}
             },
@@ -134,7 +136,17 @@ fn recipient(head: &head::Head) -> Option<String> {
     })
 }
 
-const OPENINGS: [&str; 30] = [
+const OPENINGS: [&str; 40] = [
+    "не может быть доставлено",
+    "не удалось доставить",
+    "не вдалося доставити",
+    "nebylo možné doručit",
+    "nelze doručit",
+    "nepodařilo se doručit",
+    "konnte nicht zugestellt",
+    "pas pu être remis",
+    "no se ha podido entregar",
+    "nie można dostarczyć",
     "qmail-send program",
     "message that you sent could not be delivered",
     "message you sent could not be delivered",
@@ -167,11 +179,16 @@ const OPENINGS: [&str; 30] = [
     "не доставлено",
 ];
 
+/// Whether it is from what carries mail, and not from somebody.
+fn is_of_machine(mail: &Mail) -> bool {
+    mail.return_path.as_deref() == Some("")
+        || mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
+        || mail.header("from").is_some_and(|from| from.to_ascii_lowercase().contains("mailer-daemon"))
+}
+
 /// A bounce in free form: from what carries mail, saying that it could not.
 fn free(mail: &Mail, text: &str) -> Option<Bounce> {
-    let of_machine = mail.return_path.as_deref() == Some("")
-        || mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
-        || mail.header("from").is_some_and(|from| from.to_ascii_lowercase().contains("mailer-daemon"));
+    let of_machine = is_of_machine(mail);
     let named = mail.header("x-failed-recipients").is_some();
     let lower = own(text).to_lowercase();
     let subject = mail.subject.to_lowercase();
@@ -196,8 +213,8 @@ fn free(mail: &Mail, text: &str) -> Option<Bounce> {
     let says =
         OPENINGS.iter().any(|words| lower.contains(words)) || subjects.iter().any(|words| subject.contains(words));
     // An answer by itself has an empty sender too, and may quote anything.
-    let replies =
-        mail.header("auto-submitted").is_some_and(|said| said.to_ascii_lowercase().starts_with("auto-replied"));
+    let replies = replies_by_subject(&mail.subject)
+        || mail.header("auto-submitted").is_some_and(|said| said.to_ascii_lowercase().starts_with("auto-replied"));
     if !(named || of_machine && says)
         || replies && !named && !mail.from.as_ref().is_some_and(|from| is_daemon(&from.address))
     {
@@ -286,6 +303,7 @@ fn failed_recipients(mail: &Mail, text: &str) -> Vec<String> {
             let first = line.split([' ', '\t', ':', '\'', '"']).next().unwrap_or_default();
             let address = address::normal(first).filter(|address| address.contains('.') && !ours(address));
             if let Some(address) = address
+                && found.len() < 100
                 && !found.contains(&address)
             {
                 found.push(address);

@@ -22,8 +22,7 @@ pub(super) fn readable(content: &str) -> Option<String> {
         Some("CANCEL") => "Cancelled",
         _ if cancelled => "Cancelled",
         Some("REPLY") => {
-            match attendee.and_then(|line| line.parameter("PARTSTAT")).map(|said| said.to_ascii_uppercase()).as_deref()
-            {
+            match attendee.and_then(|line| line.parameter("PARTSTAT")).map(str::to_ascii_uppercase).as_deref() {
                 Some("ACCEPTED") => "Accepted",
                 Some("DECLINED") => "Declined",
                 Some("TENTATIVE") => "Tentatively accepted",

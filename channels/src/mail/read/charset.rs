@@ -205,11 +205,16 @@ fn guessed(bytes: &[u8], domain: Option<&str>) -> String {
     }
 }
 
+/// Whether it may stand in the last part of a domain.
+pub(super) fn is_of_domain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+}
+
 fn guess(bytes: &[u8], domain: Option<&str>) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     // So much says it all, and is quick.
     detector.feed(&bytes[..bytes.len().min(200_000)], true);
-    let domain = domain.filter(|domain| domain.bytes().all(|byte| byte.is_ascii_lowercase()) && !domain.is_empty());
+    let domain = domain.filter(|domain| domain.bytes().all(is_of_domain) && !domain.is_empty());
     detector.guess(domain.map(str::as_bytes), Utf8Detection::Deny)
 }
 

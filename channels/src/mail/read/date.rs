@@ -83,9 +83,15 @@ pub(super) fn read(text: &str) -> Option<Time> {
     let (mut day, mut month, mut year) = (None, None, None);
     let (mut clock, mut offset, mut afternoon) = (None, None, None);
     let mut numbers: Vec<&str> = Vec::new();
-    // `2026-01-05T10:00:00`, and `5-Jan-2026`, are words of their own.
-    let split =
-        text.replace(',', " ").replace('T', " T").replace(" T0", " 0").replace(" T1", " 1").replace(" T2", " 2");
+    let letters: Vec<char> = text.chars().collect();
+    let digit = |place: Option<usize>| place.and_then(|place| letters.get(place)).is_some_and(char::is_ascii_digit);
+    let split = letters.iter().enumerate().map(|(place, letter)| match letter {
+        ',' => ' ',
+        // `2026-01-05T10:00:00` is two words.
+        'T' | 't' if digit(place.checked_sub(1)) && digit(Some(place + 1)) => ' ',
+        _ => *letter,
+    });
+    let split: String = split.collect();
     for word in split.split_whitespace().take(16) {
         let lower = word.to_lowercase();
         if clock.is_none() && word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {

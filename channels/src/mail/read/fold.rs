@@ -33,7 +33,8 @@ fn left(lines: &[&str], subject: &str, fold_signature: bool) -> String {
         None => hard.unwrap_or(lines.len()),
     };
     if keep.is_none() {
-        loop {
+        // Quotes, signatures, and the words of telephones, in whatever order.
+        for _ in 0..6 {
             let before = end;
             while end > 0 && kinds[end - 1] != Kind::Text || end > 0 && is_rule(lines[end - 1]) && end < lines.len() {
                 end -= 1;
@@ -129,7 +130,7 @@ fn is_rule(line: &str) -> bool {
 
 /// "-----Original Message-----", in many languages.
 fn is_separator(line: &str) -> bool {
-    const WORDS: [&str; 30] = [
+    const WORDS: &[&str] = &[
         "original message",
         "original email",
         "original e-mail",
@@ -149,6 +150,12 @@ fn is_separator(line: &str) -> bool {
         "оригінальне повідомлення",
         "ursprüngliche nachricht",
         "originalnachricht",
+        "original-nachricht",
+        "ursprüngliche mitteilung",
+        "mail original",
+        "e-mail original",
+        "oorspronkelijk bericht",
+        "alkuperäinen viesti",
         "urspruengliche nachricht",
         "message d'origine",
         "message d’origine",
@@ -166,7 +173,7 @@ fn is_separator(line: &str) -> bool {
 
 /// "---------- Forwarded message ----------", in many languages.
 fn is_forward(line: &str) -> bool {
-    const WORDS: [&str; 24] = [
+    const WORDS: &[&str] = &[
         "forwarded message",
         "forwarded mail",
         "forwarded by",
@@ -192,7 +199,7 @@ fn is_forward(line: &str) -> bool {
         "persiųstas pranešimas",
         "messaggio inoltrato",
     ];
-    const ALONE: [&str; 9] = [
+    const ALONE: &[&str] = &[
         "begin forwarded message:",
         "začátek přeposlané zprávy:",
         "начало переадресованного сообщения:",
@@ -218,7 +225,7 @@ fn dashed(line: &str) -> Option<String> {
 }
 
 fn is_forwarding(subject: &str) -> bool {
-    const STARTS: [&str; 14] = [
+    const STARTS: &[&str] = &[
         "fw:",
         "fwd:",
         "wg:",
@@ -293,7 +300,7 @@ fn block(lines: &[&str]) -> Option<usize> {
         (label.chars().count() <= 20).then_some(label)
     };
     let first = label(lines.first()?)?;
-    if !FROM.contains(&first.as_str()) && !SENT.contains(&first.as_str()) {
+    if ![&FROM[..], &SENT[..], &SUBJECT[..]].iter().any(|labels| labels.contains(&first.as_str())) {
         return None;
     }
     let (mut from, mut sent, mut to, mut subject) = (false, false, false, None);
@@ -367,7 +374,7 @@ fn opens(line: &str) -> bool {
 
 /// Whether somebody is said to have written something, and whether that is said plainly.
 fn said(line: &str) -> Option<bool> {
-    const VERBS: [&str; 34] = [
+    const VERBS: &[&str] = &[
         "wrote",
         "writes",
         "written",
@@ -396,6 +403,15 @@ fn said(line: &str) -> Option<bool> {
         "schreibt",
         "écrit",
         "escribió",
+        "писали",
+        "написали",
+        "napísal",
+        "napísala",
+        "napísal(a)",
+        "skrev",
+        "schreef",
+        "escreveu",
+        "dixit",
         "escribe",
         "napisał",
         "napisała",
@@ -438,8 +454,25 @@ fn without_signature(lines: &[&str], kinds: &[Kind]) -> usize {
 
 /// What phones and programs put below what is written with them.
 fn is_of_a_phone(line: &str) -> bool {
-    const STARTS: [&str; 35] = [
+    const STARTS: &[&str] = &[
         "sent from my ",
+        "sent from a ",
+        "sent from mobile",
+        "obtener outlook para ",
+        "obtenir outlook pour ",
+        "télécharger outlook pour ",
+        "holen sie sich outlook",
+        "von outlook für",
+        "pobierz program outlook",
+        "pobierz outlook",
+        "завантажити outlook",
+        "gauti „outlook“",
+        "outlook für ",
+        "skickat från ",
+        "enviado do meu ",
+        "verstuurd vanaf ",
+        "odoslané z ",
+        "posláno z ",
         "sent from mail for windows",
         "sent from outlook",
         "sent from yahoo mail",
@@ -447,6 +480,7 @@ fn is_of_a_phone(line: &str) -> bool {
         "sent from proton",
         "sent from gmail mobile",
         "sent with proton",
+        "sent with [proton",
         "get outlook for ",
         "sent using ",
         "odesláno z ",

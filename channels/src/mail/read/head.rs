@@ -67,11 +67,6 @@ fn split(raw: &[u8]) -> (Vec<Raw>, usize, bool) {
         let line = trimmed(&raw[place..end]);
         let blank = line.iter().all(u8::is_ascii_whitespace);
         if blank && (line.is_empty() || fields.is_empty() || ends_here(raw, end)) {
-            if fields.is_empty() && place == 0 && next_is_field(raw, end) {
-                // An empty line that strayed before the head.
-                place = end;
-                continue;
-            }
             return (fields, end, cut);
         }
         if fields.is_empty() && (line.starts_with(b"From ") || line.starts_with(b">From ")) && colon(line).is_none() {
@@ -125,18 +120,13 @@ fn trimmed(line: &[u8]) -> &[u8] {
 pub(super) fn colon(line: &[u8]) -> Option<usize> {
     let at = line.iter().take(120).position(|byte| *byte == b':')?;
     let name = line[..at].trim_ascii_end();
-    (!name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic())).then_some(at)
+    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(at)
 }
 
 /// Whether a line of white space ends the head: it does, unless the head plainly goes on.
 fn ends_here(raw: &[u8], next: usize) -> bool {
     let line = raw[next..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     colon(line).is_none() && !line.starts_with(b" ") && !line.starts_with(b"\t")
-}
-
-fn next_is_field(raw: &[u8], next: usize) -> bool {
-    let mut lines = raw[next..].split(|byte| *byte == b'\n').map(trimmed).take(3).skip_while(|line| line.is_empty());
-    lines.next().is_some_and(|line| colon(line).is_some() || line.starts_with(b"From "))
 }
 
 /// Whether another field follows before the head ends.
@@ -172,7 +162,7 @@ fn domain_of(fields: &[Raw]) -> Option<String> {
     let end = |byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
     let domain = from[at + 1..].split(end).next()?;
     let last = domain.rsplit(|byte| *byte == b'.').next()?.to_ascii_lowercase();
-    String::from_utf8(last).ok().filter(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_lowercase()))
+    String::from_utf8(last).ok().filter(|last| !last.is_empty() && last.bytes().all(charset::is_of_domain))
 }
 
 /// The charset that `Content-Type` names, which raw bytes in other fields are most likely in too.

@@ -421,8 +421,8 @@ pub(super) fn content_ids(html: &str) -> BTreeSet<String> {
         .take(Limits::PARTS)
         .map(|(at, _)| {
             let rest = &html[at + 4..];
-            let id = &rest[..rest.find(ends).unwrap_or(rest.len())];
-            String::from_utf8_lossy(&super::word::percent(id)).into_owned()
+            let id: String = rest.chars().take(500).take_while(|c| !ends(*c)).collect();
+            String::from_utf8_lossy(&super::word::percent(&id)).into_owned()
         })
         .filter(|id| !id.is_empty())
         .collect()

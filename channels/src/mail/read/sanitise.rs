@@ -11,7 +11,7 @@ use std::{
 };
 
 use ammonia::{Builder, UrlRelative};
-use html5ever::tokenizer::{EndTag, StartTag, Tag, TagToken, Token, TokenSink, TokenSinkResult};
+use html5ever::tokenizer::{EndTag, Tag, TagToken, Token, TokenSink, TokenSinkResult};
 
 use super::{Limits, html};
 
@@ -105,7 +105,7 @@ const WITH_CONTENT: [&str; 22] = [
 ];
 
 /// Properties that stay within their box and point nowhere.
-const PROPERTIES: [&str; 58] = [
+const PROPERTIES: [&str; 62] = [
     "background-color",
     "border",
     "border-bottom",
@@ -143,7 +143,11 @@ const PROPERTIES: [&str; 58] = [
     "letter-spacing",
     "line-height",
     "list-style-type",
+    "margin",
     "margin-bottom",
+    "margin-left",
+    "margin-right",
+    "margin-top",
     "max-width",
     "min-width",
     "padding",
@@ -174,7 +178,7 @@ pub fn sanitised(html: &str, options: &Shown<'_>) -> Sanitised {
         return as_text(&html);
     }
     let survey = html::tokens(&html, Survey::default());
-    if survey.deepest.get() > Limits::NESTED {
+    if survey.deepest.get() > Limits::NESTED || survey.work.get() > REOPENED {
         return as_text(&html);
     }
     let inline: BTreeMap<String, String> =
@@ -238,7 +242,7 @@ impl Rules {
         match (element, attribute) {
             ("img", "src") => self.image(value),
             ("a", "href") => link(value),
-            (_, "style") => Some(Cow::Owned(style(value))),
+            (_, "style") => style(value).map(Cow::Owned),
             (_, "width" | "height") => {
                 let digits = value.trim().trim_end_matches(['%', ' ']).trim_end_matches("px");
                 (digits.len() <= 5 && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -289,44 +293,41 @@ fn link(value: &str) -> Option<Cow<'_, str>> {
     fine.then_some(Cow::Borrowed(value))
 }
 
-/// A style without what could point elsewhere or hide what it says. The names of properties are checked after it.
-fn style(value: &str) -> String {
+/// A style without what could point elsewhere, hide what it says, or pull something over what is not the mail's.
+fn style(value: &str) -> Option<String> {
+    if value.contains("/*") || value.contains('\\') {
+        return None;
+    }
     let fits = |declaration: &&str| {
         let lower = declaration.to_ascii_lowercase();
-        let bad = [
-            "\\",
-            "/*",
-            "url",
-            "expression",
-            "javascript",
-            "behavior",
-            "@import",
-            "image",
-            "var(",
-            "attr(",
-            "env(",
-            "calc(",
-            "-moz-binding",
-            "<",
-        ];
-        !bad.iter().any(|word| lower.contains(word))
+        let Some((property, said)) = lower.split_once(':') else { return false };
+        let bad =
+            ["url", "expression", "javascript", "image", "var(", "attr(", "env(", "calc(", "@", "<", ">", "{", "}"];
+        let negative =
+            said.as_bytes().windows(2).any(|two| two[0] == b'-' && (two[1].is_ascii_digit() || two[1] == b'.'));
+        PROPERTIES.contains(&property.trim()) && !negative && !bad.iter().any(|word| said.contains(word))
     };
-    let whole = |value: &str| !value.contains("/*") && !value.contains('\\');
-    if !whole(value) {
-        return String::new();
-    }
-    value.split(';').filter(fits).collect::<Vec<_>>().join(";")
+    let kept: Vec<&str> = value.split(';').filter(fits).map(str::trim).collect();
+    (!kept.is_empty()).then(|| kept.join(";"))
 }
 
 /// Elements that many leave open, and that are never within their like.
 const ENDS_BY_ITSELF: [&str; 14] =
     ["p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "colgroup", "option", "html", "body"];
 
+/// Elements that go on over the end of the block that they began in.
+const FORMATTING: [&str; 14] =
+    ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
+
+/// How often an element may be opened again because it was left open, before it is too much work.
+const REOPENED: usize = 2_000_000;
+
 /// What is looked at before anything is shown.
 #[derive(Default)]
 struct Survey {
-    open: Cell<usize>,
+    open: RefCell<Open>,
     deepest: Cell<usize>,
+    work: Cell<usize>,
     pixels: RefCell<BTreeSet<String>>,
 }
 
@@ -369,22 +370,58 @@ impl TokenSink for Survey {
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
         let TagToken(tag) = token else { return TokenSinkResult::Continue };
         let name = &*tag.name;
-        match tag.kind {
-            StartTag => {
-                if name == "img" || name == "image" {
-                    self.image(&tag);
-                }
-                if !html::is_void(name) && !ENDS_BY_ITSELF.contains(&name) {
-                    self.open.set(self.open.get() + 1);
-                    self.deepest.set(self.deepest.get().max(self.open.get()));
-                }
-                if let Some(raw) = html::raw_kind(name) {
-                    return TokenSinkResult::RawData(raw);
-                }
-            }
-            EndTag if ENDS_BY_ITSELF.contains(&name) => {}
-            EndTag => self.open.set(self.open.get().saturating_sub(1)),
+        let mut open = self.open.borrow_mut();
+        if tag.kind == EndTag {
+            open.close(name);
+            return TokenSinkResult::Continue;
         }
-        TokenSinkResult::Continue
+        if name == "img" || name == "image" {
+            self.image(&tag);
+        }
+        // Each new block opens again what is open within the one before it.
+        self.work.set(self.work.get() + open.formatting);
+        if !(html::is_void(name) || open.foreign && tag.self_closing) {
+            open.open(name);
+            self.deepest.set(self.deepest.get().max(open.elements.len()));
+        }
+        html::raw_kind(name).map_or(TokenSinkResult::Continue, TokenSinkResult::RawData)
+    }
+}
+
+/// Elements that are open, as far as it matters for how much work a tree of them is. It never counts too few.
+#[derive(Default)]
+struct Open {
+    elements: Vec<String>,
+    formatting: usize,
+    /// Whether drawings or formulas are among them, in which anything nests.
+    foreign: bool,
+}
+
+impl Open {
+    fn open(&mut self, name: &str) {
+        if ENDS_BY_ITSELF.contains(&name) && !self.foreign || self.elements.len() > Limits::NESTED {
+            return;
+        }
+        self.foreign |= matches!(name, "svg" | "math");
+        self.formatting += usize::from(FORMATTING.contains(&name));
+        self.elements.push(name.to_owned());
+    }
+
+    fn close(&mut self, name: &str) {
+        let Some(at) = self.elements.iter().rposition(|open| open == name) else { return };
+        if FORMATTING.contains(&name) {
+            // What was opened within it stays open.
+            self.elements.remove(at);
+            self.formatting -= 1;
+            return;
+        }
+        // Nothing outside of a table is closed from within it.
+        if name != "table" && self.elements[at..].iter().any(|open| open == "table") {
+            return;
+        }
+        // What is only for looks is opened again after it.
+        let within = self.elements.split_off(at);
+        self.elements.extend(within.into_iter().filter(|open| FORMATTING.contains(&open.as_str())));
+        self.foreign = self.elements.iter().any(|open| matches!(open.as_str(), "svg" | "math"));
     }
 }

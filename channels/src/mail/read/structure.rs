@@ -49,7 +49,8 @@ fn whole(raw: &[u8], budget: &mut Budget, depth: usize) -> Entity {
         unified = raw.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
         &unified
     };
-    let raw = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
+    // What strayed before the head.
+    let raw = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw).trim_ascii_start();
     let of_mbox = raw.starts_with(b"From ");
     let mut entity = part(raw, "text/plain", None, budget, depth);
     entity.of_mbox = of_mbox;
@@ -78,7 +79,7 @@ fn content(entity: &mut Entity, body: &[u8], budget: &mut Budget, depth: usize) 
         let mut boundary = boundary.filter(|boundary| !boundary.is_empty());
         let unwrapped;
         let mut inner = body;
-        let stands = |body: &[u8], boundary: &[u8]| split(body, boundary, 1).0.first().is_some();
+        let stands = |body: &[u8], boundary: &[u8]| !split(body, boundary, 1).0.is_empty();
         if !boundary.as_ref().is_some_and(|boundary| stands(body, boundary)) {
             if multipart && wrapped {
                 // Nobody may encode a multipart; some do.
@@ -99,8 +100,13 @@ fn content(entity: &mut Entity, body: &[u8], budget: &mut Budget, depth: usize) 
             return parts(entity, inner, &boundary, budget, depth);
         }
         if multipart {
-            // All that there is of it is what stands before its first part.
-            if entity.kind.get("boundary").is_some() && body.trim_ascii().is_empty() {
+            // Its parts are all empty, or it has none.
+            let only_boundaries = entity.kind.get("boundary").is_some_and(|boundary| {
+                let mut lines =
+                    body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+                lines.all(|line| line.starts_with(b"--") && line[2..].starts_with(boundary.trim().as_bytes()))
+            });
+            if only_boundaries {
                 return Content::Parts(Vec::new());
             }
             entity.kind.value = "text/plain".to_owned();
@@ -133,10 +139,7 @@ fn parts(entity: &Entity, body: &[u8], boundary: &[u8], budget: &mut Budget, dep
             found.push(beyond(piece));
             continue;
         }
-        // What stands between two boundaries in a row is no part.
-        if !piece.trim_ascii().is_empty() {
-            found.push(part(piece, default, entity.head.domain.as_deref(), budget, depth + 1));
-        }
+        found.push(part(piece, default, entity.head.domain.as_deref(), budget, depth + 1));
     }
     if !rest.trim_ascii().is_empty() {
         found.push(beyond(rest));
@@ -169,7 +172,11 @@ fn split<'a>(body: &'a [u8], boundary: &[u8], most: usize) -> (Vec<&'a [u8]>, &'
             continue;
         }
         if let Some(begin) = open.take() {
-            pieces.push(without_end(&body[begin..start]));
+            let piece = without_end(&body[begin..start]);
+            // What stands between two boundaries in a row is no part.
+            if !piece.trim_ascii().is_empty() {
+                pieces.push(piece);
+            }
         }
         if closes {
             return (pieces, &[]);

@@ -44,7 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Tnef> {
                         (0x1000, Value::Text(text)) => tnef.text = Some(text),
                         (0x1013, Value::Text(text)) => tnef.html = Some(text),
                         (0x1013, Value::Bytes(bytes)) => {
-                            tnef.html = Some(super::charset::decode(&bytes, Some(page.name()), None))
+                            tnef.html = Some(super::charset::decode(&bytes, Some(page.name()), None));
                         }
                         _ => {}
                     }

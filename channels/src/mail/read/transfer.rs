@@ -18,21 +18,20 @@ pub(super) fn decode(body: &[u8], encoding: &str) -> Vec<u8> {
 
 /// Base64 with whatever else stands in it. `None` where it is plainly none.
 fn base64(body: &[u8]) -> Option<Vec<u8>> {
-    let strange = body.iter().filter(|byte| sextet(**byte).is_none() && !byte.is_ascii_whitespace() && **byte != b'=');
-    // Words have spaces; base64 has none within its lines.
-    let spaces = body.windows(3).filter(|three| three[1] == b' ' && three[0] > b' ' && three[2] > b' ').count();
-    if strange.count() * 20 > body.len() || spaces * 20 > body.len() {
-        return None;
-    }
     let mut out = Vec::with_capacity(body.len() / 4 * 3);
     let (mut bits, mut held, mut ended) = (0u32, 0, false);
+    let (mut read, mut strange) = (0usize, 0usize);
     for line in body.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii();
         // What a list adds below the padding was never encoded.
         if ended && !line.iter().all(|byte| sextet(*byte).is_some() || *byte == b'=') {
             break;
         }
-        for byte in line {
+        read += line.len();
+        for (place, byte) in line.iter().enumerate() {
+            if ended && byte.is_ascii_whitespace() && line[place..].iter().any(|byte| sextet(*byte).is_some()) {
+                break;
+            }
             if let Some(value) = sextet(*byte) {
                 ended = false;
                 (bits, held) = (bits << 6 | u32::from(value), held + 6);
@@ -43,10 +42,13 @@ fn base64(body: &[u8]) -> Option<Vec<u8>> {
                 }
             } else if *byte == b'=' {
                 (bits, held, ended) = (0, 0, true);
+            } else {
+                strange += 1;
             }
         }
     }
-    Some(out)
+    // Words have blanks and marks between them; base64 has at most what strayed into it.
+    (strange * 10 <= read).then_some(out)
 }
 
 /// The base64 of an encoded word.

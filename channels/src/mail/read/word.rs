@@ -80,7 +80,11 @@ fn word(text: &str) -> Option<(Word<'_>, &str)> {
         _ => return None,
     };
     // The end may be cut off with the line, by those who count letters.
-    let (data, after) = match data.find("?=") {
+    let mut near = data.len().min(10_000);
+    while !data.is_char_boundary(near) {
+        near -= 1;
+    }
+    let (data, after) = match data[..near].find("?=") {
         // In "Q", a question mark that should have been encoded may stand right before an encoded byte.
         Some(end) if !base64 => {
             let mut end = end;
@@ -133,7 +137,8 @@ pub(super) fn parameters(text: &str, domain: Option<&str>) -> Parameters {
         match name.split_once('*') {
             None => {
                 if !all.iter().any(|(found, _)| *found == name) {
-                    all.push((name, decoded(&value, domain)));
+                    let value = without_star(&value, domain).unwrap_or_else(|| decoded(&value, domain));
+                    all.push((name, value));
                 }
             }
             Some((name, rest)) => {
@@ -154,6 +159,16 @@ pub(super) fn parameters(text: &str, domain: Option<&str>) -> Parameters {
         rest = &rest[count..];
     }
     Parameters { value: charset::line(value).to_ascii_lowercase(), all }
+}
+
+/// A value that is encoded as only those with a star in their name may be: `filename=utf-8''%C5%BD.txt`.
+fn without_star(value: &str, domain: Option<&str>) -> Option<String> {
+    let (charset, rest) = value.split_once('\'')?;
+    let (language, encoded) = rest.split_once('\'')?;
+    let known =
+        ["utf-8", "iso-8859-", "windows-", "koi8-"].iter().any(|known| charset.to_ascii_lowercase().starts_with(known));
+    let fits = known && language.len() <= 8 && encoded.contains('%');
+    fits.then(|| charset::line(&charset::decode(&percent(encoded), Some(charset), domain)))
 }
 
 fn joined(pieces: &[(String, usize, bool, String)], domain: Option<&str>) -> String {
