@@ -2,7 +2,7 @@
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
 # `tests` also what only its tests need: NATS' client, a generator of clients, pandas, SQLAlchemy and Apache Arrow for Python in target/python,
 # a server that speaks S3 in target/s3, Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
-# which it installs Node and npm, and Chromium with its driver.
+# which it installs Node and npm, Chromium with its driver, and Postfix and Dovecot.
 # With the argument `superset` it installs Apache Superset alone, in target/superset.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
 set -euo pipefail
@@ -143,6 +143,28 @@ install_browser() {
         echo "Chromium with chromedriver cannot be had: the tests of pages in a browser are skipped." >&2
 }
 
+has_post_office() {
+    [ -x /usr/sbin/postfix ] && [ -x /usr/sbin/dovecot ]
+}
+
+# Mail servers; the test that needs them runs its own, and is skipped without them. That none is started at once the policy says
+# that Debian's packages ask for.
+install_post_office() {
+    local policy=/usr/sbin/policy-rc.d made=false
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-lmtpd)
+    echo "Installing postfix dovecot" >&2
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy" && made=true
+    fi
+    echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections 2>/dev/null || true
+    as_root "${install[@]}" </dev/null >/dev/null 2>&1 ||
+        { as_root apt-get update -qq </dev/null && as_root "${install[@]}" </dev/null >/dev/null 2>&1; } ||
+        echo "Postfix and Dovecot cannot be had: the test of mail with real servers is skipped." >&2
+    if $made; then
+        as_root rm -f "$policy"
+    fi
+}
+
 has_node_packages() {
     [ -d "$node_libraries/node_modules/openapi-typescript" ] && [ -d "$node_libraries/node_modules/axe-core" ]
 }
@@ -186,6 +208,10 @@ fi
 
 if [ "${1:-}" = tests ] && ! has_browser && command -v apt-get >/dev/null; then
     install_browser
+fi
+
+if [ "${1:-}" = tests ] && ! has_post_office && command -v apt-get >/dev/null; then
+    install_post_office
 fi
 
 missing=()

@@ -183,7 +183,13 @@ impl Handler for Filler {
 }
 
 /// Events by which something is queued.
-const CONCERNS: &[&str] = &["conversation.message_queued", "email.queued", "email.requeued", "ticket.reply_queued"];
+const CONCERNS: &[&str] = &[
+    "conversation.message_queued",
+    "conversation.transcript_queued",
+    "email.queued",
+    "email.requeued",
+    "ticket.reply_queued",
+];
 
 /// What is put into the outbox.
 struct Leaving {
@@ -200,6 +206,7 @@ impl Filler {
         match event.category() {
             Ticket::KIND => self.reply(tenant, id, event).await,
             Email::KIND => self.email(tenant, id).await,
+            _ if &*event.kind == "conversation.transcript_queued" => self.transcript(tenant, id, event).await,
             _ => self.message(tenant, id, event).await,
         }
     }
@@ -230,6 +237,17 @@ impl Filler {
         };
         let due_at = due(event.recorded_at, undo, send_at);
         Ok(Some(Leaving { sort: item::REPLY, lane, item: message_id, channel, due_at }))
+    }
+
+    async fn transcript(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
+        let Ok(conversation::Event::TranscriptQueued { transcript_id, .. }) =
+            Conversation::decode(&event.kind, &event.data)
+        else {
+            return Ok(None);
+        };
+        let Some(channel) = self.mail.tells_by(tenant, id, transcript_id).await? else { return Ok(None) };
+        let (lane, due_at) = (format!("{id}/{transcript_id}"), (self.clock)());
+        Ok(Some(Leaving { sort: item::TRANSCRIPT, lane, item: transcript_id, channel, due_at }))
     }
 
     async fn email(&self, tenant: Id, id: Id) -> Result<Option<Leaving>, Refused> {

@@ -97,9 +97,7 @@ fn meant(event: &Recorded, id: Id) -> Option<(About, Subject, Command)> {
             let subject = Subject::new(Ticket::KIND, id);
             let (about, code, reason) = match Ticket::decode(&event.kind, &event.data).ok()? {
                 ticket::Event::ReplyFailed { error, .. } => (About::MessageFailed, "message_failed", error),
-                ticket::Event::ReplyUncertain { reason, .. } => {
-                    (About::MessageUncertain, "message_uncertain", reason)
-                }
+                ticket::Event::ReplyUncertain { reason, .. } => (About::MessageUncertain, "message_uncertain", reason),
                 _ => return None,
             };
             let (code, reason) = (code.to_owned(), reason.into());

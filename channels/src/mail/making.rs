@@ -324,8 +324,7 @@ impl Making {
     /// A machine's word is noted in the ticket, and moves nothing.
     async fn note(&self, coming: &Coming<'_>, ticket: Id, matched: &Matched) -> Result<Taken, Stop> {
         let message = coming.named("message");
-        let body = Personal(self.text(coming, &coming.mail.answer));
-        let attachments = self.files(coming).await?;
+        let (body, attachments) = self.with_files(coming, &coming.mail.answer).await?;
         let command = ticket::Command::AddNote { message_id: Some(message), body, attachments };
         let envelope = self.post.envelope(coming.tenant, ticket, Actor::SYSTEM, &["note", &coming.id.to_string()]);
         self.post.commands.dispatch::<Ticket>(&envelope.caused_by(&coming.cause), command).await?;
@@ -361,8 +360,7 @@ impl Making {
         let message = coming.named("message");
         let from = coming.received.from.as_ref().map(|from| from.address.0.clone()).unwrap_or_default();
         let told = format!("{} ({from}):\n\n{}", forged(&coming.received.authentication), coming.mail.answer);
-        let attachments = self.files(coming).await?;
-        let body = Personal(self.text(coming, &told));
+        let (body, attachments) = self.with_files(coming, &told).await?;
         let command = ticket::Command::AddNote { message_id: Some(message), body, attachments };
         let envelope = self.post.envelope(coming.tenant, ticket, Actor::SYSTEM, &["doubted", &coming.id.to_string()]);
         self.post.commands.dispatch::<Ticket>(&envelope.caused_by(&coming.cause), command).await?;
@@ -378,12 +376,12 @@ impl Making {
         contact: Option<Id>,
         text: &str,
     ) -> Result<(), Stop> {
-        let attachments = self.files(coming).await?;
+        let (body, attachments) = self.with_files(coming, text).await?;
         let command = ticket::Command::ReceiveMessage {
             message_id: Some(message),
             external_id: Some(coming.external_id()),
             from: contact.map(Party::contact),
-            body: Personal(self.text(coming, text)),
+            body,
             attachments,
             email: Some(coming.id),
         };
@@ -559,21 +557,25 @@ impl Making {
         Ok(None)
     }
 
-    /// The files of a mail; of what is not taken its message tells.
-    async fn files(&self, coming: &Coming<'_>) -> Result<Vec<Attachment>, Stop> {
-        let mut kept = Vec::new();
+    /// The files of a mail, and its text with what is said of those that are not taken by themselves: they are in what came.
+    async fn with_files(&self, coming: &Coming<'_>, text: &str) -> Result<(Personal<String>, Vec<Attachment>), Stop> {
+        let (mut kept, mut left) = (Vec::new(), Vec::new());
         for (place, part) in coming.mail.parts.iter().enumerate() {
             match self.file(coming, place, part).await {
                 Ok(upload) => kept.push(upload),
-                // It is in what came.
-                Err(Refusal::Empty | Refusal::TooLarge(_) | Refusal::Type(_) | Refusal::Picture(_)) => {}
+                Err(Refusal::Empty) => {}
+                Err(why @ (Refusal::TooLarge(_) | Refusal::Type(_) | Refusal::Picture(_))) => {
+                    left.push(format!("[{}: {why}]", part.name));
+                }
                 Err(Refusal::Refused(Refused::Rejected(refusal))) => {
-                    tracing::info!(email = %coming.id, %refusal, "a file of a mail is not kept by itself");
+                    left.push(format!("[{}: {}]", part.name, refusal.detail));
                 }
                 Err(refusal) => return Err(Stop::Later(refusal.to_string())),
             }
         }
-        Ok(kept)
+        let text = self.text(coming, text);
+        let text = if left.is_empty() { text } else { format!("{text}\n\n{}", left.join("\n")) };
+        Ok((Personal(text), kept))
     }
 
     async fn file(&self, coming: &Coming<'_>, place: usize, brought: &Part) -> Result<Attachment, Refusal> {

@@ -1,4 +1,4 @@
-//! What leaves by mail: answers in tickets, and mails of their own. How each is written, by what server it goes, and how its record
+//! What leaves by mail: answers in tickets, mails of their own, and what was said in chats. How each is written, by what server it goes, and how its record
 //! hears what became of it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -9,6 +9,7 @@ use domain::{
     Actor, ActorKind, Aggregate, Id, Metadata, Party, PartyKind, Time,
     chat::{
         channel::{Channel, Kind, Purpose},
+        conversation::{self, Conversation},
         email::{self, Address, Email, address_of},
     },
     crm::contact::Contact,
@@ -90,9 +91,14 @@ fn later(reason: impl Into<String>) -> Stop {
     Stop::Outcome(Outcome::Later { reason: reason.into(), after: None })
 }
 
+/// Where tickets come in whose answers leave by mail; elsewhere a program carries them, and says so.
+const BY_MAIL: &[&str] = &["email", "form", "live_chat", "website"];
+
 /// The channel by which what is answered in a ticket leaves: the one that its first mail came by, or its team's.
 async fn channel_of(post: &Post, tenant: Id, ticket: &Ticket) -> Result<Option<(Id, Arc<Channel>)>, Refused> {
-    let Some(opened) = ticket.opened() else { return Ok(None) };
+    let Some(opened) = ticket.opened().filter(|opened| BY_MAIL.contains(&opened.channel.as_str())) else {
+        return Ok(None);
+    };
     let came = opened.origin.as_deref().and_then(|origin| origin.strip_prefix("emails/")?.parse::<Id>().ok());
     let came = match came {
         Some(email) => post.commands.find::<Email>(tenant, email).await?,
@@ -145,6 +151,23 @@ impl Outgoing {
         Ok(Some((new.channel, Duration::from_secs(undo), new.send_at)))
     }
 
+    /// The channel by which what was said in a conversation is told by mail: that of the team which answered.
+    pub(crate) async fn tells_by(&self, tenant: Id, id: Id, transcript: Id) -> Result<Option<Id>, Refused> {
+        let (known, _) = self.post.commands.load_current::<Conversation>(tenant, id).await?;
+        let Some(held) = known.channel().filter(|_| known.transcript_queued(transcript).is_some()) else {
+            return Ok(None);
+        };
+        let Some(team) = self.post.commands.find::<Channel>(tenant, held).await?.and_then(|held| held.team) else {
+            return Ok(None);
+        };
+        let id = Channel::of_team(team, Kind::Email);
+        let Some(channel) = self.post.commands.find::<Channel>(tenant, id).await? else { return Ok(None) };
+        if !channel.enabled {
+            return Ok(None);
+        }
+        Ok(self.sends(tenant, id, &channel).await?.map(|(id, _)| id))
+    }
+
     async fn sends(&self, tenant: Id, id: Id, channel: &Channel) -> Result<Option<(Id, Duration)>, Refused> {
         let is_known = self.server(tenant, channel).await?.is_some();
         let has_address = self.post.address_of(tenant, channel).await?.is_some();
@@ -158,6 +181,10 @@ impl Outgoing {
         Ok(match item.of {
             Of::Ticket(ticket) => commands.load_current::<Ticket>(item.tenant, ticket).await?.0.is_queued(item.message),
             Of::Email(email) => commands.load_current::<Email>(item.tenant, email).await?.0.is_queued(),
+            Of::Transcript(id) => {
+                let (known, _) = commands.load_current::<Conversation>(item.tenant, id).await?;
+                known.transcript_queued(item.message).is_some()
+            }
         })
     }
 
@@ -270,6 +297,7 @@ impl Outgoing {
         match item.of {
             Of::Ticket(ticket) => self.reply(letter, tenant, ticket, event).await,
             Of::Email(email) => self.mail(letter, tenant, email).await,
+            Of::Transcript(id) => self.transcript(letter, tenant, id, event).await,
         }
     }
 
@@ -318,6 +346,71 @@ impl Outgoing {
         }
         let files = self.files(tenant, &attachments).await?;
         Ok(Letter { to, cc, bcc, subject: subject.0, text: body.0, files, ..letter })
+    }
+
+    /// What was said in a conversation, up to where it was when somebody asked for it.
+    async fn transcript(&self, letter: Letter, tenant: Id, id: Id, event: &Recorded) -> Result<Letter, Stop> {
+        let Ok(conversation::Event::TranscriptQueued { email, up_to, language, .. }) =
+            Conversation::decode(&event.kind, &event.data)
+        else {
+            return Err(failed("what was asked for cannot be read"));
+        };
+        let (company, _) = self.post.commands.load::<Tenant>(tenant, tenant).await?;
+        let zone = jiff::tz::TimeZone::get(&company.time_zone()).unwrap_or(jiff::tz::TimeZone::UTC);
+        let said = self.said(tenant, id, up_to, &zone).await?;
+        if said.is_empty() {
+            return Err(failed("nothing was said"));
+        }
+        let called = letter.from.name.as_ref().map(|name| name.0.clone()).unwrap_or_default();
+        let language = language.or_else(|| company.language()).unwrap_or_default();
+        let (subject, visitor) = words(&language);
+        let name = |who: Option<String>| match who {
+            None => visitor.to_owned(),
+            Some(name) if name.is_empty() => called.clone(),
+            Some(name) => name,
+        };
+        let text = said
+            .into_iter()
+            .map(|(at, who, text)| format!("{at}  {}\n{text}", name(who)))
+            .collect::<Vec<_>>()
+            .join("\n\n");
+        let to = vec![Address { name: None, address: email }];
+        Ok(Letter { to, subject: format!("{subject}: {called}"), text, automatic: true, ..letter })
+    }
+
+    /// When, by whom and what was said: the visitor has no name, a program an empty one.
+    async fn said(
+        &self,
+        tenant: Id,
+        id: Id,
+        up_to: Id,
+        zone: &jiff::tz::TimeZone,
+    ) -> Result<Vec<(String, Option<String>, String)>, Stop> {
+        use conversation::Event::{MessageQueued, MessageReceived};
+        let (tenant_key, stream) = (tenant.to_string(), Conversation::stream(id));
+        let (mut from, mut all) = (0, Vec::new());
+        loop {
+            let page = self.post.commands.log().read_stream(&tenant_key, &stream, from, Reading::Forward, 500).await;
+            let page = page.map_err(Refused::from)?;
+            for event in &page {
+                let (message, who, text) = match Conversation::decode(&event.kind, &event.data) {
+                    Ok(MessageReceived { message_id, body, .. }) => (message_id, None, body),
+                    Ok(MessageQueued { message_id, body, again: false, .. }) => {
+                        (message_id, Some(self.agent(tenant, event).await?.0), body)
+                    }
+                    _ => continue,
+                };
+                let at = event.occurred_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+                all.push((at, who, text.0));
+                if message == up_to {
+                    return Ok(all);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == 500 => from = last.version + 1,
+                _ => return Ok(all),
+            }
+        }
     }
 
     /// Where a party is reached by mail; whoever went on for it.
@@ -415,9 +508,7 @@ impl Outgoing {
         };
         let parts = ["outbox", step, &message.to_string(), &position.to_string()].map(str::to_owned);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let record = match of {
-            Of::Ticket(id) | Of::Email(id) => id,
-        };
+        let record = of.id();
         let envelope = self.post.envelope(tenant, record, Actor::SYSTEM, &parts);
         let command_id = Uuid::from_u128(Id::named(&[&record.to_string(), &parts.join("/")]).bits());
         let envelope = commands::Envelope { command_id, ..envelope };
@@ -447,6 +538,18 @@ impl Outgoing {
                 };
                 self.post.commands.dispatch::<Email>(&envelope, command).await
             }
+            Of::Transcript(_) => {
+                let transcript_id = message;
+                let command = match outcome {
+                    Outcome::Sent { .. } => conversation::Command::MarkTranscriptSent { transcript_id },
+                    // Whoever asked may ask again.
+                    Outcome::Failed { reason: error } | Outcome::Unknown { reason: error } => {
+                        conversation::Command::MarkTranscriptFailed { transcript_id, error }
+                    }
+                    Outcome::Later { .. } => return Ok(()),
+                };
+                self.post.commands.dispatch::<Conversation>(&envelope, command).await
+            }
         };
         match told {
             Ok(_) => Ok(()),
@@ -457,6 +560,17 @@ impl Outgoing {
             }
             Err(refused) => Err(refused),
         }
+    }
+}
+
+/// What a mail of what was said is called, and who is called nothing else, in the languages of the pages.
+fn words(language: &str) -> (&'static str, &'static str) {
+    match language.split(['-', '_']).next().unwrap_or_default() {
+        "cs" => ("Náš rozhovor", "Vy"),
+        "lt" => ("Mūsų pokalbis", "Jūs"),
+        "ru" => ("Наш разговор", "Вы"),
+        "uk" => ("Наша розмова", "Ви"),
+        _ => ("Our conversation", "You"),
     }
 }
 

@@ -20,13 +20,21 @@ pub enum Of {
     Ticket(Id),
     /// A mail that is no answer in a ticket.
     Email(Id),
+    /// What was said in a conversation.
+    Transcript(Id),
 }
 
 impl Of {
+    /// The record.
+    pub fn id(self) -> Id {
+        self.parts().1
+    }
+
     fn parts(self) -> (char, Id) {
         match self {
             Of::Ticket(id) => ('t', id),
             Of::Email(id) => ('e', id),
+            Of::Transcript(id) => ('c', id),
         }
     }
 }
@@ -84,6 +92,7 @@ impl Tokens {
         let of = match letter {
             "t" => Of::Ticket(id),
             "e" => Of::Email(id),
+            "c" => Of::Transcript(id),
             _ => return None,
         };
         let known = self.signature(tenant, of);

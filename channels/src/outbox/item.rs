@@ -21,6 +21,9 @@ pub(super) const REPLY: &str = "reply";
 /// A mail of its own.
 pub(super) const EMAIL: &str = "email";
 
+/// What was said in a conversation, for whoever it was said with.
+pub(super) const TRANSCRIPT: &str = "transcript";
+
 /// What a row is.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
@@ -38,6 +41,7 @@ impl Item {
             MESSAGE => Some(Item::Message(Message { tenant, conversation: record, message, channel, position })),
             REPLY => mail(Of::Ticket(record)),
             EMAIL => mail(Of::Email(record)),
+            TRANSCRIPT => mail(Of::Transcript(record)),
             _ => None,
         }
     }

@@ -480,6 +480,17 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         assert_eq!(sent.status(), StatusCode::OK);
     }
     server.settle().await;
+    let channels = client.read(&filtered("/v1/channels", &condition("team_id", "eq", &*all["teams"][0]))).await;
+    let ada = all["contacts"][0].clone();
+    for name in ["Offer", "Reminder"] {
+        let letter = json!({
+            "channel": channels["data"][0]["id"], "contact": ada, "ticket": all["tickets"][0],
+            "to": [{ "name": text("Ada"), "address": format!("ada@{}.example", word.to_lowercase()) }],
+            "subject": text(name), "body": text("As we said"),
+        });
+        all.entry("emails").or_default().push(client.create("/v1/emails", letter).await);
+    }
+    server.settle().await;
     let kept = client.read("/v1/form_submissions?sort=received_at").await;
     all.insert("form_submissions", texts(&kept, "id"));
     for name in ["shop", "till"] {

@@ -1,13 +1,20 @@
 //! Mail: what comes becomes a ticket or a message in one, what is answered leaves, and nobody enters a thread that is none of his.
 
-use std::{io::Write, process::Stdio};
+use std::{io::Write, process::Stdio, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use deskfold_tests::{Client, PostOffice, Reply, Server, until};
+use parking_lot::Mutex;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
 use crate::{
     ground::program::deskfold,
+    org::pictures::PIXEL,
     world::{condition, filtered, texts},
 };
 
@@ -58,7 +65,7 @@ fn bracketed(text: &str) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_writes_from_a_real_mailbox_and_is_answered_there() {
-    let Some(office) = PostOffice::start(&["customer", "other"]) else { return };
+    let Some(office) = PostOffice::start(&["customer", "other", "help"]) else { return };
     let (lmtp, smtp) = (format!("127.0.0.1:{}", office.desk), format!("smtp+plain://127.0.0.1:{}", office.smtp));
     let server = Server::with(&["--lmtp", &lmtp, "--smtp-url", &smtp, "--private-addresses"]).await;
     let client = &server.admin;
@@ -206,11 +213,35 @@ async fn a_customer_writes_from_a_real_mailbox_and_is_answered_there() {
     assert_eq!(codes, (Some(0), Some(75), Some(67)));
     let titled = filtered("/v1/tickets", &condition("title", "eq", "Piped"));
     comes(&server, &office, async || client.read(&titled).await["data"].as_array().unwrap().len() == 1).await;
+    // What was said in a chat is told by mail, from the team that answered.
+    client.run(&format!("/v1/teams/{}/enable_channel", team.as_str().unwrap()), json!({ "kind": "live_chat" })).await;
+    server.settle().await;
+    let live = client.read("/v1/channels").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|known| known["kind"] == "live_chat")
+        .unwrap()["id"]
+        .clone();
+    let chat = client.create("/v1/conversations", json!({ "medium": "live_chat", "channel": live })).await;
+    client.run(&format!("/v1/conversations/{chat}/receive_message"), json!({ "body": "Are you open?" })).await;
+    client.run(&format!("/v1/conversations/{chat}/send_message"), json!({ "body": "Until six." })).await;
+    client
+        .run(
+            &format!("/v1/conversations/{chat}/request_transcript"),
+            json!({ "email": "customer@mail.example", "language": "cs" }),
+        )
+        .await;
+    server.settle().await;
+    assert!(until(async || office.mailbox("customer").len() == 4).await, "{}", office.log());
+    let told = office.mailbox("customer").remove(3);
+    assert!(told.contains("Are you open?") && told.contains("Until six.") && told.contains("Vy"), "{told}");
+    assert_eq!(field(&told, "Auto-Submitted"), "auto-generated");
     // An address that nobody has is refused at the door: its sender hears of it.
     let nowhere = [("From", "customer@mail.example"), ("To", "nowhere@desk.example"), ("Subject", "?")];
     office.send("customer@mail.example", &["nowhere@desk.example"], &mail(&nowhere, "Anybody?"));
-    assert!(until(async || office.mailbox("customer").len() == 4).await, "{}", office.log());
-    assert!(office.mailbox("customer")[3].contains("There is no such mailbox"));
+    assert!(until(async || office.mailbox("customer").len() == 5).await, "{}", office.log());
+    assert!(office.mailbox("customer")[4].contains("There is no such mailbox"));
     server.stop().await;
 }
 
@@ -336,11 +367,168 @@ async fn a_mail_finds_its_thread_by_what_nobody_makes_up_and_a_stranger_none() {
     assert!(forged["contact_id"].is_null() && forged["ticket_id"] != ticket, "{forged}");
     let doubted = client.read(&format!("/v1/tickets/{}", forged["ticket_id"].as_str().unwrap())).await;
     assert_eq!((&doubted["requester_id"], &doubted["tags"]), (&Value::Null, &json!(["unverified_sender"])));
+    // What is hostile in it is not shown; its pictures are, and what stands elsewhere only when it is asked for.
+    let parts = format!(
+        "--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p onclick=\"steal()\">Look</p><script>steal()</script>\
+         <img src=\"cid:door\"><img src=\"https://example.org/spy.png\" width=\"300\" height=\"200\">\r\n\
+         --x\r\nContent-Type: image/png; name=\"door.png\"\r\nContent-ID: <door>\r\nContent-Disposition: inline; filename=\"door.png\"\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{}\r\n\
+         --x\r\nContent-Type: text/plain; name=\"log.txt\"\r\nContent-Disposition: attachment; filename=\"log.txt\"\r\n\r\nIt said no.\r\n--x--",
+        STANDARD.encode(PIXEL)
+    );
+    let fields = [
+        ("From", "Zoe <zoe@example.org>"),
+        ("To", "support@desk.example"),
+        ("Subject", "Picture"),
+        ("Message-ID", "<20@example.org>"),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", "multipart/related; boundary=x"),
+    ];
+    let shown =
+        brought(&server, &channel, &format!("{}\r\n", mail(&fields, "").trim_end().to_owned() + "\r\n\r\n" + &parts))
+            .await;
+    assert_eq!(shown["status"], "taken", "{shown}");
+    let said = thread(client, shown["ticket_id"].as_str().unwrap()).await;
+    assert_eq!(texts(&json!({ "data": said[0]["attachments"] }), "name"), ["door.png", "log.txt"], "{said:?}");
+    assert_eq!(said[0]["attachments"][0]["media_type"], "image/png");
+    let address = format!("/v1/emails/{}/content", shown["id"].as_str().unwrap());
+    let content = client.read(&address).await;
+    let html = content["html"].as_str().unwrap();
+    assert!(html.contains("Look") && !html.contains("steal") && !html.contains("example.org"), "{html}");
+    assert_eq!(content["blocked_images"], 1);
+    let door = html.split('"').find(|part| part.contains("/files/")).unwrap_or_else(|| panic!("{html}"));
+    assert!(!server.client("").get(door).await.expect_text().is_empty(), "whoever sees the mail sees its pictures");
+    let asked = client.read(&format!("{address}?remote_images=true")).await;
+    assert!(asked["html"].as_str().unwrap().contains("example.org/spy.png"), "{asked}");
     // What cannot be read is kept, and says so.
     let broken = brought(&server, &channel, "\u{1}\u{2} no mail at all").await;
     assert_eq!((&broken["status"], &broken["error_code"]), (&json!("refused"), &json!("email_unreadable")));
     let raw = client.get(&format!("/v1/uploads/{}/content", broken["raw_id"].as_str().unwrap())).await;
     assert_eq!(raw.expect_text(), "\u{1}\u{2} no mail at all");
     post(client, &channel, "").await.problem(422, "email_empty");
+    server.stop().await;
+}
+
+/// How a server treats the next connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treats {
+    /// It is too busy.
+    Busy,
+    /// It knows no such recipient.
+    Unknown,
+    /// It hangs up when it has heard all.
+    HangsUp,
+    /// It takes the mail.
+    Takes,
+}
+
+/// A mail server that plays what goes wrong; what it was told, whole.
+async fn moody(treats: Vec<Treats>) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&heard);
+    tokio::spawn(async move {
+        for treat in treats {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (reader, mut writer) = stream.into_split();
+            let mut lines = BufReader::new(reader).lines();
+            let greeting = if treat == Treats::Busy { "421 4.3.2 later\r\n" } else { "220 moody\r\n" };
+            writer.write_all(greeting.as_bytes()).await.unwrap();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer = match line.split([' ', ':']).next().unwrap() {
+                    "RCPT" if treat == Treats::Unknown => "550 5.1.1 nobody here\r\n",
+                    "DATA" => {
+                        writer.write_all(b"354 go on\r\n").await.unwrap();
+                        let mut mail = String::new();
+                        while let Some(line) = lines.next_line().await.unwrap().filter(|line| line != ".") {
+                            mail.push_str(&line);
+                            mail.push_str("\r\n");
+                        }
+                        told.lock().push(mail);
+                        if treat == Treats::HangsUp {
+                            break;
+                        }
+                        "250 2.0.0 ok\r\n"
+                    }
+                    "QUIT" => {
+                        let _ = writer.write_all(b"221 bye\r\n").await;
+                        break;
+                    }
+                    _ => "250 ok\r\n",
+                };
+                if writer.write_all(answer.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_twice_unless_a_person_says_so_and_can_be_taken_back_before() {
+    let (port, heard) =
+        moody(vec![Treats::Busy, Treats::HangsUp, Treats::Takes, Treats::Unknown, Treats::Takes, Treats::Takes]).await;
+    let server = Server::with(&["--smtp-url", &format!("smtp+plain://127.0.0.1:{port}")]).await;
+    let client = &server.admin;
+    let channel = desk(&server).await;
+    let raw = mail(
+        &[
+            ("From", "maria@example.com"),
+            ("To", "support@desk.example"),
+            ("Subject", "Dark"),
+            ("Message-ID", "<1@example.com>"),
+        ],
+        "Dark.",
+    );
+    let ticket = brought(&server, &channel, &raw).await["ticket_id"].as_str().unwrap().to_owned();
+    let reply = format!("/v1/tickets/{ticket}/reply");
+    let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    client.run(&reply, json!({ "message_id": id, "body": "Try this." })).await;
+    server.settle().await;
+    let state = async |place: usize| thread(client, &ticket).await[place]["delivery"].clone();
+    // A server that is busy is tried again later.
+    assert_eq!(state(1).await, "queued");
+    server.app.advance(Duration::from_secs(60));
+    server.settle().await;
+    // It broke off when all was said: nobody knows, and nobody but a person tries again.
+    assert_eq!(state(1).await, "uncertain");
+    server.app.advance(Duration::from_secs(24 * 3600));
+    server.settle().await;
+    assert_eq!(heard.lock().len(), 1);
+    assert!(texts(&client.read("/v1/notices").await, "code").contains(&"message_uncertain".to_owned()));
+    client.run(&reply, json!({ "message_id": id, "body": "Try this." })).await;
+    server.settle().await;
+    assert_eq!((state(1).await, heard.lock().len()), (json!("sent"), 2));
+    let twice = heard.lock().clone();
+    assert_eq!(field(&twice[0], "Message-ID"), field(&twice[1], "Message-ID"), "whoever has got both sees one");
+    // A recipient who is refused is named.
+    client.run(&reply, json!({ "body": "And this." })).await;
+    server.settle().await;
+    let refused = thread(client, &ticket).await[2].clone();
+    assert_eq!(refused["delivery"], "failed");
+    let why = refused["delivery_error"].as_str().unwrap();
+    assert!(why.contains("maria@example.com") && why.contains("5.1.1"), "{why}");
+    // What can be taken back has not left; what has a time of its own waits for it, and holds up nothing.
+    client.run(&format!("/v1/channels/{channel}/change_mail"), json!({ "undo_s": 30 })).await;
+    let mistake = "01ARZ3NDEKTSV4RRFFQ69G5FAW";
+    client.run(&reply, json!({ "message_id": mistake, "body": "A mistake." })).await;
+    server.settle().await;
+    client.run(&format!("/v1/tickets/{ticket}/cancel_reply"), json!({ "message_id": mistake })).await;
+    // The clock is a day and a minute ahead by now.
+    let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
+    client.run(&reply, json!({ "body": "Good morning.", "send_at": tomorrow })).await;
+    client.run(&reply, json!({ "body": "See you." })).await;
+    server.app.advance(Duration::from_secs(60));
+    server.settle().await;
+    assert_eq!((state(3).await, state(4).await, state(5).await), (json!("cancelled"), json!("queued"), json!("sent")));
+    server.app.advance(Duration::from_secs(25 * 3600));
+    server.settle().await;
+    assert_eq!((state(3).await, state(4).await), (json!("cancelled"), json!("sent")));
+    let said: Vec<String> = heard.lock().iter().skip(2).cloned().collect();
+    assert!(said.len() == 2 && said[0].contains("See you.") && said[1].contains("Good morning."), "{said:?}");
+    let gone = client.post(&format!("/v1/tickets/{ticket}/cancel_reply"), json!({ "message_id": id })).await;
+    gone.problem(409, "ticket_reply_gone");
     server.stop().await;
 }
