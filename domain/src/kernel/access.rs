@@ -51,6 +51,7 @@ pub const TELLING: &[&str] = &[
     "shared",
     "skipped",
     "started",
+    "subscribed",
     "taken",
     "team_changed",
     "transferred",

@@ -391,15 +391,19 @@ impl Settings {
         let known = |name: &String| Vocabulary::of(name, types.clone());
         let names = self.representatives();
         let others: Vec<Vocabulary> = names.iter().filter_map(known).collect();
+        // Of one type at least it must make sense; of the others nothing is told.
+        let mut refused = None;
         for name in &names {
-            if let Err(errors) = condition(name, &self.filter, types.clone(), &others) {
-                let below = |error: FieldError| FieldError { pointer: format!("/filter{}", error.pointer), ..error };
-                let detail = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
-                let errors = errors.into_iter().map(below).collect();
-                return Err(Rejection { errors, ..FILTER_INVALID.because(detail) });
+            match condition(name, &self.filter, types.clone(), &others) {
+                Ok(_) => return Ok(()),
+                Err(errors) => drop(refused.get_or_insert(errors)),
             }
         }
-        Ok(())
+        let errors = refused.unwrap_or_default();
+        let below = |error: FieldError| FieldError { pointer: format!("/filter{}", error.pointer), ..error };
+        let detail = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
+        let errors = errors.into_iter().map(below).collect();
+        Err(Rejection { errors, ..FILTER_INVALID.because(detail) })
     }
 
     fn needs(&self, ctx: &Ctx<'_>) -> Vec<Need> {
