@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use commands::{Clock, Commands, Envelope, Refused, Selection};
 use domain::{
-    Actor, Id, Time, Via,
+    Actor, Aggregate, Id, Time, Via,
     work::webhook::{Cause, Command, TESTED, Webhook, asks_for},
 };
 use eventstore::{Direction, Query, Recorded};
@@ -177,6 +177,9 @@ struct Worker {
     orders: watch::Receiver<Orders>,
     nudge: Arc<Notify>,
     webhook: Arc<Webhook>,
+    /// Its stream, and the position of the last event there that was heeded.
+    own: String,
+    heeded: i64,
     selection: Selection,
     place: Place,
     /// The position that is written down.
@@ -228,6 +231,8 @@ impl Worker {
             orders,
             nudge,
             webhook,
+            own: Webhook::stream(key.webhook),
+            heeded: 0,
             selection,
             stored: place.position,
             scanned: place.position,
@@ -418,7 +423,18 @@ impl Worker {
                 self.read_on(head).await?;
                 continue;
             }
-            let chunk: Vec<Arc<Recorded>> = self.buffer.iter().take(room).cloned().collect();
+            // What happens to the webhook itself is heeded before what comes after it is told.
+            let own = |event: &&Arc<Recorded>| *event.stream == *self.own && event.position > self.heeded;
+            if let Some(position) = self.buffer.front().filter(own).map(|event| event.position) {
+                self.heed().await?;
+                self.heeded = position;
+                if !self.webhook.works() {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let chunk: Vec<Arc<Recorded>> =
+                self.buffer.iter().take(room).take_while(|event| !own(event)).cloned().collect();
             let tenant = self.key.tenant.to_string();
             let asked = |event: &&Arc<Recorded>| {
                 *event.tenant == *tenant

@@ -342,9 +342,10 @@ async fn whoever_fails_or_is_slow_holds_up_nobody_else() {
     describe(client, &bad, "Busy").await;
     server.settle().await;
     assert!(receiver.heard("/hook").is_empty());
+    client.run(&format!("/v1/webhooks/{slow}/archive"), json!({})).await;
+    server.settle().await;
     receiver.says(|_| Says::Status(302, &[("location", "/slow")]));
     receiver.heard("/slow");
-    client.run(&format!("/v1/webhooks/{slow}/archive"), json!({})).await;
     server.app.advance(Duration::from_secs(30));
     server.settle().await;
     assert!(!receiver.heard("/hook").is_empty());
@@ -393,7 +394,7 @@ async fn a_receiver_that_is_away_for_three_days_takes_up_no_room_and_misses_noth
         server.settle().await;
         calls += receiver.heard("/hook").len();
     }
-    assert!((20..60).contains(&calls), "{calls}");
+    assert!((8..60).contains(&calls), "{calls}");
     let webhook = client.read(&format!("/v1/webhooks/{hook}")).await;
     assert_eq!(webhook["status"], "enabled", "after two days it is still tried");
     let room: i64 =
