@@ -561,7 +561,7 @@ impl Aggregate for Webhook {
         let eyes = Eyes { user: id(0xA), key: Some(id(0xB)) };
         let filter = serde_json::json!({ "field": "ticket.priority", "op": "gte", "value": 2 });
         let settings = Settings {
-            url: "https://example.com/hooks/deskfold".into(),
+            url: "https://shop.example/hooks/deskfold".into(),
             types: vec!["ticket.opened".into(), "ticket.closed".into()],
             filter: filter.as_object().cloned().unwrap_or_default(),
             description: Some("Pager of the night shift".into()),

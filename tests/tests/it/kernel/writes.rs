@@ -208,6 +208,7 @@ fn said(reply: &Reply) -> Value {
     if let Some(said) = said.as_object_mut() {
         said.remove("key");
         said.remove("link");
+        said.remove("secret");
         said.remove("trace_id");
     }
     said
@@ -240,6 +241,7 @@ async fn each_write_route_rehearses_and_refuses_what_it_cannot_heed() {
             assert_eq!(would.status, StatusCode::OK, "{name}: nothing is created");
             assert!(would.json()["events"].is_array() && would.json().get("key").is_none(), "{name}: {}", would.text);
             assert!(would.json().get("link").is_none(), "{name}: {}", would.text);
+            assert!(would.json().get("secret").is_none(), "{name}: {}", would.text);
             taken += 1;
         } else {
             refused.push(format!("{name}: {}", would.json()["code"]));
