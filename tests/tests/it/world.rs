@@ -495,7 +495,8 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         all.entry("deliveries").or_default().push(kept["id"].as_str().unwrap().to_owned());
         // It stays in the house.
         let url = format!("https://{name}.example/hook");
-        let hook = json!({ "url": url, "types": ["ticket.*"], "description": text(name), "enabled": false });
+        let hook =
+            json!({ "url": url, "types": ["ticket.*"], "description": text("Hook of the shop"), "enabled": false });
         all.entry("webhooks").or_default().push(client.create("/v1/webhooks", hook).await);
     }
     server.settle().await;

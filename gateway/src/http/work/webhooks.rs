@@ -309,14 +309,13 @@ async fn test(State(app): State<App>, write: Write, Path(id): Path<String>, body
 }
 
 /// From where.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct From {
-    /// The position of the first event that is sent again; that after the end of the log leaves out what has not been sent.
-    #[schemars(range(min = 1))]
-    pub(in crate::http) from: i64,
+    /// The position of the first event that is sent again, which must be said; that after the end of the log leaves out what has
+    /// not been sent.
+    from: Option<i64>,
     /// Say what would be written, and write nothing.
-    #[serde(default)]
     dry_run: bool,
 }
 
@@ -332,7 +331,8 @@ impl FromRequestParts<App> for Replaying {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Replaying, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let Params(From { from, dry_run }) = Params::from_request_parts(parts, app).await?;
-        Ok(Replaying { write: Write::of(parts, caller, dry_run), from })
+        // Where nothing is said, nothing can be sent: whoever decides tells that.
+        Ok(Replaying { write: Write::of(parts, caller, dry_run), from: from.unwrap_or_default() })
     }
 }
 
