@@ -354,7 +354,10 @@ impl Worker {
                     Ok(())
                 }
                 (None, Some((_, name))) => self.try_lane(&name).await,
-                (None, None) => Ok(()),
+                (None, None) => {
+                    self.rest_until_due(now).await;
+                    Ok(())
+                }
             };
         }
         let again = self.flying.iter().filter(|name| !name.starts_with(ONCE)).count();
@@ -374,6 +377,16 @@ impl Worker {
             if room == 0 || full || self.calls.len() >= AT_ONCE || !self.fill(head, room).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// With as many records as are tried while it is down, nothing is done before the first of them is due.
+    async fn rest_until_due(&mut self, now: Time) {
+        let due = self.lanes.iter().filter(|(name, _)| !name.starts_with(ONCE)).map(|(_, lane)| lane.due_at);
+        let next = due.min().filter(|next| *next > now && self.lanes.len() >= PROBED);
+        if next.is_some() {
+            self.place.rests_until = next;
+            self.write(None, None).await;
         }
     }
 
