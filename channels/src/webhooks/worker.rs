@@ -14,7 +14,7 @@ use bytes::Bytes;
 use commands::{Clock, Commands, Envelope, Refused, Selection};
 use domain::{
     Actor, Aggregate, Id, Time, Via,
-    work::webhook::{Cause, Command, TESTED, Webhook, asks_for},
+    work::webhook::{Cause, Command, Settings, TESTED, Webhook, asks_for},
 };
 use eventstore::{Direction, Query, Recorded};
 use reqwest::StatusCode;
@@ -492,7 +492,7 @@ impl Worker {
         }
         let settings = self.webhook.settings.as_ref();
         let all = settings.is_none_or(|settings| settings.types.iter().any(|name| name == "*"));
-        let types = settings.map(|settings| settings.event_types()).filter(|_| !all).unwrap_or_default();
+        let types = settings.map(Settings::event_types).filter(|_| !all).unwrap_or_default();
         let query = Query {
             tenant: Some(self.key.tenant.to_string()),
             after: Some(self.scanned),
@@ -809,7 +809,7 @@ impl Worker {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(webhook = %self.key.webhook, %error, "cannot write down how far a webhook is")
+                    tracing::debug!(webhook = %self.key.webhook, %error, "cannot write down how far a webhook is");
                 }
             }
             if self.orders.borrow().stop {
@@ -858,7 +858,7 @@ impl Worker {
             match work(self).await {
                 Ok(()) => return,
                 Err(reason) => {
-                    tracing::debug!(webhook = %self.key.webhook, reason, "a webhook cannot say what became of it")
+                    tracing::debug!(webhook = %self.key.webhook, reason, "a webhook cannot say what became of it");
                 }
             }
             if self.orders.borrow().stop {

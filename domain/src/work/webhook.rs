@@ -373,7 +373,7 @@ impl Settings {
         let sound = custom::is_url(url) && url.len() <= MAX_URL && !names_somebody(url);
         let unknown = self.types.iter().position(|name| !is_type(name));
         let types = match unknown {
-            Some(at) => Err(TYPES_INVALID.at(&format!("/types/{at}"))),
+            Some(at) => Err(TYPES_INVALID.at(format!("/types/{at}"))),
             None => must((1..=MAX_TYPES).contains(&self.types.len()), TYPES_INVALID, "/types"),
         };
         all([
