@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use commands::{Clock, Commands, Envelope, Refused, Selection};
 use domain::{
-    Actor, Aggregate, Id, Time, Via,
+    Actor, Aggregate, Id, Time, Via, catalogue,
     work::webhook::{Cause, Command, Settings, TESTED, Webhook, asks_for},
 };
 use eventstore::{Direction, Query, Recorded};
@@ -45,6 +45,8 @@ const AGAIN_AT_ONCE: usize = 4;
 const WINDOW: usize = 64;
 /// Events read at once.
 const PAGE: i64 = 256;
+/// Times that it is read on before it is looked what else there is to do.
+const PAGES: usize = 16;
 /// Events up to the end of the log that are read from memory.
 const RECENT: i64 = 1024;
 /// Records that may wait: with more it reads on no further.
@@ -204,6 +206,8 @@ struct Worker {
     calls: JoinSet<Done>,
     /// Why it can go on no further.
     halted: Option<(Cause, String)>,
+    /// There is more to read.
+    more: bool,
     /// Somebody else goes on with it.
     lost: bool,
 }
@@ -248,6 +252,7 @@ impl Worker {
             taken: taken.into_iter().collect(),
             calls: JoinSet::new(),
             halted: None,
+            more: false,
             lost: false,
         }))
     }
@@ -271,7 +276,9 @@ impl Worker {
                 }
             }
             let end = *head.borrow_and_update();
+            self.more = false;
             let mut pause = match self.step(end).await {
+                Ok(()) if self.more => Duration::ZERO,
                 Ok(()) => self.pause(),
                 Err(reason) => {
                     tracing::debug!(webhook = %self.key.webhook, reason, "a webhook rests");
@@ -426,13 +433,19 @@ impl Worker {
 
     /// Reads on until so many events are there to be told, or there is nothing more; whether there may be.
     async fn fill(&mut self, head: i64, room: usize) -> Result<bool, String> {
-        let mut room = room;
+        let (mut room, mut pages) = (room, 0);
         while room > 0 {
             if self.buffer.is_empty() {
                 self.scanned = self.scanned.max(self.buffered);
                 if self.scanned >= head {
                     return Ok(false);
                 }
+                if pages == PAGES || self.orders.borrow().stop {
+                    // Others have their turn meanwhile.
+                    self.more = true;
+                    return Ok(false);
+                }
+                pages += 1;
                 self.read_on(head).await?;
                 continue;
             }
@@ -441,6 +454,9 @@ impl Worker {
             if let Some(position) = self.buffer.front().filter(own).map(|event| event.position) {
                 self.heed().await?;
                 self.heeded = position;
+                // What comes after it may be asked for otherwise: it is read anew.
+                self.buffer.clear();
+                self.buffered = self.scanned;
                 if !self.webhook.works() {
                     return Ok(false);
                 }
@@ -492,7 +508,11 @@ impl Worker {
         }
         let settings = self.webhook.settings.as_ref();
         let all = settings.is_none_or(|settings| settings.types.iter().any(|name| name == "*"));
-        let types = settings.map(Settings::event_types).filter(|_| !all).unwrap_or_default();
+        let mut types = settings.map(Settings::event_types).filter(|_| !all).unwrap_or_default();
+        if !all {
+            // What happens to the webhook itself is among them.
+            types.extend(catalogue::event_types().filter(|name| name.split('.').next() == Some(Webhook::KIND)));
+        }
         let query = Query {
             tenant: Some(self.key.tenant.to_string()),
             after: Some(self.scanned),
