@@ -94,7 +94,7 @@ fn webhook(view: &View) -> Markup {
             }
             details data-log="{id}" {
                 summary { (say("webhooks-log")) }
-                ul.rows aria-busy="true" {}
+                ul.rows {}
             }
         }
     }

@@ -67,13 +67,13 @@ type Answers = Arc<Mutex<Box<dyn FnMut(&Call) -> Says + Send>>>;
 
 /// A program that is told of events, at any path.
 #[derive(Clone)]
-struct Receiver {
+pub(crate) struct Receiver {
     calls: Arc<Mutex<Vec<Call>>>,
     answers: Answers,
 }
 
 impl Receiver {
-    async fn start() -> (Receiver, SocketAddr) {
+    pub(crate) async fn start() -> (Receiver, SocketAddr) {
         let receiver = Receiver { calls: Arc::default(), answers: Arc::new(Mutex::new(Box::new(|_| TAKEN))) };
         let router = Router::new().route("/{path}", post(Receiver::answer)).with_state(receiver.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,7 +122,7 @@ impl Receiver {
         self.heard(path).iter().map(of).collect()
     }
 
-    fn types(&self, path: &str) -> Vec<String> {
+    pub(crate) fn types(&self, path: &str) -> Vec<String> {
         self.told(path).into_iter().map(|(_, kind)| kind).collect()
     }
 }
