@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what Deskfold needs beside Rust: PostgreSQL's server programs, nats-server and a C compiler; with the argument
-# `tests` also what only its tests need: NATS' client, a generator of clients, pandas, SQLAlchemy and Apache Arrow for Python in target/python,
-# a server that speaks S3 in target/s3, Prometheus' promtool in target/tools, a generator of types for TypeScript and axe-core in target/node, an OpenID provider in target/oidc, for
+# `tests` also what only its tests need: NATS' client, a generator of clients, pandas, SQLAlchemy, Apache Arrow and a verifier of webhooks for Python in target/python,
+# a server that speaks S3 in target/s3, Prometheus' promtool in target/tools, a generator of types for TypeScript, axe-core and a verifier of webhooks in target/node, an OpenID provider in target/oidc, for
 # which it installs Node and npm, Chromium with its driver, and Postfix and Dovecot.
 # With the argument `superset` it installs Apache Superset alone, in target/superset.
 # Silent when everything is there. It starts no service, makes no PostgreSQL cluster and touches none that exists.
@@ -13,10 +13,11 @@ python_generator=openapi-python-client==0.29.1
 python_tables=pandas==3.1.1
 python_parquet=pyarrow==26.0.1
 python_databases=(sqlalchemy==2.1.9 'psycopg[binary]==3.3.9')
+python_verifier=standardwebhooks==1.1.0
 # Of what Superset needs but does not say, or says too loosely, what works with it.
 bi_server=(apache-superset==6.1.0 psycopg2-binary==2.9.13 flask-caching==2.3.1 rich cachetools)
 s3_server='moto[s3,server]==5.2.5'
-node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1)
+node_packages=(openapi-typescript@7.13.0 axe-core@4.14.1 standardwebhooks@1.1.1)
 target=$(cd "$(dirname "$0")/.." && pwd)/target
 python_libraries=$target/python
 s3_libraries=$target/s3
@@ -100,6 +101,10 @@ install_python_libraries() {
         "${pip[@]}" "$python_parquet" </dev/null ||
             echo "$python_parquet cannot be installed: the test that reads Parquet files is skipped." >&2
     fi
+    if ! has_python_library standardwebhooks; then
+        "${pip[@]}" --no-deps "$python_verifier" </dev/null ||
+            echo "$python_verifier cannot be installed: no webhook is verified in Python." >&2
+    fi
     if ! has_python_library psycopg; then
         "${pip[@]}" "${python_databases[@]}" </dev/null ||
             echo "${python_databases[*]} cannot be installed: the test of what analysts do with SQLAlchemy is skipped." >&2
@@ -166,7 +171,8 @@ install_post_office() {
 }
 
 has_node_packages() {
-    [ -d "$node_libraries/node_modules/openapi-typescript" ] && [ -d "$node_libraries/node_modules/axe-core" ]
+    [ -d "$node_libraries/node_modules/openapi-typescript" ] && [ -d "$node_libraries/node_modules/axe-core" ] &&
+        [ -d "$node_libraries/node_modules/standardwebhooks" ]
 }
 
 # The tests of pages fail without.
@@ -190,7 +196,7 @@ fi
 
 wants_python_libraries=false
 if [ "${1:-}" = tests ] &&
-    ! { has_python_library nats && has_python_library openapi_python_client && has_python_library pandas && has_python_library pyarrow && has_python_library psycopg; }; then
+    ! { has_python_library nats && has_python_library openapi_python_client && has_python_library pandas && has_python_library pyarrow && has_python_library psycopg && has_python_library standardwebhooks; }; then
     wants_python_libraries=true
 fi
 install_node_libraries() {

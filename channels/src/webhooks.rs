@@ -14,7 +14,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -90,6 +90,9 @@ struct Sender {
     kept: Duration,
     nudge: Notify,
     stopping: AtomicBool,
+    /// Whether it is this process's turn, and how often it has looked since which webhooks there are.
+    leads: AtomicBool,
+    looked: AtomicU64,
     /// Those that this process tells.
     running: Mutex<HashMap<Key, Running>>,
 }
@@ -123,6 +126,8 @@ impl Webhooks {
             kept,
             nudge: Notify::new(),
             stopping: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
+            looked: AtomicU64::new(0),
             running: Mutex::default(),
         });
         let task = tokio::spawn(Arc::clone(&sender).run(changed));
@@ -144,6 +149,7 @@ impl Webhooks {
         let mut reached = self.reactor.lock().as_ref().map(Handle::position).ok_or_else(stopped)?;
         reached.wait_for(|reached| *reached >= position).await.map_err(|_| stopped())?;
         self.sender.sweep().await?;
+        self.sender.look().await;
         Ok(self.sender.idle(position).await?)
     }
 
@@ -174,6 +180,16 @@ impl Sender {
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Looks once more which webhooks there are, where it is this process that does.
+    async fn look(&self) {
+        let before = self.looked.load(Ordering::SeqCst);
+        // What it looks at now it may have begun to look at before.
+        while self.leads.load(Ordering::SeqCst) && self.looked.load(Ordering::SeqCst) < before + 2 {
+            self.nudge.notify_one();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn idle(&self, position: i64) -> Result<(), sqlx::Error> {
@@ -218,7 +234,11 @@ impl Sender {
                 break Err(error);
             }
             match store::working(self.pool()).await {
-                Ok(rows) => self.reconcile(&rows),
+                Ok(rows) => {
+                    self.reconcile(&rows);
+                    self.looked.fetch_add(1, Ordering::SeqCst);
+                    self.leads.store(true, Ordering::SeqCst);
+                }
                 Err(error) => break Err(error),
             }
             if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
@@ -233,6 +253,7 @@ impl Sender {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         };
+        self.leads.store(false, Ordering::SeqCst);
         let running = std::mem::take(&mut *self.running.lock());
         // Whoever has lost the turn must be silent at once: somebody else goes on.
         let lost = outcome.is_err();

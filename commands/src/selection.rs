@@ -44,7 +44,7 @@ impl Selection {
         Selection { commands, tenant, settings, kinds, fields: Vec::new(), ready: HashMap::new(), world }
     }
 
-    /// Whether they select an event. Where they no longer fit what they ask about they hold nothing back.
+    /// Whether they select an event; none of a type of which they make no sense.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -52,7 +52,7 @@ impl Selection {
         if self.settings.filter.is_empty() {
             return Ok(true);
         }
-        let Some(condition) = self.condition(&event.kind).await? else { return Ok(true) };
+        let Some(condition) = self.condition(&event.kind).await? else { return Ok(false) };
         // What other programs wrote into the log concerns no record.
         let Some(metadata) = scene::metadata(event) else { return Ok(false) };
         let Some(trigger) = scene::trigger(event, &metadata) else { return Ok(false) };
@@ -97,9 +97,6 @@ impl Selection {
             custom.extend(rule::custom_types_of(kind, field, true));
         }
         let ready = self.settings.condition(event_type, &custom).ok().map(Arc::new);
-        if ready.is_none() {
-            tracing::warn!(%event_type, "the filter of a webhook does not fit what it asks about any more");
-        }
         self.ready.insert(Arc::clone(event_type), ready.clone());
         Ok(ready)
     }

@@ -375,6 +375,8 @@ mod tests {
         // With what refers to them.
         "upload.read",
         "view.read",
+        // Whoever needs some is given them.
+        "webhook.read",
     ];
 
     /// Whoever adds a kind says here or there whether everybody who works with records reads it.

@@ -35,11 +35,12 @@ function shown(notice) {
     delivery,
     source: "",
     place: notice.subject_kind === "conversation" ? "1" : "",
+    hook: notice.subject_kind === "webhook" ? "1" : "",
   });
   const item = /** @type {HTMLElement} */ (row.querySelector("li"));
   item.dataset.id = notice.id;
-  const way = item.querySelector("a");
-  if (way) way.href = `/records/conversations/${encodeURIComponent(notice.subject_id)}`;
+  const way = item.querySelector("a.chat");
+  if (way instanceof HTMLAnchorElement) way.href = `/records/conversations/${encodeURIComponent(notice.subject_id)}`;
   times(row);
   return row;
 }

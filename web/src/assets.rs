@@ -57,6 +57,7 @@ const FILES: &[(&str, &str)] = &[
     ("unread.js", include_str!("../assets/unread.js")),
     ("attention.js", include_str!("../assets/attention.js")),
     ("notices.js", include_str!("../assets/notices.js")),
+    ("webhooks.js", include_str!("../assets/webhooks.js")),
     ("chat.js", include_str!("../assets/chat.js")),
 ];
 

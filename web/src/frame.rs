@@ -238,6 +238,7 @@ fn places(view: &View) -> Vec<Place> {
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
     add("/roles", view.may("role.read"), view.say("roles-title"), view.say("roles-lead"));
     add("/settings", view.may("tenant.read"), view.say("settings-title"), view.say("settings-lead"));
+    add("/webhooks", view.may("webhook.read"), view.say("webhooks-title"), view.say("webhooks-lead"));
     add("/plan", view.may("tenant.read"), view.say("plan-page-title"), view.say("plan-page-lead"));
     add("/me", true, view.say("me-title"), view.say("me-lead"));
     add("/docs", true, view.say("docs-title"), view.say("docs-lead"));

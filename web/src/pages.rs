@@ -17,6 +17,7 @@ mod search;
 mod settings;
 mod sign_in;
 mod start;
+mod webhooks;
 
 pub use self::{
     bulk::bulk,
@@ -42,6 +43,7 @@ pub use self::{
     settings::settings,
     sign_in::{Tenant, Ways, code, forgotten, missing, sent, sign_in, step_over, tenants},
     start::start,
+    webhooks::webhooks,
 };
 
 pub(crate) use self::search::seek;
@@ -327,6 +329,7 @@ mod tests {
             ("chat", chat(&view, TYPED, TYPED)),
             ("inbox", inbox(&view)),
             ("notices", notices(&view)),
+            ("webhooks", webhooks(&view)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),

@@ -34,6 +34,7 @@ pub(crate) const DRAWN: &[(&str, &[&str])] = &[
     ("inbox", INBOX),
     ("notice", NOTICES),
     ("why", WHY),
+    ("hook", HOOKS),
     ("unit", &["day", "hour", "minute", "second", "thousand", "million", "billion"]),
     ("month", &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]),
     ("weekday", WEEKDAYS),
@@ -213,6 +214,7 @@ pub(crate) const KINDS: &[&str] = &[
     "view",
     "rule",
     "rule_run",
+    "webhook",
     "comment",
     "activity",
     "relation",
@@ -328,8 +330,20 @@ const SPOKEN: &[&str] = &[
 ];
 
 /// What notices are about, and what their page says; kept in it.
-pub(crate) const NOTICES: &[&str] =
-    &["delivery_refused", "email_refused", "message_failed", "message_uncertain", "waiting", "none", "later"];
+pub(crate) const NOTICES: &[&str] = &[
+    "delivery_refused",
+    "email_refused",
+    "message_failed",
+    "message_uncertain",
+    "webhook_disabled",
+    "webhook_event_given_up",
+    "waiting",
+    "none",
+    "later",
+];
+/// How webhooks fare and what came of what was sent to them; kept in their page.
+pub(crate) const HOOKS: &[&str] =
+    &["enabled", "disabled", "failing", "unreachable", "gone", "rights_ended", "delivered", "failed", "given_up"];
 /// Why something could not be taken, for people. What is not here is told as the API tells it.
 pub(crate) const WHY: &[&str] = &[
     "required",
@@ -349,6 +363,10 @@ pub(crate) const WHY: &[&str] = &[
     "feature_disabled",
     "message_failed",
     "message_uncertain",
+    "unreachable",
+    "gone",
+    "rights_ended",
+    "webhook_event_given_up",
 ];
 
 /// What the inbox says, its scripts too; kept in its page.

@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use commands::{Clock, Commands, Envelope, Refused, Selection};
 use domain::{
-    Actor, Id, Time, Via,
-    work::webhook::{Cause, Command, TESTED, Webhook, asks_for},
+    Actor, Aggregate, Id, Time, Via, catalogue,
+    work::webhook::{Cause, Command, Settings, TESTED, Webhook, asks_for},
 };
 use eventstore::{Direction, Query, Recorded};
 use reqwest::StatusCode;
@@ -45,6 +45,8 @@ const AGAIN_AT_ONCE: usize = 4;
 const WINDOW: usize = 64;
 /// Events read at once.
 const PAGE: i64 = 256;
+/// Times that it is read on before it is looked what else there is to do.
+const PAGES: usize = 16;
 /// Events up to the end of the log that are read from memory.
 const RECENT: i64 = 1024;
 /// Records that may wait: with more it reads on no further.
@@ -177,6 +179,9 @@ struct Worker {
     orders: watch::Receiver<Orders>,
     nudge: Arc<Notify>,
     webhook: Arc<Webhook>,
+    /// Its stream, and the position of the last event there that was heeded.
+    own: String,
+    heeded: i64,
     selection: Selection,
     place: Place,
     /// The position that is written down.
@@ -201,6 +206,8 @@ struct Worker {
     calls: JoinSet<Done>,
     /// Why it can go on no further.
     halted: Option<(Cause, String)>,
+    /// There is more to read.
+    more: bool,
     /// Somebody else goes on with it.
     lost: bool,
 }
@@ -228,6 +235,8 @@ impl Worker {
             orders,
             nudge,
             webhook,
+            own: Webhook::stream(key.webhook),
+            heeded: 0,
             selection,
             stored: place.position,
             scanned: place.position,
@@ -243,6 +252,7 @@ impl Worker {
             taken: taken.into_iter().collect(),
             calls: JoinSet::new(),
             halted: None,
+            more: false,
             lost: false,
         }))
     }
@@ -266,7 +276,9 @@ impl Worker {
                 }
             }
             let end = *head.borrow_and_update();
+            self.more = false;
             let mut pause = match self.step(end).await {
+                Ok(()) if self.more => Duration::ZERO,
                 Ok(()) => self.pause(),
                 Err(reason) => {
                     tracing::debug!(webhook = %self.key.webhook, reason, "a webhook rests");
@@ -349,7 +361,10 @@ impl Worker {
                     Ok(())
                 }
                 (None, Some((_, name))) => self.try_lane(&name).await,
-                (None, None) => Ok(()),
+                (None, None) => {
+                    self.rest_until_due(now).await;
+                    Ok(())
+                }
             };
         }
         let again = self.flying.iter().filter(|name| !name.starts_with(ONCE)).count();
@@ -369,6 +384,16 @@ impl Worker {
             if room == 0 || full || self.calls.len() >= AT_ONCE || !self.fill(head, room).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// With as many records as are tried while it is down, nothing is done before the first of them is due.
+    async fn rest_until_due(&mut self, now: Time) {
+        let due = self.lanes.iter().filter(|(name, _)| !name.starts_with(ONCE)).map(|(_, lane)| lane.due_at);
+        let next = due.min().filter(|next| *next > now && self.lanes.len() >= PROBED);
+        if next.is_some() {
+            self.place.rests_until = next;
+            self.write(None, None).await;
         }
     }
 
@@ -408,17 +433,37 @@ impl Worker {
 
     /// Reads on until so many events are there to be told, or there is nothing more; whether there may be.
     async fn fill(&mut self, head: i64, room: usize) -> Result<bool, String> {
-        let mut room = room;
+        let (mut room, mut pages) = (room, 0);
         while room > 0 {
             if self.buffer.is_empty() {
                 self.scanned = self.scanned.max(self.buffered);
                 if self.scanned >= head {
                     return Ok(false);
                 }
+                if pages == PAGES || self.orders.borrow().stop {
+                    // Others have their turn meanwhile.
+                    self.more = true;
+                    return Ok(false);
+                }
+                pages += 1;
                 self.read_on(head).await?;
                 continue;
             }
-            let chunk: Vec<Arc<Recorded>> = self.buffer.iter().take(room).cloned().collect();
+            // What happens to the webhook itself is heeded before what comes after it is told.
+            let own = |event: &&Arc<Recorded>| *event.stream == *self.own && event.position > self.heeded;
+            if let Some(position) = self.buffer.front().filter(own).map(|event| event.position) {
+                self.heed().await?;
+                self.heeded = position;
+                // What comes after it may be asked for otherwise: it is read anew.
+                self.buffer.clear();
+                self.buffered = self.scanned;
+                if !self.webhook.works() {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let chunk: Vec<Arc<Recorded>> =
+                self.buffer.iter().take(room).take_while(|event| !own(event)).cloned().collect();
             let tenant = self.key.tenant.to_string();
             let asked = |event: &&Arc<Recorded>| {
                 *event.tenant == *tenant
@@ -463,7 +508,11 @@ impl Worker {
         }
         let settings = self.webhook.settings.as_ref();
         let all = settings.is_none_or(|settings| settings.types.iter().any(|name| name == "*"));
-        let types = settings.map(|settings| settings.event_types()).filter(|_| !all).unwrap_or_default();
+        let mut types = settings.map(Settings::event_types).filter(|_| !all).unwrap_or_default();
+        if !all {
+            // What happens to the webhook itself is among them.
+            types.extend(catalogue::event_types().filter(|name| name.split('.').next() == Some(Webhook::KIND)));
+        }
         let query = Query {
             tenant: Some(self.key.tenant.to_string()),
             after: Some(self.scanned),
@@ -780,7 +829,7 @@ impl Worker {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(webhook = %self.key.webhook, %error, "cannot write down how far a webhook is")
+                    tracing::debug!(webhook = %self.key.webhook, %error, "cannot write down how far a webhook is");
                 }
             }
             if self.orders.borrow().stop {
@@ -829,7 +878,7 @@ impl Worker {
             match work(self).await {
                 Ok(()) => return,
                 Err(reason) => {
-                    tracing::debug!(webhook = %self.key.webhook, reason, "a webhook cannot say what became of it")
+                    tracing::debug!(webhook = %self.key.webhook, reason, "a webhook cannot say what became of it");
                 }
             }
             if self.orders.borrow().stop {

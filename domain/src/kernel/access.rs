@@ -52,6 +52,7 @@ pub const TELLING: &[&str] = &[
     "shared",
     "skipped",
     "started",
+    "subscribed",
     "taken",
     "team_changed",
     "transferred",

@@ -373,7 +373,7 @@ impl Settings {
         let sound = custom::is_url(url) && url.len() <= MAX_URL && !names_somebody(url);
         let unknown = self.types.iter().position(|name| !is_type(name));
         let types = match unknown {
-            Some(at) => Err(TYPES_INVALID.at(&format!("/types/{at}"))),
+            Some(at) => Err(TYPES_INVALID.at(format!("/types/{at}"))),
             None => must((1..=MAX_TYPES).contains(&self.types.len()), TYPES_INVALID, "/types"),
         };
         all([
@@ -391,15 +391,19 @@ impl Settings {
         let known = |name: &String| Vocabulary::of(name, types.clone());
         let names = self.representatives();
         let others: Vec<Vocabulary> = names.iter().filter_map(known).collect();
+        // Of one type at least it must make sense; of the others nothing is told.
+        let mut refused = None;
         for name in &names {
-            if let Err(errors) = condition(name, &self.filter, types.clone(), &others) {
-                let below = |error: FieldError| FieldError { pointer: format!("/filter{}", error.pointer), ..error };
-                let detail = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
-                let errors = errors.into_iter().map(below).collect();
-                return Err(Rejection { errors, ..FILTER_INVALID.because(detail) });
+            match condition(name, &self.filter, types.clone(), &others) {
+                Ok(_) => return Ok(()),
+                Err(errors) => drop(refused.get_or_insert(errors)),
             }
         }
-        Ok(())
+        let errors = refused.unwrap_or_default();
+        let below = |error: FieldError| FieldError { pointer: format!("/filter{}", error.pointer), ..error };
+        let detail = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
+        let errors = errors.into_iter().map(below).collect();
+        Err(Rejection { errors, ..FILTER_INVALID.because(detail) })
     }
 
     fn needs(&self, ctx: &Ctx<'_>) -> Vec<Need> {
@@ -557,7 +561,7 @@ impl Aggregate for Webhook {
         let eyes = Eyes { user: id(0xA), key: Some(id(0xB)) };
         let filter = serde_json::json!({ "field": "ticket.priority", "op": "gte", "value": 2 });
         let settings = Settings {
-            url: "https://example.com/hooks/deskfold".into(),
+            url: "https://shop.example/hooks/deskfold".into(),
             types: vec!["ticket.opened".into(), "ticket.closed".into()],
             filter: filter.as_object().cloned().unwrap_or_default(),
             description: Some("Pager of the night shift".into()),

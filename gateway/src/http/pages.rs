@@ -66,6 +66,7 @@ pub(super) fn routes() -> Routes {
         .get("/people", async |insider: Insider| insider.looks_at("user.read", pages::people))
         .get("/roles", async |insider: Insider| insider.looks_at("role.read", pages::roles))
         .get("/settings", async |insider: Insider| insider.looks_at("tenant.read", pages::settings))
+        .get("/webhooks", async |insider: Insider| insider.looks_at("webhook.read", pages::webhooks))
         .get("/plan", plan)
         .get("/search", search::search);
     inside

@@ -14,3 +14,4 @@ mod pages;
 mod records;
 mod search;
 mod walk;
+mod webhooks;

@@ -504,6 +504,11 @@ async fn to_do(server: &Server, client: &Client, word: &str, all: &mut BTreeMap<
         let body = json!({ "number": word, "sum": word });
         let kept = client.post(&format!("/v1/intake/orders?source={source}"), body).await.expect(StatusCode::CREATED);
         all.entry("deliveries").or_default().push(kept["id"].as_str().unwrap().to_owned());
+        // It stays in the house.
+        let url = format!("https://{name}.example/hook");
+        let hook =
+            json!({ "url": url, "types": ["ticket.*"], "description": text("Hook of the shop"), "enabled": false });
+        all.entry("webhooks").or_default().push(client.create("/v1/webhooks", hook).await);
     }
     server.settle().await;
     let raised = client.read("/v1/notices?sort=raised_at").await;

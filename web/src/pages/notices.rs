@@ -35,7 +35,8 @@ pub fn notices(view: &View) -> String {
                         span data-if="pointer" { " · " (view.say("notices-field")) " " code data-fill="pointer" {} }
                         " · " code data-fill="code" {}
                     }
-                    p data-if="place" { a href="{place}" { (view.say("notices-see")) } }
+                    p data-if="place" { a.chat href="{place}" { (view.say("notices-see")) } }
+                    p data-if="hook" { a href="/webhooks" { (view.say("notices-hooks")) } }
                 }
                 @if clears {
                     button.secondary type="button" data-does="clear" aria-label={ (view.say("notices-clear")) ": {named}" } {

@@ -511,6 +511,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         BOARD_IMAGE,
         PICTURE_ADDRESS,
         EVENTS,
+        WEBHOOK_DELIVERY,
         EVENT,
         REHEARSAL,
         CHATBOT_REHEARSAL,

@@ -12,7 +12,7 @@ use channels::{
     calling::{SECRET_BYTES, is_secret, secret_of},
     webhooks::{Look, check_url, message_id},
 };
-use commands::Accepted;
+use commands::{Accepted, Refused};
 use domain::{
     Actor, Aggregate, Id, Time,
     kernel::reference::Subject,
@@ -128,6 +128,7 @@ pub(in crate::http) struct Change {
     types: Option<Vec<String>>,
     /// Which of them; `{}` is all.
     #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     filter: Option<Map<String, Value>>,
     /// What it is for; an empty text takes it away.
     #[serde(default)]
@@ -169,7 +170,7 @@ pub(in crate::http) const EXAMPLE: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS
 /// What a new webhook may be asked with.
 pub(in crate::http) fn example() -> Value {
     json!({
-        "url": "https://example.com/hooks/deskfold", "types": ["ticket.opened", "ticket.closed"],
+        "url": "https://shop.example/hooks/deskfold", "types": ["ticket.opened", "ticket.closed"],
         "filter": { "field": "ticket.priority", "op": "gte", "value": 2 }, "description": "Pager of the night shift",
     })
 }
@@ -308,14 +309,13 @@ async fn test(State(app): State<App>, write: Write, Path(id): Path<String>, body
 }
 
 /// From where.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct From {
-    /// The position of the first event that is sent again; that after the end of the log leaves out what has not been sent.
-    #[schemars(range(min = 1))]
-    pub(in crate::http) from: i64,
+    /// The position of the first event that is sent again, which must be said; that after the end of the log leaves out what has
+    /// not been sent.
+    from: Option<i64>,
     /// Say what would be written, and write nothing.
-    #[serde(default)]
     dry_run: bool,
 }
 
@@ -331,7 +331,8 @@ impl FromRequestParts<App> for Replaying {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Replaying, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let Params(From { from, dry_run }) = Params::from_request_parts(parts, app).await?;
-        Ok(Replaying { write: Write::of(parts, caller, dry_run), from })
+        // Where nothing is said, nothing can be sent: whoever decides tells that.
+        Ok(Replaying { write: Write::of(parts, caller, dry_run), from: from.unwrap_or_default() })
     }
 }
 
@@ -373,7 +374,14 @@ async fn redeliver(
     .bind(&delivery)
     .fetch_optional(&app.pool)
     .await?;
-    let position = position.ok_or_else(delivery_unknown)?;
+    let Some(position) = position else {
+        // Whoever names a version is told first that it is another.
+        let version = app.log.stream_version(&write.caller.tenant.to_string(), &Webhook::stream(id)).await?;
+        if envelope.expected.is_some_and(|expected| expected != version) {
+            return Err(Refused::Stale { expected: envelope.expected, actual: version }.into());
+        }
+        return Err(delivery_unknown());
+    };
     let event = app.log.read_positions(&write.caller.tenant.to_string(), &[position]).await?.into_iter().next();
     let event = event.ok_or_else(delivery_unknown)?;
     // Whoever does not see the event is told nothing of its delivery.
@@ -486,7 +494,7 @@ pub(in crate::http) struct Which {
     /// Only of this event, by its position.
     event: Option<i64>,
     /// Only those before this one: the `next` of the page before.
-    after: Option<String>,
+    after: Option<Id>,
     /// Most deliveries to answer with: 50 by default, at most 200.
     limit: Option<i64>,
 }
@@ -604,7 +612,7 @@ async fn deliveries(
     .bind(id.to_string())
     .bind(status.map(Status::name))
     .bind(event)
-    .bind(after)
+    .bind(after.map(|id| id.to_string()))
     .bind(limit)
     .fetch_all(&app.pool)
     .await?;

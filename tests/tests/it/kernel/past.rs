@@ -114,6 +114,15 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
         ("api_keys", vec![("rename", json!({ "name": "feed" })), ("revoke", json!({}))]),
         ("sessions", vec![("end", json!({}))]),
         (
+            "webhooks",
+            vec![
+                ("change", json!({ "types": ["contact.*"] })),
+                ("rotate_secret", json!({})),
+                ("retire_former_secret", json!({})),
+                ("archive", json!({})),
+            ],
+        ),
+        (
             "leads",
             vec![("", json!({ "city": "Bari" })), ("move_stage", json!({ "stage": "qualified" })), ("lose", json!({}))],
         ),
@@ -548,6 +557,7 @@ async fn fresh(client: &Client) -> Vec<(String, String, i64)> {
         ("teams", json!({ "name": "First" })),
         ("tickets", json!({ "title": "New" })),
         ("api_keys", json!({ "name": "feed", "user": boris })),
+        ("webhooks", json!({ "url": "https://example.com/hook", "types": ["ticket.*"], "enabled": false })),
         ("leads", json!({ "name": "Oleg" })),
         ("properties", json!({ "name": "Three rooms" })),
         ("enquiries", json!({ "name": "A flat", "contact": customer.contact })),

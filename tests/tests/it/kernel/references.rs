@@ -58,6 +58,8 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
     all.insert("intake_source", client.create("/v1/intake_sources", source).await);
     let handed = json!({ "colour": name("red") });
     all.insert("delivery", client.create("/v1/intake/orders", handed).await);
+    let hook = json!({ "url": "https://example.com/hook", "types": ["ticket.*"], "enabled": false });
+    all.insert("webhook", client.create("/v1/webhooks", hook).await);
     let view = json!({ "name": name("Mine"), "collection": "tickets" });
     all.insert("view", client.create("/v1/views", view).await);
     let site = json!({ "kind": "live_chat", "name": name("Chat on our site") });

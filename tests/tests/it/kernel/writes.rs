@@ -208,6 +208,7 @@ fn said(reply: &Reply) -> Value {
     if let Some(said) = said.as_object_mut() {
         said.remove("key");
         said.remove("link");
+        said.remove("secret");
         said.remove("trace_id");
     }
     said
@@ -240,6 +241,7 @@ async fn each_write_route_rehearses_and_refuses_what_it_cannot_heed() {
             assert_eq!(would.status, StatusCode::OK, "{name}: nothing is created");
             assert!(would.json()["events"].is_array() && would.json().get("key").is_none(), "{name}: {}", would.text);
             assert!(would.json().get("link").is_none(), "{name}: {}", would.text);
+            assert!(would.json().get("secret").is_none(), "{name}: {}", would.text);
             taken += 1;
         } else {
             refused.push(format!("{name}: {}", would.json()["code"]));
@@ -300,7 +302,7 @@ async fn each_write_route_answers_a_repeated_key_as_the_first_time_and_writes_on
             assert_eq!(again.header(header), first.header(header), "{name}: {header}");
         }
         // To the letter, but for a secret.
-        let secret = |reply: &Reply| ["key", "link"].iter().any(|name| reply.json().get(name).is_some());
+        let secret = |reply: &Reply| ["key", "link", "secret"].iter().any(|name| reply.json().get(name).is_some());
         if !secret(&first) {
             assert_eq!(again.text, first.text, "{name}");
         }

@@ -153,12 +153,14 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                 vec![path.replace("{position}", "1")]
             } else if foreign {
                 let of = secrets.of_collection(&collection).iter();
-                of.map(|id| path.replace("{id}", id).replace("{image}", "opened.svg")).collect()
+                of.map(|id| path.replace("{id}", id).replace("{image}", "opened.svg").replace("{delivery}", NOBODY))
+                    .collect()
             } else {
                 vec![
                     path.replace("{file}", "docs.js")
                         .replace("{channel}", NOBODY)
                         .replace("{image}", "desk.opened.svg")
+                        .replace("{delivery}", NOBODY)
                         .replace("{signed}", "nothing"),
                 ]
             };
