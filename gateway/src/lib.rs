@@ -8,6 +8,7 @@ mod bulk;
 mod channel_secrets;
 pub mod cli;
 pub mod config;
+mod countries;
 pub mod database;
 mod former_roles;
 mod http;

@@ -260,6 +260,8 @@ const LASTING: &[&str] = &[
     "session.ended",
     "session.started",
     "channel.credentials_rotated",
+    "channel.resumed",
+    "channel.suspended",
     "upload.attached",
     "upload.carried",
     "upload.completed",

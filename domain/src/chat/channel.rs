@@ -12,13 +12,17 @@ pub use self::door::{
     ANSWER_MISSING, ANSWER_TOO_LONG, ANSWER_UNASKED, Answered, Asks, BLOCKED, Captcha, Protection, Purpose, Question,
     answer, identity,
 };
-use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, QUESTIONS_INVALID, check_questions};
+use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, CAPTCHA_UNSEALED, QUESTIONS_INVALID, check_questions};
 use crate::{
     ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
     crm::contact::{Identity, IdentityKind},
     kernel::{color::Color, custom, phone, reference::REFERENCE_UNFIT, sorted, valid},
     must,
-    org::{authority::DENIED, user::User},
+    org::{
+        authority::DENIED,
+        team::{ChannelKind, Team},
+        user::User,
+    },
 };
 
 /// Of what sort a channel is.
@@ -388,6 +392,25 @@ pub enum Command {
     Enable,
     /// Closes it: nothing comes in or leaves.
     Disable,
+    /// Opens or closes a team's own channel as the team says.
+    FollowTeam {
+        /// What has happened there.
+        team: TeamHas,
+    },
+}
+
+/// What has happened in a team that has a channel of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeamHas {
+    /// It has switched the channel on.
+    SwitchedOn,
+    /// It has switched the channel off.
+    SwitchedOff,
+    /// It was put away.
+    GoneAway,
+    /// It is back.
+    ComeBack,
 }
 
 /// What has happened to a channel.
@@ -476,6 +499,10 @@ pub enum Event {
     Enabled,
     /// It was closed.
     Disabled,
+    /// It was closed with its team, which was put away.
+    Suspended,
+    /// It was opened with its team, which is back.
+    Resumed,
 }
 
 /// A channel.
@@ -489,6 +516,9 @@ pub struct Channel {
     pub team: Option<Id>,
     /// Whether it is open.
     pub enabled: bool,
+    /// Whether it was open when its team was put away, so that it opens with it.
+    #[serde(default)]
+    pub suspended: bool,
     /// What it looks like.
     pub appearance: Appearance,
     /// Its display rules, in order.
@@ -519,6 +549,11 @@ pub const UNKNOWN: Rejection = Rejection::missing("channel_unknown", "There is n
 /// It is closed.
 pub const DISABLED: Rejection =
     Rejection::conflict("channel_disabled", "The channel is disabled: nothing comes in or leaves.");
+/// A team's own channel, which the team has closed.
+const TEAM_CLOSED: Rejection = Rejection::conflict(
+    "channel_team_closed",
+    "It is a team's own channel, and the team decides: switch the channel on for the team, or restore the team, first.",
+);
 /// The scope in which channels are found by their ids alone, whatever tenant they are of.
 pub const PUBLIC_SCOPE: &str = "channel";
 const EXISTS: Rejection = Rejection::conflict("channel_exists", "A channel with this id exists already.");
@@ -552,6 +587,9 @@ const NOT_A_USER: Rejection = Rejection::invalid("channel_not_a_user", "Only a u
 /// A message of nobody's.
 pub const SENDER_MISSING: Rejection =
     Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
+/// A name of a sender or a message that tells nothing apart.
+pub const NAME_UNFIT: Rejection =
+    Rejection::invalid("channel_name_unfit", "What a channel calls a sender or a message has 1 to 300 characters.");
 /// Credentials that cannot be any.
 pub const SECRET_INVALID: Rejection = Rejection::invalid(
     "channel_secret_invalid",
@@ -573,6 +611,15 @@ fn is_origin(origin: &str) -> bool {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
         !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
     }) && custom::is_url(origin)
+}
+
+/// What a team switches channels of a kind by.
+fn switch_of(kind: Kind) -> Option<ChannelKind> {
+    match kind {
+        Kind::LiveChat => Some(ChannelKind::LiveChat),
+        Kind::Email => Some(ChannelKind::Email),
+        _ => None,
+    }
 }
 
 fn check_display(display: Display, delay: Option<u32>, at: &str) -> Result<(), Rejection> {
@@ -626,6 +673,20 @@ impl Channel {
     /// The id of a team's channel of a kind, which Deskfold makes for it.
     pub fn of_team(team: Id, kind: Kind) -> Id {
         Id::named(&["channel", &team.to_string(), kind.name()])
+    }
+
+    /// The team whose own channel this is, made by Deskfold for it.
+    fn own_team(&self, id: Id) -> Option<Id> {
+        let kind = self.kind?;
+        self.team.filter(|team| Channel::of_team(*team, kind) == id)
+    }
+
+    /// Refuses to open a team's own channel while the team is put away, or has switched it off.
+    fn must_be_let_open(&self, kind: Kind, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let Some(team) = self.own_team(ctx.id) else { return Ok(()) };
+        let team = ctx.fact::<Team>(team);
+        let switched_off = switch_of(kind).is_some_and(|switch| team.closed.contains(&switch));
+        if team.archived || switched_off { Err(TEAM_CLOSED) } else { Ok(()) }
     }
 
     /// Whether it is there.
@@ -710,7 +771,7 @@ impl Aggregate for Channel {
     const KIND: &'static str = "channel";
     const PLURAL: &'static str = "channels";
     const CREATE: &'static str = "connect";
-    const INTERNAL: &'static [&'static str] = &["rotate_credentials"];
+    const INTERNAL: &'static [&'static str] = &["rotate_credentials", "follow_team"];
     const OPEN: Option<&'static str> =
         Some("work is shared out among channels; what is said in them is its operators' to see");
     type Command = Command;
@@ -801,6 +862,9 @@ impl Aggregate for Channel {
             ChangeProtection(protection) => {
                 self.must(|can| can.widget, "")?;
                 protection.check()?;
+                // Without its secret nobody could be asked, and nobody would be let in.
+                let sealed = protection.captcha.is_none() || self.captcha_credential.is_some();
+                must(sealed, CAPTCHA_UNSEALED, "/captcha")?;
                 if self.protection == protection { vec![] } else { vec![Event::ProtectionChanged(protection)] }
             }
             BlockIdentity { identity } => {
@@ -820,8 +884,17 @@ impl Aggregate for Channel {
                 self.check_settings(&settings)?;
                 if self.settings == settings { vec![] } else { vec![Event::SettingsChanged(settings)] }
             }
-            Enable if !self.enabled => vec![Event::Enabled],
-            Disable if self.enabled => vec![Event::Disabled],
+            Enable if !self.enabled => {
+                self.must_be_let_open(kind, ctx)?;
+                vec![Event::Enabled]
+            }
+            // Closed by hand it stays closed when its team comes back.
+            Disable | FollowTeam { team: TeamHas::SwitchedOff } if self.enabled || self.suspended => {
+                vec![Event::Disabled]
+            }
+            FollowTeam { team: TeamHas::SwitchedOn } if !self.enabled => vec![Event::Enabled],
+            FollowTeam { team: TeamHas::GoneAway } if self.enabled => vec![Event::Suspended],
+            FollowTeam { team: TeamHas::ComeBack } if self.suspended => vec![Event::Resumed],
             _ => vec![],
         })
     }
@@ -860,8 +933,9 @@ impl Aggregate for Channel {
             Event::IdentityBlocked { identity } => drop(self.blocked.insert(identity.key(), identity.clone())),
             Event::IdentityUnblocked { identity } => drop(self.blocked.remove(&identity.key())),
             Event::SettingsChanged(settings) => self.settings = settings.clone(),
-            Event::Enabled => self.enabled = true,
-            Event::Disabled => self.enabled = false,
+            Event::Enabled | Event::Resumed => (self.enabled, self.suspended) = (true, false),
+            Event::Disabled => (self.enabled, self.suspended) = (false, false),
+            Event::Suspended => (self.enabled, self.suspended) = (false, true),
         }
     }
 
@@ -881,6 +955,8 @@ impl Aggregate for Channel {
         match command {
             Command::Connect(_) | Command::Join => vec![Need::of::<User>(ctx.actor.principal())],
             Command::BlockIdentity { .. } | Command::UnblockIdentity { .. } => vec![phone::need(ctx)],
+            // What the team says at the same moment counts.
+            Command::Enable => self.own_team(ctx.id).map(Need::guarded::<Team>).into_iter().collect(),
             _ => vec![],
         }
     }
@@ -911,16 +987,28 @@ impl Aggregate for Channel {
             Event::ProtectionChanged(_) => Command::ChangeProtection(self.protection.clone()),
             Event::IdentityBlocked { identity } => Command::UnblockIdentity { identity: identity.clone() },
             Event::IdentityUnblocked { identity } => Command::BlockIdentity { identity: identity.clone() },
-            Event::CredentialsRotated { .. } => return None,
+            // They follow from what is undone in the team.
+            Event::CredentialsRotated { .. } | Event::Suspended | Event::Resumed => return None,
         }])
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states =
-            [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
+        let states = [
+            UNKNOWN,
+            EXISTS,
+            DISABLED,
+            UNABLE,
+            SENDER_MISSING,
+            NAME_UNFIT,
+            NOT_A_USER,
+            RULE_UNKNOWN,
+            RULE_EXISTS,
+            RULES_FULL,
+            TEAM_CLOSED,
+        ];
         let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
-        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
+        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];
         let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
         states.into_iter().chain(fields).chain(door).chain(answers).chain(shared).collect()
     }
@@ -979,12 +1067,15 @@ impl Aggregate for Channel {
             Command::Leave,
             Command::RotateCredentials { credential: id(0xD), of: Purpose::Channel },
             Command::AskBefore { questions },
+            Command::RotateCredentials { credential: id(0xE), of: Purpose::Captcha },
             Command::ChangeProtection(protection),
             Command::BlockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::UnblockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::ChangeSettings(settings),
             Command::Disable,
             Command::Enable,
+            Command::FollowTeam { team: TeamHas::GoneAway },
+            Command::FollowTeam { team: TeamHas::ComeBack },
         ]
     }
 }

@@ -204,8 +204,8 @@ impl ReadModel for Channels {
             Event::IdentityUnblocked { identity } => {
                 row.blocked_identities.retain(|known| known.key() != identity.key());
             }
-            Event::Enabled => row.enabled = true,
-            Event::Disabled => row.enabled = false,
+            Event::Enabled | Event::Resumed => row.enabled = true,
+            Event::Disabled | Event::Suspended => row.enabled = false,
         }
         Ok(Some(row))
     }

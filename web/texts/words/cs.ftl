@@ -762,6 +762,7 @@ event-stage_changed = fáze změněna
 event-stages_changed = fáze týmu změněny
 event-started = zahájeno
 event-status_changed = stav změněn
+event-suspended = pozastaveno spolu s týmem
 event-tagged = přidána značka
 event-taken = přijato
 event-team_changed = tým změněn

@@ -762,6 +762,7 @@ event-stage_changed = etapas pakeistas
 event-stages_changed = etapai pakeisti
 event-started = pradėta
 event-status_changed = būsena pakeista
+event-suspended = sustabdyta kartu su komanda
 event-tagged = pridėta žyma
 event-taken = priimta
 event-team_changed = komanda pakeista

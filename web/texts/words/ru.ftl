@@ -762,6 +762,7 @@ event-stage_changed = этап изменён
 event-stages_changed = этапы изменены
 event-started = начато
 event-status_changed = состояние изменено
+event-suspended = приостановлено вместе с командой
 event-tagged = добавлена пометка
 event-taken = принято
 event-team_changed = команда сменена

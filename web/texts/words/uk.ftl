@@ -762,6 +762,7 @@ event-stage_changed = етап змінено
 event-stages_changed = етапи змінено
 event-started = розпочато
 event-status_changed = стан змінено
+event-suspended = призупинено разом із командою
 event-tagged = додано позначку
 event-taken = прийнято
 event-team_changed = команду змінено

@@ -203,9 +203,16 @@ pub(in crate::http) struct Config {
     protected: bool,
 }
 
-/// The country that a proxy says a visitor comes from, if it is believed.
-fn country(app: &App, headers: &HeaderMap) -> Option<String> {
-    let told = headers.get(app.config.country_header.as_deref()?)?.to_str().ok()?.trim().to_ascii_uppercase();
+/// The country that a visitor comes from: what a proxy that is trusted says, and else what is known of the address.
+fn country(app: &App, browser: &Browser, headers: &HeaderMap) -> Option<String> {
+    let header = app.config.country_header.as_deref().filter(|_| browser.through_proxy);
+    let told = header.and_then(|name| headers.get(name)?.to_str().ok()).and_then(code);
+    told.or_else(|| app.countries.of(browser.address?))
+}
+
+/// The code of a country, in capitals.
+fn code(told: &str) -> Option<String> {
+    let told = told.trim().to_ascii_uppercase();
     told.parse::<Country>().is_ok().then_some(told)
 }
 
@@ -213,11 +220,12 @@ async fn config(
     State(app): State<App>,
     chat: Chat,
     Params(Where { path }): Params<Where>,
+    browser: Browser,
     headers: HeaderMap,
 ) -> Result<Json<Config>, Problem> {
     let operators_present = chat.is_attended(&app).await?;
     let (channel, looks) = (&chat.channel, &chat.channel.appearance);
-    let rule = channel.rule_for(path.as_deref().unwrap_or("/"), country(&app, &headers).as_deref());
+    let rule = channel.rule_for(path.as_deref().unwrap_or("/"), country(&app, &browser, &headers).as_deref());
     let (display, delay_s) = rule.map_or((looks.display, looks.delay_s), |(_, rule)| (rule.display, rule.delay_s));
     let chatbot = match rule {
         Some((_, rule)) => inbound::speaking(&app.commands, chat.tenant, channel, rule).await?.is_some(),

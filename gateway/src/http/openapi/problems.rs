@@ -380,6 +380,7 @@ pub(super) const VISITOR: Codes = &[
     ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
     ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
     ("receipts_invalid", 422, "Too many messages are named at once."),
+    ("streams_limited", 429, "An address or a visitor has as many streams open as the server lets them."),
     (
         "visitor_unproven",
         403,

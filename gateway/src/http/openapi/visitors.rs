@@ -126,7 +126,7 @@ fn stream(document: &mut Document) {
         .query(query)
         .shared(&["Last-Event-ID"])
         .answer_as(200, "Messages until the page leaves, the token is worthless or the server stops.", content, &[])
-        .problems("VisitorStream", Code::of(&[problems::QUERY]))
+        .problems("VisitorStream", Code::of(&[problems::QUERY, problems::STREAM]))
         .at(document, "get", "/chat/{channel}/stream");
     let schema = document.schemas.of::<Doing>("");
     asked(document, "signal", "Shows the desk that the visitor types, or has left; stored nowhere.")

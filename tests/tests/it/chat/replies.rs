@@ -37,7 +37,7 @@ async fn reports(client: &Client, chat: &str, message: &str, names: &[&str]) -> 
 }
 
 /// A colleague with a key of one's own.
-async fn with_key(server: &Server, name: &str, role: &str) -> (String, Client) {
+pub(crate) async fn with_key(server: &Server, name: &str, role: &str) -> (String, Client) {
     let id = colleague(&server.admin, name, role).await;
     let issued = server.admin.post("/v1/api_keys", json!({ "name": name, "user": id })).await;
     (id, server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap()))
