@@ -243,6 +243,7 @@ impl Listed for ConversationMessages {
         Column::word("external_id").nullable(),
         Column::time("written_at"),
         Column::time("received_at").nullable(),
+        Column::time("claimed_at").nullable(),
         Column::integer("written_position"),
         Column::time("sent_at").nullable(),
         Column::time("delivered_at").nullable(),
@@ -258,7 +259,7 @@ impl Listed for ConversationMessages {
         case t.direction when 'received' then contact.id end as contact_id, \
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
             else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
-        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, \
+        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, t.claimed_at, \
         t.written_position, t.sent_at, t.delivered_at, t.read_at";
     const JOINS: &'static str = "\
         left join read_conversations conversation \

@@ -167,7 +167,7 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
     assert_eq!(later["delivery"]["record"], taken["delivery"]["record"], "{later}");
     server.settle().await;
     assert_eq!(admin.read(&format!("/v1/orders/{id}")).await["status"], "done");
-    assert_eq!(texts(&admin.read("/v1/orders").await, "id").len(), 2);
+    assert_eq!(texts(&admin.read("/v1/orders").await, "id").len(), 4);
     assert_eq!(texts(&admin.read("/v1/contacts").await, "id"), [maria]);
     let events = admin.read(&format!("/v1/events?stream=order-{id}")).await;
     let caused = events["data"][0]["causation_position"].as_i64();
