@@ -226,7 +226,7 @@ export function step(step) {
 
 /** @type {Values[]} */
 let lastSeeks = [];
-const recount = later(1500, () => count(lastSeeks));
+const recount = later(500, () => count(lastSeeks));
 
 /** @param {Values[]} filter @param {string} group @returns {Promise<Map<unknown, number>>} */
 async function groups(filter, group) {

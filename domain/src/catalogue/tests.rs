@@ -260,6 +260,7 @@ const LASTING: &[&str] = &[
     "session.ended",
     "session.started",
     "channel.credentials_rotated",
+    "channel.operator_invited",
     "channel.resumed",
     "channel.suspended",
     "upload.attached",

@@ -14,14 +14,15 @@ pub use self::door::{
 };
 use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, CAPTCHA_UNSEALED, QUESTIONS_INVALID, check_questions};
 use crate::{
-    ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
+    ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, Time, all,
     crm::contact::{Identity, IdentityKind},
     kernel::{color::Color, custom, phone, reference::REFERENCE_UNFIT, sorted, valid},
     must,
     org::{
         authority::DENIED,
         team::{ChannelKind, Team},
-        user::User,
+        tenant::SEATS_TAKEN,
+        user::{self, Profile, User},
     },
 };
 
@@ -300,6 +301,55 @@ pub struct New {
     pub team: Option<Id>,
 }
 
+/// A colleague who is new, and answers in a channel from the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "InvitationOfOperator")]
+pub struct Invitation {
+    /// The user's id; made for you when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-held-reference" = "user"))]
+    pub user: Option<Id>,
+    /// E-mail address; no other user of the tenant may have it.
+    #[schemars(extend("format" = "email"))]
+    pub email: Personal<String>,
+    /// Full name.
+    pub name: Personal<String>,
+    /// The role that says what the user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "role", "x-refusal" = "user_role_unfit"))]
+    pub role: Option<Id>,
+}
+
+impl Invitation {
+    fn user(&self, ctx: &Ctx<'_>) -> Id {
+        self.user.unwrap_or_else(|| ctx.fresh("operator"))
+    }
+
+    fn profile(&self) -> Profile {
+        Profile { email: self.email.clone(), name: self.name.clone(), ..Profile::default() }
+    }
+
+    /// What it means in the stream of the user.
+    fn tell(&self, ctx: &Ctx<'_>) -> Result<Vec<Echo>, Rejection> {
+        let user = self.user(ctx);
+        let (invited, mut told) = Echo::of_new::<User>(user, user::Command::Invite(self.profile()), ctx)?;
+        if let Some(role) = self.role {
+            told.extend(Echo::of_next::<User>(invited, user, user::Command::GrantRole { role }, ctx)?.1);
+        }
+        Ok(told)
+    }
+
+    fn needs(&self, ctx: &Ctx<'_>) -> Vec<Need> {
+        let (id, nobody) = (self.user(ctx), User::default());
+        let here = Ctx { id, ..*ctx };
+        let mut needs = vec![Need::guarded::<User>(id)];
+        needs.extend(nobody.needs(&user::Command::Invite(self.profile()), &here));
+        needs.extend(self.role.into_iter().flat_map(|role| nobody.needs(&user::Command::GrantRole { role }, &here)));
+        needs
+    }
+}
+
 /// What may be asked of a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -350,6 +400,8 @@ pub enum Command {
         #[schemars(extend("x-reference" = "user"), length(min = 1, max = 200))]
         users: BTreeSet<Id>,
     },
+    /// Invites a colleague who then answers in it: the user, the role and the access come at once, or none of them.
+    InviteOperator(Invitation),
     /// Lets an operator go, who then sees its conversations no longer; those that were the operator's are nobody's.
     RemoveOperator {
         /// The user.
@@ -463,6 +515,8 @@ pub enum Event {
         /// The user.
         user: Id,
     },
+    /// A colleague was invited who answers in it.
+    OperatorInvited(Invitation),
     /// A user answers no longer.
     OperatorRemoved {
         /// The user.
@@ -745,6 +799,12 @@ impl Channel {
         if is_user { Ok(user) } else { Err(NOT_A_USER) }
     }
 
+    /// Refuses to take anybody in for who does not see everything: an operator sees what others write in the channel.
+    fn must_let_in(ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let detail = "Whoever answers in a channel sees more for it: who does not see everything of what he sees takes nobody in.";
+        if ctx.authority.is_scoped() { Err(DENIED.because(detail)) } else { Ok(()) }
+    }
+
     fn check_settings(&self, settings: &Settings) -> Result<(), Rejection> {
         let url = settings.url.as_deref();
         all([
@@ -835,12 +895,23 @@ impl Aggregate for Channel {
             }
             AddOperators { users } => {
                 let new: Vec<Id> = users.difference(&self.operators).copied().collect();
-                // An operator sees what others write in the channel.
-                if ctx.authority.is_scoped() && !new.is_empty() {
-                    let detail = "Whoever answers in a channel sees more for it: who does not see everything of what he sees takes nobody in.";
-                    return Err(DENIED.because(detail));
+                if !new.is_empty() {
+                    Self::must_let_in(ctx)?;
                 }
                 new.into_iter().map(|user| Event::OperatorAdded { user }).collect()
+            }
+            InviteOperator(invitation) => {
+                let user = invitation.user(ctx);
+                if self.operators.contains(&user) {
+                    return Ok(vec![]);
+                }
+                Self::must_let_in(ctx)?;
+                if ctx.fact::<User>(user).status != user::Status::Missing {
+                    return Err(user::EXISTS.at("/user"));
+                }
+                let invitation = Invitation { user: Some(user), ..invitation };
+                invitation.tell(ctx)?;
+                vec![Event::OperatorInvited(invitation), Event::OperatorAdded { user }]
             }
             RemoveOperator { user } if self.operators.contains(&user) => vec![Event::OperatorRemoved { user }],
             Join => {
@@ -923,6 +994,8 @@ impl Aggregate for Channel {
                 }
             }
             Event::OperatorAdded { user } => drop(self.operators.insert(*user)),
+            // That the user answers is told beside it.
+            Event::OperatorInvited(_) => {}
             Event::OperatorRemoved { user } => drop(self.operators.remove(user)),
             Event::CredentialsRotated { credential, of: Purpose::Channel } => self.credential = Some(*credential),
             Event::CredentialsRotated { credential, of: Purpose::Captcha } => {
@@ -947,12 +1020,35 @@ impl Aggregate for Channel {
         }
     }
 
+    fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        match event {
+            // It was told once already when it was decided.
+            Event::OperatorInvited(invitation) => invitation.tell(ctx).unwrap_or_default(),
+            _ => vec![],
+        }
+    }
+
+    fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
+        match event {
+            Event::OperatorInvited(invitation) => invitation.user,
+            _ => None,
+        }
+    }
+
+    fn requires(command: &Command) -> Vec<(String, String)> {
+        let Command::InviteOperator(invitation) = command else { return Vec::new() };
+        let invite = (String::new(), "user.invite".to_owned());
+        let grant = invitation.role.map(|_| ("/role".to_owned(), "user.grant_role".to_owned()));
+        [invite].into_iter().chain(grant).collect()
+    }
+
     fn is_live(&self) -> bool {
         self.exists() && self.enabled
     }
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
+            Command::InviteOperator(invitation) => invitation.needs(ctx),
             Command::Connect(_) | Command::Join => vec![Need::of::<User>(ctx.actor.principal())],
             Command::BlockIdentity { .. } | Command::UnblockIdentity { .. } => vec![phone::need(ctx)],
             // What the team says at the same moment counts.
@@ -987,7 +1083,8 @@ impl Aggregate for Channel {
             Event::ProtectionChanged(_) => Command::ChangeProtection(self.protection.clone()),
             Event::IdentityBlocked { identity } => Command::UnblockIdentity { identity: identity.clone() },
             Event::IdentityUnblocked { identity } => Command::BlockIdentity { identity: identity.clone() },
-            // They follow from what is undone in the team.
+            // They follow from what is undone in the team; whoever was invited is deactivated, not forgotten.
+            Event::OperatorInvited(_) => return None,
             Event::CredentialsRotated { .. } | Event::Suspended | Event::Resumed => return None,
         }])
     }
@@ -1009,8 +1106,9 @@ impl Aggregate for Channel {
         let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];
+        let people = [user::EXISTS, user::EMAIL_TAKEN, user::ROLE_UNFIT, SEATS_TAKEN];
         let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
-        states.into_iter().chain(fields).chain(door).chain(answers).chain(shared).collect()
+        states.into_iter().chain(fields).chain(door).chain(answers).chain(people).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -1062,6 +1160,12 @@ impl Aggregate for Channel {
             Command::MoveDisplayRule { display_rule: id(0x10), before: Some(id(0x11)) },
             Command::RemoveDisplayRule { display_rule: id(0x11) },
             Command::AddOperators { users: [id(0xC)].into() },
+            Command::InviteOperator(Invitation {
+                user: Some(id(0xF)),
+                email: "eva@example.com".into(),
+                name: "Eva".into(),
+                role: None,
+            }),
             Command::RemoveOperator { user: id(0xC) },
             Command::Join,
             Command::Leave,

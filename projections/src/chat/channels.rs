@@ -184,6 +184,7 @@ impl ReadModel for Channels {
                     row.insert(rule, before);
                 }
             }
+            Event::OperatorInvited(_) => {}
             Event::OperatorAdded { user } => drop(row.operator_ids.insert(user)),
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
             Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}

@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::{
-    kernel::given::{ANNA, BORIS, Given, given},
-    org::{team, user},
+    kernel::given::{ANNA, BORIS, Given, TENANT, given},
+    org::{
+        role::{self, Role},
+        team,
+        tenant::Tenant,
+        user,
+    },
 };
 
 const FIRST: Id = Id::from_bits(0x10);
@@ -296,4 +301,26 @@ fn a_teams_own_channel_is_open_only_where_the_team_lets_it() {
     own(vec![Event::Suspended]).when(Command::Disable).then([Event::Disabled]);
     own(vec![Event::Suspended]).when(follow(TeamHas::SwitchedOff)).then([Event::Disabled]);
     own(vec![Event::Disabled]).when(follow(TeamHas::SwitchedOn)).then([Event::Enabled]);
+}
+
+#[test]
+fn a_colleague_is_invited_as_an_operator_at_once() {
+    const EVA: Id = Id::from_bits(0xEA);
+    const AGENT: Id = Id::from_bits(0xA6);
+    let invitation = |role| Invitation { user: Some(EVA), email: "eva@example.com".into(), name: "Eva".into(), role };
+    let invite = |role| Command::InviteOperator(invitation(role));
+    let agent = || role::Event::Created(role::New { name: "Agent".into(), permissions: ["ticket.read".into()].into() });
+    let events = [Event::OperatorInvited(invitation(Some(AGENT))), Event::OperatorAdded { user: EVA }];
+    chat([]).with::<Role>(AGENT, [agent()]).when(invite(Some(AGENT))).then(events.clone());
+    let told =
+        chat([]).with::<Role>(AGENT, [agent()]).with::<Tenant>(TENANT, []).with::<User>(EVA, []).tells(&events[0]);
+    let kinds: Vec<_> = told.iter().map(|echo| echo.event_type.as_str()).collect();
+    assert_eq!(kinds, ["user.invited", "user.role_granted"]);
+    chat(events).when(invite(Some(AGENT))).nothing();
+    chat([]).when(invite(Some(AGENT))).rejected(user::ROLE_UNFIT);
+    chat([]).with::<User>(EVA, active()).when(invite(None)).rejected(user::EXISTS);
+    let wrong = Invitation { email: "eva".into(), ..invitation(None) };
+    chat([]).when(Command::InviteOperator(wrong)).rejected(valid::EMAIL_INVALID);
+    // Nobody gives what he does not have.
+    chat([]).with::<Role>(AGENT, [agent()]).may(&["channel.*"]).when(invite(Some(AGENT))).rejected(DENIED);
 }

@@ -3,6 +3,7 @@
 
 mod listening;
 pub(in crate::http) mod proof;
+pub(in crate::http) mod site;
 pub(in crate::http) mod thread;
 pub(in crate::http) mod writing;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State},
+    extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -74,6 +75,7 @@ pub(in crate::http) fn routes() -> Routes {
         .route(Method::POST, "/chat/{channel}/rate", post(rate).options(preflight))
         .route(Method::POST, "/chat/{channel}/renew", post(renew).options(preflight))
         .route(Method::POST, "/chat/{channel}/forget", post(forget).options(preflight))
+        .merge(site::routes())
 }
 
 async fn preflight() -> StatusCode {
@@ -101,14 +103,19 @@ impl FromRequestParts<App> for Chat {
             return Ok(chat.clone());
         }
         let missing = || Problem::from(channel::UNKNOWN);
-        let Path(named) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| missing())?;
-        let id: Id = named.parse().map_err(|_| missing())?;
+        let named = RawPathParams::from_request_parts(parts, app).await.map_err(|_| missing())?;
+        let named = named.iter().find(|(name, _)| *name == "channel").map(|(_, channel)| channel);
+        let id: Id = named.and_then(|channel| channel.parse().ok()).ok_or_else(missing)?;
         let tenant = app.tenant_of_channel(id).await?.ok_or_else(missing)?;
         let channel = app.commands.find::<Channel>(tenant, id).await?.ok_or_else(missing)?;
-        if !channel.kind.is_some_and(|kind| kind.can().widget) {
-            return Err(missing());
+        if parts.uri.path().starts_with("/site/") {
+            site::must_be_a_site(&channel)?;
+        } else {
+            if !channel.kind.is_some_and(|kind| kind.can().widget) {
+                return Err(missing());
+            }
+            channel.must_converse()?;
         }
-        channel.must_converse()?;
         let chat = Chat { tenant, id, channel };
         parts.extensions.insert(chat.clone());
         Ok(chat)
@@ -150,8 +157,8 @@ pub(in crate::http) async fn allowed(State(app): State<App>, request: Request, n
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let set = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
-            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after"),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, if-none-match, last-event-id"),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after, etag"),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ];
         for (name, value) in set {

@@ -12,7 +12,7 @@ use super::{
     replies::with_key,
     visitors::{at, visitor, writes},
 };
-use crate::world::{NOBODY, shipped_role, ticket};
+use crate::world::{NOBODY, shipped_role, texts, ticket};
 
 /// Sends a file as whatever media type; its upload.
 async fn send(client: &Client, name: &str, bytes: Vec<u8>) -> String {
@@ -167,11 +167,29 @@ async fn an_agent_sees_the_chats_of_the_channels_that_he_answers() {
         .post(&format!("/v1/conversations/{of_bank}/assign"), give(&anna))
         .await
         .problem(422, "conversation_not_an_operator");
+    // A colleague who is new is invited straight into the channel: the user, the role and the access at once, or nothing.
+    let role = shipped_role(admin, "agent").await;
+    let invite = format!("/v1/channels/{shop}/invite_operator");
+    let eva = json!({ "email": "eva@example.com", "name": "Eva", "role": role });
+    annas.post(&invite, eva.clone()).await.problem(403, "permission_denied");
+    let plan = json!({ "tenant": server.tenant, "plan": { "name": "Team", "seats": 3 } });
+    admin.put("/v1/plan", plan).await.expect(StatusCode::OK);
+    admin.post(&invite, eva.clone()).await.problem(409, "seats_taken");
+    let plan = json!({ "tenant": server.tenant, "plan": { "name": "Team", "seats": 4 } });
+    admin.put("/v1/plan", plan).await.expect(StatusCode::OK);
+    let invited = admin.post(&invite, eva.clone()).await.expect(StatusCode::OK);
+    let id = invited["events"][0]["data"]["user"].as_str().unwrap();
+    server.settle().await;
+    let user = admin.read(&format!("/v1/users/{id}")).await;
+    assert_eq!((&user["status"], &user["role_ids"]), (&json!("invited"), &json!([role])), "{user}");
+    let shown = admin.read(&format!("/v1/channels/{shop}")).await;
+    assert!(shown["operator_ids"].as_array().unwrap().contains(&json!(id)), "{shown}");
+    let again = json!({ "email": "eva@example.com", "name": "Eva", "role": role });
+    admin.post(&format!("/v1/channels/{bank}/invite_operator"), again).await.problem(409, "user_email_taken");
     // What she begins herself is hers, and what she is let go from is not hers any more.
     let own = annas.create("/v1/conversations", json!({ "medium": "telegram" })).await;
     annas.run(&format!("/v1/channels/{shop}/leave"), json!({})).await;
     assert_eq!(sees(&annas).await, [&*own]);
-    let role = shipped_role(admin, "agent").await;
     let permits = admin.read(&format!("/v1/roles/{role}")).await["permissions"].to_string();
     assert!(permits.contains("\"conversation.*:own\"") && !permits.contains("\"conversation.read\""), "{permits}");
 }
@@ -286,4 +304,90 @@ async fn a_country_is_believed_from_whom_one_trusts_and_streams_are_counted() {
     };
     admin.post("/v1/chatbots/rehearse", script(0)).await.problem(422, "chatbot_script_empty");
     admin.post("/v1/chatbots/rehearse", script(2000)).await.problem(422, "chatbot_script_too_long");
+}
+
+#[tokio::test]
+async fn an_agencys_own_site_shows_what_is_published_and_hands_enquiries_in() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let site = admin.create("/v1/channels", json!({ "kind": "website", "name": "example.com" })).await;
+    let origins = json!({ "allowed_origins": ["https://www.example.com"] });
+    admin.run(&format!("/v1/channels/{site}/change_settings"), origins).await;
+    let property = async |name: &str, city: &str, amount: &str, published: bool| {
+        let price = json!({ "amount": amount, "currency": "EUR" });
+        let body =
+            json!({ "name": name, "city": city, "price": price, "rooms": 3, "area": "80", "tags": ["internal"] });
+        let id = admin.create("/v1/properties", body).await;
+        if published {
+            admin.run(&format!("/v1/properties/{id}/publish_to_portal"), json!({ "portal": "website" })).await;
+        }
+        id
+    };
+    let loft = property("Loft", "Rome", "300000", true).await;
+    let house = property("House", "Milan", "500000", true).await;
+    let secret = property("Secret", "Rome", "100", false).await;
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::new_rgb8(640, 480).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let photo = send(admin, "front.png", png.into_inner()).await;
+    let media = json!({ "upload_id": photo, "caption": "The front" });
+    admin.run(&format!("/v1/properties/{loft}/add_media"), media).await;
+    server.settle().await;
+
+    // Whoever comes needs no key, sees what is published, and of that what the world may see.
+    let nobody = server.client("");
+    let at = |what: &str| format!("/site/{site}/{what}");
+    let page = nobody.read(&at("properties?order=cheapest")).await;
+    assert_eq!(texts(&page, "name"), ["Loft", "House"]);
+    assert!(!page.to_string().contains("internal") && page["data"][0].get("owner_id").is_none(), "{page}");
+    let picture = &page["data"][0]["pictures"][0];
+    assert_eq!((&picture["caption"], &picture["file"]["media_type"]), (&json!("The front"), &json!("image/png")));
+    let path = picture["file"]["thumbnail"]["url"].as_str().unwrap();
+    assert_eq!(nobody.request(Method::GET, path).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(texts(&nobody.read(&at("properties?city=rome&rooms_from=2&q=lof")).await, "name"), ["Loft"]);
+    assert_eq!(texts(&nobody.read(&at("properties?currency=eur&price_from=400000")).await, "name"), ["House"]);
+    assert!(texts(&nobody.read(&at("properties?purpose=rent")).await, "name").is_empty());
+    nobody.get(&at("properties?price_to=1")).await.problem(422, "currency_missing");
+    nobody.get(&at("properties?limit=0")).await.problem(422, "limit_invalid");
+    nobody.get(&at("properties?after=x")).await.problem(422, "cursor_invalid");
+    // Page by page, and not again what one has already.
+    let first = nobody.read(&at("properties?limit=1")).await;
+    let next = first["next"].as_str().unwrap();
+    let second = nobody.read(&at(&format!("properties?limit=1&after={next}"))).await;
+    assert_eq!((texts(&first, "name"), texts(&second, "name")), (vec!["House".into()], vec!["Loft".into()]));
+    assert_eq!(second["next"], Value::Null);
+    let whole = nobody.get(&at(&format!("properties/{loft}"))).await;
+    let same = nobody.header("if-none-match", whole.header("etag")).get(&at(&format!("properties/{loft}"))).await;
+    assert_eq!((whole.json()["name"].clone(), same.status), (json!("Loft"), StatusCode::NOT_MODIFIED));
+    nobody.get(&at(&format!("properties/{secret}"))).await.problem(404, "property_unknown");
+    let foreign = nobody.header("origin", "https://evil.example");
+    foreign.get(&at("properties")).await.problem(403, "origin_not_allowed");
+
+    // An enquiry is taken in once: with whom it is found or made, and what is looked for.
+    let asks =
+        json!({ "external_id": "7", "name": "Maria", "email": "maria@example.com", "text": "Free?", "property": loft });
+    let ours = nobody.header("origin", "https://www.example.com");
+    let taken = ours.post(&at("enquiries"), asks.clone()).await.expect(StatusCode::CREATED);
+    assert_eq!(ours.post(&at("enquiries"), asks).await.expect(StatusCode::OK), taken);
+    let again = json!({ "external_id": "8", "name": "M.", "email": "Maria@example.com" });
+    let other = ours.post(&at("enquiries"), again).await.expect(StatusCode::CREATED);
+    server.settle().await;
+    let read = async |taken: &Value| admin.read(&format!("/v1/enquiries/{}", taken["enquiry"].as_str().unwrap())).await;
+    let (enquiry, other) = (read(&taken).await, read(&other).await);
+    assert_eq!((&enquiry["name"], &enquiry["source"]), (&json!("Loft"), &json!("website")));
+    assert_eq!((&enquiry["criteria"]["text"], &enquiry["criteria"]["cities"]), (&json!("Free?"), &json!(["Rome"])));
+    assert_eq!(enquiry["contact_id"], other["contact_id"]);
+    let bare = json!({ "external_id": "9", "name": "Maria" });
+    ours.post(&at("enquiries"), bare).await.problem(422, "enquiry_unreachable");
+    let hidden = json!({ "external_id": "9", "name": "Maria", "phone": "1", "property": secret });
+    ours.post(&at("enquiries"), hidden).await.problem(422, "property_unpublished");
+
+    // What is published no longer is gone, and so is the whole when the channel is closed.
+    admin.run(&format!("/v1/properties/{house}/unpublish_from_portal"), json!({ "portal": "website" })).await;
+    server.settle().await;
+    assert_eq!(texts(&nobody.read(&at("properties")).await, "name"), ["Loft"]);
+    let chat = admin.create("/v1/channels", json!({ "kind": "live_chat", "name": "Chat" })).await;
+    nobody.get(&format!("/site/{chat}/properties")).await.problem(404, "channel_unknown");
+    nobody.get(&format!("/chat/{site}/config")).await.problem(404, "channel_unknown");
+    admin.run(&format!("/v1/channels/{site}/disable"), json!({})).await;
+    nobody.get(&at("properties")).await.problem(409, "channel_disabled");
 }
