@@ -75,7 +75,7 @@ fn site(document: &mut Document) {
     .shared(&["If-None-Match"])
     .answer(200, "Properties.", page, tagged)
     .answer_as(304, "What you have still stands.", json!({}), tagged)
-    .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE]))
+    .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE, problems::LIST]))
     .at(document, "get", "/site/{channel}/properties");
     let property = document.schemas.of::<Id>("");
     let shown = document.schemas.of::<published::Shown>("");
@@ -84,7 +84,7 @@ fn site(document: &mut Document) {
         .shared(&["If-None-Match"])
         .answer(200, "The property.", shown, tagged)
         .answer_as(304, "What you have still stands.", json!({}), tagged)
-        .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE]))
+        .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE, problems::LIST]))
         .at(document, "get", "/site/{channel}/properties/{property}");
     let (asked, enquired) =
         (document.schemas.of::<published::Asked>(""), document.schemas.of::<published::Enquired>(""));

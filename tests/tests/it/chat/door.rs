@@ -175,7 +175,7 @@ async fn an_agent_sees_the_chats_of_the_channels_that_he_answers() {
     let plan = json!({ "tenant": server.tenant, "plan": { "name": "Team", "seats": 3 } });
     admin.put("/v1/plan", plan).await.expect(StatusCode::OK);
     admin.post(&invite, eva.clone()).await.problem(409, "seats_taken");
-    let plan = json!({ "tenant": server.tenant, "plan": { "name": "Team", "seats": 4 } });
+    let plan = json!({ "tenant": server.tenant, "plan": { "name": "Team", "seats": 5 } });
     admin.put("/v1/plan", plan).await.expect(StatusCode::OK);
     let invited = admin.post(&invite, eva.clone()).await.expect(StatusCode::OK);
     let id = invited["events"][0]["data"]["user"].as_str().unwrap();
