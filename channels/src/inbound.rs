@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use commands::{Accepted, Commands, Envelope, Refused};
 use domain::{
-    Aggregate, Facts, Id, Personal, Time,
+    Aggregate, Facts, Id, Personal, Time, all,
     chat::{
         channel::{self, Answered, Asks, Channel, DisplayRule},
         chatbot::{self, Chatbot},
@@ -13,6 +13,7 @@ use domain::{
     crm::contact::Identity,
     desk::ticket::Attachment,
     kernel::aggregate::AnyState,
+    must,
     org::{
         tenant::Tenant,
         user::{Presence, User},
@@ -21,6 +22,9 @@ use domain::{
 use eventstore::Direction;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// Most characters of what a channel calls a sender or a message.
+const LONGEST_NAME: usize = 300;
 
 /// A message that somebody outside wrote.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -48,7 +52,8 @@ pub struct Inbound {
     /// Files.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// When it was written, where that is known: messages that come late stand where they belong.
+    /// When it was written, where that is known: messages that come late stand where they belong. One from a time to come counts as written
+    /// now, and what was said of it is kept beside (`claimed_at`).
     #[serde(default)]
     pub written_at: Option<Time>,
 }
@@ -67,6 +72,7 @@ pub async fn take_in(
     let tenant = envelope.tenant;
     let known = commands.find::<Channel>(tenant, channel).await?.ok_or(channel::UNKNOWN)?;
     known.must_converse()?;
+    check_names(&message)?;
     let medium = known.kind.map(|kind| kind.medium().to_owned()).unwrap_or_default();
     // What a client asks once more under its own key is answered as the first time.
     if !envelope.remember
@@ -113,12 +119,14 @@ pub async fn take_in(
         chatbot_version: None,
         answers,
     };
+    // Nobody writes tomorrow.
+    let claimed_at = written_at.filter(|at| *at > envelope.now);
+    let external = Some(external_id.clone());
     let receive =
-        conversation::Command::ReceiveMessage { message_id, external_id: Some(external_id.clone()), body, attachments };
+        conversation::Command::ReceiveMessage { message_id, external_id: external, body, attachments, claimed_at };
     let envelope = Envelope {
         id,
         from_outside: true,
-        // Nobody writes tomorrow.
         occurred_at: written_at.map(|at| at.min(envelope.now)).or(envelope.occurred_at),
         ..envelope.clone()
     };
@@ -133,6 +141,16 @@ pub async fn take_in(
         }
         taken => taken,
     }
+}
+
+/// Refuses names by which nobody and nothing could be told apart.
+fn check_names(message: &Inbound) -> Result<(), Refused> {
+    let sound = |name: &str| !name.trim().is_empty() && name.chars().count() <= LONGEST_NAME;
+    let sender = message.sender.as_deref().is_none_or(sound);
+    Ok(all([
+        must(sound(&message.external_id), channel::NAME_UNFIT, "/external_id"),
+        must(sender, channel::NAME_UNFIT, "/sender"),
+    ])?)
 }
 
 /// Whether tokens of a sender that nobody has let in were made worthless in a channel: whoever comes back with one begins nothing.

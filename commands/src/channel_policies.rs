@@ -1,5 +1,6 @@
-//! The reactor of channels: a new team gets its mail and the alias it goes to, chat that is switched on for a team gets its channel, a user who is given a
-//! channel is an operator of it, and what an operator who is let go was responsible for is nobody's any more.
+//! The reactor of channels: a new team gets its mail and the alias it goes to, chat that is switched on for a team gets its channel, a team's own channels
+//! follow its name and close and open with it, a user who is given a channel is an operator of it, and what an operator who is let go was responsible for is
+//! nobody's any more.
 //!
 //! Every command is marked with the event that it follows from: it is carried out once, however often the event is answered.
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use domain::{
     Actor, ActorKind, Aggregate, Id, Via,
     chat::{
-        channel::{self, Channel, Kind},
+        channel::{self, Channel, Kind, TeamHas},
         conversation::{self, Conversation},
     },
     kernel::text,
@@ -79,12 +80,7 @@ impl ChannelPolicies {
 
     /// Gives a team that was not given any the alias that follows from its name; another one where that is taken.
     async fn call(&self, tenant: Id, team: Id, name: &str, event: &Recorded) -> Result<(), Failure> {
-        let slug = text::slug(name);
-        let own = if slug.is_empty() { "team" } else { &slug };
-        let tail = team.to_string().to_lowercase();
-        let unique = format!("{own}-{}", &tail[tail.len() - 6..]);
-        let numbered = (2..10).map(|number| format!("{own}-{number}"));
-        for alias in std::iter::once(own.to_owned()).chain(numbered).chain([unique]) {
+        for alias in text::slugs(name, Team::KIND, team) {
             let known = self.commands.load_current::<Team>(tenant, team).await;
             let (known, _) = known.map_err(|refused| unavailable(&refused))?;
             if known.alias.is_some() {
@@ -124,15 +120,51 @@ impl ChannelPolicies {
                     self.connect(tenant, team, name, kind, event).await?;
                 }
                 let envelope = self.envelope(tenant, id, event, "enable");
-                self.once(&envelope, vec![channel::Command::Enable]).await.map(|_| ())
+                let open = channel::Command::FollowTeam { team: TeamHas::SwitchedOn };
+                self.once(&envelope, vec![open]).await.map(|_| ())
             }
             team::Event::ChannelDisabled { kind } => {
                 let Some(kind) = carried_by(kind) else { return Ok(()) };
                 let envelope = self.envelope(tenant, Channel::of_team(team, kind), event, "disable");
-                self.once(&envelope, vec![channel::Command::Disable]).await.map(|_| ())
+                let close = channel::Command::FollowTeam { team: TeamHas::SwitchedOff };
+                self.once(&envelope, vec![close]).await.map(|_| ())
             }
+            team::Event::Renamed { from, to } => self.rename(tenant, team, (&from, &to), event).await,
+            team::Event::Archived { .. } => self.follow(tenant, team, TeamHas::GoneAway, event).await,
+            team::Event::Restored => self.follow(tenant, team, TeamHas::ComeBack, event).await,
             _ => Ok(()),
         }
+    }
+
+    /// Closes a team's own channels with it, or opens those that were closed so.
+    async fn follow(&self, tenant: Id, team: Id, has: TeamHas, event: &Recorded) -> Result<(), Failure> {
+        for kind in OWN {
+            let envelope = self.envelope(tenant, Channel::of_team(team, kind), event, "follow");
+            self.once(&envelope, vec![channel::Command::FollowTeam { team: has }]).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls a team's own channels as it is called now, those that were called as it was: nobody has given them another name.
+    async fn rename(&self, tenant: Id, team: Id, (from, to): (&str, &str), event: &Recorded) -> Result<(), Failure> {
+        for kind in OWN {
+            let id = Channel::of_team(team, kind);
+            loop {
+                let (known, version) =
+                    self.commands.load_current::<Channel>(tenant, id).await.map_err(|refused| unavailable(&refused))?;
+                if !known.exists() || known.name != from {
+                    break;
+                }
+                let envelope = Envelope { expected: Some(version), ..self.envelope(tenant, id, event, "rename") };
+                match self.commands.dispatch::<Channel>(&envelope, channel::Command::Rename { name: to.into() }).await {
+                    // Somebody has changed it meanwhile: perhaps its name.
+                    Err(Refused::Stale { .. }) => {}
+                    Ok(_) | Err(Refused::Rejected(_) | Refused::Marked) => break,
+                    Err(refused) => return Err(unavailable(&refused)),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What is said of a user's channels is done there, where it counts.
@@ -231,6 +263,9 @@ impl ChannelPolicies {
     }
 }
 
+/// The kinds of channels that Deskfold makes for teams.
+const OWN: [Kind; 2] = [Kind::Email, Kind::LiveChat];
+
 /// The kind of channel by which a team is reached, where switching it on is all that it takes: a form is built first.
 fn carried_by(kind: ChannelKind) -> Option<Kind> {
     match kind {
@@ -259,6 +294,9 @@ impl Handler for ChannelPolicies {
             "team.created"
                 | "team.channel_enabled"
                 | "team.channel_disabled"
+                | "team.renamed"
+                | "team.archived"
+                | "team.restored"
                 | "user.channel_access_granted"
                 | "user.channel_access_revoked"
                 | "channel.operator_removed"

@@ -79,11 +79,8 @@ impl TeamForms {
     async fn begin(&self, tenant: Id, id: Id, event: &Recorded, metadata: &Metadata) -> Result<(), Refused> {
         let (team, _) = self.commands.load_current::<Team>(tenant, id).await?;
         let Some(name) = team.name.clone() else { return Ok(()) };
-        let own = text::slug(&name);
-        let tail = form_of(id).to_string().to_lowercase();
-        let unique = format!("{}-{}", if own.is_empty() { "team" } else { &own }, &tail[tail.len() - 6..]);
         let owner = (metadata.actor.kind == ActorKind::User).then(|| metadata.actor.principal());
-        for (turn, slug) in [own, unique].into_iter().enumerate().filter(|(_, slug)| !slug.is_empty()) {
+        for (turn, slug) in text::slugs(&name, Team::KIND, form_of(id)).into_iter().enumerate() {
             let fields = Fields {
                 name: name.clone(),
                 slug,

@@ -26,6 +26,7 @@ use crate::{
     auth::{Clock, KnownKeys, Uses},
     bulk,
     config::{Role, Serve},
+    countries::Countries,
     import,
     limits::Limits,
     live::{Attendance, Signals},
@@ -35,7 +36,7 @@ use crate::{
     start::Over,
     storage::Storage,
     uploads::Uploads,
-    visitors::Flood,
+    visitors::{Flood, Streams},
 };
 
 /// What every request handler shares. Cheap to clone.
@@ -81,6 +82,10 @@ pub struct Shared {
     pub(crate) bulks: tokio::sync::Notify,
     /// How much visitors of pages write.
     pub(crate) flood: Flood,
+    /// How many streams they have open.
+    pub(crate) streams: Arc<Streams>,
+    /// From which country an address is.
+    pub(crate) countries: Countries,
     /// Who tells people from programs.
     pub(crate) captchas: Captchas,
     /// Who is typing and looking at what.

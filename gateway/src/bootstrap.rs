@@ -27,7 +27,6 @@ const READS: &[&str] = &[
     "company.read",
     "contact.read",
     "dashboard.read",
-    "conversation.read",
     "deal.read",
     "delivery.read",
     "enquiry.read",
@@ -55,6 +54,9 @@ const READS: &[&str] = &[
     "ticket.read",
     "user.read",
 ];
+
+/// All chats, whatever channel they are held in. Who answers sees those of the channels in which he does: see `docs/decisions/0059`.
+const CHATS: &[&str] = &["conversation.read"];
 
 /// Who changes records may change many of them at once: each is decided about by itself.
 const BULK: &[&str] = &["bulk.run", "bulk.read:own", "bulk.pause:own", "bulk.cancel:own"];
@@ -93,7 +95,7 @@ const ROLES: &[(&str, &[&[&str]])] = &[
                 "deal.*",
                 "order.*",
                 "call.*",
-                "conversation.*",
+                "conversation.*:own",
                 "channel.join",
                 "channel.leave",
                 "label.*",
@@ -108,9 +110,9 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
-    ("viewer", &[READS, VIEWS, FILES]),
+    ("viewer", &[READS, CHATS, VIEWS, FILES]),
     ("auditor", &[&["*.read", "*.read_any"]]),
-    ("analyst", &[READS, VIEWS, FILES, &["export.run", "report.*", "dashboard.*"]]),
+    ("analyst", &[READS, CHATS, VIEWS, FILES, &["export.run", "report.*", "dashboard.*"]]),
     (
         "broker",
         &[
@@ -360,7 +362,7 @@ pub async fn issue_key(
 mod tests {
     use domain::catalogue;
 
-    use super::READS;
+    use super::{CHATS, READS};
 
     /// What only administrators and auditors read.
     const WITHHELD: &[&str] = &[
@@ -384,7 +386,8 @@ mod tests {
     fn whatever_can_be_read_is_read_by_all_or_withheld() {
         let readable = catalogue::permissions().iter().filter(|permission| permission.ends_with(".read"));
         for permission in readable.map(String::as_str) {
-            assert_ne!(READS.contains(&permission), WITHHELD.contains(&permission), "{permission}");
+            let read = READS.contains(&permission) || CHATS.contains(&permission);
+            assert_ne!(read, WITHHELD.contains(&permission), "{permission}");
         }
         assert!(READS.iter().chain(WITHHELD).all(|known| catalogue::permissions().contains(*known)));
     }

@@ -313,9 +313,17 @@ pub struct Serve {
     /// Messages per minute that visitors of one address may write, and each of them; 0 for no limit.
     #[arg(long, env = "DESKFOLD_VISITOR_RATE_LIMIT", default_value_t = 60)]
     pub visitor_rate_limit: u32,
-    /// The header in which a proxy says from which country a visitor comes (ISO 3166-1), such as CF-IPCountry; none is believed without it.
+    /// Streams that visitors of one address may have open at once in a process, and each visitor a tenth of them; 0 for no limit.
+    #[arg(long, env = "DESKFOLD_VISITOR_STREAMS", default_value_t = 100)]
+    pub visitor_streams: u32,
+    /// The header in which a trusted proxy says from which country a visitor comes (ISO 3166-1), such as CF-IPCountry; none is believed
+    /// without it, and none of whoever is no trusted proxy.
     #[arg(long, env = "DESKFOLD_COUNTRY_HEADER")]
     pub country_header: Option<String>,
+    /// A MaxMind file (.mmdb) with the countries of addresses, such as GeoLite2-Country.mmdb: where no header tells, it does. It is read
+    /// once, at the start.
+    #[arg(long, env = "DESKFOLD_COUNTRY_DATABASE")]
+    pub country_database: Option<PathBuf>,
     /// Largest request body in bytes; uploads of imports have their own limit.
     #[arg(long, env = "DESKFOLD_BODY_LIMIT", default_value_t = 1 << 20)]
     pub body_limit: usize,
@@ -707,9 +715,9 @@ pub enum Admin {
         /// E-mail address of the user.
         #[arg(long)]
         user: String,
-        /// Where people reach the server.
-        #[arg(long, default_value = "http://127.0.0.1:8080")]
-        url: String,
+        /// Where people reach the server; by default where the server of this data directory listens, or has last listened.
+        #[arg(long, env = "DESKFOLD_PUBLIC_URL", value_parser = public_url)]
+        url: Option<String>,
         /// The tenant's id; needed only when there are several.
         #[arg(long)]
         tenant: Option<String>,

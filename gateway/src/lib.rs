@@ -7,6 +7,7 @@ mod bootstrap;
 mod bulk;
 pub mod cli;
 pub mod config;
+mod countries;
 pub mod database;
 mod former_roles;
 mod http;

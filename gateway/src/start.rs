@@ -27,6 +27,7 @@ use crate::{
     bootstrap::{self, FirstAdmin},
     bulk,
     config::{Role, Serve},
+    countries::Countries,
     former_roles, http, import, intake,
     limits::Limits,
     live::{Attendance, Signals},
@@ -38,7 +39,7 @@ use crate::{
     sign_in::SignIn,
     storage::Storage,
     uploads::Uploads,
-    visitors::Flood,
+    visitors::{Flood, Streams},
 };
 
 /// How often what keys were used when is written down.
@@ -244,6 +245,8 @@ impl App {
         let app = App(Arc::new(Shared {
             limits: Limits::new(config.rate_limit),
             flood: Flood::new(config.visitor_rate_limit),
+            streams: Streams::new(config.visitor_streams),
+            countries: Countries::open(config.country_database.as_deref())?,
             captchas: Captchas::new(config.private_addresses),
             http_metrics: Requests::new(&registry)?,
             gauges: Gauges::new(&registry)?,

@@ -1,6 +1,13 @@
 //! Visitors of pages: they hold a token that their own browser made, for one conversation, and have no other right.
 
-use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::{
@@ -10,6 +17,7 @@ use domain::{
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock, clock::DefaultClock};
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
+use parking_lot::Mutex;
 use sqlx::FromRow;
 
 use crate::{app::App, auth::digest, problem::Problem};
@@ -20,6 +28,8 @@ const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24 * 60);
 const PREFIX: &str = "dfv_";
 /// Characters of 32 bytes in base64.
 const LENGTH: usize = 43;
+/// After how many seconds somebody may ask again who has too many streams.
+const STREAM_RETRY: u64 = 10;
 /// How often it is written down that a token was used.
 const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -136,11 +146,7 @@ struct Limiters {
 }
 
 /// What a limiter says to so many at once: when it would let them through.
-fn checked<K: std::hash::Hash + Eq + Clone>(
-    limiter: &DefaultKeyedRateLimiter<K>,
-    key: &K,
-    count: NonZeroU32,
-) -> Result<(), u64> {
+fn checked<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K, count: NonZeroU32) -> Result<(), u64> {
     let not_until =
         |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
     // More at once than there may be in a minute never come: whoever asks takes no more than that.
@@ -173,6 +179,69 @@ impl Flood {
             addresses.retain_recent();
             visitors.retain_recent();
         }
+    }
+}
+
+/// How many streams visitors have open in this process.
+pub(crate) struct Streams {
+    most: usize,
+    open: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    addresses: HashMap<IpAddr, usize>,
+    visitors: HashMap<Id, usize>,
+}
+
+/// A stream that counts as long as it is kept.
+pub(crate) struct Streaming {
+    streams: Arc<Streams>,
+    address: Option<IpAddr>,
+    visitor: Id,
+}
+
+impl Streams {
+    /// So many from an address, and a tenth of them by a visitor; 0 for any number.
+    pub(crate) fn new(most: u32) -> Arc<Streams> {
+        Arc::new(Streams { most: most as usize, open: Mutex::default() })
+    }
+
+    /// One more, unless there are as many as there may be.
+    pub(crate) fn open(self: &Arc<Streams>, address: Option<IpAddr>, visitor: Id) -> Result<Streaming, Problem> {
+        let mut open = self.open.lock();
+        let here = address.and_then(|address| open.addresses.get(&address)).copied().unwrap_or_default();
+        let own = open.visitors.get(&visitor).copied().unwrap_or_default();
+        if self.most > 0 && (here >= self.most || own >= (self.most / 10).max(1)) {
+            let detail =
+                "There are too many streams open from here: one for all tabs of a page is enough. Close others first.";
+            return Err(
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "streams_limited", detail).retry_after(STREAM_RETRY)
+            );
+        }
+        if let Some(address) = address {
+            *open.addresses.entry(address).or_default() += 1;
+        }
+        *open.visitors.entry(visitor).or_default() += 1;
+        Ok(Streaming { streams: Arc::clone(self), address, visitor })
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        fn leave<K: Eq + Hash>(open: &mut HashMap<K, usize>, key: K) {
+            if let Entry::Occupied(mut entry) = open.entry(key) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
+        let mut open = self.streams.open.lock();
+        if let Some(address) = self.address {
+            leave(&mut open.addresses, address);
+        }
+        leave(&mut open.visitors, self.visitor);
     }
 }
 

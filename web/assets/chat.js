@@ -66,7 +66,7 @@
       here: "Ми на зв’язку", bot: "Відповідає помічник", away: "Зараз нікого немає",
       offline: "Зараз нікого немає. Усе одно напишіть: відповімо, щойно повернемося.",
       email: "Ваша електронна пошта для відповіді", wrong: "Це не адреса електронної пошти.",
-      message: "Ваше повідомлення", write: "Напишіть повідомлення…", send: "Надіслати", emoji: "Емодзі", sound: "Звук", left: "Залишилося символів: {n}",
+      message: "Ваше повідомлення", write: "Напишіть…", send: "Надіслати", emoji: "Емодзі", sound: "Звук", left: "Залишилося символів: {n}",
       end: "Завершити чат", sure: "Завершити цей чат?", yes: "Завершити", no: "Продовжити", ended: "Чат завершено. Якщо напишете, він продовжиться.",
       rate: "Як вам розмова?", score: "{n} з 5", more: "Бажаєте щось додати? (необов’язково)", rated: "Дякуємо за оцінку.", again: "Почати новий чат",
       typing: "{name} пише", somebody: "Хтось пише", desk: "Підтримка", assistant: "Помічник", you: "Ви", messages: "Повідомлення",
@@ -80,7 +80,7 @@
       here: "Мы на связи", bot: "Отвечает помощник", away: "Сейчас никого нет",
       offline: "Сейчас никого нет. Всё равно напишите: ответим, как только вернёмся.",
       email: "Ваша электронная почта для ответа", wrong: "Это не адрес электронной почты.",
-      message: "Ваше сообщение", write: "Напишите сообщение…", send: "Отправить", emoji: "Эмодзи", sound: "Звук", left: "Осталось символов: {n}",
+      message: "Ваше сообщение", write: "Напишите…", send: "Отправить", emoji: "Эмодзи", sound: "Звук", left: "Осталось символов: {n}",
       end: "Завершить чат", sure: "Завершить этот чат?", yes: "Завершить", no: "Продолжить", ended: "Чат завершён. Если напишете, он продолжится.",
       rate: "Как вам разговор?", score: "{n} из 5", more: "Хотите что-нибудь добавить? (необязательно)", rated: "Спасибо за оценку.", again: "Начать новый чат",
       typing: "{name} печатает", somebody: "Кто-то печатает", desk: "Поддержка", assistant: "Помощник", you: "Вы", messages: "Сообщения",
@@ -681,7 +681,7 @@
   /** @param {number} bytes */
   const size = (bytes) => {
     const [amount, unit] = bytes < 1e3 ? [bytes, "byte"] : bytes < 1e6 ? [bytes / 1e3, "kilobyte"] : [bytes / 1e6, "megabyte"];
-    return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: amount < 10 ? 1 : 0 }).format(amount);
+    return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: unit === "byte" ? "long" : "short", maximumFractionDigits: amount < 10 ? 1 : 0 }).format(amount);
   };
   /** @param {{ name: string, size: number }} file */
   const named = (file) => el("span", { class: "named", dir: "auto" }, file.name, el("small", {}, size(file.size)));

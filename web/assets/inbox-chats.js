@@ -36,6 +36,15 @@ let asked = { all: [] };
 const of = (name) => chosen.get(name) ?? "";
 const state = () => of("state") || "open";
 
+/** What an address may say of each; whatever else it says counts for nothing. @type {Record<string, RegExp>} */
+const SENSE = {
+  state: /^(open|closed|all)$/,
+  who: /^(me|nobody|[0-9A-HJKMNP-TV-Z]{26})$/i,
+  channel: /^(by:[a-z_]+|[0-9A-HJKMNP-TV-Z]{26})$/i,
+  linked: /^(yes|no)$/,
+  label: /^[0-9A-HJKMNP-TV-Z]{26}$/i,
+};
+
 /** The conditions of one part of what is chosen. @param {string} name @param {string} value */
 function condition(name, value) {
   if (name === "state") return value === "all" ? [] : [is("status", "eq", value)];
@@ -217,7 +226,7 @@ export function step(step) {
 
 /** @type {Values[]} */
 let lastSeeks = [];
-const recount = later(1500, () => count(lastSeeks));
+const recount = later(500, () => count(lastSeeks));
 
 /** @param {Values[]} filter @param {string} group @returns {Promise<Map<unknown, number>>} */
 async function groups(filter, group) {
@@ -389,7 +398,10 @@ function toggle(flag) {
  */
 export function begin(query, open) {
   opens = open;
-  for (const name of NAMES) if (query.get(name)) chosen.set(name, query.get(name) ?? "");
+  for (const name of NAMES) {
+    const said = query.get(name);
+    if (said && (SENSE[name]?.test(said) ?? true)) chosen.set(name, said);
+  }
   field("find-text").value = of("q");
   at("states").addEventListener("click", ({ target }) => {
     const value = target instanceof Element ? target.closest("button")?.dataset.state : undefined;

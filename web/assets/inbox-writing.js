@@ -126,9 +126,12 @@ async function offers() {
   // A slash alone offers everything; without one, a word must look like a shortcut.
   if (!typed || (bare.length < 2 && !typed.startsWith("/"))) return [];
   const found = (await known()).filter((one) => one.name.toLocaleLowerCase().replace(/^\//, "").startsWith(bare)).slice(0, 8);
-  const made = found.map((one) => ({ value: one, label: one.name, hint: beginning(one.text) }));
+  // Who writes nothing but a slash with letters, or a whole shortcut, means what is offered: Enter takes it, and sends no letters.
+  const alone = words.value.trim() === typed;
+  const means = (/** @type {string} */ name) => alone && (typed.startsWith("/") || name.toLocaleLowerCase().replace(/^\//, "") === bare);
+  const made = found.map((one) => ({ value: one, label: one.name, hint: beginning(one.text), meant: means(one.name) }));
   const makes = typed.startsWith("/") && words.value.startsWith("/") && TICKET.startsWith(typed) && mayConvert();
-  return makes ? [...made, { value: TICKET, label: TICKET, hint: say("ticket-make") }] : made;
+  return makes ? [...made, { value: TICKET, label: TICKET, hint: say("ticket-make"), meant: alone }] : made;
 }
 const mayConvert = () => may("conversation.convert_to_ticket") && may("ticket.open");
 

@@ -87,6 +87,17 @@ async function gone(item) {
   await look();
 }
 
+/** A body as it came, laid out where it is JSON. @param {string} id */
+async function came(id) {
+  const response = await fetch(`/v1/deliveries/${id}/body`);
+  const body = await response.text();
+  try {
+    return JSON.stringify(JSON.parse(body), null, 2);
+  } catch {
+    return body;
+  }
+}
+
 /** The body of a delivery, once somebody wants to see it. */
 list.addEventListener(
   "toggle",
@@ -97,8 +108,8 @@ list.addEventListener(
     if (area.value) return;
     const id = form.dataset.delivery ?? "";
     try {
-      const [about, body] = await Promise.all([ask("GET", `/v1/deliveries/${id}`), ask("GET", `/v1/deliveries/${id}/body`)]);
-      area.value = JSON.stringify(body, null, 2);
+      const [about, body] = await Promise.all([ask("GET", `/v1/deliveries/${id}`), came(id)]);
+      area.value = body;
       area.defaultValue = area.value;
       const source = target.querySelector("summary span");
       if (source) source.textContent = [about.source, about.key].filter(Boolean).join(" · ");
@@ -175,14 +186,29 @@ list.addEventListener("click", async ({ target }) => {
   }
 });
 
+/** All that there are at this moment, by one order. */
+async function clear() {
+  const bulk = await ask("POST", "/v1/bulk", { kind: "system_notice", command: "clear", filter: {} });
+  for (let turn = 0; turn < LOOKS; turn += 1) {
+    const { status } = await ask("GET", `/v1/bulk/${bulk.id}/progress?wait=10`);
+    if (!["queued", "running"].includes(status)) break;
+  }
+}
+
+/** One by one, for whoever may not change many records at once. */
+async function each() {
+  for (let turn = 0; turn < LOOKS; turn += 1) {
+    const page = await ask("GET", "/v1/notices?limit=200");
+    if (!page.data.length) break;
+    await Promise.all(page.data.map((/** @type {any} */ notice) => ask("POST", `/v1/notices/${notice.id}/clear`, {})));
+  }
+}
+
 clearing?.addEventListener("click", async () => {
   clearing.disabled = true;
   try {
-    for (let turn = 0; turn < LOOKS; turn += 1) {
-      const page = await ask("GET", "/v1/notices?limit=200");
-      if (!page.data.length) break;
-      await Promise.all(page.data.map((/** @type {any} */ notice) => ask("POST", `/v1/notices/${notice.id}/clear`, {})));
-    }
+    if (clearing.dataset.at === "once") await clear();
+    else await each();
     await listed();
     await look();
     found("notices-title").focus();

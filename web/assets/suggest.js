@@ -2,7 +2,7 @@
 
 import { show } from "./api.js";
 
-/** @typedef {{ value: any, label: string, hint?: string }} Option */
+/** One that is `meant` is marked as soon as it is offered: Enter takes it. @typedef {{ value: any, label: string, hint?: string, meant?: boolean }} Option */
 
 let fields = 0;
 
@@ -74,7 +74,7 @@ export function suggesting(field, list, { find, choose, typed, none, pause = 150
       const found = await find(field.value);
       if (mine !== turn) return;
       options = found;
-      active = -1;
+      active = found[0]?.meant ? 0 : -1;
       draw();
     } catch (error) {
       show(error);

@@ -5,6 +5,9 @@
   if (!script) return;
   const host = document.createElement("div");
   host.lang = form.language;
+  // Without a word of the page's it is as light as what it stands on.
+  const { theme } = script.dataset;
+  if (theme === "light" || theme === "dark") host.style.setProperty("color-scheme", theme, "important");
   script.after(host);
   const shadow = host.attachShadow({ mode: "open" });
 

@@ -13,18 +13,19 @@ pub use self::door::{
     ANSWER_MISSING, ANSWER_TOO_LONG, ANSWER_UNASKED, Answered, Asks, BLOCKED, Captcha, Protection, Purpose, Question,
     answer, identity,
 };
-use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, QUESTIONS_INVALID, check_questions};
+use self::door::{BLOCKS_FULL, CAPTCHA_INVALID, CAPTCHA_UNSEALED, QUESTIONS_INVALID, check_questions};
 pub use self::mail::{ADDRESS_SCOPE, Dkim, Flood, Mail, Mailbox, Oauth, Outgoing, WhenClosed};
 use self::mail::{ADDRESS_TAKEN, HEADER_INVALID, MAIL_INVALID};
 use crate::{
-    ActorKind, Aggregate, Claim, Ctx, Decision, Id, Need, Rejection, Time, all,
+    ActorKind, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, Time, all,
     crm::contact::{Identity, IdentityKind},
     kernel::{color::Color, custom, email, phone, reference::REFERENCE_UNFIT, sorted, valid},
     must,
     org::{
         authority::DENIED,
-        tenant::{MailServer, Security},
-        user::User,
+        team::{ChannelKind, Team},
+        tenant::{MailServer, SEATS_TAKEN, Security},
+        user::{self, Profile, User},
     },
 };
 
@@ -303,6 +304,55 @@ pub struct New {
     pub team: Option<Id>,
 }
 
+/// A colleague who is new, and answers in a channel from the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "InvitationOfOperator")]
+pub struct Invitation {
+    /// The user's id; made for you when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-held-reference" = "user"))]
+    pub user: Option<Id>,
+    /// E-mail address; no other user of the tenant may have it.
+    #[schemars(extend("format" = "email"))]
+    pub email: Personal<String>,
+    /// Full name.
+    pub name: Personal<String>,
+    /// The role that says what the user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-reference" = "role", "x-refusal" = "user_role_unfit"))]
+    pub role: Option<Id>,
+}
+
+impl Invitation {
+    fn user(&self, ctx: &Ctx<'_>) -> Id {
+        self.user.unwrap_or_else(|| ctx.fresh("operator"))
+    }
+
+    fn profile(&self) -> Profile {
+        Profile { email: self.email.clone(), name: self.name.clone(), ..Profile::default() }
+    }
+
+    /// What it means in the stream of the user.
+    fn tell(&self, ctx: &Ctx<'_>) -> Result<Vec<Echo>, Rejection> {
+        let user = self.user(ctx);
+        let (invited, mut told) = Echo::of_new::<User>(user, user::Command::Invite(self.profile()), ctx)?;
+        if let Some(role) = self.role {
+            told.extend(Echo::of_next::<User>(invited, user, user::Command::GrantRole { role }, ctx)?.1);
+        }
+        Ok(told)
+    }
+
+    fn needs(&self, ctx: &Ctx<'_>) -> Vec<Need> {
+        let (id, nobody) = (self.user(ctx), User::default());
+        let here = Ctx { id, ..*ctx };
+        let mut needs = vec![Need::guarded::<User>(id)];
+        needs.extend(nobody.needs(&user::Command::Invite(self.profile()), &here));
+        needs.extend(self.role.into_iter().flat_map(|role| nobody.needs(&user::Command::GrantRole { role }, &here)));
+        needs
+    }
+}
+
 /// What may be asked of a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -353,6 +403,8 @@ pub enum Command {
         #[schemars(extend("x-reference" = "user"), length(min = 1, max = 200))]
         users: BTreeSet<Id>,
     },
+    /// Invites a colleague who then answers in it: the user, the role and the access come at once, or none of them.
+    InviteOperator(Invitation),
     /// Lets an operator go, who then sees its conversations no longer; those that were the operator's are nobody's.
     RemoveOperator {
         /// The user.
@@ -397,6 +449,25 @@ pub enum Command {
     Enable,
     /// Closes it: nothing comes in or leaves.
     Disable,
+    /// Opens or closes a team's own channel as the team says.
+    FollowTeam {
+        /// What has happened there.
+        team: TeamHas,
+    },
+}
+
+/// What has happened in a team that has a channel of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeamHas {
+    /// It has switched the channel on.
+    SwitchedOn,
+    /// It has switched the channel off.
+    SwitchedOff,
+    /// It was put away.
+    GoneAway,
+    /// It is back.
+    ComeBack,
 }
 
 /// What has happened to a channel.
@@ -449,6 +520,8 @@ pub enum Event {
         /// The user.
         user: Id,
     },
+    /// A colleague was invited who answers in it.
+    OperatorInvited(Invitation),
     /// A user answers no longer.
     OperatorRemoved {
         /// The user.
@@ -487,6 +560,10 @@ pub enum Event {
     Enabled,
     /// It was closed.
     Disabled,
+    /// It was closed with its team, which was put away.
+    Suspended,
+    /// It was opened with its team, which is back.
+    Resumed,
 }
 
 /// A channel.
@@ -500,6 +577,9 @@ pub struct Channel {
     pub team: Option<Id>,
     /// Whether it is open.
     pub enabled: bool,
+    /// Whether it was open when its team was put away, so that it opens with it.
+    #[serde(default)]
+    pub suspended: bool,
     /// What it looks like.
     pub appearance: Appearance,
     /// Its display rules, in order.
@@ -536,6 +616,11 @@ pub const UNKNOWN: Rejection = Rejection::missing("channel_unknown", "There is n
 /// It is closed.
 pub const DISABLED: Rejection =
     Rejection::conflict("channel_disabled", "The channel is disabled: nothing comes in or leaves.");
+/// A team's own channel, which the team has closed.
+const TEAM_CLOSED: Rejection = Rejection::conflict(
+    "channel_team_closed",
+    "It is a team's own channel, and the team decides: switch the channel on for the team, or restore the team, first.",
+);
 /// The scope in which channels are found by their ids alone, whatever tenant they are of.
 pub const PUBLIC_SCOPE: &str = "channel";
 const EXISTS: Rejection = Rejection::conflict("channel_exists", "A channel with this id exists already.");
@@ -569,6 +654,9 @@ const NOT_A_USER: Rejection = Rejection::invalid("channel_not_a_user", "Only a u
 /// A message of nobody's.
 pub const SENDER_MISSING: Rejection =
     Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
+/// A name of a sender or a message that tells nothing apart.
+pub const NAME_UNFIT: Rejection =
+    Rejection::invalid("channel_name_unfit", "What a channel calls a sender or a message has 1 to 300 characters.");
 /// Credentials that cannot be any.
 pub const SECRET_INVALID: Rejection = Rejection::invalid(
     "channel_secret_invalid",
@@ -590,6 +678,15 @@ fn is_origin(origin: &str) -> bool {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
         !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
     }) && custom::is_url(origin)
+}
+
+/// What a team switches channels of a kind by.
+fn switch_of(kind: Kind) -> Option<ChannelKind> {
+    match kind {
+        Kind::LiveChat => Some(ChannelKind::LiveChat),
+        Kind::Email => Some(ChannelKind::Email),
+        _ => None,
+    }
 }
 
 fn check_display(display: Display, delay: Option<u32>, at: &str) -> Result<(), Rejection> {
@@ -643,6 +740,20 @@ impl Channel {
     /// The id of a team's channel of a kind, which Deskfold makes for it.
     pub fn of_team(team: Id, kind: Kind) -> Id {
         Id::named(&["channel", &team.to_string(), kind.name()])
+    }
+
+    /// The team whose own channel this is, made by Deskfold for it.
+    fn own_team(&self, id: Id) -> Option<Id> {
+        let kind = self.kind?;
+        self.team.filter(|team| Channel::of_team(*team, kind) == id)
+    }
+
+    /// Refuses to open a team's own channel while the team is put away, or has switched it off.
+    fn must_be_let_open(&self, kind: Kind, ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let Some(team) = self.own_team(ctx.id) else { return Ok(()) };
+        let team = ctx.fact::<Team>(team);
+        let switched_off = switch_of(kind).is_some_and(|switch| team.closed.contains(&switch));
+        if team.archived || switched_off { Err(TEAM_CLOSED) } else { Ok(()) }
     }
 
     /// Whether it is there.
@@ -707,6 +818,12 @@ impl Channel {
         if is_user { Ok(user) } else { Err(NOT_A_USER) }
     }
 
+    /// Refuses to take anybody in for who does not see everything: an operator sees what others write in the channel.
+    fn must_let_in(ctx: &Ctx<'_>) -> Result<(), Rejection> {
+        let detail = "Whoever answers in a channel sees more for it: who does not see everything of what he sees takes nobody in.";
+        if ctx.authority.is_scoped() { Err(DENIED.because(detail)) } else { Ok(()) }
+    }
+
     fn check_settings(&self, settings: &Settings) -> Result<(), Rejection> {
         let url = settings.url.as_deref();
         all([
@@ -733,7 +850,7 @@ impl Aggregate for Channel {
     const KIND: &'static str = "channel";
     const PLURAL: &'static str = "channels";
     const CREATE: &'static str = "connect";
-    const INTERNAL: &'static [&'static str] = &["rotate_credentials"];
+    const INTERNAL: &'static [&'static str] = &["rotate_credentials", "follow_team"];
     const OPEN: Option<&'static str> =
         Some("work is shared out among channels; what is said in them is its operators' to see");
     type Command = Command;
@@ -797,12 +914,23 @@ impl Aggregate for Channel {
             }
             AddOperators { users } => {
                 let new: Vec<Id> = users.difference(&self.operators).copied().collect();
-                // An operator sees what others write in the channel.
-                if ctx.authority.is_scoped() && !new.is_empty() {
-                    let detail = "Whoever answers in a channel sees more for it: who does not see everything of what he sees takes nobody in.";
-                    return Err(DENIED.because(detail));
+                if !new.is_empty() {
+                    Self::must_let_in(ctx)?;
                 }
                 new.into_iter().map(|user| Event::OperatorAdded { user }).collect()
+            }
+            InviteOperator(invitation) => {
+                let user = invitation.user(ctx);
+                if self.operators.contains(&user) {
+                    return Ok(vec![]);
+                }
+                Self::must_let_in(ctx)?;
+                if ctx.fact::<User>(user).status != user::Status::Missing {
+                    return Err(user::EXISTS.at("/user"));
+                }
+                let invitation = Invitation { user: Some(user), ..invitation };
+                invitation.tell(ctx)?;
+                vec![Event::OperatorInvited(invitation), Event::OperatorAdded { user }]
             }
             RemoveOperator { user } if self.operators.contains(&user) => vec![Event::OperatorRemoved { user }],
             Join => {
@@ -829,6 +957,9 @@ impl Aggregate for Channel {
             ChangeProtection(protection) => {
                 self.must(|can| can.widget, "")?;
                 protection.check()?;
+                // Without its secret nobody could be asked, and nobody would be let in.
+                let sealed = protection.captcha.is_none() || self.captcha_credential.is_some();
+                must(sealed, CAPTCHA_UNSEALED, "/captcha")?;
                 if self.protection == protection { vec![] } else { vec![Event::ProtectionChanged(protection)] }
             }
             BlockIdentity { identity } => {
@@ -853,8 +984,17 @@ impl Aggregate for Channel {
                 mail.check()?;
                 if self.mail == mail { vec![] } else { vec![Event::MailChanged(mail)] }
             }
-            Enable if !self.enabled => vec![Event::Enabled],
-            Disable if self.enabled => vec![Event::Disabled],
+            Enable if !self.enabled => {
+                self.must_be_let_open(kind, ctx)?;
+                vec![Event::Enabled]
+            }
+            // Closed by hand it stays closed when its team comes back.
+            Disable | FollowTeam { team: TeamHas::SwitchedOff } if self.enabled || self.suspended => {
+                vec![Event::Disabled]
+            }
+            FollowTeam { team: TeamHas::SwitchedOn } if !self.enabled => vec![Event::Enabled],
+            FollowTeam { team: TeamHas::GoneAway } if self.enabled => vec![Event::Suspended],
+            FollowTeam { team: TeamHas::ComeBack } if self.suspended => vec![Event::Resumed],
             _ => vec![],
         })
     }
@@ -883,6 +1023,8 @@ impl Aggregate for Channel {
                 }
             }
             Event::OperatorAdded { user } => drop(self.operators.insert(*user)),
+            // That the user answers is told beside it.
+            Event::OperatorInvited(_) => {}
             Event::OperatorRemoved { user } => drop(self.operators.remove(user)),
             Event::CredentialsRotated { credential, of: Purpose::Channel } => self.credential = Some(*credential),
             Event::CredentialsRotated { credential, of: Purpose::Captcha } => {
@@ -895,8 +1037,9 @@ impl Aggregate for Channel {
             Event::IdentityBlocked { identity } => drop(self.blocked.insert(identity.key(), identity.clone())),
             Event::IdentityUnblocked { identity } => drop(self.blocked.remove(&identity.key())),
             Event::SettingsChanged(settings) => self.settings = settings.clone(),
-            Event::Enabled => self.enabled = true,
-            Event::Disabled => self.enabled = false,
+            Event::Enabled | Event::Resumed => (self.enabled, self.suspended) = (true, false),
+            Event::Disabled => (self.enabled, self.suspended) = (false, false),
+            Event::Suspended => (self.enabled, self.suspended) = (false, true),
         }
     }
 
@@ -913,14 +1056,39 @@ impl Aggregate for Channel {
         }
     }
 
+    fn echoes(&self, event: &Event, ctx: &Ctx<'_>) -> Vec<Echo> {
+        match event {
+            // It was told once already when it was decided.
+            Event::OperatorInvited(invitation) => invitation.tell(ctx).unwrap_or_default(),
+            _ => vec![],
+        }
+    }
+
+    fn subject(&self, event: &Event, _: &Ctx<'_>) -> Option<Id> {
+        match event {
+            Event::OperatorInvited(invitation) => invitation.user,
+            _ => None,
+        }
+    }
+
+    fn requires(command: &Command) -> Vec<(String, String)> {
+        let Command::InviteOperator(invitation) = command else { return Vec::new() };
+        let invite = (String::new(), "user.invite".to_owned());
+        let grant = invitation.role.map(|_| ("/role".to_owned(), "user.grant_role".to_owned()));
+        [invite].into_iter().chain(grant).collect()
+    }
+
     fn is_live(&self) -> bool {
         self.exists() && self.enabled
     }
 
     fn needs(&self, command: &Command, ctx: &Ctx<'_>) -> Vec<Need> {
         match command {
+            Command::InviteOperator(invitation) => invitation.needs(ctx),
             Command::Connect(_) | Command::Join => vec![Need::of::<User>(ctx.actor.principal())],
             Command::BlockIdentity { .. } | Command::UnblockIdentity { .. } => vec![phone::need(ctx)],
+            // What the team says at the same moment counts.
+            Command::Enable => self.own_team(ctx.id).map(Need::guarded::<Team>).into_iter().collect(),
             _ => vec![],
         }
     }
@@ -952,7 +1120,9 @@ impl Aggregate for Channel {
             Event::ProtectionChanged(_) => Command::ChangeProtection(self.protection.clone()),
             Event::IdentityBlocked { identity } => Command::UnblockIdentity { identity: identity.clone() },
             Event::IdentityUnblocked { identity } => Command::BlockIdentity { identity: identity.clone() },
-            Event::CredentialsRotated { .. } => return None,
+            // They follow from what is undone in the team; whoever was invited is deactivated, not forgotten.
+            Event::OperatorInvited(_) => return None,
+            Event::CredentialsRotated { .. } | Event::Suspended | Event::Resumed => return None,
         }])
     }
 
@@ -973,6 +1143,25 @@ impl Aggregate for Channel {
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
         let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
         states.into_iter().chain(fields).chain(door).chain(mail).chain(answers).chain(shared).collect()
+        let states = [
+            UNKNOWN,
+            EXISTS,
+            DISABLED,
+            UNABLE,
+            SENDER_MISSING,
+            NAME_UNFIT,
+            NOT_A_USER,
+            RULE_UNKNOWN,
+            RULE_EXISTS,
+            RULES_FULL,
+            TEAM_CLOSED,
+        ];
+        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
+        let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
+        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];
+        let people = [user::EXISTS, user::EMAIL_TAKEN, user::ROLE_UNFIT, SEATS_TAKEN];
+        let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
+        states.into_iter().chain(fields).chain(door).chain(answers).chain(people).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -1047,11 +1236,18 @@ impl Aggregate for Channel {
             Command::MoveDisplayRule { display_rule: id(0x10), before: Some(id(0x11)) },
             Command::RemoveDisplayRule { display_rule: id(0x11) },
             Command::AddOperators { users: [id(0xC)].into() },
+            Command::InviteOperator(Invitation {
+                user: Some(id(0xF)),
+                email: "eva@example.com".into(),
+                name: "Eva".into(),
+                role: None,
+            }),
             Command::RemoveOperator { user: id(0xC) },
             Command::Join,
             Command::Leave,
             Command::RotateCredentials { credential: id(0xD), of: Purpose::Channel },
             Command::AskBefore { questions },
+            Command::RotateCredentials { credential: id(0xE), of: Purpose::Captcha },
             Command::ChangeProtection(protection),
             Command::BlockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::UnblockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
@@ -1059,6 +1255,8 @@ impl Aggregate for Channel {
             Command::ChangeSettings(settings),
             Command::Disable,
             Command::Enable,
+            Command::FollowTeam { team: TeamHas::GoneAway },
+            Command::FollowTeam { team: TeamHas::ComeBack },
         ]
     }
 }

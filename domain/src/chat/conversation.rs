@@ -157,6 +157,9 @@ pub enum Command {
         /// Files.
         #[serde(default)]
         attachments: Vec<Attachment>,
+        /// When its channel says that it was written, where that is a time to come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed_at: Option<Time>,
     },
     /// Writes to the other side. Only whoever is responsible may, and who may `conversation.reply_any`; programs, rules and
     /// bots write as themselves.
@@ -385,6 +388,9 @@ pub enum Event {
         /// Until when one may answer, where the channel lets one do so for a time alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_until: Option<Time>,
+        /// When its channel said that it was written, where that was a time to come: it counts as written when it came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed_at: Option<Time>,
     },
     /// A message of ours waits to be sent.
     MessageQueued {
@@ -983,7 +989,7 @@ impl Aggregate for Conversation {
         Ok(match (command, started) {
             (Start(new), _) => return self.start(new, ctx),
             (_, None) => return Err(UNKNOWN),
-            (ReceiveMessage { message_id, external_id, body, attachments }, _) => {
+            (ReceiveMessage { message_id, external_id, body, attachments, claimed_at }, _) => {
                 check_body(&body, &attachments)?;
                 self.must_be_open(ctx)?;
                 self.must_let_in(&body, &attachments, ctx)?;
@@ -998,7 +1004,8 @@ impl Aggregate for Conversation {
                 let closed = self.status == Status::Closed;
                 let reopened = closed.then_some(Event::Reopened { cause: ReopenCause::CustomerMessage });
                 let reply_until = self.window(ctx);
-                let received = Event::MessageReceived { message_id, external_id, body, attachments, reply_until };
+                let received =
+                    Event::MessageReceived { message_id, external_id, body, attachments, reply_until, claimed_at };
                 [received].into_iter().chain(reopened).collect()
             }
             (SendMessage { message_id, body, attachments, quick_reply }, _) => {
@@ -1337,6 +1344,7 @@ impl Aggregate for Conversation {
                 external_id: None,
                 body: "Good day".into(),
                 attachments: vec![],
+                claimed_at: None,
             },
             SendMessage {
                 message_id: Some(outbound),

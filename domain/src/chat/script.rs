@@ -105,7 +105,9 @@ impl Script {
 }
 
 /// A script without a step.
-pub const EMPTY: Rejection = Rejection::invalid("chatbot_script_empty", "A script has 1 to 200 steps.");
+pub const EMPTY: Rejection = Rejection::invalid("chatbot_script_empty", "A script has at least one step.");
+/// A script of more steps than there may be.
+pub const TOO_LONG: Rejection = Rejection::invalid("chatbot_script_too_long", "A script has at most 200 steps.");
 const STEP_INVALID: Rejection =
     Rejection::invalid("chatbot_step_invalid", "A step has an id of 1 to 64 characters that no other step has.");
 const TEXT_MISSING: Rejection =
@@ -145,6 +147,7 @@ pub const ANSWER_TOO_LONG: Rejection =
 pub fn refusals() -> Vec<Rejection> {
     vec![
         EMPTY,
+        TOO_LONG,
         STEP_INVALID,
         TEXT_MISSING,
         ANSWERS_INVALID,
@@ -165,7 +168,8 @@ const WAYS: usize = 20_000;
 /// # Errors
 /// What is wrong with it.
 pub fn check(script: &Script) -> Result<(), Rejection> {
-    must((1..=200).contains(&script.steps.len()), EMPTY, "/steps")?;
+    must(!script.steps.is_empty(), EMPTY, "/steps")?;
+    must(script.steps.len() <= 200, TOO_LONG, "/steps")?;
     let mut faults = Faults::default();
     let mut known: BTreeMap<&str, &Step> = BTreeMap::new();
     for (index, step) in script.steps.iter().enumerate() {

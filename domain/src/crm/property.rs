@@ -177,7 +177,7 @@ pub enum Command {
     },
     /// Has it advertised on a property portal.
     PublishToPortal {
-        /// The portal's name.
+        /// The portal's name, one of the setting `portals`; `website` is the sites of one's own.
         portal: String,
     },
     /// Has it advertised there no longer.
@@ -245,6 +245,9 @@ pub struct State {
     portals: BTreeMap<String, Option<String>>,
 }
 
+/// The portal that the sites of the tenant itself are: channels of kind `website` show what is advertised on it.
+pub const SITE: &str = "website";
+
 const MEDIA_INVALID: Rejection =
     Rejection::invalid("property_media_invalid", "A picture is an upload or an http address, one of the two.");
 const MEDIA_EXISTS: Rejection =
@@ -254,7 +257,7 @@ const FLOOR_INVALID: Rejection =
 const ORDER_INVALID: Rejection =
     Rejection::invalid("property_media_order_invalid", "The order names every picture once.");
 const PORTAL_INVALID: Rejection =
-    Rejection::invalid("property_portal_invalid", "A portal is one of those in the setting portals.");
+    Rejection::invalid("property_portal_invalid", "A portal is one of those in the setting portals, or website.");
 
 impl State {
     fn order(&self) -> Vec<Id> {
@@ -381,7 +384,11 @@ impl record::Spec for Spec {
                 if state.portals.get(&portal) == Some(&None) {
                     return Ok(vec![]);
                 }
-                settings::check_name(&ctx.fact::<Tenant>(ctx.tenant).portals(), &portal, PORTAL_INVALID, "/portal")?;
+                // One's own sites need no setting.
+                if portal != SITE {
+                    let portals = ctx.fact::<Tenant>(ctx.tenant).portals();
+                    settings::check_name(&portals, &portal, PORTAL_INVALID, "/portal")?;
+                }
                 vec![Event::PublishedToPortal { portal }]
             }
             Command::UnpublishFromPortal { portal } if state.portals.contains_key(&portal) => {

@@ -13,6 +13,8 @@ use crate::{
 
 /// Most bytes of a body.
 pub const MOST_BYTES: usize = 1_000_000;
+/// Most characters of one in base64.
+const MOST_BASE64: usize = MOST_BYTES / 3 * 4 + 4;
 
 /// What was handed in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,9 +29,12 @@ pub struct Received {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "word"))]
     pub key: Option<String>,
-    /// The body as it came, JSON.
-    #[schemars(length(max = 1_000_000))]
+    /// The body as it came, whether or not it is the JSON that it should be.
+    #[schemars(length(max = 1_500_000))]
     pub body: Personal<String>,
+    /// Whether the body came as bytes that are no text, and stands here in base64.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base64: bool,
 }
 
 /// What may be asked of a delivery.
@@ -176,6 +181,11 @@ impl Delivery {
         Id::named(&[&tenant.to_string(), "delivery", takes.name(), source, key])
     }
 
+    /// Whether the body that is to be taken now is no text, and stands in base64.
+    pub fn is_base64(&self) -> bool {
+        self.corrected.is_none() && self.received.as_ref().is_some_and(|received| received.base64)
+    }
+
     /// The body that is to be taken now.
     pub fn body(&self) -> &str {
         let first = self.received.as_ref().map(|received| &received.body);
@@ -192,6 +202,7 @@ fn says_the_same(one: &str, other: &str) -> bool {
 fn check_body(body: &str) -> Result<(), Rejection> {
     all([
         must(body.len() <= MOST_BYTES, TOO_LARGE, "/body"),
+        // Whoever corrects one can be told at once.
         must(serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok(), BODY_INVALID, "/body"),
     ])
 }
@@ -204,7 +215,8 @@ fn receive(delivery: &Delivery, new: Received) -> Decision<Event> {
             KEY_INVALID,
             "/key",
         ),
-        check_body(&new.body),
+        // What is no JSON is kept too: nothing that was handed in vanishes.
+        must(new.body.len() <= if new.base64 { MOST_BASE64 } else { MOST_BYTES }, TOO_LARGE, "/body"),
     ])?;
     match &delivery.received {
         None => Ok(vec![Event::Received(new)]),
@@ -311,6 +323,7 @@ impl Aggregate for Delivery {
             source: "shop".into(),
             key: Some("evt_1001".into()),
             body: r#"{"order_id":"1001","sum":"12,x"}"#.into(),
+            base64: false,
         };
         vec![
             Command::Receive(received),
@@ -376,7 +389,8 @@ mod tests {
         let other = Received { body: r#"{"order_id":"1002"}"#.into(), ..received() };
         delivery([]).when(Command::Receive(other)).rejected(EXISTS);
         let refused = |new, why| given::<Delivery>([]).when(Command::Receive(new)).rejected(why);
-        refused(Received { body: "order=1".into(), ..received() }, BODY_INVALID);
+        let odd = || Received { body: "order=1".into(), ..received() };
+        given::<Delivery>([]).when(Command::Receive(odd())).then([Event::Received(odd())]);
         refused(Received { key: Some(String::new()), ..received() }, KEY_INVALID);
         refused(Received { source: "The Shop".into(), ..received() }, intake_source::NAME_INVALID);
         let large = format!("\"{}\"", "x".repeat(MOST_BYTES));

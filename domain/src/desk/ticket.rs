@@ -66,14 +66,14 @@ impl TryFrom<u8> for Priority {
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
     /// Its upload.
-    #[schemars(extend("x-reference" = "upload"))]
+    #[schemars(extend("x-reference" = "upload", "x-described" = true))]
     pub upload_id: Id,
     /// Its name for people.
     pub name: Personal<String>,
-    /// Media type.
+    /// What it is, as its own bytes told when it came: what a command says here does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// Size in bytes.
+    /// Its size in bytes, as it is kept: what a command says here does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
@@ -1071,7 +1071,9 @@ const PARTICIPANTS_FULL: Rejection =
     Rejection::conflict("ticket_participants_full", "At most 50 contacts take part in a ticket.");
 const REPLY_GONE: Rejection =
     Rejection::conflict("ticket_reply_gone", "The reply has left, or it is not known whether it has.");
-const TEAM_UNKNOWN: Rejection = Rejection::invalid("team_unfit", "There is no such team, or it is archived.");
+/// A team that is not there.
+pub(crate) const TEAM_UNKNOWN: Rejection =
+    Rejection::invalid("team_unfit", "There is no such team, or it is archived.");
 const PRODUCT_NOT_OWNED: Rejection = Rejection::conflict(
     "product_not_owned",
     "Neither the requester nor the requester's company owns this product, or no longer.",

@@ -39,6 +39,9 @@ pub const REFERENCE: &str = "x-reference";
 pub const REFUSAL: &str = "x-refusal";
 /// On the schema of an id: what it names, when the record knows it already.
 pub const HELD: &str = "x-held-reference";
+/// On the schema of an upload's id: the `media_type` and `size` beside it are those that were found when it came, whatever whoever
+/// names it says of them.
+pub const DESCRIBED: &str = "x-described";
 /// On the schema of a merge patch.
 pub const PATCH: &str = "x-patch";
 
@@ -92,6 +95,8 @@ pub struct Place {
     refusal: Option<String>,
     /// Whether the body is a merge patch: what the record says already is not named anew.
     patch: bool,
+    /// Whether what is said beside it of what is named is known better: [`DESCRIBED`].
+    described: bool,
 }
 
 impl Place {
@@ -114,7 +119,8 @@ pub fn places(schema: &Value, definitions: &Map<String, Value>) -> Vec<Place> {
             let list = is_list(schema).then(|| "*".to_owned());
             let path = path.iter().cloned().chain(list).collect();
             let refusal = schema.get(REFUSAL).and_then(Value::as_str).map(ToOwned::to_owned);
-            places.push(Place { path, target: target.to_owned(), refusal, patch: false });
+            let described = schema.get(DESCRIBED).is_some();
+            places.push(Place { path, target: target.to_owned(), refusal, patch: false, described });
         }
         schema.get(REFERENCE).is_some() || schema.get(HELD).is_some()
     });
@@ -345,6 +351,8 @@ pub struct Mentions {
     command: String,
     body: Value,
     references: Vec<Reference>,
+    /// Files that it describes: the place of the description, and the upload.
+    files: Vec<(String, Id)>,
     /// Values beyond what their fields take.
     faults: Vec<Rejection>,
     /// Records that are there, and that whoever asks may not see.
@@ -357,8 +365,8 @@ impl Mentions {
     pub fn of(kind: &'static Kind, state: &AnyState, command: &AnyCommand) -> Mentions {
         let (command, data) = command.encode();
         let body = serde_json::from_slice(&data).unwrap_or_default();
-        let (references, faults, hidden) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let mut mentions = Mentions { kind, command, body, references, faults, hidden, afterwards: false };
+        let (references, files, faults, hidden) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        let mut mentions = Mentions { kind, command, body, references, files, faults, hidden, afterwards: false };
         let limits = kind.limits.get(&mentions.command).filter(|_| kind.commands.contains(&mentions.command));
         let limits = limits.into_iter().flatten();
         mentions.faults = limits.flat_map(|limit| limit.faults(&mentions.body)).collect();
@@ -367,6 +375,12 @@ impl Mentions {
         let known = patches.then(|| kind.see(state)).flatten().unwrap_or_default();
         for place in places {
             let mut add = |pointer: String, value: &Value| {
+                if place.described
+                    && let Some((beside, _)) = pointer.rsplit_once('/')
+                    && let Some(id) = value.as_str().and_then(|id| id.parse().ok())
+                {
+                    mentions.files.push((beside.to_owned(), id));
+                }
                 let is_new = !place.patch || known.pointer(&pointer) != Some(value);
                 mentions.references.extend(Reference::read(kind, place, pointer, value).filter(|_| is_new));
             };
@@ -416,15 +430,19 @@ impl Mentions {
         };
         let references: Vec<&Reference> = self.references.iter().chain(&custom).collect();
         let named = references.iter().flat_map(|reference| reference.needs(ctx.facts));
-        let missing: Vec<_> = named.filter(|need| !ctx.facts.has(need.kind, need.id)).collect();
+        let described = self.files.iter().map(|(_, id)| Need::of::<Upload>(*id));
+        let missing: Vec<_> = named.chain(described).filter(|need| !ctx.facts.has(need.kind, need.id)).collect();
         if !missing.is_empty() {
             return Ask::Facts(missing);
         }
+        let body = self.as_found(ctx.facts);
+        let told = body.as_ref().and_then(|body| self.kind.command(&self.command, body.clone()).ok());
+        let asked = told.as_ref().unwrap_or(asked);
         let as_asked = match decide(state, asked, ctx) {
             Ok(decided) => decided,
             Err(needs) => return Ask::Facts(needs),
         };
-        let meant = match self.redirected(&references, ctx.facts) {
+        let meant = match self.redirected(body.as_ref(), &references, ctx.facts) {
             // What is so already stays so, whatever has become of the others since.
             Some(meant) if !as_asked.0.as_ref().is_ok_and(Vec::is_empty) => meant,
             _ => {
@@ -468,8 +486,27 @@ impl Mentions {
         Ok(custom::references(definitions, self.kind.custom(state), values))
     }
 
+    /// The body with each file as it was found when it came, where it says otherwise. Of what is no file there is, the decision says.
+    fn as_found(&self, facts: &Facts) -> Option<Value> {
+        let mut body = self.body.clone();
+        for (beside, id) in &self.files {
+            let upload = facts.state::<Upload>(Upload::KIND, *id).filter(|upload| upload.is_kept());
+            let file = upload.as_ref().and_then(|upload| upload.file.as_ref());
+            if let (Some(file), Some(Value::Object(said))) = (file, body.pointer_mut(beside)) {
+                said.insert("media_type".into(), file.media_type.clone().into());
+                said.insert("size".into(), file.size.into());
+            }
+        }
+        (body != self.body).then_some(body)
+    }
+
     /// The command as it was meant, when it names records that are merged into others.
-    fn redirected(&self, references: &[&Reference], facts: &Facts) -> Option<(AnyCommand, Vec<Redirected>)> {
+    fn redirected(
+        &self,
+        body: Option<&Value>,
+        references: &[&Reference],
+        facts: &Facts,
+    ) -> Option<(AnyCommand, Vec<Redirected>)> {
         let redirect = |reference: &&Reference| {
             if reference.is_among(&self.hidden) {
                 return None;
@@ -478,7 +515,7 @@ impl Mentions {
             (from != to).then_some(Redirected { pointer, from, to })
         };
         let redirected: Vec<_> = references.iter().filter_map(redirect).collect();
-        let mut body = self.body.clone();
+        let mut body = body.unwrap_or(&self.body).clone();
         for Redirected { pointer, to, .. } in &redirected {
             if let Some(id) = body.pointer_mut(pointer) {
                 *id = to.to_string().into();

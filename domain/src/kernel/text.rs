@@ -14,6 +14,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde_json::Value;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use crate::Id;
+
 /// Composed characters (NFC): the form in which all text is kept.
 pub fn composed(text: &str) -> Cow<'_, str> {
     match is_nfc_quick(text.chars()) {
@@ -149,6 +151,16 @@ pub fn slug(name: &str) -> String {
         }
     }
     slug.trim_end_matches('-').to_owned()
+}
+
+/// What a record of this kind may be called in an address after its name, the best first: one that nobody has is as good. The last
+/// is nobody else's.
+pub fn slugs(name: &str, kind: &str, id: Id) -> Vec<String> {
+    let own = Some(slug(name)).filter(|own| !own.is_empty()).unwrap_or_else(|| kind.to_owned());
+    let id = id.to_string().to_lowercase();
+    let unique = format!("{own}-{}", id.get(id.len().saturating_sub(6)..).unwrap_or_default());
+    let numbered = (2..10).map(|number| format!("{own}-{number}"));
+    std::iter::once(own.clone()).chain(numbered).chain([unique]).collect()
 }
 
 /// Where a text with the character U+0000, which no database keeps, stands in a value: a JSON pointer.

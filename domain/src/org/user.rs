@@ -482,10 +482,13 @@ pub struct User {
 }
 
 const UNKNOWN: Rejection = Rejection::missing("user_unknown", "There is no such user.");
-const EXISTS: Rejection = Rejection::conflict("user_exists", "A user with this id exists already.");
-const EMAIL_TAKEN: Rejection = Rejection::conflict("user_email_taken", "Another user has this e-mail address.");
+/// Another user has this id.
+pub const EXISTS: Rejection = Rejection::conflict("user_exists", "A user with this id exists already.");
+/// Another user has this address.
+pub const EMAIL_TAKEN: Rejection = Rejection::conflict("user_email_taken", "Another user has this e-mail address.");
 const DEACTIVATED: Rejection = Rejection::conflict("user_deactivated", "The user is deactivated.");
-const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no such role, or it is deleted.");
+/// A role that is not there.
+pub const ROLE_UNFIT: Rejection = Rejection::invalid("user_role_unfit", "There is no such role, or it is deleted.");
 const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
     "user_successor_unfit",
     "Work is handed over to another colleague, who is active and has a role.",

@@ -14,7 +14,7 @@ use domain::{
 use eventstore::Log;
 use prometheus::Registry;
 
-use super::{Failure, print};
+use super::{Failure, print, serve};
 use crate::{
     auth::SYSTEM,
     bootstrap::{FirstAdmin, create_tenant, issue_key, restore_admin},
@@ -55,6 +55,7 @@ pub(super) async fn admin(admin: Admin) -> Result<(), Failure> {
         }
         Admin::Link { database, user, url, tenant } => {
             let bench = Bench::open(&database).await?;
+            let url = url.unwrap_or_else(|| serve::address_in(&database.data_dir));
             let link = bench.link(&user, &url, tenant.as_deref()).await;
             bench.close().await;
             print(&link?)

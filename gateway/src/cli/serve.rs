@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -63,6 +64,10 @@ async fn serve(
     }
     let serving = if let Some(socket) = socket {
         let (address, serving) = app.listen_on(socket)?;
+        if let Err(error) = note_address(&config.database.data_dir, address, config.sign_in.public_url.as_deref()) {
+            // Links are then given with --url.
+            tracing::debug!(%error, "where this server listens is not written down");
+        }
         tracing::info!("listening on http://{address}; the API's documentation is at http://{address}/docs");
         Some(serving)
     } else {
@@ -87,6 +92,27 @@ async fn serve(
         Err(_) => tracing::warn!("some work was still under way after {} s", DRAIN.as_secs()),
     }
     Ok(())
+}
+
+/// Where it stands in a data directory by what address people reach the server.
+const ADDRESS: &str = "address";
+
+/// Writes down by what address people reach this server, for whoever makes links beside it.
+fn note_address(data_dir: &Path, listens: SocketAddr, public_url: Option<&str>) -> std::io::Result<()> {
+    let reached = match listens.ip() {
+        ip if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listens.port()),
+        _ => listens,
+    };
+    let address = public_url.map_or_else(|| format!("http://{reached}"), ToOwned::to_owned);
+    std::fs::create_dir_all(data_dir)?;
+    std::fs::write(data_dir.join(ADDRESS), address + "\n")
+}
+
+/// By what address people reach the server of a data directory, as it wrote down when it last began to listen.
+pub(super) fn address_in(data_dir: &Path) -> String {
+    let noted = std::fs::read_to_string(data_dir.join(ADDRESS)).unwrap_or_default();
+    let noted = noted.trim();
+    if noted.is_empty() { "http://127.0.0.1:8080".to_owned() } else { noted.to_owned() }
 }
 
 /// The first admin's key in a file that only its owner can read.

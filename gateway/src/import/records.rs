@@ -402,7 +402,9 @@ impl Records {
         for (name, body) in &named {
             let command = kind.command(name, body.clone()).map_err(|error| {
                 let code = if error.code == "required" { "value_missing" } else { "value_invalid" };
-                Fault::new(code, format!("{}: {}", error.pointer.trim_start_matches('/'), error.detail))
+                let reason = format!("{}: {}", error.pointer.trim_start_matches('/'), error.detail);
+                let pointer = Some(error.pointer).filter(|pointer| !pointer.is_empty());
+                Fault { pointer, ..Fault::new(code, reason) }
             })?;
             commands.push(command);
         }

@@ -75,6 +75,11 @@ pub(crate) async fn became(commands: &Commands, tenant: Id, id: Id) -> Result<Ar
     }
 }
 
+/// That a body is no JSON.
+pub(crate) fn no_json(why: &str) -> Fault {
+    domain::data::delivery::BODY_INVALID.because(format!("The body is no JSON: {why}.")).into()
+}
+
 /// What would become of something if it were handed in now: nothing is written.
 ///
 /// # Errors
@@ -170,7 +175,11 @@ impl Intake {
         let (source, actor) = (received.source.clone(), metadata.actor.clone());
         let run = Run { import: id, tenant, source, actor, handed: Some(handed) };
         let attempt = Attempt { tenant, id, takes: received.takes, run };
-        let command = match self.attempt(&attempt, delivery.body()).await {
+        let tried = match delivery.is_base64() {
+            true => Ok(Err(no_json("it is not UTF-8, or has the character U+0000"))),
+            false => self.attempt(&attempt, delivery.body()).await,
+        };
+        let command = match tried {
             Ok(Ok(Taken { record, contact })) => {
                 let record = Subject::new(attempt.takes.kind(), record);
                 Command::Take { attempt: delivery.attempt, record, contact }
@@ -211,8 +220,9 @@ impl Intake {
             let contact = self.made(attempt, number, CONTACT).await?;
             return Ok(Ok(Taken { record, contact: contact.or(self.contact_of(attempt, record).await?) }));
         }
-        let Ok(body) = serde_json::from_str::<Value>(body) else {
-            return Ok(Err(domain::data::delivery::BODY_INVALID.into()));
+        let body = match serde_json::from_str::<Value>(body) {
+            Ok(body) => body,
+            Err(error) => return Ok(Err(no_json(&error.to_string()))),
         };
         let text = mapping_of(&self.commands, attempt.tenant, attempt.takes, &attempt.run.source).await?;
         let rehearsal = Target::new(self.commands.clone(), true);

@@ -59,6 +59,8 @@ pub(crate) struct Browser {
     safe: bool,
     /// Whether it only listens to what was asked before: nobody need be there for that.
     pub(super) listens: bool,
+    /// Whether a proxy that is trusted has passed it on.
+    pub(crate) through_proxy: bool,
     /// Whether a page of ours made it ask; `None` when it does not say, as programs do.
     same_origin: Option<bool>,
     cookies: Vec<(String, String)>,
@@ -123,6 +125,7 @@ impl Browser {
             secure,
             safe: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
             listens: false,
+            through_proxy,
             same_origin,
             cookies: cookies(headers),
         }

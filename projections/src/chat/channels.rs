@@ -190,6 +190,7 @@ impl ReadModel for Channels {
                     row.insert(rule, before);
                 }
             }
+            Event::OperatorInvited(_) => {}
             Event::OperatorAdded { user } => drop(row.operator_ids.insert(user)),
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
             Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}
@@ -217,8 +218,8 @@ impl ReadModel for Channels {
             Event::IdentityUnblocked { identity } => {
                 row.blocked_identities.retain(|known| known.key() != identity.key());
             }
-            Event::Enabled => row.enabled = true,
-            Event::Disabled => row.enabled = false,
+            Event::Enabled | Event::Resumed => row.enabled = true,
+            Event::Disabled | Event::Suspended => row.enabled = false,
         }
         Ok(Some(row))
     }

@@ -89,6 +89,8 @@ pub struct Row {
     pub written_at: Time,
     /// When it reached us: messages from outside may come late, and in another order than they were written in.
     pub received_at: Option<Time>,
+    /// When its channel said that it was written, where that was a time to come: it counts as written when it came.
+    pub claimed_at: Option<Time>,
     /// The position of the event by which it was written: what was written at the same time stays in this order.
     pub written_position: i64,
     /// When it left.
@@ -151,6 +153,7 @@ impl Row {
             external_id: None,
             written_at: event.occurred_at,
             received_at: (direction == Direction::Received).then_some(event.recorded_at),
+            claimed_at: None,
             written_position: event.position,
             sent_at: None,
             delivered_at: None,
@@ -161,7 +164,7 @@ impl Row {
 
 impl ReadModel for ConversationMessages {
     const NAME: &'static str = "conversation_messages";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const OWN: bool = false;
     type Row = Row;
@@ -179,9 +182,9 @@ impl ReadModel for ConversationMessages {
     fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         let at = Some(event.occurred_at);
         let row = match (row, decode::<Conversation>(event)?) {
-            (_, Event::MessageReceived { message_id, external_id, body, attachments, .. }) => {
+            (_, Event::MessageReceived { message_id, external_id, body, attachments, claimed_at, .. }) => {
                 let row = Row::written(message_id, Direction::Received, body, attachments, event)?;
-                Some(Row { external_id, ..row })
+                Some(Row { external_id, claimed_at, ..row })
             }
             // It stays where it was written.
             (Some(row), Event::MessageQueued { body, attachments, again: true, .. }) => {
@@ -240,6 +243,7 @@ impl Listed for ConversationMessages {
         Column::word("external_id").nullable(),
         Column::time("written_at"),
         Column::time("received_at").nullable(),
+        Column::time("claimed_at").nullable(),
         Column::integer("written_position"),
         Column::time("sent_at").nullable(),
         Column::time("delivered_at").nullable(),
@@ -255,7 +259,7 @@ impl Listed for ConversationMessages {
         case t.direction when 'received' then contact.id end as contact_id, \
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
             else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
-        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, \
+        t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, t.claimed_at, \
         t.written_position, t.sent_at, t.delivered_at, t.read_at";
     const JOINS: &'static str = "\
         left join read_conversations conversation \

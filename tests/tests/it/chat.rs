@@ -2,6 +2,7 @@
 
 pub(crate) mod bots;
 pub(crate) mod channels;
+pub(crate) mod door;
 pub(crate) mod guests;
 pub(crate) mod inbox;
 pub(crate) mod live;

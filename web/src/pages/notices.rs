@@ -20,7 +20,7 @@ pub fn notices(view: &View) -> String {
             ul.rows.notices #notices aria-busy="true" {}
             p.actions {
                 button.secondary type="button" #more hidden { (view.say("notices-more")) }
-                @if clears { button.danger type="button" #clear-all hidden { (view.say("notices-clear-all")) } }
+                @if clears { button.danger type="button" #clear-all data-at=[view.may("bulk.run").then_some("once")] hidden { (view.say("notices-clear-all")) } }
             }
         }
         template #notice {

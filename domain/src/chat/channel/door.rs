@@ -138,6 +138,11 @@ pub const ANSWER_TOO_LONG: Rejection =
 /// A captcha that has none to ask.
 pub(super) const CAPTCHA_INVALID: Rejection =
     Rejection::invalid("channel_captcha_invalid", "A captcha has a key of the site of 1 to 200 characters.");
+/// A captcha whose secret is not there yet.
+pub(super) const CAPTCHA_UNSEALED: Rejection = Rejection::conflict(
+    "channel_captcha_unsealed",
+    "The secret of the captcha comes first, by PUT /v1/channels/{id}/credentials with \"of\": \"captcha\": without it no visitor could be let in.",
+);
 /// Somebody who is not let in.
 pub const BLOCKED: Rejection =
     Rejection::forbidden("visitor_blocked", "Whoever writes this was blocked in the channel by the desk.");

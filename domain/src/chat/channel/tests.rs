@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::{
-    kernel::given::{ANNA, BORIS, Given, given},
-    org::user,
+    kernel::given::{ANNA, BORIS, Given, TENANT, given},
+    org::{
+        role::{self, Role},
+        team,
+        tenant::Tenant,
+        user,
+    },
 };
 
 const FIRST: Id = Id::from_bits(0x10);
@@ -256,7 +261,10 @@ fn what_protects_a_chat_can_be_asked() {
     let captcha = |url: &str, key: &str| Captcha { verify_url: url.into(), site_key: key.into() };
     let with = |captcha| Protection { proof_of_work: Some(12), captcha };
     let wanted = with(Some(captcha("https://captcha.example/siteverify", "key")));
-    chat([]).when(Command::ChangeProtection(wanted.clone())).then([Event::ProtectionChanged(wanted)]);
+    let sealed = || chat([Event::CredentialsRotated { credential: FIRST, of: Purpose::Captcha }]);
+    sealed().when(Command::ChangeProtection(wanted.clone())).then([Event::ProtectionChanged(wanted.clone())]);
+    // Without its secret nobody would be let in.
+    chat([]).when(Command::ChangeProtection(wanted)).rejected(CAPTCHA_UNSEALED);
     for (url, key, refusal) in [("siteverify", "key", valid::URL_INVALID), ("https://a.example/", " ", CAPTCHA_INVALID)]
     {
         chat([]).when(Command::ChangeProtection(with(Some(captcha(url, key))))).rejected(refusal);
@@ -266,4 +274,53 @@ fn what_protects_a_chat_can_be_asked() {
     known.when(Command::RotateCredentials { credential: SECOND, of: Purpose::Captcha }).nothing();
     let known = chat([rotated()]).state;
     assert_eq!((known.credential, known.credential_of(Purpose::Captcha)), (None, Some(SECOND)));
+}
+
+#[test]
+fn a_teams_own_channel_is_open_only_where_the_team_lets_it() {
+    const TEAM: Id = Id::from_bits(0x7E);
+    let id = Channel::of_team(TEAM, Kind::LiveChat);
+    let connected = || Event::Connected(New { team: Some(TEAM), ..new(Kind::LiveChat) });
+    let own = |events: Vec<Event>| given::<Channel>([connected()].into_iter().chain(events)).at(id);
+    let created = || team::Event::Created(team::New { name: "Help".into(), alias: None });
+    let kind = ChannelKind::LiveChat;
+    let off = || [created(), team::Event::ChannelEnabled { kind }, team::Event::ChannelDisabled { kind }];
+    let away = || [created(), team::Event::Archived { reason: None }];
+    own(vec![Event::Disabled]).with::<Team>(TEAM, off()).when(Command::Enable).rejected(TEAM_CLOSED);
+    own(vec![Event::Suspended]).with::<Team>(TEAM, away()).when(Command::Enable).rejected(TEAM_CLOSED);
+    own(vec![Event::Disabled]).with::<Team>(TEAM, [created()]).when(Command::Enable).then([Event::Enabled]);
+    // Another channel of the team is whoever's connected it.
+    let other = given::<Channel>([connected(), Event::Disabled]).with::<Team>(TEAM, off());
+    other.when(Command::Enable).then([Event::Enabled]);
+    // It comes back as it was: what was closed by hand stays closed.
+    let follow = |team| Command::FollowTeam { team };
+    own(vec![]).when(follow(TeamHas::GoneAway)).then([Event::Suspended]);
+    own(vec![Event::Suspended]).when(follow(TeamHas::ComeBack)).then([Event::Resumed]);
+    own(vec![Event::Disabled]).when(follow(TeamHas::GoneAway)).nothing();
+    own(vec![Event::Disabled]).when(follow(TeamHas::ComeBack)).nothing();
+    own(vec![Event::Suspended]).when(Command::Disable).then([Event::Disabled]);
+    own(vec![Event::Suspended]).when(follow(TeamHas::SwitchedOff)).then([Event::Disabled]);
+    own(vec![Event::Disabled]).when(follow(TeamHas::SwitchedOn)).then([Event::Enabled]);
+}
+
+#[test]
+fn a_colleague_is_invited_as_an_operator_at_once() {
+    const EVA: Id = Id::from_bits(0xEA);
+    const AGENT: Id = Id::from_bits(0xA6);
+    let invitation = |role| Invitation { user: Some(EVA), email: "eva@example.com".into(), name: "Eva".into(), role };
+    let invite = |role| Command::InviteOperator(invitation(role));
+    let agent = || role::Event::Created(role::New { name: "Agent".into(), permissions: ["ticket.read".into()].into() });
+    let events = [Event::OperatorInvited(invitation(Some(AGENT))), Event::OperatorAdded { user: EVA }];
+    chat([]).with::<Role>(AGENT, [agent()]).when(invite(Some(AGENT))).then(events.clone());
+    let told =
+        chat([]).with::<Role>(AGENT, [agent()]).with::<Tenant>(TENANT, []).with::<User>(EVA, []).tells(&events[0]);
+    let kinds: Vec<_> = told.iter().map(|echo| echo.event_type.as_str()).collect();
+    assert_eq!(kinds, ["user.invited", "user.role_granted"]);
+    chat(events).when(invite(Some(AGENT))).nothing();
+    chat([]).when(invite(Some(AGENT))).rejected(user::ROLE_UNFIT);
+    chat([]).with::<User>(EVA, active()).when(invite(None)).rejected(user::EXISTS);
+    let wrong = Invitation { email: "eva".into(), ..invitation(None) };
+    chat([]).when(Command::InviteOperator(wrong)).rejected(valid::EMAIL_INVALID);
+    // Nobody gives what he does not have.
+    chat([]).with::<Role>(AGENT, [agent()]).may(&["channel.*"]).when(invite(Some(AGENT))).rejected(DENIED);
 }

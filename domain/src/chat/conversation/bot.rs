@@ -10,7 +10,7 @@ use crate::{
         script::{self, Does, Script, Stands, Step},
     },
     crm::contact::{self, Contact, Identity, IdentityKind},
-    desk::ticket::{self, Priority, Ticket},
+    desk::ticket::{self, Priority, TEAM_UNKNOWN, Ticket},
     kernel::{
         email,
         named::Either,
@@ -18,7 +18,7 @@ use crate::{
         record::{self, Common},
         reference::REFERENCE_UNFIT,
     },
-    org::tenant::Tenant,
+    org::{team::Team, tenant::Tenant},
 };
 
 /// So many messages of a conversation go into a ticket's description.
@@ -248,6 +248,10 @@ impl Conversation {
     pub(super) fn convert(&self, wanted: Wanted, ctx: &Ctx<'_>) -> Decision<Event> {
         let Wanted { ticket, title, team, priority, step } = wanted;
         let ticket = ticket_id(ticket, step.as_deref(), ctx);
+        // What nobody can have meant before is not what is so already.
+        if team.is_some_and(|team| ctx.fact::<Team>(team).name.is_none()) {
+            return Err(TEAM_UNKNOWN.at("/team"));
+        }
         if self.tickets.contains_key(&ticket) {
             return Ok(vec![]);
         }

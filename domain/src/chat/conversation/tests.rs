@@ -39,6 +39,7 @@ fn received() -> Event {
         body: "Good day".into(),
         attachments: vec![Attachment { upload_id: MARIA, name: "a.jpg".into(), media_type: None, size: Some(1) }],
         reply_until: None,
+        claimed_at: None,
     }
 }
 
@@ -82,13 +83,20 @@ fn a_message_is_taken_in_once_and_reopens_what_is_closed() {
         external_id: external_id.clone(),
         body: body.clone(),
         attachments: attachments.clone(),
+        claimed_at: None,
     };
     chat([]).when(receive(Some(INBOUND))).then([received()]);
     chat([received()]).when(receive(Some(INBOUND))).nothing();
     chat([received()]).when(receive(None)).nothing();
     let reopened = Event::Reopened { cause: ReopenCause::CustomerMessage };
     chat([Event::Closed]).when(receive(Some(INBOUND))).then([received(), reopened]);
-    let empty = Command::ReceiveMessage { message_id: None, external_id: None, body: " ".into(), attachments: vec![] };
+    let empty = Command::ReceiveMessage {
+        message_id: None,
+        external_id: None,
+        body: " ".into(),
+        attachments: vec![],
+        claimed_at: None,
+    };
     chat([]).when(empty).rejected(BODY_EMPTY);
 }
 
@@ -197,8 +205,13 @@ fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
     start(Kind::Form).when(Command::Start(new())).rejected(CHANNEL_UNFIT);
     let closed = open_channel(Kind::Whatsapp, &[]).into_iter().chain([channel::Event::Disabled]);
     let closed = || chat([]).with::<Channel>(channel_id(), closed.clone());
-    let receive =
-        Command::ReceiveMessage { message_id: None, external_id: None, body: "x".into(), attachments: vec![] };
+    let receive = Command::ReceiveMessage {
+        message_id: None,
+        external_id: None,
+        body: "x".into(),
+        attachments: vec![],
+        claimed_at: None,
+    };
     let send = |attachments, body: &str| Command::SendMessage {
         message_id: Some(OUTBOUND),
         body: body.into(),
@@ -229,7 +242,7 @@ fn some_channels_let_one_answer_only_for_a_time() {
         let Event::MessageReceived { message_id, external_id, body, attachments, .. } = received() else {
             unreachable!()
         };
-        Event::MessageReceived { message_id, external_id, body, attachments, reply_until }
+        Event::MessageReceived { message_id, external_id, body, attachments, reply_until, claimed_at: None }
     };
     let within = |events: Vec<Event>, kind| chat(events).with::<Channel>(channel_id(), open_channel(kind, &[]));
     let receive = || Command::ReceiveMessage {
@@ -237,6 +250,7 @@ fn some_channels_let_one_answer_only_for_a_time() {
         external_id: Some("wamid.0".into()),
         body: "Good day".into(),
         attachments: vec![],
+        claimed_at: None,
     };
     let told = |kind| match within(vec![], kind).when(receive()).events().remove(0) {
         Event::MessageReceived { reply_until, .. } => reply_until,
@@ -265,8 +279,13 @@ fn who_is_kept_out_writes_nothing_and_neither_does_his_address_elsewhere() {
         let of_channel = open_channel(Kind::Whatsapp, &[]).into_iter().chain(more);
         chat(events.iter().cloned()).with::<Channel>(channel_id(), of_channel)
     };
-    let receive =
-        || Command::ReceiveMessage { message_id: None, external_id: None, body: "x".into(), attachments: vec![] };
+    let receive = || Command::ReceiveMessage {
+        message_id: None,
+        external_id: None,
+        body: "x".into(),
+        attachments: vec![],
+        claimed_at: None,
+    };
     with(&[], vec![]).when(Command::BlockVisitor).then([Event::VisitorBlocked]);
     with(&[Event::VisitorBlocked], vec![]).when(Command::BlockVisitor).nothing();
     with(&[Event::VisitorBlocked], vec![]).when(receive()).rejected(channel::BLOCKED);
@@ -335,7 +354,14 @@ fn what_came_in_through_a_channel_is_no_other_conversation_s() {
     let claims = chat([]).claims(&received());
     assert_eq!(claims, [format!("+{TAKEN_IN_SCOPE} {}/wamid.0", channel_id())]);
     let Event::MessageReceived { message_id, body, attachments, .. } = received() else { unreachable!() };
-    let unnamed = Event::MessageReceived { message_id, external_id: None, body, attachments, reply_until: None };
+    let unnamed = Event::MessageReceived {
+        message_id,
+        external_id: None,
+        body,
+        attachments,
+        reply_until: None,
+        claimed_at: None,
+    };
     assert!(chat([]).claims(&unnamed).is_empty());
     let elsewhere = given::<Conversation>([Event::Started(New { channel: None, ..new() })]);
     assert!(elsewhere.claims(&received()).is_empty());
@@ -602,6 +628,7 @@ mod bots {
             body: words.into(),
             attachments: vec![],
             reply_until: None,
+            claimed_at: None,
         };
         [received]
     }

@@ -3,6 +3,7 @@
 
 mod listening;
 pub(in crate::http) mod proof;
+pub(in crate::http) mod site;
 pub(in crate::http) mod thread;
 pub(in crate::http) mod writing;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State},
+    extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -74,6 +75,7 @@ pub(in crate::http) fn routes() -> Routes {
         .route(Method::POST, "/chat/{channel}/rate", post(rate).options(preflight))
         .route(Method::POST, "/chat/{channel}/renew", post(renew).options(preflight))
         .route(Method::POST, "/chat/{channel}/forget", post(forget).options(preflight))
+        .merge(site::routes())
 }
 
 async fn preflight() -> StatusCode {
@@ -101,14 +103,19 @@ impl FromRequestParts<App> for Chat {
             return Ok(chat.clone());
         }
         let missing = || Problem::from(channel::UNKNOWN);
-        let Path(named) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| missing())?;
-        let id: Id = named.parse().map_err(|_| missing())?;
+        let named = RawPathParams::from_request_parts(parts, app).await.map_err(|_| missing())?;
+        let named = named.iter().find(|(name, _)| *name == "channel").map(|(_, channel)| channel);
+        let id: Id = named.and_then(|channel| channel.parse().ok()).ok_or_else(missing)?;
         let tenant = app.tenant_of_channel(id).await?.ok_or_else(missing)?;
         let channel = app.commands.find::<Channel>(tenant, id).await?.ok_or_else(missing)?;
-        if !channel.kind.is_some_and(|kind| kind.can().widget) {
-            return Err(missing());
+        if parts.uri.path().starts_with("/site/") {
+            site::must_be_a_site(&channel)?;
+        } else {
+            if !channel.kind.is_some_and(|kind| kind.can().widget) {
+                return Err(missing());
+            }
+            channel.must_converse()?;
         }
-        channel.must_converse()?;
         let chat = Chat { tenant, id, channel };
         parts.extensions.insert(chat.clone());
         Ok(chat)
@@ -150,8 +157,8 @@ pub(in crate::http) async fn allowed(State(app): State<App>, request: Request, n
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let set = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
-            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after"),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, if-none-match, last-event-id"),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after, etag"),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ];
         for (name, value) in set {
@@ -203,9 +210,16 @@ pub(in crate::http) struct Config {
     protected: bool,
 }
 
-/// The country that a proxy says a visitor comes from, if it is believed.
-fn country(app: &App, headers: &HeaderMap) -> Option<String> {
-    let told = headers.get(app.config.country_header.as_deref()?)?.to_str().ok()?.trim().to_ascii_uppercase();
+/// The country that a visitor comes from: what a proxy that is trusted says, and else what is known of the address.
+fn country(app: &App, browser: &Browser, headers: &HeaderMap) -> Option<String> {
+    let header = app.config.country_header.as_deref().filter(|_| browser.through_proxy);
+    let told = header.and_then(|name| headers.get(name)?.to_str().ok()).and_then(code);
+    told.or_else(|| app.countries.of(browser.address?))
+}
+
+/// The code of a country, in capitals.
+fn code(told: &str) -> Option<String> {
+    let told = told.trim().to_ascii_uppercase();
     told.parse::<Country>().is_ok().then_some(told)
 }
 
@@ -213,11 +227,12 @@ async fn config(
     State(app): State<App>,
     chat: Chat,
     Params(Where { path }): Params<Where>,
+    browser: Browser,
     headers: HeaderMap,
 ) -> Result<Json<Config>, Problem> {
     let operators_present = chat.is_attended(&app).await?;
     let (channel, looks) = (&chat.channel, &chat.channel.appearance);
-    let rule = channel.rule_for(path.as_deref().unwrap_or("/"), country(&app, &headers).as_deref());
+    let rule = channel.rule_for(path.as_deref().unwrap_or("/"), country(&app, &browser, &headers).as_deref());
     let (display, delay_s) = rule.map_or((looks.display, looks.delay_s), |(_, rule)| (rule.display, rule.delay_s));
     let chatbot = match rule {
         Some((_, rule)) => inbound::speaking(&app.commands, chat.tenant, channel, rule).await?.is_some(),

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use commands::Envelope;
 use domain::{
     Aggregate, Authority, Id,
@@ -17,7 +18,7 @@ use domain::{
     kernel::{record, reference::Subject},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::http::kernel::{
@@ -109,10 +110,15 @@ async fn hand_in(takes: Takes, State(app): State<App>, asked: HandedIn, sent: Re
     write.caller.must(takes.permission())?;
     let tenant = write.caller.tenant;
     let bytes = request::bytes(sent, &()).await?;
-    let malformed = |detail: String| Problem::bad_request("body_malformed", detail);
-    let text = String::from_utf8(bytes.to_vec()).map_err(|_| malformed("The body is not UTF-8.".into()))?;
-    let body: Value =
-        serde_json::from_str(&text).map_err(|error| malformed(format!("The body is no JSON: {error}.")))?;
+    if bytes.trim_ascii().is_empty() {
+        return Err(Problem::bad_request("body_malformed", "There is nothing in the body that could be kept."));
+    }
+    // What is no JSON is kept as it came, and told as everything that cannot be taken.
+    let body = serde_json::from_slice::<Value>(&bytes);
+    let (text, base64) = match std::str::from_utf8(&bytes) {
+        Ok(text) if !text.contains('\0') => (text.to_owned(), false),
+        _ => (BASE64.encode(&bytes), true),
+    };
     let source = source.unwrap_or_else(|| UNNAMED.to_owned());
     intake_source::check_name(&source, "/source")?;
     let key = match write.own_key()? {
@@ -120,7 +126,7 @@ async fn hand_in(takes: Takes, State(app): State<App>, asked: HandedIn, sent: Re
         None => {
             let mapping = intake::mapping_of(&app.commands, tenant, takes, &source).await?;
             // What a mapping does not say any more is found out when the delivery is tried.
-            mapping.and_then(|text| Mapping::parse(&text, takes).ok()?.delivery(&body))
+            mapping.and_then(|text| Mapping::parse(&text, takes).ok()?.delivery(body.as_ref().ok()?))
         }
     };
     let id = key.as_ref().map_or_else(|| app.new_id(), |key| Delivery::id_for(tenant, takes, &source, key));
@@ -128,11 +134,15 @@ async fn hand_in(takes: Takes, State(app): State<App>, asked: HandedIn, sent: Re
     // Whoever may hand something in needs to see nothing of what there is.
     let envelope = Envelope { authority: Authority::full(), from_outside: true, ..(*turn).clone() };
     let named = source.clone();
-    let receive = Command::Receive(Received { takes, source, key, body: text.into() });
+    let receive = Command::Receive(Received { takes, source, key, body: text.into(), base64 });
     let accepted = app.commands.dispatch::<Delivery>(&envelope, receive).await?;
     let delivery = if write.dry_run {
         let (commands, actor) = (&app.commands, write.caller.actor.clone());
-        match intake::foresee(commands, (tenant, id), (takes, &named), actor, &body).await? {
+        let foreseen = match &body {
+            Ok(body) => intake::foresee(commands, (tenant, id), (takes, &named), actor, body).await?,
+            Err(error) => Err(intake::no_json(&error.to_string())),
+        };
+        match foreseen {
             Ok(()) => Became::from(&Delivery { status: Status::Taken, ..Delivery::default() }),
             Err(fault) => {
                 let refused = Some((fault.code.into_owned(), fault.reason.into(), fault.pointer));
@@ -158,8 +168,14 @@ async fn body(
     app.must_show(&caller, Delivery::KIND, id).await?;
     let known = app.commands.find::<Delivery>(caller.tenant, id).await?;
     let known = known.ok_or_else(|| Problem::from(delivery::UNKNOWN))?;
-    let mut response = Sent::from(known.body().to_owned()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let text = known.body();
+    let (bytes, kind) = match known.is_base64() {
+        true => (BASE64.decode(text).map_err(|error| Problem::broken(&error))?, "application/octet-stream"),
+        false if serde_json::from_str::<IgnoredAny>(text).is_ok() => (text.as_bytes().to_vec(), "application/json"),
+        false => (text.as_bytes().to_vec(), "text/plain; charset=utf-8"),
+    };
+    let mut response = Sent::from(bytes).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
 }
 

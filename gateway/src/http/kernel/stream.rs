@@ -194,10 +194,7 @@ async fn begin(
     (mut told, after): (Told, Option<i64>),
     mut faults: Faults,
 ) -> Result<Response, Problem> {
-    let last = request::text(&headers, "last-event-id")?.filter(|id| !id.is_empty());
-    let resume = last.map(str::parse).transpose().map_err(|_| {
-        Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
-    })?;
+    let resume = last_event(&headers)?;
     let head = app.log.tail().watch();
     request::min_position(&app, &headers, None).await?;
     let position = match resume.or(after) {
@@ -239,6 +236,16 @@ async fn begin(
         follower.next().await.map(|event| (Ok::<_, Infallible>(event), follower))
     });
     Ok(sse(events))
+}
+
+/// The last event that a client has seen, if it says so.
+pub(in crate::http) fn last_event(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let unfit = || {
+        Problem::bad_request("last_event_id_invalid", "Last-Event-ID is the position of the last event you have seen.")
+    };
+    let last = request::text(headers, "last-event-id")?.filter(|id| !id.is_empty());
+    let last = last.map(str::parse::<i64>).transpose().map_err(|_| unfit())?;
+    if last.is_some_and(|position| position < 0) { Err(unfit()) } else { Ok(last) }
 }
 
 pub(in crate::http) fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {

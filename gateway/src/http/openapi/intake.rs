@@ -72,12 +72,16 @@ pub(super) fn describe(document: &mut Document) {
             .problems("Delivery", Code::refusals::<Delivery>())
             .at(document, "post", &format!("/v1/intake/{what}"));
     }
+    let any = json!({ "schema": { "description": "Any JSON." } });
+    let text = json!({ "schema": { "type": "string", "description": "What came and is no JSON." } });
+    let bytes = json!({ "schema": { "description": "What came and is no text." } });
+    let bodies = json!({ "application/json": any, "text/plain": text, "application/octet-stream": bytes });
     let description = "Tells the body of a delivery as it came, or as somebody corrected it.";
     Operation::new("delivery_body", Delivery::PLURAL, description)
         .permission("delivery.read")
         .shared(&["Deskfold-On-Behalf-Of"])
         .parameter(id_of::<Delivery>(document))
-        .answer(200, "The body.", json!({ "description": "Any JSON." }), &[])
+        .answer_as(200, "The body.", bodies, &[])
         .problems("DeliveryBody", [Code::unknown("delivery"), Code::of(&[problems::PARAMETERS])].concat())
         .at(document, "get", "/v1/deliveries/{id}/body");
 }

@@ -394,6 +394,17 @@ pub(super) const BULK: Codes = &[
 /// The codes that taking up an import again may meet.
 pub(super) const RESUME: Codes = &[("import_file_gone", 410, "The file is no longer kept: import it again.")];
 
+/// The codes of what an agency's own site asks.
+pub(super) const SITE: Codes = &[
+    ("property_unpublished", 422, "The enquiry is about a property that is not published on the site."),
+    ("property_unknown", 404, "No such property is published on the site."),
+    ("currency_missing", 422, "A price is compared in one currency, and none is said."),
+    ("enquiry_unreachable", 422, "Whoever asks has neither an e-mail address nor a number."),
+    ("enquiry_too_long", 422, "An enquiry has more words than are taken."),
+    ("limit_invalid", 422, "A page has 1 to 100 properties."),
+    ("feature_disabled", 403, "The tenant keeps no properties."),
+];
+
 /// The codes of what visitors of pages ask, beside those of messages and conversations.
 pub(super) const VISITOR: Codes = &[
     ("rate_limited", 429, "Too much at once from this visitor or address; `Retry-After` says when to come back."),
@@ -409,6 +420,7 @@ pub(super) const VISITOR: Codes = &[
     ("visitor_hash_invalid", 403, "The site does not vouch for this user."),
     ("visitor_unknown", 404, "Nothing was written with this token, or it was given up."),
     ("receipts_invalid", 422, "Too many messages are named at once."),
+    ("streams_limited", 429, "An address or a visitor has as many streams open as the server lets them."),
     (
         "visitor_unproven",
         403,
@@ -527,6 +539,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         BULK,
         RESUME,
         VISITOR,
+        SITE,
         OWN,
         NOWHERE,
     ]);

@@ -3,6 +3,7 @@
 use domain::{
     Aggregate, Id,
     chat::{channel::Channel, conversation::Conversation},
+    crm::{contact::Contact, enquiry::Enquiry},
     org::upload::Upload,
 };
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use super::{
     super::chat::visitors::{
         Config, Doing, Rating, Receipts, Renewal, Transcript, Where,
         proof::{Challenge, Proof},
+        site as published,
         thread::{Attached, Message, Part, Thread},
         writing::{Named, Taken, Written},
     },
@@ -48,6 +50,55 @@ pub(super) fn describe(document: &mut Document) {
     words(document);
     stream(document);
     rest(document);
+    site(document);
+}
+
+/// An agency's own site.
+fn site(document: &mut Document) {
+    let on_site = |document: &mut Document, id: &str, description: &str| {
+        let channel = document.schemas.of::<Id>("");
+        Operation::new(format!("site_{id}"), TAG, description)
+            .visited()
+            .parameter(in_path("channel", "The channel, of kind `website`.", channel))
+            .problems("Site", Code::of(&[problems::PARAMETERS, problems::BODY, problems::VISITOR, problems::SITE]))
+            .problems("SiteChannel", Code::refusals::<Channel>())
+    };
+    let tagged = &["ETag"];
+    let page = document.schemas.of::<published::Page>("");
+    let search = document.schemas.properties::<published::Search>("");
+    on_site(
+        document,
+        "properties",
+        "Lists the properties that are published on the site (`publish_to_portal` with `website`).",
+    )
+    .query(search)
+    .shared(&["If-None-Match"])
+    .answer(200, "Properties.", page, tagged)
+    .answer_as(304, "What you have still stands.", json!({}), tagged)
+    .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE, problems::LIST]))
+    .at(document, "get", "/site/{channel}/properties");
+    let property = document.schemas.of::<Id>("");
+    let shown = document.schemas.of::<published::Shown>("");
+    on_site(document, "property", "Tells a property that is published on the site.")
+        .parameter(in_path("property", "The property.", property))
+        .shared(&["If-None-Match"])
+        .answer(200, "The property.", shown, tagged)
+        .answer_as(304, "What you have still stands.", json!({}), tagged)
+        .problems("SiteRead", Code::of(&[problems::QUERY, problems::PAGE, problems::LIST]))
+        .at(document, "get", "/site/{channel}/properties/{property}");
+    let (asked, enquired) =
+        (document.schemas.of::<published::Asked>(""), document.schemas.of::<published::Enquired>(""));
+    let like = json!({ "external_id": "form-17", "name": "Maria Rossi", "email": "maria@example.com", "text": "Is it still free?" });
+    on_site(
+        document,
+        "enquire",
+        "Hands in an enquiry of somebody on the site: a contact, found or made, and what is looked for.",
+    )
+    .body(asked, true, example(like))
+    .answer(201, "It is taken in.", enquired.clone(), &[])
+    .answer(200, "It was taken in before.", enquired, &[])
+    .problems("SiteEnquiry", [Code::refusals::<Enquiry>(), Code::refusals::<Contact>()].concat())
+    .at(document, "post", "/site/{channel}/enquiries");
 }
 
 /// What a page asks before there is a conversation.
@@ -126,7 +177,7 @@ fn stream(document: &mut Document) {
         .query(query)
         .shared(&["Last-Event-ID"])
         .answer_as(200, "Messages until the page leaves, the token is worthless or the server stops.", content, &[])
-        .problems("VisitorStream", Code::of(&[problems::QUERY]))
+        .problems("VisitorStream", Code::of(&[problems::QUERY, problems::STREAM]))
         .at(document, "get", "/chat/{channel}/stream");
     let schema = document.schemas.of::<Doing>("");
     asked(document, "signal", "Shows the desk that the visitor types, or has left; stored nowhere.")

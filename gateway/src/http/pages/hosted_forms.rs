@@ -92,7 +92,7 @@ impl App {
         let mut help_first = false;
         if let Some(team) = shown.about.team {
             let (team, _) = self.commands.load::<Team>(tenant, team).await?;
-            if team.closed.contains(&ChannelKind::Form) {
+            if team.archived || team.closed.contains(&ChannelKind::Form) {
                 return Ok(None);
             }
             help_first = team.help_centre_published();

@@ -263,13 +263,15 @@ async fn a_chat_begins_once_a_page_has_shown_what_is_wanted() {
     // A captcha beside it, or instead.
     let (url, asked) = siteverify().await;
     let captcha = json!({ "captcha": { "verify_url": url, "site_key": "10000000-ffff" } });
+    // Without its secret nobody would be let in: it is not taken before.
+    let early = admin.post(&protect, captcha.clone()).await.problem(409, "channel_captcha_unsealed");
+    assert_eq!(pointers(&early), ["/captcha"]);
+    let secrets = format!("/v1/channels/{channel}/credentials");
+    admin.put(&secrets, json!({ "secret": "0x0000", "of": "captcha" })).await.expect(StatusCode::OK);
     admin.run(&protect, captcha).await;
     let wanted = anna.read(&at(&channel, "challenge")).await;
     assert_eq!((&wanted["challenge"], &wanted["site_key"]), (&Value::Null, &json!("10000000-ffff")));
     let passes = async |given: &str| anna.post(&at(&channel, "proof"), json!({ "captcha": given })).await;
-    passes("person").await.problem(503, "captcha_unavailable");
-    let secrets = format!("/v1/channels/{channel}/credentials");
-    admin.put(&secrets, json!({ "secret": "0x0000", "of": "captcha" })).await.expect(StatusCode::OK);
     admin.put(&secrets, json!({ "secret": "the site's own" })).await.expect(StatusCode::OK);
     anna.post(&at(&channel, "proof"), json!({})).await.problem(422, "captcha_missing");
     let refused = passes("program").await.problem(422, "captcha_refused");

@@ -37,7 +37,7 @@ async fn reports(client: &Client, chat: &str, message: &str, names: &[&str]) -> 
 }
 
 /// A colleague with a key of one's own.
-async fn with_key(server: &Server, name: &str, role: &str) -> (String, Client) {
+pub(crate) async fn with_key(server: &Server, name: &str, role: &str) -> (String, Client) {
     let id = colleague(&server.admin, name, role).await;
     let issued = server.admin.post("/v1/api_keys", json!({ "name": name, "user": id })).await;
     (id, server.client(issued.expect(StatusCode::CREATED)["key"].as_str().unwrap()))
@@ -49,7 +49,11 @@ async fn only_whoever_is_responsible_replies_in_a_chat() {
     let admin = &server.admin;
     let ((anna, as_anna), (boris, as_boris)) =
         (with_key(&server, "Anna", "agent").await, with_key(&server, "Boris", "agent").await);
-    let chat = chat(admin).await;
+    // Both answer in its channel, so both see it.
+    let channel = admin.create("/v1/channels", json!({ "kind": "telegram", "name": "Telegram" })).await;
+    admin.run(&format!("/v1/channels/{channel}/add_operators"), json!({ "users": [anna, boris] })).await;
+    let begun = json!({ "medium": "telegram", "channel": channel, "visitor": { "name": "Maria" } });
+    let chat = admin.create("/v1/conversations", begun).await;
     receives(admin, &chat, "Good day").await;
     let say = json!({ "body": "Good day!" });
 

@@ -86,7 +86,39 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
     shop.get("/v1/deliveries").await.problem(403, "permission_denied");
     shop.post("/v1/intake/leads", body.clone()).await.problem(403, "permission_denied");
     let no_json = shop.request(Method::POST, "/v1/intake/orders").body("order=1");
-    shop.send(no_json).await.problem(400, "body_malformed");
+    // What is no JSON, or no text, is kept as it came and asks for attention, as everything that cannot be taken.
+    let odd = shop.send(no_json).await.expect(StatusCode::CREATED);
+    assert_eq!(
+        (&odd["delivery"]["status"], &odd["delivery"]["code"]),
+        (&json!("refused"), &json!("delivery_body_invalid"))
+    );
+    assert!(odd["delivery"]["reason"].as_str().unwrap().contains("expected value"), "{odd}");
+    let bytes = b"\xcf\xf0\xe8\xe2\xe5\xf2\x00".to_vec();
+    let request = shop.header("idempotency-key", "cp1251").request(Method::POST, "/v1/intake/orders");
+    let bare = shop.send(request.body(bytes.clone())).await.expect(StatusCode::CREATED);
+    assert_eq!(bare["delivery"]["code"], "delivery_body_invalid", "{bare}");
+    shop.send(shop.request(Method::POST, "/v1/intake/orders").body(" ")).await.problem(400, "body_malformed");
+    server.settle().await;
+    let came = |of: &Value| format!("/v1/deliveries/{}/body", of["id"].as_str().unwrap());
+    let kept = admin.get(&came(&odd)).await;
+    assert_eq!((kept.text.as_str(), kept.header("content-type")), ("order=1", "text/plain; charset=utf-8"));
+    let answer = admin.request(Method::GET, &came(&bare)).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+    assert_eq!(answer.bytes().await.unwrap(), bytes);
+    assert_eq!(admin.read("/v1/notices?count=exact").await["total"], 2);
+    let right =
+        json!({ "body": r#"{"name":"Odd","items":[{"name":"Lamp","price":{"amount":"1","currency":"EUR"}}]}"# });
+    for one in [&odd, &bare] {
+        admin.run(&format!("/v1/deliveries/{}/correct", one["id"].as_str().unwrap()), right.clone()).await;
+    }
+    server.settle().await;
+    assert_eq!(admin.read("/v1/notices?count=exact").await["total"], 0);
+    // What is wrong deep in a body is pointed at.
+    let priced = json!({ "name": "Lamp", "price": { "amount": "1", "currency": "XXQ" } });
+    let deep = shop.post("/v1/intake/orders", json!({ "name": "Maria", "items": [priced] })).await;
+    let deep = deep.expect(StatusCode::CREATED);
+    assert_eq!(deep["delivery"]["pointer"], "/items/0/price/currency", "{deep}");
+    admin.run(&format!("/v1/deliveries/{}/dismiss", deep["id"].as_str().unwrap()), json!({})).await;
     shop.post("/v1/intake/orders?source=My%20Shop", body).await.problem(422, "intake_source_name_invalid");
 
     // A mapping is checked when it is set, at once and whole.
@@ -135,7 +167,7 @@ async fn what_a_shop_hands_in_becomes_an_order_with_its_contact_once() {
     assert_eq!(later["delivery"]["record"], taken["delivery"]["record"], "{later}");
     server.settle().await;
     assert_eq!(admin.read(&format!("/v1/orders/{id}")).await["status"], "done");
-    assert_eq!(texts(&admin.read("/v1/orders").await, "id").len(), 2);
+    assert_eq!(texts(&admin.read("/v1/orders").await, "id").len(), 4);
     assert_eq!(texts(&admin.read("/v1/contacts").await, "id"), [maria]);
     let events = admin.read(&format!("/v1/events?stream=order-{id}")).await;
     let caused = events["data"][0]["causation_position"].as_i64();

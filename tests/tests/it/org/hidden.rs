@@ -132,7 +132,10 @@ async fn a_quick_reply_of_one_user_s_is_seen_by_nobody_else() {
     let team = admin.create("/v1/teams", json!({ "name": "Sales" })).await;
     admin.run(&format!("/v1/teams/{team}/add_member"), json!({ "user": boris_id })).await;
     anna.run(&format!("/v1/quick_replies/{lent}/share"), json!({ "grantee": team, "level": "read" })).await;
-    let chat = admin.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+    let site = admin.create("/v1/channels", json!({ "kind": "live_chat", "name": "Site" })).await;
+    let all = json!({ "users": people.values().map(|(user, _)| user).collect::<Vec<_>>() });
+    admin.run(&format!("/v1/channels/{site}/add_operators"), all).await;
+    let chat = admin.create("/v1/conversations", json!({ "medium": "live_chat", "channel": site })).await;
     admin.run(&format!("/v1/conversations/{chat}/receive_message"), json!({ "body": "Good day" })).await;
     let position = head(admin).await;
     for (who, client, expected) in [

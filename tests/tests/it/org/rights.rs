@@ -382,11 +382,13 @@ async fn what_a_colleague_wrote_and_where_he_is_is_the_colleague_s() {
         let (_, secret) = key(admin, json!({ "name": name, "user": id })).await;
         (id, server.client(&secret))
     };
-    let ((anna_id, anna), (_, boris)) = (agent("Anna").await, agent("Boris").await);
+    let ((anna_id, anna), (boris_id, boris)) = (agent("Anna").await, agent("Boris").await);
     let ada = contact(&anna, "Ada").await;
     let about = json!([subject("contact", &ada)]);
     let ticket = anna.create("/v1/tickets", json!({ "title": "Broken" })).await;
-    let chat = anna.create("/v1/conversations", json!({ "medium": "live_chat" })).await;
+    let site = admin.create("/v1/channels", json!({ "kind": "live_chat", "name": "Site" })).await;
+    admin.run(&format!("/v1/channels/{site}/add_operators"), json!({ "users": [anna_id, boris_id] })).await;
+    let chat = anna.create("/v1/conversations", json!({ "medium": "live_chat", "channel": site })).await;
     anna.run(&format!("/v1/conversations/{chat}/receive_message"), json!({ "body": "Good day" })).await;
     let comment = anna.create("/v1/comments", json!({ "subjects": about, "text": "x" })).await;
     let visit = json!({ "kind": "visit", "subjects": about, "text": "x" });

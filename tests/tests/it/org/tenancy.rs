@@ -159,6 +159,7 @@ fn attempts(secrets: &Secrets) -> Vec<Attempt> {
                 vec![
                     path.replace("{file}", "docs.js")
                         .replace("{channel}", NOBODY)
+                        .replace("{property}", &secrets.of_collection("properties")[0])
                         .replace("{image}", "desk.opened.svg")
                         .replace("{delivery}", NOBODY)
                         .replace("{signed}", "nothing"),

@@ -15,7 +15,8 @@ use crate::org::browser::person;
 async fn an_order_that_made_no_sense_is_corrected_on_the_page_of_notices() {
     let server = Server::start().await;
     let admin = &server.admin;
-    person(&server, "anna@example.com", &["system_notice.*", "delivery.*", "order.read"]).await;
+    person(&server, "anna@example.com", &["system_notice.*", "delivery.*", "order.read", "bulk.*:own", "bulk.run"])
+        .await;
     let (_, none) = person(&server, "none@example.com", &["ticket.*"]).await;
     assert_eq!(none.get("/notices").await.status, 404);
     let price = json!({ "amount": "12.50", "currency": "EUR" });

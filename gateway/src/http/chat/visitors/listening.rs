@@ -25,25 +25,28 @@ use crate::{
     app::App,
     http::kernel::{
         request::{self, Params},
-        stream::{HEARTBEAT, PAGE, read_on, sse},
+        stream::{HEARTBEAT, PAGE, last_event, read_on, sse},
     },
     live::{Sent, Shown, Signal},
     problem::Problem,
-    visitors::{LOOKED_AT_EVERY, Token, Visiting},
+    sign_in::Browser,
+    visitors::{LOOKED_AT_EVERY, Streaming, Token, Visiting},
 };
 
 pub(super) async fn follow(
     State(app): State<App>,
     known: Known,
     Params(Part { after, limit: _ }): Params<Part>,
+    browser: Browser,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let token = Token::sent(&headers)?;
-    let last = request::text(&headers, "last-event-id")?.and_then(|id| id.parse().ok());
+    let last = last_event(&headers)?;
+    let streaming = app.streams.open(browser.address, known.visiting.visitor)?;
     let head = app.log.tail().watch();
     let position = match last.or(after) {
         Some(position) => {
-            request::must_exist(&app, position, "/after").await?;
+            request::must_exist(&app, position, if last.is_some() { "" } else { "/after" }).await?;
             position
         }
         None => app.log.head().await?,
@@ -64,6 +67,7 @@ pub(super) async fn follow(
         choices: Vec::new(),
         ended: false,
         looked: Instant::now(),
+        _streaming: streaming,
         app,
     };
     let events = futures::stream::unfold(listener, |mut listener| async move {
@@ -95,6 +99,8 @@ struct Listener {
     /// Whether the desk has taken the token away: what is ready is the last.
     ended: bool,
     looked: Instant,
+    /// Counted as long as it is open.
+    _streaming: Streaming,
 }
 
 impl Listener {

@@ -148,7 +148,7 @@ pub(super) async fn write(
         return Err(unknown());
     }
     let Told { name, path, language } = visitor;
-    let visitor = Visitor { name, country: country(&app, &headers), path, language };
+    let visitor = Visitor { name, country: country(&app, &browser, &headers), path, language };
     let message = Inbound {
         // What one visitor calls a message is no other's.
         external_id: format!("{holder}:{external_id}"),
