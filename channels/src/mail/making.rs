@@ -214,7 +214,7 @@ impl Making {
         let taken = match (coming.received.automatic, &matched.ticket) {
             (Some(email::Automatic::AutoReply | email::Automatic::Bounce), None) => Taken {
                 ticket: None,
-                message: None,
+                message_id: None,
                 contact: matched.contact,
                 answers: matched.email,
                 matched_by: matched.by,
@@ -224,7 +224,7 @@ impl Making {
             (_, None) => self.open(&coming, &matched).await?,
         };
         if let (Some(message_id), Some(ticket)) = (&coming.received.message_id, taken.ticket) {
-            let row = Known { message_id, ticket: Some(ticket), email: Some(id), message: taken.message };
+            let row = Known { message_id, ticket: Some(ticket), email: Some(id), message: taken.message_id };
             know(transaction, tenant, coming.received.channel, row).await?;
         }
         Ok(Outcome::Taken(taken))
@@ -290,7 +290,7 @@ impl Making {
     ) -> Result<Taken, Stop> {
         let tenant = coming.tenant;
         let nothing =
-            Taken { ticket: None, message: None, contact: None, answers: None, matched_by: MatchedBy::Nothing };
+            Taken { ticket: None, message_id: None, contact: None, answers: None, matched_by: MatchedBy::Nothing };
         let Some(id) = &bounce.message_id else { return Ok(nothing) };
         let found = match self.post.tokens.find(tenant, id) {
             Some((of, message)) => Some((of, message)),
@@ -307,7 +307,7 @@ impl Making {
                         self.post.envelope(tenant, ticket, Actor::SYSTEM, &["bounce", &coming.id.to_string()]);
                     self.post.commands.dispatch::<Ticket>(&envelope.caused_by(&coming.cause), command).await?;
                 }
-                Ok(Taken { ticket: Some(ticket), message: Some(message), matched_by: MatchedBy::Token, ..nothing })
+                Ok(Taken { ticket: Some(ticket), message_id: Some(message), matched_by: MatchedBy::Token, ..nothing })
             }
             Some((Of::Email(sent), _)) => {
                 if bounce.permanent && self.post.commands.find::<Email>(tenant, sent).await?.is_some() {
@@ -462,7 +462,7 @@ impl Making {
         }
         Ok(Taken {
             ticket: Some(ticket),
-            message: Some(message),
+            message_id: Some(message),
             contact,
             answers: matched.email,
             matched_by: MatchedBy::Nothing,

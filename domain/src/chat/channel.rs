@@ -1127,22 +1127,6 @@ impl Aggregate for Channel {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let states =
-            [UNKNOWN, EXISTS, DISABLED, UNABLE, SENDER_MISSING, NOT_A_USER, RULE_UNKNOWN, RULE_EXISTS, RULES_FULL];
-        let fields = [
-            valid::DOMAIN_INVALID,
-            GREETING_INVALID,
-            DELAY_INVALID,
-            PATH_INVALID,
-            CHATBOT_MISSING,
-            ORIGIN_INVALID,
-            SECRET_INVALID,
-        ];
-        let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
-        let mail = [MAIL_INVALID, HEADER_INVALID, ADDRESS_TAKEN];
-        let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, BLOCKS_FULL, BLOCKED];
-        let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
-        states.into_iter().chain(fields).chain(door).chain(mail).chain(answers).chain(shared).collect()
         let states = [
             UNKNOWN,
             EXISTS,
@@ -1159,9 +1143,10 @@ impl Aggregate for Channel {
         let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];
+        let mail = [MAIL_INVALID, HEADER_INVALID, ADDRESS_TAKEN, valid::DOMAIN_INVALID];
         let people = [user::EXISTS, user::EMAIL_TAKEN, user::ROLE_UNFIT, SEATS_TAKEN];
         let answers = [ANSWER_UNASKED, ANSWER_TOO_LONG, valid::EMAIL_INVALID, valid::PHONE_INVALID];
-        states.into_iter().chain(fields).chain(door).chain(answers).chain(people).chain(shared).collect()
+        states.into_iter().chain(fields).chain(door).chain(mail).chain(answers).chain(people).chain(shared).collect()
     }
 
     fn examples() -> Vec<Command> {
@@ -1252,6 +1237,7 @@ impl Aggregate for Channel {
             Command::BlockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::UnblockIdentity { identity: Identity::new(IdentityKind::Email, "spam@example.com") },
             Command::ChangeMail(mail),
+            Command::Connect(New { kind: Kind::Email, name: "Mail".into(), team: None }),
             Command::ChangeSettings(settings),
             Command::Disable,
             Command::Enable,

@@ -173,7 +173,7 @@ pub struct Taken {
     pub ticket: Option<Id>,
     /// The message or note in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<Id>,
+    pub message_id: Option<Id>,
     /// The contact who wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-held-reference" = "contact"))]
@@ -614,7 +614,7 @@ impl Aggregate for Email {
         };
         let taken = Taken {
             ticket: Some(id(1)),
-            message: Some(id(2)),
+            message_id: Some(id(2)),
             contact: Some(id(3)),
             answers: None,
             matched_by: MatchedBy::Token,

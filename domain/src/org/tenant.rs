@@ -688,6 +688,8 @@ impl Aggregate for Tenant {
             Command::DisableFeature { feature: "products".into() },
             Command::EnableFeature { feature: "products".into() },
             Command::SetAliasDomain { domain: Some("desk.example.com".into()) },
+            Command::AddAliasDomain { domain: "help.example.com".into() },
+            Command::RemoveAliasDomain { domain: "help.example.com".into() },
             Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
             Command::SetRetention { class: "attachments".into(), days: Some(730) },
             Command::AddHostName { host: "desk.example.com".into() },
@@ -801,6 +803,18 @@ mod tests {
         let alias = |domain: &str| Command::SetAliasDomain { domain: Some(domain.into()) };
         let set = Event::AliasDomainSet { from: None, to: Some("desk.example.com".into()) };
         leads_to([], &alias("desk.example.com"), set);
+        let further = || "help.example.com".to_owned();
+        leads_to([], &Command::AddAliasDomain { domain: further() }, Event::AliasDomainAdded { domain: further() });
+        let added = || Event::AliasDomainAdded { domain: further() };
+        leads_to(
+            [added()],
+            &Command::RemoveAliasDomain { domain: further() },
+            Event::AliasDomainRemoved { domain: further() },
+        );
+        let taken = ["+tenant.alias_domain help.example.com"];
+        assert_eq!(example([]).claims(&added()), taken);
+        let given = ["-tenant.alias_domain help.example.com"];
+        assert_eq!(example([added()]).claims(&Event::AliasDomainRemoved { domain: further() }), given);
         example([]).when(alias("desk")).rejected(valid::DOMAIN_INVALID);
         let direction = Direction::Outgoing;
         let set = |from, to| Event::MailServerSet { direction, from, to };

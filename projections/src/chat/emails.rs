@@ -202,7 +202,7 @@ impl ReadModel for Emails {
             Event::Taken(taken) => {
                 row.goes_on(Status::Taken);
                 row.matched_by = Some(taken.matched_by);
-                (row.ticket_id, row.message_id) = (taken.ticket, taken.message);
+                (row.ticket_id, row.message_id) = (taken.ticket, taken.message_id);
                 (row.contact_id, row.answers_id) = (taken.contact, taken.answers);
             }
             Event::Refused { code, reason } => row.fails(Status::Refused, Some(code), reason),
@@ -276,7 +276,7 @@ mod tests {
             (row.error_code.as_deref(), row.from_address),
             (Some("email_flood"), Some("maria@example.com".into()))
         );
-        let taken = json!({ "ticket": id(3), "message": id(4), "contact": id(5), "matched_by": "token" });
+        let taken = json!({ "ticket": id(3), "message_id": id(4), "contact": id(5), "matched_by": "token" });
         let taken = event::<Email>("taken", taken);
         let row = folded::<Emails, Email>([received, refused, Event::TriedAgain, taken]).unwrap();
         assert_eq!((row.status, row.ticket_id, row.contact_id), (Status::Taken, Some(id(3)), Some(id(5))));

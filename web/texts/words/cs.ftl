@@ -861,3 +861,5 @@ event-replayed = vše se posílá znovu
 event-secret_rotated = tajemství změněno
 event-subscribed = webhook nastaven
 event-tested = vyzkoušeno
+field-message_id = zpráva
+field-raw_id = zpráva, jak přišla

@@ -861,3 +861,5 @@ event-replayed = viskas siunčiama vėl
 event-secret_rotated = paslaptis pakeista
 event-subscribed = webhook nustatytas
 event-tested = išbandyta
+field-message_id = žinutė
+field-raw_id = laiškas, koks atėjo

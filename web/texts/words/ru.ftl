@@ -861,3 +861,5 @@ event-replayed = всё отправляется снова
 event-secret_rotated = секрет сменён
 event-subscribed = вебхук настроен
 event-tested = испытано
+field-message_id = сообщение
+field-raw_id = письмо, как оно пришло

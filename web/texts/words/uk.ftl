@@ -861,3 +861,5 @@ event-replayed = усе надсилається знову
 event-secret_rotated = секрет змінено
 event-subscribed = вебхук налаштовано
 event-tested = випробувано
+field-message_id = повідомлення
+field-raw_id = лист, як він надійшов

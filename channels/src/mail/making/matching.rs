@@ -42,7 +42,7 @@ impl Matched {
     pub(super) fn taken(&self, ticket: Id, message: Id) -> Taken {
         Taken {
             ticket: Some(ticket),
-            message: Some(message),
+            message_id: Some(message),
             contact: self.contact,
             answers: self.email,
             matched_by: self.by,
