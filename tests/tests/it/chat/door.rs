@@ -21,7 +21,7 @@ async fn send(client: &Client, name: &str, bytes: Vec<u8>) -> String {
     sent["id"].as_str().unwrap().to_owned()
 }
 
-fn of<'a>(file: &'a Value) -> (&'a Value, &'a Value) {
+fn of(file: &Value) -> (&Value, &Value) {
     (&file["media_type"], &file["size"])
 }
 

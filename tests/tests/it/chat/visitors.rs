@@ -186,7 +186,7 @@ async fn pages_are_told_how_the_chat_looks_and_only_those_of_its_origins_speak_t
     let asked = asked.send(asked.request(Method::OPTIONS, &at(&channel, "messages"))).await;
     assert_eq!(
         (asked.status, asked.header("access-control-allow-headers")),
-        (StatusCode::NO_CONTENT, "authorization, content-type, last-event-id")
+        (StatusCode::NO_CONTENT, "authorization, content-type, if-none-match, last-event-id")
     );
     assert_eq!(asked.header("set-cookie"), "");
     command("disable", json!({})).await;
