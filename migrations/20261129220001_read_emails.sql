@@ -6,7 +6,7 @@ create table read_emails_v1 (
     position bigint not null,
     direction text collate "C" not null,
     status text collate "C" not null,
-    channel_id text collate "C" not null,
+    channel_id text collate "C",
     subject text collate "C" not null,
     from_name text collate "C",
     from_address text collate "C",
@@ -53,7 +53,7 @@ comment on column read_emails_v1.version is 'Version of the last event in it, wi
 comment on column read_emails_v1.position is 'Position of the last event in it, in the log.';
 comment on column read_emails_v1.direction is 'Whether it came in or leaves.';
 comment on column read_emails_v1.status is 'How far it has come.';
-comment on column read_emails_v1.channel_id is 'The channel that it came or leaves by.';
+comment on column read_emails_v1.channel_id is 'The channel that it came or leaves by; that of its ticket without one.';
 comment on column read_emails_v1.subject is 'What it is about.';
 comment on column read_emails_v1.from_name is 'The name of whoever says to have written it.';
 comment on column read_emails_v1.from_address is 'The address of whoever says to have written it.';

@@ -6,7 +6,7 @@ use domain::{
     Actor, Authority, Id, Personal, Via,
     chat::{
         channel,
-        email::{self, Address, Automatic, Email, Received},
+        email::{self, Address, Automatic, EMPTY, Email, Received, TOO_LARGE},
     },
 };
 use futures::stream;
@@ -58,12 +58,6 @@ impl From<Refusal> for Fault {
         }
     }
 }
-
-/// A mail without a byte.
-pub const EMPTY: domain::Rejection = domain::Rejection::invalid("email_empty", "The mail is empty.");
-/// A mail that is too large.
-pub const TOO_LARGE: domain::Rejection =
-    domain::Rejection::invalid("email_too_large", "The mail is larger than what is taken in: 50 MiB.");
 
 /// As which upload a file of a mail is kept.
 fn kept_as(email: Id, which: &str) -> Id {

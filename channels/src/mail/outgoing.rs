@@ -145,10 +145,21 @@ impl Outgoing {
     pub(crate) async fn leaves(&self, tenant: Id, email: Id) -> Result<Option<(Id, Duration, Option<Time>)>, Refused> {
         let (known, _) = self.post.commands.load_current::<Email>(tenant, email).await?;
         let Some(new) = known.new.as_ref().filter(|_| known.is_queued()) else { return Ok(None) };
-        let channel = self.post.commands.find::<Channel>(tenant, new.channel).await?;
-        let undo = channel.and_then(|channel| channel.mail.undo_s).map(u64::from).unwrap_or_default();
+        let id = match (new.channel, new.ticket) {
+            (Some(id), _) => Some(id),
+            (None, Some(ticket)) => {
+                let (ticket, _) = self.post.commands.load_current::<Ticket>(tenant, ticket).await?;
+                let opened = ticket.opened();
+                let by_team = opened.and_then(|opened| opened.team).map(|team| Channel::of_team(team, Kind::Email));
+                channel_of(&self.post, tenant, &ticket).await?.map(|(id, _)| id).or(by_team)
+            }
+            (None, None) => None,
+        };
         // Where it cannot leave it is told why.
-        Ok(Some((new.channel, Duration::from_secs(undo), new.send_at)))
+        let id = id.unwrap_or(Id::NIL);
+        let channel = self.post.commands.find::<Channel>(tenant, id).await?;
+        let undo = channel.and_then(|channel| channel.mail.undo_s).map(u64::from).unwrap_or_default();
+        Ok(Some((id, Duration::from_secs(undo), new.send_at)))
     }
 
     /// The channel by which what was said in a conversation is told by mail: that of the team which answered.

@@ -223,6 +223,20 @@ impl World {
 
 /// What happened and lasts: what was said, sent, paid or told elsewhere, who signed in, and what others rest on.
 const LASTING: &[&str] = &[
+    "tenant.alias_domain_added",
+    "tenant.alias_domain_removed",
+    "ticket.reply_cancelled",
+    "email.cancelled",
+    "email.dismissed",
+    "email.failed",
+    "email.queued",
+    "email.received",
+    "email.refused",
+    "email.requeued",
+    "email.sent",
+    "email.taken",
+    "email.tried_again",
+    "email.uncertain",
     "webhook.archived",
     "webhook.changed",
     "webhook.disabled",

@@ -191,9 +191,10 @@ pub struct Taken {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewEmail")]
 pub struct New {
-    /// The channel of mail that it leaves by, from whose address.
+    /// The channel of mail that it leaves by, from whose address; that of the ticket by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-reference" = "channel", "x-refusal" = "email_channel_unfit"))]
-    pub channel: Id,
+    pub channel: Option<Id>,
     /// To whom; the contact by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
@@ -373,6 +374,11 @@ pub struct Email {
 
 /// There is no such mail.
 pub const UNKNOWN: Rejection = Rejection::missing("email_unknown", "There is no such mail.");
+/// A mail without a byte.
+pub const EMPTY: Rejection = Rejection::invalid("email_empty", "The mail is empty.");
+/// A mail that is too large.
+pub const TOO_LARGE: Rejection =
+    Rejection::invalid("email_too_large", "The mail is larger than what is taken in: 50 MiB.");
 const EXISTS: Rejection = Rejection::conflict("email_exists", "A mail with this id exists already.");
 const UNDER_WAY: Rejection = Rejection::conflict("email_under_way", "Something is about to be made of the mail.");
 const TAKEN: Rejection = Rejection::conflict("email_taken", "The mail is where it belongs.");
@@ -401,8 +407,13 @@ fn is_line(text: &str, most: usize) -> bool {
 impl New {
     fn check(&self, ctx: &Ctx<'_>) -> Result<(), Rejection> {
         let mut faults = Faults::default();
-        let channel = ctx.fact::<Channel>(self.channel);
-        let fits = channel.kind == Some(Kind::Email) && channel.enabled;
+        let fits = match self.channel {
+            Some(channel) => {
+                let channel = ctx.fact::<Channel>(channel);
+                channel.kind == Some(Kind::Email) && channel.enabled
+            }
+            None => self.ticket.is_some(),
+        };
         faults.check(must(fits, CHANNEL_UNFIT, "/channel"));
         for (name, list) in [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc)] {
             for (place, address) in list.iter().enumerate() {
@@ -563,7 +574,7 @@ impl Aggregate for Email {
         match command {
             Command::Send(new) => {
                 let contact = new.contact.into_iter().flat_map(|contact| merging::needs::<Contact>(contact, ctx));
-                [Need::of::<Channel>(new.channel)].into_iter().chain(contact).collect()
+                new.channel.map(Need::of::<Channel>).into_iter().chain(contact).collect()
             }
             _ => Vec::new(),
         }
@@ -590,7 +601,19 @@ impl Aggregate for Email {
     }
 
     fn refusals() -> Vec<Rejection> {
-        let own = [UNKNOWN, EXISTS, UNDER_WAY, TAKEN, GONE, NOT_OURS, CHANNEL_UNFIT, NOBODY, SUBJECT_INVALID];
+        let own = [
+            UNKNOWN,
+            EXISTS,
+            UNDER_WAY,
+            TAKEN,
+            GONE,
+            NOT_OURS,
+            CHANNEL_UNFIT,
+            NOBODY,
+            SUBJECT_INVALID,
+            EMPTY,
+            TOO_LARGE,
+        ];
         let shared = [NAME_INVALID, ticket::BODY_EMPTY, valid::EMAIL_INVALID, valid::NAME_INVALID, REFERENCE_UNFIT];
         own.into_iter().chain(shared).collect()
     }
@@ -620,7 +643,7 @@ impl Aggregate for Email {
             matched_by: MatchedBy::Token,
         };
         let new = New {
-            channel: id(0xC),
+            channel: Some(id(0xC)),
             to: vec![address("Maria Rossi", "maria@example.com")],
             cc: vec![],
             bcc: vec![],
@@ -631,6 +654,7 @@ impl Aggregate for Email {
             ticket: None,
             send_at: None,
         };
+        let about = New { channel: None, ticket: Some(id(1)), ..new.clone() };
         vec![
             Command::Send(new),
             Command::Receive(received),
@@ -643,6 +667,7 @@ impl Aggregate for Email {
             Command::MarkUncertain { reason: "The server went away.".into() },
             Command::Cancel,
             Command::Resend,
+            Command::Send(about),
         ]
     }
 }

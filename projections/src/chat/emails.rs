@@ -33,8 +33,8 @@ pub struct Row {
     pub direction: Direction,
     /// How far it has come.
     pub status: Status,
-    /// The channel that it came or leaves by.
-    pub channel_id: Id,
+    /// The channel that it came or leaves by; that of its ticket without one.
+    pub channel_id: Option<Id>,
     /// What it is about.
     pub subject: Personal<String>,
     /// The name of whoever says to have written it.
@@ -108,7 +108,7 @@ pub struct View {
 }
 
 impl Row {
-    fn new(direction: Direction, channel_id: Id, subject: Personal<String>, at: Time) -> Row {
+    fn new(direction: Direction, channel_id: Option<Id>, subject: Personal<String>, at: Time) -> Row {
         Row {
             direction,
             status: Status::Received,
@@ -175,7 +175,7 @@ impl ReadModel for Emails {
                     automatic: came.automatic,
                     authentication: Some(came.authentication),
                     written_at: came.written_at,
-                    ..Row::new(Direction::Incoming, came.channel, came.subject, at)
+                    ..Row::new(Direction::Incoming, Some(came.channel), came.subject, at)
                 }));
             }
             (_, Event::Queued(new)) => {
@@ -230,7 +230,7 @@ impl Listed for Emails {
     const COLUMNS: &'static [Column] = &[
         Column::word("direction"),
         Column::word("status"),
-        Column::id("channel_id"),
+        Column::id("channel_id").nullable(),
         Column::text("subject"),
         Column::text("from_address").nullable(),
         Column::word("internet_message_id").nullable(),

@@ -14,7 +14,7 @@ fn example(place: usize) -> Command {
 
 fn new() -> New {
     let Command::Send(new) = example(0) else { unreachable!() };
-    New { channel: CHANNEL, contact: None, ..new }
+    New { channel: Some(CHANNEL), contact: None, ..new }
 }
 
 fn received() -> Received {
@@ -99,7 +99,10 @@ fn a_mail_goes_to_somebody_by_a_channel_of_mail_and_holds_no_header_of_its_own()
     send(&|new| new.to[0].name = Some("a\nb".into())).rejected(NAME_INVALID);
     send(&|new| new.to[0].address = "maria".into()).rejected(valid::EMAIL_INVALID);
     send(&|new| new.body = " ".into()).rejected(ticket::BODY_EMPTY);
-    send(&|new| new.channel = Id::from_bits(0xD)).rejected(CHANNEL_UNFIT);
+    send(&|new| new.channel = Some(Id::from_bits(0xD))).rejected(CHANNEL_UNFIT);
+    send(&|new| new.channel = None).rejected(CHANNEL_UNFIT);
+    let about = New { channel: None, ticket: Some(Id::from_bits(0xE)), ..new() };
+    given::<Email>([]).when(Command::Send(about.clone())).then([Event::Queued(about)]);
     let soon = New { send_at: Some(at(60)), ..new() };
     knowing(given([])).when(Command::Send(soon.clone())).then([Event::Queued(soon)]);
 }

@@ -40,7 +40,7 @@ pub(super) fn describe(document: &mut Document) {
         .answer(201, "It is kept.", refer("Accepted"), &["Location", "ETag", "Deskfold-Position"])
         .answer(200, "It was kept before.", refer("Accepted"), &["ETag", "Deskfold-Position"])
         .problems("Channel", Code::refusals::<Channel>())
-        .problems("RawEmail", Code::of(&[problems::EMAIL]))
+        .problems("RawEmail", [Code::of(&[problems::EMAIL]), Code::refusals::<Email>()].concat())
         .at(document, "post", "/v1/channels/{id}/email");
     let schema = document.schemas.of::<imap::State>("");
     let description = "Tells how the mailbox of a channel fares: whether it is open, what went wrong last, and how many mails were \
@@ -62,7 +62,9 @@ pub(super) fn describe(document: &mut Document) {
         .parameter(id_of::<Email>(document))
         .query(asked)
         .answer(200, "What it says.", schema, &[])
-        .problems("Email", Code::refusals::<Email>())
-        .problems("EmailContent", Code::of(&[problems::EMAIL_CONTENT, problems::PARAMETERS]))
+        .problems(
+            "EmailContent",
+            [Code::of(&[problems::EMAIL_CONTENT, problems::PARAMETERS]), Code::refusals::<Email>()].concat(),
+        )
         .at(document, "get", "/v1/emails/{id}/content");
 }

@@ -324,8 +324,6 @@ pub(super) const FILE: Codes = &[
 /// The codes that a raw mail may meet.
 pub(super) const EMAIL: Codes = &[
     ("body_too_large", 413, "A mail has at most 50 MiB."),
-    ("email_empty", 422, "The mail is empty."),
-    ("email_too_large", 422, "The mail is larger than what is taken in: 50 MiB."),
     ("email_unavailable", 503, "The mail cannot be kept now."),
 ];
 
