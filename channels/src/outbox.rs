@@ -235,7 +235,7 @@ impl Filler {
             Some(_) => format!("{id}/{message_id}"),
             None => id.to_string(),
         };
-        let due_at = due(event.recorded_at, undo, send_at);
+        let due_at = due((self.clock)(), undo, send_at);
         Ok(Some(Leaving { sort: item::REPLY, lane, item: message_id, channel, due_at }))
     }
 

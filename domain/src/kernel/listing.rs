@@ -244,6 +244,7 @@ pub const NAMELESS: &[&str] = &[
     "comment",
     "conversation",
     "delivery",
+    "email",
     "entitlement",
     "field",
     "form_submission",

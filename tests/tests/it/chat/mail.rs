@@ -179,6 +179,7 @@ async fn a_customer_writes_from_a_real_mailbox_and_is_answered_there() {
         ("To", "help@mail.example"),
         ("Subject", "By mailbox"),
         ("Message-ID", "<fourth@mail.example>"),
+        ("Date", "Sun, 29 Nov 2026 09:30:00 +0000"),
     ];
     office.send("customer@mail.example", &["help@mail.example"], &mail(&fourth, "Hello?"));
     let titled = filtered("/v1/tickets", &condition("title", "eq", "By mailbox"));
@@ -196,7 +197,8 @@ async fn a_customer_writes_from_a_real_mailbox_and_is_answered_there() {
     server.settle().await;
     assert_eq!(client.read(&titled).await["data"].as_array().unwrap().len(), 1);
     // A mail server pipes what it has into the program.
-    let key = client.post("/v1/api_keys", json!({ "name": "Pipe", "permissions": ["channel.receive"] })).await.json();
+    let role = client.create("/v1/roles", json!({ "name": "Pipe", "permissions": ["channel.receive"] })).await;
+    let key = client.post("/v1/api_keys", json!({ "name": "Pipe", "role": role })).await.json();
     let key = key["key"].as_str().unwrap().to_owned();
     let piped =
         mail(&[("From", "customer@mail.example"), ("To", "help@mail.example"), ("Subject", "Piped")], "By pipe.");
@@ -351,7 +353,7 @@ async fn a_mail_finds_its_thread_by_what_nobody_makes_up_and_a_stranger_none() {
     assert_eq!((&followed["priority"], &followed["tags"]), (&json!(3), &json!(["hurry", "vip"])));
     assert_eq!(texts(&json!({ "data": followed["participants"] }), "name"), ["Paolo"]);
     assert_eq!(followed["linked_tickets"][0]["id"], ticket);
-    assert_eq!(client.read("/v1/notices?filter=").await["data"].as_array().map(Vec::len), Some(1));
+    assert!(client.read("/v1/notices").await["data"].as_array().unwrap().is_empty(), "it was seen to");
 
     // Whoever is not who he says is nobody.
     let forged = [
@@ -520,6 +522,7 @@ async fn nothing_leaves_twice_unless_a_person_says_so_and_can_be_taken_back_befo
     let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
     client.run(&reply, json!({ "body": "Good morning.", "send_at": tomorrow })).await;
     client.run(&reply, json!({ "body": "See you." })).await;
+    server.settle().await;
     server.app.advance(Duration::from_secs(60));
     server.settle().await;
     assert_eq!((state(3).await, state(4).await, state(5).await), (json!("cancelled"), json!("queued"), json!("sent")));
