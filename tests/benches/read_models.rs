@@ -517,6 +517,7 @@ impl Desk {
                 from,
                 body: body(),
                 attachments: vec![],
+                email: None,
                 via_ticket: None,
             });
             let message_id = message(&format!("r{turn}"));
@@ -525,6 +526,7 @@ impl Desk {
                 body: body(),
                 attachments: vec![],
                 again: false,
+                send_at: None,
                 via_ticket: None,
             });
         }

@@ -512,7 +512,7 @@ impl Making {
                 }
                 "category" => new.category = Some(value.to_owned()),
                 "tags" => {
-                    new.tags.extend(value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()))
+                    new.tags.extend(value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
                 }
                 custom => {
                     let Some(key) = custom.strip_prefix("custom.") else { continue };

@@ -309,6 +309,9 @@ async fn keep(pool: &PgPool, (tenant, channel): Whose, folder: &str, reached: Re
     Ok(())
 }
 
+/// A row of `react_mailbox`: whether it is open, what went wrong, how often, how many were taken, when it was looked into.
+type Fares = (bool, Option<String>, i32, i64, Option<jiff_sqlx::Timestamp>);
+
 /// Says how a mailbox fares.
 async fn fares(
     pool: &PgPool,
@@ -341,7 +344,7 @@ impl State {
     /// # Errors
     /// When the database fails.
     pub async fn of(pool: &PgPool, tenant: Id, channel: Id) -> Result<Option<State>, sqlx::Error> {
-        let row: Option<(bool, Option<String>, i32, i64, Option<jiff_sqlx::Timestamp>)> = sqlx::query_as(
+        let row: Option<Fares> = sqlx::query_as(
             "select connected, error, failures, taken, checked_at from react_mailbox
              where tenant_id = $1 and channel_id = $2",
         )
@@ -354,7 +357,7 @@ impl State {
             error,
             failures,
             taken,
-            checked_at: checked.map(|at| at.to_jiff()),
+            checked_at: checked.map(jiff_sqlx::Timestamp::to_jiff),
         }))
     }
 }
