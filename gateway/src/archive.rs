@@ -71,6 +71,8 @@ const KEPT: &[Kept] = &[
     kept("import_duplicate"),
     kept("bulk_job"),
     kept("bulk_item"),
+    kept("react_mail"),
+    kept("react_mail_sender"),
     kept("react_file"),
     kept("auth_key_use"),
     Kept { at_once: 8, ..kept("auth_picture") },
@@ -108,6 +110,11 @@ const LEFT_OUT: &[(&str, &str)] = &[
     (
         "react_outbox",
         "what is under way leaves from where it is: elsewhere what waits is found in the log, and leaves once somebody sends it",
+    ),
+    ("react_mailbox", "how mailboxes fare at the server that they are fetched from"),
+    (
+        "react_mailbox_folder",
+        "mailboxes are looked through from their beginning: what was taken in is known, and is not taken in again",
     ),
     ("auth_visitor", "visitors of pages hold tokens for the server that they wrote to"),
     ("auth_visitor_proof", "what pages have shown before a chat begins, within the last hour"),

@@ -17,6 +17,7 @@ use channels::mail::{
     intake::{Fault, LARGEST},
     read::{self, Shown},
 };
+use commands::Refused;
 use domain::{
     Aggregate, Id, Personal,
     chat::{
@@ -129,12 +130,18 @@ async fn taken_in(
 ) -> Result<Response, Problem> {
     write.caller.must("channel.receive")?;
     let (tenant, id) = (write.caller.tenant, id_of::<Channel>(&write.caller, &id)?);
-    let channel = app.commands.find::<Channel>(tenant, id).await?.ok_or(channel::UNKNOWN)?;
-    if channel.kind != Some(Kind::Email) {
-        return Err(channel::UNABLE.into());
-    }
     let raw = body(request.into_body()).await?;
-    let actor = write.envelope(&app, id, &raw)?.actor.clone();
+    let turn = write.envelope(&app, id, &raw)?;
+    let (actor, expected) = (turn.actor.clone(), turn.expected);
+    let (channel, actual) = app.commands.load_current::<Channel>(tenant, id).await?;
+    if expected.is_some_and(|expected| expected != actual) {
+        return Err(Refused::Stale { expected, actual }.into());
+    }
+    match channel.kind {
+        Some(Kind::Email) => {}
+        Some(_) => return Err(channel::UNABLE.into()),
+        None => return Err(channel::UNKNOWN.into()),
+    }
     let found = Found { tenant, id, channel };
     let accepted = match write.dry_run {
         true => app.post().would_take_in(&found, raw).await?,

@@ -40,6 +40,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "project",
     "task",
     "conversation",
+    "email",
     "call",
     "offer",
     "entitlement",
@@ -61,6 +62,7 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "form_submission",
     "intake_source",
     "upload",
+    "webhook",
 ];
 
 /// Whether records of this kind have a feed.

@@ -16,8 +16,8 @@ use super::{
     schemas::refer,
 };
 
-/// What a raw mail is.
-const MAIL: &str = "message/rfc822";
+/// What a raw mail is to programs: `message/rfc822` is one of few types that generators know.
+const MAIL: &str = "application/octet-stream";
 
 /// Adds them.
 pub(super) fn describe(document: &mut Document) {

@@ -371,6 +371,8 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     let form = client.create("/v1/forms", json!({ "name": "Theirs", "slug": slug, "custom": custom })).await;
     let sent = crate::desk::forms::kept(client, &form, &slug).await;
     client.run(&format!("/v1/form_submissions/{sent}/accept"), json!({ "contact": contact })).await;
+    let letter = json!({ "ticket": ticket, "contact": contact, "to": [{ "address": "x@example.com" }], "subject": "Theirs", "body": "x" });
+    client.create("/v1/emails", letter).await;
     let source = json!({
         "name": "Theirs", "source": slug, "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n", "custom": custom,
     });

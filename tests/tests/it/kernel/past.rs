@@ -219,6 +219,7 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
         ("form_submissions", vec![("accept", json!({}))]),
         ("intake_sources", vec![("", json!({ "name": "The other shop" })), ("archive", json!({}))]),
         ("deliveries", vec![("try_again", json!({}))]),
+        ("emails", vec![("cancel", json!({}))]),
         ("notices", vec![("clear", json!({}))]),
         (
             "chatbots",
