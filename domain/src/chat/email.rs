@@ -373,7 +373,7 @@ pub struct Email {
 }
 
 /// There is no such mail.
-pub const UNKNOWN: Rejection = Rejection::missing("email_unknown", "There is no such mail.");
+pub const UNKNOWN: Rejection = Rejection::missing("email_unknown", "There is no such email.");
 /// A mail without a byte.
 pub const EMPTY: Rejection = Rejection::invalid("email_empty", "The mail is empty.");
 /// A mail that is too large.

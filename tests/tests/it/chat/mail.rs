@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
@@ -533,5 +533,72 @@ async fn nothing_leaves_twice_unless_a_person_says_so_and_can_be_taken_back_befo
     assert!(said.len() == 2 && said[0].contains("See you.") && said[1].contains("Good morning."), "{said:?}");
     let gone = client.post(&format!("/v1/tickets/{ticket}/cancel_reply"), json!({ "message_id": id })).await;
     gone.problem(409, "ticket_reply_gone");
+    server.stop().await;
+}
+
+/// Hands a mail over by LMTP; what is answered to its recipient.
+async fn handed_over(port: u16, to: &str, mail: &str) -> String {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    let said = [
+        format!("LHLO x\r\nMAIL FROM:<maria@example.com>\r\nRCPT TO:<{to}>\r\nDATA\r\n"),
+        format!("{mail}\r\n.\r\nQUIT\r\n"),
+    ];
+    let mut last = String::new();
+    writer.write_all(said[0].as_bytes()).await.unwrap();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // The greeting and what is told of extensions say nothing.
+        match line.get(..3) {
+            Some("354") => writer.write_all(said[1].as_bytes()).await.unwrap(),
+            Some("550") => return line,
+            Some("221") => return last,
+            _ => last = line,
+        }
+    }
+    last
+}
+
+#[tokio::test]
+async fn the_domains_and_the_server_of_a_tenant_are_those_of_its_mail() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let lmtp = free.local_addr().unwrap().port();
+    drop(free);
+    let (port, heard) = moody(vec![Treats::Takes]).await;
+    let at = format!("127.0.0.1:{lmtp}");
+    let server = Server::with(&["--lmtp", &at, "--mail-domain", "desk.test", "--private-addresses"]).await;
+    let client = &server.admin;
+    desk(&server).await;
+    let tenant = server.tenant.to_lowercase();
+    let letter = |number: u32| {
+        mail(
+            &[("From", "maria@example.com"), ("Subject", "Hello"), ("Message-ID", &format!("<{number}@example.com>"))],
+            "Hello.",
+        )
+    };
+    // Under the domain that it says, under the usual one of its own, and with anything behind a plus.
+    for (number, to) in [(1, "support@desk.example".to_owned()), (2, format!("support+x@{tenant}.desk.test"))] {
+        let answer = handed_over(lmtp, &to, &letter(number)).await;
+        assert!(answer.starts_with("250 2.0.0"), "{to}: {answer}");
+    }
+    let further = json!({ "domain": "further.example" });
+    assert!(handed_over(lmtp, "support@further.example", &letter(3)).await.starts_with("550 5.1.1"));
+    client.run("/v1/tenants/current/add_alias_domain", further.clone()).await;
+    assert!(handed_over(lmtp, "support@further.example", &letter(3)).await.starts_with("250 2.0.0"));
+    let other = server.another_tenant("Other").await;
+    other.post("/v1/tenants/current/set_alias_domain", further.clone()).await.problem(409, "tenant_alias_domain_taken");
+    client.run("/v1/tenants/current/remove_alias_domain", further).await;
+    assert!(handed_over(lmtp, "support@further.example", &letter(4)).await.starts_with("550 5.1.1"));
+    assert!(handed_over(lmtp, "nobody@desk.example", &letter(4)).await.starts_with("550 5.1.1"));
+    server.settle().await;
+    let tickets = client.read("/v1/tickets?count=exact").await;
+    assert_eq!(tickets["data"].as_array().unwrap().len(), 3);
+    // Without a server a reply waits for a program; with the tenant's it leaves.
+    let ticket = tickets["data"][0]["id"].as_str().unwrap();
+    let set = json!({ "direction": "outgoing", "server": { "host": "127.0.0.1", "port": port, "security": "none" } });
+    client.run("/v1/tenants/current/set_mail_server", set).await;
+    client.run(&format!("/v1/tickets/{ticket}/reply"), json!({ "body": "Good day." })).await;
+    server.settle().await;
+    assert!(heard.lock()[0].contains("Good day."));
     server.stop().await;
 }
