@@ -250,6 +250,7 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("mark_opened", json!({})),
         ("send", json!({ "medium": "email" })),
         ("cancel", json!({})),
+        ("disable", json!({})),
     ]
 }
 
