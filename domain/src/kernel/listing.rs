@@ -255,6 +255,7 @@ pub const NAMELESS: &[&str] = &[
     "rule_run",
     "session",
     "system_notice",
+    "webhook",
 ];
 
 /// A column of a list.
