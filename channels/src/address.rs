@@ -62,8 +62,7 @@ pub(crate) struct Guarded {
 }
 
 /// No address that may be called.
-pub(crate) const REFUSED: &str =
-    "the address is of a private network, which the operator of this server has not allowed";
+const REFUSED: &str = "the address is of a private network, which the operator of this server has not allowed";
 
 /// Whether an error says that an address is refused.
 pub(crate) fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -91,6 +90,17 @@ impl Resolve for Guarded {
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
+}
+
+/// Where the server of this name is, if it may be called; why not, and whether that may change by itself.
+pub(crate) async fn resolve(host: &str, port: u16, private: bool) -> Result<SocketAddr, (String, bool)> {
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| (format!("{host}: {error}"), true))?;
+    let all: Vec<SocketAddr> = found.collect();
+    let allowed = all.iter().find(|at| private || is_public(at.ip()));
+    allowed.copied().ok_or_else(|| match all.is_empty() {
+        true => (format!("{host} has no address"), true),
+        false => (format!("{host}: {REFUSED}"), false),
+    })
 }
 
 /// Refuses a URL that is no web address, or names by number what may not be called: numbers are not looked up.

@@ -162,6 +162,14 @@ pub struct Cause {
     pub depth: u32,
 }
 
+impl Cause {
+    /// An event as the cause of what follows from it; `None` where nothing is known of how it came about.
+    pub fn of(event: &Recorded) -> Option<Cause> {
+        let metadata: Metadata = serde_json::from_slice(&event.metadata).ok()?;
+        Some(crate::scene::cause(event, &metadata, 0))
+    }
+}
+
 /// An event that a command wrote.
 #[derive(Clone, Debug)]
 pub struct Written {

@@ -12,6 +12,7 @@ use domain::{
         upload::{Command, New, Thumbnail, Upload},
     },
 };
+use futures::TryStreamExt;
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
@@ -113,6 +114,22 @@ impl Intake {
 
     pub(super) fn pool(&self) -> &PgPool {
         self.commands.log().pool()
+    }
+
+    /// An upload with its bytes, which is small enough to be held in memory; `None` where it is not kept, or its bytes are gone.
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub async fn content(&self, tenant: Id, upload: Id) -> Result<Option<(New, Bytes)>, Refusal> {
+        let (upload, _) = self.commands.load_current::<Upload>(tenant, upload).await?;
+        let Some(file) = upload.file.as_deref().filter(|_| upload.is_kept()) else { return Ok(None) };
+        let pieces = match self.files.read(tenant, &file.digest, None).await {
+            Ok(pieces) => pieces,
+            Err(Fault::Missing) => return Ok(None),
+            Err(fault) => return Err(fault.into()),
+        };
+        let pieces: Vec<Bytes> = pieces.try_collect().await?;
+        Ok(Some((file.clone(), Bytes::from(pieces.concat()))))
     }
 
     /// How large files of a tenant may be, and what: as the tenant sets it, and within what the channel takes through which it

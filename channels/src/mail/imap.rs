@@ -3,7 +3,7 @@
 
 mod mailboxes;
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use async_imap::{Authenticator, Client, Session, extensions::idle::IdleResponse};
 use bytes::Bytes;
@@ -79,17 +79,6 @@ pub(super) struct Reached {
     pub(super) uid: u32,
 }
 
-async fn resolved(server: &MailServer, private: bool) -> Result<SocketAddr, Trouble> {
-    let MailServer { host, port, .. } = server;
-    let found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|error| format!("{host}: {error}"))?;
-    let all: Vec<SocketAddr> = found.collect();
-    let allowed = all.iter().find(|at| private || address::is_public(at.ip()));
-    allowed.copied().ok_or_else(|| match all.is_empty() {
-        true => format!("{host} has no address"),
-        false => format!("{host}: {}", address::REFUSED),
-    })
-}
-
 async fn encrypted(stream: TcpStream, host: &str) -> Result<Box<dyn Wire>, Trouble> {
     let mut roots = RootCertStore::empty();
     // What this machine does not trust it does not trust here.
@@ -110,7 +99,7 @@ async fn greeted(stream: Box<dyn Wire>) -> Result<Client<Box<dyn Wire>>, Trouble
 }
 
 async fn connected(server: &MailServer, private: bool) -> Result<Client<Box<dyn Wire>>, Trouble> {
-    let at = resolved(server, private).await?;
+    let at = address::resolve(&server.host, server.port, private).await.map_err(|(why, _)| why)?;
     let stream = TcpStream::connect(at).await.map_err(|error| format!("{}: {error}", server.host))?;
     match server.security {
         Security::Tls => greeted(encrypted(stream, &server.host).await?).await,

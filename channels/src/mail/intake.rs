@@ -85,8 +85,13 @@ fn address(mailbox: &read::Mailbox) -> Address {
     Address { name, address: Personal(mailbox.address.clone()) }
 }
 
+/// No address is longer (RFC 5321, section 4.5.3.1.3); what is, is in what came.
+fn fits(mailbox: &&read::Mailbox) -> bool {
+    mailbox.address.chars().count() <= 254
+}
+
 fn addresses(mailboxes: &[read::Mailbox]) -> Vec<Address> {
-    mailboxes.iter().take(MOST).map(address).collect()
+    mailboxes.iter().filter(fits).take(MOST).map(address).collect()
 }
 
 fn automatic(of: read::Automatic) -> Automatic {
@@ -118,7 +123,7 @@ fn received(found: &Found, raw: Id, recipient: Option<&str>, mail: Option<&Mail>
         recipient: recipient.map(Personal::from),
         message_id: readable.message_id.clone(),
         in_reply_to: readable.in_reply_to.last().cloned(),
-        from: readable.from.as_ref().map(address),
+        from: readable.from.as_ref().filter(fits).map(address),
         to: addresses(&readable.to),
         cc: addresses(&readable.cc),
         subject: Personal(readable.subject.chars().take(1000).collect()),

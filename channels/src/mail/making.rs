@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commands::{Cause, Refused};
 use domain::{
-    Actor, ActorKind, Aggregate, Id, Metadata, Party, Personal, Rejection,
+    Actor, ActorKind, Aggregate, Id, Party, Personal, Rejection,
     chat::{
         channel::{Channel, WhenClosed},
         email::{self, Authentication, Email, MatchedBy, Received, Status, Taken},
@@ -21,11 +21,9 @@ use domain::{
     org::{field::Field, tenant::Tenant, upload::Upload},
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
-use futures::TryStreamExt;
 use jiff_sqlx::ToSqlx;
 use serde_json::Value;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use self::matching::Matched;
 use super::{
@@ -167,9 +165,7 @@ impl Making {
         let Some(received) = known.received.as_deref().filter(|_| known.status == Status::Received) else {
             return Ok(());
         };
-        let Ok(metadata) = serde_json::from_slice::<Metadata>(&event.metadata) else { return Ok(()) };
-        let correlation = Uuid::parse_str(&metadata.correlation_id).unwrap_or(event.id);
-        let cause = Cause { event: event.id, position: event.position, correlation, depth: metadata.depth };
+        let Some(cause) = Cause::of(event) else { return Ok(()) };
         let made = self.make(transaction, tenant, id, known.attempt, cause, received).await;
         let command = match made {
             Ok(Outcome::Taken(taken)) => email::Command::Take { attempt: known.attempt, taken },
@@ -232,13 +228,12 @@ impl Making {
 
     /// The mail as it came.
     async fn raw(&self, tenant: Id, upload: Id) -> Result<Bytes, Stop> {
-        let (upload, _) = self.post.commands.load_current::<Upload>(tenant, upload).await?;
-        let gone = || Stop::Never(UNREADABLE.into(), "what came is not kept any more".into());
-        let file = upload.file.as_deref().filter(|_| !upload.deleted).ok_or_else(gone)?;
-        let later = |fault: crate::files::Fault| Stop::Later(fault.to_string());
-        let pieces = self.post.files.files().read(tenant, &file.digest, None).await.map_err(later)?;
-        let pieces: Vec<Bytes> = pieces.try_collect().await.map_err(later)?;
-        Ok(Bytes::from(pieces.concat()))
+        match self.post.files.content(tenant, upload).await {
+            Ok(Some((_, raw))) => Ok(raw),
+            // It holds up no other.
+            Ok(None) => Err(Stop::Never(UNREADABLE.into(), "what came is not kept any more".into())),
+            Err(refusal) => Err(Stop::Later(refusal.to_string())),
+        }
     }
 
     /// Counts what an address sends, and refuses what is too much; what somebody tries again is never that.
@@ -392,9 +387,8 @@ impl Making {
 
     /// Whoever writes in a ticket takes part in it.
     async fn participates(&self, coming: &Coming<'_>, ticket: Id, contact: Id) -> Result<(), Stop> {
-        let step = ["participant", &coming.id.to_string(), &contact.to_string()].map(str::to_owned);
-        let step: Vec<&str> = step.iter().map(String::as_str).collect();
-        let envelope = self.post.envelope(coming.tenant, ticket, Actor::SYSTEM, &step);
+        let (email, who) = (coming.id.to_string(), contact.to_string());
+        let envelope = self.post.envelope(coming.tenant, ticket, Actor::SYSTEM, &["participant", &email, &who]);
         let command = ticket::Command::AddParticipant { contact };
         match self.post.commands.dispatch::<Ticket>(&envelope.caused_by(&coming.cause), command).await {
             // Where there are too many, or he is put away, his word stands there all the same.
@@ -405,7 +399,8 @@ impl Making {
 
     /// Those whom a mail also goes to take part, where the channel says so: none of our own addresses.
     async fn copies(&self, coming: &Coming<'_>, ticket: Id) -> Result<(), Stop> {
-        if !coming.channel.mail.cc_participates || coming.received.automatic.is_some() {
+        let doubted = coming.received.authentication.is_forged() || coming.received.automatic.is_some();
+        if !coming.channel.mail.cc_participates || doubted {
             return Ok(());
         }
         let others = coming.received.to.iter().chain(&coming.received.cc);
@@ -587,7 +582,7 @@ impl Making {
         let upload = self.post.keep(coming.tenant, coming.id, &which, &told, content, &limits).await?;
         let (known, _) = self.post.commands.load_current::<Upload>(coming.tenant, upload).await?;
         let (media_type, size) = known.file.as_ref().map(|file| (file.media_type.clone(), file.size)).unzip();
-        Ok(Attachment { upload_id: upload, name: Personal(brought.name.clone()), media_type, size })
+        Ok(Attachment { upload_id: upload, name: Personal(brought.name.chars().take(255).collect()), media_type, size })
     }
 
     /// What stands in a message: never nothing, and no more than fits.

@@ -64,7 +64,10 @@ pub(super) async fn token(oauth: &Oauth, sealed: &str, private: bool, patience: 
     ];
     asked.extend(sealed.client_secret.as_deref().map(|secret| ("client_secret", secret)));
     asked.extend(oauth.scope.as_deref().map(|scope| ("scope", scope)));
-    let body = asked.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
+    let mut form = url.clone();
+    form.set_query(None);
+    form.query_pairs_mut().extend_pairs(asked);
+    let body = form.query().unwrap_or_default().to_owned();
     let answer = client
         .post(url)
         .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -79,9 +82,4 @@ pub(super) async fn token(oauth: &Oauth, sealed: &str, private: bool, patience: 
     let lasts = Duration::from_secs(answer.expires_in.unwrap_or(300)).saturating_sub(MARGIN);
     HAD.lock().insert(key, (answer.access_token.clone(), Instant::now() + lasts));
     Ok(answer.access_token)
-}
-
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

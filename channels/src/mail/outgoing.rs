@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use commands::{Cause, Refused};
 use domain::{
     Actor, ActorKind, Aggregate, Id, Metadata, Party, PartyKind, Time,
@@ -17,14 +16,11 @@ use domain::{
     kernel::email as addresses,
     org::{
         tenant::{Direction, MailServer, Tenant},
-        upload::Upload,
         user::User,
     },
 };
 use eventstore::{Direction as Reading, Recorded};
-use futures::TryStreamExt;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     Post,
@@ -490,16 +486,14 @@ impl Outgoing {
     async fn files(&self, tenant: Id, attachments: &[Attachment]) -> Result<Vec<File>, Stop> {
         let mut files = Vec::new();
         for attachment in attachments {
-            let (upload, _) = self.post.commands.load_current::<Upload>(tenant, attachment.upload_id).await?;
-            let gone = || failed(format!("the file {} is not kept any more", &*attachment.name));
-            let file = upload.file.as_deref().filter(|_| upload.is_kept()).ok_or_else(gone)?;
-            let unread = |fault: crate::files::Fault| later(fault.to_string());
-            let pieces = self.post.files.files().read(tenant, &file.digest, None).await.map_err(unread)?;
-            let pieces: Vec<Bytes> = pieces.try_collect().await.map_err(unread)?;
+            let found = self.post.files.content(tenant, attachment.upload_id).await;
+            let found = found.map_err(|refusal| later(refusal.to_string()))?;
+            let (file, content) =
+                found.ok_or_else(|| failed(format!("the file {} is not kept any more", &*attachment.name)))?;
             files.push(File {
                 name: attachment.name.0.clone(),
-                media_type: file.media_type.clone(),
-                content: pieces.concat(),
+                media_type: file.media_type,
+                content: content.to_vec(),
             });
         }
         Ok(files)
@@ -517,12 +511,8 @@ impl Outgoing {
             Outcome::Unknown { .. } => "uncertain",
             Outcome::Later { .. } => return Ok(()),
         };
-        let parts = ["outbox", step, &message.to_string(), &position.to_string()].map(str::to_owned);
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let record = of.id();
-        let envelope = self.post.envelope(tenant, record, Actor::SYSTEM, &parts);
-        let command_id = Uuid::from_u128(Id::named(&[&record.to_string(), &parts.join("/")]).bits());
-        let envelope = commands::Envelope { command_id, ..envelope };
+        let (which, at) = (message.to_string(), position.to_string());
+        let envelope = self.post.envelope(tenant, of.id(), Actor::SYSTEM, &["outbox", step, &which, &at]);
         let envelope = match cause {
             Some(cause) => envelope.caused_by(&cause),
             None => envelope,

@@ -1,7 +1,7 @@
 //! How a mail leaves: by SMTP (RFC 5321), to the server that its channel names. What is said until the last dot says that it has
 //! not left; what breaks off afterwards says nothing.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use domain::org::tenant::{MailServer, Security};
 use lettre::transport::smtp::{
@@ -61,20 +61,6 @@ fn before(error: &Error, at: &str) -> Outcome {
     }
 }
 
-/// Where a server is, if it may be called.
-async fn resolved(server: &Server<'_>) -> Result<SocketAddr, Outcome> {
-    let MailServer { host, port, .. } = server.at;
-    let later = |reason: String| Outcome::Later { reason, after: None };
-    let found = tokio::net::lookup_host((host.as_str(), *port)).await;
-    let all: Vec<SocketAddr> = found.map_err(|error| later(format!("{host}: {error}")))?.collect();
-    let allowed = all.iter().find(|at| server.private || address::is_public(at.ip()));
-    match (allowed, all.is_empty()) {
-        (Some(at), _) => Ok(*at),
-        (None, true) => Err(later(format!("{host} has no address"))),
-        (None, false) => Err(Outcome::Failed { reason: format!("{host}: {}", address::REFUSED) }),
-    }
-}
-
 /// Sends a mail.
 pub async fn send(server: &Server<'_>, mail: &Written) -> Outcome {
     match try_to(server, mail).await {
@@ -83,8 +69,11 @@ pub async fn send(server: &Server<'_>, mail: &Written) -> Outcome {
 }
 
 async fn try_to(server: &Server<'_>, mail: &Written) -> Result<Outcome, Outcome> {
-    let MailServer { host, security, .. } = server.at;
-    let at = resolved(server).await?;
+    let MailServer { host, port, security, .. } = server.at;
+    let at = address::resolve(host, *port, server.private).await.map_err(|(reason, passes)| match passes {
+        true => Outcome::Later { reason, after: None },
+        false => Outcome::Failed { reason },
+    })?;
     let tls = || {
         let parameters = TlsParameters::new(host.clone());
         parameters.map_err(|error| Outcome::Later { reason: told(&error), after: None })

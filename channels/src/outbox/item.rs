@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use commands::Refused;
+use commands::{Cause, Refused};
 use domain::{Id, Time, chat::channel::Channel};
 
 use super::{
     Outcome,
-    message::{Message, Messages, cause},
+    message::{Message, Messages},
 };
 use crate::mail::{
     outgoing::{self, Outgoing},
@@ -112,7 +112,7 @@ impl Carriers {
             Item::Message(message) => self.messages.tell(message, outcome, now).await,
             Item::Mail(mail) => {
                 let event = self.messages.event_at(item.tenant(), item.position()).await?;
-                self.mail.tell(mail, outcome, event.as_ref().and_then(cause)).await
+                self.mail.tell(mail, outcome, event.as_ref().and_then(Cause::of)).await
             }
         }
     }

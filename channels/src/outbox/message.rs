@@ -1,8 +1,8 @@
 //! Messages of conversations: how one is sent, and how its conversation hears what became of it.
 
-use commands::{Accepted, Commands, Envelope, Refused};
+use commands::{Accepted, Cause, Commands, Envelope, Refused};
 use domain::{
-    Actor, Aggregate, Id, Metadata, Time, Via,
+    Actor, Aggregate, Id, Time, Via,
     chat::{
         channel::{Channel, Kind},
         conversation::{self, Conversation, New},
@@ -148,7 +148,7 @@ impl Messages {
         let parts =
             ["outbox", step, &message.conversation.to_string(), &message_id.to_string(), &message.position.to_string()];
         let envelope = Envelope { command_id: Uuid::from_u128(Id::named(&parts).bits()), ..envelope };
-        let envelope = match self.event(message).await?.and_then(|event| cause(&event)) {
+        let envelope = match self.event(message).await?.and_then(|event| Cause::of(&event)) {
             Some(cause) => envelope.caused_by(&cause),
             None => envelope,
         };
@@ -162,10 +162,4 @@ impl Messages {
             Err(refused) => Err(refused),
         }
     }
-}
-
-pub(super) fn cause(event: &Recorded) -> Option<commands::Cause> {
-    let metadata: Metadata = serde_json::from_slice(&event.metadata).ok()?;
-    let correlation = Uuid::parse_str(&metadata.correlation_id).unwrap_or(event.id);
-    Some(commands::Cause { event: event.id, position: event.position, correlation, depth: metadata.depth })
 }

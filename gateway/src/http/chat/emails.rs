@@ -24,9 +24,7 @@ use domain::{
         channel::{self, Channel, Kind},
         email::{self, Email},
     },
-    org::upload::Upload,
 };
-use futures::TryStreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -188,12 +186,8 @@ async fn content(
         let headers = Vec::new();
         return Ok(Json(Content { text: body.clone(), answer: body, html: None, blocked_images: 0, headers }));
     };
-    let (upload, _) = app.commands.load_current::<Upload>(tenant, received.raw).await?;
     let gone = || Problem::missing("email_gone", "What came is not kept any more.");
-    let file = upload.file.as_deref().filter(|_| !upload.deleted).ok_or_else(gone)?;
-    let pieces = app.uploads.files().read(tenant, &file.digest, None).await?;
-    let raw: Vec<Bytes> = pieces.try_collect().await?;
-    let raw = raw.concat();
+    let (_, raw) = app.uploads.intake.content(tenant, received.raw).await?.ok_or_else(gone)?;
     let mail = tokio::task::spawn_blocking(move || read::read(&raw)).await.map_err(|error| Problem::broken(&error))?;
     let unreadable = |why: read::Unreadable| {
         let detail =

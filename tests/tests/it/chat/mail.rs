@@ -369,6 +369,35 @@ async fn a_mail_finds_its_thread_by_what_nobody_makes_up_and_a_stranger_none() {
     assert!(forged["contact_id"].is_null() && forged["ticket_id"] != ticket, "{forged}");
     let doubted = client.read(&format!("/v1/tickets/{}", forged["ticket_id"].as_str().unwrap())).await;
     assert_eq!((&doubted["requester_id"], &doubted["tags"]), (&Value::Null, &json!(["unverified_sender"])));
+    // Nor does anybody come into a ticket by a copy of such a mail; and what no address can be hinders nothing.
+    client
+        .run(
+            &format!("/v1/channels/{channel}/change_mail"),
+            json!({ "trusted_servers": ["mx.desk.example"], "cc_participates": true }),
+        )
+        .await;
+    let long = format!("{}@example.com", "a".repeat(300));
+    let copied = |id: &'static str, verdict: &str| {
+        let said = format!("mx.desk.example; dmarc={verdict} header.from=example.org");
+        let copies = format!("Spy <spy@example.org>, {long}");
+        mail(
+            &[
+                ("From", "Lea <lea@example.org>"),
+                ("To", "support@desk.example"),
+                ("Subject", "Copy"),
+                ("Message-ID", id),
+                ("Cc", &copies),
+                ("Authentication-Results", &said),
+            ],
+            "Hello.",
+        )
+    };
+    for (id, verdict, parties) in [("<11@example.org>", "fail", 0), ("<12@example.org>", "pass", 1)] {
+        let came = brought(&server, &channel, &copied(id, verdict)).await;
+        assert_eq!(came["mail_cc"].as_array().map(Vec::len), Some(1), "{came}");
+        let opened = client.read(&format!("/v1/tickets/{}", came["ticket_id"].as_str().unwrap())).await;
+        assert_eq!(opened["participants"].as_array().map(Vec::len), Some(parties), "{verdict}: {opened}");
+    }
     // What is hostile in it is not shown; its pictures are, and what stands elsewhere only when it is asked for.
     let parts = format!(
         "--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p onclick=\"steal()\">Look</p><script>steal()</script>\
