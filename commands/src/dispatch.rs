@@ -166,7 +166,13 @@ impl Cause {
     /// An event as the cause of what follows from it; `None` where nothing is known of how it came about.
     pub fn of(event: &Recorded) -> Option<Cause> {
         let metadata: Metadata = serde_json::from_slice(&event.metadata).ok()?;
-        Some(crate::scene::cause(event, &metadata, 0))
+        Some(Cause::told(event, &metadata))
+    }
+
+    /// The same where it is known how it came about.
+    pub(crate) fn told(event: &Recorded, metadata: &Metadata) -> Cause {
+        let correlation = Uuid::parse_str(&metadata.correlation_id).unwrap_or(event.id);
+        Cause { event: event.id, position: event.position, correlation, depth: metadata.depth }
     }
 }
 

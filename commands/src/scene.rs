@@ -16,7 +16,6 @@ use eventstore::{Direction, Log, Recorded};
 use quick_cache::unsync::Cache;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Cause, Commands, ListRow, Refused, lists::Lists};
 
@@ -184,8 +183,8 @@ pub(crate) fn metadata(event: &Recorded) -> Option<Metadata> {
 
 /// The event as the cause of what follows from it, `further` rules deeper.
 pub(crate) fn cause(event: &Recorded, metadata: &Metadata, further: u32) -> Cause {
-    let correlation = Uuid::parse_str(&metadata.correlation_id).unwrap_or(event.id);
-    Cause { event: event.id, position: event.position, correlation, depth: metadata.depth.saturating_add(further) }
+    let cause = Cause::told(event, metadata);
+    Cause { depth: cause.depth.saturating_add(further), ..cause }
 }
 
 /// Records as they are now.
