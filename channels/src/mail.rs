@@ -14,7 +14,7 @@ pub mod tokens;
 
 use commands::{Clock, Commands};
 
-use self::tokens::Tokens;
+use self::tokens::Keyed;
 use crate::files::intake::Intake;
 
 /// What mail needs of this process. Cheap to clone.
@@ -27,7 +27,7 @@ pub struct Post {
     /// Where files are kept.
     pub files: Intake,
     /// What signs addresses and Message-IDs.
-    pub tokens: Tokens,
+    pub tokens: Keyed,
     /// The domain under which every tenant has one of its own; none where mail comes in by the tenants' own domains alone.
     pub domain: Option<String>,
 }

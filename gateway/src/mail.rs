@@ -1,17 +1,17 @@
 //! What mail needs of the configuration: its domain, the usual server, the key of its tokens.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use channels::mail::{
     Post,
     outgoing::{Outgoing, Usual},
-    tokens::Tokens,
+    tokens::Keyed,
 };
 use commands::Commands;
 use domain::org::tenant::{MailServer, Security};
 use reqwest::Url;
 
-use crate::{app::App, config::Serve, problem::Problem, sign_in::Seal};
+use crate::{app::App, config::Serve, sign_in::Seal};
 
 /// A server that mail leaves through, as an address: `smtps://` from the first byte encrypted, `smtp://` after a greeting in the
 /// clear, `smtp+plain://` not at all.
@@ -60,24 +60,16 @@ fn percent_decoded(text: &str) -> String {
 const PURPOSE: &str = "mail tokens";
 
 /// What mail needs of this process.
-///
-/// # Errors
-/// When there is no key, and none can be made.
 pub(crate) fn post(
     config: &Serve,
     commands: &Commands,
     clock: commands::Clock,
     files: &channels::files::intake::Intake,
-    seal: &Seal,
-) -> Result<Post, Problem> {
-    let tokens = Tokens::new(&seal.derived(PURPOSE)?);
-    Ok(Post {
-        commands: commands.clone(),
-        clock,
-        files: files.clone(),
-        tokens,
-        domain: config.mail.mail_domain.clone(),
-    })
+    seal: &Arc<Seal>,
+) -> Post {
+    let seal = Arc::clone(seal);
+    let tokens = Keyed::new(move || seal.derived(PURPOSE).map_err(|problem| problem.to_string()));
+    Post { commands: commands.clone(), clock, files: files.clone(), tokens, domain: config.mail.mail_domain.clone() }
 }
 
 /// How mail leaves.

@@ -209,7 +209,6 @@ impl App {
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
         let post = mail::post(&config, &commands, told_by(&clock), &uploads.intake, &sign_in.seal);
-        let post = post.map_err(|problem| StartError::Bootstrap(problem.to_string()))?;
         let mut fetching = None;
         let outbox = if config.roles.contains(&Role::React) {
             crate::install_crypto_provider();

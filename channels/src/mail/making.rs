@@ -198,7 +198,8 @@ impl Making {
         let (mail, _) = read_aside(raw).await.map_err(|why| Stop::Never(UNREADABLE.into(), why))?;
         let (channel, _) = self.post.commands.load_current::<Channel>(tenant, received.channel).await?;
         let coming = Coming { tenant, id, attempt, cause, received, channel, mail };
-        let own = coming.mail.message_id.as_deref().and_then(|own| self.post.tokens.find(tenant, own));
+        let tokens = self.post.tokens.get().map_err(Stop::Later)?;
+        let own = coming.mail.message_id.as_deref().and_then(|own| tokens.find(tenant, own));
         if own.is_some() {
             return Ok(Outcome::Loop);
         }
@@ -287,7 +288,7 @@ impl Making {
         let nothing =
             Taken { ticket: None, message_id: None, contact: None, answers: None, matched_by: MatchedBy::Nothing };
         let Some(id) = &bounce.message_id else { return Ok(nothing) };
-        let found = match self.post.tokens.find(tenant, id) {
+        let found = match self.post.tokens.get().map_err(Stop::Later)?.find(tenant, id) {
             Some((of, message)) => Some((of, message)),
             None => self.known(transaction, tenant, id).await?.and_then(|row| row.of()),
         };

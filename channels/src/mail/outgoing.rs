@@ -274,8 +274,9 @@ impl Outgoing {
         now: Time,
     ) -> Result<Letter, Stop> {
         let tenant = item.tenant;
-        let message_id = self.post.tokens.message_id(tenant, item.of, item.message, domain);
-        let token = self.post.tokens.token(tenant, item.of);
+        let tokens = self.post.tokens.get().map_err(later)?;
+        let message_id = tokens.message_id(tenant, item.of, item.message, domain);
+        let token = tokens.token(tenant, item.of);
         let answers = plus.then(|| plus_address(address, &token)).flatten();
         let (agent, automatic) = self.agent(tenant, event).await?;
         let called = channel.mail.sender_name.clone().unwrap_or_else(|| channel.name.clone());

@@ -98,13 +98,14 @@ impl Making {
         };
         let mut matched = Matched { ticket: None, email: None, contact, related: None, by: MatchedBy::Nothing };
         let mail = &coming.mail;
+        let tokens = self.post.tokens.get().map_err(Stop::Later)?;
         let addressed =
             coming.received.recipient.iter().map(|to| to.0.clone()).chain(mail.delivered_to.iter().cloned());
         let addressed = addressed.chain(mail.to.iter().chain(&mail.cc).map(|to| to.address.clone()));
         let answered: Vec<String> =
             mail.in_reply_to.iter().rev().chain(mail.references.iter().rev()).take(MOST).cloned().collect();
         for text in addressed.chain(answered.iter().cloned()) {
-            match self.post.tokens.find(tenant, &text) {
+            match tokens.find(tenant, &text) {
                 Some((Of::Ticket(ticket), _)) if self.is_there(tenant, ticket).await? => {
                     (matched.ticket, matched.by) = (Some(ticket), MatchedBy::Token);
                     return Ok(matched);
