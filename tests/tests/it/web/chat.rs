@@ -14,7 +14,7 @@ use fantoccini::{Locator, elements::Element, key::Key};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::chromium::{Chromium, Size, Window};
+use super::chromium::{Chromium, Size, Window, is_stale};
 use crate::{org::auth::user_with, world::texts};
 
 /// How long something may take to appear.
@@ -96,12 +96,22 @@ impl Window {
         host.shadow_root().await.unwrap().find(Locator::Css(css)).await.unwrap()
     }
 
+    /// Presses a part of the chat. What was drawn anew between finding and pressing was not pressed, and is found again.
     pub(super) async fn press(&self, css: &str) {
-        self.part(css).await.click().await.unwrap();
+        while let Err(why) = self.part(css).await.click().await {
+            assert!(is_stale(&why), "{css}: {why}");
+        }
+    }
+
+    /// Types into a part of the chat.
+    pub(super) async fn types_into(&self, css: &str, text: &str) {
+        while let Err(why) = self.part(css).await.send_keys(text).await {
+            assert!(is_stale(&why), "{css}: {why}");
+        }
     }
 
     pub(super) async fn writes(&self, text: &str) {
-        self.part(".text").await.send_keys(&format!("{text}{}", char::from(Key::Enter))).await.unwrap();
+        self.types_into(".text", &format!("{text}{}", char::from(Key::Enter))).await;
     }
 
     /// Waits until the messages are these, in this order and each once.
@@ -273,7 +283,7 @@ async fn a_visitor_of_another_site_is_answered_and_nothing_is_lost_or_doubled() 
     maria.press(".yes").await;
     maria.part(".stars").await;
     maria.press(".stars label:nth-child(4)").await;
-    maria.part("#words").await.send_keys("Warm indeed").await.unwrap();
+    maria.types_into("#words", "Warm indeed").await;
     maria.press(".rate .act").await;
     maria.holds("root.querySelector('.asked').innerText.includes('Thank you')").await;
     server.settle().await;
@@ -395,7 +405,7 @@ async fn everybody_can_use_the_chat_on_every_screen_in_every_light() {
             if let Size::Phone = size {
                 window.holds("root.querySelector('.panel').getBoundingClientRect().width === innerWidth").await;
             }
-            window.part("#email").await.send_keys("maria at example").await.unwrap();
+            window.types_into("#email", "maria at example").await;
             window.writes("Have you rye?").await;
             window.holds("root.querySelector('.wrong').textContent && root.activeElement.id === 'email'").await;
             looked_at("wrong").await;

@@ -111,6 +111,11 @@ impl Chromium {
     }
 }
 
+/// Whether what was found has been drawn anew since.
+pub(super) fn is_stale(why: &CmdError) -> bool {
+    matches!(why, CmdError::Standard(error) if error.error == ErrorStatus::StaleElementReference)
+}
+
 impl Window {
     pub(super) async fn goto(&self, path: &str) {
         let address = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
@@ -150,7 +155,7 @@ impl Window {
         // What is drawn anew at that moment is looked for once more.
         loop {
             match self.find(css).await.click().await {
-                Err(CmdError::Standard(error)) if error.error == ErrorStatus::StaleElementReference => {}
+                Err(why) if is_stale(&why) => {}
                 clicked => return clicked.unwrap(),
             }
         }

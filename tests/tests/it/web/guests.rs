@@ -111,7 +111,7 @@ async fn whoever_is_asked_first_answers_chooses_and_takes_the_chat_home() {
         window.press(".yes").await;
         window.press(".copies").await;
         window.holds("root.querySelector('#copy').value === 'maria@example.com'").await;
-        window.part("#copy").await.send_keys(" nowhere").await.unwrap();
+        window.types_into("#copy", " nowhere").await;
         window.press(".copy .act").await;
         window.holds("root.querySelector('#uncopied').textContent && root.activeElement.id === 'copy'").await;
         looked_at("copy").await;
