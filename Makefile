@@ -9,6 +9,8 @@ DATA_DIR ?= ./data
 ROUNDS ?= 20
 # Debian keeps servers in sbin, which is not on everybody's PATH.
 export PATH := $(PATH):/usr/sbin
+# Tests wait for servers and browsers: one more than there are cores keeps those busy.
+export RUST_TEST_THREADS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: run test release bench crash superset desk-dump fmt lint doc prerequisites
 

@@ -5,7 +5,7 @@ use fantoccini::key::Key;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::chromium::{Chromium, Size, Window};
+use super::chromium::{Chromium, Size, Window, is_its_turn};
 use crate::{
     desk::forms::form,
     org::{
@@ -399,14 +399,16 @@ async fn every_page_is_for_everybody_light_and_dark_wide_and_on_a_phone() {
         let outside = chromium.window(&server, size).await;
         let inside = chromium.window(&server, size).await;
         signs_in(&inside, "anna@example.com").await;
-        for (path, keyed) in &places {
+        for (turn, (path, keyed)) in places.iter().enumerate() {
             let window = if *keyed { &inside } else { &outside };
             window.goto(path).await;
             window.settled().await;
             for theme in ["light", "dark"] {
                 window.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
-                let barriers = window.barriers().await;
-                assert!(barriers.is_empty(), "{path}, {theme}, {size:?}: {barriers:#?}");
+                if is_its_turn(turn, size, theme) {
+                    let barriers = window.barriers().await;
+                    assert!(barriers.is_empty(), "{path}, {theme}, {size:?}: {barriers:#?}");
+                }
                 window.picture(&format!("{}-{size:?}-{theme}", path.trim_matches('/').replace(['/', '?'], "_"))).await;
             }
             assert!(!window.overflows().await, "{path} is wider than the window: {size:?}");

@@ -35,6 +35,12 @@ impl Drop for Chromium {
     }
 }
 
+/// Whether a page is held to be without barriers in this light at this size, which takes long: every page is in each light and at
+/// each size once, which of the four pairs by its turn.
+pub(super) fn is_its_turn(turn: usize, size: Size, theme: &str) -> bool {
+    (turn + size as usize + usize::from(theme == "dark")).is_multiple_of(2)
+}
+
 /// How large a window is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Size {

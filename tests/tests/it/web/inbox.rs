@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     browser::signs_in,
-    chromium::{Chromium, Size, Window},
+    chromium::{Chromium, Size, Window, is_its_turn},
 };
 use crate::{
     chat::outbox::{self, Program, Says},
@@ -885,8 +885,10 @@ async fn fitting(window: &Window, name: &str, size: Size) {
     for theme in ["light", "dark"] {
         window.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
         window.picture(&format!("inbox-{name}-{size:?}-{theme}")).await;
-        let barriers = window.barriers().await;
-        assert!(barriers.is_empty(), "{name}, {theme}, {size:?}: {barriers:#?}");
+        if is_its_turn(name.len(), size, theme) {
+            let barriers = window.barriers().await;
+            assert!(barriers.is_empty(), "{name}, {theme}, {size:?}: {barriers:#?}");
+        }
     }
     window.run("document.documentElement.dataset.theme = 'light'").await;
     assert!(!window.overflows().await, "{name} is wider than the window: {size:?}");

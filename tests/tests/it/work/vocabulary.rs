@@ -39,7 +39,7 @@ async fn a_filter_copied_from_a_list_into_a_rule_decides_the_same() {
     let mut tried = 0;
     for (kind, plural) in kinds {
         let records = pages(client, &format!("/v1/{plural}")).await;
-        for record in records.iter().take(3) {
+        for (turn, record) in records.iter().take(2).enumerate() {
             let last =
                 client.read(&format!("/v1/events?after={}&limit=1", record["position"].as_i64().unwrap() - 1)).await;
             let trigger = last["data"][0]["type"].as_str().unwrap().to_owned();
@@ -65,6 +65,9 @@ async fn a_filter_copied_from_a_list_into_a_rule_decides_the_same() {
                     let said = decides(client, record, &trigger, &filter).await;
                     assert_eq!(said, expected, "{kind}: {filter} of {record} (set: {set})");
                     tried += 1;
+                }
+                if turn > 0 {
+                    continue;
                 }
                 // With the name of its kind before it, as rules say it and as a list takes it too.
                 let named = condition(&format!("{kind}.{name}"), "is_null", found.is_null());
