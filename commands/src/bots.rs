@@ -132,7 +132,10 @@ impl Commands {
     }
 
     /// The contact that goes on for one, if it is there.
-    async fn living(&self, tenant: Id, mut contact: Id) -> Result<Option<Id>, Refused> {
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn living(&self, tenant: Id, mut contact: Id) -> Result<Option<Id>, Refused> {
         // Chains are short, and never go round in circles.
         for _ in 0..64 {
             let (known, _) = self.load_current::<Contact>(tenant, contact).await?;

@@ -1,5 +1,7 @@
 //! The help desk: tickets, products, and who owns which.
 
+pub mod article;
+pub mod article_category;
 pub mod entitlement;
 pub mod form;
 pub mod form_submission;
@@ -13,6 +15,8 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<product_category::ProductCategory>();
     visitor.visit::<entitlement::Entitlement>();
     visitor.visit::<ticket::Ticket>();
+    visitor.visit::<article::Article>();
+    visitor.visit::<article_category::ArticleCategory>();
     visitor.visit::<form::Form>();
     visitor.visit::<form_submission::FormSubmission>();
 }

@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod authority;
 pub mod field;
 pub mod plan;
+pub mod portal;
 pub mod role;
 pub mod session;
 pub mod settings;

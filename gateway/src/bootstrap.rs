@@ -20,6 +20,8 @@ use crate::{StartError, auth, config::Serve};
 /// what only administrators set.
 const READS: &[&str] = &[
     "activity.read",
+    "article.read",
+    "article_category.read",
     "call.read",
     "channel.read",
     "chatbot.read",
@@ -82,6 +84,8 @@ const ROLES: &[(&str, &[&[&str]])] = &[
             SENDS,
             &[
                 "ticket.*",
+                "article.*",
+                "article_category.*",
                 "form_submission.*",
                 "contact.*",
                 "company.*",

@@ -6,6 +6,7 @@ mod code;
 mod flow;
 mod link;
 mod password;
+mod portal;
 mod provider;
 mod seal;
 mod session;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     browser::{Browser, Cookie},
     flow::{Outcome, STEP_SECONDS},
     link::{Handed, to_set_a_password},
+    portal::{Asked, Entered},
     seal::Seal,
 };
 use crate::{config::Serve, problem::Problem};

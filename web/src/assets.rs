@@ -21,6 +21,7 @@ pub struct Asset {
 const FILES: &[(&str, &str)] = &[
     ("style.css", include_str!("../assets/style.css")),
     ("dashboards.css", include_str!("../assets/dashboards.css")),
+    ("portal.css", include_str!("../assets/portal.css")),
     ("inbox.css", include_str!("../assets/inbox.css")),
     ("icon.svg", include_str!("../assets/icon.svg")),
     ("api.js", include_str!("../assets/api.js")),

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{
     assets::path_of,
-    pages::seek,
+    pages::{PortalFrame, seek},
     parts::{self, hidden},
     texts::Language,
 };
@@ -347,6 +347,43 @@ pub(crate) fn visited(view: &View, tenant: &str, title: &str, scripts: &[&str], 
     document_of(view, owner, title, "visited", scripts, &body)
 }
 
+/// A page of a portal: the head is the tenant's own, with the ways that there are in it.
+pub(crate) fn portal(view: &View, frame: &PortalFrame, title: &str, content: &Markup) -> String {
+    let PortalFrame { name, home, help, tickets, orders, customer } = frame;
+    let here = view.path.split(['?', '#']).next().unwrap_or_default();
+    let way = |path: String, text: &str| {
+        let within = here.strip_prefix(&*path).is_some_and(|rest| path != *home && rest.starts_with('/'));
+        let current = if here == path { Some("page") } else { within.then_some("true") };
+        html! { li { a href=(path) aria-current=[current] { (view.say(text)) } } }
+    };
+    let body = html! {
+        @if !home.is_empty() {
+            header.bar {
+                a.brand href=(home) { (name) }
+                nav aria-label=(view.say("navigation")) {
+                    ul {
+                        @if *help { (way(home.clone(), "portal-help")) }
+                        @if *tickets { (way(format!("{home}/tickets"), "portal-tickets")) }
+                        @if *orders && customer.is_some() { (way(format!("{home}/orders"), "portal-orders")) }
+                        @if *tickets && customer.is_none() { (way(format!("{home}/sign_in"), "portal-sign-in")) }
+                    }
+                }
+                @if let Some(customer) = customer {
+                    form.leave method="post" action=(format!("{home}/sign_out")) {
+                        span { (customer) }
+                        button.quiet type="submit" { (view.say("sign-out")) }
+                    }
+                }
+            }
+        }
+        main #content tabindex="-1" { h1 { (title) } (content) }
+    };
+    let owner = if name.is_empty() { "Deskfold" } else { name };
+    let colors = format!("{home}/colors.css");
+    let sheets: &[&str] = if home.is_empty() { &["portal.css"] } else { &["portal.css", &colors] };
+    document_of(view, owner, title, "portal", sheets, &body)
+}
+
 fn document(view: &View, title: &str, kind: &str, scripts: &[&str], body: &Markup) -> String {
     document_of(view, "Deskfold", title, kind, scripts, body)
 }
@@ -365,7 +402,8 @@ fn document_of(view: &View, owner: &str, title: &str, kind: &str, scripts: &[&st
                 link rel="icon" href=(path_of("icon.svg")) type="image/svg+xml";
                 link rel="stylesheet" href=(path_of("style.css"));
                 @for sheet in scripts.iter().filter(|file| file.ends_with(".css")) {
-                    link rel="stylesheet" href=(path_of(sheet));
+                    // What begins with a slash is no file of ours, but made for this page.
+                    link rel="stylesheet" href=(if sheet.starts_with('/') { sheet } else { path_of(sheet) });
                 }
                 @for script in ["page.js"].iter().chain(scripts).filter(|file| file.ends_with(".js")) {
                     script type="module" src=(path_of(script)) {}

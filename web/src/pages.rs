@@ -11,6 +11,7 @@ mod me;
 mod notices;
 mod people;
 mod plan;
+mod portal;
 mod records;
 mod roles;
 mod search;
@@ -37,6 +38,12 @@ pub use self::{
     notices::notices,
     people::people,
     plan::{Plan, plan},
+    portal::{
+        ONCE, PortalArticle, PortalFrame, PortalHelp, PortalLink, PortalMessage, PortalNew, PortalOrder, PortalProduct,
+        PortalShelf, PortalSignIn, PortalThread, PortalTicket, lead_of, portal_article, portal_help, portal_mail,
+        portal_missing, portal_new, portal_orders, portal_rest, portal_sheet, portal_sign_in, portal_ticket,
+        portal_tickets,
+    },
     records::{list, record, records},
     roles::roles,
     search::{Found, FoundGroup, FoundHit, Part, search},

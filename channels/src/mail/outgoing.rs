@@ -88,7 +88,7 @@ fn later(reason: impl Into<String>) -> Stop {
 }
 
 /// Where tickets come in whose answers leave by mail; elsewhere a program carries them, and says so.
-const BY_MAIL: &[&str] = &["email", "form", "live_chat", "website"];
+const BY_MAIL: &[&str] = &["email", "form", "live_chat", "portal", "website"];
 
 /// The channel by which what is answered in a ticket leaves: the one that its first mail came by, or its team's.
 async fn channel_of(post: &Post, tenant: Id, ticket: &Ticket) -> Result<Option<(Id, Arc<Channel>)>, Refused> {
@@ -344,7 +344,11 @@ impl Outgoing {
     async fn mail(&self, letter: Letter, tenant: Id, email: Id) -> Result<Letter, Stop> {
         let (known, _) = self.post.commands.load_current::<Email>(tenant, email).await?;
         let Some(new) = known.new.as_deref().cloned() else { return Err(failed("what was written is gone")) };
-        let email::New { to, cc, bcc, subject, body, attachments, contact, .. } = new;
+        let email::New { to, cc, bcc, subject, mut body, attachments, contact, sign_in_code, .. } = new;
+        if sign_in_code {
+            let code = self.post.tokens.get().map_err(later)?.code(tenant, email);
+            body.0 = body.0.replace("{code}", &code);
+        }
         let to = match (to.is_empty(), contact) {
             (true, Some(contact)) => self.party(tenant, Party::contact(contact)).await?.into_iter().collect(),
             _ => to,

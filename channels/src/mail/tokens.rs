@@ -106,6 +106,13 @@ impl Tokens {
         format!("{}.{}@{domain}", self.token(tenant, of), message.to_string().to_ascii_lowercase())
     }
 
+    /// The code by which whoever gets this mail signs in: six digits.
+    pub fn code(&self, tenant: Id, email: Id) -> String {
+        let tag = hmac::sign(&self.key, format!("{tenant}/code/{email}").as_bytes());
+        let number = tag.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        format!("{:06}", number % 1_000_000)
+    }
+
     /// What the first good token in a text is of, and the message whose id follows it.
     pub fn find(&self, tenant: Id, text: &str) -> Option<(Of, Option<Id>)> {
         let text = text.to_ascii_lowercase();

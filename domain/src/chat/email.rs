@@ -226,6 +226,10 @@ pub struct New {
     /// Not before then; until it leaves it can be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<Time>,
+    /// Whether `{code}` in its text is a code by which whoever gets it signs in to the portal; only Deskfold itself writes such. The
+    /// code follows from the mail's id and a key, and stands in the mail alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sign_in_code: bool,
 }
 
 /// What may be asked of a mail.
@@ -384,6 +388,7 @@ const UNDER_WAY: Rejection = Rejection::conflict("email_under_way", "Something i
 const TAKEN: Rejection = Rejection::conflict("email_taken", "The mail is where it belongs.");
 const GONE: Rejection = Rejection::conflict("email_gone", "The mail has left, or it is not known whether it has.");
 const NOT_OURS: Rejection = Rejection::conflict("email_direction", "That is asked of a mail of the other direction.");
+const CODE_UNFIT: Rejection = Rejection::invalid("email_code_unfit", "Only Deskfold itself mails codes to sign in by.");
 const CHANNEL_UNFIT: Rejection =
     Rejection::invalid("email_channel_unfit", "There is no such channel of mail, or it is disabled.");
 const NOBODY: Rejection = Rejection::invalid(
@@ -415,6 +420,8 @@ impl New {
             None => self.ticket.is_some(),
         };
         faults.check(must(fits, CHANNEL_UNFIT, "/channel"));
+        let by_ourselves = ctx.actor.kind == ActorKind::System;
+        faults.check(must(by_ourselves || !self.sign_in_code, CODE_UNFIT, "/sign_in_code"));
         for (name, list) in [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc)] {
             for (place, address) in list.iter().enumerate() {
                 let at = format!("/{name}/{place}");
@@ -608,6 +615,7 @@ impl Aggregate for Email {
             TAKEN,
             GONE,
             NOT_OURS,
+            CODE_UNFIT,
             CHANNEL_UNFIT,
             NOBODY,
             SUBJECT_INVALID,
@@ -653,6 +661,7 @@ impl Aggregate for Email {
             contact: Some(id(3)),
             ticket: None,
             send_at: None,
+            sign_in_code: false,
         };
         let about = New { channel: None, ticket: Some(id(1)), ..new.clone() };
         vec![

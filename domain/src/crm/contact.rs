@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, all,
+    Actor, Aggregate, Claim, Ctx, Decision, Echo, Id, Need, Personal, Rejection, Time, all,
     crm::company::Company,
     kernel::{
         access::Relation,
@@ -351,6 +351,19 @@ pub enum Command {
         /// On what legal basis or at whose wish.
         basis: String,
     },
+    /// Lets the contact into the portal for a while: it has proved that an address is its own.
+    StartPortalSession {
+        /// The session.
+        session: Id,
+        /// When it ends at the latest.
+        expires_at: Time,
+    },
+    /// Signs the contact out of the portal.
+    EndPortalSessions {
+        /// Which session; all of them by default.
+        #[serde(default)]
+        session: Option<Id>,
+    },
 }
 
 /// What has happened to a contact, besides what happens to every record.
@@ -413,6 +426,19 @@ pub enum Event {
     Unmerged {
         /// The contact that it had been merged into.
         from: Id,
+    },
+    /// It signed in to the portal.
+    PortalSessionStarted {
+        /// The session.
+        session: Id,
+        /// When it ends at the latest.
+        expires_at: Time,
+    },
+    /// It is signed out of the portal.
+    PortalSessionsEnded {
+        /// Which session; all of them by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<Id>,
     },
     /// Another contact was merged into this one.
     Absorbed {
@@ -494,7 +520,13 @@ pub struct State {
     forwarded: BTreeSet<Id>,
     consents: BTreeMap<String, Consent>,
     erasure_requested: bool,
+    /// Its last sessions in the portal, and until when each of them lasts unless it was ended.
+    #[serde(default)]
+    portal_sessions: BTreeMap<Id, Option<Time>>,
 }
+
+/// So many sessions in the portal last at once; with the next one the oldest is over.
+const MOST_PORTAL_SESSIONS: usize = 20;
 
 const IDENTITY_INVALID: Rejection =
     Rejection::invalid("identity_invalid", "The value is no address, name or number of this kind.");
@@ -583,6 +615,12 @@ impl Contact {
         self.addresses().iter().flat_map(Identity::keys).collect()
     }
 
+    /// Whether a session in the portal was begun, and if so, whether it lasts at this time.
+    pub fn portal_session(&self, session: Id, now: Time) -> Option<bool> {
+        let until = self.state.portal_sessions.get(&session)?;
+        Some(!self.archived && !self.state.erasure_requested && until.is_some_and(|until| until > now))
+    }
+
     fn note(&self, note_id: Id) -> Result<&Personal<String>, Rejection> {
         self.state.notes.get(&note_id).ok_or(NOTE_UNKNOWN)
     }
@@ -603,6 +641,7 @@ impl record::Spec for Spec {
     const ATTRIBUTED: bool = true;
     const PHONE: bool = true;
     const UNIQUE: &'static [&'static str] = &["email", "phone"];
+    const INTERNAL: &'static [&'static str] = &["start_portal_session"];
     type Fields = Fields;
     type Command = Command;
     type Event = Event;
@@ -697,6 +736,8 @@ impl record::Spec for Spec {
         // Notes that were written here stay here. What is new belongs to the contact who goes on: see `passes_on`.
         let merged = match &command {
             Command::Merge { .. } | Command::Unmerge => true,
+            // What was its own to see it still signs out of.
+            Command::EndPortalSessions { .. } => true,
             Command::AddNote { .. } | Command::EditNote { .. } | Command::DeleteNote { .. } => {
                 Self::passes_on(contact, &command).is_none()
             }
@@ -790,6 +831,15 @@ impl record::Spec for Spec {
                 not_blank(&basis, "/basis")?;
                 vec![Event::ErasureRequested { basis, via_contact: None }]
             }
+            Command::StartPortalSession { session, .. } if state.portal_sessions.contains_key(&session) => vec![],
+            Command::StartPortalSession { session, expires_at } => {
+                vec![Event::PortalSessionStarted { session, expires_at }]
+            }
+            Command::EndPortalSessions { session } => {
+                let lasts = |known: &Id| session.is_none_or(|session| session == *known);
+                let any = state.portal_sessions.iter().any(|(known, until)| lasts(known) && until.is_some());
+                if any { vec![Event::PortalSessionsEnded { session }] } else { vec![] }
+            }
         })
     }
 
@@ -856,6 +906,19 @@ impl record::Spec for Spec {
             }
             Event::ConsentChanged { purpose, to, .. } => drop(state.consents.insert(purpose.clone(), *to)),
             Event::ErasureRequested { .. } => state.erasure_requested = true,
+            Event::PortalSessionStarted { session, expires_at } => {
+                // Ids tell when they were made: the first is the oldest.
+                while state.portal_sessions.len() >= MOST_PORTAL_SESSIONS {
+                    state.portal_sessions.pop_first();
+                }
+                state.portal_sessions.insert(*session, Some(*expires_at));
+            }
+            Event::PortalSessionsEnded { session: Some(session) } => {
+                state.portal_sessions.entry(*session).and_modify(|until| *until = None);
+            }
+            Event::PortalSessionsEnded { session: None } => {
+                state.portal_sessions.values_mut().for_each(|until| *until = None);
+            }
         }
     }
 
@@ -956,6 +1019,11 @@ impl record::Spec for Spec {
             Command::Merge { into: other },
             Command::Unmerge,
             Command::ChangeConsent { purpose: "newsletter".into(), state: Consent::Granted },
+            Command::StartPortalSession {
+                session: note,
+                expires_at: "2030-01-01T00:00:00Z".parse().unwrap_or_default(),
+            },
+            Command::EndPortalSessions { session: Some(note) },
             Command::RequestErasure { basis: "GDPR article 17".into() },
         ];
         (fields, commands)

@@ -77,6 +77,8 @@ pub trait Spec: Clone + Default + Send + Sync + 'static {
 
     /// As [`Aggregate::OWN`].
     const OWN: &'static [&'static str] = &[];
+    /// As [`Aggregate::INTERNAL`].
+    const INTERNAL: &'static [&'static str] = &[];
     /// As [`Aggregate::ATTRIBUTED`].
     const ATTRIBUTED: bool = false;
 
@@ -919,6 +921,7 @@ impl<S: Spec> Aggregate for Record<S> {
     const CUSTOM: bool = true;
     const COPIES: bool = S::COPIES;
     const OWN: &'static [&'static str] = S::OWN;
+    const INTERNAL: &'static [&'static str] = S::INTERNAL;
     const ATTRIBUTED: bool = S::ATTRIBUTED;
     const OPEN: Option<&'static str> = S::OPEN;
     type Command = Command<S>;

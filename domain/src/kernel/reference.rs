@@ -599,8 +599,8 @@ mod tests {
         },
     };
 
-    /// Ids by which a record knows its own parts, and those of what Deskfold keeps no record of yet: calendars, chatbots
-    /// and uploads.
+    /// Ids by which a record knows its own parts, and those of what Deskfold keeps no record of: calendars, chatbots, uploads,
+    /// readers.
     const NO_RECORD: &[&str] = &[
         "message_id",
         "transcript_id",
@@ -622,6 +622,8 @@ mod tests {
         "codes",
         "link",
         "picture",
+        "session",
+        "voter",
     ];
 
     fn is_id(schema: &Value) -> bool {

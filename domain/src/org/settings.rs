@@ -38,6 +38,11 @@ pub const FEATURES: &[Feature] = &[
         description: "Conversations with their labels, quick replies and chatbots.",
         kinds: &["chatbot", "conversation", "label", "quick_reply"],
     },
+    Feature {
+        name: "help_centre",
+        description: "Articles in which customers find answers by themselves.",
+        kinds: &["article", "article_category"],
+    },
     Feature { name: "orders", description: "Orders that come in from shops.", kinds: &["order"] },
     Feature { name: "leads", description: "People who may become customers.", kinds: &["lead"] },
     Feature {

@@ -12,6 +12,7 @@ use crate::{
     org::administration,
     org::authority::DENIED,
     org::plan::{PLAN_INVALID, Plan},
+    org::portal::{self, Portal},
     org::role::Role,
     org::settings::{self, FEATURE_UNKNOWN, Feature, SETTING_INVALID, SETTING_UNKNOWN},
 };
@@ -69,6 +70,11 @@ pub enum Command {
         direction: Direction,
         /// The server; null for the usual one.
         server: Option<MailServer>,
+    },
+    /// Opens the portal, where customers find help and follow their tickets, changes what it is like, or closes it.
+    SetPortal {
+        /// What it is like; null to close it.
+        portal: Option<Portal>,
     },
     /// Says how long data of one class is kept.
     SetRetention {
@@ -230,6 +236,13 @@ pub enum Event {
         /// After; null for the usual one.
         to: Option<MailServer>,
     },
+    /// The portal was opened, changed or closed.
+    PortalSet {
+        /// What it was like; null when it was closed.
+        from: Option<Portal>,
+        /// What it is like; null when it is closed.
+        to: Option<Portal>,
+    },
     /// Data of one class is kept for another time.
     RetentionSet {
         /// Class of data.
@@ -291,6 +304,9 @@ pub struct Tenant {
     #[serde(default)]
     alias_domains: BTreeSet<String>,
     mail_servers: BTreeMap<Direction, MailServer>,
+    /// Its portal, while that is open.
+    #[serde(default)]
+    pub portal: Option<Portal>,
     retention: BTreeMap<String, u32>,
     /// The host names by which people come to this tenant.
     pub host_names: BTreeSet<String>,
@@ -545,6 +561,11 @@ impl Aggregate for Tenant {
                 let from = self.mail_servers.get(&direction).cloned();
                 if from == to { vec![] } else { vec![Event::MailServerSet { direction, from, to }] }
             }
+            SetPortal { portal: to } if to == self.portal => vec![],
+            SetPortal { portal: to } => {
+                to.as_ref().map_or(Ok(()), |portal| portal.check(ctx))?;
+                vec![Event::PortalSet { from: self.portal.clone(), to }]
+            }
             SetRetention { days: Some(0), .. } => return Err(DAYS_INVALID.at("/days")),
             SetRetention { class, days: to } => {
                 check_key(&class, "/class")?;
@@ -597,6 +618,7 @@ impl Aggregate for Tenant {
                 self.mail_servers.insert(*direction, to.clone());
             }
             Event::MailServerSet { direction, to: None, .. } => drop(self.mail_servers.remove(direction)),
+            Event::PortalSet { to, .. } => self.portal.clone_from(to),
             Event::RetentionSet { class, to: Some(to), .. } => drop(self.retention.insert(class.clone(), *to)),
             Event::RetentionSet { class, to: None, .. } => drop(self.retention.remove(class)),
             Event::HostNameAdded { host } => drop(self.host_names.insert(host.clone())),
@@ -617,6 +639,7 @@ impl Aggregate for Tenant {
             Command::SetIdentityProvider { provider: Some(IdentityProvider { role: Some(role), .. }) } => {
                 vec![Need::guarded::<Role>(*role)]
             }
+            Command::SetPortal { portal: Some(portal) } => portal.needs(),
             _ => Vec::new(),
         }
     }
@@ -663,6 +686,7 @@ impl Aggregate for Tenant {
         ]);
         refusals.extend([PLAN_INVALID, valid::EMAIL_INVALID, valid::AMOUNT_INVALID]);
         refusals.extend(money::REFUSALS);
+        refusals.extend(portal::REFUSALS);
         refusals
     }
 
@@ -691,6 +715,8 @@ impl Aggregate for Tenant {
             Command::AddAliasDomain { domain: "help.example.com".into() },
             Command::RemoveAliasDomain { domain: "help.example.com".into() },
             Command::SetMailServer { direction: Direction::Outgoing, server: Some(server) },
+            Command::SetPortal { portal: Some(Portal::example()) },
+            Command::SetPortal { portal: None },
             Command::SetRetention { class: "attachments".into(), days: Some(730) },
             Command::AddHostName { host: "desk.example.com".into() },
             Command::RemoveHostName { host: "desk.example.com".into() },

@@ -4,9 +4,11 @@ pub(in crate::http) mod dashboards;
 mod forms;
 mod hosted_forms;
 mod jobs;
+mod portal;
 pub(in crate::http) mod records;
 mod refused;
 mod search;
+mod sent;
 
 use axum::{
     Router,
@@ -75,6 +77,7 @@ pub(super) fn routes() -> Routes {
         .merge(jobs::routes())
         .merge(outside.open())
         .merge(hosted_forms::routes())
+        .merge(portal::routes())
 }
 
 /// What pages load.

@@ -24,6 +24,16 @@ impl Subject {
         Subject { key: digest(&format!("code {tenant} {user}")), free: 5 }
     }
 
+    /// A customer's address in a portal.
+    pub(super) fn customer(tenant: domain::Id, address: &str) -> Subject {
+        Subject { key: digest(&format!("customer {tenant} {address}")), free: 5 }
+    }
+
+    /// A code that was mailed.
+    pub(super) fn mailed(tenant: domain::Id, email: domain::Id) -> Subject {
+        Subject { key: digest(&format!("mailed {tenant} {email}")), free: 5 }
+    }
+
     /// An address: many people may share one.
     pub(super) fn address(address: std::net::IpAddr) -> Subject {
         Subject { key: digest(&format!("address {}", network(address))), free: 20 }

@@ -22,6 +22,8 @@ pub(crate) enum Cookie {
     Language,
     /// How bright pages are to be.
     Theme,
+    /// The session of a customer in a portal.
+    Portal,
 }
 
 impl Cookie {
@@ -38,6 +40,8 @@ impl Cookie {
             (Cookie::Language, true) => "__Host-deskfold_language",
             (Cookie::Theme, false) => "deskfold_theme",
             (Cookie::Theme, true) => "__Host-deskfold_theme",
+            (Cookie::Portal, false) => "deskfold_portal",
+            (Cookie::Portal, true) => "__Host-deskfold_portal",
         }
     }
 }

@@ -228,7 +228,11 @@ impl Row {
             Event::ConsentChanged { purpose, to, .. } => drop(self.consents.insert(purpose, to)),
             Event::ErasureRequested { .. } => self.erasure_requested_at = Some(event.occurred_at),
             // Offers have a list of their own, and what was passed on shows where it went.
-            Event::OfferReceived { .. } | Event::Forwarded { .. } => {}
+            // Who is signed in where is nobody's list.
+            Event::OfferReceived { .. }
+            | Event::Forwarded { .. }
+            | Event::PortalSessionStarted { .. }
+            | Event::PortalSessionsEnded { .. } => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Aggregate, Id, Time,
     org::{
+        portal::Portal,
         settings,
         tenant::{Direction, Event, MailServer, Tenant},
     },
@@ -35,6 +36,8 @@ pub struct Row {
     pub alias_domains: BTreeSet<String>,
     /// Its own mail servers.
     pub mail_servers: BTreeMap<Direction, MailServer>,
+    /// What its portal is like; none while that is closed.
+    pub portal: Option<Portal>,
     /// For how many days data of each class is kept; what is absent is kept for ever.
     pub retention: BTreeMap<String, u32>,
     /// When it was created.
@@ -59,7 +62,7 @@ pub struct View {
 
 impl ReadModel for Tenants {
     const NAME: &'static str = "tenants";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Tenant::KIND];
     type Row = Row;
 
@@ -74,6 +77,7 @@ impl ReadModel for Tenants {
                 alias_domain: None,
                 alias_domains: BTreeSet::new(),
                 mail_servers: BTreeMap::new(),
+                portal: None,
                 retention: BTreeMap::new(),
                 created_at: at,
                 updated_at: at,
@@ -101,6 +105,7 @@ impl ReadModel for Tenants {
                 row.mail_servers.insert(direction, server);
             }
             Event::MailServerSet { direction, to: None, .. } => drop(row.mail_servers.remove(&direction)),
+            Event::PortalSet { to, .. } => row.portal = to,
             Event::RetentionSet { class, to: Some(days), .. } => drop(row.retention.insert(class, days)),
             Event::RetentionSet { class, to: None, .. } => drop(row.retention.remove(&class)),
             // Shown where they are set.
@@ -133,7 +138,7 @@ impl Listed for Tenants {
     ];
     const DEFAULT_SORT: &'static [Sort] = &[Sort::ascending("name")];
     const SELECT: &'static str = "t.id, t.version, t.position, t.name, t.settings, t.features, t.alias_domain, \
-        t.alias_domains, t.mail_servers, t.retention, t.created_at, t.updated_at";
+        t.alias_domains, t.mail_servers, t.portal, t.retention, t.created_at, t.updated_at";
 }
 
 #[cfg(test)]

@@ -3,16 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, sync::LazyLock};
 
 use axum::{
-    Form as Encoded, Json,
-    body::{Body, to_bytes},
-    extract::{FromRequest, Multipart, Path, Request, State},
+    Json,
+    extract::{Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-};
-use channels::files::{
-    Fault, Part,
-    intake::{Refusal, Told},
-    names,
 };
 use commands::{Envelope, Refused};
 use domain::{
@@ -23,7 +17,7 @@ use domain::{
         ticket::Attachment,
     },
     kernel::access::{Teams, Viewer},
-    org::{tenant::Tenant, upload::Upload},
+    org::tenant::Tenant,
 };
 use governor::{Quota, RateLimiter, clock::DefaultClock, state::keyed::DefaultKeyedStateStore};
 use projections::Sight;
@@ -32,13 +26,13 @@ use uuid::Uuid;
 use web::pages;
 
 use super::{
-    super::{page_as, redirect},
+    super::{
+        page_as, redirect,
+        sent::{Chosen, Sent},
+    },
     Found, device, missing, shown,
 };
-use crate::{app::App, http::kernel::request, problem::Problem, sign_in::Browser};
-
-/// So many bytes has what is typed into one field.
-const LARGEST_TEXT: usize = 128 << 10;
+use crate::{app::App, problem::Problem, sign_in::Browser};
 
 /// Whose forms are filled in from where.
 type Limiter = RateLimiter<(Id, IpAddr), DefaultKeyedStateStore<(Id, IpAddr)>, DefaultClock>;
@@ -52,110 +46,6 @@ fn limiter(per_minute: u32, burst: u32) -> Limiter {
 static USUAL: LazyLock<Limiter> = LazyLock::new(|| limiter(6, 12));
 /// So much more is kept for somebody to look at; the rest is turned away.
 static KEPT: LazyLock<Limiter> = LazyLock::new(|| limiter(6, 30));
-
-/// A file that has come, and is nobody's yet.
-struct Chosen {
-    key: String,
-    told: Told,
-    upload: Id,
-    part: Part,
-    /// Why it is not taken: a code, and what is said about it.
-    fault: Option<(String, String)>,
-}
-
-/// What was sent, by the names of its fields: of files their names.
-#[derive(Default)]
-struct Sent {
-    typed: BTreeMap<String, String>,
-    files: Vec<Chosen>,
-}
-
-impl Sent {
-    async fn read(request: Request, app: &App, found: &Found) -> Result<Sent, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.starts_with("multipart/form-data") {
-            let mut sent = Sent::default();
-            let read = sent.read_parts(request, app, found).await;
-            if let Err(problem) = read {
-                sent.forget(app).await;
-                return Err(problem);
-            }
-            return Ok(sent);
-        }
-        let (head, body) = request.into_parts();
-        let body = to_bytes(body, app.config.body_limit).await.map_err(|_| request::too_large())?;
-        let request = Request::from_parts(head, Body::from(body));
-        let Encoded(pairs) = Encoded::<Vec<(String, String)>>::from_request(request, app).await.map_err(|_| {
-            let detail = "A form is sent as application/x-www-form-urlencoded or multipart/form-data.";
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail)
-        })?;
-        Ok(Sent { typed: pairs.into_iter().collect(), files: Vec::new() })
-    }
-
-    async fn read_parts(&mut self, request: Request, app: &App, found: &Found) -> Result<(), Problem> {
-        let unreadable = |_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data.");
-        let mut parts = Multipart::from_request(request, app)
-            .await
-            .map_err(|_| Problem::bad_request("body_unreadable", "The body cannot be read as multipart/form-data."))?;
-        let limits = app.uploads.intake.limits(found.tenant, None).await?;
-        while let Some(mut part) = parts.next_field().await.map_err(unreadable)? {
-            let Some(key) = part.name().map(ToOwned::to_owned) else { continue };
-            if let Some(name) = part.file_name().map(ToOwned::to_owned) {
-                // Nothing was chosen.
-                if name.is_empty() {
-                    continue;
-                }
-                let name = names::clean(&name);
-                if let Some(before) = self.files.iter_mut().find(|file| file.key == key) {
-                    let detail = "One file fits into this field.";
-                    before.fault = Some(("form_value_invalid".to_owned(), detail.to_owned()));
-                    continue;
-                }
-                // What nobody asks for is told as any other field that is none.
-                if !found.asks_for_file(&key) {
-                    self.typed.insert(key, name);
-                    continue;
-                }
-                let told = Told { name: name.clone(), media_type: part.content_type().unwrap_or_default().to_owned() };
-                let upload = app.new_id();
-                let place = Part { tenant: found.tenant, upload, name: Uuid::now_v7().simple().to_string() };
-                let came = app.uploads.files().receive(&place, part, limits.largest).await;
-                let fault = match came {
-                    Ok(came) if !came.whole => {
-                        return Err(Problem::bad_request("body_unreadable", "The body broke off."));
-                    }
-                    Ok(came) => {
-                        app.uploads.count(came.bytes);
-                        (came.bytes == 0).then_some(Refusal::Empty)
-                    }
-                    Err(Fault::TooLarge(most)) => Some(Refusal::TooLarge(most)),
-                    Err(fault) => return Err(fault.into()),
-                };
-                let fault = fault.map(|refusal| Problem::from(refusal).told());
-                self.typed.insert(key.clone(), name);
-                self.files.push(Chosen { key, told, upload, part: place, fault });
-                continue;
-            }
-            let mut text = Vec::new();
-            while let Some(piece) = part.chunk().await.map_err(unreadable)? {
-                text.extend_from_slice(&piece);
-                if text.len() > LARGEST_TEXT {
-                    return Err(request::too_large());
-                }
-            }
-            self.typed.insert(key, String::from_utf8_lossy(&text).into_owned());
-        }
-        Ok(())
-    }
-
-    /// Deletes what came of files; what stays after a kill is swept.
-    async fn forget(&self, app: &App) {
-        let parts: Vec<Part> = self.files.iter().map(|file| file.part.clone()).collect();
-        if let Err(fault) = app.uploads.files().delete_parts(&parts).await {
-            tracing::warn!(error = %fault, "a part of a file stays until it is swept");
-        }
-    }
-}
 
 /// What one person has: an address of IPv4, or the network that a household is given of IPv6.
 fn network(address: IpAddr) -> IpAddr {
@@ -227,7 +117,8 @@ impl Submission<'_> {
                 KEPT.retain_recent();
             }
         }
-        let sent = Sent::read(request, app, found).await?;
+        let takes = |key: &str| usize::from(found.asks_for_file(key));
+        let sent = Sent::read(request, app, found.tenant, &takes).await?;
         let answer = self.take_in(browser, headers, &sent, flooding).await;
         sent.forget(app).await;
         answer
@@ -306,28 +197,8 @@ impl Submission<'_> {
         let limits = app.uploads.intake.limits(found.tenant, None).await?;
         let (mut kept, mut faults) = (BTreeMap::new(), Vec::new());
         for file in files.iter().filter(|file| taken.contains_key(&file.key)) {
-            let came = match &file.fault {
-                Some(fault) => Err(fault.clone()),
-                None => {
-                    let (envelope, parts) = (self.envelope(file.upload), std::slice::from_ref(&file.part));
-                    match app.uploads.intake.take_in(&envelope, &file.told, &limits, parts).await.map_err(Problem::from)
-                    {
-                        Ok(_) => Ok(()),
-                        Err(problem) if problem.status().is_client_error() => Err(problem.told()),
-                        Err(problem) => return Err(problem),
-                    }
-                }
-            };
-            match came {
-                Ok(()) => {
-                    let (upload, _) = app.commands.load_current::<Upload>(found.tenant, file.upload).await?;
-                    if let Some(file_is) = upload.file.as_deref() {
-                        let (media_type, size) = (Some(file_is.media_type.clone()), Some(file_is.size));
-                        let attachment =
-                            Attachment { upload_id: file.upload, name: file_is.name.clone(), media_type, size };
-                        kept.insert(file.key.clone(), attachment);
-                    }
-                }
+            match file.keep(app, &self.envelope(file.upload), &limits).await? {
+                Ok(attachment) => drop(kept.insert(file.key.clone(), attachment)),
                 Err((code, detail)) => {
                     faults.push(FieldError { pointer: format!("/values/{}", file.key), code: code.into(), detail });
                 }
