@@ -1269,7 +1269,7 @@ struct Received {
 }
 
 /// Channels without a transport of their own: a reply is sent as soon as it is in the thread.
-const DIRECT: &[&str] = &["api", "portal", "import", "phone"];
+const DIRECT: &[&str] = &["api", "import", "phone"];
 
 impl Ticket {
     /// The files of these messages.

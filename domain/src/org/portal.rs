@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregate, Ctx, Id, Need, Rejection, all,
-    desk::form::Form,
     kernel::{color::Color, reference::REFERENCE_UNFIT, valid},
     must,
     org::team::Team,
@@ -59,13 +58,11 @@ impl Portal {
             must(team.is_live(), TEAM_UNFIT, "/portal/team"),
             self.name.as_deref().map_or(Ok(()), |name| valid::name(name, "/portal/name")),
             must(self.language.as_deref().is_none_or(valid::is_locale), valid::LOCALE_INVALID, "/portal/language"),
-            self.form.map_or(Ok(()), |form| must(ctx.fact::<Form>(form).is_live(), REFERENCE_UNFIT, "/portal/form")),
         ])
     }
 
     pub(crate) fn needs(&self) -> Vec<Need> {
-        let form = self.form.map(Need::of::<Form>);
-        [Need::guarded::<Team>(self.team)].into_iter().chain(form).collect()
+        vec![Need::guarded::<Team>(self.team)]
     }
 
     pub(crate) fn example() -> Portal {

@@ -198,6 +198,14 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
         let body = json!({ "name": text(name) });
         all.entry("product_categories").or_default().push(client.create("/v1/product_categories", body).await);
     }
+    for (place, name) in ["Billing", "Repairs"].into_iter().enumerate() {
+        let body = json!({ "name": text(name), "place": place, "language": "en" });
+        all.entry("article_categories").or_default().push(client.create("/v1/article_categories", body).await);
+        let body = json!({ "name": text("About"), "body": text(name), "category": all["article_categories"][0] });
+        let article = client.create("/v1/articles", body).await;
+        client.run(&format!("/v1/articles/{article}/publish"), json!({})).await;
+        all.entry("articles").or_default().push(article);
+    }
     for (name, kind, color) in [("Hosting", "service", json!("#00a09d")), ("Router", "goods", json!(null))] {
         let body = json!({ "name": text(name), "kind": kind, "color": color, "sku": text(kind) });
         let id = client.create("/v1/products", body).await;

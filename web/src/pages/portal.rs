@@ -1,7 +1,12 @@
 //! The portal of a tenant: the pages on which its customers find help, sign in and follow their own tickets. They work without scripts.
 
 use maud::{Markup, PreEscaped, html};
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html::push_html};
+use pulldown_cmark::{
+    CowStr, Event,
+    HeadingLevel::{H1, H2},
+    Options, Parser, Tag, TagEnd,
+    html::push_html,
+};
 
 use crate::{
     frame::{View, portal},
@@ -282,28 +287,15 @@ fn markdown(text: &str) -> Markup {
                 Event::Start(Tag::Image { link_type, dest_url, title, id })
             }
             // The page has a heading of its own.
-            Event::Start(Tag::Heading { level, id, classes, attrs }) => {
-                Event::Start(Tag::Heading { level: below(level), id, classes, attrs })
+            Event::Start(Tag::Heading { level: H1, id, classes, attrs }) => {
+                Event::Start(Tag::Heading { level: H2, id, classes, attrs })
             }
-            Event::End(pulldown_cmark::TagEnd::Heading(level)) => {
-                Event::End(pulldown_cmark::TagEnd::Heading(below(level)))
-            }
+            Event::End(TagEnd::Heading(H1)) => Event::End(TagEnd::Heading(H2)),
             event => event,
         });
     let mut html = String::with_capacity(text.len() * 3 / 2);
     push_html(&mut html, events);
     PreEscaped(html)
-}
-
-fn below(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel {
-    use pulldown_cmark::HeadingLevel::{H1, H2, H3, H4, H5, H6};
-    match level {
-        H1 => H2,
-        H2 => H3,
-        H3 => H4,
-        H4 => H5,
-        H5 | H6 => H6,
-    }
 }
 
 /// The first words of a text in Markdown, without its marks.

@@ -91,7 +91,7 @@ impl Sent {
                     self.typed.insert(key, name);
                     continue;
                 }
-                if self.files.len() >= takes {
+                if self.files.iter().filter(|file| file.key == key).count() >= takes {
                     return Err(request::too_large());
                 }
                 let told = Told { name: name.clone(), media_type: part.content_type().unwrap_or_default().to_owned() };

@@ -356,11 +356,12 @@ async fn refer_to(client: &Client, contact: &str, company: &str, property: &str,
     let flat = client.create("/v1/properties", named("Flat")).await;
     let sale = json!({ "property": flat, "contacts": [contact], "price": euros("10") });
     client.run(&format!("/v1/deals/{deal}/record"), sale).await;
-    for collection in ["companies", "products", "projects"] {
+    for collection in ["article_categories", "companies", "products", "projects"] {
         client.create(&format!("/v1/{collection}"), named("Of theirs")).await;
     }
     let reply = json!({ "name": format!("for {contact}"), "text": "Good day", "custom": custom });
     client.create("/v1/quick_replies", reply).await;
+    client.create("/v1/articles", json!({ "name": "Theirs", "body": "Theirs", "custom": custom })).await;
     let report = json!({ "name": "Theirs", "definition": { "measures": ["opened"] }, "custom": custom });
     client.create("/v1/reports", report).await;
     client.create("/v1/views", json!({ "name": "Theirs", "collection": "tickets", "custom": custom })).await;

@@ -124,7 +124,7 @@ async fn every_field_of_every_list_takes_every_op() {
     client.run(&format!("/v1/teams/{}/archive", all["teams"][1]), json!({})).await;
     server.settle().await;
     let lists = lists();
-    assert_eq!(lists.len(), 48, "every list of the catalogue");
+    assert_eq!(lists.len(), 50, "every list of the catalogue");
     let mut asked = Vec::new();
     for list in &lists {
         let records = whole(client, list).await;

@@ -77,6 +77,16 @@ fn lives(all: &BTreeMap<&'static str, Vec<String>>) -> Vec<(&'static str, Steps)
             ],
         ),
         ("product_categories", vec![("rename", json!({ "name": "Work" })), ("delete", json!({}))]),
+        ("article_categories", vec![("", json!({ "name": "Money" }))]),
+        (
+            "articles",
+            vec![
+                ("", json!({ "body": "Otherwise" })),
+                ("vote", json!({ "voter": other, "helpful": true })),
+                ("publish", json!({})),
+                ("unpublish", json!({})),
+            ],
+        ),
         (
             "entitlements",
             vec![

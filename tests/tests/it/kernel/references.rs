@@ -31,17 +31,22 @@ pub(crate) async fn world(client: &Client, letter: &str) -> BTreeMap<&'static st
         ("deal", "deals"),
         ("team", "teams"),
         ("label", "labels"),
+        ("article_category", "article_categories"),
     ];
     for (kind, plural) in named {
         all.insert(kind, client.create(&format!("/v1/{plural}"), json!({ "name": name(kind) })).await);
     }
+    let article = json!({ "name": name("How to pay"), "body": name("Open it"), "category": all["article_category"] });
+    all.insert("article", client.create("/v1/articles", article).await);
     all.insert("user", user(client, &name("Anna")).await);
     all.insert("upload", sent(client, &name("prices"), name("Prices").into()).await);
     let role = json!({ "name": name("night"), "permissions": ["ticket.read"] });
     all.insert("role", client.create("/v1/roles", role).await);
     let enquiry = json!({ "name": name("Flat"), "contact": all["contact"] });
     all.insert("enquiry", client.create("/v1/enquiries", enquiry).await);
-    let me = client.read("/v1/me").await["user"].clone();
+    let me = client.read("/v1/me").await;
+    all.insert("tenant", me["tenant"].as_str().unwrap().to_owned());
+    let me = me["user"].clone();
     let reply = json!({ "name": name("hello"), "text": "Good day", "user": me });
     all.insert("quick_reply", client.create("/v1/quick_replies", reply).await);
     all.insert("chatbot", client.create("/v1/chatbots", json!({ "name": name("Reception") })).await);

@@ -390,6 +390,7 @@ async fn what_is_said_to_be_nobody_s_is_nobody_s() {
             "quick_reply" => json!({ "name": "New", "text": "New" }),
             "view" => json!({ "name": "New", "collection": "tickets" }),
             "form" => json!({ "name": "New", "slug": "new" }),
+            "article" => json!({ "name": "New", "body": "New" }),
             "intake_source" => json!({
                 "name": "New", "source": "new", "takes": "leads", "mapping": "[fields]\nname = \"{name}\"\n",
             }),

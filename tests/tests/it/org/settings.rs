@@ -402,6 +402,7 @@ const READERS: &[(&str, &str)] = &[
     ("tenant.add_alias_domain", "mail::the_domains_and_the_server_of_a_tenant_are_those_of_its_mail"),
     ("tenant.remove_alias_domain", "mail::the_domains_and_the_server_of_a_tenant_are_those_of_its_mail"),
     ("tenant.set_mail_server", "mail::the_domains_and_the_server_of_a_tenant_are_those_of_its_mail"),
+    ("tenant.set_portal", "portal::whoever_has_a_question_finds_an_article_and_says_whether_it_helped"),
     ("setting.default_country", "people::one_number_in_two_spellings_is_one_contact_and_found_by_any"),
     ("setting.language", "people::lists_by_name_follow_the_alphabet_and_so_do_their_pages"),
     ("setting.time_zone", "comforts::a_day_as_as_of_is_its_end_in_the_tenants_time_zone"),
