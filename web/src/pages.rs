@@ -285,7 +285,7 @@ mod tests {
         vec![
             ("form", form(&view, &asked)),
             ("form_thanks", form_thanks(&view, TYPED, Some(TYPED), Some(TYPED))),
-            ("form_help_first", form_help_first(&view, &asked, "/forms/x/y")),
+            ("form_help_first", form_help_first(&view, &asked, "/forms/x/y", Some("/portal/x"))),
             ("form_missing", form_missing(&view)),
             ("form_flooded", form_flooded(&view, TYPED)),
             ("search", search(&searched, TYPED, true, Some(&found))),
@@ -340,6 +340,71 @@ mod tests {
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),
             ("import", import(&view, TYPED, 7)),
+        ]
+        .into_iter()
+        .chain(portal_pages(&view))
+        .collect()
+    }
+
+    /// Those of a portal of which everything was typed.
+    fn portal_pages(view: &View) -> Vec<(&'static str, String)> {
+        let typed = || TYPED.to_owned();
+        let some = || Some(typed());
+        let frame = PortalFrame { name: typed(), home: "/portal/x".into(), customer: some(), ..PortalFrame::default() };
+        let frame = PortalFrame { help: true, tickets: true, orders: true, ..frame };
+        let link = PortalLink { path: "/portal/x/y".into(), title: typed(), lead: some() };
+        let shelf = PortalShelf { name: some(), description: some(), articles: vec![link] };
+        let help = PortalHelp { welcome: some(), sought: typed(), shelves: vec![shelf], form: some() };
+        let article = PortalArticle {
+            path: "/portal/x/y".into(),
+            title: typed(),
+            body: typed(),
+            language: Some("cs".into()),
+            published_at: some(),
+            category: some(),
+            voted: false,
+            form: some(),
+        };
+        let ticket = PortalTicket {
+            path: "/portal/x/y".into(),
+            number: 7,
+            title: typed(),
+            state: "closed",
+            changed_at: typed(),
+            product: some(),
+            requester: some(),
+        };
+        let said = PortalMessage {
+            author: some(),
+            body: some(),
+            at: typed(),
+            files: vec![("/files/x".into(), typed())],
+            ..PortalMessage::default()
+        };
+        let thread = PortalThread {
+            ticket: ticket.clone(),
+            messages: vec![said.clone(), PortalMessage { own: true, body: None, ..said }],
+            rating: Some(3),
+            once: typed(),
+            fault: some(),
+            typed: typed(),
+        };
+        let product = PortalProduct { id: typed(), name: typed(), lead: some(), icon: some(), color: None };
+        let new =
+            PortalNew { products: vec![product], once: typed(), fault: some(), typed: (typed(), typed(), typed()) };
+        let order = PortalOrder { number: typed(), status: typed(), total: some(), paid: true, placed_at: typed() };
+        let address = PortalSignIn::Address { typed: typed(), fault: Some("address") };
+        let code = PortalSignIn::Code { address: typed(), token: typed(), fault: Some("code") };
+        vec![
+            ("portal_help", portal_help(view, &frame, &help)),
+            ("portal_article", portal_article(view, &frame, &article)),
+            ("portal_address", portal_sign_in(view, &frame, &address)),
+            ("portal_code", portal_sign_in(view, &frame, &code)),
+            ("portal_tickets", portal_tickets(view, &frame, &[ticket], Some("/portal/x/tickets?after=y"))),
+            ("portal_ticket", portal_ticket(view, &frame, &thread)),
+            ("portal_new", portal_new(view, &frame, &new)),
+            ("portal_orders", portal_orders(view, &frame, &[order], None)),
+            ("portal_missing", portal_missing(view, None)),
         ]
     }
 

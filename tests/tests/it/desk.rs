@@ -1,7 +1,7 @@
 //! The help desk: tickets, products, and who owns which.
 
 pub(crate) mod forms;
-mod portal;
+pub(crate) mod portal;
 pub(crate) mod products;
 pub(crate) mod stages;
 pub(crate) mod story;

@@ -11,6 +11,7 @@ mod inbox;
 mod many;
 mod notices;
 mod pages;
+mod portal;
 mod records;
 mod search;
 mod walk;

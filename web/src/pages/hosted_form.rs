@@ -317,9 +317,10 @@ pub fn form_thanks(view: &View, tenant: &str, thanks: Option<&str>, website: Opt
 }
 
 /// What comes first where a help centre is published: whoever finds nothing there contacts people.
-pub fn form_help_first(view: &View, form: &HostedForm, contact: &str) -> String {
+pub fn form_help_first(view: &View, form: &HostedForm, contact: &str, help: Option<&str>) -> String {
     let content = html! {
         p { (view.say("form-help-first")) }
+        @if let Some(help) = help { p.actions { a.button href=(help) { (view.say("portal-help")) } } }
         (to_website(view, form.website.as_deref()))
         p.actions { a.button href=(contact) { (view.say("form-contact-us")) } }
     };

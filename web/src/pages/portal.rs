@@ -304,7 +304,8 @@ pub fn lead_of(text: &str) -> String {
     for event in Parser::new(text) {
         match event {
             Event::Text(text) | Event::Code(text) => lead.push_str(&text),
-            Event::SoftBreak | Event::HardBreak | Event::End(_) if !lead.ends_with(' ') => lead.push(' '),
+            Event::SoftBreak | Event::HardBreak if !lead.ends_with(' ') => lead.push(' '),
+            Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Item) if !lead.ends_with(' ') => lead.push(' '),
             _ => {}
         }
         if lead.chars().count() > 160 {
@@ -464,8 +465,8 @@ pub fn portal_ticket(view: &View, frame: &PortalFrame, thread: &PortalThread) ->
                     fieldset.scores {
                         legend { (view.say("portal-score")) }
                         @for score in 1..=5_u8 {
-                            label {
-                                input type="radio" name="score" value=(score) required checked[*rating == Some(score)];
+                            label for={ "score-" (score) } {
+                                input id={ "score-" (score) } type="radio" name="score" value=(score) required checked[*rating == Some(score)];
                                 span { (score) }
                             }
                         }
@@ -490,14 +491,14 @@ pub fn portal_new(view: &View, frame: &PortalFrame, new: &PortalNew) -> String {
             @if !new.products.is_empty() {
                 fieldset.products {
                     legend { (view.say("portal-product")) }
-                    @for known in &new.products {
-                        label {
-                            input type="radio" name="product" value=(known.id) checked[known.id == *product];
+                    @for (number, known) in new.products.iter().enumerate() {
+                        label for={ "product-" (number) } {
+                            input id={ "product-" (number) } type="radio" name="product" value=(known.id) checked[known.id == *product];
                             (badge(known.icon.as_deref().unwrap_or("box"), known.color.as_deref()))
                             span { (known.name) @if let Some(lead) = &known.lead { small { (lead) } } }
                         }
                     }
-                    label { input type="radio" name="product" value="" checked[product.is_empty()]; span { (view.say("portal-no-product")) } }
+                    label for="product-none" { input #product-none type="radio" name="product" value="" checked[product.is_empty()]; span { (view.say("portal-no-product")) } }
                 }
             }
             label for="title" { (view.say("portal-subject")) }
@@ -569,6 +570,6 @@ mod tests {
             assert!(told(link).contains("=\"#\""), "{}", told(link));
         }
         assert!(told("[x](/portal/a?b:c)").contains("/portal/a?b:c"));
-        assert_eq!(lead_of("# Title\n\nSome *words*\nmore"), "Title Some words more");
+        assert_eq!(lead_of("# Title\n\nSome *words*.\nMore"), "Title Some words. More");
     }
 }

@@ -12,7 +12,10 @@ use axum::{
 };
 use domain::{
     Aggregate, Id,
-    desk::form::{self, Device, Field, Form, InputType, LabelPosition, Page},
+    desk::{
+        article::Article,
+        form::{self, Device, Field, Form, InputType, LabelPosition, Page},
+    },
     org::{
         team::{ChannelKind, Team},
         tenant::Tenant,
@@ -43,6 +46,8 @@ struct Found {
     name: String,
     slug: String,
     help_first: bool,
+    /// Where the help centre is, while the portal is open.
+    help: Option<String>,
 }
 
 impl Found {
@@ -98,7 +103,9 @@ impl App {
             help_first = team.help_centre_published();
         }
         let name = settings.name.clone().unwrap_or_default();
-        Ok(Some(Found { tenant, id, form, name, slug: slug.to_owned(), help_first }))
+        let reads = settings.missing_feature(Article::KIND).is_none();
+        let help = settings.portal.as_ref().filter(|_| reads).map(|_| format!("/portal/{tenant}"));
+        Ok(Some(Found { tenant, id, form, name, slug: slug.to_owned(), help_first, help }))
     }
 
     /// What says when a page was made, and of which version it is, so that nobody else can say it.
@@ -241,7 +248,7 @@ async fn show(
         return Ok((told, script).into_response());
     }
     if found.help_first && !asked.contact {
-        return Ok(page(pages::form_help_first(&view, &form, &contact)));
+        return Ok(page(pages::form_help_first(&view, &form, &contact, found.help.as_deref())));
     }
     Ok(page(pages::form(&view, &form)))
 }

@@ -97,14 +97,14 @@ impl Outside {
     }
 }
 
-async fn portal(server: &Server, team: &str, more: Value) {
+pub(crate) async fn portal(server: &Server, team: &str, more: Value) {
     let mut portal = json!({ "team": team });
     portal.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     server.admin.run("/v1/tenants/current/set_portal", json!({ "portal": portal })).await;
 }
 
 /// The desk with a team whose mail leaves by the office.
-async fn desk(office: &PostOffice) -> (Server, String) {
+pub(crate) async fn desk(office: &PostOffice) -> (Server, String) {
     let smtp = format!("smtp+plain://127.0.0.1:{}", office.smtp);
     let server = Server::with(&["--smtp-url", &smtp, "--private-addresses"]).await;
     let client = &server.admin;
@@ -115,7 +115,7 @@ async fn desk(office: &PostOffice) -> (Server, String) {
 }
 
 /// The code in the mail of somebody who has so many, one of them with a code.
-async fn code(office: &PostOffice, who: &str, count: usize) -> String {
+pub(crate) async fn code(office: &PostOffice, who: &str, count: usize) -> String {
     assert!(until(async || office.mailbox(who).len() == count).await, "{}", office.log());
     let mails = office.mailbox(who);
     six(mails.iter().find(|mail| mail.contains("Auto-Submitted")).unwrap())
@@ -196,6 +196,19 @@ async fn whoever_has_a_question_finds_an_article_and_says_whether_it_helped() {
     assert!(outside.get(&place).await.ok().contains("Now otherwise"));
     client.run(&format!("/v1/articles/{pay}/archive"), json!({})).await;
     assert_eq!(outside.get(&place).await.status, StatusCode::NOT_FOUND);
+    // A form of a team whose help centre is published leads here first, and from here one comes to the form.
+    let form = client.create("/v1/forms", json!({ "name": "Ask us", "slug": "ask", "team": team })).await;
+    let email = json!({ "key": "email", "input_type": "email", "label": "E-mail", "maps_to": "contact.email" });
+    client.run(&format!("/v1/forms/{form}/add_field"), json!({ "field": email })).await;
+    client.run(&format!("/v1/forms/{form}/publish"), json!({})).await;
+    client.run(&format!("/v1/teams/{team}/publish_help_centre"), json!({})).await;
+    portal(&server, &team, json!({ "form": form })).await;
+    let page = format!("/forms/{}/ask", server.tenant);
+    assert!(client.get(&page).await.text.contains(&format!("href=\"{}\"", outside.home)), "the form leads to the help");
+    assert!(
+        outside.get("").await.ok().contains(&format!("href=\"{page}?contact=true\"")),
+        "the help leads to the form"
+    );
     // Closed, it is gone.
     client.run("/v1/tenants/current/set_portal", json!({ "portal": null })).await;
     assert_eq!(outside.get("").await.status, StatusCode::NOT_FOUND);
