@@ -45,7 +45,15 @@ fn received() -> Event {
 
 fn queue(label: Option<Id>, again: bool) -> Event {
     let quick_reply = label.map(|_| HELLO);
-    Event::MessageQueued { message_id: OUTBOUND, body: "Hello".into(), attachments: vec![], quick_reply, label, again }
+    Event::MessageQueued {
+        message_id: OUTBOUND,
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply,
+        label,
+        again,
+        template: None,
+    }
 }
 
 fn queued(label: Option<Id>) -> Event {
@@ -107,6 +115,7 @@ fn a_message_of_ours_goes_its_way_and_never_back() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply,
+        template: None,
     };
     chat([]).when(send(OUTBOUND, None)).then([queued(None)]);
     chat([queued(None)]).when(send(OUTBOUND, None)).nothing();
@@ -217,6 +226,7 @@ fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
         body: body.into(),
         attachments,
         quick_reply: None,
+        template: None,
     };
     closed().when(receive).rejected(CHANNEL_DISABLED);
     closed().when(send(vec![], "x")).rejected(CHANNEL_DISABLED);
@@ -262,6 +272,7 @@ fn some_channels_let_one_answer_only_for_a_time() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     within(vec![until(Some(now))], Kind::Whatsapp).when(send()).then([queued(None)]);
     let over = until(Some(now - SignedDuration::from_secs(1)));
@@ -377,6 +388,7 @@ fn what_may_have_left_is_sent_once_more_by_a_person_alone() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     chat([queued(None)]).when(doubt()).then([uncertain()]);
     chat([queued(None), uncertain()]).when(doubt()).nothing();
@@ -401,6 +413,7 @@ fn the_label_of_a_quick_reply_comes_with_the_sent_message() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: Some(HELLO),
+        template: None,
     };
     chat([]).with::<QuickReply>(HELLO, created::<quick_reply::Spec>()).when(send).then([queued(label)]);
     let labelled = Event::Labelled { label: label.unwrap(), name: None, source: LabelSource::QuickReply };
@@ -439,6 +452,7 @@ fn only_whoever_is_responsible_replies() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     let agent = |events: Vec<Event>| chat(events).by(ANNA).may(&["conversation.*"]);
     agent(vec![]).when(say()).rejected(NOT_RESPONSIBLE);
