@@ -134,7 +134,9 @@ impl Meta {
         };
         match what.as_str() {
             "media" if files.len() == 1 => told(&json!({ "id": format!("medium{number}") })),
-            "message_attachments" if files.len() == 1 => told(&json!({ "attachment_id": format!("attachment{number}") })),
+            "message_attachments" if files.len() == 1 => {
+                told(&json!({ "attachment_id": format!("attachment{number}") }))
+            }
             "messages" => {
                 let says = meta.0.lock().says.pop_front();
                 match says {

@@ -171,7 +171,9 @@ impl Telegram {
         telegram.known.lock().calls.push(Call { method: method.clone(), told: told_us.clone(), files: files.clone() });
         telegram.called.notify_one();
         match method.as_str() {
-            "getMe" => told(&json!({ "id": 110_201_543, "is_bot": true, "first_name": "Acme", "username": "acme_bot" })),
+            "getMe" => {
+                told(&json!({ "id": 110_201_543, "is_bot": true, "first_name": "Acme", "username": "acme_bot" }))
+            }
             "getWebhookInfo" => {
                 let url = telegram.hook().map(|(url, _)| url).unwrap_or_default();
                 told(&json!({ "url": url, "has_custom_certificate": false, "pending_update_count": 0 }))
@@ -213,8 +215,7 @@ impl Telegram {
 
     async fn updates(&self, asked: &Value) -> Response {
         if self.known.lock().hook.is_some() {
-            let description =
-                "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first";
+            let description = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first";
             return refused(409, description, None);
         }
         let offset = asked["offset"].as_i64().unwrap_or_default();
@@ -243,7 +244,9 @@ impl Telegram {
             None => {}
         }
         let chat = asked["chat_id"].as_i64().or_else(|| asked["chat_id"].as_str()?.parse().ok());
-        let Some(chat) = chat.filter(|chat| *chat > 0) else { return refused(400, "Bad Request: chat not found", None) };
+        let Some(chat) = chat.filter(|chat| *chat > 0) else {
+            return refused(400, "Bad Request: chat not found", None);
+        };
         if self.known.lock().blocked.contains(&chat) {
             return refused(403, "Forbidden: bot was blocked by the user", None);
         }
@@ -251,7 +254,9 @@ impl Telegram {
         let caption = asked["caption"].as_str().unwrap_or_default();
         match method {
             "sendMessage" if text.is_empty() => return refused(400, "Bad Request: message text is empty", None),
-            "sendMessage" if text.chars().count() > 4096 => return refused(400, "Bad Request: message is too long", None),
+            "sendMessage" if text.chars().count() > 4096 => {
+                return refused(400, "Bad Request: message is too long", None);
+            }
             "sendMessage" => {}
             "setMessageReaction" => return told(&json!(true)),
             "sendPhoto" | "sendVideo" | "sendAudio" | "sendDocument" => {
@@ -305,7 +310,8 @@ type Parts = Vec<(String, String, String, Bytes)>;
 pub fn form(body: &Bytes, boundary: &str) -> (Value, Parts) {
     let (mut texts, mut files) = (Map::new(), Vec::new());
     let mark = format!("--{boundary}");
-    let find = |from: usize, what: &[u8]| body[from..].windows(what.len()).position(|part| part == what).map(|at| from + at);
+    let find =
+        |from: usize, what: &[u8]| body[from..].windows(what.len()).position(|part| part == what).map(|at| from + at);
     let mut from = 0;
     while let Some(begins) = find(from, mark.as_bytes()) {
         let begins = begins + mark.len() + 2;
@@ -325,7 +331,8 @@ pub fn form(body: &Bytes, boundary: &str) -> (Value, Parts) {
             }
             None => {
                 let text = String::from_utf8_lossy(&content).into_owned();
-                let read = serde_json::from_str(&text).ok().filter(|value: &Value| value.is_array() || value.is_object());
+                let read =
+                    serde_json::from_str(&text).ok().filter(|value: &Value| value.is_array() || value.is_object());
                 texts.insert(name, read.unwrap_or(Value::String(text)));
             }
         }

@@ -2,18 +2,17 @@
 
 use commands::{Accepted, Envelope, Refused};
 use domain::{
-    Id, Personal, Rejection, Time,
-    chat::conversation::{Command, Conversation},
+    Id, Personal, Time,
+    chat::{
+        channel::MESSAGE_UNKNOWN,
+        conversation::{Command, Conversation},
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Messengers, Stop, Whose};
 use crate::inbound::{self, Inbound};
-
-/// A message that is not known in the channel.
-pub const MESSAGE_UNKNOWN: Rejection =
-    Rejection::invalid("channel_message_unknown", "Nothing is known of such a message in the channel.");
 
 /// What a program brings.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

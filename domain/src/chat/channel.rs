@@ -744,6 +744,9 @@ pub const SENDER_MISSING: Rejection =
 /// A name of a sender or a message that tells nothing apart.
 pub const NAME_UNFIT: Rejection =
     Rejection::invalid("channel_name_unfit", "What a channel calls a sender or a message has 1 to 300 characters.");
+/// A message that nobody has written in the channel.
+pub const MESSAGE_UNKNOWN: Rejection =
+    Rejection::invalid("channel_message_unknown", "Nothing is known of such a message in the channel.");
 /// Credentials that cannot be any.
 pub const SECRET_INVALID: Rejection = Rejection::invalid(
     "channel_secret_invalid",
@@ -1257,6 +1260,7 @@ impl Aggregate for Channel {
             ORIGIN_INVALID,
             SECRET_INVALID,
             ACCOUNT_INVALID,
+            MESSAGE_UNKNOWN,
         ];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];

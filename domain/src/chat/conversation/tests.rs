@@ -769,3 +769,101 @@ mod bots {
         assert!(matches!(events[..], [Event::ConvertedToTicket { source: Source { messages: 2, .. }, .. }]));
     }
 }
+
+#[test]
+fn the_other_side_changes_and_takes_back_what_it_wrote_and_nobody_what_we_did() {
+    let edit = |message_id, body: &str, edited_at| Command::ReceiveEdit { message_id, body: body.into(), edited_at };
+    let edited = |body: &str, seconds| Event::MessageEdited {
+        message_id: INBOUND,
+        body: body.into(),
+        edited_at: at(0) - SignedDuration::from_secs(seconds),
+    };
+    let early = || Some(at(0) - SignedDuration::from_secs(9));
+    let known = || chat([received()]);
+    known().when(edit(INBOUND, "Good evening", None)).then([edited("Good evening", 0)]);
+    known().when(edit(INBOUND, "Good day", None)).nothing();
+    chat([received(), edited("Good evening", 0)]).when(edit(INBOUND, "Good morning", early())).nothing();
+    let tomorrow = at(0) + SignedDuration::from_hours(24);
+    known().when(edit(INBOUND, "Good evening", Some(tomorrow))).then([edited("Good evening", 0)]);
+    chat([queued(None)]).when(edit(OUTBOUND, "x", None)).rejected(MESSAGE_UNKNOWN);
+    let deleted = || Event::MessageDeleted { message_id: INBOUND };
+    known().when(Command::ReceiveDeletion { message_id: INBOUND }).then([deleted()]);
+    chat([received(), deleted()]).when(Command::ReceiveDeletion { message_id: INBOUND }).nothing();
+    chat([received(), deleted()]).when(edit(INBOUND, "x", None)).nothing();
+    // In a chat on a page nobody does.
+    let in_page = || known().with::<Channel>(channel_id(), open_channel(Kind::LiveChat, &[]));
+    in_page().when(edit(INBOUND, "x", None)).rejected(changed::NO_EDITS);
+    in_page().when(Command::ReceiveDeletion { message_id: INBOUND }).rejected(changed::NO_EDITS);
+    // A ticket tells what is said now.
+    let state = chat([received(), edited("Good evening", 0)]).state;
+    assert_eq!(state.told[0].body.as_str(), "Good evening");
+    assert!(chat([received(), deleted()]).state.told.is_empty());
+}
+
+#[test]
+fn both_sides_answer_a_message_with_an_emoji() {
+    let theirs = |reactions: &[&str]| Event::MessageReactionsReceived {
+        message_id: INBOUND,
+        reactions: reactions.iter().map(ToString::to_string).collect(),
+    };
+    let take = |reactions: &[&str]| Command::ReceiveReactions {
+        message_id: INBOUND,
+        reactions: reactions.iter().map(ToString::to_string).collect(),
+    };
+    let known = |events: Vec<Event>| chat([received()].into_iter().chain(events));
+    known(vec![]).when(take(&["👍"])).then([theirs(&["👍"])]);
+    known(vec![theirs(&["👍"])]).when(take(&["👍"])).nothing();
+    known(vec![theirs(&["👍"])]).when(take(&[])).then([theirs(&[])]);
+    known(vec![]).when(take(&[])).nothing();
+    known(vec![]).when(take(&["two words"])).rejected(REACTION_INVALID);
+    chat([]).when(take(&["👍"])).rejected(MESSAGE_UNKNOWN);
+
+    let react = |emoji: Option<&str>| Command::React { message_id: INBOUND, reaction: emoji.map(ToOwned::to_owned) };
+    let ours = |emoji: Option<&str>| Event::MessageReactionQueued {
+        message_id: INBOUND,
+        reaction: emoji.map(ToOwned::to_owned),
+    };
+    let (left, failed) = (
+        || Event::MessageReactionSent { message_id: INBOUND },
+        || Event::MessageReactionFailed { message_id: INBOUND, error: "Too old".into() },
+    );
+    let mine = &known;
+    mine(vec![]).when(react(Some("🙏"))).then([ours(Some("🙏"))]);
+    mine(vec![ours(Some("🙏")), left()]).when(react(Some("🙏"))).nothing();
+    mine(vec![ours(Some("🙏")), left()]).when(react(None)).then([ours(None)]);
+    mine(vec![ours(Some("🙏")), failed()]).when(react(Some("🙏"))).then([ours(Some("🙏"))]);
+    mine(vec![Event::MessageDeleted { message_id: INBOUND }]).when(react(Some("🙏"))).rejected(MESSAGE_UNKNOWN);
+    mine(vec![])
+        .with::<Channel>(channel_id(), open_channel(Kind::LiveChat, &[]))
+        .when(react(Some("🙏")))
+        .rejected(NO_REACTIONS);
+    let sent = Command::MarkReactionSent { message_id: INBOUND };
+    let error = || Command::MarkReactionFailed { message_id: INBOUND, error: "Too old".into() };
+    known(vec![ours(Some("🙏"))]).when(sent.clone()).then([left()]);
+    known(vec![ours(Some("🙏")), left()]).when(error()).nothing();
+    known(vec![ours(Some("🙏"))]).when(error()).then([failed()]);
+    known(vec![]).when(sent).rejected(MESSAGE_UNKNOWN);
+}
+
+#[test]
+fn after_the_window_a_template_is_sent_and_what_has_left_is_found_by_its_name() {
+    let template = |name: &str| Template { name: name.into(), language: "en_US".into(), parameters: vec!["17".into()] };
+    let send = |template: Template, attachments| Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Your order 17 is ready".into(),
+        attachments,
+        quick_reply: None,
+        template: Some(template),
+    };
+    let within = |kind| chat([]).with::<Channel>(channel_id(), open_channel(kind, &[]));
+    let events = within(Kind::Whatsapp).when(send(template("order_ready"), vec![])).events();
+    assert!(matches!(&events[..], [Event::MessageQueued { template: Some(_), .. }]), "{events:?}");
+    within(Kind::Whatsapp).when(send(template("order ready"), vec![])).rejected(TEMPLATE_INVALID);
+    within(Kind::Telegram).when(send(template("order_ready"), vec![])).rejected(TEMPLATE_UNFIT);
+    let Event::MessageReceived { attachments, .. } = received() else { unreachable!() };
+    within(Kind::Whatsapp).when(send(template("order_ready"), attachments)).rejected(UNSENDABLE);
+    let sent = Event::MessageSent { message_id: OUTBOUND, external_id: Some("wamid.9".into()) };
+    let state = chat([queued(None), sent.clone()]).state;
+    assert_eq!((state.sent_as(OUTBOUND), state.sent_under("wamid.9")), (Some("wamid.9"), Some(OUTBOUND)));
+    assert_eq!(chat([queued(None)]).claims(&sent).len(), 1);
+}

@@ -117,7 +117,7 @@ fn messengers(document: &mut Document) {
         .parameter(path)
         .body(schema, true, example(brought()))
         .answer(200, "It is kept.", taken, &[])
-        .problems("Hook", Code::of(&[problems::HOOK]))
+        .problems("Hook", Code::of(&[problems::HOOK, problems::BODY]))
         .problems("HookChannel", Code::refusals::<Channel>())
         .problems("HookTaken", Code::refusals::<Conversation>())
         .at(document, "post", "/hooks/{channel}");

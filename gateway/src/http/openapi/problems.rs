@@ -344,7 +344,6 @@ pub(super) const HOOK: Codes = &[
     ("channel_unknown", 404, "There is no such channel, or nothing is brought to it."),
     ("hook_signature_invalid", 401, "It is not signed as it must be."),
     ("hook_unreadable", 422, "What was brought cannot be read."),
-    ("channel_message_unknown", 422, "Nothing is known of such a message in the channel."),
 ];
 
 /// The codes that what a mail says may meet.
