@@ -24,30 +24,13 @@ pub enum ByProgram {
     Received(Box<Inbound>),
     /// Somebody changed what they wrote.
     #[serde(rename = "message.edited")]
-    Edited {
-        /// What the message is called in the channel.
-        external_id: String,
-        /// Its text now.
-        body: Personal<String>,
-        /// When it was changed.
-        #[serde(default)]
-        edited_at: Option<Time>,
-    },
+    Edited(Edit),
     /// Somebody took back what they wrote.
     #[serde(rename = "message.deleted")]
-    Deleted {
-        /// What the message is called in the channel.
-        external_id: String,
-    },
+    Deleted(Deletion),
     /// Somebody answers a message with emoji, in place of those before.
     #[serde(rename = "message.reacted")]
-    Reacted {
-        /// The message.
-        #[serde(flatten)]
-        message: Which,
-        /// The emoji; none when they took it back.
-        reactions: Vec<String>,
-    },
+    Reacted(Reactions),
     /// One of ours has arrived.
     #[serde(rename = "message.delivered")]
     Delivered(Which),
@@ -56,18 +39,55 @@ pub enum ByProgram {
     Read(Which),
     /// One of ours was not delivered after all.
     #[serde(rename = "message.failed")]
-    Failed {
-        /// The message.
-        #[serde(flatten)]
-        message: Which,
-        /// Why.
-        error: String,
-    },
+    Failed(Failure),
+}
+
+/// How somebody changed what they wrote.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "BroughtEdit")]
+pub struct Edit {
+    /// What the message is called in the channel.
+    external_id: String,
+    /// Its text now.
+    body: Personal<String>,
+    /// When it was changed.
+    #[serde(default)]
+    edited_at: Option<Time>,
+}
+
+/// What somebody took back.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "BroughtDeletion")]
+pub struct Deletion {
+    /// What the message is called in the channel.
+    external_id: String,
+}
+
+/// With what somebody answers a message.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "BroughtReactions")]
+pub struct Reactions {
+    /// Which message.
+    #[serde(flatten)]
+    message: Which,
+    /// The emoji; none when they took it back.
+    reactions: Vec<String>,
+}
+
+/// What was not delivered.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "BroughtFailure")]
+pub struct Failure {
+    /// Which message.
+    #[serde(flatten)]
+    message: Which,
+    /// Why.
+    error: String,
 }
 
 /// Which message: by what it is called in the channel where the other side wrote it, by conversation and message where we did.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[schemars(rename = "MessageOfProgram")]
+#[schemars(rename = "BroughtReceipt")]
 pub struct Which {
     /// What it is called in the channel.
     #[serde(default)]
@@ -92,14 +112,14 @@ impl Messengers {
                 let envelope = self.envelope(whose, whose.id);
                 inbound::take_in(&self.0.commands, &envelope, whose.id, *message).await
             }
-            ByProgram::Edited { external_id, body, edited_at } => {
+            ByProgram::Edited(Edit { external_id, body, edited_at }) => {
                 self.tells(whose, of(external_id), |message_id| Command::ReceiveEdit { message_id, body, edited_at })
                     .await
             }
-            ByProgram::Deleted { external_id } => {
+            ByProgram::Deleted(Deletion { external_id }) => {
                 self.tells(whose, of(external_id), |message_id| Command::ReceiveDeletion { message_id }).await
             }
-            ByProgram::Reacted { message, reactions } => {
+            ByProgram::Reacted(Reactions { message, reactions }) => {
                 self.tells(whose, message, |message_id| Command::ReceiveReactions { message_id, reactions }).await
             }
             ByProgram::Delivered(message) => {
@@ -108,7 +128,7 @@ impl Messengers {
             ByProgram::Read(message) => {
                 self.tells(whose, message, |message_id| Command::MarkMessageRead { message_id }).await
             }
-            ByProgram::Failed { message, error } => {
+            ByProgram::Failed(Failure { message, error }) => {
                 self.tells(whose, message, |message_id| Command::MarkMessageFailed { message_id, error }).await
             }
         }

@@ -22,6 +22,8 @@ use super::{
     schemas::refer,
 };
 
+/// Where what messengers bring stands in the document.
+const HOOKS: &str = "hooks";
 /// Headers of what was written.
 const WRITTEN: &[&str] = &["ETag", "Deskfold-Position", "Idempotency-Replayed"];
 
@@ -83,6 +85,7 @@ pub(super) fn describe(document: &mut Document) {
 
 /// Where messengers and programs bring what comes.
 fn messengers(document: &mut Document) {
+    document.tags.beside(HOOKS, Channel::KIND);
     let schema = document.schemas.of::<State>("");
     let description = "Tells how the channel of a messenger fares: whether Deskfold carries it, where its messenger brings what comes, \
         what went wrong last, and how much waits to be taken in.";
@@ -99,7 +102,7 @@ fn messengers(document: &mut Document) {
     };
     let (path, asked) = (channel(document), document.schemas.properties::<Verification>(""));
     let description = "Tells Meta again what it says, if it says the right word: so it knows that this is the place.";
-    Operation::new("hook_verify", Channel::PLURAL, description)
+    Operation::new("hook_verify", HOOKS, description)
         .open()
         .parameter(path)
         .query(asked)
@@ -112,7 +115,7 @@ fn messengers(document: &mut Document) {
         `X-Telegram-Bot-Api-Secret-Token` and `X-Hub-Signature-256`: it is written down, answered, and taken in afterwards. A program \
         (kind `api`) brings this, signed by the channel's secret as Standard Webhooks has it (`webhook-id`, `webhook-timestamp` within \
         five minutes, `webhook-signature`).";
-    Operation::new("hook_bring", Channel::PLURAL, description)
+    Operation::new("hook_bring", HOOKS, description)
         .open()
         .parameter(path)
         .body(schema, true, example(brought()))
