@@ -15,9 +15,8 @@ use super::{Messengers, Stop, Whose};
 use crate::inbound::{self, Inbound};
 
 /// What a program brings.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "type", content = "data")]
-#[schemars(rename = "BroughtByProgram")]
 pub enum ByProgram {
     /// Somebody wrote.
     #[serde(rename = "message.received")]
@@ -40,6 +39,54 @@ pub enum ByProgram {
     /// One of ours was not delivered after all.
     #[serde(rename = "message.failed")]
     Failed(Failure),
+}
+
+/// The same as the document describes it: generators name what has a name of its own.
+#[derive(JsonSchema)]
+#[schemars(rename = "BroughtByProgram")]
+#[allow(dead_code, reason = "it is described, and read as the other")]
+pub struct Described {
+    /// What happened.
+    #[serde(rename = "type")]
+    what: What,
+    /// What there is to say of it, by its type: the message, its change, that it was taken back, the emoji on it, which one has come how
+    /// far, why it was not delivered.
+    data: Data,
+}
+
+/// What happened.
+#[derive(JsonSchema)]
+#[schemars(rename = "BroughtType")]
+#[allow(dead_code, reason = "it is described")]
+enum What {
+    #[serde(rename = "message.received")]
+    Received,
+    #[serde(rename = "message.edited")]
+    Edited,
+    #[serde(rename = "message.deleted")]
+    Deleted,
+    #[serde(rename = "message.reacted")]
+    Reacted,
+    #[serde(rename = "message.delivered")]
+    Delivered,
+    #[serde(rename = "message.read")]
+    Read,
+    #[serde(rename = "message.failed")]
+    Failed,
+}
+
+/// What there is to say of it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "BroughtData")]
+#[allow(dead_code, reason = "it is described")]
+enum Data {
+    Received(Box<Inbound>),
+    Edited(Edit),
+    Reacted(Reactions),
+    Failed(Failure),
+    Deleted(Deletion),
+    Which(Which),
 }
 
 /// How somebody changed what they wrote.

@@ -2,7 +2,7 @@
 
 use channels::{
     inbound::Inbound,
-    messengers::{State, program::ByProgram},
+    messengers::{State, program::Described},
 };
 use domain::{
     Aggregate, Id,
@@ -110,7 +110,7 @@ fn messengers(document: &mut Document) {
         .problems("HookVerification", Code::of(&[problems::HOOK, problems::PARAMETERS]))
         .at(document, "get", "/hooks/{channel}");
     let (path, schema, taken) =
-        (channel(document), document.schemas.of::<ByProgram>(""), document.schemas.of::<Taken>(""));
+        (channel(document), document.schemas.of::<Described>(""), document.schemas.of::<Taken>(""));
     let description = "Brings what happened in a channel. Telegram and Meta bring what their own documents say, known by \
         `X-Telegram-Bot-Api-Secret-Token` and `X-Hub-Signature-256`: it is written down, answered, and taken in afterwards. A program \
         (kind `api`) brings this, signed by the channel's secret as Standard Webhooks has it (`webhook-id`, `webhook-timestamp` within \
