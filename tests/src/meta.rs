@@ -162,6 +162,9 @@ impl Meta {
         if !is_let_in(&headers) {
             return refused(401, 190, "Error validating access token", None);
         }
+        if id == "7001" {
+            return told(&json!({ "id": id, "name": "Maria Rossi" }));
+        }
         let known = meta.0.lock();
         match (known.media.get(&id), known.address) {
             (Some((media_type, content)), Some(address)) => told(&json!({

@@ -54,6 +54,8 @@ struct Known {
     blocked: BTreeSet<i64>,
     next: i64,
     update: i64,
+    asking: usize,
+    clashes: usize,
 }
 
 /// The server.
@@ -213,7 +215,17 @@ impl Telegram {
         }
     }
 
+    /// How often it was asked what has come while somebody was asking already.
+    pub fn clashes(&self) -> usize {
+        self.known.lock().clashes
+    }
+
     async fn updates(&self, asked: &Value) -> Response {
+        let Some(_asking) = Asking::begin(&self.known) else {
+            let description =
+                "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running";
+            return refused(409, description, None);
+        };
         if self.known.lock().hook.is_some() {
             let description = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first";
             return refused(409, description, None);
@@ -289,6 +301,27 @@ impl Telegram {
         let mut known = self.known.lock();
         known.next += 1;
         json!({ "message_id": known.next, "date": 1_764_400_000, "chat": { "id": chat, "type": "private" } })
+    }
+}
+
+/// Somebody asks what has come, and nobody else may.
+struct Asking(Arc<Mutex<Known>>);
+
+impl Asking {
+    fn begin(known: &Arc<Mutex<Known>>) -> Option<Asking> {
+        let mut told = known.lock();
+        if told.asking > 0 {
+            told.clashes += 1;
+            return None;
+        }
+        told.asking += 1;
+        Some(Asking(Arc::clone(known)))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().asking -= 1;
     }
 }
 

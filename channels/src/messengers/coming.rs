@@ -7,7 +7,7 @@ use commands::{Accepted, Envelope, Refused};
 use domain::{
     Actor, Aggregate, Authority, Id, Personal, Time, Via,
     chat::{
-        channel,
+        channel::{self, Kind},
         conversation::{self, Conversation, TAKEN_IN_SCOPE, Visitor, taken_in_key},
     },
     crm::contact::Identity,
@@ -134,7 +134,10 @@ impl Messengers {
     }
 
     async fn message(&self, whose: &Whose, message: Message, last: bool) -> Result<(), Stop> {
-        let Message { external_id, sender, identity, visitor, mut body, files, written_at } = message;
+        let Message { external_id, sender, identity, mut visitor, mut body, files, written_at } = message;
+        if visitor.is_none() && whose.channel.kind.is_some_and(Kind::is_metas) {
+            visitor = self.visitor(whose, &sender).await?;
+        }
         let mut attachments = Vec::new();
         for (place, file) in files.into_iter().enumerate() {
             let name = file.name.clone();
@@ -168,6 +171,17 @@ impl Messengers {
             Err(Refused::Rejected(refusal)) if refusal.code == channel::BLOCKED.code => Ok(()),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// What somebody is called who writes for the first time, where Meta tells that.
+    async fn visitor(&self, whose: &Whose, sender: &str) -> Result<Option<Visitor>, Stop> {
+        let now = (self.0.clock)();
+        let last = inbound::last_with(&self.0.commands, whose.tenant, (whose.id, &whose.channel), sender, now).await?;
+        if last.is_some() {
+            return Ok(None);
+        }
+        let name = self.metas_name(whose, sender).await;
+        Ok(name.map(|name| Visitor { name: Some(Personal(name)), country: None, path: None, language: None }))
     }
 
     /// A file as an upload; asked again, it is the same one.

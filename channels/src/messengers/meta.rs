@@ -316,6 +316,16 @@ impl Messengers {
         }
     }
 
+    /// What somebody is called; it is no harm when that is not told.
+    pub(super) async fn metas_name(&self, whose: &Whose, id: &str) -> Option<String> {
+        if !whose.channel.is_carried() || id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let request = self.0.wire.client().get(format!("{}/{id}?fields=name", self.0.places.meta));
+        let told = self.graph(whose, request).await.ok()?;
+        told["name"].as_str().map(str::trim).filter(|name| !name.is_empty()).map(ToOwned::to_owned)
+    }
+
     /// A file that somebody sent; `None` of one that is too large.
     pub(super) async fn metas_file(&self, whose: &Whose, id: &str, most: u64) -> Result<Option<Bytes>, Stop> {
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {

@@ -792,8 +792,8 @@ fn the_other_side_changes_and_takes_back_what_it_wrote_and_nobody_what_we_did() 
     chat([received(), deleted()]).when(edit(INBOUND, "x", None)).nothing();
     // In a chat on a page nobody does.
     let in_page = || known().with::<Channel>(channel_id(), open_channel(Kind::LiveChat, &[]));
-    in_page().when(edit(INBOUND, "x", None)).rejected(changed::NO_EDITS);
-    in_page().when(Command::ReceiveDeletion { message_id: INBOUND }).rejected(changed::NO_EDITS);
+    in_page().when(edit(INBOUND, "x", None)).rejected(NO_EDITS);
+    in_page().when(Command::ReceiveDeletion { message_id: INBOUND }).rejected(NO_EDITS);
     // A ticket tells what is said now.
     let state = chat([received(), edited("Good evening", 0)]).state;
     assert_eq!(state.told[0].body.as_str(), "Good evening");

@@ -4,7 +4,7 @@
 use axum::{
     Json,
     extract::{DefaultBodyLimit, Path, State},
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -132,7 +132,7 @@ async fn brought(
     body: Bytes,
 ) -> Result<Json<Taken>, Problem> {
     let whose = app.hooked(&channel).await?;
-    let said = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes()).unwrap_or_default();
+    let said = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let taken = match whose.channel.kind {
         Some(Kind::Telegram) => {
             if !app.messengers.is_telegram(&whose, said(&TELEGRAM)) {
@@ -179,7 +179,7 @@ impl App {
                     taken += messengers::bring(&self.pool, &to, std::slice::from_ref(&brought), self.now()).await?;
                 }
                 None => {
-                    tracing::info!(channel = %whose.id, account, "Meta brought something for an account of no channel")
+                    tracing::info!(channel = %whose.id, account, "Meta brought something for an account of no channel");
                 }
             }
         }

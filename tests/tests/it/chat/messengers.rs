@@ -311,6 +311,10 @@ async fn a_bot_behind_a_firewall_is_asked_by_one_process_and_goes_on_where_it_wa
     };
     assert!(until(async || said(&client, 1).await).await, "what waited is taken in");
     let chat = only_chat(&client).await;
+    // Another process on the same database asks nothing as long as this one does.
+    let other = Running::start(home.path(), &arguments).await;
+    telegram.waits(telegram.message(42, 2, &json!({ "text": "Two" })));
+    assert!(until(async || said(&client, 2).await).await);
 
     // It is being sent when the process dies: nobody knows whether it has left. What comes meanwhile waits at Telegram.
     telegram.says([Says::Nothing]);
@@ -318,11 +322,10 @@ async fn a_bot_behind_a_firewall_is_asked_by_one_process_and_goes_on_where_it_wa
     telegram.comes("sendMessage", 1).await;
     running.signal("KILL");
     running.end().await;
-    telegram.waits(telegram.message(42, 2, &json!({ "text": "Two" })));
     telegram.waits(telegram.message(42, 3, &json!({ "text": "Three" })));
-    let running = Running::start(home.path(), &arguments).await;
-    let client = running.client(&key);
-    assert!(until(async || said(&client, 4).await).await, "it goes on where it was");
+    let client = other.client(&key);
+    assert!(until(async || said(&client, 4).await).await, "the other goes on where it was");
+    assert_eq!(telegram.clashes(), 0, "one of them asks at a time");
     assert!(until(async || telegram.unheard() == 0).await, "and says so");
     assert!(until(async || message(&client, &chat, &lost).await["delivery"] == "uncertain").await);
     let uncertain = filtered("/v1/conversations", &condition("uncertain", "eq", true));
@@ -337,6 +340,6 @@ async fn a_bot_behind_a_firewall_is_asked_by_one_process_and_goes_on_where_it_wa
     assert_eq!(next, 1004);
     let asked = telegram.calls("getUpdates").pop().unwrap().told;
     assert_eq!((&asked["offset"], &asked["allowed_updates"][2]), (&json!(1004), &json!("message_reaction")));
-    running.signal("TERM");
-    running.end().await;
+    other.signal("TERM");
+    other.end().await;
 }

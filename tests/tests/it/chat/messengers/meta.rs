@@ -230,6 +230,8 @@ async fn instagram_and_messenger_come_by_the_same_door_and_an_account_finds_its_
     assert_eq!(answer.expect(StatusCode::OK)["taken"], 2);
     let chat = only_chat(client).await;
     assert_eq!(bodies(&thread(client, &chat).await), ["Good day"], "what we said ourselves is not theirs");
+    let shown = client.read(&format!("/v1/conversations/{chat}")).await;
+    assert_eq!(shown["visitor"]["name"], "Maria Rossi");
     let ours = say(client, &chat, json!({ "body": "Hello" })).await;
     server.settle().await;
     let told = meta.calls("messages").pop().unwrap().told;
