@@ -365,14 +365,29 @@ export { read };
 /** The end of what an event of a message is called, and how far it has come by that. */
 const COME = new Map([["sent", "sent"], ["delivered", "delivered"], ["read", "read"], ["failed", "failed"], ["uncertain", "uncertain"]]);
 
-/** What becomes of a message by an event. @type {Map<string, (data: Values, at: string) => Values>} */
-const BECOME = new Map([
-  ["message_edited", (/** @type {Values} */ data) => ({ body: data.body, edited_at: data.edited_at })],
-  ["message_deleted", (/** @type {Values} */ _, /** @type {string} */ at) => ({ body: "", attachments: [], deleted_at: at })],
-  ["message_reactions_received", (/** @type {Values} */ data) => ({ reactions: data.reactions })],
-  ["message_reaction_queued", (/** @type {Values} */ data) => ({ own_reaction: data.reaction ?? null, own_reaction_error: null })],
-  ["message_reaction_failed", (/** @type {Values} */ data) => ({ own_reaction: null, own_reaction_error: data.error })],
-]);
+/**
+ * What becomes of a message by an event.
+ * @param {string} what
+ * @param {Values} data
+ * @param {string} when
+ * @returns {Values | undefined}
+ */
+function become(what, data, when) {
+  switch (what) {
+    case "message_edited":
+      return { body: data.body, edited_at: data.edited_at };
+    case "message_deleted":
+      return { body: "", attachments: [], deleted_at: when };
+    case "message_reactions_received":
+      return { reactions: data.reactions };
+    case "message_reaction_queued":
+      return { own_reaction: data.reaction ?? null, own_reaction_error: null };
+    case "message_reaction_failed":
+      return { own_reaction: null, own_reaction_error: data.error };
+    default:
+      return undefined;
+  }
+}
 
 /** Takes in an event of the stream. @param {Values} event */
 export function hear(event) {
@@ -395,8 +410,8 @@ export function hear(event) {
     read();
   } else if (known) {
     const come = what === "message_queued" ? "queued" : COME.get(what.replace("message_", ""));
-    const become = BECOME.get(what)?.(data, occurred_at);
-    if (become) put({ ...known.said, position, ...become }, known.place);
+    const now = become(what, data, occurred_at);
+    if (now) put({ ...known.said, position, ...now }, known.place);
     else if (come) put({ ...known.said, position, delivery: come, delivery_error: data.error ?? data.reason ?? null, body: data.body ?? known.said.body }, known.place);
     if (end) toEnd();
   }

@@ -218,6 +218,11 @@ async fn telegram_brings_what_is_written_to_the_bot_once_and_in_order_and_takes_
     let made = client.read(&format!("/v1/tickets/{}", tickets["data"][0]["id"].as_str().unwrap())).await;
     assert!(made["description"].as_str().unwrap().contains("And three pictures"), "{made}");
 
+    // What was taken in is known by its name alone.
+    let kept = "select count(*), count(body) from react_messenger_update where state = 'done'";
+    let (all, with_words): (i64, i64) = sqlx::query_as(kept).fetch_one(&server.database.pool).await.unwrap();
+    assert!(all >= 10 && with_words == 0, "{all} known, {with_words} with what they said");
+
     // The token is nowhere to be read.
     for path in
         ["/v1/events?limit=200", &format!("/v1/channels/{channel}"), &format!("/v1/channels/{channel}/messenger")]
