@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use domain::Time;
 use reqwest::{
-    Client, Response, StatusCode,
+    Client, RequestBuilder, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT},
     redirect::Policy,
 };
@@ -43,6 +43,17 @@ pub fn signature(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Option<
     context.update(format!("{id}.{timestamp}.").as_bytes());
     context.update(body);
     Some(format!("v1,{}", STANDARD.encode(context.sign().as_ref())))
+}
+
+/// Whether one of these signatures is that of a body: in a time that tells nothing of how far it is right.
+pub fn is_signed(secret: &str, id: &str, timestamp: i64, body: &[u8], signatures: &str) -> bool {
+    let Some(key) = key(secret) else { return false };
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
+    signatures
+        .split(' ')
+        .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
+        .any(|tag| hmac::verify(&key, &signed, &tag).is_ok())
 }
 
 /// What calls programs.
@@ -141,15 +152,25 @@ impl Caller {
         let headers =
             headers.ok_or_else(|| Silence::Refused("there is no secret of the kind whsec_ to sign with".into()))?;
         let request = headers.iter().fold(self.http.post(url), |request, (name, value)| request.header(*name, value));
-        match request.body(call.body.clone()).send().await {
-            Ok(answer) => Ok(read(answer, call.at, most).await),
-            Err(error) if address::is_refused(&error) => Err(Silence::Refused(reason(&error))),
-            Err(error) if error.is_connect() || error.is_builder() => Err(Silence::Unreached(reason(&error))),
-            Err(error) if error.is_timeout() => {
-                Err(Silence::Unknown(format!("no answer within {} seconds", self.patience.as_secs())))
-            }
-            Err(error) => Err(Silence::Unknown(reason(&error))),
+        ask(request.body(call.body.clone()), self.patience, call.at, most).await
+    }
+}
+
+/// Sends a request, and reads so many bytes of what is answered.
+pub(crate) async fn ask(
+    request: RequestBuilder,
+    patience: Duration,
+    now: Time,
+    most: usize,
+) -> Result<Answered, Silence> {
+    match request.send().await {
+        Ok(answer) => Ok(read(answer, now, most).await),
+        Err(error) if address::is_refused(&error) => Err(Silence::Refused(reason(&error))),
+        Err(error) if error.is_connect() || error.is_builder() => Err(Silence::Unreached(reason(&error))),
+        Err(error) if error.is_timeout() => {
+            Err(Silence::Unknown(format!("no answer within {} seconds", patience.as_secs())))
         }
+        Err(error) => Err(Silence::Unknown(reason(&error))),
     }
 }
 
@@ -177,7 +198,7 @@ fn wait(text: &str, now: Time) -> Option<Duration> {
 }
 
 /// What went wrong, without the address, which may hold what is nobody's to read.
-fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut inner: &dyn std::error::Error = error;
     while let Some(source) = inner.source() {
         inner = source;
@@ -196,6 +217,10 @@ mod tests {
         let body = br#"{"test": 2432232314}"#;
         let signed = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
         assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+        let body_signed =
+            |signatures: &str| is_signed(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body, signatures);
+        assert!(body_signed("v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+        assert!(!body_signed("v1,AAAA") && !body_signed("g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
         assert!(is_secret(secret) && !is_secret("whsec_c2hvcnQ=") && !is_secret("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
         assert!(is_secret(&secret_of(&[7; SECRET_BYTES])));
     }

@@ -169,6 +169,23 @@ pub async fn is_revoked(
     Ok(last.is_some_and(|last| last.revoked_at().is_some()))
 }
 
+/// The last conversation with a sender in a channel, if there is one.
+///
+/// # Errors
+/// As [`Commands::load`].
+pub(crate) async fn last_with(
+    commands: &Commands,
+    tenant: Id,
+    (channel, known): (Id, &Channel),
+    sender: &str,
+    now: Time,
+) -> Result<Option<Id>, Refused> {
+    let who = format!("sender:{sender}");
+    let (id, last) = conversation_of(commands, tenant, (channel, known), &who, now).await?;
+    // One that is over for good is followed by one that is not there yet.
+    Ok(last.filter(|last| last.status != conversation::Status::Missing).map(|_| id))
+}
+
 /// Whether any of a channel's operators is there to answer.
 ///
 /// # Errors

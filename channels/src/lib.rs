@@ -6,6 +6,7 @@ pub mod captcha;
 pub mod files;
 pub mod inbound;
 pub mod mail;
+pub mod messengers;
 pub mod outbox;
 mod turn;
 pub mod webhooks;

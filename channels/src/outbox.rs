@@ -32,7 +32,7 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use self::{metrics::Metrics, send::Sender};
-use crate::mail::outgoing::Outgoing;
+use crate::{mail::outgoing::Outgoing, messengers::Messengers};
 
 /// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.
 pub type Secrets = Arc<dyn Fn(Id, Id, Id) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -49,6 +49,8 @@ pub struct Options {
     pub patience: Duration,
     /// How mail leaves.
     pub mail: Outgoing,
+    /// How messengers are written to.
+    pub messengers: Messengers,
     /// Where what it tells of itself is gathered.
     pub registry: Registry,
 }
@@ -185,6 +187,7 @@ impl Handler for Filler {
 /// Events by which something is queued.
 const CONCERNS: &[&str] = &[
     "conversation.message_queued",
+    "conversation.message_reaction_queued",
     "conversation.transcript_queued",
     "email.queued",
     "email.requeued",
@@ -207,6 +210,7 @@ impl Filler {
             Ticket::KIND => self.reply(tenant, id, event).await,
             Email::KIND => self.email(tenant, id).await,
             _ if &*event.kind == "conversation.transcript_queued" => self.transcript(tenant, id, event).await,
+            _ if &*event.kind == "conversation.message_reaction_queued" => self.reaction(tenant, id, event).await,
             _ => self.message(tenant, id, event).await,
         }
     }
@@ -218,11 +222,34 @@ impl Filler {
         };
         let (known, _) = self.commands.load_current::<Conversation>(tenant, id).await?;
         let Some(channel) = known.channel().filter(|_| known.is_queued(message_id)) else { return Ok(None) };
+        self.in_conversation(tenant, id, channel, item::MESSAGE, message_id).await
+    }
+
+    async fn reaction(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
+        let Ok(conversation::Event::MessageReactionQueued { message_id, .. }) =
+            Conversation::decode(&event.kind, &event.data)
+        else {
+            return Ok(None);
+        };
+        let (known, _) = self.commands.load_current::<Conversation>(tenant, id).await?;
+        let waits = known.waiting_reaction(message_id).is_some();
+        let Some(channel) = known.channel().filter(|_| waits) else { return Ok(None) };
+        self.in_conversation(tenant, id, channel, item::REACTION, message_id).await
+    }
+
+    /// What leaves in a conversation, unless a program sends what is said there.
+    async fn in_conversation(
+        &self,
+        tenant: Id,
+        id: Id,
+        channel: Id,
+        sort: &'static str,
+        item: Id,
+    ) -> Result<Option<Leaving>, Refused> {
         let carried = self.commands.find::<Channel>(tenant, channel).await?;
         let sends = carried.and_then(|channel| channel.can()).is_some_and(|can| can.sends);
         let due_at = (self.clock)();
-        let leaving = Leaving { sort: item::MESSAGE, lane: id.to_string(), item: message_id, channel, due_at };
-        Ok(sends.then_some(leaving))
+        Ok(sends.then_some(Leaving { sort, lane: id.to_string(), item, channel, due_at }))
     }
 
     async fn reply(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {

@@ -5,6 +5,7 @@ use std::{collections::HashSet, ops::Deref, sync::Arc, time::Duration};
 use channels::{
     captcha::Captchas,
     mail::{Post, imap::Fetching},
+    messengers::{Messengers, Working},
     outbox::Outbox,
     webhooks::Webhooks,
 };
@@ -63,6 +64,9 @@ pub struct Shared {
     pub(crate) intake: Mutex<Option<eventstore::Handle>>,
     pub(crate) making: Mutex<Option<eventstore::Handle>>,
     pub(crate) fetching: Mutex<Option<Fetching>>,
+    /// What speaks with messengers.
+    pub(crate) messengers: Messengers,
+    pub(crate) working: Option<Working>,
     pub(crate) nats: Mutex<Option<Over>>,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: Requests,
@@ -136,6 +140,9 @@ impl App {
             if let Some(outbox) = &self.outbox {
                 outbox.settle(head).await.map_err(|error| error.to_string())?;
             }
+            if let Some(working) = &self.working {
+                working.settle().await.map_err(|error| error.to_string())?;
+            }
             let webhooks = self.webhooks.lock().clone();
             if let Some(webhooks) = webhooks {
                 webhooks.settle(head).await.map_err(|error| error.to_string())?;
@@ -160,6 +167,7 @@ impl App {
         if let Some(outbox) = &self.outbox {
             outbox.nudge();
         }
+        self.messengers.nudge();
         if let Some(webhooks) = &*self.webhooks.lock() {
             webhooks.nudge();
         }

@@ -111,6 +111,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "react_outbox",
         "what is under way leaves from where it is: elsewhere what waits is found in the log, and leaves once somebody sends it",
     ),
+    ("react_messenger_update", "what messengers brought and was not taken in yet is taken in where it was brought"),
+    ("react_messenger", "how channels of messengers fare at the server that looks after them"),
     ("react_mailbox", "how mailboxes fare at the server that they are fetched from"),
     (
         "react_mailbox_folder",

@@ -136,6 +136,17 @@ pub struct Mail {
     pub lmtp: Option<SocketAddr>,
 }
 
+/// Where messengers are spoken to.
+#[derive(Clone, Debug, Args)]
+pub struct Messaging {
+    /// The Bot API of Telegram; another one where you run your own server of it.
+    #[arg(long, env = "DESKFOLD_TELEGRAM_URL", default_value = "https://api.telegram.org", value_parser = place_url)]
+    pub telegram_url: String,
+    /// The Graph API of Meta (WhatsApp, Instagram, Messenger), with its version.
+    #[arg(long, env = "DESKFOLD_META_URL", default_value = "https://graph.facebook.com/v24.0", value_parser = place_url)]
+    pub meta_url: String,
+}
+
 impl fmt::Debug for Nats {
     /// Without the address, which may hold a password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,6 +282,14 @@ impl FromStr for Network {
     }
 }
 
+fn place_url(text: &str) -> Result<String, String> {
+    let url = text.trim().trim_end_matches('/');
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.host_str().is_some() => Ok(url.to_owned()),
+        _ => Err("write it like https://api.example.com".into()),
+    }
+}
+
 fn public_url(text: &str) -> Result<String, String> {
     let url = text.trim().trim_end_matches('/').to_lowercase();
     let host = url.strip_prefix("https://").or(url.strip_prefix("http://"));
@@ -293,6 +312,9 @@ pub struct Serve {
     /// How mail comes in and leaves.
     #[command(flatten)]
     pub mail: Mail,
+    /// Where messengers are spoken to.
+    #[command(flatten)]
+    pub messaging: Messaging,
     /// A streaming replica of the database that answers lists, reports, threads and exports, as
     /// postgres://user:password@host/database. While it is gone or far behind, the database itself does.
     #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]

@@ -9,6 +9,7 @@ use channels::{
         imap::{self, Fetching},
         lmtp, making,
     },
+    messengers::{self, Messengers, Working},
     outbox::{self, Outbox},
     webhooks::{self, Webhooks},
 };
@@ -166,6 +167,34 @@ fn reached_in(read_models: &ReadModels) -> commands::Reach {
     })
 }
 
+/// What speaks with messengers.
+fn messengers(
+    config: &Serve,
+    commands: &Commands,
+    clock: &Arc<Clock>,
+    uploads: &Uploads,
+    secrets: outbox::Secrets,
+    sign_in: &SignIn,
+) -> Result<Messengers, StartError> {
+    let key = sign_in.seal.derived("messengers").map_err(|problem| StartError::Bootstrap(problem.to_string()))?;
+    // Messengers bring nothing in the clear.
+    let public = config.sign_in.public_url.clone().filter(|url| url.starts_with("https://"));
+    let messaging = &config.messaging;
+    let places =
+        messengers::Places { telegram: messaging.telegram_url.clone(), meta: messaging.meta_url.clone(), public };
+    crate::install_crypto_provider();
+    Ok(Messengers::new(messengers::Options {
+        commands: commands.clone(),
+        clock: told_by(clock),
+        files: uploads.intake.clone(),
+        secrets,
+        places,
+        key,
+        private: config.private_addresses,
+        patience: config.send_timeout,
+    }))
+}
+
 impl App {
     /// Brings the schema up to date, opens the log, creates the first tenant if the log is empty, and starts the work of
     /// the configured roles.
@@ -209,16 +238,18 @@ impl App {
         let reads = Reads::new(&config, &log, &read_models, &registry)?;
         let sign_in = SignIn::new(&config, &registry)?;
         let post = mail::post(&config, &commands, told_by(&clock), &uploads.intake, &sign_in.seal);
+        let secrets = sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal);
+        let messengers = messengers(&config, &commands, &clock, &uploads, Arc::clone(&secrets), &sign_in)?;
         let mut fetching = None;
         let outbox = if config.roles.contains(&Role::React) {
             crate::install_crypto_provider();
-            let secrets = sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal);
             let options = outbox::Options {
                 clock: told_by(&clock),
                 secrets: Arc::clone(&secrets),
                 private_addresses: config.private_addresses,
                 patience: config.send_timeout,
                 mail: mail::outgoing(&config, post.clone(), Arc::clone(&secrets)),
+                messengers: messengers.clone(),
                 registry: registry.clone(),
             };
             fetching = Some(Fetching::start(imap::Options {
@@ -233,6 +264,7 @@ impl App {
         };
         let reacts = config.roles.contains(&Role::React);
         let intake = reacts.then(|| intake::start(&commands, told_by(&clock)));
+        let working = reacts.then(|| Working::start(messengers.clone()));
         let making = reacts.then(|| making::start(post.clone()));
         // Each keeps a connection until it is downloaded; most are for everybody else.
         let exports = (config.database.database_connections / 4).max(1);
@@ -262,6 +294,8 @@ impl App {
             intake: Mutex::new(intake),
             making: Mutex::new(making),
             fetching: Mutex::new(fetching),
+            messengers,
+            working,
             nats: Mutex::new(nats),
             registry,
             uses: Uses::default(),
@@ -394,6 +428,9 @@ impl App {
         }
         if let Some(outbox) = &self.outbox {
             outbox.stop().await;
+        }
+        if let Some(working) = &self.working {
+            working.stop().await;
         }
         let webhooks = self.webhooks.lock().take();
         if let Some(webhooks) = webhooks {

@@ -6,9 +6,11 @@
 )]
 
 pub mod document;
+pub mod meta;
 mod nats;
 mod post;
 mod server;
+pub mod telegram;
 
 use std::{
     path::{Path, PathBuf},

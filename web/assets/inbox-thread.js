@@ -20,6 +20,9 @@ const DRAWN = new Map([["queued", "clock"], ["sent", "check"], ["delivered", "ch
 const LAST = ["~", 0];
 /** Those after which a person decides. */
 const DOUBTED = ["failed", "uncertain"];
+/** By what one answers with an emoji, and with which. */
+const REACTS = ["telegram", "whatsapp", "instagram", "facebook", "api"];
+const REACTIONS = "👍 ❤️ 😊 🙏 🎉 😢".split(" ");
 
 /** @type {Values | undefined} */
 let chat;
@@ -91,14 +94,36 @@ function delivery(said) {
   return [told, " ", again];
 }
 
+/** With what emoji a message is answered, and what one answers it with. @param {Values} said */
+function reactions(said) {
+  const all = [...(said.reactions ?? []), said.own_reaction].filter(Boolean);
+  const told = all.length ? [" ", make("span", { class: "reactions" }, all.join(" "))] : [];
+  if (said.own_reaction_error) told.push(" ", make("span", { class: "fault", dir: "auto" }, `${say("not-reacted")}: ${said.own_reaction_error}`));
+  if (said.local || said.deleted_at || !REACTS.includes(chat?.medium) || !mayAnswer() || !may("conversation.react")) return told;
+  const choose = make("button", { type: "button", class: "link", "aria-label": say("react"), title: say("react") }, "☺");
+  choose.addEventListener("click", () => {
+    const choices = REACTIONS.map((emoji) => {
+      const one = make("button", { type: "button", class: "link" }, emoji);
+      const reaction = emoji === said.own_reaction ? null : emoji;
+      one.addEventListener("click", () => does("react", { message_id: said.message_id, reaction }));
+      return one;
+    });
+    choose.replaceWith(...choices);
+    choices[0]?.focus();
+  });
+  return [...told, " ", choose];
+}
+
 /** @param {Values} said */
 function row(said) {
   const own = said.direction === "sent";
   const name = said.author_name ?? (own ? "" : chat && called(chat));
   const author = make("span", { class: "author", dir: "auto" }, name ?? "");
-  const body = said.body && make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto" }, ...linked(said.body)));
+  const gone = said.deleted_at && make("div", { class: "bubble" }, make("p", { class: "body gone" }, say("deleted")));
+  const body = gone || (said.body && make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto" }, ...linked(said.body))));
+  const edited = said.edited_at && !gone ? [" ", say("edited")] : [];
   const files = said.attachments?.length > 0 && make("div", { class: "files" }, ...said.attachments.map(file));
-  const foot = make("p", { class: "foot" }, author, " ", make("time", { datetime: said.written_at }), " ", ...delivery(said));
+  const foot = make("p", { class: "foot" }, author, " ", make("time", { datetime: said.written_at }), ...edited, ...reactions(said), " ", ...delivery(said));
   const made = make("li", { class: `said ${own ? "ours" : "theirs"}`, "data-id": said.message_id }, body, files, foot);
   times(made);
   if (own && !said.author_name && said.author_kind === "user" && said.author_id) {
@@ -273,7 +298,7 @@ function answerable() {
   at("writing").hidden = !can;
   at("cannot").hidden = can;
   // Who may answer may send again.
-  if (can !== could) for (const { said, place } of messages.values()) if (DOUBTED.includes(said.delivery)) put(said, place);
+  if (can !== could) for (const { said, place } of messages.values()) if (DOUBTED.includes(said.delivery) || REACTS.includes(chat.medium)) put(said, place);
   could = can;
   if (can) return;
   const name = chat.assignee_name ?? "…";
@@ -340,6 +365,30 @@ export { read };
 /** The end of what an event of a message is called, and how far it has come by that. */
 const COME = new Map([["sent", "sent"], ["delivered", "delivered"], ["read", "read"], ["failed", "failed"], ["uncertain", "uncertain"]]);
 
+/**
+ * What becomes of a message by an event.
+ * @param {string} what
+ * @param {Values} data
+ * @param {string} when
+ * @returns {Values | undefined}
+ */
+function become(what, data, when) {
+  switch (what) {
+    case "message_edited":
+      return { body: data.body, edited_at: data.edited_at };
+    case "message_deleted":
+      return { body: "", attachments: [], deleted_at: when };
+    case "message_reactions_received":
+      return { reactions: data.reactions };
+    case "message_reaction_queued":
+      return { own_reaction: data.reaction ?? null, own_reaction_error: null };
+    case "message_reaction_failed":
+      return { own_reaction: null, own_reaction_error: data.error };
+    default:
+      return undefined;
+  }
+}
+
 /** Takes in an event of the stream. @param {Values} event */
 export function hear(event) {
   if (event.stream !== `conversation-${wanted}` || !chat) return;
@@ -361,7 +410,9 @@ export function hear(event) {
     read();
   } else if (known) {
     const come = what === "message_queued" ? "queued" : COME.get(what.replace("message_", ""));
-    if (come) put({ ...known.said, position, delivery: come, delivery_error: data.error ?? data.reason ?? null, body: data.body ?? known.said.body }, known.place);
+    const now = become(what, data, occurred_at);
+    if (now) put({ ...known.said, position, ...now }, known.place);
+    else if (come) put({ ...known.said, position, delivery: come, delivery_error: data.error ?? data.reason ?? null, body: data.body ?? known.said.body }, known.place);
     if (end) toEnd();
   }
   if (what === "assigned" || what === "unassigned") {

@@ -89,7 +89,21 @@ async function submit() {
   if (!body && !attachments.length) return;
   const used = reply?.id;
   set("");
-  await send(body, attachments, used);
+  await sendAll(body, attachments, used);
+}
+
+/**
+ * Sends words and files as one message, or one after the other where the channel takes no more at once.
+ * @param {string} body
+ * @param {Values[]} attachments
+ * @param {string} [used] the quick reply that it was made from
+ */
+async function sendAll(body, attachments, used) {
+  const most = can?.max_files ?? Infinity;
+  const apart = attachments.length > most || (attachments.length > 0 && [...body].length > (can?.max_caption ?? Infinity));
+  if (!apart) return send(body, attachments, used);
+  if (body) await send(body, [], used);
+  for (let from = 0; from < attachments.length; from += most) await send("", attachments.slice(from, from + most), body ? undefined : used);
 }
 
 /** @param {string} [title] */
@@ -256,7 +270,7 @@ function sends() {
     const body = field("files-words").value.trim();
     const used = reply;
     set("");
-    send(body, [...(used?.attachments ?? []), ...attachments], used?.id);
+    await sendAll(body, [...(used?.attachments ?? []), ...attachments], used?.id);
   });
 }
 

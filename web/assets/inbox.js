@@ -12,7 +12,7 @@ import * as writing from "./inbox-writing.js";
 /** @typedef {import("./inbox-parts.js").Values} Values */
 
 /** What happens in conversations: a stream has no name for all of it. */
-const EVENTS = ["started", "message_received", "message_queued", "message_sent", "message_delivered", "message_read", "message_failed", "message_uncertain", "read_marker_moved", "claimed", "assigned", "unassigned", "contact_linked", "contact_unlinked", "labelled", "unlabelled", "bot_step_shown", "bot_answer_given", "bot_answer_refused", "bot_started", "bot_finished", "converted_to_ticket", "handed_over", "closed", "reopened", "rated", "transcript_queued", "transcript_sent", "transcript_failed", "visitor_revoked", "visitor_blocked", "visitor_unblocked"];
+const EVENTS = ["started", "message_received", "message_queued", "message_sent", "message_delivered", "message_read", "message_failed", "message_uncertain", "message_edited", "message_deleted", "message_reactions_received", "message_reaction_queued", "message_reaction_sent", "message_reaction_failed", "read_marker_moved", "claimed", "assigned", "unassigned", "contact_linked", "contact_unlinked", "labelled", "unlabelled", "bot_step_shown", "bot_answer_given", "bot_answer_refused", "bot_started", "bot_finished", "converted_to_ticket", "handed_over", "closed", "reopened", "rated", "transcript_queued", "transcript_sent", "transcript_failed", "visitor_revoked", "visitor_blocked", "visitor_unblocked"];
 /** That somebody is there is said so often, in milliseconds. */
 const TOUCH = 60000;
 /** Whether single keys do something is kept in this browser. */

@@ -398,29 +398,39 @@ impl Outgoing {
         up_to: Id,
         zone: &jiff::tz::TimeZone,
     ) -> Result<Vec<(String, Option<String>, String)>, Stop> {
-        use conversation::Event::{MessageQueued, MessageReceived};
+        use conversation::Event::{MessageDeleted, MessageEdited, MessageQueued, MessageReceived};
         let (tenant_key, stream) = (tenant.to_string(), Conversation::stream(id));
-        let (mut from, mut all) = (0, Vec::new());
+        let (mut from, mut all, mut whole) = (0, Vec::new(), false);
         loop {
             let page = self.post.commands.log().read_stream(&tenant_key, &stream, from, Reading::Forward, 500).await;
             let page = page.map_err(Refused::from)?;
             for event in &page {
                 let (message, who, text) = match Conversation::decode(&event.kind, &event.data) {
-                    Ok(MessageReceived { message_id, body, .. }) => (message_id, None, body),
-                    Ok(MessageQueued { message_id, body, again: false, .. }) => {
+                    Ok(MessageReceived { message_id, body, .. }) if !whole => (message_id, None, body),
+                    Ok(MessageQueued { message_id, body, again: false, .. }) if !whole => {
                         (message_id, Some(self.agent(tenant, event).await?.0), body)
+                    }
+                    // What was changed or taken back since is told as it is now.
+                    Ok(MessageEdited { message_id, body, .. }) => {
+                        for (_, said) in all.iter_mut().filter(|(message, _)| *message == message_id) {
+                            let (_, _, text): &mut (String, Option<String>, String) = said;
+                            text.clone_from(&body.0);
+                        }
+                        continue;
+                    }
+                    Ok(MessageDeleted { message_id }) => {
+                        all.retain(|(message, _)| *message != message_id);
+                        continue;
                     }
                     _ => continue,
                 };
                 let at = event.occurred_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
-                all.push((at, who, text.0));
-                if message == up_to {
-                    return Ok(all);
-                }
+                all.push((message, (at, who, text.0)));
+                whole = message == up_to;
             }
             match page.last() {
                 Some(last) if page.len() == 500 => from = last.version + 1,
-                _ => return Ok(all),
+                _ => return Ok(all.into_iter().map(|(_, said)| said).collect()),
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::mail::{
 
 /// A message of a conversation.
 pub(super) const MESSAGE: &str = "message";
+/// An emoji on a message of a conversation.
+pub(super) const REACTION: &str = "reaction";
 /// An answer in a ticket.
 pub(super) const REPLY: &str = "reply";
 /// A mail of its own.
@@ -28,6 +30,7 @@ pub(super) const TRANSCRIPT: &str = "transcript";
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Message(Message),
+    Reaction(Message),
     Mail(outgoing::Item),
 }
 
@@ -39,6 +42,7 @@ impl Item {
         let mail = |of| Some(Item::Mail(outgoing::Item { tenant, of, message, channel, position }));
         match sort {
             MESSAGE => Some(Item::Message(Message { tenant, conversation: record, message, channel, position })),
+            REACTION => Some(Item::Reaction(Message { tenant, conversation: record, message, channel, position })),
             REPLY => mail(Of::Ticket(record)),
             EMAIL => mail(Of::Email(record)),
             TRANSCRIPT => mail(Of::Transcript(record)),
@@ -48,21 +52,26 @@ impl Item {
 
     pub(super) fn channel(&self) -> Id {
         match self {
-            Item::Message(message) => message.channel,
+            Item::Message(message) | Item::Reaction(message) => message.channel,
             Item::Mail(mail) => mail.channel,
         }
     }
 
     pub(super) fn tenant(&self) -> Id {
         match self {
-            Item::Message(message) => message.tenant,
+            Item::Message(message) | Item::Reaction(message) => message.tenant,
             Item::Mail(mail) => mail.tenant,
         }
     }
 
+    /// Whether it may be sent twice whatever the channel: then nothing is another than after the first time.
+    pub(super) fn is_the_same_twice(&self) -> bool {
+        matches!(self, Item::Reaction(_))
+    }
+
     fn position(&self) -> i64 {
         match self {
-            Item::Message(message) => message.position,
+            Item::Message(message) | Item::Reaction(message) => message.position,
             Item::Mail(mail) => mail.position,
         }
     }
@@ -79,6 +88,7 @@ impl Carriers {
     pub(super) async fn waits(&self, item: &Item) -> Result<bool, Refused> {
         match item {
             Item::Message(message) => self.messages.waits(message).await,
+            Item::Reaction(message) => self.messages.reaction_waits(message).await,
             Item::Mail(mail) => self.mail.waits(mail).await,
         }
     }
@@ -96,6 +106,10 @@ impl Carriers {
                 Ok(channel) => self.messages.send(message, &channel, now).await,
                 Err(refused) => later(refused),
             },
+            Item::Reaction(message) => match self.channel(item).await {
+                Ok(channel) => self.messages.react(message, &channel, now).await,
+                Err(refused) => later(refused),
+            },
             Item::Mail(mail) => match self.messages.event_at(item.tenant(), item.position()).await {
                 Ok(event) => self.mail.send(mail, event, now).await,
                 Err(refused) => later(refused),
@@ -110,6 +124,7 @@ impl Carriers {
     pub(super) async fn tell(&self, item: &Item, outcome: Outcome, now: Time) -> Result<(), Refused> {
         match item {
             Item::Message(message) => self.messages.tell(message, outcome, now).await,
+            Item::Reaction(message) => self.messages.tell_of_reaction(message, outcome, now).await,
             Item::Mail(mail) => {
                 let event = self.messages.event_at(item.tenant(), item.position()).await?;
                 self.mail.tell(mail, outcome, event.as_ref().and_then(Cause::of)).await

@@ -106,9 +106,9 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(commands: Commands, options: Options, metrics: Metrics) -> Sender {
-        let Options { clock, secrets, private_addresses, patience, mail, registry: _ } = options;
+        let Options { clock, secrets, private_addresses, patience, mail, messengers, registry: _ } = options;
         let pool = commands.log().pool().clone();
-        let messages = Messages { commands, secrets, api: Api::new(private_addresses, patience) };
+        let messages = Messages { commands, secrets, api: Api::new(private_addresses, patience), messengers };
         let (nudge, stopping) = (Notify::new(), AtomicBool::new(false));
         Sender { pool, clock, carriers: Carriers { messages, mail }, nudge, stopping, paces: Mutex::default(), metrics }
     }
@@ -375,7 +375,7 @@ impl Sender {
         let outcome = match outcome {
             Outcome::Unknown { reason } => {
                 let channel = self.carriers.channel(item).await.map_err(|error| broken(&error))?;
-                match channel.can().is_some_and(|can| can.dedupes) {
+                match item.is_the_same_twice() || channel.can().is_some_and(|can| can.dedupes) {
                     true => Outcome::Later { reason, after: None },
                     false => Outcome::Unknown { reason },
                 }

@@ -62,14 +62,19 @@ pub struct Capabilities {
     pub kind: Kind,
     /// Whether conversations are held in it.
     pub converses: bool,
-    /// Whether Deskfold itself sends what is said in it; elsewhere a program does, and says so.
+    /// Whether Deskfold itself sends what is said in it; elsewhere a program does, and says so. A messenger's channel that has not
+    /// been given what it needs for that (its credentials, and of Meta's the account) is a program's, too.
     pub sends: bool,
     /// Whether a message that is sent twice arrives once: after a crash it is then sent again without asking anybody.
     pub dedupes: bool,
     /// Most characters of a message.
     pub max_text: usize,
+    /// Most characters of a message that carries a file.
+    pub max_caption: usize,
     /// Whether messages carry files.
     pub files: bool,
+    /// Most files of a message.
+    pub max_files: usize,
     /// Most bytes of a file.
     pub max_file_bytes: u64,
     /// The types of files it takes: all of them when there is none here.
@@ -78,8 +83,12 @@ pub struct Capabilities {
     pub reactions: bool,
     /// Whether it tells that a message was read.
     pub read_receipts: bool,
+    /// Whether the other side can change or take back what they wrote.
+    pub edits: bool,
     /// For so many hours after the other side last wrote one may write freely.
     pub reply_window_hours: Option<u32>,
+    /// Whether there are templates, with which one may write at any time.
+    pub templates: bool,
     /// Whether it is a button on pages: with an appearance and display rules.
     pub widget: bool,
     /// Whether pages of other sites speak to it: only those of the allowed origins.
@@ -89,8 +98,40 @@ pub struct Capabilities {
 }
 
 const MB: u64 = 1024 * 1024;
-const PICTURES_AND_MEDIA: &[&str] =
-    &["image/jpeg", "image/png", "image/webp", "video/mp4", "audio/aac", "audio/mpeg", "audio/ogg", "application/pdf"];
+/// What WhatsApp takes (Cloud API, Media).
+const OF_WHATSAPP: &[&str] = &[
+    "image/jpeg",
+    "image/png",
+    "video/mp4",
+    "video/3gpp",
+    "audio/aac",
+    "audio/amr",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/ogg",
+    "text/plain",
+    "application/pdf",
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-powerpoint",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+];
+/// What Instagram takes (Send API).
+const OF_INSTAGRAM: &[&str] = &[
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "video/mp4",
+    "video/ogg",
+    "video/quicktime",
+    "video/webm",
+    "audio/aac",
+    "audio/mp4",
+    "audio/wav",
+    "application/pdf",
+];
 
 impl Kind {
     /// All of them.
@@ -126,65 +167,102 @@ impl Kind {
         let messenger = Capabilities {
             kind: self,
             converses: true,
-            sends: false,
+            sends: true,
             dedupes: false,
             max_text: 4096,
+            max_caption: 1024,
             files: true,
+            max_files: 1,
             max_file_bytes: 16 * MB,
             file_types: &[],
             reactions: true,
             read_receipts: true,
+            edits: true,
             reply_window_hours: None,
+            templates: false,
             widget: false,
             origins: false,
             url: false,
         };
         let form = Capabilities {
             converses: false,
+            sends: false,
             max_text: 20_000,
+            max_caption: 20_000,
+            max_files: 100,
             max_file_bytes: 20 * MB,
             reactions: false,
             read_receipts: false,
+            edits: false,
             origins: true,
             ..messenger
         };
         match self {
             Kind::LiveChat => Capabilities {
-                sends: true,
                 // What is committed is there, once.
                 dedupes: true,
                 max_text: 20_000,
+                max_caption: 20_000,
+                max_files: 100,
                 max_file_bytes: 20 * MB,
+                reactions: false,
+                edits: false,
                 widget: true,
                 origins: true,
                 ..messenger
             },
             Kind::Form | Kind::Website => form,
             Kind::Email => Capabilities {
+                sends: false,
                 max_text: 200_000,
+                max_caption: 200_000,
+                max_files: 100,
                 max_file_bytes: 25 * MB,
                 reactions: false,
                 read_receipts: false,
+                edits: false,
                 ..messenger
             },
-            Kind::Telegram => Capabilities { max_file_bytes: 50 * MB, read_receipts: false, ..messenger },
+            Kind::Telegram => {
+                Capabilities { max_files: 10, max_file_bytes: 50 * MB, read_receipts: false, ..messenger }
+            }
             Kind::Whatsapp => {
-                Capabilities { file_types: PICTURES_AND_MEDIA, reply_window_hours: Some(24), ..messenger }
+                Capabilities { file_types: OF_WHATSAPP, reply_window_hours: Some(24), templates: true, ..messenger }
             }
             Kind::Instagram => Capabilities {
                 max_text: 1000,
+                max_caption: 0,
                 max_file_bytes: 8 * MB,
-                file_types: PICTURES_AND_MEDIA,
+                file_types: OF_INSTAGRAM,
                 reply_window_hours: Some(24),
                 ..messenger
             },
-            Kind::Messenger => {
-                Capabilities { max_text: 2000, max_file_bytes: 25 * MB, reply_window_hours: Some(24), ..messenger }
-            }
-            Kind::Api => {
-                Capabilities { sends: true, max_text: 200_000, max_file_bytes: 100 * MB, url: true, ..messenger }
-            }
+            Kind::Messenger => Capabilities {
+                max_text: 2000,
+                max_caption: 0,
+                max_file_bytes: 25 * MB,
+                reply_window_hours: Some(24),
+                ..messenger
+            },
+            Kind::Api => Capabilities {
+                max_text: 200_000,
+                max_caption: 200_000,
+                max_files: 100,
+                max_file_bytes: 100 * MB,
+                url: true,
+                ..messenger
+            },
         }
+    }
+
+    /// Whether it is one of Meta's, which all speak alike.
+    pub fn is_metas(self) -> bool {
+        matches!(self, Kind::Whatsapp | Kind::Instagram | Kind::Messenger)
+    }
+
+    /// Whether it is a messenger that Deskfold carries once it has been given what that needs.
+    pub fn is_messenger(self) -> bool {
+        self == Kind::Telegram || self.is_metas()
     }
 
     /// By what medium the conversations in it are.
@@ -287,6 +365,10 @@ pub struct Settings {
     /// Whether that program heeds `webhook-id`, so that a message that is sent twice arrives once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dedupes: bool,
+    /// The account at Meta that writes: the id of WhatsApp's phone number, of the page, or of the Instagram account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), extend("format" = "word"))]
+    pub account: Option<String>,
 }
 
 /// A new channel.
@@ -594,7 +676,7 @@ pub struct Channel {
     /// Under which id the secret of its captcha is sealed.
     #[serde(default)]
     pub captcha_credential: Option<Id>,
-    /// Under which ids the passwords of its mail servers are sealed.
+    /// Under which ids the passwords of its mail servers, and the secret of Meta's app, are sealed.
     #[serde(default)]
     pub mail_credentials: BTreeMap<Purpose, Id>,
     /// How mail comes in and leaves.
@@ -651,16 +733,24 @@ const ORIGIN_INVALID: Rejection = Rejection::invalid(
 );
 const NOT_A_USER: Rejection = Rejection::invalid("channel_not_a_user", "Only a user who is there joins or leaves.");
 
+const ACCOUNT_INVALID: Rejection = Rejection::invalid(
+    "channel_account_invalid",
+    "An account at Meta is a number of at most 40 digits: the id of the phone number, the page or the Instagram account.",
+);
+
 /// A message of nobody's.
 pub const SENDER_MISSING: Rejection =
     Rejection::invalid("channel_sender_missing", "Say who wrote it: a sender, an identity, or both.");
 /// A name of a sender or a message that tells nothing apart.
 pub const NAME_UNFIT: Rejection =
     Rejection::invalid("channel_name_unfit", "What a channel calls a sender or a message has 1 to 300 characters.");
+/// A message that nobody has written in the channel.
+pub const MESSAGE_UNKNOWN: Rejection =
+    Rejection::invalid("channel_message_unknown", "Nothing is known of such a message in the channel.");
 /// Credentials that cannot be any.
 pub const SECRET_INVALID: Rejection = Rejection::invalid(
     "channel_secret_invalid",
-    "A secret has 1 to 4,000 characters; that of a program is whsec_ and 24 to 64 bytes in base64.",
+    "A secret has 1 to 4,000 characters; that of a program is whsec_ and 24 to 64 bytes in base64, that of Telegram the token of a bot, 123456:ABC...",
 );
 
 /// Most display rules of a channel.
@@ -678,6 +768,11 @@ fn is_origin(origin: &str) -> bool {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
         !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
     }) && custom::is_url(origin)
+}
+
+/// Meta's ids are numbers.
+fn is_account(account: &str) -> bool {
+    (1..=40).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What a team switches channels of a kind by.
@@ -763,8 +858,16 @@ impl Channel {
 
     /// What it can, once it is there.
     pub fn can(&self) -> Option<Capabilities> {
-        let can = self.kind?.can();
-        Some(Capabilities { dedupes: can.dedupes || self.settings.dedupes, ..can })
+        let kind = self.kind?;
+        let can = kind.can();
+        let sends = can.sends && (!kind.is_messenger() || self.is_carried());
+        Some(Capabilities { sends, dedupes: can.dedupes || self.settings.dedupes, ..can })
+    }
+
+    /// Whether it is a messenger's channel that was given what is needed to carry it.
+    pub fn is_carried(&self) -> bool {
+        let named = |kind: Kind| !kind.is_metas() || self.settings.account.is_some();
+        self.credential.is_some() && self.kind.is_some_and(|kind| kind.is_messenger() && named(kind))
     }
 
     /// The display rule that holds on a page for a visitor: the first one that fits.
@@ -786,7 +889,9 @@ impl Channel {
         match of {
             Purpose::Channel => self.credential,
             Purpose::Captcha => self.captcha_credential,
-            Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim => self.mail_credentials.get(&of).copied(),
+            Purpose::Incoming | Purpose::Outgoing | Purpose::Dkim | Purpose::App => {
+                self.mail_credentials.get(&of).copied()
+            }
         }
     }
 
@@ -833,6 +938,12 @@ impl Channel {
             if settings.dedupes { self.must(|can| can.url, "/dedupes") } else { Ok(()) },
             // Whoever must show a password has credentials for that: events are read by many.
             must(url.is_none_or(|url| custom::is_url(url) && !names_somebody(url)), valid::URL_INVALID, "/url"),
+            if settings.account.is_none() {
+                Ok(())
+            } else {
+                must(self.kind.is_some_and(Kind::is_metas), UNABLE, "/account")
+            },
+            must(settings.account.as_deref().is_none_or(is_account), ACCOUNT_INVALID, "/account"),
             if settings.reopen_after_s.is_some() { self.must(|can| can.converses, "/reopen_after_s") } else { Ok(()) },
             if settings.max_per_minute.is_some() { self.must(|can| can.converses, "/max_per_minute") } else { Ok(()) },
         ])
@@ -946,6 +1057,7 @@ impl Aggregate for Channel {
             {
                 return Err(UNABLE.at("/of"));
             }
+            RotateCredentials { of: Purpose::App, .. } if !kind.is_metas() => return Err(UNABLE.at("/of")),
             RotateCredentials { credential, of } if self.credential_of(of) != Some(credential) => {
                 vec![Event::CredentialsRotated { credential, of }]
             }
@@ -1140,7 +1252,16 @@ impl Aggregate for Channel {
             RULES_FULL,
             TEAM_CLOSED,
         ];
-        let fields = [GREETING_INVALID, DELAY_INVALID, PATH_INVALID, CHATBOT_MISSING, ORIGIN_INVALID, SECRET_INVALID];
+        let fields = [
+            GREETING_INVALID,
+            DELAY_INVALID,
+            PATH_INVALID,
+            CHATBOT_MISSING,
+            ORIGIN_INVALID,
+            SECRET_INVALID,
+            ACCOUNT_INVALID,
+            MESSAGE_UNKNOWN,
+        ];
         let shared = [valid::NAME_INVALID, valid::URL_INVALID, valid::COUNTRY_INVALID, REFERENCE_UNFIT, DENIED];
         let door = [QUESTIONS_INVALID, CAPTCHA_INVALID, CAPTCHA_UNSEALED, BLOCKS_FULL, BLOCKED];
         let mail = [MAIL_INVALID, HEADER_INVALID, ADDRESS_TAKEN, valid::DOMAIN_INVALID];
@@ -1171,6 +1292,7 @@ impl Aggregate for Channel {
             max_per_minute: Some(60),
             url: None,
             dedupes: false,
+            account: None,
         };
         let server = |host: &str, port| MailServer {
             host: host.into(),

@@ -1,6 +1,7 @@
 //! A chat with somebody outside, from the first word to the rating.
 
 mod bot;
+mod changed;
 mod guest;
 
 use std::{
@@ -15,6 +16,8 @@ use serde_json::Value;
 
 pub use bot::origin;
 use bot::{Run, Told, Wanted};
+pub use changed::Template;
+use changed::{Changed, NO_EDITS, NO_REACTIONS, REACTION_INVALID, TEMPLATE_INVALID, TEMPLATE_UNFIT};
 pub use guest::Transcript;
 
 use crate::{
@@ -38,6 +41,7 @@ use crate::{
         said::Said,
         sorted, valid,
     },
+    must,
     org::{authority::DENIED, settings, tenant::Tenant, user::User},
 };
 
@@ -176,6 +180,52 @@ pub enum Command {
         #[serde(default)]
         #[schemars(extend("x-reference" = "quick_reply"))]
         quick_reply: Option<Id>,
+        /// The template as which it leaves, where the channel has some; `body` is then how that reads. It may be sent at any time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<Template>,
+    },
+    /// Takes in that the other side has changed what they wrote. A change of before the last one changes nothing.
+    ReceiveEdit {
+        /// Which message.
+        message_id: Id,
+        /// Its text now.
+        body: Personal<String>,
+        /// When it was changed; now by default.
+        #[serde(default)]
+        edited_at: Option<Time>,
+    },
+    /// Takes in that the other side has taken back what they wrote.
+    ReceiveDeletion {
+        /// Which message.
+        message_id: Id,
+    },
+    /// Takes in with what the other side answers a message, in place of what they did before.
+    ReceiveReactions {
+        /// Which message, of either side.
+        message_id: Id,
+        /// The emoji; none when they took it back.
+        #[schemars(length(max = 20))]
+        reactions: Vec<String>,
+    },
+    /// Answers a message with an emoji, in place of the one before. Whoever may answer may.
+    React {
+        /// Which message, of either side.
+        message_id: Id,
+        /// The emoji; none to take it back.
+        #[serde(default)]
+        reaction: Option<String>,
+    },
+    /// Records that a reaction of ours has left.
+    MarkReactionSent {
+        /// On which message.
+        message_id: Id,
+    },
+    /// Records that a reaction of ours could not be sent.
+    MarkReactionFailed {
+        /// On which message.
+        message_id: Id,
+        /// Why.
+        error: String,
     },
     /// Records that a message has left through its channel. Reports may come late, twice and in any order.
     MarkMessageSent {
@@ -410,6 +460,50 @@ pub enum Event {
         /// Whether it is sent once more, after it has failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
+        /// The template as which it leaves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<Template>,
+    },
+    /// The other side has changed what they wrote.
+    MessageEdited {
+        /// The message.
+        message_id: Id,
+        /// Its text now.
+        body: Personal<String>,
+        /// When.
+        edited_at: Time,
+    },
+    /// The other side has taken back what they wrote.
+    MessageDeleted {
+        /// The message.
+        message_id: Id,
+    },
+    /// The other side answers a message with these emoji, and no others any more.
+    MessageReactionsReceived {
+        /// The message.
+        message_id: Id,
+        /// The emoji.
+        reactions: Vec<String>,
+    },
+    /// A reaction of ours waits to leave.
+    MessageReactionQueued {
+        /// The message.
+        message_id: Id,
+        /// The emoji; none when it is taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reaction: Option<String>,
+    },
+    /// It has left.
+    MessageReactionSent {
+        /// The message.
+        message_id: Id,
+    },
+    /// It could not be sent.
+    MessageReactionFailed {
+        /// The message.
+        message_id: Id,
+        /// Why.
+        error: String,
     },
     /// It has left.
     MessageSent {
@@ -675,6 +769,9 @@ pub struct Conversation {
     revoked: Option<(Time, usize)>,
     #[serde(default)]
     blocked: bool,
+    /// What became of messages after they were said.
+    #[serde(default)]
+    changed: Changed,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("conversation_unknown", "There is no such conversation.");
@@ -844,13 +941,21 @@ impl Conversation {
         body: Personal<String>,
         attachments: Vec<Attachment>,
         quick_reply: Option<Id>,
+        template: Option<Template>,
         ctx: &Ctx<'_>,
     ) -> Decision<Event> {
         check_body(&body, &attachments)?;
         self.must_be_open(ctx)?;
-        if let Some(can) = self.channel_of(ctx).and_then(|channel| channel.can()) {
+        let can = self.channel_of(ctx).and_then(|channel| channel.can());
+        if let Some(template) = &template {
+            template.check(can.as_ref())?;
+            must(attachments.is_empty(), UNSENDABLE.because("A template carries no files."), "/attachments")?;
+        }
+        if let Some(can) = can {
             can_carry(&can, &body, &attachments)?;
-            self.must_be_in_time(&can, ctx)?;
+            if template.is_none() {
+                self.must_be_in_time(&can, ctx)?;
+            }
         }
         let message_id = message_id.unwrap_or_else(|| ctx.fresh("message"));
         let before = self.outgoing.get(&message_id).map(|(delivery, _)| *delivery);
@@ -871,7 +976,7 @@ impl Conversation {
         let label =
             quick_reply.and_then(|reply| ctx.fact::<QuickReply>(reply).fields.as_ref().and_then(|fields| fields.label));
         let again = before.is_some();
-        Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again }])
+        Ok(vec![Event::MessageQueued { message_id, body, attachments, quick_reply, label, again, template }])
     }
 
     /// Until when one may answer what comes in now.
@@ -936,6 +1041,19 @@ fn can_carry(can: &Capabilities, body: &str, attachments: &[Attachment]) -> Resu
     if !can.files && !attachments.is_empty() {
         return Err(UNSENDABLE.because("This channel takes no files.").at("/attachments"));
     }
+    if attachments.len() > can.max_files {
+        let detail = format!("A message in this channel carries at most {} files.", can.max_files);
+        return Err(UNSENDABLE.because(detail).at("/attachments"));
+    }
+    if !attachments.is_empty() && length > can.max_caption {
+        let detail = match can.max_caption {
+            0 => "A message in this channel is either words or a file: send them one after the other.".to_owned(),
+            most => {
+                format!("Beside a file a message in this channel has at most {most} characters; this one has {length}.")
+            }
+        };
+        return Err(UNSENDABLE.because(detail).at("/body"));
+    }
     for file in attachments {
         if file.size.is_some_and(|size| size > can.max_file_bytes) {
             let detail = format!(
@@ -980,7 +1098,13 @@ impl Aggregate for Conversation {
             (_, Start(_)) | (None, _) => None,
             (
                 Some(_),
-                SendMessage { .. } | Claim | Assign { .. } | ShowBotStep { .. } | HandOver { .. } | StartBot { .. },
+                SendMessage { .. }
+                | React { .. }
+                | Claim
+                | Assign { .. }
+                | ShowBotStep { .. }
+                | HandOver { .. }
+                | StartBot { .. },
             ) if self.status == Status::Closed => {
                 return Err(CLOSED);
             }
@@ -1008,10 +1132,18 @@ impl Aggregate for Conversation {
                     Event::MessageReceived { message_id, external_id, body, attachments, reply_until, claimed_at };
                 [received].into_iter().chain(reopened).collect()
             }
-            (SendMessage { message_id, body, attachments, quick_reply }, _) => {
+            (SendMessage { message_id, body, attachments, quick_reply, template }, _) => {
                 self.must_be_responsible(ctx)?;
-                return self.send(message_id, body, attachments, quick_reply, ctx);
+                return self.send(message_id, body, attachments, quick_reply, template, ctx);
             }
+            (ReceiveEdit { message_id, body, edited_at }, _) => return self.edit(message_id, body, edited_at, ctx),
+            (ReceiveDeletion { message_id }, _) => return self.delete(message_id, ctx),
+            (ReceiveReactions { message_id, reactions }, _) => {
+                return self.take_reactions(message_id, reactions, ctx);
+            }
+            (React { message_id, reaction }, _) => return self.react(message_id, reaction, ctx),
+            (MarkReactionSent { message_id }, _) => return self.reaction_left(message_id, None),
+            (MarkReactionFailed { message_id, error }, _) => return self.reaction_left(message_id, Some(error)),
             (MarkMessageSent { message_id, external_id }, _) => {
                 let sent = Event::MessageSent { message_id, external_id };
                 return self.moved_on(message_id, Delivery::Sent, sent);
@@ -1160,7 +1292,16 @@ impl Aggregate for Conversation {
                 self.messages.entry(*message_id).or_insert(place);
                 self.outgoing.insert(*message_id, (Delivery::Queued, *label));
             }
-            Event::MessageSent { message_id, .. } => self.deliver(*message_id, Delivery::Sent),
+            Event::MessageSent { message_id, .. } => {
+                self.deliver(*message_id, Delivery::Sent);
+                self.has_changed(event);
+            }
+            Event::MessageEdited { .. }
+            | Event::MessageDeleted { .. }
+            | Event::MessageReactionsReceived { .. }
+            | Event::MessageReactionQueued { .. }
+            | Event::MessageReactionSent { .. }
+            | Event::MessageReactionFailed { .. } => self.has_changed(event),
             Event::MessageDelivered { message_id } => self.deliver(*message_id, Delivery::Delivered),
             Event::MessageRead { message_id } => self.deliver(*message_id, Delivery::Read),
             Event::MessageFailed { message_id, .. } => self.deliver(*message_id, Delivery::Failed),
@@ -1231,12 +1372,19 @@ impl Aggregate for Conversation {
             Command::ConvertToTicket { new_ticket: ticket, team, .. } => {
                 bot::ticket_needs(bot::ticket_id(*ticket, None, ctx), self.contact, *team, ctx)
             }
-            Command::ReceiveMessage { .. } => self.channel().map(Need::of::<Channel>).into_iter().collect(),
+            Command::ReceiveMessage { .. }
+            | Command::ReceiveEdit { .. }
+            | Command::ReceiveDeletion { .. }
+            | Command::ReceiveReactions { .. } => self.channel().map(Need::of::<Channel>).into_iter().collect(),
             Command::Assign { .. } | Command::BlockVisitor | Command::UnblockVisitor => channel().into_iter().collect(),
             Command::SendMessage { quick_reply, .. } => {
                 let responsible = self.assignee.map(Need::of::<User>);
                 let channel = self.channel().map(Need::of::<Channel>);
                 quick_reply.map(Need::of::<QuickReply>).into_iter().chain(responsible).chain(channel).collect()
+            }
+            Command::React { .. } => {
+                let responsible = self.assignee.map(Need::of::<User>);
+                responsible.into_iter().chain(self.channel().map(Need::of::<Channel>)).collect()
             }
             Command::Claim => [me()].into_iter().chain(channel()).collect(),
             // The contact gets another owner together with the link, so it must not change meanwhile.
@@ -1251,9 +1399,13 @@ impl Aggregate for Conversation {
         }
     }
 
-    /// What came in through a channel came in once, whichever conversation took it.
+    /// What came in through a channel came in once, whichever conversation took it; and what left by a messenger is found there again.
     fn claims(&self, event: &Event, _: &Ctx<'_>) -> Vec<Claim> {
-        let Event::MessageReceived { external_id: Some(external), .. } = event else { return vec![] };
+        let external = match event {
+            Event::MessageReceived { external_id: Some(external), .. } => external,
+            Event::MessageSent { external_id: Some(external), .. } if self.is_by_messenger() => external,
+            _ => return vec![],
+        };
         let taken = TAKEN_IN.at("/external_id");
         let claim = |channel| Claim::take(TAKEN_IN_SCOPE, taken_in_key(channel, external), taken);
         self.channel().map(claim).into_iter().collect()
@@ -1304,7 +1456,8 @@ impl Aggregate for Conversation {
         let channel = [CHANNEL_UNFIT, CHANNEL_DISABLED, NOT_OPERATOR, TAKEN_IN, UNCERTAIN, UNSENDABLE, WINDOW_CLOSED];
         let guests = [NO_TOKENS, TRANSCRIPT_UNKNOWN, TRANSCRIPTS_FULL, valid::EMAIL_INVALID, valid::LOCALE_INVALID];
         let door = [channel::BLOCKED, channel::ANSWER_MISSING];
-        let fields = fields.into_iter().chain(channel).chain(guests).chain(door);
+        let changed = [NO_EDITS, NO_REACTIONS, REACTION_INVALID, TEMPLATE_INVALID, TEMPLATE_UNFIT];
+        let fields = fields.into_iter().chain(channel).chain(guests).chain(door).chain(changed);
         let others = [chatbot::UNPUBLISHED, Chatbot::unknown()].into_iter().chain(Ticket::refusals());
         states.into_iter().chain(fields).chain(shared).chain(others).collect()
     }
@@ -1351,13 +1504,20 @@ impl Aggregate for Conversation {
                 body: "Good day! How can we help?".into(),
                 attachments: vec![],
                 quick_reply: Some(id(3)),
+                template: None,
             },
             MarkMessageSent { message_id: outbound, external_id: Some("wamid.1".into()) },
+            ReceiveEdit { message_id: inbound, body: "Good day!".into(), edited_at: None },
+            ReceiveReactions { message_id: outbound, reactions: vec!["👍".into()] },
+            React { message_id: inbound, reaction: Some("🙏".into()) },
+            MarkReactionSent { message_id: inbound },
+            MarkReactionFailed { message_id: inbound, error: "The message is too old".into() },
             MarkMessageDelivered { message_id: outbound },
             MarkMessageRead { message_id: outbound },
             MarkMessageUncertain { message_id: outbound, reason: "Interrupted while it was being sent".into() },
             MarkMessageFailed { message_id: outbound, error: "number unknown".into() },
             MarkRead { user: Some(id(0xA)), up_to: Some(inbound) },
+            ReceiveDeletion { message_id: inbound },
             Claim,
             Assign { assignee: id(0xB), method: AssignMethod::Manual, rule_run: None },
             Unassign,

@@ -16,6 +16,11 @@ impl Said {
         self.0.insert(message_id, digest(body));
     }
 
+    /// Whether a message says this.
+    pub(crate) fn is(&self, message_id: Id, body: &str) -> bool {
+        self.0.get(&message_id) == Some(&digest(body))
+    }
+
     /// Refuses other words under an id that is known: taken for a repetition, they would be lost.
     pub(crate) fn must_repeat(&self, message_id: Id, body: &str, refusal: Rejection) -> Result<(), Rejection> {
         match self.0.get(&message_id) {

@@ -128,6 +128,7 @@ fn mount(
         .merge(chat::chatbots::routes())
         .merge(chat::conversations::routes())
         .merge(chat::emails::routes())
+        .merge(chat::messengers::routes())
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())
         .merge(work::webhooks::routes())
@@ -148,7 +149,7 @@ fn mount(
         .merge(insight::search::routes())
         .layered(keyed);
     let anybody = openapi::routes().merge(org::sign_in::routes().merge(insight::dashboards::open()).layered(&present));
-    let files = org::uploads::signed_routes().layered(&present);
+    let files = org::uploads::signed_routes().merge(chat::messengers::hooks()).layered(&present);
     let visitors = chat::visitors::routes().layered(visited);
     let open = watched().merge(openapi::pages()).merge(anybody.under("/v1")).merge(files).merge(visitors);
     api.under("/v1").merge(open.open())

@@ -71,9 +71,11 @@ pub struct Row {
     pub url: Option<String>,
     /// Whether that program lets a message that is sent twice arrive once.
     pub dedupes: bool,
+    /// The account at Meta that writes.
+    pub account: Option<String>,
     /// How mail comes in and leaves.
     pub mail: channel::Mail,
-    /// Which passwords of mail servers it has.
+    /// Which secrets it has besides: passwords of mail servers, the secret of Meta's app.
     pub mail_credentials: BTreeSet<channel::Purpose>,
     /// When it last got other credentials; none when it has none.
     pub credentials_rotated_at: Option<Time>,
@@ -131,7 +133,7 @@ impl Row {
 
 impl ReadModel for Channels {
     const NAME: &'static str = "channels";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Channel::KIND];
     type Row = Row;
 
@@ -155,6 +157,7 @@ impl ReadModel for Channels {
                 max_per_minute: None,
                 url: None,
                 dedupes: false,
+                account: None,
                 mail: channel::Mail::default(),
                 mail_credentials: BTreeSet::new(),
                 credentials_rotated_at: None,
@@ -195,7 +198,11 @@ impl ReadModel for Channels {
             Event::OperatorRemoved { user } => drop(row.operator_ids.remove(&user)),
             Event::CredentialsRotated { of: channel::Purpose::Captcha, .. } => {}
             Event::CredentialsRotated {
-                of: of @ (channel::Purpose::Incoming | channel::Purpose::Outgoing | channel::Purpose::Dkim),
+                of:
+                    of @ (channel::Purpose::Incoming
+                    | channel::Purpose::Outgoing
+                    | channel::Purpose::Dkim
+                    | channel::Purpose::App),
                 ..
             } => {
                 row.mail_credentials.insert(of);
@@ -208,6 +215,7 @@ impl ReadModel for Channels {
                 row.max_per_minute = to.max_per_minute;
                 row.url = to.url;
                 row.dedupes = to.dedupes;
+                row.account = to.account;
             }
             Event::QuestionsChanged { questions } => row.questions = questions,
             Event::ProtectionChanged(to) => {
@@ -249,7 +257,7 @@ impl Listed for Channels {
         t.display_rules, t.operator_ids, \
         array(select json_build_object('id', u.id, 'name', u.name) from read_users u \
             where u.tenant_id = t.tenant_id and u.id = any (t.operator_ids) order by u.name collate \"und-x-icu\", u.id) as operators, \
-        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.mail, t.mail_credentials, t.credentials_rotated_at, \
+        t.allowed_origins, t.reopen_after_s, t.max_per_minute, t.url, t.dedupes, t.account, t.mail, t.mail_credentials, t.credentials_rotated_at, \
         t.questions, t.proof_of_work, t.captcha, t.blocked_identities, t.created_at, \
         t.updated_at";
     const JOINS: &'static str = "left join read_teams team on team.tenant_id = t.tenant_id and team.id = t.team_id \

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Aggregate, Id, Personal, Time,
-    chat::conversation::{Conversation, Event},
+    chat::conversation::{Conversation, Event, Template},
     desk::ticket::Attachment,
 };
 use eventstore::{Log, Recorded};
@@ -99,6 +99,18 @@ pub struct Row {
     pub delivered_at: Option<Time>,
     /// When the other side read it.
     pub read_at: Option<Time>,
+    /// When the other side last changed it.
+    pub edited_at: Option<Time>,
+    /// When the other side took it back: it says nothing any more.
+    pub deleted_at: Option<Time>,
+    /// With what emoji the other side answers it.
+    pub reactions: Vec<String>,
+    /// With what emoji we do.
+    pub own_reaction: Option<String>,
+    /// Why our emoji could not be sent.
+    pub own_reaction_error: Option<String>,
+    /// The template as which it leaves.
+    pub template: Option<Template>,
 }
 
 /// A message, with the name of its author as it is now.
@@ -158,13 +170,19 @@ impl Row {
             sent_at: None,
             delivered_at: None,
             read_at: None,
+            edited_at: None,
+            deleted_at: None,
+            reactions: Vec::new(),
+            own_reaction: None,
+            own_reaction_error: None,
+            template: None,
         })
     }
 }
 
 impl ReadModel for ConversationMessages {
     const NAME: &'static str = "conversation_messages";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const KINDS: &'static [&'static str] = &[Conversation::KIND];
     const OWN: bool = false;
     type Row = Row;
@@ -187,10 +205,10 @@ impl ReadModel for ConversationMessages {
                 Some(Row { external_id, claimed_at, ..row })
             }
             // It stays where it was written.
-            (Some(row), Event::MessageQueued { body, attachments, again: true, .. }) => {
-                Some(Row { body, attachments, delivery: Some(Delivery::Queued), delivery_error: None, ..row })
+            (Some(row), Event::MessageQueued { body, attachments, template, again: true, .. }) => {
+                Some(Row { body, attachments, template, delivery: Some(Delivery::Queued), delivery_error: None, ..row })
             }
-            (_, Event::MessageQueued { message_id, body, attachments, quick_reply, .. }) => {
+            (_, Event::MessageQueued { message_id, body, attachments, quick_reply, template, .. }) => {
                 let row = Row::written(message_id, Direction::Sent, body, attachments, event)?;
                 let (author_kind, author_id) = author(event);
                 Some(Row {
@@ -198,6 +216,7 @@ impl ReadModel for ConversationMessages {
                     author_id,
                     quick_reply_id: quick_reply,
                     delivery: Some(Delivery::Queued),
+                    template,
                     ..row
                 })
             }
@@ -218,6 +237,19 @@ impl ReadModel for ConversationMessages {
             }
             (Some(row), Event::MessageFailed { error, .. }) => {
                 Some(Row { delivery: Some(Delivery::Failed), delivery_error: Some(error), ..row })
+            }
+            (Some(row), Event::MessageEdited { body, edited_at, .. }) => {
+                Some(Row { body, edited_at: Some(edited_at), ..row })
+            }
+            (Some(row), Event::MessageDeleted { .. }) => {
+                Some(Row { body: "".into(), attachments: Vec::new(), deleted_at: at, ..row })
+            }
+            (Some(row), Event::MessageReactionsReceived { reactions, .. }) => Some(Row { reactions, ..row }),
+            (Some(row), Event::MessageReactionQueued { reaction, .. }) => {
+                Some(Row { own_reaction: reaction, own_reaction_error: None, ..row })
+            }
+            (Some(row), Event::MessageReactionFailed { error, .. }) => {
+                Some(Row { own_reaction: None, own_reaction_error: Some(error), ..row })
             }
             (row, _) => row,
         };
@@ -248,6 +280,9 @@ impl Listed for ConversationMessages {
         Column::time("sent_at").nullable(),
         Column::time("delivered_at").nullable(),
         Column::time("read_at").nullable(),
+        Column::time("edited_at").nullable(),
+        Column::time("deleted_at").nullable(),
+        Column::word("own_reaction").nullable(),
         Column::id("id"),
     ];
     const THROUGH: &'static [&'static str] = &[Conversations::NAME];
@@ -260,7 +295,8 @@ impl Listed for ConversationMessages {
         case t.direction when 'received' then coalesce(contact.name, conversation.visitor->>'name') \
             else read_name(t.tenant_id, t.author_kind, r.author_id) end as author_name, \
         t.quick_reply_id, t.delivery, t.delivery_error, t.external_id, t.written_at, t.received_at, t.claimed_at, \
-        t.written_position, t.sent_at, t.delivered_at, t.read_at";
+        t.written_position, t.sent_at, t.delivered_at, t.read_at, t.edited_at, t.deleted_at, t.reactions, t.own_reaction, \
+        t.own_reaction_error, t.template";
     const JOINS: &'static str = "\
         left join read_conversations conversation \
             on conversation.tenant_id = t.tenant_id and conversation.id = t.conversation_id \

@@ -250,6 +250,13 @@ impl Row {
         self.recent_messages.push(Recent { message_id, received, read: false, failed: false });
     }
 
+    /// A message says something else now: the last one is told by its words.
+    fn says(&mut self, message_id: Id, body: &str) {
+        if self.recent_messages.last().is_some_and(|last| last.message_id == message_id) {
+            self.last_message = Some(Personal(body.chars().take(PREVIEW).collect()));
+        }
+    }
+
     /// One of our messages could not be sent, or could be after all. What has failed is no answer.
     fn failed(&mut self, message_id: Id, failed: bool) {
         let ours = self.recent_messages.iter_mut().find(|recent| recent.message_id == message_id && !recent.received);
@@ -313,6 +320,13 @@ impl ReadModel for Conversations {
                 row.doubted(message_id, false);
             }
             Event::MessageQueued { message_id, body, .. } => row.written(message_id, &body, false, at),
+            Event::MessageEdited { message_id, body, .. } => row.says(message_id, &body),
+            // What was taken back is read nowhere.
+            Event::MessageDeleted { message_id } => row.says(message_id, ""),
+            Event::MessageReactionsReceived { .. }
+            | Event::MessageReactionQueued { .. }
+            | Event::MessageReactionSent { .. }
+            | Event::MessageReactionFailed { .. } => {}
             Event::ReadMarkerMoved { user, up_to } => row.read(user, up_to),
             Event::Assigned { to, .. } => row.assignee_id = Some(to),
             Event::Unassigned { .. } => row.assignee_id = None,

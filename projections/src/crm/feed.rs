@@ -176,6 +176,10 @@ fn written(kind: &str) -> &'static [(&'static str, &'static str)] {
 fn is_noise(kind: &str, event: &str, data: &Value) -> bool {
     match (kind, event) {
         ("conversation", "read_marker_moved" | "message_sent" | "message_delivered" | "message_read")
+        | (
+            "conversation",
+            "message_deleted" | "message_reactions_received" | "message_reaction_queued" | "message_reaction_sent",
+        )
         | ("conversation", "bot_step_shown" | "bot_answer_refused" | "bot_finished" | "bot_started" | "claimed")
         | ("ticket", "reply_sent")
         | ("contact", "offer_received" | "absorbed" | "released" | "forwarded")

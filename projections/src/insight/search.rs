@@ -150,6 +150,10 @@ fn is_silent(event: &Recorded) -> bool {
             | "conversation.message_delivered"
             | "conversation.message_read"
             | "conversation.message_failed"
+            | "conversation.message_reactions_received"
+            | "conversation.message_reaction_queued"
+            | "conversation.message_reaction_sent"
+            | "conversation.message_reaction_failed"
             | "conversation.bot_step_shown"
             | "ticket.reply_sent"
             | "ticket.reply_failed"
@@ -179,6 +183,8 @@ fn parts(event: &Recorded) -> Result<Vec<Id>, Unreadable> {
         | "ticket.message_redacted"
         | "conversation.message_received"
         | "conversation.message_queued"
+        | "conversation.message_edited"
+        | "conversation.message_deleted"
         | "contact.note_added"
         | "contact.note_edited"
         | "contact.note_deleted" => event.decode::<One>().map(|one| vec![one.message_id]).map_err(unreadable),
@@ -331,7 +337,8 @@ impl Row {
     /// What happened to a message, a note or a remark within a record.
     fn part_happened(&mut self, event: &Recorded, name: &str, data: &Value) {
         match name {
-            "message_redacted" | "note_deleted" => self.texts.clear(),
+            "message_redacted" | "message_deleted" | "note_deleted" => self.texts.clear(),
+            "message_edited" => self.set("body", plain(&data["body"])),
             "note_edited" => self.set("body", plain(&data["to"])),
             "split" => {
                 if let Some(ticket) = data["new_ticket"].as_str().and_then(|id| id.parse().ok()) {

@@ -7,6 +7,7 @@ pub(crate) mod guests;
 pub(crate) mod inbox;
 pub(crate) mod live;
 pub(crate) mod mail;
+pub(crate) mod messengers;
 pub(crate) mod outbox;
 pub(crate) mod replies;
 pub(crate) mod visitors;

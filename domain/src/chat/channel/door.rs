@@ -97,7 +97,7 @@ pub struct Protection {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "PurposeOfCredential")]
 pub enum Purpose {
-    /// The channel's own: what programs are signed for, or a site's users.
+    /// The channel's own: what programs are signed for, or a site's users; the token of Telegram's bot, or Meta's access token.
     #[default]
     Channel,
     /// The one that the service behind a captcha knows it by.
@@ -108,12 +108,14 @@ pub enum Purpose {
     Outgoing,
     /// The key by which mail is signed that leaves.
     Dkim,
+    /// The secret of Meta's app, by which what it brings is signed.
+    App,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 5] =
-        [Purpose::Channel, Purpose::Captcha, Purpose::Incoming, Purpose::Outgoing, Purpose::Dkim];
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Channel, Purpose::Captcha, Purpose::Incoming, Purpose::Outgoing, Purpose::Dkim, Purpose::App];
 
     /// Whether it is the channel's own.
     pub fn is_usual(&self) -> bool {

@@ -181,6 +181,19 @@ fn a_kind_is_asked_only_for_what_it_can() {
         assert!(!can.sends || can.converses);
     }
     assert!(Kind::Api.fits("telegram") && !Kind::Telegram.fits("whatsapp") && !Kind::Form.fits("form"));
+    // A messenger is carried once it has what that takes; until then a program does it.
+    let account = Settings { account: Some("106540352242922".into()), ..Settings::default() };
+    let token = Event::CredentialsRotated { credential: FIRST, of: Purpose::Channel };
+    let sends = |kind, events: Vec<Event>| channel(kind, events).state.can().unwrap().sends;
+    assert!(!sends(Kind::Telegram, vec![]) && sends(Kind::Telegram, vec![token.clone()]));
+    assert!(!sends(Kind::Whatsapp, vec![token.clone()]));
+    assert!(sends(Kind::Whatsapp, vec![token, Event::SettingsChanged(account.clone())]));
+    change(Kind::Whatsapp, account.clone()).then([Event::SettingsChanged(account.clone())]);
+    change(Kind::Telegram, account).rejected(UNABLE);
+    change(Kind::Whatsapp, Settings { account: Some("../me".into()), ..Settings::default() }).rejected(ACCOUNT_INVALID);
+    let app = || Command::RotateCredentials { credential: SECOND, of: Purpose::App };
+    channel(Kind::Telegram, []).when(app()).rejected(UNABLE);
+    channel(Kind::Whatsapp, []).when(app()).then([Event::CredentialsRotated { credential: SECOND, of: Purpose::App }]);
     assert!(!channel(Kind::Api, []).state.can().unwrap().dedupes);
     assert!(channel(Kind::Api, [Event::SettingsChanged(url())]).state.can().unwrap().dedupes);
 }

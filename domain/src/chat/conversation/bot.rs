@@ -62,6 +62,18 @@ pub(super) fn remember(told: &mut Vec<Told>, message_id: Id, received: bool, bod
     told.push(Told { message_id, received, body: Personal(body.chars().take(WORDS).collect()) });
 }
 
+/// A message says something else now, or nothing any more.
+pub(super) fn reword(told: &mut Vec<Told>, message_id: Id, body: Option<&str>) {
+    match body {
+        Some(body) => {
+            for told in told.iter_mut().filter(|told| told.message_id == message_id) {
+                told.body = Personal(body.chars().take(WORDS).collect());
+            }
+        }
+        None => told.retain(|told| told.message_id != message_id),
+    }
+}
+
 /// The ticket that a conversation is to become.
 pub(super) struct Wanted {
     pub(super) ticket: Option<Id>,
@@ -98,6 +110,7 @@ impl Talk<'_> {
             quick_reply: None,
             label: None,
             again: false,
+            template: None,
         });
     }
 

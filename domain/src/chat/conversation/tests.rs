@@ -45,7 +45,15 @@ fn received() -> Event {
 
 fn queue(label: Option<Id>, again: bool) -> Event {
     let quick_reply = label.map(|_| HELLO);
-    Event::MessageQueued { message_id: OUTBOUND, body: "Hello".into(), attachments: vec![], quick_reply, label, again }
+    Event::MessageQueued {
+        message_id: OUTBOUND,
+        body: "Hello".into(),
+        attachments: vec![],
+        quick_reply,
+        label,
+        again,
+        template: None,
+    }
 }
 
 fn queued(label: Option<Id>) -> Event {
@@ -107,6 +115,7 @@ fn a_message_of_ours_goes_its_way_and_never_back() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply,
+        template: None,
     };
     chat([]).when(send(OUTBOUND, None)).then([queued(None)]);
     chat([queued(None)]).when(send(OUTBOUND, None)).nothing();
@@ -217,6 +226,7 @@ fn it_begins_in_a_channel_that_fits_and_nothing_passes_one_that_is_closed() {
         body: body.into(),
         attachments,
         quick_reply: None,
+        template: None,
     };
     closed().when(receive).rejected(CHANNEL_DISABLED);
     closed().when(send(vec![], "x")).rejected(CHANNEL_DISABLED);
@@ -262,6 +272,7 @@ fn some_channels_let_one_answer_only_for_a_time() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     within(vec![until(Some(now))], Kind::Whatsapp).when(send()).then([queued(None)]);
     let over = until(Some(now - SignedDuration::from_secs(1)));
@@ -377,6 +388,7 @@ fn what_may_have_left_is_sent_once_more_by_a_person_alone() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     chat([queued(None)]).when(doubt()).then([uncertain()]);
     chat([queued(None), uncertain()]).when(doubt()).nothing();
@@ -401,6 +413,7 @@ fn the_label_of_a_quick_reply_comes_with_the_sent_message() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: Some(HELLO),
+        template: None,
     };
     chat([]).with::<QuickReply>(HELLO, created::<quick_reply::Spec>()).when(send).then([queued(label)]);
     let labelled = Event::Labelled { label: label.unwrap(), name: None, source: LabelSource::QuickReply };
@@ -439,6 +452,7 @@ fn only_whoever_is_responsible_replies() {
         body: "Hello".into(),
         attachments: vec![],
         quick_reply: None,
+        template: None,
     };
     let agent = |events: Vec<Event>| chat(events).by(ANNA).may(&["conversation.*"]);
     agent(vec![]).when(say()).rejected(NOT_RESPONSIBLE);
@@ -754,4 +768,102 @@ mod bots {
         let events = chat([received(), made, queued(None)]).when(convert(None)).events();
         assert!(matches!(events[..], [Event::ConvertedToTicket { source: Source { messages: 2, .. }, .. }]));
     }
+}
+
+#[test]
+fn the_other_side_changes_and_takes_back_what_it_wrote_and_nobody_what_we_did() {
+    let edit = |message_id, body: &str, edited_at| Command::ReceiveEdit { message_id, body: body.into(), edited_at };
+    let edited = |body: &str, seconds| Event::MessageEdited {
+        message_id: INBOUND,
+        body: body.into(),
+        edited_at: at(0) - SignedDuration::from_secs(seconds),
+    };
+    let early = || Some(at(0) - SignedDuration::from_secs(9));
+    let known = || chat([received()]);
+    known().when(edit(INBOUND, "Good evening", None)).then([edited("Good evening", 0)]);
+    known().when(edit(INBOUND, "Good day", None)).nothing();
+    chat([received(), edited("Good evening", 0)]).when(edit(INBOUND, "Good morning", early())).nothing();
+    let tomorrow = at(0) + SignedDuration::from_hours(24);
+    known().when(edit(INBOUND, "Good evening", Some(tomorrow))).then([edited("Good evening", 0)]);
+    chat([queued(None)]).when(edit(OUTBOUND, "x", None)).rejected(MESSAGE_UNKNOWN);
+    let deleted = || Event::MessageDeleted { message_id: INBOUND };
+    known().when(Command::ReceiveDeletion { message_id: INBOUND }).then([deleted()]);
+    chat([received(), deleted()]).when(Command::ReceiveDeletion { message_id: INBOUND }).nothing();
+    chat([received(), deleted()]).when(edit(INBOUND, "x", None)).nothing();
+    // In a chat on a page nobody does.
+    let in_page = || known().with::<Channel>(channel_id(), open_channel(Kind::LiveChat, &[]));
+    in_page().when(edit(INBOUND, "x", None)).rejected(NO_EDITS);
+    in_page().when(Command::ReceiveDeletion { message_id: INBOUND }).rejected(NO_EDITS);
+    // A ticket tells what is said now.
+    let state = chat([received(), edited("Good evening", 0)]).state;
+    assert_eq!(state.told[0].body.as_str(), "Good evening");
+    assert!(chat([received(), deleted()]).state.told.is_empty());
+}
+
+#[test]
+fn both_sides_answer_a_message_with_an_emoji() {
+    let theirs = |reactions: &[&str]| Event::MessageReactionsReceived {
+        message_id: INBOUND,
+        reactions: reactions.iter().map(ToString::to_string).collect(),
+    };
+    let take = |reactions: &[&str]| Command::ReceiveReactions {
+        message_id: INBOUND,
+        reactions: reactions.iter().map(ToString::to_string).collect(),
+    };
+    let known = |events: Vec<Event>| chat([received()].into_iter().chain(events));
+    known(vec![]).when(take(&["👍"])).then([theirs(&["👍"])]);
+    known(vec![theirs(&["👍"])]).when(take(&["👍"])).nothing();
+    known(vec![theirs(&["👍"])]).when(take(&[])).then([theirs(&[])]);
+    known(vec![]).when(take(&[])).nothing();
+    known(vec![]).when(take(&["two words"])).rejected(REACTION_INVALID);
+    chat([]).when(take(&["👍"])).rejected(MESSAGE_UNKNOWN);
+
+    let react = |emoji: Option<&str>| Command::React { message_id: INBOUND, reaction: emoji.map(ToOwned::to_owned) };
+    let ours = |emoji: Option<&str>| Event::MessageReactionQueued {
+        message_id: INBOUND,
+        reaction: emoji.map(ToOwned::to_owned),
+    };
+    let (left, failed) = (
+        || Event::MessageReactionSent { message_id: INBOUND },
+        || Event::MessageReactionFailed { message_id: INBOUND, error: "Too old".into() },
+    );
+    let mine = &known;
+    mine(vec![]).when(react(Some("🙏"))).then([ours(Some("🙏"))]);
+    mine(vec![ours(Some("🙏")), left()]).when(react(Some("🙏"))).nothing();
+    mine(vec![ours(Some("🙏")), left()]).when(react(None)).then([ours(None)]);
+    mine(vec![ours(Some("🙏")), failed()]).when(react(Some("🙏"))).then([ours(Some("🙏"))]);
+    mine(vec![Event::MessageDeleted { message_id: INBOUND }]).when(react(Some("🙏"))).rejected(MESSAGE_UNKNOWN);
+    mine(vec![])
+        .with::<Channel>(channel_id(), open_channel(Kind::LiveChat, &[]))
+        .when(react(Some("🙏")))
+        .rejected(NO_REACTIONS);
+    let sent = Command::MarkReactionSent { message_id: INBOUND };
+    let error = || Command::MarkReactionFailed { message_id: INBOUND, error: "Too old".into() };
+    known(vec![ours(Some("🙏"))]).when(sent.clone()).then([left()]);
+    known(vec![ours(Some("🙏")), left()]).when(error()).nothing();
+    known(vec![ours(Some("🙏"))]).when(error()).then([failed()]);
+    known(vec![]).when(sent).rejected(MESSAGE_UNKNOWN);
+}
+
+#[test]
+fn after_the_window_a_template_is_sent_and_what_has_left_is_found_by_its_name() {
+    let template = |name: &str| Template { name: name.into(), language: "en_US".into(), parameters: vec!["17".into()] };
+    let send = |template: Template, attachments| Command::SendMessage {
+        message_id: Some(OUTBOUND),
+        body: "Your order 17 is ready".into(),
+        attachments,
+        quick_reply: None,
+        template: Some(template),
+    };
+    let within = |kind| chat([]).with::<Channel>(channel_id(), open_channel(kind, &[]));
+    let events = within(Kind::Whatsapp).when(send(template("order_ready"), vec![])).events();
+    assert!(matches!(&events[..], [Event::MessageQueued { template: Some(_), .. }]), "{events:?}");
+    within(Kind::Whatsapp).when(send(template("order ready"), vec![])).rejected(TEMPLATE_INVALID);
+    within(Kind::Telegram).when(send(template("order_ready"), vec![])).rejected(TEMPLATE_UNFIT);
+    let Event::MessageReceived { attachments, .. } = received() else { unreachable!() };
+    within(Kind::Whatsapp).when(send(template("order_ready"), attachments)).rejected(UNSENDABLE);
+    let sent = Event::MessageSent { message_id: OUTBOUND, external_id: Some("wamid.9".into()) };
+    let state = chat([queued(None), sent.clone()]).state;
+    assert_eq!((state.sent_as(OUTBOUND), state.sent_under("wamid.9")), (Some("wamid.9"), Some(OUTBOUND)));
+    assert_eq!(chat([queued(None)]).claims(&sent).len(), 1);
 }

@@ -101,6 +101,12 @@ impl Tells for Conversation {
             | Event::MessageRead { .. }
             | Event::MessageFailed { .. }
             | Event::MessageUncertain { .. }
+            | Event::MessageEdited { .. }
+            | Event::MessageDeleted { .. }
+            | Event::MessageReactionsReceived { .. }
+            | Event::MessageReactionQueued { .. }
+            | Event::MessageReactionSent { .. }
+            | Event::MessageReactionFailed { .. }
             | Event::ReadMarkerMoved { .. }
             | Event::Claimed { .. }
             | Event::BotStepShown { .. }

@@ -8,6 +8,7 @@ use axum::{
 use channels::{
     calling::is_secret,
     inbound::{self, Inbound},
+    messengers::is_token,
 };
 use commands::Envelope;
 use domain::{
@@ -57,10 +58,11 @@ async fn kinds(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ChannelCredentials {
-    /// The secret; it is kept sealed and shown to nobody. That of a program (kind `api`) is `whsec_` and 24 to 64 bytes in base64.
+    /// The secret; it is kept sealed and shown to nobody. That of a program (kind `api`) is `whsec_` and 24 to 64 bytes in base64, that of
+    /// Telegram the token of the bot, that of Meta's messengers an access token.
     #[schemars(length(min = 1, max = 4000))]
     secret: String,
-    /// Whose it is: the channel's own, or that of the service behind its captcha.
+    /// Whose it is: the channel's own, that of the service behind its captcha, or that of Meta's app (`app`).
     #[serde(default)]
     of: Purpose,
 }
@@ -81,6 +83,7 @@ async fn rotated(
     let channel = app.commands.find::<Channel>(tenant, id).await?.ok_or(UNKNOWN)?;
     let fits = match channel.kind {
         Some(Kind::Api) if of.is_usual() => is_secret(&secret),
+        Some(Kind::Telegram) if of.is_usual() => is_token(secret.trim()),
         _ => !secret.trim().is_empty() && secret.chars().count() <= 4000,
     };
     if !fits {

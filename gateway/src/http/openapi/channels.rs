@@ -1,21 +1,29 @@
 //! What channels have besides commands and lists: what their kinds can, their credentials, and what comes in.
 
-use channels::inbound::Inbound;
+use channels::{
+    inbound::Inbound,
+    messengers::{State, program::Described},
+};
 use domain::{
-    Aggregate,
+    Aggregate, Id,
     chat::{channel::Channel, conversation::Conversation},
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::chat::channels::{ChannelCredentials, ChannelKinds, EXAMPLE},
+    super::chat::{
+        channels::{ChannelCredentials, ChannelKinds, EXAMPLE},
+        messengers::{Taken, Verification, example as brought},
+    },
     Document,
     commands::id_of,
-    operation::Operation,
+    operation::{Operation, in_path},
     problems::{self, Code},
     schemas::refer,
 };
 
+/// Where what messengers bring stands in the document.
+const HOOKS: &str = "hooks";
 /// Headers of what was written.
 const WRITTEN: &[&str] = &["ETag", "Deskfold-Position", "Idempotency-Replayed"];
 
@@ -72,4 +80,48 @@ pub(super) fn describe(document: &mut Document) {
         .problems("Channel", Code::refusals::<Channel>())
         .problems("TakenIn", Code::refusals::<Conversation>())
         .at(document, "post", "/v1/channels/{id}/messages");
+    messengers(document);
+}
+
+/// Where messengers and programs bring what comes.
+fn messengers(document: &mut Document) {
+    document.tags.beside(HOOKS, Channel::KIND);
+    let schema = document.schemas.of::<State>("");
+    let description = "Tells how the channel of a messenger fares: whether Deskfold carries it, where its messenger brings what comes, \
+        what went wrong last, and how much waits to be taken in.";
+    Operation::new("channel_messenger_show", Channel::PLURAL, description)
+        .permission("channel.read")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .parameter(id_of::<Channel>(document))
+        .answer(200, "How it fares.", schema, &[])
+        .problems("Messenger", Code::of(&[problems::MESSENGER, problems::PARAMETERS]))
+        .at(document, "get", "/v1/channels/{id}/messenger");
+    let channel = |document: &mut Document| {
+        let id = document.schemas.of::<Id>("");
+        in_path("channel", "The channel, of kind `telegram`, `whatsapp`, `instagram`, `messenger` or `api`.", id)
+    };
+    let (path, asked) = (channel(document), document.schemas.properties::<Verification>(""));
+    let description = "Tells Meta again what it says, if it says the right word: so it knows that this is the place.";
+    Operation::new("hook_verify", HOOKS, description)
+        .open()
+        .parameter(path)
+        .query(asked)
+        .answer_as(200, "What was asked.", json!({ "text/plain": { "schema": { "type": "string" } } }), &[])
+        .problems("HookVerification", Code::of(&[problems::HOOK, problems::PARAMETERS]))
+        .at(document, "get", "/hooks/{channel}");
+    let (path, schema, taken) =
+        (channel(document), document.schemas.of::<Described>(""), document.schemas.of::<Taken>(""));
+    let description = "Brings what happened in a channel. Telegram and Meta bring what their own documents say, known by \
+        `X-Telegram-Bot-Api-Secret-Token` and `X-Hub-Signature-256`: it is written down, answered, and taken in afterwards. A program \
+        (kind `api`) brings this, signed by the channel's secret as Standard Webhooks has it (`webhook-id`, `webhook-timestamp` within \
+        five minutes, `webhook-signature`).";
+    Operation::new("hook_bring", HOOKS, description)
+        .open()
+        .parameter(path)
+        .body(schema, true, example(brought()))
+        .answer(200, "It is kept.", taken, &[])
+        .problems("Hook", Code::of(&[problems::HOOK, problems::BODY]))
+        .problems("HookChannel", Code::refusals::<Channel>())
+        .problems("HookTaken", Code::refusals::<Conversation>())
+        .at(document, "post", "/hooks/{channel}");
 }

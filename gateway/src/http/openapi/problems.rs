@@ -333,6 +333,19 @@ pub(super) const MAILBOX: Codes = &[
     ("mailbox_unknown", 404, "The channel has no mailbox that mail is fetched from."),
 ];
 
+/// The codes that asking after a messenger may meet.
+pub(super) const MESSENGER: Codes = &[
+    ("channel_unknown", 404, "There is no such channel."),
+    ("messenger_unknown", 404, "The channel is no messenger's."),
+];
+
+/// The codes that what messengers and programs bring may meet.
+pub(super) const HOOK: Codes = &[
+    ("channel_unknown", 404, "There is no such channel, or nothing is brought to it."),
+    ("hook_signature_invalid", 401, "It is not signed as it must be."),
+    ("hook_unreadable", 422, "What was brought cannot be read."),
+];
+
 /// The codes that what a mail says may meet.
 pub(super) const EMAIL_CONTENT: Codes = &[
     ("email_gone", 404, "What came is not kept any more."),
@@ -536,6 +549,8 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         EMAIL,
         EMAIL_CONTENT,
         MAILBOX,
+        MESSENGER,
+        HOOK,
         FILE_SIGNED,
         BULK,
         RESUME,

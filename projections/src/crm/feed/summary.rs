@@ -60,7 +60,7 @@ pub(super) fn text(event_type: &str, data: &Value) -> Option<String> {
         "ticket.opened" => "description",
         "order.placed" => "comment",
         "ticket.message_received" | "ticket.reply_queued" | "ticket.note_added" => "body",
-        "conversation.message_received" | "conversation.message_queued" => "body",
+        "conversation.message_received" | "conversation.message_queued" | "conversation.message_edited" => "body",
         _ => return None,
     };
     data[attribute].as_str().map(ToOwned::to_owned)
@@ -92,6 +92,8 @@ fn particular(kind: &str, event: &str, data: &Value, about: &About<'_>, names: N
         ("ticket" | "conversation", "message_received") => message("Message"),
         ("ticket", "reply_queued") | ("conversation", "message_queued") => message("Reply"),
         ("ticket", "reply_failed") | ("conversation", "message_failed") => said("Reply not sent", &data["error"]),
+        ("conversation", "message_edited") => said("Message changed", &data["body"]),
+        ("conversation", "message_reaction_failed") => said("Reaction not sent", &data["error"]),
         ("ticket", "message_redacted") => said("Message taken out of sight", &data["reason"]),
         ("ticket", "note_added") => message("Note"),
         ("contact", "note_added") => said("Note", &data["text"]),

@@ -58,21 +58,21 @@ async fn a_file_is_what_it_was_found_to_be_whoever_names_it() {
     assert_eq!(same.expect(StatusCode::OK)["events"], json!([]));
 
     // A channel's limits are held against that: a lie passes nothing, and a truth about another file does not either.
-    let whatsapp = admin.create("/v1/channels", json!({ "kind": "whatsapp", "name": "WhatsApp" })).await;
+    let instagram = admin.create("/v1/channels", json!({ "kind": "instagram", "name": "Instagram" })).await;
     let message = json!({ "external_id": "1", "sender": "maria", "body": "Good day" });
-    let chat = admin.post(&format!("/v1/channels/{whatsapp}/messages"), message).await.expect(StatusCode::CREATED);
+    let chat = admin.post(&format!("/v1/channels/{instagram}/messages"), message).await.expect(StatusCode::CREATED);
     let says = format!("/v1/conversations/{}/send_message", chat["id"].as_str().unwrap());
-    let refused = admin.post(&says, json!({ "body": "See", "attachments": [lie] })).await;
+    let refused = admin.post(&says, json!({ "body": "", "attachments": [lie] })).await;
     let refused = refused.problem(422, "conversation_message_unsendable");
     assert_eq!(refused["errors"][0]["pointer"], "/attachments", "{refused}");
     let bare = json!({ "upload_id": text, "name": "photo.png" });
     admin
-        .post(&says, json!({ "body": "See", "attachments": [bare] }))
+        .post(&says, json!({ "body": "", "attachments": [bare] }))
         .await
         .problem(422, "conversation_message_unsendable");
     let large = send(admin, "long.pdf", [b"%PDF-1.7\n".to_vec(), vec![b' '; 16 << 20]].concat()).await;
     let small = json!({ "upload_id": large, "name": "long.pdf", "media_type": "application/pdf", "size": 9 });
-    let refused = admin.post(&says, json!({ "body": "See", "attachments": [small] })).await;
+    let refused = admin.post(&says, json!({ "body": "", "attachments": [small] })).await;
     let refused = refused.problem(422, "conversation_message_unsendable");
     assert!(refused["detail"].as_str().unwrap().contains("larger"), "{refused}");
 }

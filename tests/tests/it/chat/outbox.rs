@@ -106,6 +106,11 @@ impl Program {
         self.calls.lock().clone()
     }
 
+    /// What it was told, without what is about it.
+    pub(crate) fn data(&self) -> Vec<Value> {
+        self.calls().iter().map(|call| serde_json::from_slice::<Value>(&call.body).unwrap()["data"].clone()).collect()
+    }
+
     pub(crate) fn texts(&self) -> Vec<String> {
         self.calls().iter().map(Call::text).collect()
     }
