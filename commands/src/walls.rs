@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    ActorKind, Aggregate, Ctx, Id, Need,
+    ActorKind, Aggregate, Authority, Ctx, Id, Need,
     catalogue::{self, Kind},
     chat::channel::Channel,
     kernel::{
@@ -17,7 +17,7 @@ use domain::{
         named::Undecodable,
         reference::{Mentions, Subject},
     },
-    org::{authority::DENIED, team::Team},
+    org::{authority::DENIED, role::Role, team::Team, user::User},
 };
 use eventstore::{Query, Recorded};
 
@@ -124,6 +124,26 @@ impl Commands {
                 }
             }
         }
+    }
+
+    /// Whether a colleague sees a record, as the log has it: nobody does who is shut out.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn user_sees(&self, tenant: Id, user: Id, record: &Subject) -> Result<bool, Refused> {
+        let (known, _) = self.load_current::<User>(tenant, user).await?;
+        if !known.is_active() {
+            return Ok(false);
+        }
+        let mut roles = Vec::with_capacity(known.roles.len());
+        for role in &known.roles {
+            roles.push(self.load_current::<Role>(tenant, *role).await?.0);
+        }
+        let authority = Authority::new(roles);
+        let teams = self.teams(tenant).await?;
+        let viewer = Viewer { user, authority: &authority, teams: &teams };
+        let reach = authority.reach(&format!("{}.read", record.kind));
+        Ok(self.judge(tenant, &viewer, record, reach, Wanted::See).await?.is_some())
     }
 
     /// The record of a stream, if whoever asks may be told of it.

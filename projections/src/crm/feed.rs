@@ -178,6 +178,7 @@ fn is_noise(kind: &str, event: &str, data: &Value) -> bool {
         ("conversation", "read_marker_moved" | "message_sent" | "message_delivered" | "message_read")
         | ("conversation", "bot_step_shown" | "bot_answer_refused" | "bot_finished" | "bot_started" | "claimed")
         | ("ticket", "reply_sent")
+        | ("task", "became_due_soon")
         | ("contact", "offer_received" | "absorbed" | "released" | "forwarded")
         | ("company", "absorbed" | "released")
         | ("ticket", "absorbed" | "released" | "forwarded")
