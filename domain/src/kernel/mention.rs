@@ -63,14 +63,13 @@ fn named(rest: &str, people: &[Person<'_>]) -> Option<Id> {
 /// word.
 fn begins(text: &str, name: &str) -> Option<usize> {
     let mut wanted = name.chars().flat_map(char::to_lowercase);
-    let mut end = 0;
     let mut left = wanted.next()?;
     for (at, letter) in text.char_indices() {
         for lower in letter.to_lowercase() {
             if lower != left {
                 return None;
             }
-            end = at + letter.len_utf8();
+            let end = at + letter.len_utf8();
             match wanted.next() {
                 Some(next) => left = next,
                 None => return ends(&text[end..]).then_some(end),

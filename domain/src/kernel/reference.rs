@@ -622,6 +622,8 @@ mod tests {
         "codes",
         "link",
         "picture",
+        "browser",
+        "device",
     ];
 
     fn is_id(schema: &Value) -> bool {

@@ -204,7 +204,7 @@ impl Aggregate for Notification {
             Command::Send(_) if self.sent.is_some() => Ok(vec![]),
             Command::Send(new) => Ok(send(new, ctx)),
             Command::MarkRead => match &self.sent {
-                Some(sent) if sent.to == ctx.actor.id => Ok(if self.read { vec![] } else { vec![Event::Read] }),
+                Some(sent) if sent.to == ctx.actor.principal() => Ok(if self.read { vec![] } else { vec![Event::Read] }),
                 _ => Err(UNKNOWN),
             },
             Command::MarkDelivered { medium, device } => {
@@ -256,7 +256,7 @@ impl Aggregate for Notification {
         let reason = || "it answered 410 Gone".to_owned();
         vec![
             Command::Send(New {
-                to: id(0xA),
+                to: Id::from_bits(0xA),
                 kind: Kind::Mentioned,
                 record: Subject::new("ticket", id(0xC)),
                 by: Some(Party::user(id(0xB))),
@@ -360,8 +360,15 @@ mod tests {
         let told = || Event::Sent(sent(&[Medium::InApp, Medium::Push]));
         given::<Notification>([told()]).when(deliver()).then([delivered()]);
         given::<Notification>([told(), delivered()]).when(deliver()).nothing();
-        let failed = Command::MarkFailed { medium: Medium::Push, device: Some(BROWSER), reason: "gone".into() };
-        given::<Notification>([told(), delivered()]).when(failed).nothing();
+        let (medium, device) = (Medium::Push, Some(BROWSER));
+        let reason = || "it answered 410 Gone".to_owned();
+        let fail = || Command::MarkFailed { medium, device, reason: reason() };
+        given::<Notification>([told(), delivered()]).when(fail()).nothing();
+        let failed = Event::Failed { medium, device, reason: reason() };
+        given::<Notification>([told()]).when(fail()).then([failed]);
+        let unsure = Command::MarkUncertain { medium, device, reason: reason() };
+        let uncertain = Event::Uncertain { medium, device, reason: reason() };
+        given::<Notification>([told()]).when(unsure).then([uncertain]);
         given::<Notification>([]).when(deliver()).rejected(UNKNOWN);
     }
 }

@@ -17,6 +17,7 @@ mod external;
 mod feeds;
 mod folding;
 mod holdings;
+mod notifications;
 mod imports;
 mod intake;
 mod lists;
@@ -237,6 +238,7 @@ pub fn document() -> Value {
     reports::describe(&mut document);
     search::describe(&mut document);
     holdings::describe(&mut document);
+    notifications::describe(&mut document);
     views::describe(&mut document);
     visitors::describe(&mut document);
     webhooks::describe(&mut document);

@@ -62,6 +62,7 @@ pub(super) fn routes() -> Routes {
         .get("/me/second_factor", begin_second_factor)
         .post("/me/second_factor", prepare_second_factor)
         .get("/inbox", async |insider: Insider| insider.looks_at("conversation.read", pages::inbox))
+        .get("/notifications", notifications)
         .get("/notices", async |insider: Insider| insider.looks_at("system_notice.read", pages::notices))
         .get("/people", async |insider: Insider| insider.looks_at("user.read", pages::people))
         .get("/roles", async |insider: Insider| insider.looks_at("role.read", pages::roles))
@@ -230,6 +231,10 @@ impl App {
 
 async fn start(Insider { view, .. }: Insider) -> Response {
     page(pages::start(&view))
+}
+
+async fn notifications(Insider { view, .. }: Insider) -> Response {
+    page(pages::notifications(&view))
 }
 
 /// Where to go once signed in, and of which tenant, where the host name does not say.

@@ -8,6 +8,7 @@ use domain::{
 use eventstore::Recorded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 
 use crate::{
     Column, Listed, ReadModel, Refers, Sort, Stands, Told, Unreadable, decode,
@@ -135,6 +136,23 @@ impl Listed for Notifications {
         r.by_id, t.in_app, t.sent_at, t.read, t.read_at, t.updated_at, \
         read_name(t.tenant_id, t.record_kind, t.record_id) as record_name, \
         read_name(t.tenant_id, t.by_kind, r.by_id) as by_name";
+}
+
+/// What somebody has not read, of what stands in the list; those told last first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unread(db: &PgPool, tenant: Id, user: Id, most: i64) -> Result<Vec<Id>, sqlx::Error> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select id from read_notifications where tenant_id = $1 and user_id = $2 and in_app and not read
+         order by sent_at desc, id limit $3",
+    )
+    .bind(tenant.to_string())
+    .bind(user.to_string())
+    .bind(most)
+    .fetch_all(db)
+    .await?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 #[cfg(test)]

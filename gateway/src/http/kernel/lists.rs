@@ -142,7 +142,12 @@ async fn page(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    must_read(list, &caller)?;
     listed(list, &app, &caller, &uri, &headers, asked, None).await
+}
+
+fn must_read(list: &'static List, caller: &Caller) -> Result<(), Problem> {
+    caller.must(&format!("{}.read", list.read))
 }
 
 /// A part of a list: what also matches another filter.
@@ -155,7 +160,36 @@ pub(in crate::http) async fn part(
     asked: Given<Asked<String>>,
     only: Filter,
 ) -> Result<Response, Problem> {
+    must_read(list, caller)?;
+    own(list, app, caller, uri, headers, asked, only).await
+}
+
+/// The same of what is one's own, which nobody needs a permission to read.
+pub(in crate::http) async fn own(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Filter,
+) -> Result<Response, Problem> {
     listed(list, app, caller, uri, headers, asked, Some(only)).await
+}
+
+/// How much there is of what is one's own and matches a filter, and the position up to which that is known.
+pub(in crate::http) async fn own_total(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    min_position: Option<i64>,
+    only: Filter,
+) -> Result<(i64, i64), Problem> {
+    let asked = Asked { limit: Some(1), count: Some(Counted::Exact), min_position, ..Asked::default() };
+    let asked = Given { asked, faults: request::Faults::default() };
+    let (page, _, position) = read_page(list, app, caller, headers, asked, Some(only)).await?;
+    Ok((page.total.unwrap_or_default(), position))
 }
 
 async fn listed(
@@ -181,6 +215,7 @@ async fn search(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    must_read(list, &caller)?;
     let asked: Given<Asked<Value>> = body.query(&json!({}))?;
     let (mut page, totals, position) = read_page(list, &app, &caller, &headers, asked, None).await?;
     let next = page.next.take();
@@ -220,6 +255,7 @@ pub(in crate::http) async fn plain(
     headers: &HeaderMap,
     asked: Plain,
 ) -> Result<PlainPage, Problem> {
+    must_read(list, caller)?;
     let Plain { filter, sort, limit, after, min_position, counted, group, as_of, known_at } = asked;
     let count = counted.then_some(Counted::Exact);
     let paged = Paged { limit, after, count, min_position, as_of, known_at };
@@ -283,7 +319,6 @@ async fn read_page(
     query: Given<Asked<Value>>,
     only: Option<Filter>,
 ) -> Result<(Page, Totals, i64), Problem> {
-    caller.must(&format!("{}.read", list.read))?;
     let Given { asked, mut faults } = query;
     let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
     let (parsed, custom) = question(list, app, caller, (asked.filter.as_ref(), asked.sort.as_deref()), only).await?;

@@ -273,6 +273,10 @@ pub(super) const WEBHOOK_REPLAY: Codes =
 pub(super) const WEBHOOK_DELIVERY: Codes =
     &[("webhook_delivery_unknown", 404, "There is no such delivery, or it is kept no longer.")];
 
+/// The codes that marking notifications may meet.
+pub(super) const NOTIFICATIONS: Codes =
+    &[("notifications_many", 422, "At most 500 notifications are marked at once, or all that there are.")];
+
 /// The codes that asking about one event may meet.
 pub(super) const EVENT: Codes = &[("event_unknown", 404, "There is no event at this position.")];
 
@@ -522,6 +526,7 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         PICTURE_ADDRESS,
         EVENTS,
         WEBHOOK_DELIVERY,
+        NOTIFICATIONS,
         EVENT,
         REHEARSAL,
         CHATBOT_REHEARSAL,
