@@ -136,13 +136,25 @@ impl Caller {
 
     /// Calls, and reads so many bytes of the answer.
     pub(crate) async fn call(&self, call: &Call<'_>, most: usize) -> Result<Answered, Silence> {
-        let url = address::check(call.url, self.private).map_err(Silence::Refused)?;
         let headers = call.headers();
         let headers =
             headers.ok_or_else(|| Silence::Refused("there is no secret of the kind whsec_ to sign with".into()))?;
+        self.post(call.url, &headers, call.body.clone(), call.at, most).await
+    }
+
+    /// The same of whoever asks for other headers.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: Bytes,
+        at: Time,
+        most: usize,
+    ) -> Result<Answered, Silence> {
+        let url = address::check(url, self.private).map_err(Silence::Refused)?;
         let request = headers.iter().fold(self.http.post(url), |request, (name, value)| request.header(*name, value));
-        match request.body(call.body.clone()).send().await {
-            Ok(answer) => Ok(read(answer, call.at, most).await),
+        match request.body(body).send().await {
+            Ok(answer) => Ok(read(answer, at, most).await),
             Err(error) if address::is_refused(&error) => Err(Silence::Refused(reason(&error))),
             Err(error) if error.is_connect() || error.is_builder() => Err(Silence::Unreached(reason(&error))),
             Err(error) if error.is_timeout() => {

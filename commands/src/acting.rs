@@ -98,7 +98,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 5] = [Kind::RuleRun, Kind::TaskDueSoon, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
+    pub(crate) const ALL: [Kind; 5] =
+        [Kind::RuleRun, Kind::TaskDueSoon, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

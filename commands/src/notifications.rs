@@ -16,10 +16,7 @@ use domain::{
         mention::{self, Person},
         reference::Subject,
     },
-    org::{
-        notifying::Kind,
-        user::User,
-    },
+    org::{notifying::Kind, user::User},
     work::{
         notification::{Command, New, Notification},
         task::{self, Task},
@@ -100,7 +97,7 @@ impl Notifications {
                 continue;
             }
             let Some(record) = self.seen(tenant, to, event, id, records).await? else { continue };
-            self.tell(tenant, event, &metadata, New { to, kind, record, by, quietly: false }).await?;
+            self.tell(tenant, event, &metadata, New { to, kind, record, by, quietly: false, only: None }).await?;
         }
         Ok(())
     }
@@ -196,8 +193,7 @@ impl Notifications {
     async fn told_of_ticket(&self, tenant: Id, id: Id, mentioned: BTreeSet<Id>) -> Result<Concerned, Refused> {
         let (ticket, _) = self.commands.load_current::<Ticket>(tenant, id).await?;
         let record = || vec![Subject::new(Ticket::KIND, id)];
-        let mut told: Concerned =
-            ticket.concerned().into_iter().map(|to| (to, (Kind::Replied, record()))).collect();
+        let mut told: Concerned = ticket.concerned().into_iter().map(|to| (to, (Kind::Replied, record()))).collect();
         told.extend(mentioned.into_iter().map(|to| (to, (Kind::Mentioned, record()))));
         Ok(told)
     }
@@ -225,8 +221,7 @@ impl Notifications {
         let person =
             |(id, user): (&Id, &'_ User)| (*id, user.profile.name.as_str().to_owned(), user.profile.email.0.clone());
         let people: Vec<(Id, String, String)> = active.map(person).collect();
-        let people: Vec<Person<'_>> =
-            people.iter().map(|(id, name, email)| Person { id: *id, name, email }).collect();
+        let people: Vec<Person<'_>> = people.iter().map(|(id, name, email)| Person { id: *id, name, email }).collect();
         Ok(mention::mentioned(text, &people))
     }
 
@@ -270,9 +265,7 @@ impl Notifications {
 /// The person who did something, and as whom he is named; nobody for what a rule or Deskfold itself did.
 fn done_by(actor: &Actor) -> (Option<Id>, Option<Party>) {
     match actor.kind {
-        ActorKind::User | ActorKind::Integration => {
-            (Some(actor.principal()), Some(Party::user(actor.principal())))
-        }
+        ActorKind::User | ActorKind::Integration => (Some(actor.principal()), Some(Party::user(actor.principal()))),
         ActorKind::Customer => (Some(actor.id), Some(Party::contact(actor.id))),
         ActorKind::Visitor | ActorKind::Rule | ActorKind::Bot | ActorKind::System => (None, None),
     }

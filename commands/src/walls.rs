@@ -146,6 +146,18 @@ impl Commands {
         Ok(self.judge(tenant, &viewer, record, reach, Wanted::See).await?.is_some())
     }
 
+    /// What a record is called, where its kind says so.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn called(&self, tenant: Id, record: &Subject) -> Result<Option<String>, Refused> {
+        let Some(kind) = catalogue::kind(&record.kind) else { return Ok(None) };
+        let state = self.state(&kind.need(record.id), tenant).await?;
+        let seen = kind.see(&state);
+        let named = |name: &str| seen.as_ref().and_then(|seen| seen[name].as_str()).map(ToOwned::to_owned);
+        Ok(named("title").or_else(|| named("name")).filter(|name| !name.trim().is_empty()))
+    }
+
     /// The record of a stream, if whoever asks may be told of it.
     pub(crate) async fn told_of(&self, envelope: &Envelope, stream: &str) -> Result<Option<Subject>, Refused> {
         let named = stream.split_once('-').and_then(|(kind, id)| Some(Subject::new(kind, id.parse().ok()?)));

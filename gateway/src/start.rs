@@ -33,6 +33,7 @@ use crate::{
     live::{Attendance, Signals},
     mail,
     metrics::{Gauges, Requests},
+    notifying,
     postgres::EmbeddedError,
     reads::Reads,
     sealed,
@@ -220,6 +221,8 @@ impl App {
                 private_addresses: config.private_addresses,
                 patience: config.send_timeout,
                 mail: mail::outgoing(&config, post.clone(), Arc::clone(&secrets)),
+                reaching: notifying::reaching(&config, &pool, &sign_in.seal)
+                    .map_err(|problem| StartError::Bootstrap(problem.to_string()))?,
                 registry: registry.clone(),
             };
             fetching = Some(Fetching::start(imap::Options {

@@ -1059,3 +1059,4 @@ medium-chat = Chat
 problem-notification_time_invalid = Čas se píše jako 08:00.
 problem-notification_quiet_hours_invalid = Tiché hodiny začínají a končí v různou dobu.
 problem-notification_media_invalid = Zvolte jednotlivé e-maily, nebo jeden denně, ne obojí.
+notifications-choose = Na co a jak jste upozorňováni, zvolíte zde:

@@ -1057,3 +1057,4 @@ medium-chat = Chat
 problem-notification_time_invalid = A time of day is written as 08:00.
 problem-notification_quiet_hours_invalid = Quiet hours begin and end at different times.
 problem-notification_media_invalid = Choose mails of their own or one a day, not both.
+notifications-choose = What you are told of, and how, you choose here:

@@ -1059,3 +1059,4 @@ medium-chat = Pokalbis
 problem-notification_time_invalid = Laikas rašomas kaip 08:00.
 problem-notification_quiet_hours_invalid = Tyliosios valandos prasideda ir baigiasi skirtingu laiku.
 problem-notification_media_invalid = Pasirinkite atskirus laiškus arba vieną per dieną, ne abu.
+notifications-choose = Apie ką ir kaip jums pranešama, pasirinksite čia:

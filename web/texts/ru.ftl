@@ -1058,3 +1058,4 @@ medium-chat = Чат
 problem-notification_time_invalid = Время пишется как 08:00.
 problem-notification_quiet_hours_invalid = Тихие часы начинаются и кончаются в разное время.
 problem-notification_media_invalid = Выберите отдельные письма или одно в день, не оба.
+notifications-choose = О чём и как вас уведомлять, вы выбираете здесь:

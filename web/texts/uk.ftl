@@ -1058,3 +1058,4 @@ medium-chat = Чат
 problem-notification_time_invalid = Час пишеться як 08:00.
 problem-notification_quiet_hours_invalid = Тихі години починаються й закінчуються в різний час.
 problem-notification_media_invalid = Виберіть окремі листи або один на день, не обидва.
+notifications-choose = Про що і як вас сповіщати, ви вибираєте тут:

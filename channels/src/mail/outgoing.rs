@@ -299,6 +299,7 @@ impl Outgoing {
             references: Vec::new(),
             date: now,
             automatic,
+            unsubscribe: None,
             files: Vec::new(),
         };
         match item.of {

@@ -29,12 +29,14 @@ pub enum Kind {
     DueSoon,
     /// The time of a task of his came, and it is not done.
     Overdue,
+    /// Nothing: he tries whether he is reached.
+    Test,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] =
-        [Kind::Assigned, Kind::RuleTask, Kind::Mentioned, Kind::Replied, Kind::DueSoon, Kind::Overdue];
+    pub const ALL: [Kind; 7] =
+        [Kind::Assigned, Kind::RuleTask, Kind::Mentioned, Kind::Replied, Kind::DueSoon, Kind::Overdue, Kind::Test];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Replied => "replied",
             Kind::DueSoon => "due_soon",
             Kind::Overdue => "overdue",
+            Kind::Test => "test",
         }
     }
 }
@@ -252,10 +255,7 @@ mod tests {
         assert_eq!(noon.from(Medium::Chat, at("2026-07-01T12:30:00Z"), "UTC"), at("2026-07-01T13:00:00Z"));
         assert_eq!(noon.from(Medium::Chat, at("2026-07-01T13:30:00Z"), "UTC"), at("2026-07-01T13:30:00Z"));
         // The night in which clocks go back is an hour longer.
-        assert_eq!(
-            night().from(Medium::Push, at("2026-10-24T22:00:00Z"), "Europe/Rome"),
-            at("2026-10-25T06:00:00Z")
-        );
+        assert_eq!(night().from(Medium::Push, at("2026-10-24T22:00:00Z"), "Europe/Rome"), at("2026-10-25T06:00:00Z"));
     }
 
     #[test]

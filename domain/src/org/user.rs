@@ -622,8 +622,8 @@ impl User {
     /// Whether a command leaves rights, name and standing of the user alone.
     fn touches_nothing(command: &Command) -> bool {
         use Command::{
-            AddressWidget, ChangePicture, FinishHandOver, Invite, SetChatWebhook, SetNotificationPreferences, SetPresence,
-            SubscribeBrowser, UnsubscribeBrowser, WithdrawAddress,
+            AddressWidget, ChangePicture, FinishHandOver, Invite, SetChatWebhook, SetNotificationPreferences,
+            SetPresence, SubscribeBrowser, UnsubscribeBrowser, WithdrawAddress,
         };
         let own = matches!(command, ChangePicture { .. } | AddressWidget { .. } | WithdrawAddress { .. });
         let told = matches!(command, SetNotificationPreferences(_) | SetChatWebhook { .. });
@@ -988,9 +988,7 @@ impl Aggregate for User {
             }
             Event::PictureChanged { from, .. } => Command::ChangePicture { picture: *from },
             Event::WidgetAddressed { address, .. } => Command::WithdrawAddress { address: *address },
-            Event::NotificationPreferencesChanged { from, .. } => {
-                Command::SetNotificationPreferences(from.clone())
-            }
+            Event::NotificationPreferencesChanged { from, .. } => Command::SetNotificationPreferences(from.clone()),
             _ => return None,
         }])
     }

@@ -34,6 +34,9 @@ pub struct New {
     /// Whether it is one of very many, that call nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quietly: bool,
+    /// By this medium alone and now, whatever he chose: he tries whether it reaches him.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Medium>,
 }
 
 /// What somebody was told.
@@ -141,8 +144,19 @@ pub struct Notification {
     pub sent: Option<Sent>,
     /// Whether it has been read.
     pub read: bool,
-    /// By what it has left or never will, and for which browser.
-    ended: BTreeSet<(Medium, Option<Id>)>,
+    /// By what it has left or never will.
+    ended: Vec<Ended>,
+}
+
+/// What became of a notification by a medium.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// By which.
+    pub medium: Medium,
+    /// For which browser.
+    pub device: Option<Id>,
+    /// Why it has not left, or what is not known of it; absent once it has.
+    pub reason: Option<String>,
 }
 
 const UNKNOWN: Rejection = Rejection::missing("notification_unknown", "There is no such notification.");
@@ -155,14 +169,24 @@ impl Notification {
 
     /// Whether it is still to leave by a medium: what has been read calls nobody any more.
     pub fn waits(&self, medium: Medium, device: Option<Id>) -> bool {
+        self.is_open(medium, device) && !self.read
+    }
+
+    /// What became of it, by each medium and for each browser.
+    pub fn ended(&self) -> &[Ended] {
+        &self.ended
+    }
+
+    fn is_open(&self, medium: Medium, device: Option<Id>) -> bool {
         let sent = self.sent.as_ref().is_some_and(|sent| sent.medium.contains(&medium));
-        sent && !self.read && !self.ended.contains(&(medium, device))
+        sent && !self.ended.iter().any(|ended| ended.medium == medium && ended.device == device)
     }
 
     fn end(&self, medium: Medium, device: Option<Id>, event: Event) -> Decision<Event> {
-        let sent = self.sent.as_ref().ok_or(UNKNOWN)?;
-        let open = sent.medium.contains(&medium) && !self.ended.contains(&(medium, device));
-        Ok(if open { vec![event] } else { vec![] })
+        if self.sent.is_none() {
+            return Err(UNKNOWN);
+        }
+        Ok(if self.is_open(medium, device) { vec![event] } else { vec![] })
     }
 }
 
@@ -178,12 +202,13 @@ fn send(new: New, ctx: &Ctx<'_>) -> Vec<Event> {
         Medium::Email => !new.quietly,
         Medium::InApp | Medium::Digest => true,
     };
-    let medium: BTreeSet<Medium> = wanted.media(new.kind).into_iter().filter(reaches).collect();
+    let chosen = new.only.map_or_else(|| wanted.media(new.kind), |only| [only].into());
+    let medium: BTreeSet<Medium> = chosen.into_iter().filter(reaches).collect();
     if medium.is_empty() {
         return vec![];
     }
     let zone = user.profile.time_zone.clone().unwrap_or_else(|| ctx.fact::<Tenant>(ctx.tenant).time_zone());
-    let calls = medium.iter().any(|medium| medium.calls() && *medium != Medium::Digest);
+    let calls = new.only.is_none() && medium.iter().any(|medium| medium.calls() && *medium != Medium::Digest);
     let held_until = Some(wanted.from(Medium::Push, ctx.now, &zone)).filter(|until| calls && *until > ctx.now);
     let digest_at = medium.contains(&Medium::Digest).then(|| wanted.from(Medium::Digest, ctx.now, &zone));
     let New { to, kind, record, by, .. } = new;
@@ -194,8 +219,7 @@ impl Aggregate for Notification {
     const KIND: &'static str = "notification";
     const PLURAL: &'static str = "notifications";
     const CREATE: &'static str = "send";
-    const INTERNAL: &'static [&'static str] =
-        &["send", "mark_read", "mark_delivered", "mark_failed", "mark_uncertain"];
+    const INTERNAL: &'static [&'static str] = &["send", "mark_read", "mark_delivered", "mark_failed", "mark_uncertain"];
     type Command = Command;
     type Event = Event;
 
@@ -204,12 +228,12 @@ impl Aggregate for Notification {
             Command::Send(_) if self.sent.is_some() => Ok(vec![]),
             Command::Send(new) => Ok(send(new, ctx)),
             Command::MarkRead => match &self.sent {
-                Some(sent) if sent.to == ctx.actor.principal() => Ok(if self.read { vec![] } else { vec![Event::Read] }),
+                Some(sent) if sent.to == ctx.actor.principal() => {
+                    Ok(if self.read { vec![] } else { vec![Event::Read] })
+                }
                 _ => Err(UNKNOWN),
             },
-            Command::MarkDelivered { medium, device } => {
-                self.end(medium, device, Event::Delivered { medium, device })
-            }
+            Command::MarkDelivered { medium, device } => self.end(medium, device, Event::Delivered { medium, device }),
             Command::MarkFailed { medium, device, reason } => {
                 self.end(medium, device, Event::Failed { medium, device, reason })
             }
@@ -223,9 +247,12 @@ impl Aggregate for Notification {
         match event {
             Event::Sent(sent) => self.sent = Some(sent.clone()),
             Event::Read => self.read = true,
-            Event::Delivered { medium, device }
-            | Event::Failed { medium, device, .. }
-            | Event::Uncertain { medium, device, .. } => drop(self.ended.insert((*medium, *device))),
+            Event::Delivered { medium, device } => {
+                self.ended.push(Ended { medium: *medium, device: *device, reason: None });
+            }
+            Event::Failed { medium, device, reason } | Event::Uncertain { medium, device, reason } => {
+                self.ended.push(Ended { medium: *medium, device: *device, reason: Some(reason.clone()) });
+            }
         }
     }
 
@@ -261,6 +288,7 @@ impl Aggregate for Notification {
                 record: Subject::new("ticket", id(0xC)),
                 by: Some(Party::user(id(0xB))),
                 quietly: false,
+                only: None,
             }),
             Command::MarkRead,
             Command::MarkDelivered { medium: Medium::Email, device: None },
@@ -285,7 +313,7 @@ mod tests {
 
     fn new() -> New {
         let record = Subject::new("ticket", Id::from_bits(0xC));
-        New { to: ANNA, kind: Kind::Mentioned, record, by: Some(Party::user(BORIS)), quietly: false }
+        New { to: ANNA, kind: Kind::Mentioned, record, by: Some(Party::user(BORIS)), quietly: false, only: None }
     }
 
     fn sent(medium: &[Medium]) -> Sent {
@@ -321,6 +349,9 @@ mod tests {
         let quietly = New { quietly: true, ..new() };
         let listed = Event::Sent(sent(&[Medium::InApp]));
         given_preferences(Preferences::default()).when(Command::Send(quietly)).then([listed]);
+        let tried = New { only: Some(Medium::Email), ..new() };
+        let mailed = Event::Sent(sent(&[Medium::Email]));
+        given_preferences(Preferences::default()).when(Command::Send(tried)).then([mailed]);
     }
 
     #[test]
@@ -334,8 +365,9 @@ mod tests {
     #[test]
     fn what_calls_somebody_waits_while_he_is_left_alone() {
         let quiet_hours = Some(QuietHours { from: "00:00".into(), until: "23:59".into() });
-        let events =
-            given_preferences(Preferences { quiet_hours, ..Preferences::default() }).when(Command::Send(new())).events();
+        let events = given_preferences(Preferences { quiet_hours, ..Preferences::default() })
+            .when(Command::Send(new()))
+            .events();
         let [Event::Sent(sent)] = &events[..] else { panic!("{events:?}") };
         assert!(sent.held_until.is_some() && sent.medium.contains(&Medium::InApp));
     }

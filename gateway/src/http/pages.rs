@@ -80,7 +80,13 @@ pub(super) fn routes() -> Routes {
 
 /// What pages load.
 pub(super) fn assets() -> Router<App> {
-    Router::new().route("/assets/{file}", get(asset))
+    Router::new().route("/assets/{file}", get(asset)).route("/push.js", get(push_worker))
+}
+
+/// What a browser runs while no page is open. It is looked at anew each time: browsers ask whether it has changed.
+async fn push_worker() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, web::PUSH_WORKER).into_response()
 }
 
 fn page(html: String) -> Response {
@@ -234,7 +240,9 @@ async fn start(Insider { view, .. }: Insider) -> Response {
 }
 
 async fn notifications(Insider { view, .. }: Insider) -> Response {
-    page(pages::notifications(&view))
+    let mut shown = page(pages::notifications(&view));
+    shown.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(web::PUSH_POLICY));
+    shown
 }
 
 /// Where to go once signed in, and of which tenant, where the host name does not say.

@@ -115,7 +115,8 @@ impl Listed for Notifications {
     const READ: &'static str = Notification::KIND;
     const STANDS: Stands = Stands::For("record_kind", "record_id");
     const ABOUT: Option<&'static str> = Some("record_kind");
-    const ONLY: Option<(&'static str, &'static str)> = Some(("t.in_app", "that whoever was told wants to see in the list"));
+    const ONLY: Option<(&'static str, &'static str)> =
+        Some(("t.in_app", "that whoever was told wants to see in the list"));
     type View = View;
     const COLUMNS: &'static [Column] = &[
         Column::id("user_id"),

@@ -77,8 +77,10 @@ fn wants(view: &View) -> Markup {
                                     th scope="row" { (view.say_of("told", kind)) }
                                     @for medium in MEDIA {
                                         td data-label=(view.say_of("medium", medium)) {
-                                            label.unseen for={ (kind) "-" (medium) } {
-                                                (view.say_of("told", kind)) ": " (view.say_of("medium", medium))
+                                            label for={ (kind) "-" (medium) } {
+                                                span.unseen {
+                                                    (view.say_of("told", kind)) ": " (view.say_of("medium", medium))
+                                                }
                                             }
                                             input id={ (kind) "-" (medium) } type="checkbox" name=(kind) value=(medium)
                                                 autocomplete="off";
@@ -140,8 +142,7 @@ fn chat(view: &View) -> Markup {
             form #chat {
                 div.field {
                     label for="chat-url" { (view.say("notifications-chat-url")) }
-                    input #chat-url name="url" type="url" required autocomplete="off" spellcheck="false"
-                        placeholder="https://hooks.slack.com/services/…";
+                    input #chat-url name="url" type="url" required autocomplete="off" spellcheck="false";
                 }
                 p.fault #chat-fault role="alert" {}
                 p.actions {

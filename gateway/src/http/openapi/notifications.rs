@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         kernel::stream::{ChangedAccess, ChangedNotification, Since},
-        work::notifications::{Marked, MarkRead, NoOlder, Unread, list_of_all},
+        work::notifications::{
+            ChatWebhook, MarkRead, Marked, NoOlder, PushKey, SubscribePush, Tried, TryMedium, Unread, UnsubscribePush,
+            Ways, list_of_all,
+        },
     },
     Document, lists,
     operation::Operation,
@@ -62,6 +65,7 @@ pub(super) fn describe(document: &mut Document) {
         .at(document, "post", "/v1/me/notifications/mark_read");
     stream(document);
     preferences(document);
+    ways(document);
 }
 
 fn stream(document: &mut Document) {
@@ -107,4 +111,58 @@ fn preferences(document: &mut Document) {
         .problems("Own", Code::of(&[problems::PARAMETERS, problems::BODY, problems::SESSION]))
         .problems("Preferences", Code::refusals::<User>())
         .at(document, "put", "/v1/me/notification_preferences");
+}
+
+/// An operation of whoever is signed in, with a body.
+fn own(id: &str, description: &str, schema: Value, like: Value) -> Operation {
+    Operation::new(id, TAG, description)
+        .body(schema, true, example(like))
+        .problems("Own", Code::of(&[problems::PARAMETERS, problems::BODY, problems::SESSION]))
+        .problems("NotificationWay", [Code::of(&[problems::NOTIFICATION_WAYS]), Code::refusals::<User>()].concat())
+}
+
+fn ways(document: &mut Document) {
+    let told = document.schemas.of::<Ways>("");
+    Operation::new("notification_ways", TAG, "Tells by what I am reached besides the list.")
+        .shared(&["Deskfold-On-Behalf-Of"])
+        .answer(200, "By what.", told, &[])
+        .problems("MyNotifications", Code::of(&[problems::PARAMETERS]))
+        .at(document, "get", "/v1/me/notification_ways");
+    let schema = document.schemas.of::<ChatWebhook>("");
+    let description = "Has me told in a chat, by an incoming webhook as Slack has them (Mattermost and others take the same). Its address \
+        is a secret: it is sealed, stands in no event, and is told to nobody. Private networks are not called.";
+    own("notification_set_chat", description, schema, json!({ "url": "https://hooks.slack.com/services/T0/B0/x" }))
+        .answer_as(204, "Set.", json!({}), &[])
+        .at(document, "put", "/v1/me/chat_webhook");
+    let key = document.schemas.of::<PushKey>("");
+    Operation::new(
+        "push_key",
+        TAG,
+        "Tells the public key by which browsers know whose messages are pushed to them (VAPID, RFC 8292).",
+    )
+    .answer(200, "The key.", key, &[])
+    .problems("MyNotifications", Code::of(&[problems::PARAMETERS]))
+    .at(document, "get", "/v1/me/push_key");
+    let keys = json!({
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    });
+    let schema = document.schemas.of::<SubscribePush>("");
+    let description = "Has messages pushed to this browser (Web Push, encrypted for it alone): what `pushManager.subscribe` answers. The same \
+        address once more takes the place of the first; of more than 20 browsers the oldest is forgotten.";
+    own("push_subscribe", description, schema, json!({ "endpoint": "https://push.example.com/3f9a", "keys": keys }))
+        .answer_as(204, "It takes messages.", json!({}), &[])
+        .at(document, "post", "/v1/me/subscribe_push");
+    let schema = document.schemas.of::<UnsubscribePush>("");
+    let like = json!({ "endpoint": "https://push.example.com/3f9a" });
+    own("push_unsubscribe", "Has nothing pushed to this browser any more.", schema, like)
+        .answer_as(204, "It takes none any more.", json!({}), &[])
+        .at(document, "post", "/v1/me/unsubscribe_push");
+    let schema = document.schemas.of::<TryMedium>("");
+    let tried = document.schemas.of::<Tried>("");
+    let description =
+        "Sends me a message by one medium, now and whatever I chose, and tells what became of it within five seconds.";
+    own("notification_test", description, schema, json!({ "medium": "chat" }))
+        .answer(200, "What became of it.", tried, &[])
+        .at(document, "post", "/v1/me/test_notification");
 }

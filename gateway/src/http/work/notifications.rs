@@ -1,18 +1,27 @@
 //! What one is told of what concerns oneself: the list, how much of it is unread, that it has been read, and what one wants to be
 //! told of.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{OriginalUri, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::Response,
+};
+use channels::{
+    outbox::push::{Browser, Keys},
+    webhooks::check_url,
 };
 use commands::{Envelope, Refused};
 use domain::{
-    Aggregate, Authority, Id, Via,
-    kernel::filter::{Condition, FieldKind, Filter, Scalar, Test},
+    Authority, Id, Via,
+    kernel::{
+        filter::{Condition, FieldKind, Filter, Scalar, Test},
+        reference::Subject,
+    },
     org::{
-        notifying::Preferences,
+        notifying::{Kind, Medium, Preferences},
         user::{Command, User},
     },
     work::notification::{self, Notification},
@@ -31,7 +40,17 @@ use crate::http::{
     },
     org::me::Oneself,
 };
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{
+    app::App,
+    auth::{Caller, SYSTEM},
+    notifying,
+    problem::Problem,
+    sealed,
+};
+
+/// How often, and how many times, it is looked what has become of a message that one tries.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 50;
 
 /// Most notifications that are marked in one step, and at once.
 const STEP: i64 = 500;
@@ -45,6 +64,12 @@ pub(in crate::http) fn routes() -> Routes {
         .post("/me/notifications/mark_read", mark_read)
         .get("/me/notification_preferences", preferences)
         .put("/me/notification_preferences", set_preferences)
+        .get("/me/notification_ways", ways)
+        .put("/me/chat_webhook", set_chat_webhook)
+        .get("/me/push_key", push_key)
+        .post("/me/subscribe_push", subscribe_push)
+        .post("/me/unsubscribe_push", unsubscribe_push)
+        .post("/me/test_notification", try_medium)
 }
 
 /// The list of all that anybody was told.
@@ -95,8 +120,7 @@ async fn unread(
     let test = Test::Eq(Scalar::Bool(false));
     let unread = Filter::Condition(Condition { field: "read".into(), kind: FieldKind::Bool, test });
     let only = Filter::All(vec![mine(&caller), unread]);
-    let (count, position) =
-        lists::own_total(list_of_all(), &app, &caller, &headers, min_position, only).await?;
+    let (count, position) = lists::own_total(list_of_all(), &app, &caller, &headers, min_position, only).await?;
     Ok(Json(Unread { count, position }))
 }
 
@@ -207,4 +231,212 @@ async fn set_preferences(State(app): State<App>, oneself: Oneself, body: Body) -
     let command = Command::SetNotificationPreferences(wanted.clone());
     app.as_oneself(oneself.tenant, oneself.user, command).await?;
     Ok(Json(wanted))
+}
+
+/// By what one is reached besides the list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NotificationWays")]
+pub(in crate::http) struct Ways {
+    /// The address that mail goes to.
+    email: String,
+    /// Whether a chat's webhook is set. Its address is told to nobody.
+    chat_webhook: bool,
+    /// The browsers that messages are pushed to.
+    browsers: Vec<Id>,
+}
+
+async fn ways(
+    State(app): State<App>,
+    caller: Caller,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Ways>, Problem> {
+    let (user, _) = app.commands.load_current::<User>(caller.tenant, caller.actor.principal()).await?;
+    let email = user.profile.email.0.clone();
+    Ok(Json(Ways { email, chat_webhook: user.chat_webhook.is_some(), browsers: user.browsers.clone() }))
+}
+
+/// An incoming webhook of a chat.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SetChatWebhook")]
+pub(in crate::http) struct ChatWebhook {
+    /// Its address, as the chat tells it; null for none.
+    #[schemars(length(max = 2000))]
+    url: Option<String>,
+}
+
+async fn set_chat_webhook(State(app): State<App>, oneself: Oneself, body: Body) -> Result<StatusCode, Problem> {
+    let ChatWebhook { url } = body.read(&json!({ "url": "https://hooks.slack.com/services/T0/B0/x" }))?;
+    let whose = (oneself.tenant, oneself.user);
+    let credential = match url {
+        None => None,
+        Some(url) => {
+            app.must_be_callable(&url, "/url")?;
+            let credential = app.named(&["chat", &url]);
+            app.keep_secret(sealed::USERS, whose, credential, &url).await?;
+            Some(credential)
+        }
+    };
+    app.as_oneself(oneself.tenant, oneself.user, Command::SetChatWebhook { credential }).await?;
+    app.forget_ways(oneself.tenant, oneself.user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a browser asks for, so that it takes this server's messages.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct PushKey {
+    /// The public key of this server (VAPID), in base64url: `applicationServerKey`.
+    key: String,
+}
+
+async fn push_key(
+    State(app): State<App>,
+    _: Caller,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<PushKey>, Problem> {
+    let sender = notifying::sender(&app.config, &app.sign_in.seal)?;
+    let sender = sender.ok_or_else(|| Problem::broken(&"the secret key makes no key to push with"))?;
+    Ok(Json(PushKey { key: sender.public() }))
+}
+
+/// A browser that takes messages, as it tells it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct SubscribePush {
+    /// The address at its push service.
+    #[schemars(length(max = 2000))]
+    endpoint: String,
+    /// Its keys.
+    keys: PushKeys,
+}
+
+/// The keys of a browser.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PushKeys {
+    /// Its public key, in base64url.
+    p256dh: String,
+    /// The secret that it shares, in base64url.
+    auth: String,
+}
+
+async fn subscribe_push(State(app): State<App>, oneself: Oneself, body: Body) -> Result<StatusCode, Problem> {
+    let SubscribePush { endpoint, keys: PushKeys { p256dh, auth } } = body.read(&json!({
+        "endpoint": "https://push.example.com/3f9a",
+        "keys": { "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", "auth": "BTBZMqHH6r4Tts7J_aSIgg" },
+    }))?;
+    app.must_be_callable(&endpoint, "/endpoint")?;
+    let browser = Browser { endpoint, keys: Keys { p256dh, auth } };
+    if !browser.is_fit() {
+        let detail = "The keys are those that the browser tells, in base64url.";
+        return Err(Problem::invalid("push_keys_invalid", detail).at("/keys"));
+    }
+    let id = app.named(&["browser", &browser.endpoint]);
+    let kept = serde_json::to_string(&browser).map_err(|error| Problem::broken(&error))?;
+    app.keep_secret(sealed::USERS, (oneself.tenant, oneself.user), id, &kept).await?;
+    app.as_oneself(oneself.tenant, oneself.user, Command::SubscribeBrowser { browser: id }).await?;
+    app.forget_ways(oneself.tenant, oneself.user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A browser that takes no messages any more.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct UnsubscribePush {
+    /// The address at its push service.
+    #[schemars(length(max = 2000))]
+    endpoint: String,
+}
+
+async fn unsubscribe_push(State(app): State<App>, oneself: Oneself, body: Body) -> Result<StatusCode, Problem> {
+    let UnsubscribePush { endpoint } = body.read(&json!({ "endpoint": "https://push.example.com/3f9a" }))?;
+    let browser = app.named(&["browser", &endpoint]);
+    app.as_oneself(oneself.tenant, oneself.user, Command::UnsubscribeBrowser { browser }).await?;
+    app.forget_ways(oneself.tenant, oneself.user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// By what one tries whether one is reached.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TestNotification")]
+pub(in crate::http) struct TryMedium {
+    /// By what: `email`, `push` or `chat`.
+    medium: Medium,
+}
+
+/// What became of a message that one tried.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TestedNotification")]
+pub(in crate::http) struct Tried {
+    /// Whether it has left, to wherever it was to go.
+    delivered: bool,
+    /// Why it has not, or is not yet.
+    reason: Option<String>,
+}
+
+async fn try_medium(State(app): State<App>, oneself: Oneself, body: Body) -> Result<Json<Tried>, Problem> {
+    let TryMedium { medium } = body.read(&json!({ "medium": "email" }))?;
+    if !matches!(medium, Medium::Email | Medium::Push | Medium::Chat) {
+        let detail = "Tried are email, push and chat: the others call nobody.";
+        return Err(Problem::invalid("notification_medium_unfit", detail).at("/medium"));
+    }
+    let (tenant, user) = (oneself.tenant, oneself.user);
+    let (known, _) = app.commands.load_current::<User>(tenant, user).await?;
+    let is_set = match medium {
+        Medium::Push => !known.browsers.is_empty(),
+        Medium::Chat => known.chat_webhook.is_some(),
+        _ => true,
+    };
+    if !is_set {
+        let detail = format!("Nothing is set up by which you are reached by {}.", medium.name());
+        return Err(Problem::invalid("notification_medium_unfit", detail).at("/medium"));
+    }
+    let id = Id::derived(u64::try_from(app.now().as_millisecond()).unwrap_or_default(), &["test", &user.to_string()]);
+    let envelope = Envelope::new(tenant, id, SYSTEM, Via::Ui, app.now());
+    let new = notification::New {
+        to: user,
+        kind: Kind::Test,
+        record: Subject::new("user", user),
+        by: None,
+        quietly: false,
+        only: Some(medium),
+    };
+    app.commands.dispatch::<Notification>(&envelope, notification::Command::Send(new)).await?;
+    for _ in 0..LOOKS {
+        let (sent, _) = app.commands.load_current::<Notification>(tenant, id).await?;
+        let ended: Vec<_> = sent.ended().iter().filter(|ended| ended.medium == medium).collect();
+        if let Some(good) = ended.iter().find(|ended| ended.reason.is_none()) {
+            return Ok(Json(Tried { delivered: true, reason: good.reason.clone() }));
+        }
+        let wanted = if medium == Medium::Push { known.browsers.len() } else { 1 };
+        if let Some(last) = ended.last().filter(|_| ended.len() >= wanted) {
+            return Ok(Json(Tried { delivered: false, reason: last.reason.clone() }));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let reason = Some("It has not left yet, and is tried again.".to_owned());
+    Ok(Json(Tried { delivered: false, reason }))
+}
+
+impl App {
+    /// The id of something that is known by a secret: the log does not tell which.
+    fn named(&self, parts: &[&str]) -> Id {
+        // What is derived from a key of this server's is guessed by nobody who reads the log.
+        let key = self.sign_in.seal.derived("notification ways").unwrap_or_default();
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Id::named(&[&[key.as_str()], parts].concat())
+    }
+
+    fn must_be_callable(&self, url: &str, place: &str) -> Result<(), Problem> {
+        let private = self.config.private_addresses;
+        check_url(url, private).map_err(|reason| Problem::invalid("url_invalid", reason).at(place))
+    }
+
+    /// Deletes what is kept of how somebody is reached but for what counts.
+    async fn forget_ways(&self, tenant: Id, user: Id) -> Result<(), Problem> {
+        let (known, _) = self.commands.load_current::<User>(tenant, user).await?;
+        let in_force = known.chat_webhook.into_iter().chain(known.browsers.iter().copied());
+        self.forget_other_secrets(sealed::USERS, (tenant, user), in_force).await
+    }
 }
