@@ -129,7 +129,9 @@ impl Notifications {
         let quietly = is_one_of_many(metadata);
         let envelope = Envelope::new(tenant, id, Actor::SYSTEM, Via::Rule, (self.clock)());
         let envelope = envelope.caused_by(&scene::cause(event, metadata, 0));
-        let envelope = Envelope { command_id: command_id(&["notification", &id.to_string()]), ..envelope };
+        let command_id = command_id(&["notification", &id.to_string()]);
+        // In the list they stand in the order in which things happened, in whatever order they are written.
+        let envelope = Envelope { command_id, occurred_at: Some(event.occurred_at), ..envelope };
         match self.commands.dispatch::<Notification>(&envelope, Command::Send(New { quietly, ..new })).await {
             Ok(_) | Err(Refused::Rejected(_)) => Ok(()),
             Err(refused) => Err(refused),
@@ -300,9 +302,19 @@ impl Handler for Notifications {
         CONCERNS.contains(&&*event.kind) || event.kind.ends_with(OWNER_CHANGED)
     }
 
-    async fn handle(&mut self, _: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
+    async fn handle(&mut self, transaction: &mut PgConnection, batch: &[Arc<Recorded>]) -> Result<(), Failure> {
         let this = &*self;
-        let answers = batch.iter().filter(|event| this.concerns(event)).map(|event| {
+        let concerning: Vec<_> = batch.iter().filter(|event| this.concerns(event)).collect();
+        let Some(last) = concerning.last() else { return Ok(()) };
+        // What was looked at is not told of anew, though others may see it by now.
+        let place: i64 = sqlx::query_scalar("select position from react_notification_place for update")
+            .fetch_one(&mut *transaction)
+            .await?;
+        sqlx::query("update react_notification_place set position = greatest(position, $1)")
+            .bind(last.position)
+            .execute(&mut *transaction)
+            .await?;
+        let answers = concerning.into_iter().filter(|event| event.position > place).map(|event| {
             async move {
                 this.answer(event).await.map_err(|refused| match refused {
                     Refused::Broken(reason) => Failure::Poison { position: event.position, reason },

@@ -3,6 +3,9 @@
 import { ask } from "./api.js";
 import { listen } from "./live.js";
 
+/** After how long it is asked again what could not be told, in milliseconds. */
+const AGAIN = 3000;
+
 const sign = document.getElementById("told");
 const number = sign?.querySelector(".number");
 
@@ -16,9 +19,12 @@ export const whenTold = (changed) => others.add(changed);
 export async function count(position) {
   if (!sign || !number) return;
   const least = position ? `?min_position=${position}` : "";
-  // A sign that cannot be told is no fault of the page.
+  // A sign that cannot be told is no fault of the page: it is told a moment later.
   const told = await ask("GET", `/v1/me/notifications/unread${least}`).catch(() => null);
-  if (!told) return;
+  if (!told) {
+    setTimeout(() => count(position), AGAIN);
+    return;
+  }
   sign.hidden = !told.count;
   number.textContent = told.count > 999 ? "999+" : String(told.count);
   return told.position;

@@ -67,7 +67,7 @@ fn wants(view: &View) -> Markup {
                     table {
                         thead {
                             tr {
-                                td {}
+                                td { span.unseen { (view.say("notifications-wants")) } }
                                 @for medium in MEDIA { th scope="col" { (view.say_of("medium", medium)) } }
                             }
                         }
@@ -91,7 +91,7 @@ fn wants(view: &View) -> Markup {
                         }
                     }
                 }
-                fieldset {
+                fieldset.plain {
                     legend { (view.say("notifications-quiet")) }
                     p.hint #quiet-hint { (view.say("notifications-quiet-hint")) }
                     div.fields {
