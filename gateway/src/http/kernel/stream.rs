@@ -483,15 +483,16 @@ impl Follower {
     /// What is told of an event of a notification; nothing of others' and of what is about a record that he sees no longer.
     async fn tell_notification(&self, event: &Recorded) -> Result<Option<Event>, Problem> {
         let Ok(id) = event.key().parse::<Id>() else { return Ok(None) };
-        let became = match Notification::decode(&event.kind, &event.data) {
-            Ok(notification::Event::Sent(_)) => Became::Sent,
-            Ok(notification::Event::Read) => Became::Read,
+        let (became, sent) = match Notification::decode(&event.kind, &event.data) {
+            Ok(notification::Event::Sent(sent)) => (Became::Sent, Some(sent)),
+            Ok(notification::Event::Read) => {
+                // What is remembered may be older than the event, but not from before it was sent.
+                let known = self.app.commands.find::<Notification>(self.caller.tenant, id).await?;
+                (Became::Read, known.and_then(|known| known.sent.clone()))
+            }
             _ => return Ok(None),
         };
-        let (known, _) = self.app.commands.load::<Notification>(self.caller.tenant, id).await?;
-        let Some(sent) = known.sent.as_ref().filter(|sent| sent.to == self.caller.actor.principal()) else {
-            return Ok(None);
-        };
+        let Some(sent) = sent.filter(|sent| sent.to == self.caller.actor.principal()) else { return Ok(None) };
         let listed = sent.medium.contains(&Medium::InApp);
         if !listed || !self.app.shows(&self.caller, &sent.record.kind, sent.record.id).await? {
             return Ok(None);
