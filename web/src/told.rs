@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn it_is_said_in_the_language_of_whoever_is_told() {
-        let subject = super::subject(Language::English, &[told()]);
-        assert_eq!(subject, "You were mentioned: <Printer> | broken Bcc: x@example.com");
+        let about = subject(Language::English, &[told()]);
+        assert_eq!(about, "You were mentioned: <Printer> | broken Bcc: x@example.com");
         assert!(title(Language::Czech, &told()).starts_with("Byli jste zmíněni: "));
-        let mail = mail(Language::English, &[told(), Told { kind: "overdue", ..Told::default() }]);
-        assert!(mail.contains("Anna & Co\nhttps://desk.example.com/records/tickets/1\n\nOverdue\n\n"), "{mail}");
-        assert!(mail.ends_with("\nhttps://desk.example.com/notifications"), "{mail}");
+        let text = mail(Language::English, &[told(), Told { kind: "overdue", ..Told::default() }]);
+        assert!(text.contains("Anna & Co\nhttps://desk.example.com/records/tickets/1\n\nOverdue\n\n"), "{text}");
+        assert!(text.ends_with("\nhttps://desk.example.com/notifications"), "{text}");
         for language in Language::ALL {
-            assert!(!super::subject(language, &[told(), told()]).contains("notifications-"), "{language:?}");
+            assert!(!subject(language, &[told(), told()]).contains("notifications-"), "{language:?}");
         }
     }
 

@@ -64,7 +64,7 @@ impl Browser {
     /// Why it cannot be encrypted.
     pub fn encrypt(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let (mut salt, mut own) = ([0; 16], [0; 32]);
-        let mut random = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes).map_err(|error| error.to_string());
+        let random = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes).map_err(|error| error.to_string());
         random(&mut salt)?;
         random(&mut own)?;
         let own = SecretKey::from_slice(&own).map_err(|error| error.to_string())?;

@@ -29,7 +29,7 @@ pub fn mentioned(text: &str, people: &[Person<'_>]) -> BTreeSet<Id> {
 /// What follows each `@` that begins a word: one within a word is part of an address.
 fn places(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices('@').filter_map(|(at, _)| {
-        let within = text[..at].chars().next_back().is_some_and(|before| before.is_alphanumeric());
+        let within = text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
         let rest = &text[at + 1..];
         let begins = rest.chars().next().is_some_and(|first| first.is_alphanumeric() || first == '[');
         (!within && begins).then_some(rest)

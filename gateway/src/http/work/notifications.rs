@@ -164,7 +164,7 @@ async fn mark_read(
             let to = known.and_then(|known| known.sent.as_ref().map(|sent| sent.to));
             if to != Some(caller.actor.principal()) {
                 let detail = "There is no such notification.";
-                return Err(Problem::missing("notification_unknown", detail).at(&format!("/notifications/{at}")));
+                return Err(Problem::missing("notification_unknown", detail).at(format!("/notifications/{at}")));
             }
         }
         app.mark_read(&caller, asked, &mut marked).await?;
@@ -272,7 +272,7 @@ async fn set_chat_webhook(State(app): State<App>, oneself: Oneself, body: Body) 
         None => None,
         Some(url) => {
             app.must_be_callable(&url, "/url")?;
-            let credential = app.named(&["chat", &url]);
+            let credential = app.named(&["chat", &url])?;
             app.keep_secret(sealed::USERS, whose, credential, &url).await?;
             Some(credential)
         }
@@ -331,7 +331,7 @@ async fn subscribe_push(State(app): State<App>, oneself: Oneself, body: Body) ->
         let detail = "The keys are those that the browser tells, in base64url.";
         return Err(Problem::invalid("push_keys_invalid", detail).at("/keys"));
     }
-    let id = app.named(&["browser", &browser.endpoint]);
+    let id = app.named(&["browser", &browser.endpoint])?;
     let kept = serde_json::to_string(&browser).map_err(|error| Problem::broken(&error))?;
     app.keep_secret(sealed::USERS, (oneself.tenant, oneself.user), id, &kept).await?;
     app.as_oneself(oneself.tenant, oneself.user, Command::SubscribeBrowser { browser: id }).await?;
@@ -350,7 +350,7 @@ pub(in crate::http) struct UnsubscribePush {
 
 async fn unsubscribe_push(State(app): State<App>, oneself: Oneself, body: Body) -> Result<StatusCode, Problem> {
     let UnsubscribePush { endpoint } = body.read(&json!({ "endpoint": "https://push.example.com/3f9a" }))?;
-    let browser = app.named(&["browser", &endpoint]);
+    let browser = app.named(&["browser", &endpoint])?;
     app.as_oneself(oneself.tenant, oneself.user, Command::UnsubscribeBrowser { browser }).await?;
     app.forget_ways(oneself.tenant, oneself.user).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -421,11 +421,11 @@ async fn try_medium(State(app): State<App>, oneself: Oneself, body: Body) -> Res
 
 impl App {
     /// The id of something that is known by a secret: the log does not tell which.
-    fn named(&self, parts: &[&str]) -> Id {
+    fn named(&self, parts: &[&str]) -> Result<Id, Problem> {
         // What is derived from a key of this server's is guessed by nobody who reads the log.
-        let key = self.sign_in.seal.derived("notification ways").unwrap_or_default();
+        let key = self.sign_in.seal.derived("notification ways")?;
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Id::named(&[&[key.as_str()], parts].concat())
+        Ok(Id::named(&[&[key.as_str()], parts].concat()))
     }
 
     fn must_be_callable(&self, url: &str, place: &str) -> Result<(), Problem> {
