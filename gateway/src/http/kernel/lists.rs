@@ -142,12 +142,7 @@ async fn page(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    must_read(list, &caller)?;
     listed(list, &app, &caller, &uri, &headers, asked, None).await
-}
-
-fn must_read(list: &'static List, caller: &Caller) -> Result<(), Problem> {
-    caller.must(&format!("{}.read", list.read))
 }
 
 /// A part of a list: what also matches another filter.
@@ -160,8 +155,7 @@ pub(in crate::http) async fn part(
     asked: Given<Asked<String>>,
     only: Filter,
 ) -> Result<Response, Problem> {
-    must_read(list, caller)?;
-    own(list, app, caller, uri, headers, asked, only).await
+    listed(list, app, caller, uri, headers, asked, Some(only)).await
 }
 
 /// The same of what is one's own, which nobody needs a permission to read.
@@ -174,7 +168,9 @@ pub(in crate::http) async fn own(
     asked: Given<Asked<String>>,
     only: Filter,
 ) -> Result<Response, Problem> {
-    listed(list, app, caller, uri, headers, asked, Some(only)).await
+    let (page, totals, position) = read_own(list, app, caller, headers, parsed(asked)?, Some(only)).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
+    Ok(respond(page, totals, next, position))
 }
 
 /// How much there is of what is one's own and matches a filter, and the position up to which that is known.
@@ -188,7 +184,7 @@ pub(in crate::http) async fn own_total(
 ) -> Result<(i64, i64), Problem> {
     let asked = Asked { limit: Some(1), count: Some(Counted::Exact), min_position, ..Asked::default() };
     let asked = Given { asked, faults: request::Faults::default() };
-    let (page, _, position) = read_page(list, app, caller, headers, asked, Some(only)).await?;
+    let (page, _, position) = read_own(list, app, caller, headers, asked, Some(only)).await?;
     Ok((page.total.unwrap_or_default(), position))
 }
 
@@ -215,7 +211,6 @@ async fn search(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    must_read(list, &caller)?;
     let asked: Given<Asked<Value>> = body.query(&json!({}))?;
     let (mut page, totals, position) = read_page(list, &app, &caller, &headers, asked, None).await?;
     let next = page.next.take();
@@ -255,7 +250,6 @@ pub(in crate::http) async fn plain(
     headers: &HeaderMap,
     asked: Plain,
 ) -> Result<PlainPage, Problem> {
-    must_read(list, caller)?;
     let Plain { filter, sort, limit, after, min_position, counted, group, as_of, known_at } = asked;
     let count = counted.then_some(Counted::Exact);
     let paged = Paged { limit, after, count, min_position, as_of, known_at };
@@ -312,6 +306,19 @@ fn shown_to(list: &'static List, caller: &Caller) -> Option<Filter> {
 }
 
 async fn read_page(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    query: Given<Asked<Value>>,
+    only: Option<Filter>,
+) -> Result<(Page, Totals, i64), Problem> {
+    caller.must(&format!("{}.read", list.read))?;
+    read_own(list, app, caller, headers, query, only).await
+}
+
+/// The same of what nobody needs a permission to read: `only` says what is one's own.
+async fn read_own(
     list: &'static List,
     app: &App,
     caller: &Caller,
