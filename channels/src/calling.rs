@@ -147,12 +147,24 @@ impl Caller {
 
     /// Calls, and reads so many bytes of the answer.
     pub(crate) async fn call(&self, call: &Call<'_>, most: usize) -> Result<Answered, Silence> {
-        let url = address::check(call.url, self.private).map_err(Silence::Refused)?;
         let headers = call.headers();
         let headers =
             headers.ok_or_else(|| Silence::Refused("there is no secret of the kind whsec_ to sign with".into()))?;
+        self.post(call.url, &headers, call.body.clone(), call.at, most).await
+    }
+
+    /// The same of whoever asks for other headers.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: Bytes,
+        at: Time,
+        most: usize,
+    ) -> Result<Answered, Silence> {
+        let url = address::check(url, self.private).map_err(Silence::Refused)?;
         let request = headers.iter().fold(self.http.post(url), |request, (name, value)| request.header(*name, value));
-        ask(request.body(call.body.clone()), self.patience, call.at, most).await
+        ask(request.body(body), self.patience, at, most).await
     }
 }
 

@@ -9,6 +9,8 @@ mod api;
 mod item;
 mod message;
 mod metrics;
+mod notification;
+pub mod push;
 mod send;
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +24,8 @@ use domain::{
         email::Email,
     },
     desk::ticket::{self, Ticket},
+    org::{notifying::Medium, user::User},
+    work::notification::{Event as Notified, Notification},
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
 use futures::future::BoxFuture;
@@ -31,6 +35,7 @@ use prometheus::Registry;
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
+pub use self::notification::{Reaching, Told, Wording, Words};
 use self::{metrics::Metrics, send::Sender};
 use crate::{mail::outgoing::Outgoing, messengers::Messengers};
 
@@ -51,6 +56,8 @@ pub struct Options {
     pub mail: Outgoing,
     /// How messengers are written to.
     pub messengers: Messengers,
+    /// How colleagues are reached.
+    pub reaching: Reaching,
     /// Where what it tells of itself is gathered.
     pub registry: Registry,
 }
@@ -154,7 +161,7 @@ impl Handler for Filler {
     }
 
     fn categories(&self) -> &[&str] {
-        &[Conversation::KIND, Email::KIND, Ticket::KIND]
+        &[Conversation::KIND, Email::KIND, Notification::KIND, Ticket::KIND]
     }
 
     fn concerns(&self, event: &Recorded) -> bool {
@@ -165,20 +172,21 @@ impl Handler for Filler {
         for event in batch.iter().filter(|event| self.concerns(event)) {
             let (Ok(tenant), Ok(id)) = (event.tenant.parse::<Id>(), event.key().parse::<Id>()) else { continue };
             let leaving = self.leaving(tenant, id, event).await.map_err(|refused| unavailable(&refused))?;
-            let Some(Leaving { sort, lane, item, channel, due_at }) = leaving else { continue };
-            sqlx::query(
-                "insert into react_outbox (tenant_id, position, sort, lane, item, channel_id, due_at)
-                 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-            )
-            .bind(&*event.tenant)
-            .bind(event.position)
-            .bind(sort)
-            .bind(lane)
-            .bind(item.to_string())
-            .bind(channel.to_string())
-            .bind(due_at.to_sqlx())
-            .execute(&mut *transaction)
-            .await?;
+            for Leaving { sort, lane, item, channel, due_at } in leaving {
+                sqlx::query(
+                    "insert into react_outbox (tenant_id, position, sort, lane, item, channel_id, due_at)
+                     values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+                )
+                .bind(&*event.tenant)
+                .bind(event.position)
+                .bind(sort)
+                .bind(lane)
+                .bind(item.to_string())
+                .bind(channel.to_string())
+                .bind(due_at.to_sqlx())
+                .execute(&mut *transaction)
+                .await?;
+            }
         }
         Ok(())
     }
@@ -191,6 +199,7 @@ const CONCERNS: &[&str] = &[
     "conversation.transcript_queued",
     "email.queued",
     "email.requeued",
+    "notification.sent",
     "ticket.reply_queued",
 ];
 
@@ -205,14 +214,54 @@ struct Leaving {
 
 impl Filler {
     /// What leaves for an event; nothing where it does not wait any more, or a program sends, and says so.
-    async fn leaving(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {
-        match event.category() {
-            Ticket::KIND => self.reply(tenant, id, event).await,
-            Email::KIND => self.email(tenant, id).await,
-            _ if &*event.kind == "conversation.transcript_queued" => self.transcript(tenant, id, event).await,
-            _ if &*event.kind == "conversation.message_reaction_queued" => self.reaction(tenant, id, event).await,
-            _ => self.message(tenant, id, event).await,
+    async fn leaving(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Vec<Leaving>, Refused> {
+        let leaving = match event.category() {
+            Notification::KIND => return self.notification(tenant, id, event).await,
+            Ticket::KIND => self.reply(tenant, id, event).await?,
+            Email::KIND => self.email(tenant, id).await?,
+            _ if &*event.kind == "conversation.transcript_queued" => self.transcript(tenant, id, event).await?,
+            _ if &*event.kind == "conversation.message_reaction_queued" => self.reaction(tenant, id, event).await?,
+            _ => self.message(tenant, id, event).await?,
+        };
+        Ok(leaving.into_iter().collect())
+    }
+
+    /// What a colleague is told leaves by each medium that calls him, and to each of his browsers.
+    async fn notification(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Vec<Leaving>, Refused> {
+        let Ok(Notified::Sent(sent)) = Notification::decode(&event.kind, &event.data) else { return Ok(Vec::new()) };
+        let (known, _) = self.commands.load_current::<Notification>(tenant, id).await?;
+        let soon = sent.held_until.unwrap_or_else(|| (self.clock)());
+        // Each goes by a pace of its own: a chat that wants to be left alone holds up no mail.
+        let own = |medium: Medium| Id::named(&["notified", &sent.to.to_string(), medium.name()]);
+        let mut leaving = Vec::new();
+        for medium in &sent.medium {
+            let (lane, channel) = (format!("{id}/{}", medium.name()), own(*medium));
+            let (sort, lane, due_at) = match medium {
+                Medium::InApp => continue,
+                Medium::Email => (item::NOTIFICATION_EMAIL, lane, soon),
+                Medium::Chat => (item::NOTIFICATION_CHAT, lane, soon),
+                Medium::Digest => {
+                    (item::NOTIFICATION_DIGEST, format!("{}/digest", sent.to), sent.digest_at.unwrap_or(soon))
+                }
+                Medium::Push => {
+                    let (user, _) = self.commands.load_current::<User>(tenant, sent.to).await?;
+                    for browser in user.browsers.iter().filter(|browser| known.waits(*medium, Some(**browser))) {
+                        let lane = format!("{id}/{browser}");
+                        let sort = item::NOTIFICATION_PUSH;
+                        leaving.push(Leaving { sort, lane, item: *browser, channel, due_at: soon });
+                    }
+                    continue;
+                }
+            };
+            if known.waits(*medium, None) {
+                let item = match medium {
+                    Medium::Digest => id,
+                    medium => Id::named(&["notified", &id.to_string(), medium.name()]),
+                };
+                leaving.push(Leaving { sort, lane, item, channel, due_at });
+            }
         }
+        Ok(leaving)
     }
 
     async fn message(&self, tenant: Id, id: Id, event: &Recorded) -> Result<Option<Leaving>, Refused> {

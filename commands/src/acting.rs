@@ -91,17 +91,20 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     RuleRun,
+    TaskDueSoon,
     TaskOverdue,
     TicketWake,
     HandOver,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::RuleRun, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
+    pub(crate) const ALL: [Kind; 5] =
+        [Kind::RuleRun, Kind::TaskDueSoon, Kind::TaskOverdue, Kind::TicketWake, Kind::HandOver];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::RuleRun => "rule_run",
+            Kind::TaskDueSoon => "task_due_soon",
             Kind::TaskOverdue => "task_overdue",
             Kind::TicketWake => "ticket_wake",
             Kind::HandOver => "hand_over",
@@ -128,7 +131,7 @@ impl Due {
     pub(crate) fn need(&self) -> Option<Need> {
         match self.kind {
             Kind::RuleRun => Some(Need::of::<RuleRun>(self.record)),
-            Kind::TaskOverdue => Some(Need::of::<Task>(self.record)),
+            Kind::TaskDueSoon | Kind::TaskOverdue => Some(Need::of::<Task>(self.record)),
             Kind::TicketWake => Some(Need::of::<Ticket>(self.record)),
             Kind::HandOver => None,
         }

@@ -10,6 +10,7 @@ mod hand_over;
 mod issue;
 mod lists;
 mod notices;
+mod notifications;
 mod reactor;
 mod rehearsal;
 mod rules;

@@ -12,6 +12,7 @@ use crate::{
     bots::Bots,
     channel_policies::ChannelPolicies,
     notices::Notices,
+    notifications::Notifications,
     rules::Rules,
     team_forms::TeamForms,
     timers::Timers,
@@ -48,8 +49,12 @@ impl Reactors {
         let team_forms = spawn(log, TeamForms::new(commands.clone()));
         // What failed before there were notices calls nobody now.
         let notices = spawn_at(log, Notices::new(commands.clone(), Arc::clone(&shared.clock)), Start::Now);
+        // The same of what concerned somebody.
+        let notifications = Notifications::new(commands.clone(), Arc::clone(&shared.clock));
+        let notifications = spawn_at(log, notifications, Start::Now);
         // A further reactor is a further line here.
-        Reactors { shared, reactors: Mutex::new(vec![rules, channels, bots, team_forms, notices]), timers }
+        let reactors = vec![rules, channels, bots, team_forms, notices, notifications];
+        Reactors { shared, reactors: Mutex::new(reactors), timers }
     }
 
     /// The clock was moved: what is due now is fired now.

@@ -1,4 +1,4 @@
-//! Fires what is due: runs of rules, overdue tasks, tickets that wake, work that is handed over.
+//! Fires what is due: runs of rules, tasks that are due soon or overdue, tickets that wake, work that is handed over.
 //!
 //! Due rows come from the read model of timers and are shared out among processes with `skip locked`. The lock only
 //! divides the work: that a second firing changes nothing follows from the ids of the commands.
@@ -285,7 +285,7 @@ impl Worker {
         for due in due {
             match due.kind {
                 Kind::RuleRun => runs.entry(due.tenant).or_default().push(due),
-                Kind::TaskOverdue | Kind::TicketWake | Kind::HandOver => others.push(due),
+                Kind::TaskDueSoon | Kind::TaskOverdue | Kind::TicketWake | Kind::HandOver => others.push(due),
             }
         }
         let worker = &*self;
@@ -338,11 +338,13 @@ impl Worker {
         let envelope = Envelope { command_id: command_id(&name), ..envelope };
         let fired = match due.kind {
             Kind::TicketWake => self.wake(envelope, now).await,
-            _ => self
-                .commands
-                .dispatch::<Task>(&envelope, task::Command::MarkOverdue)
-                .await
-                .map(|done| done.events.len()),
+            kind => {
+                let command = match kind {
+                    Kind::TaskDueSoon => task::Command::MarkDueSoon,
+                    _ => task::Command::MarkOverdue,
+                };
+                self.commands.dispatch::<Task>(&envelope, command).await.map(|done| done.events.len())
+            }
         };
         match fired {
             Ok(0) | Err(Refused::Rejected(_)) => Fired::Nothing,

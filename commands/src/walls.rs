@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    ActorKind, Aggregate, Ctx, Id, Need,
+    ActorKind, Aggregate, Authority, Ctx, Id, Need,
     catalogue::{self, Kind},
     chat::channel::Channel,
     kernel::{
@@ -17,7 +17,7 @@ use domain::{
         named::Undecodable,
         reference::{Mentions, Subject},
     },
-    org::{authority::DENIED, team::Team},
+    org::{authority::DENIED, role::Role, team::Team, user::User},
 };
 use eventstore::{Query, Recorded};
 
@@ -124,6 +124,38 @@ impl Commands {
                 }
             }
         }
+    }
+
+    /// Whether a colleague sees a record, as the log has it: nobody does who is shut out.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn user_sees(&self, tenant: Id, user: Id, record: &Subject) -> Result<bool, Refused> {
+        let (known, _) = self.load_current::<User>(tenant, user).await?;
+        if !known.is_active() {
+            return Ok(false);
+        }
+        let mut roles = Vec::with_capacity(known.roles.len());
+        for role in &known.roles {
+            roles.push(self.load_current::<Role>(tenant, *role).await?.0);
+        }
+        let authority = Authority::new(roles);
+        let teams = self.teams(tenant).await?;
+        let viewer = Viewer { user, authority: &authority, teams: &teams };
+        let reach = authority.reach(&format!("{}.read", record.kind));
+        Ok(self.judge(tenant, &viewer, record, reach, Wanted::See).await?.is_some())
+    }
+
+    /// What a record is called, where its kind says so.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn called(&self, tenant: Id, record: &Subject) -> Result<Option<String>, Refused> {
+        let Some(kind) = catalogue::kind(&record.kind) else { return Ok(None) };
+        let state = self.state(&kind.need(record.id), tenant).await?;
+        let seen = kind.see(&state);
+        let named = |name: &str| seen.as_ref().and_then(|seen| seen[name].as_str()).map(ToOwned::to_owned);
+        Ok(named("title").or_else(|| named("name")).filter(|name| !name.trim().is_empty()))
     }
 
     /// The record of a stream, if whoever asks may be told of it.

@@ -17,6 +17,7 @@ pub(crate) mod given;
 pub(crate) mod id;
 pub mod limits;
 pub mod listing;
+pub mod mention;
 pub mod merging;
 pub mod money;
 pub mod named;

@@ -4,6 +4,7 @@ pub mod administration;
 pub mod api_key;
 pub mod authority;
 pub mod field;
+pub mod notifying;
 pub mod plan;
 pub mod portal;
 pub mod role;

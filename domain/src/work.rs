@@ -1,6 +1,7 @@
-//! What is to be done: tasks, projects, the rules that make them, and the webhooks that tell others of it all.
+//! What is to be done: tasks, projects, the rules that make them, what colleagues are told, and the webhooks that tell others of it all.
 
 pub mod automation;
+pub mod notification;
 pub mod project;
 pub mod rule;
 pub mod rule_run;
@@ -14,4 +15,5 @@ pub(crate) fn kinds(visitor: &mut impl crate::catalogue::Visitor) {
     visitor.visit::<rule::Rule>();
     visitor.visit::<rule_run::RuleRun>();
     visitor.visit::<webhook::Webhook>();
+    visitor.visit::<notification::Notification>();
 }

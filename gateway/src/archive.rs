@@ -100,6 +100,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("auth_token", "links that were handed out lead to the server that they name"),
     ("auth_provider_secret", "secrets stay where they are: the OpenID client's is set anew"),
     ("auth_channel_secret", "secrets stay where they are: the credentials of channels are set anew"),
+    ("react_notification_place", "of what is before the archive nobody is told anyway"),
+    ("auth_notification_way", "secrets stay where they are: people name their chats and browsers anew"),
     ("auth_webhook_secret", "secrets stay where they are: webhooks are given others"),
     (
         "react_webhook",

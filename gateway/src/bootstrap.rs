@@ -377,6 +377,8 @@ mod tests {
         "event.read",
         "import.read",
         "intake_source.read",
+        // Each reads his own, without a permission.
+        "notification.read",
         "role.read",
         "session.read",
         "tenant.read",

@@ -17,6 +17,7 @@ mod limits;
 mod live;
 mod mail;
 mod metrics;
+mod notifying;
 mod pictures;
 pub mod postgres;
 mod problem;

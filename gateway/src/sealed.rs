@@ -23,6 +23,9 @@ pub(crate) const CHANNELS: Of = Of { table: "auth_channel_secret", column: "chan
 /// Those of webhooks.
 pub(crate) const WEBHOOKS: Of = Of { table: "auth_webhook_secret", column: "webhook_id", sort: "webhook" };
 
+/// How colleagues are reached: the webhooks of their chats, and their browsers.
+pub(crate) const USERS: Of = Of { table: "auth_notification_way", column: "user_id", sort: "user" };
+
 impl Of {
     /// Whose a sealed secret is: what is sealed for one record is of no use to another.
     fn owner(self, tenant: Id, record: Id) -> String {
@@ -64,7 +67,11 @@ impl App {
     ) -> Result<(), Problem> {
         let sealed = self.sign_in.seal.close(&of.owner(tenant, record), secret.as_bytes())?;
         let Of { table, column, .. } = of;
-        let keep = format!("insert into {table} (tenant_id, {column}, credential, sealed) values ($1, $2, $3, $4)");
+        // What is known by what it is of is kept anew.
+        let keep = format!(
+            "insert into {table} (tenant_id, {column}, credential, sealed) values ($1, $2, $3, $4)
+             on conflict (tenant_id, {column}, credential) do update set sealed = excluded.sealed"
+        );
         sqlx::query(AssertSqlSafe(keep))
             .bind(tenant.to_string())
             .bind(record.to_string())

@@ -34,6 +34,7 @@ use crate::{
     live::{Attendance, Signals},
     mail,
     metrics::{Gauges, Requests},
+    notifying,
     postgres::EmbeddedError,
     reads::Reads,
     sealed,
@@ -250,6 +251,8 @@ impl App {
                 patience: config.send_timeout,
                 mail: mail::outgoing(&config, post.clone(), Arc::clone(&secrets)),
                 messengers: messengers.clone(),
+                reaching: notifying::reaching(&config, &pool, &sign_in.seal)
+                    .map_err(|problem| StartError::Bootstrap(problem.to_string()))?,
                 registry: registry.clone(),
             };
             fetching = Some(Fetching::start(imap::Options {

@@ -98,6 +98,7 @@ fn every() -> Vec<Registered> {
         listed::<work::tasks::Tasks>(),
         listed::<work::rules::Rules>(),
         listed::<work::webhooks::Webhooks>(),
+        listed::<work::notifications::Notifications>(),
         listed::<work::rule_runs::RuleRuns>(),
         listed::<org::holdings::Holdings>(),
         kept::<Redirects>(),

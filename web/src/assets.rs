@@ -55,6 +55,8 @@ const FILES: &[(&str, &str)] = &[
     ("inbox-writing.js", include_str!("../assets/inbox-writing.js")),
     ("inbox-client.js", include_str!("../assets/inbox-client.js")),
     ("inbox.js", include_str!("../assets/inbox.js")),
+    ("told.js", include_str!("../assets/told.js")),
+    ("notifications.js", include_str!("../assets/notifications.js")),
     ("unread.js", include_str!("../assets/unread.js")),
     ("attention.js", include_str!("../assets/attention.js")),
     ("notices.js", include_str!("../assets/notices.js")),

@@ -233,6 +233,7 @@ fn places(view: &View) -> Vec<Place> {
     add("/inbox", view.may("conversation.read"), view.say("inbox-title"), view.say("inbox-lead"));
     add("/records", reads, view.say("records-title"), view.say("records-lead"));
     add("/dashboards", view.may("report.read"), view.say("dashboards-title"), view.say("dashboards-lead"));
+    add("/notifications", true, view.say("notifications-title"), view.say("notifications-lead"));
     add("/notices", view.may("system_notice.read"), view.say("notices-title"), view.say("notices-lead"));
     add("/imports", view.may("import.run"), view.say("imports-title"), view.say("imports-lead"));
     add("/people", view.may("user.read"), view.say("people-title"), view.say("people-lead"));
@@ -304,13 +305,17 @@ pub(crate) fn below(view: &View, above: &[(&str, String)], title: &str, scripts:
     };
     let unread: &[&str] = if view.may("conversation.read") && here != "/inbox" { &["unread.js"] } else { &[] };
     let attention: &[&str] = if view.may("system_notice.read") { &["attention.js"] } else { &[] };
-    let scripts = [&["search.js"], unread, attention, scripts].concat();
+    let scripts = [&["search.js", "told.js"], unread, attention, scripts].concat();
     document(view, title, "inside", &scripts, &html! { (header) (body) })
 }
 
 /// What asks for attention from every page, one sign beside the other; each is hidden as long as there is nothing.
 fn signs(view: &View) -> Markup {
     html! {
+        a.sign.told #told href="/notifications" hidden {
+            (bell())
+            span.unseen { (view.say("notifications-unread")) ": " } span.number {}
+        }
         @if view.may("conversation.read") {
             a.sign #unread href="/inbox?unread=true" hidden {
                 span.unseen { (view.say("inbox-unread-messages")) ": " } span.number {}
@@ -448,6 +453,15 @@ fn foot(view: &View) -> Markup {
                 }
                 button.quiet type="submit" { (view.say("apply")) }
             }
+        }
+    }
+}
+
+/// What rings.
+fn bell() -> Markup {
+    html! {
+        svg.bell viewBox="0 0 24 24" aria-hidden="true" {
+            path d="M12 3a6 6 0 0 0-6 6v4l-2 3v1h16v-1l-2-3V9a6 6 0 0 0-6-6zm-2 16a2 2 0 0 0 4 0z" {}
         }
     }
 }

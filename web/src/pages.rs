@@ -9,6 +9,7 @@ mod inbox;
 mod link;
 mod me;
 mod notices;
+mod notifications;
 mod people;
 mod plan;
 mod portal;
@@ -36,6 +37,7 @@ pub use self::{
     link::{Link, LinkPurpose, link, link_over},
     me::{Me, SecondFactor, Session, me, prepared},
     notices::notices,
+    notifications::notifications,
     people::people,
     plan::{Plan, plan},
     portal::{
@@ -336,6 +338,7 @@ mod tests {
             ("chat", chat(&view, TYPED, TYPED)),
             ("inbox", inbox(&view)),
             ("notices", notices(&view)),
+            ("notifications", notifications(&view)),
             ("webhooks", webhooks(&view)),
             ("bulk", bulk(&view, TYPED, 7)),
             ("imports", imports(&view, "deal")),

@@ -32,6 +32,8 @@ pub(crate) const FAMILIES: &[(&str, &[&str])] = &[
 #[cfg(test)]
 pub(crate) const DRAWN: &[(&str, &[&str])] = &[
     ("inbox", INBOX),
+    ("told", TOLD),
+    ("medium", MEDIA),
     ("notice", NOTICES),
     ("why", WHY),
     ("hook", HOOKS),
@@ -219,6 +221,7 @@ pub(crate) const KINDS: &[&str] = &[
     "rule",
     "rule_run",
     "webhook",
+    "notification",
     "comment",
     "activity",
     "relation",
@@ -244,6 +247,9 @@ pub(crate) const KINDS: &[&str] = &[
 /// Refusals that people meet on these pages. What is not here is told as the API tells it.
 const PROBLEMS: &[&str] = &[
     "unreachable",
+    "notification_time_invalid",
+    "notification_quiet_hours_invalid",
+    "notification_media_invalid",
     "sign_in_failed",
     "too_many_attempts",
     "password_unfit",
@@ -345,6 +351,10 @@ pub(crate) const NOTICES: &[&str] = &[
     "none",
     "later",
 ];
+/// Of what colleagues are told; kept in their page.
+pub(crate) const TOLD: &[&str] = &["assigned", "rule_task", "mentioned", "replied", "due_soon", "overdue", "test"];
+/// By what media; kept in their page.
+pub(crate) const MEDIA: &[&str] = &["in_app", "email", "digest", "push", "chat"];
 /// How webhooks fare and what came of what was sent to them; kept in their page.
 pub(crate) const HOOKS: &[&str] =
     &["enabled", "disabled", "failing", "unreachable", "gone", "rights_ended", "delivered", "failed", "given_up"];

@@ -41,6 +41,8 @@ pub struct Letter {
     pub date: Time,
     /// Whether nobody wrote it: machines do not answer such a one.
     pub automatic: bool,
+    /// Where whoever gets it says that he wants no more of the sort.
+    pub unsubscribe: Option<String>,
     /// Its files.
     pub files: Vec<File>,
 }
@@ -159,6 +161,9 @@ pub fn write(letter: &Letter, signing: Option<&Signing<'_>>) -> Result<Written, 
         builder = builder.raw_header(header("Auto-Submitted", "auto-generated"));
         builder = builder.raw_header(header("X-Auto-Response-Suppress", "All"));
     }
+    if let Some(unsubscribe) = &letter.unsubscribe {
+        builder = builder.raw_header(header("List-Unsubscribe", &format!("<{unsubscribe}>")));
+    }
     let recipients = letter.to.iter().chain(&letter.cc).chain(&letter.bcc);
     let recipients: Vec<Bare> = recipients.map(|to| bare(&to.address)).collect::<Result<_, _>>()?;
     let envelope = Envelope::new(Some(bare(&letter.from.address)?), recipients).map_err(|error| error.to_string())?;
@@ -216,6 +221,7 @@ mod tests {
             references: vec!["0@mail.example".into()],
             date: "2026-01-01T00:00:00Z".parse().unwrap(),
             automatic: false,
+            unsubscribe: None,
             files: vec![File { name: "ключ.txt".into(), media_type: "text/plain".into(), content: b"x".to_vec() }],
         }
     }

@@ -300,6 +300,7 @@ impl Outgoing {
             references: Vec::new(),
             date: now,
             automatic,
+            unsubscribe: None,
             files: Vec::new(),
         };
         match item.of {

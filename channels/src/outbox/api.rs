@@ -36,7 +36,7 @@ impl Api {
 }
 
 /// What an answer means.
-fn answered(answer: &Answered) -> Outcome {
+pub(super) fn answered(answer: &Answered) -> Outcome {
     let (status, after) = (answer.status, answer.after);
     if status.is_success() {
         let told = serde_json::from_slice::<Answer>(&answer.body).ok().and_then(|answer| answer.external_id);

@@ -1,13 +1,15 @@
-//! What rows of the outbox are, and who knows how each of them leaves: messages of conversations, answers in tickets, mails.
+//! What rows of the outbox are, and who knows how each of them leaves: messages of conversations, answers in tickets, mails, and
+//! what colleagues are told.
 
 use std::sync::Arc;
 
 use commands::{Cause, Refused};
-use domain::{Id, Time, chat::channel::Channel};
+use domain::{Id, Time, chat::channel::Channel, org::notifying::Medium};
 
 use super::{
     Outcome,
     message::{Message, Messages},
+    notification::{self, Notifying},
 };
 use crate::mail::{
     outgoing::{self, Outgoing},
@@ -26,12 +28,22 @@ pub(super) const EMAIL: &str = "email";
 /// What was said in a conversation, for whoever it was said with.
 pub(super) const TRANSCRIPT: &str = "transcript";
 
+/// What a colleague is told by a mail of its own.
+pub(super) const NOTIFICATION_EMAIL: &str = "notification_email";
+/// What he is told by one mail a day.
+pub(super) const NOTIFICATION_DIGEST: &str = "notification_digest";
+/// What he is told in a chat.
+pub(super) const NOTIFICATION_CHAT: &str = "notification_chat";
+/// What is pushed to a browser of his.
+pub(super) const NOTIFICATION_PUSH: &str = "notification_push";
+
 /// What a row is.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Message(Message),
     Reaction(Message),
     Mail(outgoing::Item),
+    Notification(notification::Item),
 }
 
 impl Item {
@@ -40,12 +52,22 @@ impl Item {
         // What leaves at a time of its own has a lane of its own.
         let record: Id = lane.split('/').next()?.parse().ok()?;
         let mail = |of| Some(Item::Mail(outgoing::Item { tenant, of, message, channel, position }));
+        let notified = |medium, notification, browser| {
+            let lane = lane.to_owned();
+            let item = notification::Item { tenant, medium, notification, browser, position, lane, pace: channel };
+            Some(Item::Notification(item))
+        };
         match sort {
             MESSAGE => Some(Item::Message(Message { tenant, conversation: record, message, channel, position })),
             REACTION => Some(Item::Reaction(Message { tenant, conversation: record, message, channel, position })),
             REPLY => mail(Of::Ticket(record)),
             EMAIL => mail(Of::Email(record)),
             TRANSCRIPT => mail(Of::Transcript(record)),
+            // Of one mail a day the lane is the person's.
+            NOTIFICATION_DIGEST => notified(Medium::Digest, message, None),
+            NOTIFICATION_EMAIL => notified(Medium::Email, record, None),
+            NOTIFICATION_CHAT => notified(Medium::Chat, record, None),
+            NOTIFICATION_PUSH => notified(Medium::Push, record, Some(message)),
             _ => None,
         }
     }
@@ -54,6 +76,7 @@ impl Item {
         match self {
             Item::Message(message) | Item::Reaction(message) => message.channel,
             Item::Mail(mail) => mail.channel,
+            Item::Notification(item) => item.pace,
         }
     }
 
@@ -61,6 +84,7 @@ impl Item {
         match self {
             Item::Message(message) | Item::Reaction(message) => message.tenant,
             Item::Mail(mail) => mail.tenant,
+            Item::Notification(item) => item.tenant,
         }
     }
 
@@ -73,6 +97,7 @@ impl Item {
         match self {
             Item::Message(message) | Item::Reaction(message) => message.position,
             Item::Mail(mail) => mail.position,
+            Item::Notification(item) => item.position,
         }
     }
 }
@@ -81,6 +106,7 @@ impl Item {
 pub(super) struct Carriers {
     pub(super) messages: Messages,
     pub(super) mail: Outgoing,
+    pub(super) notifying: Notifying,
 }
 
 impl Carriers {
@@ -90,12 +116,31 @@ impl Carriers {
             Item::Message(message) => self.messages.waits(message).await,
             Item::Reaction(message) => self.messages.reaction_waits(message).await,
             Item::Mail(mail) => self.mail.waits(mail).await,
+            Item::Notification(item) => self.notifying.waits(item).await,
         }
     }
 
     /// The channel that it leaves by.
-    pub(super) async fn channel(&self, item: &Item) -> Result<Arc<Channel>, Refused> {
+    async fn channel(&self, item: &Item) -> Result<Arc<Channel>, Refused> {
         Ok(self.messages.commands.load::<Channel>(item.tenant(), item.channel()).await?.0)
+    }
+
+    /// How many may leave the same way in a minute.
+    pub(super) async fn most_per_minute(&self, item: &Item) -> Option<u64> {
+        match item {
+            Item::Notification(_) => None,
+            _ => self.channel(item).await.ok()?.settings.max_per_minute.map(u64::from),
+        }
+    }
+
+    /// Whether what is sent twice arrives once.
+    pub(super) async fn dedupes(&self, item: &Item) -> Result<bool, Refused> {
+        match item {
+            // A browser shows what it is told again in place of what it was told before.
+            Item::Notification(item) => Ok(item.medium == Medium::Push),
+            item if item.is_the_same_twice() => Ok(true),
+            item => Ok(self.channel(item).await?.can().is_some_and(|can| can.dedupes)),
+        }
     }
 
     /// Sends it. What cannot be read of it now is read later.
@@ -114,6 +159,7 @@ impl Carriers {
                 Ok(event) => self.mail.send(mail, event, now).await,
                 Err(refused) => later(refused),
             },
+            Item::Notification(item) => self.notifying.send(item, now).await,
         }
     }
 
@@ -128,6 +174,10 @@ impl Carriers {
             Item::Mail(mail) => {
                 let event = self.messages.event_at(item.tenant(), item.position()).await?;
                 self.mail.tell(mail, outcome, event.as_ref().and_then(Cause::of)).await
+            }
+            Item::Notification(item) => {
+                let event = self.messages.event_at(item.tenant, item.position).await?;
+                self.notifying.tell(item, outcome, event.as_ref(), now).await
             }
         }
     }

@@ -25,7 +25,9 @@ use super::{
     item::{Carriers, Item},
     message::Messages,
     metrics::Metrics,
+    notification::Notifying,
 };
+use crate::calling::Caller;
 use crate::turn::{Turn, backoff};
 
 /// Held by the process that sends.
@@ -106,11 +108,21 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(commands: Commands, options: Options, metrics: Metrics) -> Sender {
-        let Options { clock, secrets, private_addresses, patience, mail, messengers, registry: _ } = options;
+        let Options { clock, secrets, private_addresses, patience, mail, messengers, reaching, registry: _ } = options;
         let pool = commands.log().pool().clone();
+        let caller = Caller::new(private_addresses, patience);
+        let notifying = Notifying { commands: commands.clone(), reaching, mail: mail.clone(), caller };
         let messages = Messages { commands, secrets, api: Api::new(private_addresses, patience), messengers };
         let (nudge, stopping) = (Notify::new(), AtomicBool::new(false));
-        Sender { pool, clock, carriers: Carriers { messages, mail }, nudge, stopping, paces: Mutex::default(), metrics }
+        Sender {
+            pool,
+            clock,
+            carriers: Carriers { messages, mail, notifying },
+            nudge,
+            stopping,
+            paces: Mutex::default(),
+            metrics,
+        }
     }
 
     pub(super) fn nudge(&self) {
@@ -284,10 +296,7 @@ impl Sender {
     /// Whether a row's channel takes one more now. What is admitted is counted.
     async fn admits(&self, row: &Row, now: Time) -> Admitted {
         let Some(item) = &row.known else { return Admitted::Now };
-        let most = match self.carriers.channel(item).await {
-            Ok(channel) => channel.settings.max_per_minute,
-            Err(_) => None,
-        };
+        let most = self.carriers.most_per_minute(item).await;
         let mut paces = self.paces.lock();
         let pace = paces.entry(item.channel()).or_default();
         if let Some(until) = pace.rests_until.filter(|until| *until > now) {
@@ -373,13 +382,10 @@ impl Sender {
             return self.forget(row).await.map_err(|error| broken(&error));
         }
         let outcome = match outcome {
-            Outcome::Unknown { reason } => {
-                let channel = self.carriers.channel(item).await.map_err(|error| broken(&error))?;
-                match item.is_the_same_twice() || channel.can().is_some_and(|can| can.dedupes) {
-                    true => Outcome::Later { reason, after: None },
-                    false => Outcome::Unknown { reason },
-                }
-            }
+            Outcome::Unknown { reason } => match self.carriers.dedupes(item).await.map_err(|error| broken(&error))? {
+                true => Outcome::Later { reason, after: None },
+                false => Outcome::Unknown { reason },
+            },
             outcome => outcome,
         };
         let outcome = match outcome {

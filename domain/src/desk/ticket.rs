@@ -1044,6 +1044,13 @@ impl Ticket {
         self.participants.iter().chain(brought).copied().filter(|id| Some(*id) != requester).collect()
     }
 
+    /// The colleagues whom it concerns what is said in it: whoever it is assigned to, and all who follow it or what was merged into
+    /// it.
+    pub fn concerned(&self) -> BTreeSet<Id> {
+        let brought = self.brought.values().flat_map(|brought| &brought.followers);
+        self.followers.iter().chain(brought).copied().chain(self.assignee).collect()
+    }
+
     /// The entitlement by which its product is owned.
     pub fn entitlement(&self) -> Option<Id> {
         self.product.map(|(entitlement, _)| entitlement)

@@ -253,6 +253,7 @@ pub const NAMELESS: &[&str] = &[
     "order",
     "relation",
     "rule_run",
+    "notification",
     "session",
     "system_notice",
     "webhook",

@@ -624,6 +624,8 @@ mod tests {
         "picture",
         "session",
         "voter",
+        "browser",
+        "device",
     ];
 
     fn is_id(schema: &Value) -> bool {

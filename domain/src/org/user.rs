@@ -18,6 +18,7 @@ use crate::{
     org::{
         administration::{self, LAST_ADMIN, Seen},
         authority::DENIED,
+        notifying::{self, Preferences},
         role::Role,
         tenant::{self, SEATS_TAKEN, Tenant},
     },
@@ -270,6 +271,23 @@ pub enum Command {
         /// The id of the address.
         address: Id,
     },
+    /// Records what the user wants to be told of, by what media, and when.
+    SetNotificationPreferences(Preferences),
+    /// Records that the user is told by a chat's incoming webhook. Its address is nowhere in the log.
+    SetChatWebhook {
+        /// Under which id it is kept; null for none.
+        credential: Option<Id>,
+    },
+    /// Records that a browser of the user's takes pushed messages. Its address and keys are nowhere in the log.
+    SubscribeBrowser {
+        /// Under which id they are kept.
+        browser: Id,
+    },
+    /// Records that it does so no more.
+    UnsubscribeBrowser {
+        /// Under which id they were kept.
+        browser: Id,
+    },
 }
 
 /// What has happened to a user.
@@ -420,6 +438,28 @@ pub enum Event {
         /// After; null for none.
         to: Option<Id>,
     },
+    /// Wants to be told of other things, by other media, or at other times.
+    NotificationPreferencesChanged {
+        /// Before.
+        from: Preferences,
+        /// After.
+        to: Preferences,
+    },
+    /// Is told by another incoming webhook of a chat.
+    ChatWebhookSet {
+        /// Under which id its address is kept; null for none.
+        credential: Option<Id>,
+    },
+    /// A browser takes pushed messages.
+    BrowserSubscribed {
+        /// Under which id its address and keys are kept.
+        browser: Id,
+    },
+    /// It does so no more.
+    BrowserUnsubscribed {
+        /// Under which id they were kept.
+        browser: Id,
+    },
 }
 
 /// How many recovery codes are made at once.
@@ -472,6 +512,12 @@ pub struct User {
     pub picture: Option<Id>,
     /// The addresses of pictures of widgets that were handed out and not taken back: of which widget, and until when each is good.
     pub addresses: BTreeMap<Id, (String, Time)>,
+    /// What the user wants to be told of, by what media, and when.
+    pub notifications: Preferences,
+    /// Under which id the address of the chat's incoming webhook is kept by which the user is told.
+    pub chat_webhook: Option<Id>,
+    /// Under which ids the addresses and keys of browsers are kept that take pushed messages, those that came first first.
+    pub browsers: Vec<Id>,
     /// The links that are of use, and until when.
     links: BTreeMap<LinkPurpose, (Id, Time)>,
     /// The link that was followed last to confirm an address.
@@ -496,6 +542,8 @@ const SUCCESSOR_UNFIT: Rejection = Rejection::invalid(
 /// The refusal of a link that is of no use.
 pub const LINK_INVALID: Rejection =
     Rejection::conflict("user_link_invalid", "The link is unknown, used, replaced by a later one, or too old.");
+/// Most browsers that a user's messages are pushed to.
+const MAX_BROWSERS: usize = 20;
 /// Most addresses of pictures that are good at the same time.
 const MAX_ADDRESSES: usize = 1000;
 const TOO_MANY_ADDRESSES: Rejection =
@@ -573,9 +621,14 @@ impl User {
 
     /// Whether a command leaves rights, name and standing of the user alone.
     fn touches_nothing(command: &Command) -> bool {
-        use Command::{AddressWidget, ChangePicture, FinishHandOver, Invite, SetPresence, WithdrawAddress};
+        use Command::{
+            AddressWidget, ChangePicture, FinishHandOver, Invite, SetChatWebhook, SetNotificationPreferences,
+            SetPresence, SubscribeBrowser, UnsubscribeBrowser, WithdrawAddress,
+        };
         let own = matches!(command, ChangePicture { .. } | AddressWidget { .. } | WithdrawAddress { .. });
-        own || matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. })
+        let told = matches!(command, SetNotificationPreferences(_) | SetChatWebhook { .. });
+        let pushed = matches!(command, SubscribeBrowser { .. } | UnsubscribeBrowser { .. });
+        own || told || pushed || matches!(command, Invite(_) | SetPresence { .. } | FinishHandOver { .. })
     }
 
     /// Whether a change of presence follows: a pause makes only those away who were there, and whoever has thrown the switch by
@@ -771,6 +824,10 @@ impl Aggregate for User {
         "change_picture",
         "address_widget",
         "withdraw_address",
+        "set_notification_preferences",
+        "set_chat_webhook",
+        "subscribe_browser",
+        "unsubscribe_browser",
     ];
     const AHEAD: &'static [&'static str] = &["assign_calendar", "set_capacity"];
     const OWN: &'static [&'static str] = &["set_presence"];
@@ -788,6 +845,10 @@ impl Aggregate for User {
         "identity_unlinked",
         "widget_addressed",
         "address_withdrawn",
+        "notification_preferences_changed",
+        "chat_webhook_set",
+        "browser_subscribed",
+        "browser_unsubscribed",
     ];
     type Command = Command;
     type Event = Event;
@@ -806,7 +867,8 @@ impl Aggregate for User {
                 | FinishHandOver { .. }
                 | ChangeProfile(_)
                 | RevokeRole { .. }
-                | RevokeChannelAccess { .. },
+                | RevokeChannelAccess { .. }
+                | UnsubscribeBrowser { .. },
             ) => {}
             (Status::Deactivated, _) => return Err(DEACTIVATED),
             _ => {}
@@ -873,6 +935,23 @@ impl Aggregate for User {
             WithdrawAddress { address } if self.addresses.contains_key(&address) => {
                 vec![Event::AddressWithdrawn { address }]
             }
+            SetNotificationPreferences(to) => {
+                to.check()?;
+                let from = self.notifications.clone();
+                if from == to { vec![] } else { vec![Event::NotificationPreferencesChanged { from, to }] }
+            }
+            SetChatWebhook { credential } if credential != self.chat_webhook => {
+                vec![Event::ChatWebhookSet { credential }]
+            }
+            SubscribeBrowser { browser } if !self.browsers.contains(&browser) => {
+                // Whoever has that many has long forgotten the first.
+                let oldest = self.browsers.first().copied().filter(|_| self.browsers.len() >= MAX_BROWSERS);
+                let oldest = oldest.map(|browser| Event::BrowserUnsubscribed { browser });
+                oldest.into_iter().chain([Event::BrowserSubscribed { browser }]).collect()
+            }
+            UnsubscribeBrowser { browser } if self.browsers.contains(&browser) => {
+                vec![Event::BrowserUnsubscribed { browser }]
+            }
             SetCapacity { kind, .. } if kind.trim().is_empty() || kind.chars().count() > 64 => {
                 return Err(CAPACITY_INVALID.at("/kind"));
             }
@@ -909,6 +988,7 @@ impl Aggregate for User {
             }
             Event::PictureChanged { from, .. } => Command::ChangePicture { picture: *from },
             Event::WidgetAddressed { address, .. } => Command::WithdrawAddress { address: *address },
+            Event::NotificationPreferencesChanged { from, .. } => Command::SetNotificationPreferences(from.clone()),
             _ => return None,
         }])
     }
@@ -966,6 +1046,10 @@ impl Aggregate for User {
                 self.addresses.insert(*address, (widget.clone(), *expires_at));
             }
             Event::AddressWithdrawn { address } => drop(self.addresses.remove(address)),
+            Event::NotificationPreferencesChanged { to, .. } => self.notifications = to.clone(),
+            Event::ChatWebhookSet { credential } => self.chat_webhook = *credential,
+            Event::BrowserSubscribed { browser } => self.browsers.push(*browser),
+            Event::BrowserUnsubscribed { browser } => self.browsers.retain(|known| known != browser),
             Event::RoleGranted { role } => drop(self.roles.insert(*role)),
             Event::RoleRevoked { role } => drop(self.roles.remove(role)),
             Event::PresenceChanged { to, source, .. } => {
@@ -1041,6 +1125,7 @@ impl Aggregate for User {
         refusals.extend([SUCCESSOR_UNFIT, DENIED, LAST_ADMIN, LINK_INVALID, LINK_EXPIRY_INVALID, EMAIL_NOT_REQUESTED]);
         refusals.extend([NO_SECOND_FACTOR, IDENTITY_TAKEN, IDENTITY_DIFFERS, SEATS_TAKEN]);
         refusals.extend([TOO_MANY_ADDRESSES, ADDRESS_EXPIRY_INVALID]);
+        refusals.extend([notifying::TIME_INVALID, notifying::QUIET_INVALID, notifying::MEDIA_INVALID]);
         refusals
     }
 
@@ -1098,6 +1183,14 @@ impl Aggregate for User {
                 expires_at: "2030-01-01T00:00:00Z".parse().unwrap_or_default(),
             },
             Command::WithdrawAddress { address: other },
+            Command::SetNotificationPreferences(Preferences {
+                media: [(notifying::Kind::Mentioned, [notifying::Medium::Email].into())].into(),
+                quiet_hours: Some(notifying::QuietHours { from: "22:00".into(), until: "07:00".into() }),
+                digest_at: Some("17:00".into()),
+            }),
+            Command::SetChatWebhook { credential: Some(other) },
+            Command::SubscribeBrowser { browser: other },
+            Command::UnsubscribeBrowser { browser: other },
             Command::Deactivate { reason: Some("Left the company".into()), hand_over_to: Some(other) },
         ]
     }

@@ -128,6 +128,8 @@ pub enum Command {
         /// When it should be done; null for any time.
         due_at: Option<Time>,
     },
+    /// Records that its time is near and it is not done.
+    MarkDueSoon,
     /// Records that its time has come and it is not done.
     MarkOverdue,
     /// Says that it is done.
@@ -183,6 +185,11 @@ pub enum Event {
         /// After.
         to: Option<Time>,
     },
+    /// Its time is near and it is not done.
+    BecameDueSoon {
+        /// When it should be done.
+        due_at: Time,
+    },
     /// Its time came and it was not done.
     BecameOverdue {
         /// When it should have been done.
@@ -230,6 +237,8 @@ pub struct Task {
     pub assignee: Option<Id>,
     /// What it says.
     pub details: Details,
+    #[serde(default)]
+    due_soon: bool,
     overdue: bool,
 }
 
@@ -249,6 +258,14 @@ const CLOSED: Rejection = Rejection::conflict("task_closed", "The task is done o
 const TITLE_INVALID: Rejection = Rejection::invalid("title_invalid", "A title has 1 to 500 characters.");
 const DUE_UNCLEAR: Rejection =
     Rejection::invalid("task_due_unclear", "Say when it is due or within how many seconds, one of the two.");
+
+/// How long before its time a task is due soon.
+const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// When a task is due soon that is due at this time.
+pub fn soon_at(due_at: Time) -> Time {
+    due_at.checked_sub(SOON).unwrap_or(Time::MIN)
+}
 
 /// The attributes that an edit changes; who, when and about what have commands of their own.
 const EDITED: &[&str] = &["title", "text", "priority", "project"];
@@ -297,7 +314,7 @@ impl Aggregate for Task {
     const KIND: &'static str = "task";
     const PLURAL: &'static str = "tasks";
     const CREATE: &'static str = "create";
-    const INTERNAL: &'static [&'static str] = &["mark_overdue"];
+    const INTERNAL: &'static [&'static str] = &["mark_due_soon", "mark_overdue"];
     type Command = Command;
     type Event = Event;
 
@@ -318,6 +335,11 @@ impl Aggregate for Task {
                 } else {
                     vec![]
                 }
+            }
+            (_, MarkDueSoon) => {
+                let soon = |due_at: &Time| ctx.now < *due_at && soon_at(*due_at) <= ctx.now;
+                let due_at = self.details.due_at.filter(soon).filter(|_| !self.due_soon && !over);
+                due_at.map(|due_at| Event::BecameDueSoon { due_at }).into_iter().collect()
             }
             // The clock may come too late.
             (_, MarkOverdue) => {
@@ -360,7 +382,7 @@ impl Aggregate for Task {
                 Status::Cancelled => Command::Cancel { reason: None },
                 _ => Command::Complete { outcome: None },
             },
-            Event::Started | Event::BecameOverdue { .. } => return None,
+            Event::Started | Event::BecameDueSoon { .. } | Event::BecameOverdue { .. } => return None,
         }])
     }
 
@@ -376,8 +398,9 @@ impl Aggregate for Task {
             Event::Started => self.status = Status::Started,
             Event::DueChanged { to, .. } => {
                 self.details.due_at = *to;
-                self.overdue = false;
+                (self.due_soon, self.overdue) = (false, false);
             }
+            Event::BecameDueSoon { .. } => self.due_soon = true,
             Event::BecameOverdue { .. } => self.overdue = true,
             Event::Completed { .. } => self.status = Status::Completed,
             Event::Reopened => self.status = Status::Open,
@@ -390,7 +413,7 @@ impl Aggregate for Task {
     }
 
     fn document(&self) -> Option<Value> {
-        let Task { status, assignee, details, overdue } = self.clone();
+        let Task { status, assignee, details, overdue, .. } = self.clone();
         let document = serde_json::to_value(Document { details, status, assignee, overdue }).ok();
         document.filter(|_| status != Status::Missing)
     }
@@ -433,6 +456,7 @@ impl Aggregate for Task {
             Unassign,
             Start,
             ChangeDue { due_at: at(1_767_232_800) },
+            MarkDueSoon,
             MarkOverdue,
             Complete { outcome: Some("Confirmed".into()) },
             Reopen,
@@ -507,6 +531,18 @@ mod tests {
         task([anna(), boris()]).when(assign()).nothing();
         task([anna()]).when(Command::Unassign).then([Event::Unassigned { from: ANNA }]);
         task([]).when(Command::Unassign).nothing();
+    }
+
+    #[test]
+    fn it_is_due_soon_once() {
+        let soon = |seconds| Event::BecameDueSoon { due_at: at(seconds) };
+        let due = |to: i64| Event::DueChanged { from: Some(at(3600)), to: Some(at(to)) };
+        task([]).when(Command::MarkDueSoon).then([soon(3600)]);
+        task([soon(3600)]).when(Command::MarkDueSoon).nothing();
+        task([soon(3600), due(1800)]).when(Command::MarkDueSoon).then([soon(1800)]);
+        for too_late_or_early in [due(7200), due(0), Event::Completed { outcome: None }] {
+            task([too_late_or_early]).when(Command::MarkDueSoon).nothing();
+        }
     }
 
     #[test]

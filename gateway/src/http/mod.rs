@@ -132,6 +132,7 @@ fn mount(
         .merge(chat::inbox::routes())
         .merge(work::rules::routes())
         .merge(work::webhooks::routes())
+        .merge(work::notifications::routes())
         .merge(org::holdings::routes())
         .merge(crm::callers::routes())
         .merge(crm::feeds::routes())

@@ -20,6 +20,7 @@ mod holdings;
 mod imports;
 mod intake;
 mod lists;
+mod notifications;
 mod operation;
 mod pages;
 pub mod problems;
@@ -237,6 +238,7 @@ pub fn document() -> Value {
     reports::describe(&mut document);
     search::describe(&mut document);
     holdings::describe(&mut document);
+    notifications::describe(&mut document);
     views::describe(&mut document);
     visitors::describe(&mut document);
     webhooks::describe(&mut document);

@@ -64,6 +64,7 @@ pub(super) fn routes() -> Routes {
         .get("/me/second_factor", begin_second_factor)
         .post("/me/second_factor", prepare_second_factor)
         .get("/inbox", async |insider: Insider| insider.looks_at("conversation.read", pages::inbox))
+        .get("/notifications", notifications)
         .get("/notices", async |insider: Insider| insider.looks_at("system_notice.read", pages::notices))
         .get("/people", async |insider: Insider| insider.looks_at("user.read", pages::people))
         .get("/roles", async |insider: Insider| insider.looks_at("role.read", pages::roles))
@@ -82,7 +83,13 @@ pub(super) fn routes() -> Routes {
 
 /// What pages load.
 pub(super) fn assets() -> Router<App> {
-    Router::new().route("/assets/{file}", get(asset))
+    Router::new().route("/assets/{file}", get(asset)).route("/push.js", get(push_worker))
+}
+
+/// What a browser runs while no page is open. It is looked at anew each time: browsers ask whether it has changed.
+async fn push_worker() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, web::PUSH_WORKER).into_response()
 }
 
 fn page(html: String) -> Response {
@@ -233,6 +240,12 @@ impl App {
 
 async fn start(Insider { view, .. }: Insider) -> Response {
     page(pages::start(&view))
+}
+
+async fn notifications(Insider { view, .. }: Insider) -> Response {
+    let mut shown = page(pages::notifications(&view));
+    shown.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(web::PUSH_POLICY));
+    shown
 }
 
 /// Where to go once signed in, and of which tenant, where the host name does not say.

@@ -182,6 +182,7 @@ fn is_noise(kind: &str, event: &str, data: &Value) -> bool {
         )
         | ("conversation", "bot_step_shown" | "bot_answer_refused" | "bot_finished" | "bot_started" | "claimed")
         | ("ticket", "reply_sent")
+        | ("task", "became_due_soon")
         | ("contact", "offer_received" | "absorbed" | "released" | "forwarded")
         | ("company", "absorbed" | "released")
         | ("ticket", "absorbed" | "released" | "forwarded")

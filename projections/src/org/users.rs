@@ -141,7 +141,11 @@ impl ReadModel for Users {
             // Asked for by the user's id, whatever it is.
             | Event::PictureChanged { .. }
             | Event::WidgetAddressed { .. }
-            | Event::AddressWithdrawn { .. } => {}
+            | Event::AddressWithdrawn { .. }
+            | Event::NotificationPreferencesChanged { .. }
+            | Event::ChatWebhookSet { .. }
+            | Event::BrowserSubscribed { .. }
+            | Event::BrowserUnsubscribed { .. } => {}
         }
         Ok(Some(row))
     }

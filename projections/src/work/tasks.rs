@@ -159,6 +159,7 @@ impl ReadModel for Tasks {
                 row.due_at = to.map(micros);
                 row.overdue = false;
             }
+            Event::BecameDueSoon { .. } => {}
             Event::BecameOverdue { .. } => row.overdue = true,
             Event::Completed { outcome } => {
                 row.status = Status::Completed;

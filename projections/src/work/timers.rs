@@ -1,4 +1,4 @@
-//! What is due when: runs of rules, tasks that become overdue, tickets that wake, work that is handed over. Table: `read_timer`.
+//! What is due when: runs of rules, tasks that are due soon or become overdue, tickets that wake, work that is handed over. Table: `read_timer`.
 //!
 //! Whoever fires timers takes due rows from here; that a second firing changes nothing is the commands' business.
 
@@ -27,6 +27,8 @@ pub struct Timers;
 pub enum Kind {
     /// A run of a rule is carried out.
     RuleRun,
+    /// A task that is not done is due soon.
+    TaskDueSoon,
     /// A task that is not done becomes overdue.
     TaskOverdue,
     /// A snoozed ticket wakes.
@@ -92,6 +94,9 @@ impl Row {
     }
 }
 
+/// What a task that is due soon has its row by, beside the one by which it becomes overdue.
+const SOON: &str = "task_due_soon";
+
 /// The row of a record: two kinds may have records of one id.
 fn key(kind: &str, id: Id) -> Id {
     Id::named(&["timer", kind, &id.to_string()])
@@ -114,6 +119,23 @@ fn of_task(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable
             Row::new(Kind::TaskOverdue, due_at, event)
         }
         Created(_) | DueChanged { to: None, .. } | BecameOverdue { .. } => Ok(None),
+        Completed { .. } | Cancelled { .. } => Ok(row.map(Row::hold)),
+        Reopened => Ok(row.map(|row| row.resume(event))),
+        DetailsChanged { .. } | Assigned { .. } | Unassigned { .. } | Started | BecameDueSoon { .. } => Ok(row),
+    }
+}
+
+/// The same of when it is due soon; what is due sooner than that when it is told is no news an instant later.
+fn of_task_soon(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    use task::Event::*;
+    match decode::<Task>(event)? {
+        Created(task::Details { due_at: Some(due_at), .. }) | DueChanged { to: Some(due_at), .. } => {
+            match task::soon_at(due_at) {
+                soon if soon > event.recorded_at => Row::new(Kind::TaskDueSoon, soon, event),
+                _ => Ok(None),
+            }
+        }
+        Created(_) | DueChanged { to: None, .. } | BecameDueSoon { .. } | BecameOverdue { .. } => Ok(None),
         Completed { .. } | Cancelled { .. } => Ok(row.map(Row::hold)),
         Reopened => Ok(row.map(|row| row.resume(event))),
         DetailsChanged { .. } | Assigned { .. } | Unassigned { .. } | Started => Ok(row),
@@ -142,7 +164,7 @@ fn of_user(row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable
 
 impl ReadModel for Timers {
     const NAME: &'static str = "timer";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const KINDS: &'static [&'static str] = &[RuleRun::KIND, Task::KIND, Ticket::KIND, User::KIND];
     const OWN: bool = false;
     type Row = Row;
@@ -157,12 +179,17 @@ impl ReadModel for Timers {
             _ => !matches!(name, "skipped" | "prepared"),
         };
         let id = event.key().parse().ok().filter(|_| touches);
-        id.map_or(Keys::None, |id| Keys::One(key(event.category(), id)))
+        match id {
+            None => Keys::None,
+            Some(id) if event.category() == Task::KIND => Keys::Many(vec![key(Task::KIND, id), key(SOON, id)]),
+            Some(id) => Keys::One(key(event.category(), id)),
+        }
     }
 
-    fn apply(_: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
+    fn apply(id: Id, row: Option<Row>, event: &Recorded) -> Result<Option<Row>, Unreadable> {
         match event.category() {
             Ticket::KIND => of_ticket(row, event),
+            Task::KIND if event.key().parse().is_ok_and(|task| key(SOON, task) == id) => of_task_soon(row, event),
             Task::KIND => of_task(row, event),
             User::KIND => of_user(row, event),
             _ => of_run(row, event),
@@ -237,6 +264,30 @@ mod tests {
         let overdue = [created(Some(at(60))), BecameOverdue { due_at: at(60) }, put_off];
         assert_eq!(due::<Task>(overdue), Some(at(90)));
         assert_eq!(due::<Task>([created(Some(at(60))), DueChanged { from: Some(at(60)), to: None }]), None);
+    }
+
+    #[test]
+    fn a_task_is_due_soon_once_unless_it_was_so_from_the_start() {
+        use task::Event::*;
+        let created = |due| event::<Task>("created", json!({ "title": "Call", "due_at": at(due) }));
+        let soon = |events: Vec<task::Event>| {
+            let mut row: Option<Row> = None;
+            for (version, event) in (0..).zip(events) {
+                let event = recorded::<Task>(version, &event);
+                let key = key(SOON, event.key().parse().unwrap());
+                if matches!(Timers::keys(&event), Keys::Many(keys) if keys.contains(&key)) {
+                    row = Timers::apply(key, row, &event).unwrap();
+                }
+            }
+            row.and_then(|row| row.due_at)
+        };
+        let put_off = || DueChanged { from: Some(at(7200)), to: Some(at(9000)) };
+        assert_eq!(soon(vec![created(7200)]), Some(at(3600)));
+        assert_eq!(soon(vec![created(7200), put_off()]), Some(at(5400)));
+        assert_eq!(soon(vec![created(1800)]), None, "whoever makes it knows");
+        assert_eq!(soon(vec![created(7200), BecameDueSoon { due_at: at(7200) }]), None);
+        assert_eq!(soon(vec![created(7200), Completed { outcome: None }]), None);
+        assert_eq!(soon(vec![created(7200), Completed { outcome: None }, Reopened]), Some(at(3600)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod guests;
 mod inbox;
 mod many;
 mod notices;
+mod notifications;
 mod pages;
 mod portal;
 mod records;

@@ -1,6 +1,7 @@
 //! What is to be done: tasks, projects, the rules that make them, and webhooks.
 
 pub(crate) mod explained;
+mod notifications;
 pub(crate) mod rules;
 pub(crate) mod tasks;
 pub(crate) mod timers;

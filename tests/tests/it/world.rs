@@ -268,6 +268,10 @@ pub(crate) async fn everything(server: &Server, client: &Client, word: &str) -> 
     for read_model in ["messages", "conversation_messages", "fields", "holdings"] {
         all.insert(read_model, texts(&client.read(&format!("/v1/{read_model}")).await, "id"));
     }
+    let told = client.read("/v1/events?types=notification.sent&limit=1000").await;
+    let told =
+        texts(&told, "stream").iter().map(|stream| stream.trim_start_matches("notification-").to_owned()).collect();
+    all.insert("notifications", told);
     all
 }
 

@@ -99,6 +99,7 @@ impl Tells for Task {
             Event::Unassigned { .. } => vec![Fact::id("assignee_id", None)],
             Event::Started => with("started", "started", true),
             Event::DueChanged { .. } => vec![Fact::value("overdue", false)],
+            Event::BecameDueSoon { .. } => Vec::new(),
             Event::BecameOverdue { .. } => vec![Fact::moment("overdue"), Fact::value("overdue", true)],
             Event::Completed { .. } => with("completed", "completed", false),
             Event::Cancelled { .. } => with("cancelled", "cancelled", false),

@@ -43,6 +43,10 @@ pub(in crate::http) fn routes() -> Routes {
             routes =
                 routes.patch(&record, move |state, id, write, body| command_of(kind, "edit", state, id, write, body));
         }
+        // Of what is told by Deskfold alone nobody asks anything.
+        if kind.commands.is_empty() {
+            return routes;
+        }
         routes.post(
             &format!("{record}/{{command}}"),
             move |state, path: Path<(String, String)>, write, body| async move {

@@ -158,6 +158,36 @@ pub(in crate::http) async fn part(
     listed(list, app, caller, uri, headers, asked, Some(only)).await
 }
 
+/// The same of what is one's own, which nobody needs a permission to read.
+pub(in crate::http) async fn own(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asked: Given<Asked<String>>,
+    only: Filter,
+) -> Result<Response, Problem> {
+    let (page, totals, position) = read_own(list, app, caller, headers, parsed(asked)?, Some(only)).await?;
+    let next = page.next.as_deref().map(|cursor| with_parameter(uri, "after", cursor));
+    Ok(respond(page, totals, next, position))
+}
+
+/// How much there is of what is one's own and matches a filter, and the position up to which that is known.
+pub(in crate::http) async fn own_total(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    min_position: Option<i64>,
+    only: Filter,
+) -> Result<(i64, i64), Problem> {
+    let asked = Asked { limit: Some(1), count: Some(Counted::Exact), min_position, ..Asked::default() };
+    let asked = Given { asked, faults: request::Faults::default() };
+    let (page, _, position) = read_own(list, app, caller, headers, asked, Some(only)).await?;
+    Ok((page.total.unwrap_or_default(), position))
+}
+
 async fn listed(
     list: &'static List,
     app: &App,
@@ -284,6 +314,18 @@ async fn read_page(
     only: Option<Filter>,
 ) -> Result<(Page, Totals, i64), Problem> {
     caller.must(&format!("{}.read", list.read))?;
+    read_own(list, app, caller, headers, query, only).await
+}
+
+/// The same of what nobody needs a permission to read: `only` says what is one's own.
+async fn read_own(
+    list: &'static List,
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    query: Given<Asked<Value>>,
+    only: Option<Filter>,
+) -> Result<(Page, Totals, i64), Problem> {
     let Given { asked, mut faults } = query;
     let limit = faults.check(limit_of(asked.limit))?.unwrap_or(DEFAULT_LIMIT);
     let (parsed, custom) = question(list, app, caller, (asked.filter.as_ref(), asked.sort.as_deref()), only).await?;

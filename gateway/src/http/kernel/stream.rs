@@ -21,6 +21,8 @@ use domain::{
     chat::conversation::Conversation,
     insight::{dashboard::Dashboard, report::Report},
     kernel::access::tells,
+    org::notifying::Medium,
+    work::notification::{self, Notification},
 };
 use eventstore::{Direction, Log, Query, Recorded};
 use futures::Stream;
@@ -62,13 +64,15 @@ const PRESENCE_CHANGED: &str = "user.presence_changed";
 /// Kinds of records that say what somebody may and sees.
 const DECIDING: &[&str] = &["user", "role", "team", "channel", "tenant", "session", "api_key"];
 
-/// `GET /events/stream`, `GET /changes/stream`, `GET /dashboards/{id}/stream` and `GET /inbox/stream`.
+/// `GET /events/stream`, `GET /changes/stream`, `GET /dashboards/{id}/stream`, `GET /inbox/stream` and
+/// `GET /me/notifications/stream`.
 pub(in crate::http) fn routes() -> Routes {
     Routes::new()
         .get("/events/stream", follow)
         .get("/changes/stream", changes)
         .get("/dashboards/{id}/stream", board)
         .get("/inbox/stream", inbox)
+        .get("/me/notifications/stream", notifications)
 }
 
 async fn follow(
@@ -185,6 +189,40 @@ async fn inbox(
     begin(app, caller, browser, headers, (told, after), faults).await
 }
 
+/// What happened to a notification.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "NotificationChange")]
+enum Became {
+    /// It is new.
+    Sent,
+    /// It has been read, on whatever screen.
+    Read,
+}
+
+/// A notification of one's own that is new, or has been read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedNotification")]
+pub(in crate::http) struct ChangedNotification {
+    /// Its id.
+    notification: Id,
+    /// What happened to it.
+    became: Became,
+    /// The position of the event that tells so.
+    position: i64,
+}
+
+async fn notifications(
+    State(app): State<App>,
+    caller: Caller,
+    query: Given<Since>,
+    browser: Browser,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Given { asked: Since { after }, faults } = query;
+    begin(app, caller, browser, headers, (Told::Notifications, after), faults).await
+}
+
 /// Begins to tell what comes after a position, or after the last that the client has seen.
 async fn begin(
     app: App,
@@ -263,6 +301,8 @@ enum Told {
     Changes,
     /// Which widgets of a dashboard may show something else, as far as he sees why.
     Widgets { name: String, board: Option<Id>, widgets: Vec<Followed> },
+    /// Which notifications of his own are new, and which have been read.
+    Notifications,
     /// What happens in the conversations that he sees, which colleagues are there, and what these are doing.
     Inbox(Box<Screen>),
 }
@@ -440,11 +480,34 @@ impl Follower {
         told.map(Some).map_err(|error| Problem::broken(&error))
     }
 
+    /// What is told of an event of a notification; nothing of others' and of what is about a record that he sees no longer.
+    async fn tell_notification(&self, event: &Recorded) -> Result<Option<Event>, Problem> {
+        let Ok(id) = event.key().parse::<Id>() else { return Ok(None) };
+        let (became, sent) = match Notification::decode(&event.kind, &event.data) {
+            Ok(notification::Event::Sent(sent)) => (Became::Sent, Some(sent)),
+            Ok(notification::Event::Read) => {
+                // What is remembered may be older than the event, but not from before it was sent.
+                let known = self.app.commands.find::<Notification>(self.caller.tenant, id).await?;
+                (Became::Read, known.and_then(|known| known.sent.clone()))
+            }
+            _ => return Ok(None),
+        };
+        let Some(sent) = sent.filter(|sent| sent.to == self.caller.actor.principal()) else { return Ok(None) };
+        let listed = sent.medium.contains(&Medium::InApp);
+        if !listed || !self.app.shows(&self.caller, &sent.record.kind, sent.record.id).await? {
+            return Ok(None);
+        }
+        let told = ChangedNotification { notification: id, became, position: event.position };
+        let told = Event::default().id(event.position.to_string()).event("notification").json_data(told);
+        told.map(Some).map_err(|error| Problem::broken(&error))
+    }
+
     /// What is told of an event; `None` when it is none of the client's business.
     async fn tell(&self, event: &Recorded, last: bool) -> Result<Option<Event>, Problem> {
         let sse = Event::default().id(event.position.to_string());
         let told = match self.told {
             Told::Inbox(_) => return self.tell_inbox(event).await,
+            Told::Notifications => return self.tell_notification(event).await,
             Told::Events { .. } if self.app.hides_event(&self.caller, event).await? => return Ok(None),
             Told::Events { .. } => sse.event(&*event.kind).json_data(shown(event)?),
             Told::Changes | Told::Widgets { .. } => {
@@ -487,8 +550,9 @@ impl Follower {
         let (types, categories, stream) = match &self.told {
             Told::Events { types, categories, stream } => (types.clone(), categories.clone(), stream.clone()),
             Told::Changes | Told::Widgets { .. } => (Vec::new(), Vec::new(), None),
-            Told::Inbox(_) => {
-                let kinds = DECIDING.iter().copied().chain([Conversation::KIND]);
+            Told::Inbox(_) | Told::Notifications => {
+                let own = if matches!(self.told, Told::Inbox(_)) { Conversation::KIND } else { Notification::KIND };
+                let kinds = DECIDING.iter().copied().chain([own]);
                 (Vec::new(), kinds.map(ToOwned::to_owned).collect(), None)
             }
         };
@@ -507,8 +571,10 @@ impl Follower {
         if !matches!(self.told, Told::Events { .. }) && events.iter().any(|event| decides(event)) {
             self.checked = None;
         }
-        if let Told::Inbox(_) = self.told {
-            events.retain(|event| Told::is_of_inbox(event));
+        match self.told {
+            Told::Inbox(_) => events.retain(|event| Told::is_of_inbox(event)),
+            Told::Notifications => events.retain(|event| event.category() == Notification::KIND),
+            _ => {}
         }
         if let Told::Changes | Told::Widgets { .. } = self.told {
             let last: BTreeMap<_, _> = events.iter().map(|event| (event.stream.clone(), event.position)).collect();
@@ -530,6 +596,7 @@ impl Follower {
             }
             Told::Changes | Told::Widgets { .. } => true,
             Told::Inbox(_) => Told::is_of_inbox(event) || DECIDING.contains(&event.category()),
+            Told::Notifications => event.category() == Notification::KIND || DECIDING.contains(&event.category()),
         };
         fits && *event.tenant == *self.tenant
     }
@@ -560,7 +627,7 @@ impl Follower {
         let Ok(caller) = caller else { return false };
         let is_allowed = match self.told {
             Told::Events { .. } => caller.may("event.read"),
-            Told::Changes => true,
+            Told::Changes | Told::Notifications => true,
             Told::Inbox(_) => caller.may(READ_CHATS),
             Told::Widgets { board: None, .. } => caller.may("report.read"),
             Told::Widgets { board: Some(id), .. } => {

@@ -42,7 +42,8 @@ fn record(list: &List) -> String {
     }
 }
 
-fn list(document: &mut Document, list: &List, view: &Value) {
+/// A page of a list, and what it is filtered by.
+fn page(document: &mut Document, list: &List, view: &Value) -> (Value, Value) {
     let owner = pascal(list.path);
     let filter = document.schemas.add(&format!("{owner}Filter"), filter(list, &owner));
     let group = document.schemas.of::<Group>("");
@@ -63,7 +64,18 @@ fn list(document: &mut Document, list: &List, view: &Value) {
             "sums": refer("Sums"),
         },
     });
-    let page = document.schemas.add(&format!("{owner}Page"), page);
+    (filter, document.schemas.add(&format!("{owner}Page"), page))
+}
+
+/// The same of a list of which everybody reads what is his own alone.
+pub(super) fn own_page(document: &mut Document, list: &'static List) -> Value {
+    let view = document.schemas.view(list, &record(list));
+    page(document, list, &view).1
+}
+
+fn list(document: &mut Document, list: &List, view: &Value) {
+    let owner = pascal(list.path);
+    let (filter, page) = page(document, list, view);
     let plain = list.path.replace('_', " ");
     let answer = |operation: Operation| {
         operation

@@ -273,6 +273,21 @@ pub(super) const WEBHOOK_REPLAY: Codes =
 pub(super) const WEBHOOK_DELIVERY: Codes =
     &[("webhook_delivery_unknown", 404, "There is no such delivery, or it is kept no longer.")];
 
+/// The codes that marking notifications may meet.
+pub(super) const NOTIFICATIONS: Codes =
+    &[("notifications_many", 422, "At most 500 notifications are marked at once, or all that there are.")];
+
+/// The codes that setting up how one is reached may meet.
+pub(super) const NOTIFICATION_WAYS: Codes = &[
+    ("url_invalid", 422, "A URL is of http or https, and of no private network."),
+    ("push_keys_invalid", 422, "The keys are those that the browser tells, in base64url."),
+    (
+        "notification_medium_unfit",
+        422,
+        "By this medium nobody is called, or nothing is set up by which one is reached.",
+    ),
+];
+
 /// The codes that asking about one event may meet.
 pub(super) const EVENT: Codes = &[("event_unknown", 404, "There is no event at this position.")];
 
@@ -535,6 +550,8 @@ pub fn catalogue() -> BTreeMap<(String, u16), (Code, BTreeSet<&'static str>)> {
         PICTURE_ADDRESS,
         EVENTS,
         WEBHOOK_DELIVERY,
+        NOTIFICATIONS,
+        NOTIFICATION_WAYS,
         EVENT,
         REHEARSAL,
         CHATBOT_REHEARSAL,

@@ -206,6 +206,7 @@ fn particular(kind: &str, event: &str, data: &Value, about: &About<'_>, names: N
             (_, Value::Null) => "No longer due at any time".to_owned(),
             (from, to) => format!("Due {} instead of {}", value_of(to, names), value_of(from, names)),
         },
+        ("task", "became_due_soon") => format!("Due soon, at {}", value_of(&data["due_at"], names)),
         ("task", "became_overdue") => format!("Overdue since {}", value_of(&data["due_at"], names)),
         ("call", "received") => format!("Call from {}", value_of(&data["from"], names)),
         ("call", "missed") => format!("Missed call from {}", value_of(&data["from"], names)),

@@ -108,7 +108,8 @@ async fn a_generated_python_client_has_every_operation_and_does_the_work() {
     assert_eq!(work["history"], serde_json::json!(["ticket.opened", "ticket.assigned", "ticket.closed"]));
     assert_eq!(work["refused"], "filter_field_unknown");
     let listed: BTreeMap<String, usize> = serde_json::from_value(work["listed"].clone()).unwrap();
-    for (collection, ids) in &all {
+    // What somebody was told he reads himself.
+    for (collection, ids) in all.iter().filter(|(collection, _)| **collection != "notifications") {
         assert!(listed[*collection] >= ids.len().min(1), "{collection} is not read: {listed:?}");
     }
 }

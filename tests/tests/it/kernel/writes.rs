@@ -144,8 +144,9 @@ fn routes(all: &BTreeMap<&'static str, Vec<String>>, word: &str) -> Vec<Route> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(method, _)| *method != "get") {
             let own = operation["tags"][0].as_str().unwrap();
-            // Signing in and out is no order about a record, and visitors and messengers give none.
-            if READS.iter().any(|read| path.ends_with(read)) || ["sign_in", "visitors", "hooks"].contains(&own) {
+            // Signing in and out is no order about a record, nor is what one wants to be told and has read; visitors and messengers give none.
+            let is_own = ["sign_in", "visitors", "hooks", "notifications"].contains(&own);
+            if READS.iter().any(|read| path.ends_with(read)) || is_own {
                 continue;
             }
             let (method, template) = (method.to_uppercase().parse::<Method>().unwrap(), path.clone());

@@ -51,7 +51,8 @@ async fn a_task_that_is_not_done_in_time_becomes_overdue_once() {
     assert_eq!(overdue.len(), 3, "the one that was put off; none twice");
     let metrics = client.get("/metrics").await.text;
     assert!(metrics.contains("deskfold_timers_fired_total{kind=\"task_overdue\"} 3"), "{metrics}");
-    assert!(metrics.contains("deskfold_timer_late_seconds_count 3"), "{metrics}");
+    assert!(metrics.contains("deskfold_timers_fired_total{kind=\"task_due_soon\"} 1"), "the one that was put off");
+    assert!(metrics.contains("deskfold_timer_late_seconds_count 4"), "{metrics}");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a receiver answers.
 #[derive(Clone, Copy)]
-enum Says {
+pub(crate) enum Says {
     /// This.
     Status(u16, &'static [(&'static str, &'static str)]),
     /// Nothing, until the caller is gone.
@@ -43,10 +43,10 @@ const TAKEN: Says = Says::Status(204, &[]);
 
 /// A call as it came.
 #[derive(Clone, Debug)]
-struct Call {
+pub(crate) struct Call {
     path: String,
-    headers: HeaderMap,
-    body: Bytes,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Call {
@@ -101,12 +101,12 @@ impl Receiver {
         }
     }
 
-    fn says(&self, answers: impl FnMut(&Call) -> Says + Send + 'static) {
+    pub(crate) fn says(&self, answers: impl FnMut(&Call) -> Says + Send + 'static) {
         *self.answers.lock() = Box::new(answers);
     }
 
     /// The calls at a path since the last time.
-    fn heard(&self, path: &str) -> Vec<Call> {
+    pub(crate) fn heard(&self, path: &str) -> Vec<Call> {
         let mut calls = self.calls.lock();
         let (heard, others) = calls.drain(..).partition(|call| call.path == path);
         *calls = others;
