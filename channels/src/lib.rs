@@ -5,6 +5,7 @@ pub mod calling;
 pub mod captcha;
 pub mod files;
 pub mod inbound;
+pub mod keyed;
 pub mod mail;
 pub mod messengers;
 pub mod outbox;

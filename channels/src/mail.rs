@@ -14,8 +14,8 @@ pub mod tokens;
 
 use commands::{Clock, Commands};
 
-use self::tokens::Keyed;
-use crate::files::intake::Intake;
+use self::tokens::Tokens;
+use crate::{files::intake::Intake, keyed::Keyed};
 
 /// What mail needs of this process. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct Post {
     /// Where files are kept.
     pub files: Intake,
     /// What signs addresses and Message-IDs.
-    pub tokens: Keyed,
+    pub tokens: Keyed<Tokens>,
     /// The domain under which every tenant has one of its own; none where mail comes in by the tenants' own domains alone.
     pub domain: Option<String>,
 }

@@ -32,7 +32,7 @@ pub use self::{
     store::{Brought, State, bring},
     telegram::is_token,
 };
-use crate::{files::intake::Intake, outbox::Secrets};
+use crate::{files::intake::Intake, keyed::Keyed, outbox::Secrets};
 
 /// Where messengers are spoken to.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub struct Options {
     /// Where they are.
     pub places: Places,
     /// What nobody else has, to know by whom one is called.
-    pub key: [u8; 32],
+    pub key: Keyed<hmac::Key>,
     /// Whether files may be fetched from private networks.
     pub private: bool,
     /// How long a messenger may take to answer.
@@ -75,7 +75,7 @@ struct Shared {
     files: Intake,
     secrets: Secrets,
     places: Places,
-    key: hmac::Key,
+    key: Keyed<hmac::Key>,
     wire: Wire,
     patience: Duration,
     nudge: Notify,
@@ -132,7 +132,6 @@ impl Messengers {
     /// Those of this process.
     pub fn new(options: Options) -> Messengers {
         let Options { commands, clock, files, secrets, places, key, private, patience } = options;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let wire = Wire::new(private, patience);
         Messengers(Arc::new(Shared {
             commands,
@@ -157,34 +156,47 @@ impl Messengers {
         self.0.places.public.as_ref().map(|root| format!("{root}/hooks/{channel}"))
     }
 
-    fn word(&self, what: &str, whose: &Whose) -> String {
+    fn word(&self, what: &str, whose: &Whose) -> Result<String, String> {
         let credential = whose.channel.credential.map(|credential| credential.to_string()).unwrap_or_default();
         let told = format!("{what} {} {} {credential}", whose.tenant, whose.id);
-        HEXLOWER.encode(hmac::sign(&self.0.key, told.as_bytes()).as_ref())
+        Ok(HEXLOWER.encode(hmac::sign(self.0.key.get()?, told.as_bytes()).as_ref()))
+    }
+
+    /// Whether two words are the same, in a time that tells nothing of how far they are.
+    fn is_same(&self, said: &[u8], word: &str) -> Result<bool, String> {
+        let key = self.0.key.get()?;
+        Ok(hmac::verify(key, word.as_bytes(), hmac::sign(key, said).as_ref()).is_ok())
     }
 
     /// What Telegram says in `X-Telegram-Bot-Api-Secret-Token`: it follows from the channel's token, and is kept nowhere.
-    fn hook_secret(&self, whose: &Whose) -> String {
+    fn hook_secret(&self, whose: &Whose) -> Result<String, String> {
         self.word("telegram", whose)
     }
 
-    /// Whether it is Telegram that calls, in a time that tells nothing of how far it is right.
-    pub fn is_telegram(&self, whose: &Whose, said: &[u8]) -> bool {
-        let (said, secret) = (hmac::sign(&self.0.key, said), self.hook_secret(whose));
-        hmac::verify(&self.0.key, secret.as_bytes(), said.as_ref()).is_ok()
+    /// Whether it is Telegram that calls.
+    ///
+    /// # Errors
+    /// Why the key cannot be read.
+    pub fn is_telegram(&self, whose: &Whose, said: &[u8]) -> Result<bool, String> {
+        self.is_same(said, &self.hook_secret(whose)?)
     }
 
     /// What Meta is to say (`hub.verify_token`) when it asks whether this is the place.
-    pub fn verify_token(&self, whose: &Whose) -> String {
+    ///
+    /// # Errors
+    /// Why the key cannot be read.
+    pub fn verify_token(&self, whose: &Whose) -> Result<String, String> {
         // It stays when the access token is another one: Meta asks once.
         let bare = Whose { channel: Arc::new(Channel::default()), ..whose.clone() };
-        self.word("meta", &bare).chars().take(32).collect()
+        Ok(self.word("meta", &bare)?.chars().take(32).collect())
     }
 
     /// Whether Meta says the right word.
-    pub fn may_verify(&self, whose: &Whose, said: &str) -> bool {
-        let (said, token) = (hmac::sign(&self.0.key, said.as_bytes()), self.verify_token(whose));
-        hmac::verify(&self.0.key, token.as_bytes(), said.as_ref()).is_ok()
+    ///
+    /// # Errors
+    /// Why the key cannot be read.
+    pub fn may_verify(&self, whose: &Whose, said: &str) -> Result<bool, String> {
+        self.is_same(said.as_bytes(), &self.verify_token(whose)?)
     }
 
     /// Whether it is Meta that calls: `X-Hub-Signature-256` is `sha256=` and the HMAC of the body under the secret of the app.

@@ -2,10 +2,13 @@
 
 use std::{str::FromStr, sync::Arc};
 
-use channels::mail::{
-    Post,
-    outgoing::{Outgoing, Usual},
-    tokens::Keyed,
+use channels::{
+    keyed::Keyed,
+    mail::{
+        Post,
+        outgoing::{Outgoing, Usual},
+        tokens::Tokens,
+    },
 };
 use commands::Commands;
 use domain::org::tenant::{MailServer, Security};
@@ -68,7 +71,7 @@ pub(crate) fn post(
     seal: &Arc<Seal>,
 ) -> Post {
     let seal = Arc::clone(seal);
-    let tokens = Keyed::new(move || seal.derived(PURPOSE).map_err(|problem| problem.to_string()));
+    let tokens = Keyed::new(move || Ok(Tokens::new(&seal.derived(PURPOSE).map_err(|problem| problem.to_string())?)));
     Post { commands: commands.clone(), clock, files: files.clone(), tokens, domain: config.mail.mail_domain.clone() }
 }
 

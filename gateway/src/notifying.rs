@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use channels::outbox::{Reaching, Wording, Words, push::Sender};
+use channels::{
+    keyed::Keyed,
+    outbox::{Reaching, Wording, Words, push::Sender},
+};
 use domain::org::notifying::Medium;
 use sqlx::PgPool;
 use web::{Language, told};
 
-use crate::{config::Serve, problem::Problem, sealed, sign_in::Seal};
+use crate::{config::Serve, sealed, sign_in::Seal};
 
 /// For what the key is derived by which push services know this server.
 const PURPOSE: &str = "push messages";
@@ -15,25 +18,24 @@ const PURPOSE: &str = "push messages";
 const NOBODY: &str = "mailto:postmaster@localhost";
 
 /// By what push services know this server: it is the same on all of its processes, as long as its secret key is.
-///
-/// # Errors
-/// When there is no key, and none can be made.
-pub(crate) fn sender(config: &Serve, seal: &Seal) -> Result<Option<Sender>, Problem> {
-    let contact = config.sign_in.public_url.as_deref().filter(|url| url.starts_with("https://"));
-    Ok(Sender::new(&seal.derived(PURPOSE)?, contact.unwrap_or(NOBODY).to_owned()))
+pub(crate) fn sender(config: &Serve, seal: &Arc<Seal>) -> Keyed<Option<Sender>> {
+    let contact = config.sign_in.public_url.clone().filter(|url| url.starts_with("https://"));
+    let contact = contact.unwrap_or_else(|| NOBODY.to_owned());
+    let seal = Arc::clone(seal);
+    Keyed::new(move || {
+        let key = seal.derived(PURPOSE).map_err(|problem| problem.to_string())?;
+        Ok(Sender::new(&key, contact.clone()))
+    })
 }
 
 /// What is needed to reach colleagues.
-///
-/// # Errors
-/// When there is no key, and none can be made.
-pub(crate) fn reaching(config: &Serve, pool: &PgPool, seal: &Arc<Seal>) -> Result<Reaching, Problem> {
-    Ok(Reaching {
+pub(crate) fn reaching(config: &Serve, pool: &PgPool, seal: &Arc<Seal>) -> Reaching {
+    Reaching {
         secrets: sealed::opened(sealed::USERS, pool, seal),
         wording: wording(),
         home: config.sign_in.public_url.clone(),
-        push: sender(config, seal)?,
-    })
+        push: sender(config, seal),
+    }
 }
 
 fn wording() -> Wording {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, serve::ListenerExt};
 use channels::{
     captcha::Captchas,
+    keyed::Keyed,
     mail::{
         imap::{self, Fetching},
         lmtp, making,
@@ -176,15 +177,19 @@ fn messengers(
     uploads: &Uploads,
     secrets: outbox::Secrets,
     sign_in: &SignIn,
-) -> Result<Messengers, StartError> {
-    let key = sign_in.seal.derived("messengers").map_err(|problem| StartError::Bootstrap(problem.to_string()))?;
+) -> Messengers {
+    let seal = Arc::clone(&sign_in.seal);
+    let key = Keyed::new(move || {
+        let key = seal.derived("messengers").map_err(|problem| problem.to_string())?;
+        Ok(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key))
+    });
     // Messengers bring nothing in the clear.
     let public = config.sign_in.public_url.clone().filter(|url| url.starts_with("https://"));
     let messaging = &config.messaging;
     let places =
         messengers::Places { telegram: messaging.telegram_url.clone(), meta: messaging.meta_url.clone(), public };
     crate::install_crypto_provider();
-    Ok(Messengers::new(messengers::Options {
+    Messengers::new(messengers::Options {
         commands: commands.clone(),
         clock: told_by(clock),
         files: uploads.intake.clone(),
@@ -193,7 +198,7 @@ fn messengers(
         key,
         private: config.private_addresses,
         patience: config.send_timeout,
-    }))
+    })
 }
 
 impl App {
@@ -240,7 +245,7 @@ impl App {
         let sign_in = SignIn::new(&config, &registry)?;
         let post = mail::post(&config, &commands, told_by(&clock), &uploads.intake, &sign_in.seal);
         let secrets = sealed::opened(sealed::CHANNELS, &pool, &sign_in.seal);
-        let messengers = messengers(&config, &commands, &clock, &uploads, Arc::clone(&secrets), &sign_in)?;
+        let messengers = messengers(&config, &commands, &clock, &uploads, Arc::clone(&secrets), &sign_in);
         let mut fetching = None;
         let outbox = if config.roles.contains(&Role::React) {
             crate::install_crypto_provider();
@@ -251,8 +256,7 @@ impl App {
                 patience: config.send_timeout,
                 mail: mail::outgoing(&config, post.clone(), Arc::clone(&secrets)),
                 messengers: messengers.clone(),
-                reaching: notifying::reaching(&config, &pool, &sign_in.seal)
-                    .map_err(|problem| StartError::Bootstrap(problem.to_string()))?,
+                reaching: notifying::reaching(&config, &pool, &sign_in.seal),
                 registry: registry.clone(),
             };
             fetching = Some(Fetching::start(imap::Options {

@@ -1,10 +1,7 @@
 //! Signed tokens, by which an answer is known to belong to a ticket or to a mail: they stand in the address that is answered
 //! to and in Message-IDs, and nobody makes one up.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
 use domain::Id;
@@ -39,35 +36,6 @@ impl Of {
             Of::Email(id) => ('e', id),
             Of::Transcript(id) => ('c', id),
         }
-    }
-}
-
-/// What reads a key, or makes one.
-type Read = Arc<dyn Fn() -> Result<[u8; 32], String> + Send + Sync>;
-
-/// Tokens whose key is read when one is first needed: a process without mail needs none.
-#[derive(Clone)]
-pub struct Keyed {
-    read: Read,
-    made: Arc<OnceLock<Tokens>>,
-}
-
-impl Keyed {
-    /// Those of the key that is read so.
-    pub fn new(read: impl Fn() -> Result<[u8; 32], String> + Send + Sync + 'static) -> Keyed {
-        Keyed { read: Arc::new(read), made: Arc::default() }
-    }
-
-    /// The tokens.
-    ///
-    /// # Errors
-    /// Why the key cannot be read.
-    pub fn get(&self) -> Result<&Tokens, String> {
-        if let Some(made) = self.made.get() {
-            return Ok(made);
-        }
-        let key = (self.read)()?;
-        Ok(self.made.get_or_init(|| Tokens::new(&key)))
     }
 }
 

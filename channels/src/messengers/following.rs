@@ -169,7 +169,7 @@ async fn hooked(
 ) -> Result<(), String> {
     let pool = messengers.0.commands.log().pool();
     let told = |fault: telegram::Fault| fault.words();
-    let secret = messengers.hook_secret(whose);
+    let secret = messengers.hook_secret(whose)?;
     let digest = HEXLOWER.encode(&Sha256::digest(format!("{address} {secret}")));
     let mut known = known;
     loop {

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     address,
     calling::{Caller, Silence},
+    keyed::Keyed,
     mail::{
         compose::{Letter, write},
         outgoing::Outgoing,
@@ -85,7 +86,7 @@ pub struct Reaching {
     /// Where Deskfold is for them, where a tenant has no host name of its own.
     pub home: Option<String>,
     /// By what push services know us; nobody is pushed anything without.
-    pub push: Option<Sender>,
+    pub push: Keyed<Option<Sender>>,
 }
 
 /// A notification that is to leave by a medium.
@@ -235,7 +236,8 @@ impl Notifying {
     }
 
     async fn push(&self, item: &Item, sent: &Sent, user: &User, told: &[Told], now: Time) -> Result<Outcome, Stop> {
-        let sender = self.reaching.push.as_ref().ok_or_else(|| failed("there is no key to push with"))?;
+        let sender =
+            self.reaching.push.get().map_err(later)?.as_ref().ok_or_else(|| failed("there is no key to push with"))?;
         let browser = item.browser.filter(|browser| user.browsers.contains(browser));
         let browser = browser.ok_or_else(|| failed("the browser takes no messages any more"))?;
         let kept = (self.reaching.secrets)(item.tenant, sent.to, browser).await.map_err(later)?;

@@ -118,7 +118,8 @@ async fn verified(
     if !whose.channel.kind.is_some_and(Kind::is_metas) {
         return Err(channel::UNKNOWN.into());
     }
-    if asked.mode != "subscribe" || !app.messengers.may_verify(&whose, &asked.verify_token) {
+    let knows = app.messengers.may_verify(&whose, &asked.verify_token).map_err(|why| Problem::broken(&why))?;
+    if asked.mode != "subscribe" || !knows {
         return Err(refused());
     }
     let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
@@ -135,7 +136,8 @@ async fn brought(
     let said = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let taken = match whose.channel.kind {
         Some(Kind::Telegram) => {
-            if !app.messengers.is_telegram(&whose, said(&TELEGRAM)) {
+            let signed = app.messengers.is_telegram(&whose, said(&TELEGRAM));
+            if !signed.map_err(|why| Problem::broken(&why))? {
                 return Err(refused());
             }
             whose.channel.must_converse()?;
@@ -238,7 +240,8 @@ async fn fares(
     }
     // Whoever may give the channel its credentials is told the word that Meta must be told.
     let may = caller.must("channel.rotate_credentials").is_ok();
-    let verify_token = (kind.is_metas() && may).then(|| app.messengers.verify_token(&whose));
+    let verify_token = (kind.is_metas() && may).then(|| app.messengers.verify_token(&whose)).transpose();
+    let verify_token = verify_token.map_err(|why| Problem::broken(&why))?;
     let webhook_url = app.messengers.address(id);
     let state = Fares::of(&app.pool, tenant, id).await?;
     Ok(Json(Fares { carried: whose.channel.is_carried(), webhook_url, verify_token, ..state }))

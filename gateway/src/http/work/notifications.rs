@@ -294,7 +294,8 @@ async fn push_key(
     _: Caller,
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<PushKey>, Problem> {
-    let sender = notifying::sender(&app.config, &app.sign_in.seal)?;
+    let sender = notifying::sender(&app.config, &app.sign_in.seal);
+    let sender = sender.get().map_err(|why| Problem::broken(&why))?.as_ref();
     let sender = sender.ok_or_else(|| Problem::broken(&"the secret key makes no key to push with"))?;
     Ok(Json(PushKey { key: sender.public() }))
 }

@@ -417,7 +417,7 @@ async fn a_code_is_good_once_for_a_while_and_for_whoever_may_sign_in() {
     let elsewhere = outside.get(&format!("/portal/{tenant}/tickets")).await;
     assert_eq!(elsewhere.status, StatusCode::NOT_FOUND, "there is no portal");
     let kept = outside.cookie.clone();
-    outside.cookie = kept.replace(|c: char| c == 'A', "B");
+    outside.cookie = kept.replace('A', "B");
     if outside.cookie != kept {
         assert_eq!(outside.get("/tickets").await.status, StatusCode::SEE_OTHER);
     }
