@@ -3,6 +3,7 @@
 pub(crate) mod bots;
 pub(crate) mod channels;
 pub(crate) mod door;
+mod everywhere;
 pub(crate) mod guests;
 pub(crate) mod inbox;
 pub(crate) mod live;

@@ -58,6 +58,8 @@ pub(in crate::http) const KINDS: &[&str] = &[
     "view",
     "channel",
     "chatbot",
+    "article",
+    "article_category",
     "form",
     "form_submission",
     "intake_source",
