@@ -187,9 +187,14 @@ async fn read_whole(client: &Client, path: &str) {
     }
 }
 
+/// The lists of whatever is read by its id; what one was told is read at an address of one's own.
+fn read_by_id() -> impl Iterator<Item = &'static List> {
+    lists().filter(|list| lists().any(|other| other.lists(list.read)))
+}
+
 /// Reads what was taken over: every list, and of each kind some records as their events say.
 async fn everything_is_served(client: &Client, pool: &PgPool, tenant: &str) {
-    for list in lists() {
+    for list in read_by_id() {
         let path = format!("/v1/{}", list.path);
         if list.listed {
             let counted = client.read(&format!("{path}?limit=1&count=exact")).await["total"].clone();
@@ -368,7 +373,7 @@ async fn nobody_is_told_half_of_a_desk_while_it_is_taken_over() {
         assert_eq!(ready["ready"], building.is_empty(), "{name}: {ready}");
         let tenant = client.read("/v1/me").await["tenant"].as_str().unwrap().to_owned();
         let mut later = Vec::new();
-        for list in lists() {
+        for list in read_by_id() {
             let mut paths = vec![format!("/v1/{}?limit=200", list.path)];
             if !list.listed {
                 paths.clear();

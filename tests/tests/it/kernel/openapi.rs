@@ -270,7 +270,8 @@ async fn whatever_there_is_reads_as_the_document_says() {
     let server = Server::start().await;
     let all = everything(&server, &server.admin, "Word").await;
     let api = Checked { document: openapi::document(), client: &server.admin };
-    for (collection, ids) in &all {
+    // What one was told is read at an address of one's own.
+    for (collection, ids) in all.iter().filter(|(collection, _)| **collection != "notifications") {
         let template = format!("/v1/{collection}/{{id}}");
         for id in ids.iter().filter(|_| api.document["paths"][&template]["get"].is_object()) {
             assert_eq!(api.get(&template, id).await["id"], **id);
