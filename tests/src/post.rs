@@ -182,7 +182,13 @@ impl PostOffice {
             .flatten()
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
-        found.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+        // A name begins with the second and, after an M, the microsecond, which has no zeros before it.
+        found.sort_by_key(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let number =
+                |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse::<u64>().ok());
+            (number(&name), name.split_once(".M").and_then(|(_, rest)| number(rest)))
+        });
         let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         found.iter().map(text).collect()
     }

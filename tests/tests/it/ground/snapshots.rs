@@ -3,7 +3,7 @@
 use deskfold_tests::{Client, Server};
 use gateway::App;
 use serde_json::json;
-use sqlx::query;
+use sqlx::{query, query_scalar};
 
 /// Events after which a stream has a snapshot, as `docs/operations.md` says.
 const EVERY: usize = 500;
@@ -110,7 +110,10 @@ async fn a_snapshot_holds_nobody_up_and_is_its_tenants_own() {
     assert_eq!(counted(&server.admin, "deskfold_snapshots_written_total").await, 0);
     holding.rollback().await.unwrap();
     server.settle().await;
-    assert_eq!(counted(&server.admin, "deskfold_snapshots_written_total").await, 1);
+    // Whoever loads it next may write it down once more: there is one all the same.
+    assert!(counted(&server.admin, "deskfold_snapshots_written_total").await >= 1);
+    let kept: i64 = query_scalar("select count(*) from log_snapshot").fetch_one(&server.database.pool).await.unwrap();
+    assert_eq!(kept, 1);
 
     // Another tenant has a ticket of the same id: it has its own story.
     let other = server.another_tenant("Other").await;

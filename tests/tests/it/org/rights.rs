@@ -480,6 +480,8 @@ async fn work_of(client: &Client, user: &str) -> Vec<(&'static str, String)> {
         ("view", "views", json!({ "name": "Mine", "collection": "tickets", "owner": user })),
         ("chatbot", "chatbots", json!({ "name": "Reception", "owner": user })),
         ("form", "forms", json!({ "name": "Ask us", "slug": "ask", "owner": user })),
+        ("article", "articles", json!({ "name": "How to pay", "body": "Open it", "owner": user })),
+        ("article_category", "article_categories", json!({ "name": "Billing", "owner": user })),
         (
             "intake_source",
             "intake_sources",
@@ -551,9 +553,7 @@ async fn what_a_leaver_holds_is_listed_and_handed_over_with_the_deactivation() {
     assert_eq!(texts(&log, "type"), ["user.hand_over_begun", "user.handed_over"]);
     let begun = log["data"][0]["position"].clone();
     for (kind, id) in &work {
-        let plural = if *kind == "company" { "companies".to_owned() } else { format!("{kind}s") };
-        let plural = plural.replace("quick_replys", "quick_replies").replace("propertys", "properties");
-        let plural = plural.replace("enquirys", "enquiries");
+        let plural = domain::catalogue::kind(kind).unwrap().plural;
         let history = admin.read(&format!("/v1/{plural}/{id}/history")).await;
         let given: Vec<_> = history["data"]
             .as_array()

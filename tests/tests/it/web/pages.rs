@@ -11,7 +11,8 @@ use crate::org::browser::{Browser, PASSWORD, escaped, link, person};
 /// The pages without parameters that are only for whoever is signed in, or those that anybody sees.
 fn places(inside: bool) -> Vec<String> {
     let pages = gateway::pages().into_iter().filter(|route| route.keyed == inside && route.method == Method::GET);
-    pages.map(|route| route.path).filter(|path| !path.contains('{')).collect()
+    // A portal is at a host name of its tenant's.
+    pages.map(|route| route.path).filter(|path| !path.contains('{') && path != "/portal").collect()
 }
 
 /// A page, with all that every page must have.

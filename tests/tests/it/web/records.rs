@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Kinds that have pages of their own, and those whose records are in no list.
-const ELSEWHERE: [&str; 5] = ["api_key", "role", "session", "tenant", "user"];
+const ELSEWHERE: [&str; 6] = ["api_key", "notification", "role", "session", "tenant", "user"];
 
 /// A page that is there.
 fn page(reply: Reply) -> String {
