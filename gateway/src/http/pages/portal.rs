@@ -91,6 +91,27 @@ impl FromRequestParts<App> for Here {
     }
 }
 
+/// A portal and who is signed in to it; all others are led to where one signs in.
+struct Inside {
+    here: Here,
+    customer: Customer,
+}
+
+impl FromRequestParts<App> for Inside {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Inside, Response> {
+        let mut here = Here::from_request_parts(parts, app).await?;
+        match here.customer.take() {
+            Some(customer) => Ok(Inside { here, customer }),
+            None => {
+                let way = format!("{}/sign_in", here.home());
+                Err(redirect(&way).unwrap_or_else(IntoResponse::into_response))
+            }
+        }
+    }
+}
+
 impl Here {
     async fn of(app: &App, tenant: Option<Id>, view: View, browser: Browser) -> Result<Option<Here>, Problem> {
         let Some(tenant) = tenant else { return Ok(None) };
@@ -127,12 +148,6 @@ impl Here {
 
     fn missing(&self) -> Response {
         page_as(StatusCode::NOT_FOUND, pages::portal_missing(&self.view, Some(&self.frame)))
-    }
-
-    /// Who is signed in; all others are led to where one signs in.
-    fn customer(&self) -> Result<&Customer, Response> {
-        let way = format!("{}/sign_in", self.home());
-        self.customer.as_ref().ok_or_else(|| redirect(&way).unwrap_or_else(IntoResponse::into_response))
     }
 
     /// The page of the form by which one writes without signing in, if it is there.

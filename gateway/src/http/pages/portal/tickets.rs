@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use web::pages;
 
-use super::{Customer, Here, named};
+use super::{Customer, Here, Inside, named};
 use crate::{
     http::{
         kernel::request,
@@ -107,29 +107,29 @@ fn own(customer: &Customer, field: &str) -> Value {
     json!({ "any": all })
 }
 
-pub(super) async fn list(here: Here, Query(Wanted { after, at }): Query<Wanted>) -> Result<Response, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) if here.frame.tickets => customer,
-        Ok(_) => return Ok(here.missing()),
-        Err(way) => return Ok(way),
-    };
+pub(super) async fn list(
+    Inside { here, customer }: Inside,
+    Query(Wanted { after, at }): Query<Wanted>,
+) -> Result<Response, Problem> {
+    if !here.frame.tickets {
+        return Ok(here.missing());
+    }
     request::reach(&here.app, TicketList::NAME, at).await?;
     let request = ListRequest { limit: PAGE, after, ..ListRequest::default() };
     let (rows, listed) =
-        here.listed::<Row>(Ticket::KIND, &own(customer, "requester_id"), "-updated_at", request).await?;
-    let tickets: Vec<pages::PortalTicket> = rows.iter().map(|row| row.shown(&here, customer)).collect();
+        here.listed::<Row>(Ticket::KIND, &own(&customer, "requester_id"), "-updated_at", request).await?;
+    let tickets: Vec<pages::PortalTicket> = rows.iter().map(|row| row.shown(&here, &customer)).collect();
     let next = listed.next.map(|next| format!("{}/tickets?after={next}", here.home()));
     Ok(page(pages::portal_tickets(&here.view, &here.frame, &tickets, next.as_deref())))
 }
 
 /// A ticket that is the customer's to see, as the log has it now: whoever asks or takes part in it, or belongs to its company where
 /// the portal shows that.
-async fn found(here: &Here, path: &Path<(String, String)>) -> Result<Result<(Id, Arc<Ticket>), Response>, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) => customer,
-        Err(way) => return Ok(Err(way)),
-    };
-    let Some(mut id) = named(path).filter(|_| here.frame.tickets) else { return Ok(Err(here.missing())) };
+async fn found(
+    Inside { here, customer }: &Inside,
+    path: &Path<(String, String)>,
+) -> Result<Option<(Id, Arc<Ticket>)>, Problem> {
+    let Some(mut id) = named(path).filter(|_| here.frame.tickets) else { return Ok(None) };
     let commands = &here.app.commands;
     // Chains are short, and never go round in circles.
     for _ in 0..64 {
@@ -146,10 +146,10 @@ async fn found(here: &Here, path: &Path<(String, String)>) -> Result<Result<(Id,
         }
         match ticket.merged_into() {
             Some(into) => id = into,
-            None => return Ok(Ok((id, ticket))),
+            None => return Ok(Some((id, ticket))),
         }
     }
-    Ok(Err(here.missing()))
+    Ok(None)
 }
 
 /// What is shown of a ticket besides what was found of it.
@@ -161,24 +161,22 @@ struct Again {
 }
 
 pub(super) async fn show(
-    here: Here,
+    inside: Inside,
     path: Path<(String, String)>,
     Query(Wanted { at, .. }): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let (id, _) = match found(&here, &path).await? {
-        Ok(found) => found,
-        Err(other) => return Ok(other),
-    };
-    request::reach(&here.app, TicketList::NAME, at).await?;
-    request::reach(&here.app, TicketThread::NAME, at).await?;
-    shown(&here, id, Again::default(), StatusCode::OK).await
+    let Some((id, _)) = found(&inside, &path).await? else { return Ok(inside.here.missing()) };
+    request::reach(&inside.here.app, TicketList::NAME, at).await?;
+    request::reach(&inside.here.app, TicketThread::NAME, at).await?;
+    shown(&inside, id, Again::default(), StatusCode::OK).await
 }
 
-async fn shown(here: &Here, id: Id, again: Again, status: StatusCode) -> Result<Response, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) => customer,
-        Err(way) => return Ok(way),
-    };
+async fn shown(
+    Inside { here, customer }: &Inside,
+    id: Id,
+    again: Again,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let only = json!({ "field": "id", "op": "eq", "value": id.to_string() });
     let request = ListRequest { limit: 1, ..ListRequest::default() };
     let (rows, _) = here.listed::<Row>(Ticket::KIND, &only, "-updated_at", request).await?;
@@ -316,27 +314,16 @@ fn fault_of(refused: Refused) -> Result<String, Problem> {
     }
 }
 
-pub(super) async fn reply(here: Here, path: Path<(String, String)>, request: Request) -> Result<Response, Problem> {
-    let (id, ticket) = match found(&here, &path).await? {
-        Ok(found) => found,
-        Err(other) => return Ok(other),
-    };
-    let customer = match here.customer() {
-        Ok(customer) => customer,
-        Err(way) => return Ok(way),
-    };
-    let mut given = Given::read(&here, customer, request).await?;
-    let answer = answer(&here, customer, (id, &ticket), &mut given).await;
-    given.sent.forget(&here.app).await;
+pub(super) async fn reply(inside: Inside, path: Path<(String, String)>, request: Request) -> Result<Response, Problem> {
+    let Some((id, ticket)) = found(&inside, &path).await? else { return Ok(inside.here.missing()) };
+    let mut given = Given::read(&inside.here, &inside.customer, request).await?;
+    let answer = answer(&inside, (id, &ticket), &mut given).await;
+    given.sent.forget(&inside.here.app).await;
     answer
 }
 
-async fn answer(
-    here: &Here,
-    customer: &Customer,
-    (id, ticket): (Id, &Ticket),
-    given: &mut Given,
-) -> Result<Response, Problem> {
+async fn answer(inside: &Inside, (id, ticket): (Id, &Ticket), given: &mut Given) -> Result<Response, Problem> {
+    let Inside { here, customer } = inside;
     let text = given.typed("text");
     let once = given.once.unwrap_or_else(|| here.app.new_id());
     let message = Id::named(&["portal message", &customer.signed.to_string(), &once.to_string(), &text]);
@@ -364,36 +351,30 @@ async fn answer(
         }
     };
     let again = Again { fault: Some(fault), typed: text, once: Some(once.to_string()) };
-    shown(here, id, again, StatusCode::UNPROCESSABLE_ENTITY).await
+    shown(inside, id, again, StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
 /// Does something to a ticket that is his, and shows it.
-async fn does(here: Here, path: Path<(String, String)>, command: ticket::Command) -> Result<Response, Problem> {
-    here.browser.must_be_ours()?;
-    let (id, _) = match found(&here, &path).await? {
-        Ok(found) => found,
-        Err(other) => return Ok(other),
-    };
-    let customer = match here.customer() {
-        Ok(customer) => customer,
-        Err(way) => return Ok(way),
-    };
+async fn does(inside: Inside, path: Path<(String, String)>, command: ticket::Command) -> Result<Response, Problem> {
+    inside.here.browser.must_be_ours()?;
+    let Some((id, _)) = found(&inside, &path).await? else { return Ok(inside.here.missing()) };
+    let Inside { here, customer } = &inside;
     let envelope = here.app.as_customer(here.tenant, customer.signed, id);
     match here.app.commands.dispatch::<Ticket>(&envelope, command).await {
         Ok(done) => redirect(&format!("{}/tickets/{id}?at={}", here.home(), done.position)),
         Err(refused) => {
             let again = Again { fault: Some(fault_of(refused)?), ..Again::default() };
-            shown(&here, id, again, StatusCode::UNPROCESSABLE_ENTITY).await
+            shown(&inside, id, again, StatusCode::UNPROCESSABLE_ENTITY).await
         }
     }
 }
 
-pub(super) async fn close(here: Here, path: Path<(String, String)>) -> Result<Response, Problem> {
-    does(here, path, ticket::Command::Close).await
+pub(super) async fn close(inside: Inside, path: Path<(String, String)>) -> Result<Response, Problem> {
+    does(inside, path, ticket::Command::Close).await
 }
 
-pub(super) async fn reopen(here: Here, path: Path<(String, String)>) -> Result<Response, Problem> {
-    does(here, path, ticket::Command::Reopen).await
+pub(super) async fn reopen(inside: Inside, path: Path<(String, String)>) -> Result<Response, Problem> {
+    does(inside, path, ticket::Command::Reopen).await
 }
 
 /// How satisfied somebody is.
@@ -405,12 +386,12 @@ pub(super) struct Rating {
 }
 
 pub(super) async fn rate(
-    here: Here,
+    inside: Inside,
     path: Path<(String, String)>,
     Encoded(Rating { score, words }): Encoded<Rating>,
 ) -> Result<Response, Problem> {
     let text = Some(words.trim().chars().take(2_000).collect::<String>()).filter(|text| !text.is_empty());
-    does(here, path, ticket::Command::Rate { score, text: text.map(Personal) }).await
+    does(inside, path, ticket::Command::Rate { score, text: text.map(Personal) }).await
 }
 
 /// A product that is owned, as the picker tells it.
@@ -448,25 +429,21 @@ async fn asked(here: &Here, customer: &Customer, again: pages::PortalNew) -> Res
     Ok(pages::PortalNew { products, ..again })
 }
 
-pub(super) async fn new(here: Here) -> Result<Response, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) if here.frame.tickets => customer,
-        Ok(_) => return Ok(here.missing()),
-        Err(way) => return Ok(way),
-    };
+pub(super) async fn new(Inside { here, customer }: Inside) -> Result<Response, Problem> {
+    if !here.frame.tickets {
+        return Ok(here.missing());
+    }
     let new = pages::PortalNew { once: once(&here), ..pages::PortalNew::default() };
-    let new = asked(&here, customer, new).await?;
+    let new = asked(&here, &customer, new).await?;
     Ok(page(pages::portal_new(&here.view, &here.frame, &new)))
 }
 
-pub(super) async fn open(here: Here, request: Request) -> Result<Response, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) if here.frame.tickets => customer,
-        Ok(_) => return Ok(here.missing()),
-        Err(way) => return Ok(way),
-    };
-    let mut given = Given::read(&here, customer, request).await?;
-    let opened = opened(&here, customer, &mut given).await;
+pub(super) async fn open(Inside { here, customer }: Inside, request: Request) -> Result<Response, Problem> {
+    if !here.frame.tickets {
+        return Ok(here.missing());
+    }
+    let mut given = Given::read(&here, &customer, request).await?;
+    let opened = opened(&here, &customer, &mut given).await;
     given.sent.forget(&here.app).await;
     opened
 }
@@ -526,14 +503,16 @@ struct OrderRow {
     placed_at: Time,
 }
 
-pub(super) async fn orders(here: Here, Query(Wanted { after, .. }): Query<Wanted>) -> Result<Response, Problem> {
-    let customer = match here.customer() {
-        Ok(customer) if here.frame.orders => customer,
-        Ok(_) => return Ok(here.missing()),
-        Err(way) => return Ok(way),
-    };
+pub(super) async fn orders(
+    Inside { here, customer }: Inside,
+    Query(Wanted { after, .. }): Query<Wanted>,
+) -> Result<Response, Problem> {
+    if !here.frame.orders {
+        return Ok(here.missing());
+    }
     let request = ListRequest { limit: PAGE, after, ..ListRequest::default() };
-    let (rows, listed) = here.listed::<OrderRow>("order", &own(customer, "customer_id"), "-placed_at", request).await?;
+    let (rows, listed) =
+        here.listed::<OrderRow>("order", &own(&customer, "customer_id"), "-placed_at", request).await?;
     let shown = rows.into_iter().map(|row| pages::PortalOrder {
         number: row.external_number.unwrap_or_else(|| row.number.to_string()),
         status: row.status,
