@@ -13,6 +13,7 @@ mod server;
 pub mod telegram;
 
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -117,6 +118,19 @@ pub async fn until(holds: impl AsyncFn() -> bool) -> bool {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     false
+}
+
+/// A port of loopback that nobody listens at, for a server that is told its port. It is below those that systems hand out by themselves,
+/// so that no connection of another test takes it meanwhile, and no two tests of this process are given the same.
+///
+/// # Panics
+/// When a thousand ports in a row are taken.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize * 101;
+    let port = |number: usize| u16::try_from(12_000 + (first + number) % 20_000).unwrap_or(12_000);
+    let mut tried = (0..1_000).map(|_| port(NEXT.fetch_add(1, Ordering::Relaxed)));
+    tried.find(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
 }
 
 /// The repository's root, where fixtures and documents are found.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use crate::free_port;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,11 +29,6 @@ pub struct PostOffice {
     /// Where Postfix brings what is for the desk, by LMTP.
     pub desk: u16,
     dovecot: Option<Child>,
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    free.local_addr().expect("its address").port()
 }
 
 fn run(command: &mut Command) -> bool {

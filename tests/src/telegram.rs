@@ -170,6 +170,13 @@ impl Telegram {
             Some((_, boundary)) => form(&body, boundary),
             None => (serde_json::from_slice(&body).unwrap_or_default(), Vec::new()),
         };
+        {
+            // Whoever hears of the call finds the webhook set.
+            let text = |name: &str| told_us[name].as_str().unwrap_or_default().to_owned();
+            if method == "setWebhook" && text("url").starts_with("https://") {
+                telegram.known.lock().hook = Some((text("url"), text("secret_token")));
+            }
+        }
         telegram.known.lock().calls.push(Call { method: method.clone(), told: told_us.clone(), files: files.clone() });
         telegram.called.notify_one();
         match method.as_str() {
@@ -185,7 +192,6 @@ impl Telegram {
                 if !text("url").starts_with("https://") {
                     return refused(400, "Bad Request: bad webhook: An HTTPS URL must be provided for webhook", None);
                 }
-                telegram.known.lock().hook = Some((text("url"), text("secret_token")));
                 told(&json!(true))
             }
             "deleteWebhook" => {

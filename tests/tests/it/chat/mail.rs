@@ -3,7 +3,7 @@
 use std::{io::Write, process::Stdio, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use deskfold_tests::{Client, PostOffice, Reply, Server, until};
+use deskfold_tests::{Client, PostOffice, Reply, Server, free_port, until};
 use parking_lot::Mutex;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -590,9 +590,7 @@ async fn handed_over(port: u16, to: &str, mail: &str) -> String {
 
 #[tokio::test]
 async fn the_domains_and_the_server_of_a_tenant_are_those_of_its_mail() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let lmtp = free.local_addr().unwrap().port();
-    drop(free);
+    let lmtp = free_port();
     let (port, heard) = moody(vec![Treats::Takes]).await;
     let at = format!("127.0.0.1:{lmtp}");
     let server = Server::with(&["--lmtp", &at, "--mail-domain", "desk.test", "--private-addresses"]).await;

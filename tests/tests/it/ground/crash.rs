@@ -7,14 +7,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use deskfold_tests::{Client, NatsServer, config};
+use deskfold_tests::{Client, NatsServer, config, free_port};
 use futures::future::join_all;
 use gateway::{
     App,
@@ -59,7 +58,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts one on a database, with more arguments than every one has.
     pub(crate) async fn start(home: &Path, name: &str, url: &str, more: &[&str]) -> Node {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let directory = home.join(name);
         let texts = [
             ["--listen", &format!("127.0.0.1:{port}")],

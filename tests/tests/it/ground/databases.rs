@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deskfold_tests::{Client, Server};
+use deskfold_tests::{Client, Server, free_port};
 use futures::{StreamExt, future::join_all};
 use gateway::postgres::{Embedded, Options};
 use reqwest::{Method, StatusCode};
@@ -384,10 +384,6 @@ async fn web_server(mut client: TcpStream) {
 async fn silent(client: TcpStream) {
     std::future::pending::<()>().await;
     drop(client);
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread")]

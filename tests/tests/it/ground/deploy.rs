@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use clap::{Arg, CommandFactory, Parser, ValueEnum};
-use deskfold_tests::{Client, NatsServer, Server, root};
+use deskfold_tests::{Client, NatsServer, Server, free_port, root};
 use gateway::config::{Cli, Role};
 use regex::Regex;
 use reqwest::{Method, StatusCode};
@@ -597,10 +596,6 @@ async fn prometheus_itself_reads_the_metrics() {
 }
 
 // Processes with roles of their own.
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_without_http_tells_its_health_and_metrics_all_the_same() {

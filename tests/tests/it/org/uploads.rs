@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use deskfold_tests::{Client, Reply, Server, root, until};
+use deskfold_tests::{Client, Reply, Server, free_port, root, until};
 use futures::StreamExt as _;
 use image::{DynamicImage, ImageFormat};
 use reqwest::{Body, Method, StatusCode, header::HeaderMap};
@@ -624,9 +624,7 @@ async fn files_are_kept_in_a_bucket_as_in_a_folder() {
         eprintln!("skipped: there is no server that speaks S3; deploy/install-prerequisites.sh tests installs one");
         return;
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut server = Command::new("python3");
     server.args(["-m", "moto.server", "-p", &address.port().to_string()]).env("PYTHONPATH", &libraries);
     let _bucket = Bucket(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
