@@ -61,7 +61,7 @@ pub(crate) struct Caller {
     private: bool,
     patience: Duration,
     /// Made for the first call: it reads all of the system's certificates.
-    http: LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>,
+    http: Lazy,
 }
 
 /// A call.
@@ -130,19 +130,21 @@ impl Silence {
     }
 }
 
+/// A client that is made when it is first needed: it reads all of the system's certificates.
+pub(crate) type Lazy = LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>;
+
+/// What calls addresses that may be called, without following where they lead.
+pub(crate) fn client(private: bool, patience: Duration) -> Lazy {
+    LazyLock::new(Box::new(move || {
+        let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(patience);
+        // Only a TLS backend that cannot start fails here; then every call tells.
+        client.dns_resolver(Guarded { private }).build().unwrap_or_default()
+    }))
+}
+
 impl Caller {
     pub(crate) fn new(private: bool, patience: Duration) -> Caller {
-        let make = move || {
-            let client = Client::builder()
-                .redirect(Policy::none())
-                .no_proxy()
-                .timeout(patience)
-                .dns_resolver(Guarded { private })
-                .build();
-            // Only a TLS backend that cannot start fails here; then every call tells.
-            client.unwrap_or_default()
-        };
-        Caller { private, patience, http: LazyLock::new(Box::new(make)) }
+        Caller { private, patience, http: client(private, patience) }
     }
 
     /// Calls, and reads so many bytes of the answer.

@@ -4,6 +4,7 @@ mod address;
 pub mod calling;
 pub mod captcha;
 pub mod files;
+mod followed;
 pub mod inbound;
 pub mod keyed;
 pub mod mail;

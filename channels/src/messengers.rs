@@ -156,8 +156,9 @@ impl Messengers {
         self.0.places.public.as_ref().map(|root| format!("{root}/hooks/{channel}"))
     }
 
-    fn word(&self, what: &str, whose: &Whose) -> Result<String, String> {
-        let credential = whose.channel.credential.map(|credential| credential.to_string()).unwrap_or_default();
+    /// What only this server says of a channel, as long as the credential is the same.
+    fn word(&self, what: &str, whose: &Whose, credential: Option<Id>) -> Result<String, String> {
+        let credential = credential.map(|credential| credential.to_string()).unwrap_or_default();
         let told = format!("{what} {} {} {credential}", whose.tenant, whose.id);
         Ok(HEXLOWER.encode(hmac::sign(self.0.key.get()?, told.as_bytes()).as_ref()))
     }
@@ -170,7 +171,7 @@ impl Messengers {
 
     /// What Telegram says in `X-Telegram-Bot-Api-Secret-Token`: it follows from the channel's token, and is kept nowhere.
     fn hook_secret(&self, whose: &Whose) -> Result<String, String> {
-        self.word("telegram", whose)
+        self.word("telegram", whose, whose.channel.credential)
     }
 
     /// Whether it is Telegram that calls.
@@ -187,8 +188,7 @@ impl Messengers {
     /// Why the key cannot be read.
     pub fn verify_token(&self, whose: &Whose) -> Result<String, String> {
         // It stays when the access token is another one: Meta asks once.
-        let bare = Whose { channel: Arc::new(Channel::default()), ..whose.clone() };
-        Ok(self.word("meta", &bare)?.chars().take(32).collect())
+        Ok(self.word("meta", whose, None)?.chars().take(32).collect())
     }
 
     /// Whether Meta says the right word.

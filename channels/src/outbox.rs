@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 
 pub use self::notification::{Reaching, Told, Wording, Words};
 use self::{metrics::Metrics, send::Sender};
-use crate::{mail::outgoing::Outgoing, messengers::Messengers};
+use crate::{calling::Silence, mail::outgoing::Outgoing, messengers::Messengers};
 
 /// What of a channel's credentials is opened for whom: tenant, channel, and the id under which they are sealed.
 pub type Secrets = Arc<dyn Fn(Id, Id, Id) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -87,6 +87,16 @@ pub enum Outcome {
         /// What happened.
         reason: String,
     },
+}
+
+impl From<Silence> for Outcome {
+    fn from(silence: Silence) -> Outcome {
+        match silence {
+            Silence::Refused(reason) => Outcome::Failed { reason },
+            Silence::Unreached(reason) => Outcome::Later { reason, after: None },
+            Silence::Unknown(reason) => Outcome::Unknown { reason },
+        }
+    }
 }
 
 /// The outbox of this process.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Id, Personal, Rejection, Via,
     chat::conversation::{self, Conversation},
-    crm::contact::{Contact, IDENTITY_SCOPE, Identity},
     org::{settings::FEATURE_DISABLED, tenant::Tenant},
 };
 use eventstore::{Failure, Handler, Recorded};
@@ -111,41 +110,6 @@ fn words_of(message: &Option<(Id, Personal<String>)>) -> Option<Personal<String>
 
 fn told(refusal: &Rejection) -> String {
     refusal.detail.to_string()
-}
-
-impl Commands {
-    /// The contact who has one of these addresses, as the log has it; the first of them counts that anybody has.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn contact_at(&self, tenant: Id, addresses: &[Identity]) -> Result<Option<Id>, Refused> {
-        for address in addresses {
-            for key in address.keys() {
-                let owner = self.log().claim_owner(&tenant.to_string(), IDENTITY_SCOPE, &key).await?;
-                let owner = owner.and_then(|owner| owner.key().parse::<Id>().ok());
-                if let Some(contact) = owner {
-                    return self.living(tenant, contact).await;
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The contact that goes on for one, if it is there.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn living(&self, tenant: Id, mut contact: Id) -> Result<Option<Id>, Refused> {
-        // Chains are short, and never go round in circles.
-        for _ in 0..64 {
-            let (known, _) = self.load_current::<Contact>(tenant, contact).await?;
-            match known.merged_into() {
-                Some(into) => contact = into,
-                None => return Ok(known.is_live().then_some(contact)),
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Handler for Bots {

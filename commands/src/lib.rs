@@ -4,6 +4,7 @@ mod acting;
 mod bots;
 mod cache;
 mod channel_policies;
+mod contacts;
 mod directory;
 mod dispatch;
 mod hand_over;

@@ -170,14 +170,16 @@ impl Telegram {
             Some((_, boundary)) => form(&body, boundary),
             None => (serde_json::from_slice(&body).unwrap_or_default(), Vec::new()),
         };
+        let text = |name: &str| told_us[name].as_str().unwrap_or_default().to_owned();
+        let sets = method == "setWebhook" && text("url").starts_with("https://");
         {
             // Whoever hears of the call finds the webhook set.
-            let text = |name: &str| told_us[name].as_str().unwrap_or_default().to_owned();
-            if method == "setWebhook" && text("url").starts_with("https://") {
-                telegram.known.lock().hook = Some((text("url"), text("secret_token")));
+            let mut known = telegram.known.lock();
+            if sets {
+                known.hook = Some((text("url"), text("secret_token")));
             }
+            known.calls.push(Call { method: method.clone(), told: told_us.clone(), files: files.clone() });
         }
-        telegram.known.lock().calls.push(Call { method: method.clone(), told: told_us.clone(), files: files.clone() });
         telegram.called.notify_one();
         match method.as_str() {
             "getMe" => {
@@ -187,13 +189,8 @@ impl Telegram {
                 let url = telegram.hook().map(|(url, _)| url).unwrap_or_default();
                 told(&json!({ "url": url, "has_custom_certificate": false, "pending_update_count": 0 }))
             }
-            "setWebhook" => {
-                let text = |name: &str| told_us[name].as_str().unwrap_or_default().to_owned();
-                if !text("url").starts_with("https://") {
-                    return refused(400, "Bad Request: bad webhook: An HTTPS URL must be provided for webhook", None);
-                }
-                told(&json!(true))
-            }
+            "setWebhook" if sets => told(&json!(true)),
+            "setWebhook" => refused(400, "Bad Request: bad webhook: An HTTPS URL must be provided for webhook", None),
             "deleteWebhook" => {
                 telegram.known.lock().hook = None;
                 told(&json!(true))

@@ -15,9 +15,9 @@ use domain::{
         channel::{Channel, WhenClosed},
         email::{self, Authentication, Email, MatchedBy, Received, Status, Taken},
     },
-    crm::contact::{self, Contact, Identity, IdentityKind},
+    crm::contact::{self, Identity, IdentityKind},
     desk::ticket::{self, Attachment, LinkKind, Priority, Ticket},
-    kernel::{custom::FieldType, named::Either, record::Common},
+    kernel::custom::FieldType,
     org::{field::Field, tenant::Tenant, upload::Upload},
 };
 use eventstore::{Failure, Handle, Handler, Recorded, Subscription, SubscriptionOptions};
@@ -535,22 +535,12 @@ impl Making {
     ) -> Result<Option<Id>, Stop> {
         let identity = Identity::new(IdentityKind::Email, address);
         let tenant = coming.tenant;
-        for _ in 0..3 {
-            if let Some(known) = self.post.commands.contact_at(tenant, std::slice::from_ref(&identity)).await? {
-                return Ok(Some(known));
-            }
-            let id = coming.named(which);
-            let name = name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| address.into());
-            let new = contact::described(name, Some(address.into()), None, Some("email".into()));
-            let envelope = self.post.envelope(tenant, id, Actor::SYSTEM, &["contact"]).caused_by(&coming.cause);
-            match self.post.commands.dispatch::<Contact>(&envelope, Either::Common(Common::Create(new))).await {
-                Ok(_) => return Ok(Some(id)),
-                // Somebody else got the address a moment ago, or who has it is put away: then nobody asks.
-                Err(Refused::Rejected(_)) => {}
-                Err(refused) => return Err(refused.into()),
-            }
-        }
-        Ok(None)
+        let id = coming.named(which);
+        let name = name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| address.into());
+        let new = contact::described(name, Some(address.into()), None, Some("email".into()));
+        let envelope = self.post.envelope(tenant, id, Actor::SYSTEM, &["contact"]).caused_by(&coming.cause);
+        // Who has it is put away: then nobody asks.
+        Ok(self.post.commands.contact_or_new(&[identity], &envelope, new).await?.ok())
     }
 
     /// The files of a mail, and its text with what is said of those that are not taken by themselves: they are in what came.

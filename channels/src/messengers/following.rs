@@ -10,14 +10,14 @@ use domain::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Messengers, Whose, store,
     telegram::{self, Told, UPDATES},
 };
-use crate::turn::backoff;
+use crate::{followed::Followed, turn::backoff};
 
 /// How often it is looked which channels there are.
 const LOOK: Duration = Duration::from_secs(2);
@@ -42,37 +42,13 @@ struct Hook {
     last_error_message: Option<String>,
 }
 
-/// A bot that is looked after.
-struct Followed {
-    credential: Option<Id>,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
 /// Looks after the channels of Telegram, until it is stopped or the turn is lost.
 pub(super) async fn run(messengers: Messengers, stopping: CancellationToken, mut lost: watch::Receiver<bool>) {
-    let mut followed: BTreeMap<(Id, Id), Followed> = BTreeMap::new();
+    let mut followed = Followed::new();
+    let begin = |key, _: &Option<Id>, stop| tokio::spawn(follow(messengers.clone(), key, stop));
     loop {
         match wanted(&messengers).await {
-            Ok(wanted) => {
-                let is_over =
-                    |key: &(Id, Id), one: &Followed| wanted.get(key) != Some(&one.credential) || one.task.is_finished();
-                let over: Vec<(Id, Id)> =
-                    followed.iter().filter(|(key, one)| is_over(key, one)).map(|(key, _)| *key).collect();
-                for key in over {
-                    if let Some(one) = followed.remove(&key) {
-                        one.stop.cancel();
-                        let _ = one.task.await;
-                    }
-                }
-                for (key, credential) in wanted {
-                    followed.entry(key).or_insert_with(|| {
-                        let stop = CancellationToken::new();
-                        let task = tokio::spawn(follow(messengers.clone(), key, stop.clone()));
-                        Followed { credential, stop, task }
-                    });
-                }
-            }
+            Ok(wanted) => followed.follow(wanted, begin).await,
             Err(error) => tracing::debug!(%error, "cannot see which messengers there are"),
         }
         tokio::select! {
@@ -81,12 +57,7 @@ pub(super) async fn run(messengers: Messengers, stopping: CancellationToken, mut
             _ = lost.changed() => break,
         }
     }
-    for one in followed.values() {
-        one.stop.cancel();
-    }
-    for (_, one) in followed {
-        let _ = one.task.await;
-    }
+    followed.end().await;
 }
 
 /// The channels that are looked after, with their tokens.

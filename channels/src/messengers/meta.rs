@@ -119,11 +119,9 @@ impl Trouble {
     fn outcome(self) -> Outcome {
         let reason = self.words();
         match self {
-            Trouble::Token(Stop::Later(_)) | Trouble::Silent(Silence::Unreached(_)) => {
-                Outcome::Later { reason, after: None }
-            }
-            Trouble::Token(_) | Trouble::Silent(Silence::Refused(_)) => Outcome::Failed { reason },
-            Trouble::Silent(Silence::Unknown(_)) => Outcome::Unknown { reason },
+            Trouble::Silent(silence) => silence.into(),
+            Trouble::Token(Stop::Later(_)) => Outcome::Later { reason, after: None },
+            Trouble::Token(_) => Outcome::Failed { reason },
             Trouble::Refused { status, fault, after } => {
                 let pace = status == StatusCode::TOO_MANY_REQUESTS || PACE.contains(&fault.code);
                 match pace {

@@ -100,13 +100,9 @@ impl Fault {
     fn outcome(self) -> Outcome {
         let reason = self.words();
         match self {
-            Fault::Token(Stop::Later(_)) | Fault::Silent(Silence::Unreached(_)) => {
-                Outcome::Later { reason, after: None }
-            }
-            Fault::Token(Stop::Never(_) | Stop::Unknown) | Fault::Silent(Silence::Refused(_)) => {
-                Outcome::Failed { reason }
-            }
-            Fault::Silent(Silence::Unknown(_)) => Outcome::Unknown { reason },
+            Fault::Silent(silence) => silence.into(),
+            Fault::Token(Stop::Later(_)) => Outcome::Later { reason, after: None },
+            Fault::Token(_) => Outcome::Failed { reason },
             Fault::Refused { code: 429, after, .. } => Outcome::Later { reason, after },
             Fault::Refused { code: 500.., .. } => Outcome::Unknown { reason },
             Fault::Refused { .. } => Outcome::Failed { reason },

@@ -1,22 +1,20 @@
 //! How messengers are called: their own addresses, which the operator names, and addresses of files, which anybody may.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::Time;
 use rand::RngExt;
-use reqwest::{Client, RequestBuilder, StatusCode, header::CONTENT_TYPE, redirect::Policy};
+use reqwest::{Client, RequestBuilder, StatusCode, header::CONTENT_TYPE};
 
 use super::Stop;
 use crate::{
-    address::{self, Guarded},
-    calling::{Answered, Silence, ask, reason},
+    address,
+    calling::{Answered, Lazy, Silence, ask, client, reason},
 };
 
 /// Most bytes of an answer that are read.
 const ANSWER: usize = 4 << 20;
-
-type Lazy = LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>;
 
 /// What calls.
 pub(super) struct Wire {
@@ -26,14 +24,6 @@ pub(super) struct Wire {
     named: Lazy,
     /// For what others name.
     guarded: Lazy,
-}
-
-fn client(private: bool, patience: Duration) -> Lazy {
-    LazyLock::new(Box::new(move || {
-        let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(patience);
-        // Only a TLS backend that cannot start fails here; then every call tells.
-        client.dns_resolver(Guarded { private }).build().unwrap_or_default()
-    }))
 }
 
 impl Wire {

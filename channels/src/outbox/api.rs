@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 
 use super::Outcome;
-use crate::calling::{Answered, Call, Caller, Silence};
+use crate::calling::{Answered, Call, Caller};
 
 /// Most bytes of an answer that are read.
 const ANSWER: usize = 64 * 1024;
@@ -28,9 +28,7 @@ impl Api {
     pub(super) async fn call(&self, call: Call<'_>) -> Outcome {
         match self.0.call(&call, ANSWER).await {
             Ok(answer) => answered(&answer),
-            Err(Silence::Refused(reason)) => Outcome::Failed { reason },
-            Err(Silence::Unreached(reason)) => Outcome::Later { reason, after: None },
-            Err(Silence::Unknown(reason)) => Outcome::Unknown { reason },
+            Err(silence) => silence.into(),
         }
     }
 }

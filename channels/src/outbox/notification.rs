@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     address,
-    calling::{Caller, Silence},
+    calling::Caller,
     keyed::Keyed,
     mail::{
         compose::{Letter, write},
@@ -223,16 +223,8 @@ impl Notifying {
         let headers = [(CONTENT_TYPE.as_str(), "application/json".to_owned())];
         Ok(match self.caller.post(&url, &headers, body.into(), now, ANSWER).await {
             Ok(answer) => answered(&answer),
-            Err(silence) => self.silent(silence),
+            Err(silence) => silence.into(),
         })
-    }
-
-    fn silent(&self, silence: Silence) -> Outcome {
-        match silence {
-            Silence::Refused(reason) => Outcome::Failed { reason },
-            Silence::Unreached(reason) => Outcome::Later { reason, after: None },
-            Silence::Unknown(reason) => Outcome::Unknown { reason },
-        }
     }
 
     async fn push(&self, item: &Item, sent: &Sent, user: &User, told: &[Told], now: Time) -> Result<Outcome, Stop> {
@@ -260,7 +252,7 @@ impl Notifying {
         ];
         let answer = match self.caller.post(&at.endpoint, &headers, body.into(), now, ANSWER).await {
             Ok(answer) => answer,
-            Err(silence) => return Ok(self.silent(silence)),
+            Err(silence) => return Ok(silence.into()),
         };
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             let envelope = Envelope::new(item.tenant, sent.to, Actor::SYSTEM, Via::Rule, now);

@@ -10,7 +10,7 @@ use domain::{
         email::{self, Address, Email},
     },
     crm::contact::{self, Contact, Identity, IdentityKind},
-    kernel::{aggregate::AnyState, email as addresses, named::Either, record::Common},
+    kernel::{aggregate::AnyState, email as addresses, named::Either},
     org::{portal::Portal, tenant::Tenant},
 };
 
@@ -212,20 +212,13 @@ impl App {
 
     /// The contact with an address that somebody has shown to be his; a new one where the portal lets everybody in.
     async fn customer_of(&self, tenant: Id, portal: &Portal, address: &str, email: Id) -> Result<Option<Id>, Problem> {
-        if let Some(known) = self.customer_at(tenant, address).await? {
-            return Ok(Some(known));
-        }
         if !portal.sign_up {
-            return Ok(None);
+            return self.customer_at(tenant, address).await;
         }
         let id = Id::named(&["portal contact", &email.to_string()]);
         let new = contact::described(address.into(), Some(address.into()), None, Some("portal".to_owned()));
-        let envelope = self.as_customer(tenant, id, id);
-        match self.commands.dispatch::<Contact>(&envelope, Either::Common(Common::Create(new))).await {
-            Ok(made) => Ok(Some(made.id)),
-            // Somebody else got the address a moment ago, or whoever has it is put away.
-            Err(Refused::Rejected(_)) => self.customer_at(tenant, address).await,
-            Err(refused) => Err(refused.into()),
-        }
+        let reached = self.reached_at(tenant, address).await?;
+        // Whoever has the address is put away: then nobody signs in.
+        Ok(self.commands.contact_or_new(&reached, &self.as_customer(tenant, id, id), new).await?.ok())
     }
 }

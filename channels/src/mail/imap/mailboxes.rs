@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Login, Open, Reached, Trouble, Whose, taken_in};
 use crate::{
+    followed::Followed,
     mail::{Post, addresses::Found, oauth},
     outbox::Secrets,
     turn::{Turn, backoff},
@@ -113,13 +114,6 @@ async fn run(options: Options, stopping: CancellationToken, nudge: Arc<Notify>) 
     }
 }
 
-/// A mailbox that is being fetched from.
-struct Followed {
-    wanted: Wanted,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
 /// Fetches from whatever mailboxes there are, until it is stopped or the turn is lost.
 async fn follow(
     options: &Options,
@@ -127,7 +121,8 @@ async fn follow(
     stopping: &CancellationToken,
     nudge: &Notify,
 ) -> Result<(), sqlx::Error> {
-    let mut followed: BTreeMap<Whose, Followed> = BTreeMap::new();
+    let mut followed = Followed::new();
+    let begin = |whose, wanted: &Wanted, stop| tokio::spawn(fetch(options.clone(), whose, wanted.clone(), stop));
     let outcome = loop {
         if stopping.is_cancelled() {
             break Ok(());
@@ -136,26 +131,7 @@ async fn follow(
             break Err(error);
         }
         match wanted(options).await {
-            Ok(wanted) => {
-                let over: Vec<Whose> = followed
-                    .iter()
-                    .filter(|(whose, one)| wanted.get(*whose) != Some(&one.wanted) || one.task.is_finished())
-                    .map(|(whose, _)| *whose)
-                    .collect();
-                for whose in over {
-                    if let Some(one) = followed.remove(&whose) {
-                        one.stop.cancel();
-                        let _ = one.task.await;
-                    }
-                }
-                for (whose, wanted) in wanted {
-                    followed.entry(whose).or_insert_with(|| {
-                        let stop = CancellationToken::new();
-                        let task = tokio::spawn(fetch(options.clone(), whose, wanted.clone(), stop.clone()));
-                        Followed { wanted, stop, task }
-                    });
-                }
-            }
+            Ok(wanted) => followed.follow(wanted, begin).await,
             Err(error) => tracing::debug!(%error, "cannot see which mailboxes there are"),
         }
         tokio::select! {
@@ -164,12 +140,7 @@ async fn follow(
             () = stopping.cancelled() => {}
         }
     };
-    for one in followed.values() {
-        one.stop.cancel();
-    }
-    for (_, one) in followed {
-        let _ = one.task.await;
-    }
+    followed.end().await;
     turn.give_back().await;
     outcome
 }

@@ -255,6 +255,20 @@ impl Window {
         std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
     }
 
+    /// Whether everybody can read the page, on a desk and on a telephone, by day and by night.
+    pub(super) async fn is_for_everybody(&self, name: &str) {
+        for width in [375, 1280] {
+            self.sized(width, 900).await;
+            for theme in ["light", "dark"] {
+                self.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
+                let barriers = self.barriers().await;
+                assert!(barriers.is_empty(), "{name}, {theme}, {width}: {barriers:#?}");
+                self.picture(&format!("{name}-{width}-{theme}")).await;
+            }
+            assert!(!self.overflows().await, "{name} is wider than the window: {width}");
+        }
+    }
+
     /// Makes the window as wide and high as this.
     pub(super) async fn sized(&self, width: u32, height: u32) {
         let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });

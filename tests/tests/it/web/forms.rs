@@ -9,7 +9,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::chromium::{Chromium, Size, Window};
+use super::chromium::{Chromium, Size};
 use crate::{
     desk::forms::{address, form},
     world::Customer,
@@ -35,21 +35,6 @@ async fn site(desk: &str, page: String) -> String {
     origin
 }
 
-/// The page and what is on it, in light and dark, wide and on a phone.
-async fn looked_at(window: &Window, name: &str) {
-    for width in [375, 1280] {
-        window.sized(width, 900).await;
-        for theme in ["light", "dark"] {
-            window.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
-            let barriers = window.barriers().await;
-            assert!(barriers.is_empty(), "{name}, {theme}, {width}: {barriers:#?}");
-            window.picture(&format!("form-{name}-{width}-{theme}")).await;
-        }
-        assert!(!window.overflows().await, "{name} is wider than the window: {width}");
-    }
-    window.sized(1280, 900).await;
-}
-
 #[tokio::test]
 async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_ticket() {
     let server = Server::start().await;
@@ -69,7 +54,7 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     window.find("html[data-settled]").await;
     let shows_serial = "return !document.querySelector('#field-serial').closest('.field').hidden";
     assert_eq!(window.run(shows_serial).await, json!(false));
-    looked_at(&window, "empty").await;
+    window.is_for_everybody("form-empty").await;
 
     window.fill("#field-name", "Ada Rossi").await;
     window.fill("#field-email", "ada@example.com").await;
@@ -86,7 +71,7 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     window.click("form.asks button[type=submit]").await;
     window.find("#field-serial[aria-invalid=true]").await;
     window.saying("p", "Please fill this in").await;
-    looked_at(&window, "faults").await;
+    window.is_for_everybody("form-faults").await;
     window.fill("#field-serial", "4711").await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("door.png");
@@ -95,7 +80,7 @@ async fn a_field_that_is_asked_for_only_sometimes_is_filled_in_and_becomes_a_tic
     window.click("form.asks button[type=submit]").await;
     window.saying("h1", "Thank you").await;
     assert_eq!(window.path().await, format!("{path}/thanks"));
-    looked_at(&window, "thanks").await;
+    window.is_for_everybody("form-thanks").await;
     let complaints = window.complaints().await;
     assert!(complaints.iter().all(|line| line.contains("422")), "{complaints:?}");
 

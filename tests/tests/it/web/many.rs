@@ -18,21 +18,6 @@ async fn through(window: &Window) {
     window.settled().await;
 }
 
-/// Whether everybody can read the page, on a desk and on a telephone, by day and by night.
-pub(super) async fn is_for_everybody(window: &Window, name: &str) {
-    for width in [1280, 390] {
-        window.sized(width, 900).await;
-        for theme in ["light", "dark"] {
-            window.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
-            let barriers = window.barriers().await;
-            assert!(barriers.is_empty(), "{name}, {theme}, {width}: {barriers:#?}");
-            window.picture(&format!("{name}-{width}-{theme}")).await;
-        }
-        assert!(!window.overflows().await, "{name} is wider than the window: {width}");
-    }
-    window.sized(1280, 900).await;
-}
-
 #[tokio::test]
 async fn tickets_are_chosen_in_their_list_closed_and_reopened_again() {
     let server = Server::start().await;
@@ -66,7 +51,7 @@ async fn tickets_are_chosen_in_their_list_closed_and_reopened_again() {
     }
     assert_eq!(window.text("#bulk-chosen").await, "Chosen: 2");
     window.find("#bulk-command").await.select_by_value("close").await.unwrap();
-    is_for_everybody(&window, "choosing").await;
+    window.is_for_everybody("choosing").await;
     window.click("#bulk-form button[type=submit]").await;
 
     // It is tried: what would happen is shown, and nothing has.
@@ -76,7 +61,7 @@ async fn tickets_are_chosen_in_their_list_closed_and_reopened_again() {
     let items = window.text("#items").await;
     assert!(items.contains("First") && items.contains("Second") && items.contains("Closed"), "{items}");
     assert_eq!(statuses().await, ["open", "open", "open", "closed"]);
-    is_for_everybody(&window, "tried").await;
+    window.is_for_everybody("tried").await;
 
     // It is carried out on those, and on no others.
     window.mark().await;
@@ -96,7 +81,7 @@ async fn tickets_are_chosen_in_their_list_closed_and_reopened_again() {
     let told = window.text("main").await;
     assert!(told.contains("Takes back:") && told.contains("Reopened"), "{told}");
     window.find("#refusals:not([hidden]) li").await;
-    is_for_everybody(&window, "taking_back").await;
+    window.is_for_everybody("taking_back").await;
     assert_eq!(statuses().await, ["closed", "open", "open", "closed"]);
     window.mark().await;
     window.click("button[data-does=run]").await;
@@ -154,7 +139,7 @@ async fn a_file_is_looked_at_tried_imported_and_taken_back() {
     let waits = window.client.wait().at_most(std::time::Duration::from_secs(20));
     waits.for_element(fantoccini::Locator::Css("form:not([aria-busy])")).await.unwrap();
     assert!(mapping().await.as_str().unwrap().contains("{Town}"), "{}", mapping().await);
-    is_for_everybody(&window, "import").await;
+    window.is_for_everybody("import").await;
 
     // All of it is tried, then brought in: one row is refused, and why is told.
     window.click("button[value=true]").await;
@@ -165,7 +150,7 @@ async fn a_file_is_looked_at_tried_imported_and_taken_back() {
     window.saying("h1", "Import of a file").await;
     through(&window).await;
     window.find("#rejected:not([hidden]) li").await;
-    is_for_everybody(&window, "imported").await;
+    window.is_for_everybody("imported").await;
     server.settle().await;
     let cities = async || {
         let mut cities = texts(&admin.read("/v1/contacts").await, "city");

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{
     browser::signs_in,
     chromium::{Chromium, Size},
-    many::is_for_everybody,
 };
 use crate::org::browser::person;
 
@@ -40,7 +39,7 @@ async fn an_order_that_made_no_sense_is_corrected_on_the_page_of_notices() {
     summary.send_keys(&String::from(char::from(Key::Enter))).await.unwrap();
     let body = "document.querySelector('#notices li:first-child textarea')";
     window.sees(&format!("{body}.value.includes('\"1003\"')")).await;
-    is_for_everybody(&window, "notices").await;
+    window.is_for_everybody("notices").await;
     window.run(&format!("{body}.value = 'no json'")).await;
     window.hits("#notices li:first-child button[value=correct]").await;
     window.tells("#notices li:first-child form .fault", "The body is no JSON").await;
@@ -61,7 +60,7 @@ async fn an_order_that_made_no_sense_is_corrected_on_the_page_of_notices() {
     window.hits("#clear-all").await;
     window.tells("#count", "Nothing waits").await;
     window.sees("document.querySelector('#attention').hidden").await;
-    is_for_everybody(&window, "notices-none").await;
+    window.is_for_everybody("notices-none").await;
     let complaints = window.complaints().await;
     assert!(complaints.iter().all(|line| line.contains("422")), "{complaints:?}");
     server.settle().await;

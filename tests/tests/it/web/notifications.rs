@@ -6,7 +6,6 @@ use serde_json::json;
 use super::{
     browser::signs_in,
     chromium::{Chromium, Size},
-    many::is_for_everybody,
 };
 use crate::{org::browser::person, world::ticket};
 
@@ -36,7 +35,7 @@ async fn the_number_is_on_every_page_and_what_is_read_on_one_screen_is_read_on_a
     window.arrives("/notifications").await;
     window.tells("#told-list li:first-child h3", "You were mentioned").await;
     window.tells("#told-list li:first-child a", "<b>Printer</b>").await;
-    is_for_everybody(&window, "notifications").await;
+    window.is_for_everybody("notifications").await;
     window.hits("#told-list li:first-child [data-does=read]").await;
     window.tells("#told", "1").await;
     other.tells("#told", "1").await;

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::{
     browser::signs_in,
     chromium::{Chromium, Size},
-    many::is_for_everybody,
 };
 use crate::{org::browser::person, work::webhooks::Receiver};
 
@@ -33,7 +32,7 @@ async fn a_webhook_is_set_up_tried_and_disabled_on_its_page() {
     window.tells("#webhooks details[data-log] li b", "Taken").await;
     window.tells("#webhooks details[data-log] li", "webhook.tested").await;
     assert_eq!(receiver.types("/hook"), ["webhook.tested"]);
-    is_for_everybody(&window, "webhooks").await;
+    window.is_for_everybody("webhooks").await;
     window.click("#webhooks form[action$='/disable'] button").await;
     window.tells("#webhooks section b", "Disabled").await;
     assert!(window.complaints().await.is_empty());

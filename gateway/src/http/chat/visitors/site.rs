@@ -8,12 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use commands::{Envelope, Refused};
+use commands::Envelope;
 use domain::{
     Actor, ActorKind, Aggregate, Authority, Facts, Id, Money, Personal, Time, Via,
     chat::channel,
     crm::{
-        contact::{self, Contact, Identity, IdentityKind},
+        contact::{self, Identity, IdentityKind},
         enquiry::{self, Criteria, Enquiry},
         property::{Kind, Location, Media, MediaKind, Purpose, SITE},
     },
@@ -470,21 +470,9 @@ async fn contact_of(app: &App, chat: &Chat, asked: &Asked, envelope: &Envelope) 
         let ctx = envelope.ctx(envelope.now, "", &facts);
         email.into_iter().chain(phone).map(|address| address.read(&ctx)).collect()
     };
-    if let Some(known) = app.commands.contact_at(chat.tenant, &addresses).await? {
-        return Ok(known);
-    }
     let Asked { name, email, phone, .. } = asked;
     let new = contact::described(name.clone(), email.clone(), phone.clone(), Some(SITE.to_owned()));
-    let create = Either::Common(Common::Create(new));
-    match app.commands.dispatch::<Contact>(envelope, create).await {
-        Ok(made) => Ok(made.id),
-        // Somebody else got the address a moment ago.
-        Err(Refused::Rejected(refusal)) => match app.commands.contact_at(chat.tenant, &addresses).await? {
-            Some(known) => Ok(known),
-            None => Err(refusal.into()),
-        },
-        Err(refused) => Err(refused.into()),
-    }
+    Ok(app.commands.contact_or_new(&addresses, envelope, new).await??)
 }
 
 /// Refuses what is no site, or closed.

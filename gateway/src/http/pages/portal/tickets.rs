@@ -11,10 +11,7 @@ use commands::Refused;
 use domain::{
     Aggregate, Id, Party, PartyKind, Personal, Time,
     chat::channel::{Channel, Kind as ChannelKind},
-    desk::{
-        product::Product,
-        ticket::{self, Attachment, Status, Ticket},
-    },
+    desk::ticket::{self, Attachment, Status, Ticket},
     kernel::access::{Teams, Viewer},
 };
 use projections::{AuthorKind, ReadModel};
@@ -398,8 +395,9 @@ pub(super) async fn rate(
 #[derive(Deserialize)]
 struct Owned {
     id: Id,
-    product_id: Id,
     product_name: Option<String>,
+    product_color: Option<String>,
+    product_icon: Option<String>,
     contract_number: Option<String>,
     serial_number: Option<String>,
 }
@@ -415,17 +413,14 @@ async fn owned(here: &Here, customer: &Customer) -> Result<Vec<Owned>, Problem> 
 }
 
 async fn asked(here: &Here, customer: &Customer, again: pages::PortalNew) -> Result<pages::PortalNew, Problem> {
-    let mut products = Vec::new();
-    for owned in owned(here, customer).await? {
-        let (product, _) = here.app.commands.load::<Product>(here.tenant, owned.product_id).await?;
-        products.push(pages::PortalProduct {
-            id: owned.id.to_string(),
-            name: owned.product_name.unwrap_or_default(),
-            lead: owned.serial_number.or(owned.contract_number),
-            icon: product.fields.as_ref().and_then(|fields| fields.icon.clone()),
-            color: product.fields.as_ref().and_then(|fields| fields.color).map(|color| color.to_string()),
-        });
-    }
+    let product = |owned: Owned| pages::PortalProduct {
+        id: owned.id.to_string(),
+        name: owned.product_name.unwrap_or_default(),
+        lead: owned.serial_number.or(owned.contract_number),
+        icon: owned.product_icon,
+        color: owned.product_color,
+    };
+    let products = owned(here, customer).await?.into_iter().map(product).collect();
     Ok(pages::PortalNew { products, ..again })
 }
 
